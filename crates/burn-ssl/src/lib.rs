@@ -1,0 +1,1 @@
+//! Self-supervised learning of image representations in Rust, on Burn

@@ -1,0 +1,2 @@
+//! The `burn-ssl` tool.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Vocabulary and shared mechanism of self-supervised learning on Burn

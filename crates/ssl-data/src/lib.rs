@@ -1,0 +1,1 @@
+//! Image data sets, augmented views and an ordered, seeded loader.

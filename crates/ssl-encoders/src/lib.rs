@@ -1,0 +1,1 @@
+//! ResNet and ViT encoders with torchvision and timm parameter names

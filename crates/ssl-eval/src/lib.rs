@@ -1,0 +1,1 @@
+//! k-NN, embeddings and representation metrics for encoders

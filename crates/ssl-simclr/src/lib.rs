@@ -1,0 +1,1 @@
+//! SimCLR v1 and v2 on Burn
