@@ -1,1 +1,42 @@
-//! Vocabulary and shared mechanism of self-supervised learning on Burn
+//! Vocabulary and shared mechanism of self-supervised learning on Burn.
+//!
+//! | symbol | meaning | shape |
+//! |---|---|---|
+//! | `x`, `v` | images, views of them | `[batch, channel, height, width]` |
+//! | `h` | features, what the encoder gives | `[batch, feature_dim]` |
+//! | `z` | embeddings, what the projector makes of features | `[batch, dim]` |
+//! | `p` | predictions, what the predictor makes of embeddings | `[batch, dim]` |
+//! | `q`, `k` | query and key: an embedding of the student, one of the teacher | `[batch, dim]` |
+//!
+//! - [`encoder`], [`head`]: the two kinds of network, and [`Mode`], which says how batch norm behaves in them
+//! - [`method`]: what a method is ([`SslMethod`]): a loss over views, and what happens around an optimizer step
+//! - [`momentum`], [`queue`]: state that no optimizer sees: teachers and memories
+//! - [`views`], [`embed`]: what goes in, and how several views pass through one network
+//! - [`loss`], [`math`], [`schedule`]: functions without state
+//! - [`nn`], [`init`], [`named`]: layers with PyTorch's names, seeded initial values, tensors by path
+
+pub mod embed;
+pub mod encoder;
+pub mod error;
+pub mod head;
+pub mod init;
+pub mod loss;
+pub mod math;
+pub mod method;
+pub mod momentum;
+pub mod named;
+pub mod nn;
+pub mod queue;
+pub mod schedule;
+pub mod views;
+
+pub use encoder::{Encoder, Mode};
+pub use error::ConfigError;
+pub use head::{Activation, Head, LayerConfig, Mlp, Norm};
+pub use init::Init;
+pub use loss::Loss;
+pub use method::{GradientRules, Needs, NoState, Progress, SslMethod, Step};
+pub use momentum::{MomentumUpdate, Teacher};
+pub use queue::Queue;
+pub use ssl_kernels::{DeviceError, DeviceInfo, DeviceSpec};
+pub use views::Views;

@@ -1,1 +1,10 @@
-//! Devices and backend-specific operations of burn-ssl: the only crate that names a backend
+//! Devices and backend-specific operations: the only crate of burn-ssl that names a backend.
+//!
+//! Everything above it works on Burn tensors and takes a [`Device`](burn::tensor::Device) by value. Here lives
+//! what needs to know more: the text form of a device ([`DeviceSpec`]) and the operations that a backend can do
+//! better than Burn's generic formulation ([`ops`]), each with a portable default.
+
+pub mod device;
+pub mod ops;
+
+pub use device::{DeviceError, DeviceInfo, DeviceSpec};

@@ -1,1 +1,12 @@
-//! SimCLR v1 and v2 on Burn
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod loss;
+mod model;
+
+pub use config::SimClrConfig;
+pub use loss::{DistillationInput, DistillationLoss, NtXentInput, NtXentLoss, nt_xent};
+pub use model::{SimClr, SimClrStudent};
+pub use ssl_core::{
+    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step, Views,
+};

@@ -1,0 +1,20 @@
+//! What losses have in common. The losses of the papers live in the crates of their methods.
+
+use burn::tensor::Tensor;
+
+mod info_nce;
+mod negative_cosine;
+
+pub use info_nce::info_nce;
+pub use negative_cosine::negative_cosine;
+
+/// A loss: a function from what a method computed to one number.
+///
+/// The input is a struct with named fields, so that a call says which tensor is which.
+pub trait Loss {
+    /// What the loss is a function of.
+    type Input;
+
+    /// The loss, `[1]`.
+    fn forward(&self, input: Self::Input) -> Tensor<1>;
+}

@@ -1,0 +1,63 @@
+//! Functions of tensors that several losses are made of.
+
+use burn::tensor::{Tensor, activation::log_softmax};
+
+/// Smallest norm that [`l2_normalize`] divides by, the default of `torch.nn.functional.normalize`.
+pub const NORMALIZE_EPS: f64 = 1e-12;
+
+/// Rows of unit length.
+///
+/// ```text
+/// l2_normalize(x) = x / max(‖x‖₂, eps)
+/// ```
+///
+/// A zero row stays zero and gets a finite gradient.
+///
+/// # Shapes
+/// - `x`, and what is returned: `[row, dim]`
+pub fn l2_normalize(x: Tensor<2>, eps: f64) -> Tensor<2> {
+    // Clamped before the root: the root's derivative at 0 is infinite.
+    let norm = x.clone().square().sum_dim(1).clamp_min(eps * eps).sqrt();
+    x / norm
+}
+
+/// Mean over rows of the cross entropy between target distributions and logits.
+///
+/// ```text
+/// H(q, logits) = mean over rows of −Σ_k q_k · log_softmax(logits)_k
+/// ```
+///
+/// # Shapes
+/// - `targets`: `[row, class]`, used as given and without gradient
+/// - `logits`: `[row, class]`
+/// - returns: `[1]`, in nats
+pub fn soft_cross_entropy(targets: Tensor<2>, logits: Tensor<2>) -> Tensor<1> {
+    (targets.detach() * log_softmax(logits, 1)).sum_dim(1).mean().neg()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DeviceSpec;
+    use burn::tensor::Tolerance;
+
+    #[test]
+    fn a_zero_row_stays_zero_with_a_finite_gradient() {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in").autodiff();
+        let x = Tensor::<2>::from_floats([[0.0, 0.0], [3.0, 4.0]], &device).require_grad();
+        let y = l2_normalize(x.clone(), NORMALIZE_EPS);
+        assert_eq!(y.clone().into_data().try_to_vec::<f32>().expect("floats"), [0.0, 0.0, 0.6, 0.8]);
+        let grad = x.grad(&y.sum().backward()).expect("x requires a gradient");
+        assert!(grad.into_data().try_to_vec::<f32>().expect("floats").iter().all(|g| g.is_finite()));
+    }
+
+    #[test]
+    fn cross_entropy_with_one_hot_targets_is_minus_the_log_probability() {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let logits = Tensor::<2>::from_floats([[1.0, 2.0, 0.5]], &device);
+        let targets = Tensor::<2>::from_floats([[0.0, 1.0, 0.0]], &device);
+        let want = log_softmax(logits.clone(), 1).slice([0..1, 1..2]).neg().reshape([1]);
+        let got = soft_cross_entropy(targets, logits);
+        got.into_data().assert_approx_eq::<f32>(&want.into_data(), Tolerance::default());
+    }
+}

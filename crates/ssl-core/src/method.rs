@@ -1,0 +1,174 @@
+//! What a self-supervised method is.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::{Encoder, Init, Views};
+
+/// A self-supervised method: a loss over views, and what happens around an optimizer step.
+///
+/// What the optimizer trains ([`Student`](Self::Student)) and what it must not see ([`State`](Self::State): a
+/// teacher, a queue, a centre) are two modules. Burn keys gradients by parameter id and a clone keeps the ids, so
+/// a teacher inside the student would be trained by accident; and a state that is moved by value is written in
+/// place.
+///
+/// One step of a training loop, in the order that the reference trajectories check:
+///
+/// ```text
+/// (student, state) = before_step(student, state)         MoCo: EMA, before the keys; SwAV: prototypes to unit length
+/// step             = loss(student, state, views)
+/// gradients        = step.loss.backward()                clip, then drop those of gradient_rules().frozen
+/// student          = optimizer(student, gradients)
+/// state            = after_step(student, state, carry)   EMA of BYOL and DINO; queue, centre
+/// ```
+pub trait SslMethod {
+    /// The network that is pretrained.
+    type Encoder: Encoder;
+    /// All that the optimizer sees, on the autodiff device.
+    type Student: Module;
+    /// Everything else that changes, on the plain device; saved as its own record.
+    type State: Module;
+    /// What the forward pass leaves for [`after_step`](Self::after_step): keys, the teacher's mean, nothing.
+    type Carry;
+
+    /// Puts heads on an encoder and makes the initial state.
+    fn init(&self, encoder: Self::Encoder, init: &mut Init) -> (Self::Student, Self::State);
+
+    /// What the views have to be like.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    /// Changes before the forward pass; none by default.
+    fn before_step(
+        &self,
+        student: Self::Student,
+        state: Self::State,
+        at: Progress,
+    ) -> (Self::Student, Self::State) {
+        let _ = at;
+        (student, state)
+    }
+
+    /// The loss of one batch. Nothing but running statistics changes here.
+    fn loss(
+        &self,
+        student: &Self::Student,
+        state: &Self::State,
+        views: &Views,
+        at: Progress,
+    ) -> Step<Self::Carry>;
+
+    /// Which gradients are dropped and which learning rates stay constant at this step; none by default.
+    fn gradient_rules(&self, at: Progress) -> GradientRules {
+        let _ = at;
+        GradientRules::default()
+    }
+
+    /// Changes after the optimizer step.
+    fn after_step(
+        &self,
+        student: &Self::Student,
+        state: Self::State,
+        carry: Self::Carry,
+        at: Progress,
+    ) -> Self::State;
+
+    /// The encoder to evaluate and to keep: the student's, or a teacher's.
+    fn encoder<'a>(&self, student: &'a Self::Student, state: &'a Self::State) -> &'a Self::Encoder;
+}
+
+/// What [`SslMethod::loss`] returns.
+#[derive(Debug)]
+pub struct Step<C> {
+    /// The loss, `[1]`, on the autodiff device.
+    pub loss: Tensor<1>,
+    /// Handed to [`SslMethod::after_step`].
+    pub carry: C,
+    /// Embeddings of the student, `[row, dim]`, without gradient: what the collapse metrics look at.
+    pub embeddings: Tensor<2>,
+}
+
+/// The state of a method that keeps none.
+#[derive(Module, Debug, Default)]
+pub struct NoState {}
+
+/// Where in a run a step is. Schedules are functions of it, so a resumed run needs nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Steps done before this one.
+    pub step: u64,
+    /// Steps of the whole run.
+    pub total_steps: u64,
+    /// Steps of an epoch.
+    pub steps_per_epoch: u64,
+}
+
+impl Progress {
+    /// Epochs done before this step.
+    pub fn epoch(&self) -> u64 {
+        self.step / self.steps_per_epoch.max(1)
+    }
+}
+
+/// What a method needs from the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// Number of global views, all of one size.
+    pub global_views: usize,
+    /// Whether more, smaller views may follow.
+    pub local_views: bool,
+    /// Whether images must have labels.
+    pub labels: bool,
+}
+
+impl Default for Needs {
+    /// Two global views, no local ones, no labels.
+    fn default() -> Self {
+        Self { global_views: 2, local_views: false, labels: false }
+    }
+}
+
+/// Exceptions for parameters, by prefix of their path in the student (`"prototypes"`, `"encoder.patch_embed"`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GradientRules {
+    /// Their gradients are dropped: the optimizer skips them, weight decay and momentum included.
+    pub frozen: Vec<&'static str>,
+    /// Their learning rate stays at its initial value.
+    pub constant_lr: Vec<&'static str>,
+}
+
+impl GradientRules {
+    /// Whether the parameter at `path` gets no update.
+    pub fn is_frozen(&self, path: &str) -> bool {
+        starts_with_any(path, &self.frozen)
+    }
+
+    /// Whether the parameter at `path` keeps its initial learning rate.
+    pub fn has_constant_lr(&self, path: &str) -> bool {
+        starts_with_any(path, &self.constant_lr)
+    }
+}
+
+fn starts_with_any(path: &str, prefixes: &[&'static str]) -> bool {
+    let matches = |prefix: &&str| path.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    prefixes.iter().any(matches)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_match_whole_path_components() {
+        let rules = GradientRules { frozen: vec!["head.last"], constant_lr: vec![] };
+        assert!(rules.is_frozen("head.last.weight") && rules.is_frozen("head.last"));
+        assert!(!rules.is_frozen("head.last_layer.weight") && !rules.is_frozen("encoder.head.last"));
+    }
+
+    #[test]
+    fn epochs_count_from_zero() {
+        let at = |step| Progress { step, total_steps: 100, steps_per_epoch: 10 };
+        assert_eq!((at(0).epoch(), at(9).epoch(), at(10).epoch()), (0, 0, 1));
+    }
+}

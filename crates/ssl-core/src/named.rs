@@ -1,0 +1,184 @@
+//! The tensors of a module by their path, such as `encoder.layer1.0.conv1.weight`.
+//!
+//! Burn keys parameters by id; ids do not survive a new process, and a clone shares them. A path says what is meant
+//! and fails loudly when two modules differ, so checkpoints, averages of parameters and weight files use paths.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{DType, Int, Tensor, TensorData};
+
+/// Why tensors could not be put into a module.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NamedError {
+    /// The module has a tensor that is not given.
+    #[error("tensor '{0}' of the model is missing from the file")]
+    Missing(String),
+    /// A tensor is given that the module does not have.
+    #[error("tensor '{0}' of the file has no place in the model")]
+    Unexpected(String),
+    /// The shapes differ.
+    #[error("tensor '{path}' has shape {found:?} in the file and {expected:?} in the model")]
+    Shape {
+        /// Path of the tensor.
+        path: String,
+        /// Shape given.
+        found: Vec<usize>,
+        /// Shape in the module.
+        expected: Vec<usize>,
+    },
+}
+
+/// Whether a path names a running statistic and not a parameter.
+pub fn is_buffer(path: &str) -> bool {
+    path.ends_with("running_mean") || path.ends_with("running_var")
+}
+
+/// Reads all tensors of a module back to the host: parameters, running statistics and counters.
+pub fn collect<M: Module>(module: &M) -> BTreeMap<String, TensorData> {
+    let mut collector = Collector::default();
+    module.visit(&mut collector);
+    collector.tensors
+}
+
+/// Puts tensors into a module; every tensor of the module must be given, and nothing else.
+///
+/// # Errors
+/// The first path that is missing, unexpected, or of another shape. The module is lost then.
+pub fn load<M: Module>(module: M, tensors: BTreeMap<String, TensorData>) -> Result<M, NamedError> {
+    let mut loader = Loader { path: Path::default(), tensors, error: None };
+    let module = module.map(&mut loader);
+    match (loader.error, loader.tensors.into_keys().next()) {
+        (Some(error), _) => Err(error),
+        (None, Some(path)) => Err(NamedError::Unexpected(path)),
+        (None, None) => Ok(module),
+    }
+}
+
+/// The path of the place where a visitor or mapper is.
+#[derive(Clone, Debug, Default)]
+pub struct Path(Vec<String>);
+
+impl Path {
+    /// Call it in `enter_module`.
+    pub fn enter(&mut self, name: &str) {
+        self.0.push(name.to_owned());
+    }
+
+    /// Call it in `exit_module`.
+    pub fn exit(&mut self) {
+        self.0.pop();
+    }
+
+    /// The components, joined by dots.
+    pub fn join(&self) -> String {
+        self.0.join(".")
+    }
+}
+
+#[derive(Default)]
+struct Collector {
+    path: Path,
+    tensors: BTreeMap<String, TensorData>,
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.tensors.insert(self.path.join(), param.val().into_data().convert_dtype(DType::F32));
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        self.tensors.insert(self.path.join(), param.val().into_data().convert_dtype(DType::I64));
+    }
+}
+
+struct Loader {
+    path: Path,
+    tensors: BTreeMap<String, TensorData>,
+    error: Option<NamedError>,
+}
+
+impl Loader {
+    fn take(&mut self, expected: &[usize]) -> Option<TensorData> {
+        let path = self.path.join();
+        let found = match self.tensors.remove(&path) {
+            Some(data) if data.shape().as_slice() == expected => return Some(data),
+            Some(data) => NamedError::Shape { path, found: data.shape().to_vec(), expected: expected.to_vec() },
+            None => NamedError::Missing(path),
+        };
+        self.error.get_or_insert(found);
+        None
+    }
+}
+
+impl ModuleMapper for Loader {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let (shape, device) = (param.val().dims(), param.val().device());
+        match self.take(&shape) {
+            Some(data) => param.map(|old| {
+                Tensor::from_data(data, &device).set_require_grad(old.is_require_grad())
+            }),
+            None => param,
+        }
+    }
+
+    fn map_int<const D: usize>(&mut self, param: Param<Tensor<D, Int>>) -> Param<Tensor<D, Int>> {
+        let (shape, device) = (param.val().dims(), param.val().device());
+        match self.take(&shape) {
+            Some(data) => param.map(|_| Tensor::from_data(data, &device)),
+            None => param,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DeviceSpec, Init, LayerConfig, Mlp, Norm};
+
+    fn network(seed: u64) -> Mlp {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        Mlp::init(3, &[LayerConfig::new(2).norm(Norm::Affine).bias()], &mut Init::new(seed, &device))
+    }
+
+    #[test]
+    fn a_module_takes_the_tensors_of_another() {
+        let tensors = collect(&network(1));
+        assert!(tensors.contains_key("layers.0.linear.weight") && tensors.contains_key("layers.0.norm.running_var"));
+        let copy = load(network(2), tensors.clone()).expect("same architecture");
+        assert_eq!(collect(&copy), tensors);
+    }
+
+    #[test]
+    fn missing_unexpected_and_misshapen_tensors_are_named() {
+        let path = "layers.0.linear.bias".to_owned();
+        let mut missing = collect(&network(1));
+        missing.remove(&path);
+        assert_eq!(load(network(1), missing).expect_err("bias missing"), NamedError::Missing(path.clone()));
+
+        let mut unexpected = collect(&network(1));
+        unexpected.insert("z".into(), TensorData::from([0.0_f32]));
+        assert_eq!(load(network(1), unexpected).expect_err("z extra"), NamedError::Unexpected("z".into()));
+
+        let mut misshapen = collect(&network(1));
+        misshapen.insert(path.clone(), TensorData::from([0.0_f32]));
+        let error = NamedError::Shape { path, found: vec![1], expected: vec![2] };
+        assert_eq!(load(network(1), misshapen).expect_err("wrong shape"), error);
+    }
+}

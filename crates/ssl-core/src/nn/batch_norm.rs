@@ -1,0 +1,227 @@
+//! Batch normalisation with an explicit mode.
+
+use burn::module::{Module, Param, RunningState};
+use burn::tensor::Tensor;
+use ssl_kernels::ops;
+
+use crate::{Init, Mode};
+
+/// Which of the two learned parameters a batch norm has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Affine {
+    /// `weight` and `bias`.
+    Full,
+    /// `weight` alone (the last layer of SimCLR's head).
+    Scale,
+    /// Neither (`affine=False` in PyTorch).
+    None,
+}
+
+/// Configuration of a [`BatchNorm`].
+#[derive(Clone, Debug)]
+pub struct BatchNormConfig {
+    /// Number of channels.
+    pub channels: usize,
+    /// Learned parameters, both by default.
+    pub affine: Affine,
+    /// Initial value of `weight`, 1 by default; 0 makes a residual block start as the identity.
+    pub initial_weight: f64,
+    /// Number of groups that are normalised apart, 1 by default (see [`BatchNorm`]).
+    pub splits: usize,
+    /// Added to the variance, 1e-5 by default (PyTorch).
+    pub eps: f64,
+    /// Share of the new statistics in the running ones, 0.1 by default (PyTorch).
+    pub momentum: f64,
+}
+
+impl BatchNormConfig {
+    /// PyTorch's defaults.
+    pub fn new(channels: usize) -> Self {
+        Self { channels, affine: Affine::Full, initial_weight: 1.0, splits: 1, eps: 1e-5, momentum: 0.1 }
+    }
+
+    /// Sets which parameters are learned.
+    pub fn with_affine(mut self, affine: Affine) -> Self {
+        self.affine = affine;
+        self
+    }
+
+    /// Sets the initial value of `weight`.
+    pub fn with_initial_weight(mut self, initial_weight: f64) -> Self {
+        self.initial_weight = initial_weight;
+        self
+    }
+
+    /// Sets the number of groups that are normalised apart.
+    pub fn with_splits(mut self, splits: usize) -> Self {
+        self.splits = splits;
+        self
+    }
+
+    /// A batch norm with mean 0 and variance 1 as running statistics.
+    pub fn init(&self, init: &Init) -> BatchNorm {
+        let plain = init.plain_device();
+        let weight =
+            (self.affine != Affine::None).then(|| init.constant([self.channels], self.initial_weight));
+        BatchNorm {
+            weight,
+            bias: (self.affine == Affine::Full).then(|| init.constant([self.channels], 0.0)),
+            running_mean: RunningState::new(Tensor::zeros([self.channels], &plain)),
+            running_var: RunningState::new(Tensor::ones([self.channels], &plain)),
+            splits: self.splits,
+            eps: self.eps,
+            momentum: self.momentum,
+        }
+    }
+}
+
+/// Batch normalisation over all axes but the channel.
+///
+/// ```text
+/// y = weight · (x − mean) / sqrt(var + eps) + bias
+/// running ← (1 − momentum) · running + momentum · batch      running_var takes the unbiased variance
+/// ```
+///
+/// With `splits` > 1, sample `i` belongs to group `i mod splits`, every group is normalised alone, and the running
+/// statistics move by the mean of the groups' updates: on one device this stands for the separate batch norms of
+/// several GPUs, which keep MoCo from reading the answer out of the batch statistics.
+///
+/// # Source
+/// `torch.nn.BatchNorm2d`; the splits from MoCo's CIFAR-10 notebook (`SplitBatchNorm`).
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    weight: Option<Param<Tensor<1>>>,
+    bias: Option<Param<Tensor<1>>>,
+    running_mean: RunningState<Tensor<1>>,
+    running_var: RunningState<Tensor<1>>,
+    splits: usize,
+    eps: f64,
+    momentum: f64,
+}
+
+impl BatchNorm {
+    /// Normalises `input`.
+    ///
+    /// # Shapes
+    /// - `input`: `[batch, channel]` or `[batch, channel, height, width]`
+    ///
+    /// # Panics
+    /// With batch statistics, if a channel of a group has only one value, or `batch` is not a multiple of `splits`.
+    pub fn forward<const D: usize>(&self, input: Tensor<D>, mode: Mode) -> Tensor<D> {
+        match mode {
+            Mode::Eval => self.with_running_stats(input),
+            Mode::Train | Mode::BatchStats => self.with_batch_stats(input, mode == Mode::Train),
+        }
+    }
+
+    fn with_running_stats<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        let (weight, bias) = self.affine(&input, 1);
+        ops::batch_norm_eval(input, weight, bias, self.running_mean.value(), self.running_var.value(), self.eps)
+    }
+
+    fn with_batch_stats<const D: usize>(&self, input: Tensor<D>, update: bool) -> Tensor<D> {
+        let dims = input.dims();
+        let (batch, channels) = (dims[0], dims[1]);
+        assert!(batch % self.splits == 0, "batch norm: batch {batch} is no multiple of {} splits", self.splits);
+        let per_group = dims.iter().product::<usize>() / channels / self.splits;
+        assert!(per_group > 1, "batch norm needs more than one value per channel, got shape {dims:?}");
+
+        let (weight, bias) = self.affine(&input, self.splits);
+        let mut grouped = dims;
+        grouped[0] = batch / self.splits;
+        grouped[1] = channels * self.splits;
+        let out = ops::batch_norm_train(input.reshape(grouped), weight, bias, self.eps);
+        if update {
+            let unbias = per_group as f64 / (per_group as f64 - 1.0);
+            self.move_running(&self.running_mean, out.mean);
+            self.move_running(&self.running_var, out.variance.mul_scalar(unbias));
+        }
+        out.output.reshape(dims)
+    }
+
+    /// The learned parameters, or constants in their place, repeated for each group.
+    fn affine<const D: usize>(&self, input: &Tensor<D>, groups: usize) -> (Tensor<1>, Tensor<1>) {
+        let channels = input.dims()[1];
+        let plain = input.device().inner();
+        let weight = self.weight.as_ref().map_or_else(|| Tensor::ones([channels], &plain), Param::val);
+        let bias = self.bias.as_ref().map_or_else(|| Tensor::zeros([channels], &plain), Param::val);
+        if groups == 1 { (weight, bias) } else { (weight.repeat(&[groups]), bias.repeat(&[groups])) }
+    }
+
+    fn move_running(&self, running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
+        let old = running.value().without_autodiff();
+        let batch = batch.without_autodiff();
+        let [channels] = old.dims();
+        let batch = batch.reshape([self.splits, channels]).mean_dim(0).reshape([channels]);
+        running.update(old.mul_scalar(1.0 - self.momentum) + batch.mul_scalar(self.momentum));
+        // A running state's value lags one update behind until it is synchronised; records read the value.
+        running.value_sync();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DeviceSpec;
+    use burn::tensor::{Device, Tolerance};
+
+    fn device() -> Device {
+        DeviceSpec::Flex.open().expect("flex is compiled in")
+    }
+
+    fn batch() -> Tensor<2> {
+        Tensor::from_floats([[1.0, -2.0], [3.0, 0.5], [-1.0, 4.0], [2.0, 2.5]], &device())
+    }
+
+    fn layer(splits: usize) -> BatchNorm {
+        BatchNormConfig::new(2).with_splits(splits).init(&Init::new(0, &device()))
+    }
+
+    #[test]
+    fn running_variance_takes_the_unbiased_batch_variance() {
+        let layer = layer(1);
+        layer.forward(batch(), Mode::Train);
+        let want = batch().var(0).reshape([2]).mul_scalar(0.1).add_scalar(0.9);
+        layer.running_var.value().into_data().assert_approx_eq::<f32>(&want.into_data(), Tolerance::default());
+    }
+
+    #[test]
+    fn only_train_mode_moves_the_running_statistics() {
+        let layer = layer(1);
+        let same = layer.forward(batch(), Mode::BatchStats);
+        assert_eq!(layer.running_mean.value().into_data().try_to_vec::<f32>().expect("floats"), [0.0, 0.0]);
+        layer.forward(batch(), Mode::Eval);
+        assert_eq!(layer.running_mean.value().into_data().try_to_vec::<f32>().expect("floats"), [0.0, 0.0]);
+        assert_eq!(layer.forward(batch(), Mode::Train).into_data(), same.into_data());
+    }
+
+    #[test]
+    fn evaluation_mode_follows_the_running_statistics() {
+        let layer = layer(1);
+        let out = layer.forward(batch(), Mode::Eval);
+        let want = batch().div_scalar((1.0_f64 + 1e-5).sqrt());
+        out.into_data().assert_approx_eq::<f32>(&want.into_data(), Tolerance::default());
+    }
+
+    #[test]
+    fn splits_normalise_interleaved_groups_alone() {
+        let out = layer(2).forward(batch(), Mode::Train);
+        let even = layer(1).forward(Tensor::cat(vec![batch().slice([0..1]), batch().slice([2..3])], 0), Mode::Train);
+        let got = Tensor::cat(vec![out.clone().slice([0..1]), out.slice([2..3])], 0);
+        got.into_data().assert_approx_eq::<f32>(&even.into_data(), Tolerance::default());
+    }
+
+    #[test]
+    fn splits_average_the_running_updates() {
+        let layer = layer(2);
+        layer.forward(batch(), Mode::Train);
+        let want = batch().mean_dim(0).reshape([2]).mul_scalar(0.1);
+        layer.running_mean.value().into_data().assert_approx_eq::<f32>(&want.into_data(), Tolerance::default());
+    }
+
+    #[test]
+    #[should_panic(expected = "more than one value per channel")]
+    fn one_value_per_channel_is_refused() {
+        layer(1).forward(batch().slice([0..1]), Mode::Train);
+    }
+}

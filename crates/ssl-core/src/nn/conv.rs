@@ -1,0 +1,84 @@
+//! Two-dimensional convolution.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use ssl_kernels::ops;
+
+use crate::Init;
+
+/// Configuration of a [`Conv2d`].
+#[derive(Clone, Debug)]
+pub struct Conv2dConfig {
+    /// Channels of the input.
+    pub channels_in: usize,
+    /// Channels of the output.
+    pub channels_out: usize,
+    /// Height and width of the kernel.
+    pub kernel: usize,
+    /// Step between outputs on both axes, 1 by default.
+    pub stride: usize,
+    /// Zeros added on every side, 0 by default.
+    pub padding: usize,
+    /// Whether a bias is added, no by default: in the networks here a batch norm follows.
+    pub bias: bool,
+}
+
+impl Conv2dConfig {
+    /// A convolution with stride 1, no padding and no bias.
+    pub fn new(channels_in: usize, channels_out: usize, kernel: usize) -> Self {
+        Self { channels_in, channels_out, kernel, stride: 1, padding: 0, bias: false }
+    }
+
+    /// Sets the stride.
+    pub fn with_stride(mut self, stride: usize) -> Self {
+        self.stride = stride;
+        self
+    }
+
+    /// Sets the padding.
+    pub fn with_padding(mut self, padding: usize) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// Sets whether a bias is added.
+    pub fn with_bias(mut self, bias: bool) -> Self {
+        self.bias = bias;
+        self
+    }
+
+    /// A convolution with He-normal weights, `std = sqrt(2 / (channels_out · kernel²))`, and zero bias.
+    ///
+    /// # Source
+    /// torchvision `resnet.py`: `kaiming_normal_(mode="fan_out", nonlinearity="relu")`.
+    pub fn init(&self, init: &mut Init) -> Conv2d {
+        let fan_out = self.channels_out * self.kernel * self.kernel;
+        let shape = [self.channels_out, self.channels_in, self.kernel, self.kernel];
+        Conv2d {
+            weight: init.normal(shape, (2.0 / fan_out as f64).sqrt()),
+            bias: self.bias.then(|| init.constant([self.channels_out], 0.0)),
+            stride: self.stride,
+            padding: self.padding,
+        }
+    }
+}
+
+/// Two-dimensional convolution with PyTorch's layout, `weight`: `[channel_out, channel_in, kernel, kernel]`.
+#[derive(Module, Debug)]
+pub struct Conv2d {
+    weight: Param<Tensor<4>>,
+    bias: Option<Param<Tensor<1>>>,
+    stride: usize,
+    padding: usize,
+}
+
+impl Conv2d {
+    /// Applies the convolution.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channel_in, height, width]`
+    /// - returns: `[batch, channel_out, (height + 2·padding − kernel) / stride + 1, …]`
+    pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
+        ops::conv2d(images, self.weight.val(), self.bias.as_ref().map(Param::val), self.stride, self.padding)
+    }
+}

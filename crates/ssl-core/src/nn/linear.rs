@@ -1,0 +1,62 @@
+//! Linear layers.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, module};
+
+use crate::Init;
+
+/// Configuration of a [`Linear`].
+#[derive(Clone, Debug)]
+pub struct LinearConfig {
+    /// Length of an input row.
+    pub inputs: usize,
+    /// Length of an output row.
+    pub outputs: usize,
+    /// Whether a bias is added, yes by default.
+    pub bias: bool,
+}
+
+impl LinearConfig {
+    /// A linear layer with a bias.
+    pub fn new(inputs: usize, outputs: usize) -> Self {
+        Self { inputs, outputs, bias: true }
+    }
+
+    /// Sets whether a bias is added.
+    pub fn with_bias(mut self, bias: bool) -> Self {
+        self.bias = bias;
+        self
+    }
+
+    /// A layer with weights and bias uniform within `±1 / sqrt(inputs)`.
+    ///
+    /// # Source
+    /// `torch.nn.Linear.reset_parameters`, which the official code of the methods relies on.
+    pub fn init(&self, init: &mut Init) -> Linear {
+        let bound = 1.0 / (self.inputs as f64).sqrt();
+        Linear {
+            weight: init.uniform([self.outputs, self.inputs], bound),
+            bias: self.bias.then(|| init.uniform([self.outputs], bound)),
+        }
+    }
+}
+
+/// A linear layer with PyTorch's layout, `weight`: `[output, input]`.
+#[derive(Module, Debug)]
+pub struct Linear {
+    /// `[output, input]`
+    pub weight: Param<Tensor<2>>,
+    /// `[output]`
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl Linear {
+    /// `x · weightᵀ + bias` on the last axis.
+    ///
+    /// # Shapes
+    /// - `input`: `[..., input]`
+    /// - returns: `[..., output]`
+    pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        module::linear(input, self.weight.val().transpose(), self.bias.as_ref().map(Param::val))
+    }
+}

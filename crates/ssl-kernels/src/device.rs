@@ -1,0 +1,247 @@
+//! Device specifications: the text a user writes after `--device`, and the Burn device it names.
+
+use std::fmt;
+use std::str::FromStr;
+
+use burn::tensor::Device;
+
+/// A device as a user names it: a backend, and the index of the device where the backend has several.
+///
+/// ```
+/// # use ssl_kernels::DeviceSpec;
+/// let spec: DeviceSpec = "tch:cuda:1".parse().unwrap();
+/// assert_eq!(spec, DeviceSpec::TchCuda(1));
+/// assert_eq!(spec.to_string(), "tch:cuda:1");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceSpec {
+    /// `flex`: Burn's pure-Rust CPU backend.
+    Flex,
+    /// `tch`: libtorch on the CPU.
+    Tch,
+    /// `tch:cuda:N`: libtorch on the N-th CUDA GPU.
+    TchCuda(usize),
+    /// `tch:mps`: libtorch on Apple's Metal Performance Shaders.
+    TchMps,
+    /// `wgpu`, `wgpu:N`: the default or the N-th GPU through WebGPU shaders (WGSL).
+    Wgpu(Option<usize>),
+    /// `vulkan`, `vulkan:N`: the default or the N-th GPU through Vulkan (SPIR-V).
+    Vulkan(Option<usize>),
+    /// `metal`, `metal:N`: the default or the N-th GPU through Metal.
+    Metal(Option<usize>),
+    /// `cuda:N`: the N-th NVIDIA GPU through CubeCL.
+    Cuda(usize),
+    /// `rocm:N`: the N-th AMD GPU through CubeCL and HIP.
+    Rocm(usize),
+}
+
+/// A kind of device, as `burn-ssl devices` lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// The text to write after `--device`.
+    pub name: &'static str,
+    /// The cargo feature that compiles it in.
+    pub feature: &'static str,
+    /// Whether this program was compiled with that feature.
+    pub compiled: bool,
+    /// What it runs on, in words.
+    pub about: &'static str,
+}
+
+/// Why a device cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum DeviceError {
+    /// The text names no device.
+    #[error(
+        "unknown device '{0}': expected flex, tch, tch:cuda:N, tch:mps, wgpu, vulkan, metal, cuda:N or rocm:N"
+    )]
+    Unknown(String),
+    /// The backend is not part of this program.
+    #[error("device '{spec}' is not in this build: build with `--features {feature}` to have it")]
+    NotCompiled {
+        /// The device asked for.
+        spec: String,
+        /// The cargo feature that adds its backend.
+        feature: &'static str,
+    },
+    /// The backend is there, the device is not.
+    #[error("device '{spec}' could not be opened: {reason}")]
+    Unavailable {
+        /// The device asked for.
+        spec: String,
+        /// What the backend said.
+        reason: String,
+    },
+}
+
+impl DeviceSpec {
+    /// All kinds of device that burn-ssl knows, compiled in or not, in the order of the README's table.
+    pub fn kinds() -> [DeviceInfo; 8] {
+        let kind = |name, feature, compiled, about| DeviceInfo { name, feature, compiled, about };
+        [
+            kind("flex", "flex", cfg!(feature = "flex"), "CPU, pure Rust"),
+            kind("tch", "tch", cfg!(feature = "tch"), "CPU, libtorch"),
+            kind("tch:cuda:0", "tch", cfg!(feature = "tch"), "NVIDIA GPU, libtorch"),
+            kind("wgpu", "wgpu", cfg!(feature = "wgpu"), "any GPU, WebGPU shaders"),
+            kind("vulkan", "vulkan", cfg!(feature = "vulkan"), "any GPU with Vulkan, SPIR-V"),
+            kind("metal", "metal", cfg!(feature = "metal"), "Apple GPU, Metal"),
+            kind("cuda:0", "cuda", cfg!(feature = "cuda"), "NVIDIA GPU, CubeCL"),
+            kind("rocm:0", "rocm", cfg!(feature = "rocm"), "AMD GPU, CubeCL and HIP"),
+        ]
+    }
+
+    /// The cargo feature that compiles this device's backend in.
+    pub fn feature(&self) -> &'static str {
+        match self {
+            Self::Flex => "flex",
+            Self::Tch | Self::TchCuda(_) | Self::TchMps => "tch",
+            Self::Wgpu(_) => "wgpu",
+            Self::Vulkan(_) => "vulkan",
+            Self::Metal(_) => "metal",
+            Self::Cuda(_) => "cuda",
+            Self::Rocm(_) => "rocm",
+        }
+    }
+
+    /// Opens the device.
+    ///
+    /// # Errors
+    /// [`DeviceError::NotCompiled`] if its backend is not part of this build, [`DeviceError::Unavailable`] if the
+    /// backend finds no such device.
+    pub fn open(&self) -> Result<Device, DeviceError> {
+        let spec = *self;
+        // Backends report a missing driver or index by panicking on first use.
+        let opened = std::panic::catch_unwind(move || spec.device().inspect(touch));
+        match opened {
+            Ok(Some(device)) => Ok(device),
+            Ok(None) => Err(DeviceError::NotCompiled { spec: self.to_string(), feature: self.feature() }),
+            Err(panic) => {
+                Err(DeviceError::Unavailable { spec: self.to_string(), reason: panic_text(panic.as_ref()) })
+            }
+        }
+    }
+
+    #[allow(deprecated)] // Burn deprecates its libtorch backend, which is the reason for pinning this version of Burn
+    #[allow(unreachable_patterns)] // with every backend compiled in, nothing is left for the last arm
+    fn device(&self) -> Option<Device> {
+        match *self {
+            #[cfg(feature = "flex")]
+            Self::Flex => Some(Device::flex()),
+            #[cfg(feature = "tch")]
+            Self::Tch => Some(Device::libtorch()),
+            #[cfg(feature = "tch")]
+            Self::TchCuda(index) => Some(Device::libtorch_cuda(index)),
+            #[cfg(feature = "tch")]
+            Self::TchMps => Some(Device::libtorch_mps()),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu(index) => Some(Device::wgpu(gpu(index))),
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan(index) => Some(Device::vulkan(gpu(index))),
+            #[cfg(feature = "metal")]
+            Self::Metal(index) => Some(Device::metal(gpu(index))),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(index) => Some(Device::cuda(index)),
+            #[cfg(feature = "rocm")]
+            Self::Rocm(index) => Some(Device::rocm(index)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(feature = "wgpu")]
+fn gpu(index: Option<usize>) -> burn::tensor::DeviceKind {
+    use burn::tensor::DeviceKind;
+    index.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu)
+}
+
+/// Runs one operation, so that a device that cannot be used says so here and not in the middle of a run.
+fn touch(device: &Device) {
+    burn::tensor::Tensor::<1>::zeros([1], device).into_data();
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("the backend gave no reason");
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+impl FromStr for DeviceSpec {
+    type Err = DeviceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceError> {
+        let unknown = || DeviceError::Unknown(text.to_owned());
+        let index = |digits: &str| digits.parse::<usize>().map_err(|_| unknown());
+        let parts: Vec<&str> = text.split(':').collect();
+        Ok(match parts.as_slice() {
+            ["flex"] => Self::Flex,
+            ["tch"] | ["tch", "cpu"] => Self::Tch,
+            ["tch", "cuda"] => Self::TchCuda(0),
+            ["tch", "cuda", n] => Self::TchCuda(index(n)?),
+            ["tch", "mps"] => Self::TchMps,
+            ["wgpu"] => Self::Wgpu(None),
+            ["wgpu", n] => Self::Wgpu(Some(index(n)?)),
+            ["vulkan"] => Self::Vulkan(None),
+            ["vulkan", n] => Self::Vulkan(Some(index(n)?)),
+            ["metal"] => Self::Metal(None),
+            ["metal", n] => Self::Metal(Some(index(n)?)),
+            ["cuda"] => Self::Cuda(0),
+            ["cuda", n] => Self::Cuda(index(n)?),
+            ["rocm"] => Self::Rocm(0),
+            ["rocm", n] => Self::Rocm(index(n)?),
+            _ => return Err(unknown()),
+        })
+    }
+}
+
+impl fmt::Display for DeviceSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let indexed = |f: &mut fmt::Formatter<'_>, name: &str, index: Option<usize>| match index {
+            Some(index) => write!(f, "{name}:{index}"),
+            None => f.write_str(name),
+        };
+        match *self {
+            Self::Flex => f.write_str("flex"),
+            Self::Tch => f.write_str("tch"),
+            Self::TchCuda(index) => write!(f, "tch:cuda:{index}"),
+            Self::TchMps => f.write_str("tch:mps"),
+            Self::Wgpu(index) => indexed(f, "wgpu", index),
+            Self::Vulkan(index) => indexed(f, "vulkan", index),
+            Self::Metal(index) => indexed(f, "metal", index),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+            Self::Rocm(index) => write!(f, "rocm:{index}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spec_survives_a_round_trip_through_its_text() {
+        for text in ["flex", "tch", "tch:cuda:0", "tch:mps", "wgpu", "wgpu:1", "vulkan", "metal", "cuda:3", "rocm:0"]
+        {
+            assert_eq!(text.parse::<DeviceSpec>().expect(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn an_unknown_device_is_named_together_with_the_known_ones() {
+        let error = "gpu".parse::<DeviceSpec>().expect_err("there is no device 'gpu'").to_string();
+        assert!(error.contains("'gpu'") && error.contains("tch:cuda:N"), "{error}");
+        assert!("cuda:x".parse::<DeviceSpec>().is_err());
+    }
+
+    #[cfg(not(feature = "rocm"))]
+    #[test]
+    fn a_device_outside_the_build_names_the_feature_that_adds_it() {
+        let error = DeviceSpec::Rocm(0).open().expect_err("rocm is not compiled in").to_string();
+        assert!(error.contains("--features rocm"), "{error}");
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn flex_opens() {
+        assert!(DeviceSpec::Flex.open().is_ok());
+    }
+}

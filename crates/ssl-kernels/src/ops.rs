@@ -1,0 +1,7 @@
+//! Operations that a backend may do better than Burn's generic formulation, behind one portable signature each.
+
+mod batch_norm;
+mod conv;
+
+pub use batch_norm::{BatchNormOutput, batch_norm_eval, batch_norm_train};
+pub use conv::conv2d;

@@ -1,0 +1,84 @@
+//! Hyper-parameters of SimCLR.
+
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+use ssl_core::{ConfigError, Encoder, LayerConfig, Norm};
+
+use crate::{NtXentLoss, SimClr};
+
+/// Hyper-parameters of SimCLR.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SimClrConfig {
+    /// `T` of the loss. Default 0.1: v1, table 5 and the default of the official code (`--temperature`); on CIFAR-10
+    /// the paper uses 0.5 (appendix B.9).
+    pub temperature: f64,
+    /// Layers of the projector: 2 in v1 (section 4.2), 3 in v2 (section 3.1). Default 2.
+    pub projector_layers: usize,
+    /// Width of the layers but the last; 0 stands for the feature dimension. Default 0 (official `model_util.py`).
+    pub hidden_dim: usize,
+    /// Length of an embedding. Default 128 (v1, section 4.2; official `--proj_out_dim`).
+    pub output_dim: usize,
+}
+
+impl Default for SimClrConfig {
+    fn default() -> Self {
+        Self { temperature: 0.1, projector_layers: 2, hidden_dim: 0, output_dim: 128 }
+    }
+}
+
+impl SimClrConfig {
+    /// SimCLR v1.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// SimCLR v2: three layers in the projector.
+    pub fn v2() -> Self {
+        Self { projector_layers: 3, ..Self::default() }
+    }
+
+    /// Sets the temperature.
+    pub fn with_temperature(mut self, temperature: f64) -> Self {
+        self.temperature = temperature;
+        self
+    }
+
+    /// Sets the width of the layers but the last.
+    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
+        self.hidden_dim = hidden_dim;
+        self
+    }
+
+    /// Sets the length of an embedding.
+    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
+        self.output_dim = output_dim;
+        self
+    }
+
+    /// The method, for encoders of type `E`.
+    ///
+    /// # Errors
+    /// The first field whose value no run could use.
+    pub fn build<E: Encoder>(&self) -> Result<SimClr<E>, ConfigError> {
+        let t = self.temperature;
+        ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
+        ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
+        ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
+        Ok(SimClr { loss: NtXentLoss::new(t), config: self.clone(), encoder: PhantomData })
+    }
+
+    /// The projector: linear without bias and batch norm in every layer, ReLU between them, and no shift in the last
+    /// batch norm.
+    ///
+    /// # Source
+    /// Official `model_util.py`, `projection_head`.
+    pub(crate) fn projector(&self, feature_dim: usize) -> Vec<LayerConfig> {
+        let width = if self.hidden_dim == 0 { feature_dim } else { self.hidden_dim };
+        let hidden = LayerConfig::new(width).norm(Norm::Affine).relu();
+        let mut layers = vec![hidden; self.projector_layers - 1];
+        layers.push(LayerConfig::new(self.output_dim).norm(Norm::Scale));
+        layers
+    }
+}

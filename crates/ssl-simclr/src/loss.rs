@@ -1,0 +1,108 @@
+//! NT-Xent, the loss of SimCLR, and the distillation loss of v2.
+
+use burn::tensor::{Tensor, activation::softmax};
+use ssl_core::Loss;
+use ssl_core::loss::info_nce;
+use ssl_core::math::{NORMALIZE_EPS, l2_normalize, soft_cross_entropy};
+
+/// Added to the similarity of an anchor to itself, which is no candidate. Far below any similarity of unit vectors
+/// and exact in float32, where minus infinity would make the backward pass multiply 0 by infinity.
+const SELF_SIMILARITY: f64 = -1e9;
+
+/// Normalised temperature-scaled cross entropy, the loss of SimCLR.
+///
+/// ```text
+/// ℓ(i) = −log( exp(⟨z_i, z_j(i)⟩ / T) / Σ_{k ≠ i} exp(⟨z_i, z_k⟩ / T) ),   L = mean over all 2·batch anchors
+/// ```
+///
+/// # Shapes
+/// - `z1`, `z2`: `[batch, dim]`, normalised here
+/// - returns: `[1]`, in nats; `log(2·batch − 1)` when all embeddings are equal
+///
+/// # Panics
+/// If the two shapes differ.
+///
+/// # Source
+/// Chen et al. 2020, eq. 1 and algorithm 1, <https://arxiv.org/abs/2002.05709>.
+/// Differs from the authors' code (`tf2/objective.py`), which returns the sum of both directions: twice this value.
+pub fn nt_xent(z1: Tensor<2>, z2: Tensor<2>, temperature: f64) -> Tensor<1> {
+    assert_eq!(z1.dims(), z2.dims(), "NT-Xent: the two views differ in shape");
+    let [batch, _] = z1.dims();
+    let (z1, z2) = (l2_normalize(z1, NORMALIZE_EPS), l2_normalize(z2, NORMALIZE_EPS));
+    let positive = (z1.clone() * z2.clone()).sum_dim(1);
+
+    let device = z1.device().inner();
+    let own = Tensor::<2>::eye(batch, &device).mul_scalar(SELF_SIMILARITY);
+    let within_1 = z1.clone().matmul(z1.clone().transpose()) + own.clone();
+    let within_2 = z2.clone().matmul(z2.clone().transpose()) + own.clone();
+    let across = z1.matmul(z2.transpose()) + own;
+
+    let first = Tensor::cat(vec![across.clone(), within_1], 1);
+    let second = Tensor::cat(vec![across.transpose(), within_2], 1);
+    info_nce(positive.repeat(&[2, 1]), Tensor::cat(vec![first, second], 0), temperature)
+}
+
+/// [`nt_xent`] with its temperature.
+#[derive(Clone, Copy, Debug)]
+pub struct NtXentLoss {
+    temperature: f64,
+}
+
+/// Embeddings of the two views.
+#[derive(Clone, Debug)]
+pub struct NtXentInput {
+    /// `[batch, dim]`
+    pub z1: Tensor<2>,
+    /// `[batch, dim]`
+    pub z2: Tensor<2>,
+}
+
+impl NtXentLoss {
+    /// The loss at a temperature.
+    pub fn new(temperature: f64) -> Self {
+        Self { temperature }
+    }
+}
+
+impl Loss for NtXentLoss {
+    type Input = NtXentInput;
+
+    fn forward(&self, input: NtXentInput) -> Tensor<1> {
+        nt_xent(input.z1, input.z2, self.temperature)
+    }
+}
+
+/// Distillation from a fine-tuned teacher: the student learns its class probabilities on unlabelled images.
+///
+/// ```text
+/// L = H(softmax(teacher / T), student / T)        times T² if `t2_scale`
+/// ```
+///
+/// # Source
+/// SimCLR v2, eq. 2, <https://arxiv.org/abs/2006.10029>; the factor T² from the authors' notebook.
+#[derive(Clone, Copy, Debug)]
+pub struct DistillationLoss {
+    /// `T`, above 0.
+    pub temperature: f64,
+    /// Whether the loss is multiplied by `T²`, which keeps the size of its gradient independent of `T`.
+    pub t2_scale: bool,
+}
+
+/// Class scores of both networks.
+#[derive(Clone, Debug)]
+pub struct DistillationInput {
+    /// `[batch, class]`
+    pub student: Tensor<2>,
+    /// `[batch, class]`, used without gradient.
+    pub teacher: Tensor<2>,
+}
+
+impl Loss for DistillationLoss {
+    type Input = DistillationInput;
+
+    fn forward(&self, input: DistillationInput) -> Tensor<1> {
+        let targets = softmax(input.teacher.detach().div_scalar(self.temperature), 1);
+        let loss = soft_cross_entropy(targets, input.student.div_scalar(self.temperature));
+        if self.t2_scale { loss.mul_scalar(self.temperature.powi(2)) } else { loss }
+    }
+}
