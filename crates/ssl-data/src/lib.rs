@@ -1,1 +1,21 @@
-//! Image data sets, augmented views and an ordered, seeded loader.
+#![doc = include_str!("../README.md")]
+
+mod dataset;
+mod decode;
+mod error;
+mod image;
+mod loader;
+pub mod ops;
+mod rng;
+mod source;
+mod views;
+
+pub use self::image::Image;
+pub use dataset::{Dataset, DatasetOptions};
+pub use decode::{DecodeError, MAX_PIXELS, decode};
+pub use error::{DataError, ReadError};
+pub use loader::{Batch, Batches, EvalLoader, LoaderConfig, TrainLoader, ViewBatch};
+pub use ops::Normalization;
+pub use rng::{Generator, SampleKey};
+pub use source::{IMAGE_EXTENSIONS, ImageSource};
+pub use views::{EvalTransform, OpConfig, Scratch, ViewConfig, ViewError, Views};

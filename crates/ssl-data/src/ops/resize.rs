@@ -1,0 +1,134 @@
+use fast_image_resize::images::{CroppedImage, Image as Target, ImageRef as Source};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
+use serde::{Deserialize, Serialize};
+
+use crate::image::Image;
+use crate::ops::Planes;
+
+/// A box inside an image, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CropBox {
+    /// First row.
+    pub top: usize,
+    /// First column.
+    pub left: usize,
+    /// Rows, at least 1.
+    pub height: usize,
+    /// Columns, at least 1.
+    pub width: usize,
+}
+
+impl CropBox {
+    /// All of an image of `width` by `height` pixels.
+    pub fn whole(width: usize, height: usize) -> Self {
+        Self { top: 0, left: 0, height, width }
+    }
+}
+
+/// The filter of a resize; both widen with the scale, that is, they are antialiased.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interpolation {
+    /// The triangle, two pixels wide; torchvision's default.
+    #[default]
+    Bilinear,
+    /// The cubic with a = −0.5, four pixels wide; the choice of SimCLR, BYOL and DINO.
+    Bicubic,
+}
+
+/// Crops and resizes; keeps its buffers from one image to the next.
+#[derive(Debug, Default)]
+pub struct Resizer {
+    inner: fast_image_resize::Resizer,
+    resized: Vec<u8>,
+}
+
+impl Resizer {
+    /// Cuts `crop` out of `image` and resizes it to `out_height` by `out_width`.
+    ///
+    /// Pixels outside of the box have no influence. The filter is separable and antialiased, its weights are
+    /// renormalised at the borders of the box, and values are rounded and clamped to 0..=255 after each of the two
+    /// passes, as PIL does. torchvision `resized_crop(antialias=True)`.
+    ///
+    /// # Panics
+    /// If the box is empty or reaches beyond the image, or a size of the output is 0.
+    pub fn resized_crop(
+        &mut self,
+        image: &Image,
+        crop: CropBox,
+        out_height: usize,
+        out_width: usize,
+        interpolation: Interpolation,
+        out: &mut Planes,
+    ) {
+        let source = Interleaved::new(image.width(), image.height(), image.pixels());
+        self.resized_crop_of(source, crop, out_height, out_width, interpolation, out);
+    }
+
+    /// [`resized_crop`](Self::resized_crop) of pixels that are not an [`Image`].
+    pub(crate) fn resized_crop_of(
+        &mut self,
+        source: Interleaved<'_>,
+        crop: CropBox,
+        out_height: usize,
+        out_width: usize,
+        interpolation: Interpolation,
+        out: &mut Planes,
+    ) {
+        let mut resized = std::mem::take(&mut self.resized);
+        self.resize(source, crop, out_height, out_width, interpolation, &mut resized);
+        out.load(out_width, out_height, &resized);
+        self.resized = resized;
+    }
+
+    /// As [`resized_crop`](Self::resized_crop), to interleaved pixels `[out_height, out_width, 3]`.
+    pub(crate) fn resize(
+        &mut self,
+        source: Interleaved<'_>,
+        crop: CropBox,
+        out_height: usize,
+        out_width: usize,
+        interpolation: Interpolation,
+        out: &mut Vec<u8>,
+    ) {
+        assert!(out_height > 0 && out_width > 0, "a resize to {out_width} x {out_height} pixels");
+        let [width, height, left, top, crop_width, crop_height, out_width, out_height] = [
+            source.width,
+            source.height,
+            crop.left,
+            crop.top,
+            crop.width,
+            crop.height,
+            out_width,
+            out_height,
+        ]
+        .map(|size| u32::try_from(size).expect("image sizes fit 32 bits"));
+        out.resize(3 * out_width as usize * out_height as usize, 0);
+
+        let source = Source::new(width, height, source.pixels, PixelType::U8x3).expect("an Image is whole");
+        let source = CroppedImage::new(&source, left, top, crop_width, crop_height)
+            .unwrap_or_else(|_| panic!("{crop:?} does not lie inside of {width} x {height} pixels"));
+        let mut target =
+            Target::from_slice_u8(out_width, out_height, out, PixelType::U8x3).expect("just resized to fit");
+        let filter = match interpolation {
+            Interpolation::Bilinear => FilterType::Bilinear,
+            Interpolation::Bicubic => FilterType::CatmullRom,
+        };
+        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
+        self.inner.resize(&source, &mut target, &options).expect("both images hold three 8-bit channels");
+    }
+}
+
+/// Borrowed interleaved pixels, `[height, width, 3]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interleaved<'a> {
+    width: usize,
+    height: usize,
+    pixels: &'a [u8],
+}
+
+impl<'a> Interleaved<'a> {
+    pub(crate) fn new(width: usize, height: usize, pixels: &'a [u8]) -> Self {
+        Self { width, height, pixels }
+    }
+}

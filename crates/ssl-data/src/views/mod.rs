@@ -1,0 +1,12 @@
+//! From a decoded image to normalised views: what a recipe declares, checks of it, and rendering.
+
+mod config;
+mod error;
+mod eval;
+mod pipeline;
+mod random;
+
+pub use config::{OpConfig, ViewConfig};
+pub use error::ViewError;
+pub use eval::EvalTransform;
+pub use pipeline::{Scratch, Views};
