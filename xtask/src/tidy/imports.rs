@@ -1,0 +1,280 @@
+//! Who may import whom.
+//!
+//! ```text
+//! ssl-cli, examples -> burn-ssl -> ssl-<method>, ssl-encoders, ssl-data, ssl-train, ssl-eval -> ssl-core -> ssl-kernels -> burn
+//! ```
+
+use super::Violation;
+use super::repository::{Package, TextFile, find};
+
+/// Packages that are a backend: only `ssl-kernels` may depend on them.
+const BACKEND_PACKAGES: [&str; 11] = [
+    "burn-autodiff",
+    "burn-candle",
+    "burn-cpu",
+    "burn-cubecl",
+    "burn-cuda",
+    "burn-dispatch",
+    "burn-flex",
+    "burn-ndarray",
+    "burn-rocm",
+    "burn-tch",
+    "burn-wgpu",
+];
+
+/// The violations in the dependency tables of the workspace.
+pub(super) fn check(packages: &[Package], files: &[TextFile]) -> Vec<Violation> {
+    packages.iter().flat_map(|package| check_package(package, packages, files)).collect()
+}
+
+fn check_package(package: &Package, all: &[Package], files: &[TextFile]) -> Vec<Violation> {
+    let manifest = package.manifest();
+    let Some(room) = Room::of(&package.name) else {
+        let name = &package.name;
+        let sentence =
+            format!("`{name}` has no place: expected ssl-<name>, burn-ssl, example-<name> or xtask");
+        return vec![Violation::new(&manifest, 1, sentence)];
+    };
+    let imports = package.dependencies.iter().filter_map(|dependency| {
+        let ours = all.iter().any(|other| other.name == dependency.name);
+        let reason = if ours && !room.may_import(&dependency.name, dependency.dev) {
+            room.rule()
+        } else if is_backend(&dependency.name) && room != Room::Kernels {
+            "only ssl-kernels may import a backend"
+        } else {
+            return None;
+        };
+        let sentence = format!("`{}` imports `{}`: {reason}", package.name, dependency.name);
+        Some(Violation::new(&manifest, line_of(&manifest, &dependency.name, files), sentence))
+    });
+    imports.collect()
+}
+
+/// The line of `manifest` that declares `dependency`.
+fn line_of(manifest: &str, dependency: &str, files: &[TextFile]) -> usize {
+    let declares = |line: &str| line.split(['.', ' ', '=']).next() == Some(dependency);
+    find(files, manifest).map_or(1, |file| file.line_where(declares))
+}
+
+fn is_backend(package: &str) -> bool {
+    package == "tch" || BACKEND_PACKAGES.contains(&package)
+}
+
+/// Whether `package` is a crate that holds one method: every `ssl-*` crate without another part in the design.
+pub(super) fn is_method(package: &str) -> bool {
+    Room::of(package) == Some(Room::Method)
+}
+
+/// The part that a crate plays in the design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Kernels,
+    Core,
+    Method,
+    Encoders,
+    Data,
+    Train,
+    Eval,
+    Testing,
+    Facade,
+    Cli,
+    OneMethod,
+    Example,
+    Xtask,
+}
+
+impl Room {
+    fn of(package: &str) -> Option<Self> {
+        Some(match package {
+            "ssl-kernels" => Self::Kernels,
+            "ssl-core" => Self::Core,
+            "ssl-encoders" => Self::Encoders,
+            "ssl-data" => Self::Data,
+            "ssl-train" => Self::Train,
+            "ssl-eval" => Self::Eval,
+            "ssl-testing" => Self::Testing,
+            "ssl-cli" => Self::Cli,
+            "burn-ssl" => Self::Facade,
+            "xtask" => Self::Xtask,
+            "example-one-method" => Self::OneMethod,
+            name if name.starts_with("example-") => Self::Example,
+            name if name.starts_with("ssl-") => Self::Method,
+            _ => return None,
+        })
+    }
+
+    fn may_import(self, package: &str, dev: bool) -> bool {
+        use Room::{
+            Cli, Core, Data, Encoders, Eval, Example, Facade, Kernels, Method, OneMethod, Testing, Train,
+            Xtask,
+        };
+        let Some(imported) = Self::of(package) else { return false };
+        match (self, imported) {
+            (Xtask, _) => imported != Xtask,
+            (Testing, _) => false,
+            (_, Testing) | (Method, Encoders) => dev,
+            (Core, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
+            (Facade, Kernels | Core | Method | Encoders | Data | Train | Eval) => true,
+            (Cli | Example, Facade) => true,
+            (OneMethod, Method) => package == "ssl-simclr",
+            _ => false,
+        }
+    }
+
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Kernels | Self::Data => {
+                "it may import none of our crates (ssl-testing as a dev-dependency)"
+            }
+            Self::Core => "it may import ssl-kernels (and ssl-testing as a dev-dependency)",
+            Self::Method => {
+                "a method may import ssl-core alone, never another method (dev-dependencies: ssl-testing, ssl-encoders)"
+            }
+            Self::Encoders => "it may import ssl-core (and ssl-testing as a dev-dependency)",
+            Self::Train | Self::Eval => {
+                "it may import ssl-core and ssl-data (and ssl-testing as a dev-dependency)"
+            }
+            Self::Testing => "it may import none of our crates, else their own tests would build them twice",
+            Self::Facade => "it may import the libraries below it (and ssl-testing as a dev-dependency)",
+            Self::Cli | Self::Example => "it may import burn-ssl alone (and ssl-testing as a dev-dependency)",
+            Self::OneMethod => "it shows that ssl-simclr alone is enough",
+            Self::Xtask => "it cannot import itself",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::repository::Dependency;
+    use super::*;
+
+    /// A made workspace of every kind of crate, in which `importer` imports `imported`.
+    fn graph(importer: &str, imported: &str, dev: bool) -> Vec<Package> {
+        let names = [
+            "ssl-kernels",
+            "ssl-core",
+            "ssl-simclr",
+            "ssl-moco",
+            "ssl-encoders",
+            "ssl-data",
+            "ssl-train",
+            "ssl-eval",
+            "ssl-testing",
+            "burn-ssl",
+            "ssl-cli",
+            "example-quickstart",
+            "example-one-method",
+            "xtask",
+        ];
+        let mut packages =
+            Vec::from(names.map(|name| Package { name: name.to_owned(), ..Package::default() }));
+        let found = packages.iter_mut().find(|package| package.name == importer);
+        let dependency = Dependency { name: imported.to_owned(), dev };
+        found.expect("the importer is in the graph").dependencies.push(dependency);
+        packages
+    }
+
+    fn sentences(importer: &str, imported: &str, dev: bool) -> Vec<String> {
+        check(&graph(importer, imported, dev), &[]).into_iter().map(|violation| violation.sentence).collect()
+    }
+
+    #[test]
+    fn a_method_that_imports_another_method_is_a_violation() {
+        let found = sentences("ssl-moco", "ssl-simclr", false);
+        assert_eq!(found.len(), 1);
+        assert!(
+            found[0].starts_with("`ssl-moco` imports `ssl-simclr`: a method may import ssl-core alone"),
+            "{found:?}"
+        );
+        assert_eq!(sentences("ssl-moco", "ssl-simclr", true).len(), 1, "not even as a dev-dependency");
+    }
+
+    #[test]
+    fn the_arrows_of_the_design_are_allowed() {
+        let arrows = [
+            ("ssl-core", "ssl-kernels"),
+            ("ssl-simclr", "ssl-core"),
+            ("ssl-encoders", "ssl-core"),
+            ("ssl-train", "ssl-core"),
+            ("ssl-train", "ssl-data"),
+            ("ssl-eval", "ssl-data"),
+            ("burn-ssl", "ssl-moco"),
+            ("burn-ssl", "ssl-kernels"),
+            ("ssl-cli", "burn-ssl"),
+            ("example-quickstart", "burn-ssl"),
+            ("example-one-method", "ssl-simclr"),
+            ("xtask", "burn-ssl"),
+            ("xtask", "ssl-testing"),
+            ("ssl-kernels", "burn-tch"),
+            ("ssl-data", "image"),
+        ];
+        for (importer, imported) in arrows {
+            assert!(sentences(importer, imported, false).is_empty(), "{importer} -> {imported}");
+        }
+    }
+
+    #[test]
+    fn arrows_against_the_design_are_violations() {
+        let arrows = [
+            ("ssl-core", "ssl-simclr"),
+            ("ssl-core", "ssl-data"),
+            ("ssl-kernels", "ssl-core"),
+            ("ssl-data", "ssl-core"),
+            ("ssl-encoders", "ssl-kernels"),
+            ("ssl-simclr", "ssl-kernels"),
+            ("ssl-simclr", "ssl-train"),
+            ("ssl-train", "ssl-eval"),
+            ("ssl-train", "ssl-simclr"),
+            ("ssl-eval", "ssl-encoders"),
+            ("ssl-testing", "ssl-core"),
+            ("burn-ssl", "ssl-cli"),
+            ("ssl-cli", "ssl-train"),
+            ("example-quickstart", "ssl-simclr"),
+            ("example-one-method", "ssl-moco"),
+            ("example-one-method", "burn-ssl"),
+            ("ssl-core", "xtask"),
+        ];
+        for (importer, imported) in arrows {
+            assert_eq!(sentences(importer, imported, false).len(), 1, "{importer} -> {imported}");
+        }
+    }
+
+    #[test]
+    fn helpers_of_tests_are_dev_dependencies_only() {
+        for (importer, imported) in
+            [("ssl-simclr", "ssl-encoders"), ("ssl-simclr", "ssl-testing"), ("ssl-core", "ssl-testing")]
+        {
+            assert!(sentences(importer, imported, true).is_empty(), "{importer} -> {imported} in tests");
+            assert_eq!(sentences(importer, imported, false).len(), 1, "{importer} -> {imported}");
+        }
+    }
+
+    #[test]
+    fn only_kernels_imports_a_backend() {
+        for backend in ["tch", "burn-tch", "burn-wgpu", "burn-flex"] {
+            let found = sentences("ssl-core", backend, false);
+            assert_eq!(
+                found,
+                [format!("`ssl-core` imports `{backend}`: only ssl-kernels may import a backend")]
+            );
+        }
+    }
+
+    #[test]
+    fn a_violation_points_at_the_line_of_the_dependency() {
+        let mut graph = graph("ssl-moco", "ssl-simclr", false);
+        graph.iter_mut().for_each(|package| package.folder = format!("crates/{}", package.name));
+        let manifest = TextFile {
+            path: "crates/ssl-moco/Cargo.toml".to_owned(),
+            text: "[dependencies]\nssl-core.workspace = true\nssl-simclr.workspace = true\n".to_owned(),
+        };
+        let found = check(&graph, &[manifest]);
+        assert!(found[0].to_string().starts_with("crates/ssl-moco/Cargo.toml:3: "), "{}", found[0]);
+    }
+
+    #[test]
+    fn a_crate_without_a_place_is_a_violation() {
+        let stray = Package { name: "helpers".to_owned(), ..Package::default() };
+        assert_eq!(check(&[stray], &[]).len(), 1);
+    }
+}
