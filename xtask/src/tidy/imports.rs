@@ -1,7 +1,8 @@
 //! Who may import whom.
 //!
 //! ```text
-//! ssl-cli, examples -> burn-ssl -> ssl-<method>, ssl-encoders, ssl-data, ssl-train, ssl-eval -> ssl-core -> ssl-kernels -> burn
+//! ssl-cli, examples -> burn-ssl -> ssl-<method>, ssl-encoders, ssl-data, ssl-train, ssl-eval
+//!     -> ssl-core -> ssl-kernels -> burn
 //! ```
 
 use super::Violation;
@@ -41,6 +42,8 @@ fn check_package(package: &Package, all: &[Package], files: &[TextFile]) -> Vec<
             room.rule()
         } else if is_backend(&dependency.name) && room != Room::Kernels {
             "only ssl-kernels may import a backend"
+        } else if dependency.name == "anyhow" && !dependency.dev && room.is_library() {
+            "a library returns errors of its own types; anyhow is for ssl-cli, xtask and the examples"
         } else {
             return None;
         };
@@ -103,11 +106,12 @@ impl Room {
         })
     }
 
+    fn is_library(self) -> bool {
+        !matches!(self, Self::Cli | Self::OneMethod | Self::Example | Self::Xtask)
+    }
+
     fn may_import(self, package: &str, dev: bool) -> bool {
-        use Room::{
-            Cli, Core, Data, Encoders, Eval, Example, Facade, Kernels, Method, OneMethod, Testing, Train,
-            Xtask,
-        };
+        use Room::*;
         let Some(imported) = Self::of(package) else { return false };
         match (self, imported) {
             (Xtask, _) => imported != Xtask,
@@ -123,20 +127,16 @@ impl Room {
 
     fn rule(self) -> &'static str {
         match self {
-            Self::Kernels | Self::Data => {
-                "it may import none of our crates (ssl-testing as a dev-dependency)"
-            }
-            Self::Core => "it may import ssl-kernels (and ssl-testing as a dev-dependency)",
+            Self::Kernels | Self::Data => "it may import none of our crates (in tests ssl-testing)",
+            Self::Core => "it may import ssl-kernels (in tests ssl-testing)",
             Self::Method => {
-                "a method may import ssl-core alone, never another method (dev-dependencies: ssl-testing, ssl-encoders)"
+                "a method may import ssl-core alone, never another method (in tests ssl-testing, ssl-encoders)"
             }
-            Self::Encoders => "it may import ssl-core (and ssl-testing as a dev-dependency)",
-            Self::Train | Self::Eval => {
-                "it may import ssl-core and ssl-data (and ssl-testing as a dev-dependency)"
-            }
+            Self::Encoders => "it may import ssl-core (in tests ssl-testing)",
+            Self::Train | Self::Eval => "it may import ssl-core and ssl-data (in tests ssl-testing)",
             Self::Testing => "it may import none of our crates, else their own tests would build them twice",
-            Self::Facade => "it may import the libraries below it (and ssl-testing as a dev-dependency)",
-            Self::Cli | Self::Example => "it may import burn-ssl alone (and ssl-testing as a dev-dependency)",
+            Self::Facade => "it may import the libraries below it (in tests ssl-testing)",
+            Self::Cli | Self::Example => "it may import burn-ssl alone (in tests ssl-testing)",
             Self::OneMethod => "it shows that ssl-simclr alone is enough",
             Self::Xtask => "it cannot import itself",
         }
@@ -257,6 +257,14 @@ mod tests {
                 found,
                 [format!("`ssl-core` imports `{backend}`: only ssl-kernels may import a backend")]
             );
+        }
+    }
+
+    #[test]
+    fn a_library_that_erases_its_errors_is_a_violation() {
+        assert_eq!(sentences("ssl-data", "anyhow", false).len(), 1);
+        for importer in ["ssl-cli", "xtask", "example-quickstart", "example-one-method"] {
+            assert!(sentences(importer, "anyhow", false).is_empty(), "{importer}");
         }
     }
 

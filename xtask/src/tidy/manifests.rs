@@ -25,11 +25,12 @@ fn check_package(package: &Package, files: &[TextFile]) -> Vec<Violation> {
     if package.publishes && stands_on_burn(package) {
         let missing = BACKEND_FEATURES.iter().filter(|feature| !forwards(package, feature));
         sentences.extend(missing.map(|feature| {
-            format!("`{name}` does not forward the feature `{feature}`: expected `{feature} = [\"<dependency>/{feature}\"]`")
+            format!(
+                "`{name}` lacks the feature `{feature}`: expected `{feature} = [\"<dependency>/{feature}\"]`"
+            )
         }));
         if !package.features.get("default").is_some_and(|default| default.contains(&"flex".to_owned())) {
-            sentences
-                .push(format!("`{name}` works on no device by default: expected `default = [\"flex\"]`"));
+            sentences.push(format!("`{name}` has no device by default: expected `default = [\"flex\"]`"));
         }
     }
     sentences.into_iter().map(|sentence| Violation::new(&package.manifest(), 1, sentence)).collect()

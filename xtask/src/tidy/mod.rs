@@ -1,7 +1,7 @@
 //! `cargo xtask tidy`: the rules of the house that no compiler checks.
 //!
-//! Every rule is a function from what the repository holds to a list of [`Violation`]s, so that a test can show it
-//! a violating input. Rules read the tracked files and `cargo metadata --no-deps`; they need no network.
+//! Every rule is a function from what the repository holds to a list of [`Violation`]s, so that a test can show
+//! it a violating input. Rules read the tracked files and `cargo metadata --no-deps`; they need no network.
 
 mod imports;
 mod manifests;

@@ -45,7 +45,8 @@ mod tests {
     use super::*;
 
     fn sentences(rows: &str) -> Vec<String> {
-        let text = format!("# Methods\n`not-a-method`\n{BEGIN}\n| name | loss |\n|---|---|\n{rows}{END}\n| `outside` |\n");
+        let table = format!("{BEGIN}\n| name | loss |\n|---|---|\n{rows}{END}\n");
+        let text = format!("# Methods\n`not-a-method`\n{table}| `outside` |\n");
         let file = TextFile { path: "README.md".to_owned(), text };
         check(&file, &["simclr", "simclr-v2", "byol"]).iter().map(ToString::to_string).collect()
     }
