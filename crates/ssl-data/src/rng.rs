@@ -101,6 +101,37 @@ mod tests {
     }
 
     #[test]
+    fn the_derivation_never_changes() {
+        // Computed by the formulas at the head of this file in Python.
+        let golden = [
+            (
+                (0, 0, 0, 0, 0),
+                [14_687_217_854_757_187_732, 2_996_136_051_415_371_519],
+                0.04287353733707111,
+                7,
+            ),
+            (
+                (42, 3, 49_999, 1, 2),
+                [18_043_888_786_298_826_114, 78_944_122_792_282_055],
+                0.3020914058678916,
+                1,
+            ),
+            (
+                (u64::MAX, u64::MAX, u64::MAX, 7, 9),
+                [17_074_451_304_450_693_022, 13_600_625_341_434_519_667],
+                0.7894415083972874,
+                0,
+            ),
+        ];
+        for ((seed, epoch, sample, view, operation), bits, uniform, below) in golden {
+            let mut generator = SampleKey { seed, epoch, sample }.generator(view, operation);
+            assert_eq!(bits.map(|_| generator.next_u64()), bits);
+            assert_eq!(generator.uniform(0.0, 1.0), uniform);
+            assert_eq!(generator.below(10), below);
+        }
+    }
+
+    #[test]
     fn every_part_of_the_key_changes_the_stream() {
         let first = |seed, epoch, sample, view, operation| {
             SampleKey { seed, epoch, sample }.generator(view, operation).next_u64()

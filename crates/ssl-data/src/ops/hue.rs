@@ -85,7 +85,7 @@ mod tests {
 
         #[test]
         fn value_stays_and_grey_has_no_hue(pixel: [u8; 3], shift in -0.5f32..=0.5) {
-            prop_assert_eq!(turned(pixel, shift).iter().max(), pixel.iter().max());
+            prop_assert_eq!(turned(pixel, shift).into_iter().max(), pixel.into_iter().max());
             prop_assert_eq!(turned([pixel[0]; 3], shift), [pixel[0]; 3]);
         }
 

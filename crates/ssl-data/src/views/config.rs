@@ -107,7 +107,7 @@ pub enum OpConfig {
         interpolation: Interpolation,
     },
     /// Cuts the centre, of the view's size. An image that is too small gives its largest central square, resized.
-    CenterCrop,
+    CenterCrop {},
 }
 
 fn default_scale() -> [f64; 2] {

@@ -103,7 +103,7 @@ fn check_block(at: String, block: &ViewConfig) -> Result<(), ViewError> {
     for (index, op) in block.ops.iter().enumerate().rev() {
         let at = format!("{at}.ops[{index}]");
         match op {
-            OpConfig::RandomResizedCrop { .. } | OpConfig::CenterCrop => crop_follows = true,
+            OpConfig::RandomResizedCrop { .. } | OpConfig::CenterCrop {} => crop_follows = true,
             OpConfig::Resize { .. } if !crop_follows => return Err(ViewError::ResizeWithoutCrop { at }),
             _ => {}
         }
@@ -138,7 +138,7 @@ fn check_op(at: &str, op: &OpConfig) -> Result<(), ViewError> {
             check_probability(at, p)
         }
         OpConfig::Resize { size: 0, .. } => Err(ViewError::Size { at: at.into() }),
-        OpConfig::Resize { .. } | OpConfig::CenterCrop => Ok(()),
+        OpConfig::Resize { .. } | OpConfig::CenterCrop {} => Ok(()),
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
     use crate::views::{OpConfig, ViewConfig};
 
     fn check(op: OpConfig) -> Result<(), ViewError> {
-        check_views(&[ViewConfig { count: 1, size: 8, ops: vec![OpConfig::CenterCrop, op] }])
+        check_views(&[ViewConfig { count: 1, size: 8, ops: vec![OpConfig::CenterCrop {}, op] }])
     }
 
     fn at() -> String {
@@ -187,7 +187,7 @@ mod tests {
         let block = ViewConfig { count: 1, size: 0, ops: vec![] };
         assert_eq!(check_views(&[block]), Err(ViewError::Size { at: "views[0]".into() }));
         let resize = OpConfig::Resize { size: 0, interpolation: Interpolation::Bilinear };
-        let block = ViewConfig { count: 1, size: 8, ops: vec![resize, OpConfig::CenterCrop] };
+        let block = ViewConfig { count: 1, size: 8, ops: vec![resize, OpConfig::CenterCrop {}] };
         assert_eq!(check_views(&[block]), Err(ViewError::Size { at: "views[0].ops[0]".into() }));
     }
 

@@ -72,3 +72,52 @@ impl EvalTransform {
         resizer.resized_crop_of(resized, centre, self.size, self.size, self.interpolation, planes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::EvalTransform;
+    use crate::image::Image;
+    use crate::ops::{Interpolation, Normalization};
+    use crate::views::{Scratch, ViewError};
+
+    fn gradient(width: usize, height: usize) -> Image {
+        let pixels = (0..width * height).flat_map(|i| [(4 * (i % width)) as u8, (4 * (i / width)) as u8, 9]);
+        Image::new(width, height, pixels.collect())
+    }
+
+    fn transform(size: usize) -> EvalTransform {
+        EvalTransform::new(size, Normalization::CIFAR10).expect("valid")
+    }
+
+    #[test]
+    fn an_image_of_the_target_size_is_left_alone() {
+        let image = gradient(32, 32);
+        assert_eq!(transform(32).render_image(&image, &mut Scratch::new()), image);
+    }
+
+    #[test]
+    fn the_centre_of_the_resized_image_is_taken() {
+        let transform = transform(14).with_resize(16, Interpolation::Bilinear);
+        // Half size: column c of the view lies at 2 · (c + 1 + 4) + 0.5 of the 48 columns of the source.
+        let view = transform.render_image(&gradient(48, 32), &mut Scratch::new());
+        assert_eq!((view.width(), view.height()), (14, 14));
+        for (index, pixel) in view.pixels().chunks(3).enumerate() {
+            let (column, row) = (index % 14, index / 14);
+            assert_eq!(pixel, [8 * (column as u8 + 5) + 2, 8 * (row as u8 + 1) + 2, 9]);
+        }
+    }
+
+    #[test]
+    fn render_normalises() {
+        let mut out = vec![0.0; 3 * 8 * 8];
+        transform(8).render(&Image::new(50, 20, vec![255; 3000]), &mut Scratch::new(), &mut out);
+        let white = (1.0 - 0.4914) / 0.2023;
+        assert!(out[..64].iter().all(|x| (x - white).abs() < 1e-5));
+    }
+
+    #[test]
+    fn a_size_of_0_is_an_error() {
+        let error = EvalTransform::new(0, Normalization::CIFAR10).expect_err("no pixels");
+        assert_eq!(error, ViewError::Size { at: "evaluation".into() });
+    }
+}

@@ -72,7 +72,7 @@ impl Views {
     fn draw(&self, image: &Image, key: SampleKey, view: usize, scratch: &mut Scratch) {
         let ViewConfig { size, ops, .. } = self.block(view);
         let mut canvas = Canvas { image, scratch, drawn: false, size: *size };
-        if !ops.iter().any(|op| matches!(op, OpConfig::RandomResizedCrop { .. } | OpConfig::CenterCrop)) {
+        if !ops.iter().any(|op| matches!(op, OpConfig::RandomResizedCrop { .. } | OpConfig::CenterCrop {})) {
             canvas.resize(*size, *size, Interpolation::Bilinear);
         }
         for (index, op) in ops.iter().enumerate() {
@@ -134,7 +134,7 @@ impl Canvas<'_> {
                 let (width, height) = with_shorter_side(width, height, size);
                 self.resize(width, height, interpolation);
             }
-            OpConfig::CenterCrop => self.center_crop(),
+            OpConfig::CenterCrop {} => self.center_crop(),
             OpConfig::HorizontalFlip { .. }
             | OpConfig::ColorJitter { .. }
             | OpConfig::Grayscale { .. }
@@ -217,4 +217,213 @@ pub(super) fn central_square(width: usize, height: usize, size: usize) -> CropBo
     let size = size.min(width).min(height);
     let offset = |total: usize| ((total - size) as f64 / 2.0).round_ties_even() as usize;
     CropBox { top: offset(height), left: offset(width), height: size, width: size }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
+    use super::{CropBox, Scratch, Views, central_square, default_kernel_size, with_shorter_side};
+    use crate::image::Image;
+    use crate::ops::{self, Interpolation, Normalization, Planes};
+    use crate::rng::SampleKey;
+    use crate::views::{OpConfig, ViewConfig};
+
+    const NORMALIZATION: Normalization = Normalization::IMAGENET;
+
+    fn noise(width: usize, height: usize, seed: u64) -> Image {
+        let mut generator = SampleKey { seed, epoch: 9, sample: 9 }.generator(9, 9);
+        Image::new(width, height, (0..3 * width * height).map(|_| generator.next_u64() as u8).collect())
+    }
+
+    fn key(sample: u64) -> SampleKey {
+        SampleKey { seed: 3, epoch: 1, sample }
+    }
+
+    fn views(size: usize, ops: Vec<OpConfig>) -> Views {
+        Views::new(&[ViewConfig { count: 1, size, ops }], NORMALIZATION).expect("valid views")
+    }
+
+    fn view(size: usize, ops: Vec<OpConfig>, image: &Image) -> Image {
+        views(size, ops).render_image(image, key(0), 0, &mut Scratch::new())
+    }
+
+    fn crop() -> OpConfig {
+        let interpolation = Interpolation::Bicubic;
+        OpConfig::RandomResizedCrop { scale: [0.2, 1.0], ratio: [0.75, 1.33], interpolation }
+    }
+
+    /// Two sizes, and every operation at least once, some of them before the crop.
+    fn multi_crop() -> Vec<ViewConfig> {
+        let jitter =
+            OpConfig::ColorJitter { p: 0.8, brightness: 0.8, contrast: 0.8, saturation: 0.8, hue: 0.2 };
+        let blur = OpConfig::GaussianBlur { p: 0.5, sigma: [0.1, 2.0], kernel_size: Some(5) };
+        let solarize = OpConfig::Solarize { p: 0.5, threshold: 128 };
+        let global = vec![crop(), OpConfig::HorizontalFlip { p: 0.5 }, jitter.clone(), blur, solarize];
+        let resize = OpConfig::Resize { size: 20, interpolation: Interpolation::Bilinear };
+        let local = vec![OpConfig::Grayscale { p: 0.5 }, jitter, resize, OpConfig::CenterCrop {}, crop()];
+        vec![ViewConfig { count: 2, size: 16, ops: global }, ViewConfig { count: 3, size: 9, ops: local }]
+    }
+
+    fn render_all(
+        views: &Views,
+        images: &[Image],
+        order: impl Iterator<Item = usize>,
+    ) -> Vec<(usize, Vec<f32>)> {
+        let mut scratch = Scratch::new();
+        let mut rendered = Vec::new();
+        for job in order {
+            let (sample, view) = (job / views.len(), job % views.len());
+            let mut out = vec![f32::NAN; 3 * views.size(view).pow(2)];
+            views.render(&images[sample], key(sample as u64), view, &mut scratch, &mut out);
+            rendered.push((job, out));
+        }
+        rendered
+    }
+
+    #[test]
+    fn views_are_numbered_through_the_blocks() {
+        let views = Views::new(&multi_crop(), NORMALIZATION).expect("valid views");
+        assert_eq!(views.len(), 5);
+        assert_eq!((0..5).map(|view| views.size(view)).collect::<Vec<_>>(), [16, 16, 9, 9, 9]);
+    }
+
+    #[test]
+    #[should_panic(expected = "view 5 of 5")]
+    fn a_view_that_is_not_declared_panics() {
+        Views::new(&multi_crop(), NORMALIZATION).expect("valid views").size(5);
+    }
+
+    #[test]
+    fn neither_order_nor_threads_nor_used_scratch_change_a_view() {
+        let views = Views::new(&multi_crop(), NORMALIZATION).expect("valid views");
+        let images: Vec<_> = (0..6).map(|i| noise(20 + 3 * i, 31 - 2 * i, i as u64)).collect();
+        let jobs = images.len() * views.len();
+        let expected = render_all(&views, &images, 0..jobs);
+        assert!(expected.iter().all(|(_, values)| values.iter().all(|value| value.is_finite())));
+
+        let mut reversed = render_all(&views, &images, (0..jobs).rev());
+        reversed.reverse();
+        assert_eq!(reversed, expected);
+
+        for threads in [2, 3, 5] {
+            let mut rendered = std::thread::scope(|scope| {
+                let workers: Vec<_> = (0..threads)
+                    .map(|first| {
+                        scope.spawn({
+                            let (views, images) = (&views, &images);
+                            move || render_all(views, images, (first..jobs).step_by(threads))
+                        })
+                    })
+                    .collect();
+                workers.into_iter().flat_map(|worker| worker.join().expect("no panic")).collect::<Vec<_>>()
+            });
+            rendered.sort_by_key(|(job, _)| *job);
+            assert_eq!(rendered, expected);
+        }
+    }
+
+    #[test]
+    fn views_samples_epochs_and_seeds_all_differ() {
+        let views = Views::new(&[ViewConfig { count: 2, size: 16, ops: vec![crop()] }], NORMALIZATION)
+            .expect("valid views");
+        let image = noise(40, 40, 0);
+        let render = |seed, epoch, sample, view| {
+            views.render_image(&image, SampleKey { seed, epoch, sample }, view, &mut Scratch::new())
+        };
+        let first = render(0, 0, 0, 0);
+        assert_eq!(render(0, 0, 0, 0), first);
+        for other in [render(1, 0, 0, 0), render(0, 1, 0, 0), render(0, 0, 1, 0), render(0, 0, 0, 1)] {
+            assert_ne!(other, first);
+        }
+    }
+
+    #[test]
+    fn probability_1_always_and_0_never_applies() {
+        let image = noise(16, 16, 4);
+        let flip = |p| view(16, vec![OpConfig::HorizontalFlip { p }], &image);
+        let mut mirrored = Planes::from_image(&image);
+        ops::horizontal_flip(&mut mirrored);
+        assert_eq!(flip(0.0), image);
+        assert_eq!(flip(1.0), mirrored.to_image());
+
+        let never = vec![
+            OpConfig::ColorJitter { p: 0.0, brightness: 0.8, contrast: 0.8, saturation: 0.8, hue: 0.5 },
+            OpConfig::Grayscale { p: 0.0 },
+            OpConfig::GaussianBlur { p: 0.0, sigma: [2.0, 2.0], kernel_size: Some(5) },
+            OpConfig::Solarize { p: 0.0, threshold: 0 },
+        ];
+        assert_eq!(view(16, never.clone(), &image), image);
+        for op in never {
+            let certain = match op {
+                OpConfig::ColorJitter { brightness, contrast, saturation, hue, .. } => {
+                    OpConfig::ColorJitter { p: 1.0, brightness, contrast, saturation, hue }
+                }
+                OpConfig::Grayscale { .. } => OpConfig::Grayscale { p: 1.0 },
+                OpConfig::GaussianBlur { sigma, kernel_size, .. } => {
+                    OpConfig::GaussianBlur { p: 1.0, sigma, kernel_size }
+                }
+                OpConfig::Solarize { threshold, .. } => OpConfig::Solarize { p: 1.0, threshold },
+                other => panic!("{other:?}"),
+            };
+            assert_ne!(view(16, vec![certain], &image), image);
+        }
+    }
+
+    #[test]
+    fn without_a_crop_the_image_is_resized() {
+        let image = noise(30, 20, 5);
+        let mut expected = Planes::default();
+        let whole = CropBox::whole(30, 20);
+        ops::Resizer::default().resized_crop(&image, whole, 8, 8, Interpolation::Bilinear, &mut expected);
+        assert_eq!(view(8, vec![], &image), expected.to_image());
+    }
+
+    #[test]
+    fn resize_then_center_crop_takes_the_middle() {
+        // Columns of the image are constant: 0, 10, … 50.
+        let pixels = (0..4 * 6).flat_map(|i| [(i % 6) as u8 * 10; 3]).collect();
+        let resize = OpConfig::Resize { size: 4, interpolation: Interpolation::Bilinear };
+        let middle = view(2, vec![resize, OpConfig::CenterCrop {}], &Image::new(6, 4, pixels));
+        assert_eq!(middle.pixels(), [[20u8; 3], [30; 3], [20; 3], [30; 3]].concat());
+    }
+
+    #[test]
+    fn a_small_image_is_enlarged_for_a_center_crop() {
+        let image = Image::new(3, 2, vec![77; 18]);
+        assert_eq!(view(5, vec![OpConfig::CenterCrop {}], &image), Image::new(5, 5, vec![77; 75]));
+    }
+
+    #[test]
+    fn render_is_the_normalised_image() {
+        let views = Views::new(&multi_crop(), NORMALIZATION).expect("valid views");
+        let image = noise(33, 21, 6);
+        let mut scratch = Scratch::new();
+        let picture = views.render_image(&image, key(1), 0, &mut scratch);
+        let mut expected = vec![0.0; 3 * 16 * 16];
+        ops::normalize(&Planes::from_image(&picture), &NORMALIZATION, &mut expected);
+        let mut out = vec![0.0; 3 * 16 * 16];
+        views.render(&image, key(1), 0, &mut scratch, &mut out);
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn the_blur_kernel_is_a_tenth_of_the_view_made_odd() {
+        assert_eq!([8, 32, 64, 96, 224].map(default_kernel_size), [1, 3, 7, 9, 23]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_resize_keeps_the_ratio_and_covers_the_crop(
+            width in 1usize..500, height in 1usize..500, size in 1usize..300,
+        ) {
+            let (new_width, new_height) = with_shorter_side(width, height, size);
+            prop_assert_eq!(new_width.min(new_height), size);
+            let centre = central_square(new_width, new_height, size);
+            prop_assert_eq!((centre.width, centre.height), (size, size));
+            prop_assert!(centre.left + size <= new_width && centre.top + size <= new_height);
+            let exact = size as f64 * width.max(height) as f64 / width.min(height) as f64;
+            prop_assert!((new_width.max(new_height) as f64 - exact).abs() < 1.0);
+        }
+    }
 }
