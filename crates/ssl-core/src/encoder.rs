@@ -1,10 +1,10 @@
 //! Encoders: networks that turn images into features.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 /// A network from images to features. What pretraining is about; everything else is thrown away afterwards.
-pub trait Encoder: Module {
+pub trait Encoder: Module + ModuleDisplay {
     /// Features of a batch of images.
     ///
     /// # Shapes

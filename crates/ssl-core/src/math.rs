@@ -35,6 +35,22 @@ pub fn soft_cross_entropy(targets: Tensor<2>, logits: Tensor<2>) -> Tensor<1> {
     (targets.detach() * log_softmax(logits, 1)).sum_dim(1).mean().neg()
 }
 
+/// How far embeddings spread: the standard deviation over rows of the normalised embeddings, averaged over dimensions.
+///
+/// ```text
+/// mean over dimensions of std(l2_normalize(z)),   unbiased
+/// ```
+///
+/// # Shapes
+/// - `z`: `[row, dim]`
+/// - returns: `[1]`, about `1 / sqrt(dim)` when healthy, 0 when collapsed
+///
+/// # Source
+/// Chen & He 2021, section 4.1, <https://arxiv.org/abs/2011.10566>.
+pub fn feature_std(z: Tensor<2>) -> Tensor<1> {
+    l2_normalize(z, NORMALIZE_EPS).var(0).sqrt().mean()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

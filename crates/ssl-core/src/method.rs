@@ -18,9 +18,12 @@ use crate::{Encoder, Init, Views};
 /// (student, state) = before_step(student, state)         MoCo: EMA, before the keys; SwAV: prototypes to unit length
 /// step             = loss(student, state, views)
 /// gradients        = step.loss.backward()                clip, then drop those of gradient_rules().frozen
+/// state            = absorb(state, step.carry)           queue, centre
 /// student          = optimizer(student, gradients)
-/// state            = after_step(student, state, carry)   EMA of BYOL and DINO; queue, centre
+/// state            = after_step(student, state)          EMA of BYOL and DINO
 /// ```
+///
+/// With gradient accumulation, `loss`, `backward` and `absorb` run once per micro-batch.
 pub trait SslMethod {
     /// The network that is pretrained.
     type Encoder: Encoder;
@@ -28,7 +31,7 @@ pub trait SslMethod {
     type Student: Module;
     /// Everything else that changes, on the plain device; saved as its own record.
     type State: Module;
-    /// What the forward pass leaves for [`after_step`](Self::after_step): keys, the teacher's mean, nothing.
+    /// What the forward pass leaves for [`absorb`](Self::absorb): keys, the teacher's mean, nothing.
     type Carry;
 
     /// Puts heads on an encoder and makes the initial state.
@@ -65,14 +68,17 @@ pub trait SslMethod {
         GradientRules::default()
     }
 
-    /// Changes after the optimizer step.
-    fn after_step(
-        &self,
-        student: &Self::Student,
-        state: Self::State,
-        carry: Self::Carry,
-        at: Progress,
-    ) -> Self::State;
+    /// Takes what a forward pass left behind into the state; nothing by default.
+    fn absorb(&self, state: Self::State, carry: Self::Carry) -> Self::State {
+        let _ = carry;
+        state
+    }
+
+    /// Changes after the optimizer step, with the new student; none by default.
+    fn after_step(&self, student: &Self::Student, state: Self::State, at: Progress) -> Self::State {
+        let _ = (student, at);
+        state
+    }
 
     /// The encoder to evaluate and to keep: the student's, or a teacher's.
     fn encoder<'a>(&self, student: &'a Self::Student, state: &'a Self::State) -> &'a Self::Encoder;
@@ -83,7 +89,7 @@ pub trait SslMethod {
 pub struct Step<C> {
     /// The loss, `[1]`, on the autodiff device.
     pub loss: Tensor<1>,
-    /// Handed to [`SslMethod::after_step`].
+    /// Handed to [`SslMethod::absorb`].
     pub carry: C,
     /// Embeddings of the student, `[row, dim]`, without gradient: what the collapse metrics look at.
     pub embeddings: Tensor<2>,

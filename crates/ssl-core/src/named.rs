@@ -3,10 +3,12 @@
 //! Burn keys parameters by id; ids do not survive a new process, and a clone shares them. A path says what is meant
 //! and fails loudly when two modules differ, so checkpoints, averages of parameters and weight files use paths.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Int, Tensor, TensorData};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 
 /// Why tensors could not be put into a module.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -17,6 +19,9 @@ pub enum NamedError {
     /// A tensor is given that the module does not have.
     #[error("tensor '{0}' of the file has no place in the model")]
     Unexpected(String),
+    /// The bytes are no safetensors file, or hold a type of number that no model here has.
+    #[error("not a usable safetensors file: {0}")]
+    Damaged(String),
     /// The shapes differ.
     #[error("tensor '{path}' has shape {found:?} in the file and {expected:?} in the model")]
     Shape {
@@ -53,6 +58,47 @@ pub fn load<M: Module>(module: M, tensors: BTreeMap<String, TensorData>) -> Resu
         (None, Some(path)) => Err(NamedError::Unexpected(path)),
         (None, None) => Ok(module),
     }
+}
+
+/// The tensors as the bytes of a safetensors file, with `metadata` under the one key `burn-ssl`.
+///
+/// One key, since the format's map of metadata has no order and equal tensors are to give equal bytes.
+///
+/// # Panics
+/// If a tensor is of a type that [`collect`] does not give.
+pub fn encode(tensors: &BTreeMap<String, TensorData>, metadata: &str) -> Vec<u8> {
+    let views = tensors.iter().map(|(path, data)| {
+        let dtype = match data.dtype() {
+            DType::F32 => Dtype::F32,
+            DType::I64 => Dtype::I64,
+            other => panic!("tensor '{path}' is of type {other:?}, expected float32 or int64"),
+        };
+        let view = TensorView::new(dtype, data.shape().to_vec(), data.as_bytes());
+        (path.as_str(), view.expect("a tensor's bytes fit its shape"))
+    });
+    let metadata = HashMap::from([("burn-ssl".to_owned(), metadata.to_owned())]);
+    safetensors::serialize(views, Some(metadata)).expect("paths and shapes are valid")
+}
+
+/// The tensors and the metadata of a file made by [`encode`].
+///
+/// # Errors
+/// If the bytes are no such file.
+pub fn decode(bytes: &[u8]) -> Result<(BTreeMap<String, TensorData>, String), NamedError> {
+    let damaged = |error: safetensors::SafeTensorError| NamedError::Damaged(error.to_string());
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
+    let metadata = header.metadata().as_ref().and_then(|map| map.get("burn-ssl").cloned()).unwrap_or_default();
+    let mut tensors = BTreeMap::new();
+    for (path, view) in SafeTensors::deserialize(bytes).map_err(damaged)?.iter() {
+        let dtype = match view.dtype() {
+            Dtype::F32 => DType::F32,
+            Dtype::I64 => DType::I64,
+            other => return Err(NamedError::Damaged(format!("tensor '{path}' is of type {other:?}"))),
+        };
+        let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
+        tensors.insert(path.to_owned(), data);
+    }
+    Ok((tensors, metadata))
 }
 
 /// The path of the place where a visitor or mapper is.
@@ -163,6 +209,15 @@ mod tests {
         assert!(tensors.contains_key("layers.0.linear.weight") && tensors.contains_key("layers.0.norm.running_var"));
         let copy = load(network(2), tensors.clone()).expect("same architecture");
         assert_eq!(collect(&copy), tensors);
+    }
+
+    #[test]
+    fn a_file_gives_back_tensors_and_metadata_and_is_the_same_every_time() {
+        let tensors = collect(&network(1));
+        let bytes = encode(&tensors, "{\"width\":4}");
+        assert_eq!(bytes, encode(&tensors, "{\"width\":4}"));
+        assert_eq!(decode(&bytes).expect("own file"), (tensors, "{\"width\":4}".to_owned()));
+        assert!(matches!(decode(&bytes[..20]), Err(NamedError::Damaged(_))));
     }
 
     #[test]

@@ -52,10 +52,6 @@ impl<E: Encoder> SslMethod for SimClr<E> {
         Step { loss: self.loss.forward(NtXentInput { z1, z2 }), carry: (), embeddings }
     }
 
-    fn after_step(&self, _student: &Self::Student, state: NoState, _carry: (), _at: Progress) -> NoState {
-        state
-    }
-
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a NoState) -> &'a E {
         &student.encoder
     }

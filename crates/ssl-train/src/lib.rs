@@ -1,1 +1,20 @@
-//! Training loop, optimizers, checkpoints and metrics for self-supervised methods
+#![doc = include_str!("../README.md")]
+
+mod checkpoint;
+mod error;
+mod gradients;
+mod hooks;
+mod metrics;
+pub mod optim;
+mod run_dir;
+mod schedule;
+mod trainer;
+
+pub use checkpoint::CheckpointConfig;
+pub use error::TrainError;
+pub use gradients::Gradients;
+pub use hooks::{Evaluation, HookError, Hooks, NoHooks, StepReport};
+pub use optim::{NoDecay, Optimizer, OptimizerConfig, OptimizerName, Rates};
+pub use run_dir::RunDir;
+pub use schedule::{ScheduleConfig, Warmup};
+pub use trainer::{Summary, TrainConfig, Trained, Trainer};

@@ -1,0 +1,181 @@
+//! The gradients of a module by the path of their parameter.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Gradients as Recorded, Tensor};
+use ssl_core::GradientRules;
+use ssl_core::named::Path;
+
+/// The gradients of a module by the path of their parameter, each flattened to one axis.
+///
+/// A parameter that the loss does not depend on has none.
+#[derive(Clone, Debug, Default)]
+pub struct Gradients {
+    by_path: BTreeMap<String, Tensor<1>>,
+}
+
+impl Gradients {
+    /// Takes the gradients of a module's parameters out of a backward pass.
+    pub fn of<M: Module>(mut recorded: Recorded, module: &M) -> Self {
+        let mut visitor = Taking {
+            path: Path::default(),
+            recorded: GradientsParams::from_module(&mut recorded, module),
+            gradients: Self::default(),
+        };
+        module.visit(&mut visitor);
+        visitor.gradients
+    }
+
+    /// Sets the gradient of a parameter.
+    pub fn insert(&mut self, path: &str, gradient: Tensor<1>) {
+        self.by_path.insert(path.to_owned(), gradient);
+    }
+
+    /// The gradient of a parameter.
+    pub fn get(&self, path: &str) -> Option<&Tensor<1>> {
+        self.by_path.get(path)
+    }
+
+    /// Takes the gradient of a parameter out.
+    pub fn remove(&mut self, path: &str) -> Option<Tensor<1>> {
+        self.by_path.remove(path)
+    }
+
+    /// Paths and gradients, ordered by path.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor<1>)> {
+        self.by_path.iter().map(|(path, gradient)| (path.as_str(), gradient))
+    }
+
+    /// Adds the gradients of a further micro-batch.
+    pub fn add(&mut self, other: Self) {
+        for (path, gradient) in other.by_path {
+            let sum = match self.by_path.remove(&path) {
+                Some(gathered) => gathered + gradient,
+                None => gradient,
+            };
+            self.by_path.insert(path, sum);
+        }
+    }
+
+    /// Multiplies all gradients by a number.
+    pub fn scale(&mut self, factor: f64) {
+        self.map(|gradient| gradient.mul_scalar(factor));
+    }
+
+    /// Drops the gradients of frozen parameters, so that no optimizer touches these.
+    pub fn drop_frozen(&mut self, rules: &GradientRules) {
+        self.by_path.retain(|path, _| !rules.is_frozen(path));
+    }
+
+    /// The norm of all gradients as one vector, `[1]`; none if there is no gradient.
+    pub fn norm(&self) -> Option<Tensor<1>> {
+        let squares = self.by_path.values().map(|gradient| gradient.clone().square().sum());
+        squares.reduce(|a, b| a + b).map(Tensor::sqrt)
+    }
+
+    /// Scales all gradients down together if their norm exceeds `max_norm`.
+    ///
+    /// ```text
+    /// g ← g · min(1, max_norm / (norm of all + 1e-6))
+    /// ```
+    ///
+    /// # Source
+    /// `torch.nn.utils.clip_grad_norm_`.
+    pub fn clip_global(&mut self, max_norm: f64) {
+        if let Some(norm) = self.norm() {
+            let factor = clip_factor(norm, max_norm);
+            self.map(|gradient| gradient * factor.clone());
+        }
+    }
+
+    /// Scales every gradient down on its own if its norm exceeds `max_norm`.
+    ///
+    /// # Source
+    /// Official DINO code, `utils.clip_gradients`.
+    pub fn clip_each(&mut self, max_norm: f64) {
+        self.map(|gradient| {
+            let factor = clip_factor(gradient.clone().square().sum().sqrt(), max_norm);
+            gradient * factor
+        });
+    }
+
+    fn map(&mut self, change: impl Fn(Tensor<1>) -> Tensor<1>) {
+        let gradients = std::mem::take(&mut self.by_path);
+        self.by_path = gradients.into_iter().map(|(path, gradient)| (path, change(gradient))).collect();
+    }
+}
+
+fn clip_factor(norm: Tensor<1>, max_norm: f64) -> Tensor<1> {
+    norm.add_scalar(1e-6).recip().mul_scalar(max_norm).clamp_max(1.0)
+}
+
+struct Taking {
+    path: Path,
+    recorded: GradientsParams,
+    gradients: Gradients,
+}
+
+impl ModuleVisitor for Taking {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.recorded.remove::<D>(param.id) {
+            let count = gradient.dims().iter().product();
+            self.gradients.insert(&self.path.join(), gradient.reshape([count]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_core::DeviceSpec;
+
+    fn gradients(values: &[(&str, &[f32])]) -> Gradients {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let mut gradients = Gradients::default();
+        for (path, values) in values {
+            gradients.insert(path, Tensor::from_floats(*values, &device));
+        }
+        gradients
+    }
+
+    fn values(gradients: &Gradients, path: &str) -> Vec<f32> {
+        gradients.get(path).expect("a gradient").to_data().try_to_vec().expect("floats")
+    }
+
+    #[test]
+    fn global_clipping_keeps_the_direction_of_all_gradients_together() {
+        let mut clipped = gradients(&[("a", &[3.0, 0.0]), ("b", &[4.0])]);
+        clipped.clip_global(1.0);
+        assert!((values(&clipped, "a")[0] - 0.6).abs() < 1e-5 && (values(&clipped, "b")[0] - 0.8).abs() < 1e-5);
+        clipped.clip_global(10.0);
+        assert!((values(&clipped, "b")[0] - 0.8).abs() < 1e-5, "small gradients stay");
+    }
+
+    #[test]
+    fn clipping_each_leaves_small_gradients_alone() {
+        let mut clipped = gradients(&[("a", &[30.0, 40.0]), ("b", &[0.5])]);
+        clipped.clip_each(1.0);
+        assert!((values(&clipped, "a")[1] - 0.8).abs() < 1e-5);
+        assert_eq!(values(&clipped, "b"), [0.5]);
+    }
+
+    #[test]
+    fn micro_batches_add_up_and_frozen_gradients_are_dropped() {
+        let mut sum = gradients(&[("head.weight", &[1.0])]);
+        sum.add(gradients(&[("head.weight", &[2.0]), ("encoder.weight", &[5.0])]));
+        sum.scale(0.5);
+        assert_eq!(values(&sum, "head.weight"), [1.5]);
+        sum.drop_frozen(&GradientRules { frozen: vec!["head"], constant_lr: vec![] });
+        assert!(sum.get("head.weight").is_none() && sum.get("encoder.weight").is_some());
+    }
+}

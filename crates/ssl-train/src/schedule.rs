@@ -1,0 +1,164 @@
+//! Learning rate and weight decay as functions of the step.
+
+use serde::{Deserialize, Serialize};
+use ssl_core::schedule::{cosine, linspace_cosine, warmup_cosine};
+use ssl_core::{ConfigError, Progress};
+
+use crate::{OptimizerConfig, Rates};
+
+/// How the learning rate rises at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Warmup {
+    /// From 0 at the first step; the peak is the first step after the warm-up (SimCLR, BYOL, MoCo v3, Barlow Twins).
+    Step,
+    /// From `lr_start` at the first step; the peak is the last step of the warm-up (DINO, SwAV).
+    Linspace,
+}
+
+/// How long a run is and how its rates change: the `[schedule]` section of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScheduleConfig {
+    /// Passes over the data. Default 200 (lightly's CIFAR-10 benchmark).
+    pub epochs: u64,
+    /// Steps, if the run is to end before its epochs do; the schedules then span these steps. Default: all epochs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_steps: Option<u64>,
+    /// Images per optimizer step, over all micro-batches. Default 256, the batch that most learning rates are for.
+    pub batch_size: usize,
+    /// Epochs of rising learning rate. Default 0.
+    pub warmup_epochs: f64,
+    /// How it rises. Default from 0 by step.
+    pub warmup: Warmup,
+    /// Learning rate at the first step of a `linspace` warm-up. Default 0.
+    pub lr_start: f64,
+    /// Learning rate at the end of the cosine. Default 0.
+    pub lr_end: f64,
+    /// Whether the learning rate falls along a cosine after the warm-up, or stays. Default it falls.
+    pub cosine: bool,
+}
+
+impl Default for ScheduleConfig {
+    fn default() -> Self {
+        Self {
+            epochs: 200,
+            max_steps: None,
+            batch_size: 256,
+            warmup_epochs: 0.0,
+            warmup: Warmup::Step,
+            lr_start: 0.0,
+            lr_end: 0.0,
+            cosine: true,
+        }
+    }
+}
+
+impl ScheduleConfig {
+    /// # Errors
+    /// The first field whose value no run could use.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::check(self.epochs > 0, "schedule.epochs", 0, "at least 1")?;
+        ConfigError::check(self.max_steps != Some(0), "schedule.max_steps", 0, "at least 1")?;
+        let batch = self.batch_size;
+        ConfigError::check(batch > 1, "schedule.batch_size", batch, "at least 2: batch norm and contrast need more than one image")?;
+        let warmup = self.warmup_epochs;
+        ConfigError::check(warmup >= 0.0 && warmup.is_finite(), "schedule.warmup_epochs", warmup, "at least 0")?;
+        ConfigError::check(self.lr_start >= 0.0, "schedule.lr_start", self.lr_start, "at least 0")?;
+        ConfigError::check(self.lr_end >= 0.0, "schedule.lr_end", self.lr_end, "at least 0")
+    }
+
+    /// Steps of the whole run.
+    pub fn total_steps(&self, steps_per_epoch: u64) -> u64 {
+        let all = self.epochs * steps_per_epoch;
+        self.max_steps.map_or(all, |max| max.min(all))
+    }
+
+    /// The rates of a step.
+    pub fn rates(&self, optimizer: &OptimizerConfig, at: Progress) -> Rates {
+        let peak = optimizer.peak_lr(self.batch_size);
+        let lr = self.lr(peak, at);
+        let ratio = optimizer.lr_1d.map_or(1.0, |lr_1d| lr_1d / optimizer.lr);
+        let (t, total) = (at.step as f64, at.total_steps as f64);
+        let weight_decay = match optimizer.weight_decay_end {
+            Some(end) => cosine(t, total, optimizer.weight_decay, end),
+            None => optimizer.weight_decay,
+        };
+        Rates { lr, lr_1d: lr * ratio, lr_constant: peak, weight_decay }
+    }
+
+    fn lr(&self, peak: f64, at: Progress) -> f64 {
+        let (t, total) = (at.step as f64, at.total_steps as f64);
+        let warmup = (self.warmup_epochs * at.steps_per_epoch as f64).round();
+        if !self.cosine && t >= warmup {
+            return peak;
+        }
+        match self.warmup {
+            Warmup::Step => warmup_cosine(t, total, warmup, peak, self.lr_end),
+            Warmup::Linspace => linspace_cosine(t, total, warmup, self.lr_start, peak, self.lr_end),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(step: u64) -> Progress {
+        Progress { step, total_steps: 100, steps_per_epoch: 10 }
+    }
+
+    #[test]
+    fn the_rate_warms_up_peaks_and_falls() {
+        let schedule = ScheduleConfig { warmup_epochs: 1.0, batch_size: 512, ..ScheduleConfig::default() };
+        let optimizer = OptimizerConfig { lr: 0.3, lr_scale_batch: 256, ..OptimizerConfig::default() };
+        let lr = |step| schedule.rates(&optimizer, at(step)).lr;
+        assert_eq!((lr(0), lr(10)), (0.0, 0.6));
+        assert!((lr(5) - 0.3).abs() < 1e-12 && (lr(55) - 0.3).abs() < 1e-12);
+    }
+
+    #[test]
+    fn biases_keep_their_ratio_and_constant_rates_their_peak() {
+        let optimizer = OptimizerConfig { lr: 0.2, lr_1d: Some(0.0048), ..OptimizerConfig::default() };
+        let rates = ScheduleConfig::default().rates(&optimizer, at(50));
+        assert!((rates.lr_1d / rates.lr - 0.024).abs() < 1e-12);
+        assert_eq!(rates.lr_constant, 0.2);
+    }
+
+    #[test]
+    fn weight_decay_follows_a_cosine_where_it_has_an_end() {
+        let optimizer = OptimizerConfig { weight_decay: 0.04, weight_decay_end: Some(0.4), ..OptimizerConfig::default() };
+        let decay = |step| ScheduleConfig::default().rates(&optimizer, at(step)).weight_decay;
+        assert!((decay(0) - 0.04).abs() < 1e-12 && (decay(50) - 0.22).abs() < 1e-12 && decay(99) < 0.4);
+    }
+
+    #[test]
+    fn a_constant_rate_stays_at_its_peak_after_the_warm_up() {
+        let schedule = ScheduleConfig { cosine: false, warmup_epochs: 1.0, ..ScheduleConfig::default() };
+        let lr = |step| schedule.rates(&OptimizerConfig::default(), at(step)).lr;
+        assert_eq!((lr(0), lr(10), lr(99)), (0.0, 0.06, 0.06));
+    }
+
+    #[test]
+    fn max_steps_shorten_a_run_and_never_lengthen_it() {
+        let schedule = |max_steps| ScheduleConfig { epochs: 2, max_steps, ..ScheduleConfig::default() };
+        assert_eq!(schedule(None).total_steps(10), 20);
+        assert_eq!(schedule(Some(7)).total_steps(10), 7);
+        assert_eq!(schedule(Some(70)).total_steps(10), 20);
+    }
+
+    #[test]
+    fn every_unusable_value_is_named() {
+        let bad = |change: fn(&mut ScheduleConfig)| {
+            let mut config = ScheduleConfig::default();
+            change(&mut config);
+            config.validate().expect_err("a bad value").field
+        };
+        assert_eq!(bad(|c| c.epochs = 0), "schedule.epochs");
+        assert_eq!(bad(|c| c.max_steps = Some(0)), "schedule.max_steps");
+        assert_eq!(bad(|c| c.batch_size = 1), "schedule.batch_size");
+        assert_eq!(bad(|c| c.warmup_epochs = -1.0), "schedule.warmup_epochs");
+        assert_eq!(bad(|c| c.lr_start = -1.0), "schedule.lr_start");
+        assert_eq!(bad(|c| c.lr_end = -1.0), "schedule.lr_end");
+    }
+}
