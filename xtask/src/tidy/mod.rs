@@ -8,6 +8,8 @@ mod manifests;
 mod readmes;
 mod repository;
 mod sizes;
+#[cfg(test)]
+mod tables;
 mod text;
 
 use std::fmt;
