@@ -1,0 +1,108 @@
+"""Time of one SimCLR training step in PyTorch: two views, forward, backward, SGD, on random images made once."""
+
+import argparse
+import contextlib
+import statistics
+import sys
+import time
+
+from common import ARCHITECTURES, SimClr, at_least_one, nt_xent, print_result, run, torch, versions
+
+TEMPERATURE = 0.5
+
+
+def main():
+    args = arguments()
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("the device is cuda, but this PyTorch sees no CUDA device, expected --device cpu")
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = True
+    stem = args.stem if args.stem != "auto" else "cifar" if args.image_size <= 64 else "imagenet"
+    step = make_step(args, stem)
+    started = time.perf_counter()
+    for _ in range(args.warmup):
+        timed(step, args.device)
+    warmup = time.perf_counter() - started
+    seconds = [timed(step, args.device) for _ in range(args.steps)]
+    median = statistics.median(seconds)
+    result = {
+        "step_seconds": seconds,
+        "median_s": median,
+        "images_per_s": args.batch / median,
+        "warmup_s": warmup,
+        "peak_memory_bytes": peak_memory(args.device),
+        "model": args.model,
+        "width": args.width,
+        "stem": stem,
+        "image_size": args.image_size,
+        "batch": args.batch,
+        "variant": args.variant,
+        "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "conv_tf32": args.device == "cuda" and torch.backends.cudnn.allow_tf32,
+    }
+    print_result(result | versions())
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", choices=list(ARCHITECTURES), default="resnet18")
+    parser.add_argument("--width", type=at_least_one, default=64, help="channels of the first stage (64)")
+    parser.add_argument("--stem", choices=["auto", "cifar", "imagenet"], default="auto", help="auto: cifar to 64 pixels")
+    parser.add_argument("--batch", type=at_least_one, default=128, help="images; each has two views (128)")
+    parser.add_argument("--image-size", type=at_least_one, default=32)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--variant", choices=["eager", "channels_last", "compile", "amp"], default="eager")
+    parser.add_argument("--steps", type=at_least_one, default=10, help="timed steps (10)")
+    parser.add_argument("--warmup", type=int, default=3, help="steps before them (3)")
+    parser.add_argument("--threads", type=at_least_one, help="threads of the tensor operations (PyTorch's choice)")
+    return parser.parse_args()
+
+
+def make_step(args, stem):
+    """A function that runs one step. All variants but `amp` (bfloat16 autocast) compute in float32."""
+    torch.manual_seed(0)
+    layout = torch.channels_last if args.variant == "channels_last" else torch.contiguous_format
+    model = SimClr(args.model, args.width, stem).to(args.device, memory_format=layout).train()
+    images = torch.randn(2 * args.batch, 3, args.image_size, args.image_size)
+    images = images.to(args.device, memory_format=layout)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.06, momentum=0.9, weight_decay=5e-4)
+    forward = torch.compile(model) if args.variant == "compile" else model
+    amp = args.variant == "amp"
+    precision = torch.autocast(args.device, torch.bfloat16) if amp else contextlib.nullcontext()
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        with precision:
+            embeddings = forward(images)
+        nt_xent(embeddings, TEMPERATURE).backward()
+        optimizer.step()
+
+    return step
+
+
+def timed(step, device):
+    """Seconds of one step, until the device has finished it."""
+    started = time.perf_counter()
+    step()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def peak_memory(device):
+    """Peak bytes: of tensors on a CUDA device, else resident bytes of the process (None on Windows)."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:
+        return None
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+if __name__ == "__main__":
+    run(main)
