@@ -1,0 +1,38 @@
+use std::io::Cursor;
+
+use image::ImageFormat;
+use tiff::{
+    ColorType, TiffError,
+    decoder::{Decoder, DecodingResult, Limits},
+};
+
+use super::{DecodeError, by_image, check_size, new_image};
+use crate::Image;
+
+/// Reads floating-point grey, which the `image` crate does not, and leaves the other kinds to it.
+pub(super) fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
+    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(invalid)?.with_limits(Limits::unlimited());
+    let (width, height) = decoder.dimensions().map_err(invalid)?;
+    let (width, height) = (width as usize, height as usize);
+    check_size(width, height)?;
+    match decoder.colortype().map_err(invalid)? {
+        ColorType::Gray(32 | 64) => new_image(width, height, float_grey(&mut decoder)?, "TIFF"),
+        _ => by_image(bytes, ImageFormat::Tiff, "TIFF"),
+    }
+}
+
+fn float_grey(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Vec<u8>, DecodeError> {
+    let grey = |value: f64| [(255.0 * value.clamp(0.0, 1.0)).round() as u8; 3];
+    match decoder.read_image().map_err(invalid)? {
+        DecodingResult::F32(samples) => Ok(samples.into_iter().flat_map(|v| grey(v.into())).collect()),
+        DecodingResult::F64(samples) => Ok(samples.into_iter().flat_map(grey).collect()),
+        _ => {
+            let reason = "grey integers of more than 16 bits are not read".into();
+            Err(DecodeError::Invalid { format: "TIFF", reason })
+        }
+    }
+}
+
+fn invalid(error: TiffError) -> DecodeError {
+    DecodeError::Invalid { format: "TIFF", reason: error.to_string() }
+}

@@ -1,0 +1,96 @@
+use std::sync::Arc;
+
+use super::{
+    Batches, LoaderConfig,
+    pipeline::{BatchPlan, Task},
+};
+use crate::{DataError, Dataset, EvalTransform, Image, Scratch};
+
+/// Batches for evaluation: every image once, in the data set's order, as one view without chance.
+///
+/// The last batch may be shorter. An image that cannot be read is left out, so that its batch is shorter too;
+/// [`Batch::indices`](crate::Batch::indices) says which images came. [`DatasetOptions`](crate::DatasetOptions)
+/// says how many.
+///
+/// # Example
+/// ```
+/// use std::sync::Arc;
+/// use ssl_data::{Dataset, EvalLoader, EvalTransform, Image, LoaderConfig, Normalization};
+///
+/// let images = (0..5).map(|grey| Image::new(8, 8, vec![grey; 192])).collect();
+/// let dataset = Arc::new(Dataset::from_images(images, Some(vec![0, 1, 0, 1, 0])));
+/// let transform = EvalTransform::new(8, Normalization::CIFAR10)?;
+/// let loader = EvalLoader::new(dataset, transform, LoaderConfig { batch_size: 4, workers: 1 })?;
+///
+/// let batches = loader.batches()?.collect::<Result<Vec<_>, _>>()?;
+/// assert_eq!(batches[0].indices, [0, 1, 2, 3]);
+/// assert_eq!(batches[1].labels, Some(vec![0]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct EvalLoader {
+    dataset: Arc<Dataset>,
+    task: Arc<Evaluation>,
+    workers: usize,
+}
+
+impl EvalLoader {
+    /// The batch size may be larger than the data set.
+    ///
+    /// # Errors
+    /// If a number of `config` is 0.
+    pub fn new(
+        dataset: Arc<Dataset>,
+        transform: EvalTransform,
+        config: LoaderConfig,
+    ) -> Result<Self, DataError> {
+        config.validate()?;
+        let task = Evaluation { transform, batch_size: config.batch_size, images: dataset.len() };
+        Ok(Self { dataset, task: Arc::new(task), workers: config.workers })
+    }
+
+    /// The data set that the batches come from.
+    pub fn dataset(&self) -> &Arc<Dataset> {
+        &self.dataset
+    }
+
+    /// Starts worker threads at the first image; the iterator ends after the last one.
+    ///
+    /// # Errors
+    /// If no threads can be started. The iterator yields an error and ends where too many images are unreadable
+    /// or a worker panicked.
+    pub fn batches(&self) -> Result<Batches, DataError> {
+        Batches::start(&self.dataset, &self.task, self.workers, 0)
+    }
+}
+
+struct Evaluation {
+    transform: EvalTransform,
+    batch_size: usize,
+    images: usize,
+}
+
+impl Task for Evaluation {
+    const REPLACES: bool = false;
+
+    fn plan(&self, number: u64) -> Option<BatchPlan> {
+        let index = number as usize;
+        let start = index * self.batch_size;
+        let end = self.images.min(start + self.batch_size);
+        (start < self.images).then(|| BatchPlan { epoch: 0, index, samples: (start..end).collect() })
+    }
+
+    fn view_sizes(&self) -> Vec<usize> {
+        vec![self.transform.size()]
+    }
+
+    fn render(
+        &self,
+        image: &Image,
+        _epoch: u64,
+        _sample: usize,
+        scratch: &mut Scratch,
+        views: &mut [&mut [f32]],
+    ) {
+        self.transform.render(image, scratch, views[0]);
+    }
+}

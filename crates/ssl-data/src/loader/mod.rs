@@ -1,0 +1,36 @@
+//! Decoded images to ordered batches of views, in worker threads.
+
+mod batch;
+mod eval;
+mod order;
+mod pipeline;
+mod train;
+mod workers;
+
+pub use self::{
+    batch::{Batch, ViewBatch},
+    eval::EvalLoader,
+    pipeline::Batches,
+    train::TrainLoader,
+};
+use crate::DataError;
+
+/// What a loader needs to know besides the images and the views.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoaderConfig {
+    /// Images in a batch, at least 1.
+    pub batch_size: usize,
+    /// Threads that decode and augment, at least 1. The batches do not depend on it.
+    pub workers: usize,
+}
+
+impl LoaderConfig {
+    fn validate(&self) -> Result<(), DataError> {
+        for (field, value) in [("batch_size", self.batch_size), ("workers", self.workers)] {
+            if value == 0 {
+                return Err(DataError::Zero { field });
+            }
+        }
+        Ok(())
+    }
+}

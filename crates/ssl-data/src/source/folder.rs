@@ -1,0 +1,89 @@
+use std::{
+    fs,
+    path::{MAIN_SEPARATOR_STR, Path, PathBuf},
+    sync::Arc,
+};
+
+use walkdir::{DirEntry, WalkDir};
+
+use super::{ImageSource, Others, Recognised, is_image_name, labels};
+use crate::{DataError, Image, ReadError, decode};
+
+/// Image files below a folder.
+pub(super) struct Files {
+    root: PathBuf,
+    /// Relative to `root`, or absolute.
+    paths: Vec<Box<str>>,
+}
+
+impl Files {
+    pub(super) fn new(root: PathBuf, paths: Vec<Box<str>>) -> Self {
+        Self { root, paths }
+    }
+}
+
+impl ImageSource for Files {
+    fn count(&self) -> usize {
+        self.paths.len()
+    }
+
+    fn image(&self, index: usize) -> Result<Arc<Image>, ReadError> {
+        let bytes = fs::read(self.root.join(&*self.paths[index]))?;
+        Ok(Arc::new(decode(&bytes)?))
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.root.join(&*self.paths[index]).display().to_string()
+    }
+}
+
+/// Every image in the folder and its sub-folders, in byte order of the path relative to the folder.
+pub(super) fn open(root: &Path) -> Result<Recognised, DataError> {
+    let mut others = Others::default();
+    let mut paths = image_paths(root, &mut others)?;
+    if paths.is_empty() {
+        return Err(others.into_error(root, "files in it and its sub-folders"));
+    }
+    paths.sort_unstable();
+    let (labels, class_names) = labels::from_folders(&paths).unzip();
+    let kind = if labels.is_some() { "folder of class folders" } else { "folder of images" };
+    Ok(Recognised { kind, source: Box::new(Files::new(root.into(), paths)), labels, class_names })
+}
+
+/// One pass over the tree, which asks the file system nothing about single files except where links lead.
+fn image_paths(root: &Path, others: &mut Others) -> Result<Vec<Box<str>>, DataError> {
+    let mut paths = Vec::new();
+    for entry in WalkDir::new(root).follow_links(true).into_iter().filter_entry(is_visible) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) if error.depth() == 0 => return Err(DataError::io(root, error.into())),
+            Err(error) => {
+                tracing::warn!("passed over while looking for images: {error}");
+                continue;
+            }
+        };
+        if entry.file_type().is_dir() {
+            continue;
+        }
+        match relative_path(root, &entry) {
+            Some(path) if is_image_name(&path) => paths.push(path),
+            Some(path) => others.add(&path),
+            None => tracing::warn!("passed over, its name is not UTF-8: {}", entry.path().display()),
+        }
+    }
+    Ok(paths)
+}
+
+/// Names that begin with a dot are hidden, but for the folder that the user named.
+fn is_visible(entry: &DirEntry) -> bool {
+    entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
+}
+
+fn relative_path(root: &Path, entry: &DirEntry) -> Option<Box<str>> {
+    let path = entry.path().strip_prefix(root).ok()?.to_str()?;
+    if MAIN_SEPARATOR_STR == "/" {
+        Some(path.into())
+    } else {
+        Some(path.replace(MAIN_SEPARATOR_STR, "/").into())
+    }
+}

@@ -1,0 +1,81 @@
+use std::{fs::File, path::Path, path::PathBuf, sync::Arc};
+
+use tar::{Archive, Entry};
+
+use super::{ImageSource, Others, Recognised, is_image_name, labels, open_read, positioned::read_exact_at};
+use crate::{DataError, Image, ReadError, decode};
+
+/// The images of an uncompressed tar archive, read where they lie.
+struct TarArchive {
+    path: PathBuf,
+    file: File,
+    names: Vec<Box<str>>,
+    /// Offset and length of each member's bytes.
+    places: Vec<(u64, usize)>,
+}
+
+impl ImageSource for TarArchive {
+    fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    fn image(&self, index: usize) -> Result<Arc<Image>, ReadError> {
+        let (offset, len) = self.places[index];
+        let mut bytes = vec![0; len];
+        read_exact_at(&self.file, &mut bytes, offset)?;
+        Ok(Arc::new(decode(&bytes)?))
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("{} in {}", self.names[index], self.path.display())
+    }
+}
+
+/// Every image of the archive, in the archive's order.
+pub(super) fn open(path: &Path) -> Result<Recognised, DataError> {
+    let (file, len) = open_read(path)?;
+    let mut others = Others::default();
+    let (names, places) = index(path, &file, len, &mut others)?;
+    if names.is_empty() {
+        return Err(others.into_error(path, "members"));
+    }
+    let (labels, class_names) = labels::from_folders(&names).unzip();
+    let source = TarArchive { path: path.into(), file, names, places };
+    Ok(Recognised { kind: "tar archive", source: Box::new(source), labels, class_names })
+}
+
+type Index = (Vec<Box<str>>, Vec<(u64, usize)>);
+
+/// Reads the headers and leaps over the bodies.
+fn index(path: &Path, file: &File, len: u64, others: &mut Others) -> Result<Index, DataError> {
+    let broken = |error| DataError::malformed(path, format!("it is no whole tar archive ({error})"));
+    let mut archive = Archive::new(file);
+    let (mut names, mut places) = (Vec::new(), Vec::new());
+    for entry in archive.entries_with_seek().map_err(broken)? {
+        let entry = entry.map_err(broken)?;
+        let Some(name) = visible_file(&entry) else { continue };
+        if !is_image_name(&name) {
+            others.add(&name);
+            continue;
+        }
+        let (offset, size) = (entry.raw_file_position(), entry.size());
+        if offset.saturating_add(size) > len {
+            return Err(DataError::malformed(path, format!("the archive breaks off in {name}")));
+        }
+        names.push(name);
+        places.push((offset, size as usize));
+    }
+    Ok((names, places))
+}
+
+/// The name of a regular member without hidden parts, `None` for all other members.
+fn visible_file<R: std::io::Read>(entry: &Entry<'_, R>) -> Option<Box<str>> {
+    if !entry.header().entry_type().is_file() {
+        return None;
+    }
+    let bytes = entry.path_bytes();
+    let name = String::from_utf8_lossy(&bytes);
+    let parts = || name.split('/').filter(|part| !matches!(*part, "" | "."));
+    let hidden = parts().any(|part| part.starts_with('.'));
+    (!hidden).then(|| parts().collect::<Vec<_>>().join("/").into())
+}
