@@ -49,7 +49,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=list(ARCHITECTURES), default="resnet18")
     parser.add_argument("--width", type=at_least_one, default=64, help="channels of the first stage (64)")
-    parser.add_argument("--stem", choices=["auto", "cifar", "imagenet"], default="auto", help="auto: cifar to 64 pixels")
+    parser.add_argument("--stem", choices=["auto", "cifar", "imagenet"], default="auto", help="auto: cifar up to 64")
     parser.add_argument("--batch", type=at_least_one, default=128, help="images; each has two views (128)")
     parser.add_argument("--image-size", type=at_least_one, default=32)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
