@@ -128,7 +128,7 @@ impl ModuleVisitor for Taking {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.recorded.remove::<D>(param.id) {
-            let count = gradient.dims().iter().product();
+            let count = gradient.dims().iter().product::<usize>();
             self.gradients.insert(&self.path.join(), gradient.reshape([count]));
         }
     }

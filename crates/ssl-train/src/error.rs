@@ -1,0 +1,97 @@
+//! Why a run cannot start, go on or be resumed.
+
+use std::io;
+use std::path::PathBuf;
+
+use ssl_core::ConfigError;
+use ssl_core::named::NamedError;
+use ssl_data::DataError;
+
+use crate::HookError;
+
+/// Why a run cannot start, go on or be resumed.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A value in the configuration that no run could use.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data set or the loader.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Evaluation failed.
+    #[error("evaluation failed: {0}")]
+    Evaluation(HookError),
+    /// The batch cannot be cut into equal micro-batches.
+    #[error("batch_size is {batch}, expected a multiple of optimizer.accumulate, which is {accumulate}")]
+    Accumulate {
+        /// Images per step.
+        batch: usize,
+        /// Micro-batches per step.
+        accumulate: usize,
+    },
+    /// The loader's batches are not those of the schedule.
+    #[error("the loader gives batches of {found} images, expected {expected} (schedule.batch_size / optimizer.accumulate)")]
+    Batch {
+        /// Images in a batch of the loader.
+        found: usize,
+        /// Images in a micro-batch of the schedule.
+        expected: usize,
+    },
+    /// The method wants other views.
+    #[error("the recipe makes {found} views per image, and this method needs {expected}")]
+    Views {
+        /// Views per image.
+        found: usize,
+        /// What the method needs, in words.
+        expected: String,
+    },
+    /// The method needs labels.
+    #[error("this method needs labels, and the data set has none: expected a folder or archive with one folder per class, or a list with labels")]
+    Labels,
+    /// The loss is not a number any more.
+    #[error("the loss is {loss} at step {step}: expected a finite number; try a lower learning rate (checkpoints/last is from before)")]
+    NotFinite {
+        /// The step.
+        step: u64,
+        /// The loss.
+        loss: f64,
+    },
+    /// The run directory is taken.
+    #[error("{} exists already: expected a new folder, or one of the options --resume (go on) and --overwrite (start again)", .0.display())]
+    Exists(PathBuf),
+    /// There is no run to go on with.
+    #[error("there is no run to resume in {}: expected a folder that `pretrain` wrote, with recipe.toml in it", .0.display())]
+    NoRun(PathBuf),
+    /// The file system refused.
+    #[error("cannot write or read {}: {source}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The answer of the operating system.
+        source: io::Error,
+    },
+    /// A file of a checkpoint does not fit the run.
+    #[error("checkpoint {} does not fit this run: {reason}", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        reason: NamedError,
+    },
+    /// A checkpoint's description is damaged.
+    #[error("checkpoint {} is damaged: {reason}", path.display())]
+    Meta {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl TrainError {
+    /// Turns an answer of the operating system about `path` into an error.
+    pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { path, source }
+    }
+}

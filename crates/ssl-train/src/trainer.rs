@@ -1,0 +1,119 @@
+//! The explicit training loop.
+
+mod clock;
+mod run;
+
+use burn::tensor::Device;
+use ssl_core::{Init, SslMethod};
+use ssl_data::TrainLoader;
+
+use crate::{CheckpointConfig, Hooks, OptimizerConfig, RunDir, ScheduleConfig, TrainError};
+use run::{Networks, Run};
+
+/// Separates the random numbers of heads and state from those of the encoder, which the caller drew from the seed.
+const HEADS: u64 = 0x6865_6164;
+
+/// Everything that decides the course of a run besides the method, the encoder and the data.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TrainConfig {
+    /// Seed of the heads and of the initial state.
+    pub seed: u64,
+    /// The optimizer.
+    pub optimizer: OptimizerConfig,
+    /// Length and rates.
+    pub schedule: ScheduleConfig,
+    /// When checkpoints are written.
+    pub checkpoint: CheckpointConfig,
+    /// Steps between two rows of the metrics file; 0 stands for 10.
+    pub log_every: u64,
+    /// Epochs between two evaluations; 0 evaluates before the first step and at the end only.
+    pub eval_every_epochs: u64,
+}
+
+impl TrainConfig {
+    /// # Errors
+    /// The first value that no run could use.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        self.optimizer.validate()?;
+        self.schedule.validate()?;
+        let (batch, accumulate) = (self.schedule.batch_size, self.optimizer.accumulate);
+        if !batch.is_multiple_of(accumulate) {
+            return Err(TrainError::Accumulate { batch, accumulate });
+        }
+        Ok(())
+    }
+
+    /// Images in a batch of the loader.
+    pub fn micro_batch(&self) -> usize {
+        self.schedule.batch_size / self.optimizer.accumulate
+    }
+}
+
+/// Runs a method over the batches of a loader.
+#[derive(Debug)]
+pub struct Trainer<'a, M> {
+    /// The method.
+    pub method: &'a M,
+    /// The course of the run.
+    pub config: &'a TrainConfig,
+    /// Where it is written.
+    pub run: &'a RunDir,
+    /// The device without autodiff.
+    pub device: &'a Device,
+}
+
+/// A run that has ended or was stopped.
+#[derive(Debug)]
+pub struct Trained<M: SslMethod> {
+    /// What the optimizer trained.
+    pub student: M::Student,
+    /// The method's other state.
+    pub state: M::State,
+    /// Figures of the run.
+    pub summary: Summary,
+}
+
+/// Figures of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// Steps done in all.
+    pub steps: u64,
+    /// Epochs done in all.
+    pub epochs: u64,
+    /// Seconds of training in all, evaluation and start left out.
+    pub seconds: f64,
+    /// Mean loss of the last epoch.
+    pub train_loss: f64,
+    /// Images per second of training, each image counted once however many views it has.
+    pub images_per_s: f64,
+    /// Whether the run reached its end, or was stopped before.
+    pub finished: bool,
+    /// The evaluation before the first step.
+    pub untrained: Vec<(String, f64)>,
+    /// The last evaluation.
+    pub evaluation: Vec<(String, f64)>,
+}
+
+impl<M: SslMethod> Trainer<'_, M> {
+    /// Trains `encoder`, which must be on the autodiff device; with `resume`, goes on from the newest checkpoint.
+    ///
+    /// # Errors
+    /// A configuration that does not fit the method or the data, a loader or hook that fails, a loss that is not finite.
+    pub fn fit(
+        &self,
+        encoder: M::Encoder,
+        loader: &TrainLoader,
+        resume: bool,
+        hooks: &mut impl Hooks<M::Encoder>,
+    ) -> Result<Trained<M>, TrainError> {
+        self.config.validate()?;
+        let mut init = Init::new(self.config.seed ^ HEADS, &self.device.clone().autodiff());
+        let (student, state) = self.method.init(encoder, &mut init);
+        let mut networks = Networks { student, state };
+        let mut run = Run::new(self, loader)?;
+        if resume {
+            networks = run.restore(networks)?;
+        }
+        run.to_the_end(networks, loader, hooks)
+    }
+}

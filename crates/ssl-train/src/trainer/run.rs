@@ -1,0 +1,327 @@
+//! One run in progress.
+
+use burn::module::Module;
+use burn::tensor::{Tensor, TensorData};
+use ssl_core::math::feature_std;
+use ssl_core::{Progress, SslMethod, Views};
+use ssl_data::{Batch, Batches, DataError, TrainLoader};
+
+use super::clock::Clock;
+use super::{Summary, TrainConfig, Trained, Trainer};
+use crate::checkpoint::{Checkpoints, Meta, load_module, load_optimizer};
+use crate::metrics::MetricsFile;
+use crate::{Evaluation, Gradients, Hooks, Optimizer, Rates, StepReport, TrainError};
+
+/// Steps between two rows of the metrics file where the configuration leaves it open (our choice).
+const LOG_EVERY: u64 = 10;
+
+/// What changes in a run besides the networks, which are moved by value so that state is written in place.
+pub(super) struct Run<'a, M> {
+    trainer: &'a Trainer<'a, M>,
+    optimizer: Optimizer,
+    checkpoints: Checkpoints,
+    at: Progress,
+    clock: Clock,
+    /// Losses on the device that were not read yet.
+    unread: Vec<Tensor<1>>,
+    epoch_loss: (f64, u64),
+    untrained: Vec<(String, f64)>,
+    evaluation: Vec<(String, f64)>,
+}
+
+/// The two modules of a method.
+pub(super) struct Networks<M: SslMethod> {
+    pub(super) student: M::Student,
+    pub(super) state: M::State,
+}
+
+/// What a step leaves for the metrics.
+struct Done {
+    embeddings: Option<Tensor<2>>,
+    grad_norm: Option<Tensor<1>>,
+    rates: Rates,
+}
+
+impl<'a, M: SslMethod> Run<'a, M> {
+    pub(super) fn new(trainer: &'a Trainer<'a, M>, loader: &TrainLoader) -> Result<Self, TrainError> {
+        let config = trainer.config;
+        let steps_per_epoch = (loader.batches_per_epoch() / config.optimizer.accumulate) as u64;
+        if steps_per_epoch == 0 {
+            let (batch_size, images) = (config.schedule.batch_size, loader.dataset().len());
+            return Err(DataError::BatchTooLarge { batch_size, images }.into());
+        }
+        let total_steps = config.schedule.total_steps(steps_per_epoch);
+        Ok(Self {
+            trainer,
+            optimizer: Optimizer::new(config.optimizer.clone()),
+            checkpoints: Checkpoints::of(trainer.run),
+            at: Progress { step: 0, total_steps, steps_per_epoch },
+            clock: Clock::new(0.0),
+            unread: Vec::new(),
+            epoch_loss: (0.0, 0),
+            untrained: Vec::new(),
+            evaluation: Vec::new(),
+        })
+    }
+
+    /// Goes back to the newest checkpoint, if there is one.
+    pub(super) fn restore(&mut self, networks: Networks<M>) -> Result<Networks<M>, TrainError> {
+        let Some((folder, meta)) = self.checkpoints.newest()? else { return Ok(networks) };
+        if meta.steps_per_epoch != self.at.steps_per_epoch {
+            let reason = format!(
+                "it has {} steps per epoch and this run {}: expected the same data and batch size",
+                meta.steps_per_epoch, self.at.steps_per_epoch
+            );
+            return Err(TrainError::Meta { path: folder.join("meta.json"), reason });
+        }
+        load_optimizer(&folder, &mut self.optimizer, self.trainer.device)?;
+        self.at.step = meta.step;
+        self.epoch_loss = meta.epoch_loss;
+        self.untrained = meta.untrained;
+        self.clock = Clock::new(meta.seconds);
+        Ok(Networks {
+            student: load_module(&folder, "student", networks.student)?,
+            state: load_module(&folder, "state", networks.state)?,
+        })
+    }
+
+    pub(super) fn to_the_end(
+        mut self,
+        mut networks: Networks<M>,
+        loader: &TrainLoader,
+        hooks: &mut impl Hooks<M::Encoder>,
+    ) -> Result<Trained<M>, TrainError> {
+        let mut metrics = MetricsFile::open(&self.trainer.run.metrics(), self.at.step)?;
+        hooks.on_start(self.at);
+        if self.at.step == 0 {
+            self.untrained = self.evaluate(&networks, hooks, &mut metrics)?;
+        }
+        let mut batches = self.batches(loader)?;
+        let mut stopped = false;
+        self.clock.skip();
+        while self.at.step < self.at.total_steps && !stopped {
+            if self.at.step.is_multiple_of(self.at.steps_per_epoch) {
+                self.epoch_loss = (0.0, 0);
+            }
+            let (next, done) = self.step(networks, &mut batches)?;
+            networks = next;
+            self.report(done, hooks, &mut metrics)?;
+            stopped = hooks.stop();
+            self.between_steps(&networks, stopped, hooks, &mut metrics)?;
+        }
+        let summary = self.summary();
+        Ok(Trained { student: networks.student, state: networks.state, summary })
+    }
+
+    /// The loader's batches from the current step on, without those that do not fill a step at the end of an epoch.
+    fn batches(&self, loader: &TrainLoader) -> Result<impl Iterator<Item = <Batches as Iterator>::Item> + use<M>, TrainError> {
+        let accumulate = self.trainer.config.optimizer.accumulate;
+        let first = (self.at.step % self.at.steps_per_epoch) as usize * accumulate;
+        let used = self.at.steps_per_epoch as usize * accumulate;
+        let batches = loader.batches(self.at.epoch(), first)?;
+        Ok(batches.filter(move |batch| batch.as_ref().map_or(true, |batch| batch.index < used)))
+    }
+
+    /// One optimizer step, in the order that [`SslMethod`] states.
+    fn step(
+        &mut self,
+        networks: Networks<M>,
+        batches: &mut impl Iterator<Item = Result<Batch, DataError>>,
+    ) -> Result<(Networks<M>, Done), TrainError> {
+        let (method, at) = (self.trainer.method, self.at);
+        let accumulate = self.trainer.config.optimizer.accumulate;
+        let (student, mut state) = method.before_step(networks.student, networks.state, at);
+        let mut gradients = Gradients::default();
+        let mut embeddings = None;
+        for _ in 0..accumulate {
+            let views = self.views(batches)?;
+            let step = method.loss(&student, &state, &views, at);
+            gradients.add(Gradients::of(step.loss.backward(), &student));
+            self.unread.push(step.loss.without_autodiff());
+            state = method.absorb(state, step.carry);
+            embeddings = Some(step.embeddings);
+        }
+        if accumulate > 1 {
+            gradients.scale(1.0 / accumulate as f64);
+        }
+        let grad_norm = self.is_logged().then(|| gradients.norm()).flatten();
+        let rules = method.gradient_rules(at);
+        clip(self.trainer.config, &mut gradients);
+        gradients.drop_frozen(&rules);
+        let rates = self.trainer.config.schedule.rates(&self.trainer.config.optimizer, at);
+        let student = self.optimizer.step(student, gradients, rates, &rules);
+        let state = method.after_step(&student, state, at);
+        Ok((Networks { student, state }, Done { embeddings, grad_norm, rates }))
+    }
+
+    /// The views of the next batch, on the device.
+    fn views(
+        &mut self,
+        batches: &mut impl Iterator<Item = Result<Batch, DataError>>,
+    ) -> Result<Views, TrainError> {
+        let needs = self.trainer.method.needs();
+        let batch = batches.next().expect("the loader goes on through the epochs without an end")?;
+        let (found, expected) = (batch.views.len(), needs.global_views);
+        if found < expected || (found > expected && !needs.local_views) {
+            let more = if needs.local_views { "at least " } else { "" };
+            return Err(TrainError::Views { found, expected: format!("{more}{expected}") });
+        }
+        if needs.labels && batch.labels.is_none() {
+            return Err(TrainError::Labels);
+        }
+        let micro_batch = self.trainer.config.micro_batch();
+        if batch.len() != micro_batch {
+            return Err(TrainError::Batch { found: batch.len(), expected: micro_batch });
+        }
+        self.clock.data_is_here();
+        Ok(to_device(batch, needs.global_views, self.trainer.device))
+    }
+
+    /// Counts the step, reads the loss and writes a row of metrics if one is due.
+    fn report(
+        &mut self,
+        done: Done,
+        hooks: &mut impl Hooks<M::Encoder>,
+        metrics: &mut MetricsFile,
+    ) -> Result<(), TrainError> {
+        let logged = self.is_logged();
+        let epoch = self.at.epoch();
+        self.at.step += 1;
+        let mut report = StepReport { at: self.at, loss: None, lr: done.rates.lr, images_per_s: 0.0 };
+        if logged {
+            let loss = self.read_losses()?;
+            self.clock.step_is_done();
+            let averages = self.clock.averages();
+            report.loss = Some(loss);
+            report.images_per_s = self.trainer.config.schedule.batch_size as f64 / averages.step_time;
+            let read = |tensor: Option<Tensor<1>>| tensor.map_or(f64::NAN, |t| f64::from(t.into_scalar::<f32>()));
+            let values = [
+                ("train_loss", loss),
+                ("lr", done.rates.lr),
+                ("weight_decay", done.rates.weight_decay),
+                ("grad_norm", read(done.grad_norm)),
+                ("z_std", read(done.embeddings.map(feature_std))),
+                ("images_per_s", report.images_per_s),
+                ("data_time", averages.data_time),
+                ("step_time", averages.step_time),
+            ];
+            metrics.write(self.at.step, epoch, &values)?;
+            self.clock.skip();
+        } else {
+            self.clock.step_is_done();
+        }
+        hooks.on_step(&report);
+        Ok(())
+    }
+
+    /// Whether the step in progress gets a row of metrics: every `log_every` steps, and the last of an epoch or run.
+    fn is_logged(&self) -> bool {
+        let every = match self.trainer.config.log_every {
+            0 => LOG_EVERY,
+            every => every,
+        };
+        let step = self.at.step + 1;
+        step.is_multiple_of(every) || step.is_multiple_of(self.at.steps_per_epoch) || step == self.at.total_steps
+    }
+
+    /// The mean of the losses that were not read yet.
+    fn read_losses(&mut self) -> Result<f64, TrainError> {
+        let unread = std::mem::take(&mut self.unread);
+        let count = unread.len() as u64;
+        if count == 0 {
+            return Ok(f64::NAN);
+        }
+        let sum: f64 = Tensor::cat(unread, 0).into_data().iter::<f64>().sum();
+        let loss = sum / count as f64;
+        if !loss.is_finite() {
+            return Err(TrainError::NotFinite { step: self.at.step, loss });
+        }
+        self.epoch_loss = (self.epoch_loss.0 + sum, self.epoch_loss.1 + count);
+        Ok(loss)
+    }
+
+    /// Evaluation and checkpoint, where they are due.
+    fn between_steps(
+        &mut self,
+        networks: &Networks<M>,
+        stopped: bool,
+        hooks: &mut impl Hooks<M::Encoder>,
+        metrics: &mut MetricsFile,
+    ) -> Result<(), TrainError> {
+        let (step, last) = (self.at.step, self.at.step == self.at.total_steps);
+        let config = self.trainer.config;
+        if last || stopped || config.checkpoint.is_due(step, self.at.steps_per_epoch) {
+            self.save(networks)?;
+        }
+        let period = config.eval_every_epochs * self.at.steps_per_epoch;
+        if last || (period > 0 && step.is_multiple_of(period)) {
+            self.evaluation = self.evaluate(networks, hooks, metrics)?;
+        }
+        self.clock.skip();
+        Ok(())
+    }
+
+    fn evaluate(
+        &self,
+        networks: &Networks<M>,
+        hooks: &mut impl Hooks<M::Encoder>,
+        metrics: &mut MetricsFile,
+    ) -> Result<Vec<(String, f64)>, TrainError> {
+        let encoder = self.trainer.method.encoder(&networks.student, &networks.state).valid();
+        let found: Evaluation = hooks.evaluate(&encoder, self.at).map_err(TrainError::Evaluation)?;
+        if !found.is_empty() {
+            metrics.write(self.at.step, self.at.epoch(), &found)?;
+        }
+        Ok(found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    fn save(&mut self, networks: &Networks<M>) -> Result<(), TrainError> {
+        if !self.unread.is_empty() {
+            self.read_losses()?;
+        }
+        let meta = Meta {
+            step: self.at.step,
+            steps_per_epoch: self.at.steps_per_epoch,
+            epoch_loss: self.epoch_loss,
+            seconds: self.clock.seconds(),
+            untrained: self.untrained.clone(),
+        };
+        let keep = self.trainer.config.checkpoint.keep;
+        self.checkpoints.save(&networks.student, &networks.state, &self.optimizer, &meta, keep)
+    }
+
+    fn summary(self) -> Summary {
+        let images = self.at.step as f64 * self.trainer.config.schedule.batch_size as f64;
+        let (sum, count) = self.epoch_loss;
+        Summary {
+            steps: self.at.step,
+            epochs: self.at.epoch(),
+            seconds: self.clock.seconds(),
+            train_loss: sum / count.max(1) as f64,
+            images_per_s: images / self.clock.seconds().max(f64::MIN_POSITIVE),
+            finished: self.at.step == self.at.total_steps,
+            untrained: self.untrained,
+            evaluation: self.evaluation,
+        }
+    }
+}
+
+fn clip(config: &TrainConfig, gradients: &mut Gradients) {
+    match config.optimizer.clip_norm {
+        0.0 => {}
+        max if config.optimizer.clip_per_parameter => gradients.clip_each(max),
+        max => gradients.clip_global(max),
+    }
+}
+
+fn to_device(batch: Batch, global: usize, device: &burn::tensor::Device) -> Views {
+    let count = batch.len();
+    let crop = |view: ssl_data::ViewBatch| {
+        Tensor::from_data(TensorData::new(view.data, [count, 3, view.size, view.size]), device)
+    };
+    Views {
+        crops: batch.views.into_iter().map(crop).collect(),
+        global,
+        labels: batch.labels.map(|labels| Tensor::from_data(TensorData::new(labels, [count]), device)),
+    }
+}
