@@ -1,1 +1,12 @@
-//! Conformance-case reader, float64 oracles and tiny data for the tests of burn-ssl
+#![doc = include_str!("../README.md")]
+
+mod array;
+mod case;
+mod compare;
+pub mod oracle;
+mod paths;
+
+pub use array::{Array, Values};
+pub use case::{Case, CaseError, Outputs};
+pub use compare::{Comparison, Rule, compare};
+pub use paths::{cases_dir, shared_data};
