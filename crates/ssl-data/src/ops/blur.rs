@@ -18,19 +18,15 @@ use crate::ops::Planes;
 pub fn gaussian_blur(planes: &mut Planes, kernel_size: usize, sigma: f64, buffers: &mut BlurBuffers) {
     assert!(kernel_size % 2 == 1, "blur kernel of {kernel_size} taps, expected an odd number");
     assert!(sigma > 0.0, "blur sigma {sigma}, expected a number above 0");
-    fill_weights(kernel_size / 2, sigma, &mut buffers.weights);
     let (width, height) = (planes.width(), planes.height());
-    let BlurBuffers { weights, source, line, sums } = buffers;
-    if weights.is_empty() || width == 0 {
-        return;
-    }
-    let radius = weights.len() - 1;
-    line.resize(width + 2 * radius, 0);
-    sums.resize(width, 0);
+    fill_weights(kernel_size / 2, sigma, &mut buffers.weights);
+    let Some(radius) = buffers.weights.len().checked_sub(1) else { return };
+    buffers.line.resize(width + 2 * radius, 0);
+    buffers.sums.resize(width, 0);
     for plane in planes.channels_mut() {
-        source.clear();
-        source.extend_from_slice(plane);
-        blur_plane(source, plane, height, weights, line, sums);
+        if !plane.is_empty() {
+            blur_plane(plane, height, buffers);
+        }
     }
 }
 
@@ -39,8 +35,8 @@ pub fn gaussian_blur(planes: &mut Planes, kernel_size: usize, sigma: f64, buffer
 pub struct BlurBuffers {
     /// Weight of the centre and of the pairs of taps 1, 2, … pixels away, in units of 2⁻¹⁶.
     weights: Vec<u16>,
-    /// The plane before the blur.
-    source: Vec<u8>,
+    /// The plane before the blur, in units of 2⁻⁷ levels.
+    source: Vec<u16>,
     /// One row blurred vertically, with its reflected borders, in units of 2⁻⁷ levels.
     line: Vec<u16>,
     /// One row blurred both ways, in units of 2⁻⁷ levels.
@@ -63,51 +59,62 @@ fn fill_weights(radius: usize, sigma: f64, weights: &mut Vec<u16>) {
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
-fn blur_plane(
-    source: &[u8],
-    target: &mut [u8],
-    height: usize,
-    weights: &[u16],
-    line: &mut [u16],
-    sums: &mut [u16],
-) {
-    let radius = weights.len() - 1;
-    let width = sums.len();
-    // Every product is cut off, losing half a unit on average.
-    let bias = (weights.len() / 2).min(127) as u16;
-    for (y, out) in target.chunks_exact_mut(width).enumerate() {
-        let row = |offset: isize| {
-            let start = width * reflect(y as isize + offset, height);
-            &source[start..start + width]
-        };
-        let middle = &mut line[radius..radius + width];
-        for (sum, &x) in middle.iter_mut().zip(row(0)) {
-            *sum = bias + scaled(u16::from(x) << 7, weights[0]);
-        }
-        for (i, &weight) in weights.iter().enumerate().skip(1) {
-            let pairs = row(-(i as isize)).iter().zip(row(i as isize));
-            for (sum, (&a, &b)) in middle.iter_mut().zip(pairs) {
-                *sum += scaled((u16::from(a) + u16::from(b)) << 7, weight);
-            }
-        }
-
-        for i in 1..=radius {
-            line[radius - i] = line[radius + reflect(-(i as isize), width)];
-            line[radius + width - 1 + i] = line[radius + reflect((width - 1 + i) as isize, width)];
-        }
-        for (sum, &x) in sums.iter_mut().zip(&line[radius..]) {
-            *sum = 64 + bias + scaled(x, weights[0]);
-        }
-        for (i, &weight) in weights.iter().enumerate().skip(1) {
-            let pairs = line[radius - i..].iter().zip(&line[radius + i..]);
-            for (sum, (&a, &b)) in sums.iter_mut().zip(pairs) {
-                *sum += scaled(a + b, weight);
-            }
-        }
+fn blur_plane(plane: &mut [u8], height: usize, buffers: &mut BlurBuffers) {
+    let BlurBuffers { weights, source, line, sums } = buffers;
+    source.clear();
+    source.extend(plane.iter().map(|&x| u16::from(x) << 7));
+    for (y, out) in plane.chunks_exact_mut(sums.len()).enumerate() {
+        blur_column_wise(source, y, height, weights, line);
+        blur_row_wise(line, weights, sums);
         for (out, &sum) in out.iter_mut().zip(sums.iter()) {
-            *out = (sum >> 7) as u8;
+            *out = ((sum + 64) >> 7) as u8;
         }
     }
+}
+
+/// Fills the middle of `line` with row `y` of the vertical blur, and its ends with the reflection.
+#[inline(always)]
+fn blur_column_wise(source: &[u16], y: usize, height: usize, weights: &[u16], line: &mut [u16]) {
+    let radius = weights.len() - 1;
+    let width = line.len() - 2 * radius;
+    let row = |offset: isize| {
+        let start = width * reflect(y as isize + offset, height);
+        &source[start..start + width]
+    };
+    let middle = &mut line[radius..radius + width];
+    for (sum, &x) in middle.iter_mut().zip(row(0)) {
+        *sum = bias(weights) + scaled(x, weights[0]);
+    }
+    for (i, &weight) in weights.iter().enumerate().skip(1) {
+        let pairs = row(-(i as isize)).iter().zip(row(i as isize));
+        for (sum, (&a, &b)) in middle.iter_mut().zip(pairs) {
+            *sum += scaled(a + b, weight);
+        }
+    }
+    for i in 1..=radius {
+        line[radius - i] = line[radius + reflect(-(i as isize), width)];
+        line[radius + width - 1 + i] = line[radius + reflect((width - 1 + i) as isize, width)];
+    }
+}
+
+#[inline(always)]
+fn blur_row_wise(line: &[u16], weights: &[u16], sums: &mut [u16]) {
+    let radius = weights.len() - 1;
+    for (sum, &x) in sums.iter_mut().zip(&line[radius..]) {
+        *sum = bias(weights) + scaled(x, weights[0]);
+    }
+    for (i, &weight) in weights.iter().enumerate().skip(1) {
+        let pairs = line[radius - i..].iter().zip(&line[radius + i..]);
+        for (sum, (&a, &b)) in sums.iter_mut().zip(pairs) {
+            *sum += scaled(a + b, weight);
+        }
+    }
+}
+
+/// What one pass loses on average: half a unit a product. Capped so that the sum of two values fits 16 bits.
+#[inline(always)]
+fn bias(weights: &[u16]) -> u16 {
+    (weights.len() / 2).min(127) as u16
 }
 
 #[inline(always)]

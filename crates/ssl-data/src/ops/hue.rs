@@ -1,6 +1,6 @@
 use multiversion::multiversion;
 
-use crate::ops::Planes;
+use crate::ops::{Planes, color::truncate};
 
 /// Turns the hue by `shift` of a full circle, in `[−0.5, 0.5]`.
 ///
@@ -25,9 +25,9 @@ pub fn adjust_hue(planes: &mut Planes, shift: f32) {
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
 fn turn_hue(red: &mut [u8], green: &mut [u8], blue: &mut [u8], turn: f32) {
     for ((r, g), b) in red.iter_mut().zip(green).zip(blue) {
-        let (x, y, z) = (f32::from(*r), f32::from(*g), f32::from(*b));
-        let value = x.max(y).max(z);
-        let chroma = value - x.min(y).min(z);
+        let value = (*r).max(*g).max(*b);
+        let chroma = f32::from(value - (*r).min(*g).min(*b));
+        let (x, y, z, value) = (f32::from(*r), f32::from(*g), f32::from(*b), f32::from(value));
         let hue = hue_in_sixths(x, y, z, value, chroma) + turn;
         let hue = if hue >= 6.0 { hue - 6.0 } else { hue };
         *r = channel(5.0, hue, value, chroma);
@@ -42,7 +42,7 @@ fn hue_in_sixths(x: f32, y: f32, z: f32, value: f32, chroma: f32) -> f32 {
     let (difference, base) = if z == value { (x - y, 4.0) } else { (y - z, 6.0) };
     let (difference, base) = if y == value { (z - x, 2.0) } else { (difference, base) };
     let (difference, base) = if x == value { (y - z, 6.0) } else { (difference, base) };
-    let hue = base + difference / chroma.max(1.0);
+    let hue = base + difference / if chroma > 1.0 { chroma } else { 1.0 };
     if hue >= 6.0 { hue - 6.0 } else { hue }
 }
 
@@ -50,8 +50,10 @@ fn hue_in_sixths(x: f32, y: f32, z: f32, value: f32, chroma: f32) -> f32 {
 fn channel(offset: f32, hue: f32, value: f32, chroma: f32) -> u8 {
     let k = offset + hue;
     let k = if k >= 6.0 { k - 6.0 } else { k };
-    let exact = value - chroma * k.min(4.0 - k).clamp(0.0, 1.0);
-    (exact * (255.999 / 255.0)) as i32 as u8
+    let slope = if k < 2.0 { k } else { 4.0 - k };
+    let slope = if slope > 0.0 { slope } else { 0.0 };
+    let slope = if slope < 1.0 { slope } else { 1.0 };
+    truncate((value - chroma * slope) * (255.999 / 255.0))
 }
 
 #[cfg(test)]
