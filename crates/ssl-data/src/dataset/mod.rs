@@ -92,7 +92,7 @@ impl Dataset {
         let path = path.as_ref();
         let found = source::open(path)?;
         let kind = format!("{} {}", found.kind, path.display());
-        Self::select(kind, found.source, found.labels, found.class_names, options)
+        Self::assemble(kind, found.source, found.labels, found.class_names, options)
     }
 
     /// Wraps images that are already decoded.
@@ -112,7 +112,7 @@ impl Dataset {
     pub fn from_images(images: Vec<Image>, labels: Option<Vec<i64>>) -> Self {
         let options = DatasetOptions { cache_bytes: 0, ..DatasetOptions::default() };
         let source = Box::new(Memory::new(images));
-        match Self::select("images in memory".into(), source, labels, None, &options) {
+        match Self::assemble("images in memory".into(), source, labels, None, &options) {
             Ok(dataset) => dataset,
             Err(error) => unreachable!("only a limit fails: {error}"),
         }
@@ -131,10 +131,10 @@ impl Dataset {
         class_names: Option<Vec<String>>,
         options: &DatasetOptions,
     ) -> Result<Self, DataError> {
-        Self::select("images".into(), source, labels, class_names, options)
+        Self::assemble("images".into(), source, labels, class_names, options)
     }
 
-    fn select(
+    fn assemble(
         kind: String,
         source: Box<dyn ImageSource>,
         labels: Option<Vec<i64>>,

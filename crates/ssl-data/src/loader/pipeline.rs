@@ -74,31 +74,31 @@ impl Batches {
         first: u64,
     ) -> Result<Self, DataError> {
         let workers = Arc::new(Workers::start(workers)?);
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut batches = Self {
-            dataset: Arc::clone(dataset),
-            receivers: Vec::new(),
-            turn: 0,
-            drivers: Vec::new(),
-            stop: Arc::clone(&stop),
-        };
+        let (dataset, stop) = (Arc::clone(dataset), Arc::new(AtomicBool::new(false)));
+        let mut batches = Self { dataset, receivers: Vec::new(), turn: 0, drivers: Vec::new(), stop };
         for lane in 0..IN_THE_MAKING {
             let maker = Maker {
-                dataset: Arc::clone(dataset),
+                dataset: Arc::clone(&batches.dataset),
                 task: Arc::clone(task),
                 workers: Arc::clone(&workers),
-                stop: Arc::clone(&stop),
+                stop: Arc::clone(&batches.stop),
             };
-            let (sender, receiver) = sync_channel(0);
-            let numbers = (first + lane as u64..).step_by(IN_THE_MAKING);
-            let driver = thread::Builder::new()
-                .name(format!("ssl-data-batches-{lane}"))
-                .spawn(move || maker.drive(numbers, &sender))
-                .map_err(DataError::Threads)?;
-            batches.receivers.push(receiver);
-            batches.drivers.push(driver);
+            batches.add_driver(maker, first, lane)?;
         }
         Ok(batches)
+    }
+
+    /// Starts the thread that sees to every second batch, from `first + lane` on.
+    fn add_driver<T: Task>(&mut self, maker: Maker<T>, first: u64, lane: usize) -> Result<(), DataError> {
+        let (sender, receiver) = sync_channel(0);
+        let numbers = (first + lane as u64..).step_by(IN_THE_MAKING);
+        let driver = thread::Builder::new()
+            .name(format!("ssl-data-batches-{lane}"))
+            .spawn(move || maker.drive(numbers, &sender))
+            .map_err(DataError::Threads)?;
+        self.receivers.push(receiver);
+        self.drivers.push(driver);
+        Ok(())
     }
 
     /// Names the unreadable images in the order of the batches, whichever thread met them first.
