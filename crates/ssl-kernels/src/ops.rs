@@ -2,6 +2,8 @@
 
 mod batch_norm;
 mod conv;
+#[cfg(feature = "flex")]
+mod flex;
 
 pub use batch_norm::{BatchNormOutput, batch_norm_eval, batch_norm_train};
 pub use conv::conv2d;

@@ -26,6 +26,22 @@ pub fn batch_norm_train<const D: usize>(
     bias: Tensor<1>,
     eps: f64,
 ) -> BatchNormOutput<D> {
+    #[cfg(feature = "flex")]
+    if super::flex::serves(&[&input.device(), &weight.device(), &bias.device()]) && super::flex::is_f32(&input) {
+        let plain = !input.device().is_autodiff() && !weight.device().is_autodiff() && !bias.device().is_autodiff();
+        let out = super::flex::batch_norm_train(input, weight, bias, eps);
+        return if plain { BatchNormOutput { output: out.output.inner(), ..out } } else { out };
+    }
+    portable(input, weight, bias, eps)
+}
+
+/// The same through Burn's own operation.
+pub(super) fn portable<const D: usize>(
+    input: Tensor<D>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    eps: f64,
+) -> BatchNormOutput<D> {
     let out = module::batch_norm_train(input, weight, bias, eps);
     BatchNormOutput { output: out.output, mean: out.mean, variance: out.variance }
 }

@@ -4,11 +4,33 @@ use burn::tensor::{Tensor, module, ops::ConvOptions};
 
 /// Convolution with equal stride and zero padding on both axes.
 ///
+/// On `flex`, forward and backward pass are matrix products over unfolded patches, see the module's source; elsewhere
+/// they are Burn's.
+///
 /// # Shapes
 /// - `input`: `[batch, channel_in, height, width]`
 /// - `weight`: `[channel_out, channel_in, kernel, kernel]`, `bias`: `[channel_out]`
 /// - returns: `[batch, channel_out, (height + 2·padding − kernel) / stride + 1, …]`
 pub fn conv2d(
+    input: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: usize,
+    padding: usize,
+) -> Tensor<4> {
+    #[cfg(feature = "flex")]
+    if super::flex::serves(&[&input.device(), &weight.device()]) && super::flex::is_f32(&input) {
+        let output = super::flex::conv2d(input, weight, stride, padding);
+        return match bias {
+            Some(bias) => output + bias.reshape([1, -1, 1, 1]),
+            None => output,
+        };
+    }
+    portable(input, weight, bias, stride, padding)
+}
+
+/// The same through Burn's own operation.
+pub(super) fn portable(
     input: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
