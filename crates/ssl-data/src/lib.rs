@@ -8,6 +8,7 @@ mod loader;
 pub mod ops;
 mod rng;
 mod source;
+mod synthetic;
 mod views;
 
 pub use self::image::Image;
@@ -18,4 +19,5 @@ pub use loader::{Batch, Batches, EvalLoader, LoaderConfig, TrainLoader, ViewBatc
 pub use ops::Normalization;
 pub use rng::{Generator, SampleKey};
 pub use source::{IMAGE_EXTENSIONS, ImageSource};
+pub use synthetic::Synthetic;
 pub use views::{EvalTransform, OpConfig, Scratch, ViewConfig, ViewError, Views};
