@@ -9,9 +9,9 @@ mod conv;
 mod unfold;
 
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
-use burn::backend::{Autodiff, DType, FlexTensor};
+use burn::backend::{Autodiff, DType};
 use burn::tensor::{Device, GradientCheckpointingStrategy, Tensor};
-use burn_flex::Flex;
+use burn_flex::{Flex, FlexTensor};
 
 pub(super) use batch_norm::batch_norm_train;
 pub(super) use conv::conv2d;

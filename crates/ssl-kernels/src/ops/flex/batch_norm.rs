@@ -5,9 +5,9 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::{FlexTensor, TensorMetadata};
+use burn::backend::TensorMetadata;
 use burn::tensor::Tensor;
-use burn_flex::Flex;
+use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
 
 use super::{Tracked, tensor, tracked, values};
@@ -27,17 +27,17 @@ pub(in crate::ops) fn batch_norm_train<const D: usize>(
     let weight = tracked(weight).try_into_primitive::<Tracked>().expect("the device was checked");
     let bias = tracked(bias).try_into_primitive::<Tracked>().expect("the device was checked");
 
-    let x_values = x.primitive.to_contiguous();
+    let x_values = x.primitive().to_contiguous();
     let layout = Layout::of(&x_values);
     let stats = Statistics::of(layout, values(&x_values), eps);
-    let (w, b) = (weight.primitive.to_contiguous(), bias.primitive.to_contiguous());
+    let (w, b) = (weight.primitive().to_contiguous(), bias.primitive().to_contiguous());
     let output = stats.normalise(layout, values(&x_values), values(&w), values(&b));
     let output = tensor(output, x_values.shape().to_vec());
     let channels = [layout.channels];
     let mean = Tensor::from_primitive::<Flex>(tensor(stats.mean.clone(), channels));
     let variance = Tensor::from_primitive::<Flex>(tensor(stats.variance.clone(), channels));
 
-    let prepared = Normalisation.prepare::<NoCheckpointing>([x.node, weight.node, bias.node]);
+    let prepared = Normalisation.prepare::<NoCheckpointing>([x.node(), weight.node(), bias.node()]);
     let output = match prepared.compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish((x_values, w, stats), output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),

@@ -11,9 +11,9 @@ use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::{FlexTensor, TensorMetadata};
+use burn::backend::TensorMetadata;
 use burn::tensor::Tensor;
-use burn_flex::Flex;
+use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
 
 use super::unfold::{Geometry, fold, gather_channels, scatter_channels, unfold};
@@ -36,9 +36,9 @@ pub(in crate::ops) fn conv2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, pad
     }
     let x = tracked(x).try_into_primitive::<Tracked>().expect("the device was checked");
     let weight = tracked(weight).try_into_primitive::<Tracked>().expect("the device was checked");
-    let (x_values, weight_values) = (x.primitive.to_contiguous(), weight.primitive.to_contiguous());
+    let (x_values, weight_values) = (x.primitive().to_contiguous(), weight.primitive().to_contiguous());
     let output = shape.forward(&x_values, &weight_values);
-    let prepared = Convolution.prepare::<burn::backend::autodiff::checkpoint::strategy::NoCheckpointing>([x.node, weight.node]);
+    let prepared = Convolution.prepare::<burn::backend::autodiff::checkpoint::strategy::NoCheckpointing>([x.node(), weight.node()]);
     let output = match prepared.compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish((x_values, weight_values, shape), output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
