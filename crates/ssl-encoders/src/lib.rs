@@ -1,1 +1,14 @@
-//! ResNet and ViT encoders with torchvision and timm parameter names
+#![doc = include_str!("../README.md")]
+
+mod any;
+mod config;
+mod models;
+pub mod resnet;
+pub mod vit;
+pub mod weights;
+
+pub use any::AnyEncoder;
+pub use config::{EncoderConfig, EncoderError, StemChoice};
+pub use models::{MODELS, ModelInfo};
+pub use resnet::{BlockKind, ResNet, ResNetConfig, Stem};
+pub use vit::{Vit, VitConfig, VitInit};

@@ -8,13 +8,13 @@ mod manifests;
 mod readmes;
 mod repository;
 mod sizes;
-#[cfg(test)]
 mod tables;
 mod text;
 
 use std::fmt;
 
 use anyhow::{Result, ensure};
+use burn_ssl::registry::METHODS;
 
 use repository::Repository;
 
@@ -45,6 +45,8 @@ fn check(repository: &Repository) -> Vec<Violation> {
     violations.extend(manifests::check(packages, files));
     violations.extend(readmes::check(packages, files));
     violations.extend(files.iter().flat_map(text::check));
+    let methods = METHODS.iter().map(|method| method.name).collect::<Vec<_>>();
+    violations.extend(files.iter().flat_map(|file| tables::check(file, &methods)));
     violations.sort();
     violations.dedup();
     violations

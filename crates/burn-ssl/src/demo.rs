@@ -1,0 +1,64 @@
+//! The demonstration: pretraining on rendered images.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::images::RunData;
+use crate::evaluation::Evaluation;
+use crate::pretrain::{Observer, PretrainOptions, Report, pretrain};
+use crate::{Error, Recipe, sheet};
+
+/// Rows of the sheet of views: one image of each class.
+const SHEET_ROWS: usize = 10;
+
+/// Where the demonstration goes and what it runs on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DemoOptions {
+    /// The run.
+    pub run: PretrainOptions,
+    /// Seed of weights, order and views. Default 0.
+    pub seed: u64,
+    /// Threads that augment; 0, the default, stands for one per core.
+    pub workers: usize,
+}
+
+impl DemoOptions {
+    /// A demonstration in the directory `out`.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        Self { run: PretrainOptions::new(out), seed: 0, workers: 0 }
+    }
+}
+
+/// What the demonstration showed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DemoReport {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Report,
+    /// k-NN top-1 of the pixels themselves, in per cent.
+    pub knn_top1_pixels: f64,
+    /// The sheet of images and their views.
+    pub sheet: PathBuf,
+}
+
+/// Pretrains on rendered images with the recipe `demo` and compares k-NN of the encoder before and after with k-NN of
+/// the pixels. The run directory gets a sheet of views as well.
+///
+/// # Errors
+/// What the device or the directory have wrong.
+pub fn demo(options: &DemoOptions, observer: &mut impl Observer) -> Result<DemoReport, Error> {
+    let mut recipe = Recipe::named("demo")?;
+    (recipe.seed, recipe.data.workers) = (options.seed, options.workers);
+    let recipe = recipe.resolved()?;
+    let report = pretrain(&recipe, &options.run, observer)?;
+
+    let data = RunData::open(&recipe)?;
+    let device = options.run.device.open()?;
+    let sets = data.evaluation.as_ref().ok_or(Error::NoSet("test"))?;
+    let knn_top1_pixels = Evaluation::new(sets, &recipe, &device)?.of_pixels()?;
+    let (drawn, _) = sheet::sheet(&data.train, &recipe.views()?, recipe.seed, SHEET_ROWS);
+    let sheet = options.run.out.join("views.png");
+    sheet::write_png(&sheet, &drawn, true)?;
+    Ok(DemoReport { run: report, knn_top1_pixels, sheet })
+}

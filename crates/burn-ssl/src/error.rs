@@ -1,0 +1,102 @@
+//! Why a command has no result.
+
+use std::io;
+use std::path::PathBuf;
+
+use ssl_core::{ConfigError, DeviceError};
+use ssl_data::{DataError, ViewError};
+use ssl_encoders::EncoderError;
+use ssl_encoders::weights::WeightsError;
+use ssl_eval::EvalError;
+use ssl_train::TrainError;
+
+use crate::recipe::RecipeError;
+
+/// Why a command has no result, in one sentence.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The recipe.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The images.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Views of the images.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// A value that no command could use.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The run.
+    #[error(transparent)]
+    Train(#[from] TrainError),
+    /// The evaluation.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+    /// The network.
+    #[error(transparent)]
+    Encoder(#[from] EncoderError),
+    /// A file of weights.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// There is something where a new file should go.
+    #[error("{} exists already: expected a new file, or the option --overwrite", .0.display())]
+    Exists(PathBuf),
+    /// A run has no encoder.
+    #[error("{} holds no finished run: expected encoder.safetensors in it, which `pretrain --resume` writes at the end", .0.display())]
+    NotFinished(PathBuf),
+    /// A file of weights does not say which network it is for.
+    #[error("{} does not say which model it is for: expected the option --model NAME", .0.display())]
+    UnknownModel(PathBuf),
+    /// A model has no form in another library.
+    #[error("{model} has no form that torchvision loads: expected --format timm or safetensors")]
+    NoSuchForm {
+        /// The model.
+        model: String,
+    },
+    /// The recipe names no images.
+    #[error("the recipe names no images: expected the option --data PATH, or data.path in the recipe")]
+    NoData,
+    /// The recipe is not the one that the run started with.
+    #[error("--resume goes on with the recipe of {}, where {key} is {there} and not {here}: leave that option out, or start a new run", run.display())]
+    OtherRecipe {
+        /// The run.
+        run: PathBuf,
+        /// The first key that differs.
+        key: String,
+        /// Its value in the run.
+        there: String,
+        /// The value given.
+        here: String,
+    },
+    /// The views of a method that compares them have different sizes.
+    #[error("the first {views} views are {sizes:?} pixels wide: expected one size, since the method compares them")]
+    ViewSizes {
+        /// How many global views the method takes.
+        views: usize,
+        /// Their sizes.
+        sizes: Vec<usize>,
+    },
+    /// Evaluation was asked for without a place to evaluate on.
+    #[error("there is no {0} set to evaluate on: expected the option --{0} PATH")]
+    NoSet(&'static str),
+    /// A file cannot be written or read.
+    #[error("cannot write or read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The answer of the operating system.
+        source: io::Error,
+    },
+    /// An image cannot be encoded.
+    #[error("cannot write the image {}: {reason}", path.display())]
+    Image {
+        /// The file.
+        path: PathBuf,
+        /// What the encoder said.
+        reason: String,
+    },
+}

@@ -1,0 +1,65 @@
+//! k-NN of an encoder on two labelled sets.
+
+use burn::tensor::Device;
+use ssl_core::Encoder;
+use ssl_data::EvalLoader;
+use ssl_eval::{EvalError, KnnConfig, embed, knn, rankme, raw_pixels};
+
+use crate::images::{EvalData, eval_loader};
+use crate::{Error, Recipe};
+
+/// Added to the shares of singular values, see [`rankme`].
+const RANKME_EPS: f64 = 1e-7;
+
+/// Two labelled sets, ready to be embedded.
+pub(crate) struct Evaluation {
+    bank: EvalLoader,
+    test: EvalLoader,
+    config: KnnConfig,
+    device: Device,
+}
+
+/// What an evaluation found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Found {
+    /// Per cent of queries whose class came first.
+    pub(crate) top1: f64,
+    /// Per cent of queries whose class was among the first five.
+    pub(crate) top5: f64,
+    /// Effective number of dimensions of the queries' features.
+    pub(crate) rankme: f64,
+}
+
+impl Evaluation {
+    pub(crate) fn new(data: &EvalData, recipe: &Recipe, device: &Device) -> Result<Self, Error> {
+        Ok(Self {
+            bank: eval_loader(&data.bank, recipe)?,
+            test: eval_loader(&data.test, recipe)?,
+            config: recipe.knn_config(),
+            device: device.clone(),
+        })
+    }
+
+    /// k-NN of an encoder, on the device without gradients.
+    pub(crate) fn of<E: Encoder>(&self, encoder: &E) -> Result<Found, EvalError> {
+        let bank = embed(encoder, &self.bank, &self.device)?;
+        let test = embed(encoder, &self.test, &self.device)?;
+        let found = knn(&bank, &test, &self.config)?;
+        let rankme = rankme(test.values, RANKME_EPS);
+        Ok(Found { top1: 100.0 * found.top1, top5: 100.0 * found.top5, rankme })
+    }
+
+    /// k-NN of the pixels, top-1 in per cent: what an encoder has to beat.
+    pub(crate) fn of_pixels(&self) -> Result<f64, EvalError> {
+        let bank = raw_pixels(&self.bank, &self.device)?;
+        let test = raw_pixels(&self.test, &self.device)?;
+        Ok(100.0 * knn(&bank, &test, &self.config)?.top1)
+    }
+}
+
+impl Found {
+    /// By the names of the metrics file.
+    pub(crate) fn metrics(&self) -> Vec<(&'static str, f64)> {
+        vec![("knn_top1", self.top1), ("knn_top5", self.top5), ("rankme", self.rankme)]
+    }
+}

@@ -1,0 +1,135 @@
+//! The encoder of a run as a file for other libraries.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::Serialize;
+use ssl_core::{DeviceSpec, named};
+use ssl_encoders::weights::{self, Metadata};
+use ssl_encoders::{AnyEncoder, StemChoice};
+
+use crate::recipe::Draft;
+use crate::{EncoderSource, Error, Recipe, files};
+
+/// Whose names the tensors of a file get. The file is safetensors in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// torchvision's, for ResNets.
+    Torchvision,
+    /// timm's: for ViTs, and for ResNets, where they are torchvision's.
+    Timm,
+    /// Ours: timm's for ViTs and torchvision's for ResNets.
+    Safetensors,
+}
+
+/// A name that is no format.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown format '{0}': expected torchvision, timm or safetensors")]
+pub struct UnknownFormat(String);
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
+        match text {
+            "torchvision" => Ok(Self::Torchvision),
+            "timm" => Ok(Self::Timm),
+            "safetensors" => Ok(Self::Safetensors),
+            _ => Err(UnknownFormat(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Torchvision => "torchvision",
+            Self::Timm => "timm",
+            Self::Safetensors => "safetensors",
+        })
+    }
+}
+
+/// What is exported, and where to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExportOptions {
+    /// Directory of a finished run.
+    pub run: PathBuf,
+    /// The file.
+    pub out: PathBuf,
+    /// Whose names the tensors get.
+    pub format: Format,
+    /// Whether an existing file may be overwritten.
+    pub overwrite: bool,
+}
+
+/// What was exported.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ExportReport {
+    /// The file.
+    pub out: PathBuf,
+    /// Whose names the tensors have.
+    pub format: Format,
+    /// The model.
+    pub model: String,
+    /// Number of tensors.
+    pub tensors: usize,
+    /// What the other library's model has to be changed into before it fits; empty if nothing.
+    pub adapt: Vec<&'static str>,
+}
+
+/// Writes the encoder of a run as a file for other libraries, which load it with `strict=True` into their model of that
+/// name without its classifier.
+///
+/// # Errors
+/// If the run is not finished, the model has no form in that library, or the file exists.
+pub fn export(options: &ExportOptions) -> Result<ExportReport, Error> {
+    files::check_free(&options.out, options.overwrite)?;
+    let recipe = Draft::of_run(&options.run)?.finish()?.resolved()?;
+    let encoder = EncoderSource::Run(options.run.clone()).open(&recipe, &DeviceSpec::Flex.open()?)?;
+    if let (AnyEncoder::Vit(_), Format::Torchvision) = (&encoder, options.format) {
+        return Err(Error::NoSuchForm { model: recipe.encoder.name });
+    }
+    files::make_folder_of(&options.out)?;
+    weights::save(&encoder, &options.out, &metadata(&recipe))?;
+    Ok(ExportReport {
+        out: options.out.clone(),
+        format: options.format,
+        adapt: adapt(&recipe, &encoder),
+        model: recipe.encoder.name,
+        tensors: named::collect(&encoder).len(),
+    })
+}
+
+/// What a file of weights says about the encoder of a recipe.
+pub(crate) fn metadata(recipe: &Recipe) -> Metadata {
+    let normalization = recipe.data.normalization();
+    Metadata::new(&recipe.encoder, recipe.data.image_size)
+        .with_normalization(normalization.mean, normalization.std)
+        .with_about("method", &recipe.method)
+        .with_about("seed", recipe.seed)
+}
+
+fn adapt(recipe: &Recipe, encoder: &AnyEncoder) -> Vec<&'static str> {
+    let AnyEncoder::ResNet(_) = encoder else { return Vec::new() };
+    let narrow = (recipe.encoder.width != 64).then_some("every layer is of another width than theirs");
+    let cifar = (recipe.encoder.stem == StemChoice::Cifar)
+        .then_some("conv1 is 3 x 3 with stride 1 and padding 1, and maxpool is the identity");
+    narrow.into_iter().chain(cifar).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_format_survives_a_round_trip_through_its_text() {
+        for format in [Format::Torchvision, Format::Timm, Format::Safetensors] {
+            assert_eq!(format.to_string().parse(), Ok(format));
+        }
+        let error = "onnx".parse::<Format>().expect_err("unknown").to_string();
+        assert_eq!(error, "unknown format 'onnx': expected torchvision, timm or safetensors");
+    }
+}

@@ -1,0 +1,168 @@
+//! Pretraining: from a recipe to a run directory.
+
+mod hooks;
+mod report;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use ssl_core::{DeviceSpec, Encoder, Init, SslMethod};
+use ssl_data::{DataError, LoaderConfig, TrainLoader};
+use ssl_encoders::{AnyEncoder, weights};
+use ssl_train::{RunDir, TrainError, Trainer};
+use tracing::info;
+
+pub use hooks::{NoObserver, Observer};
+pub use report::Report;
+
+use crate::images::RunData;
+use crate::evaluation::Evaluation;
+use crate::export::metadata;
+use crate::recipe::Draft;
+use crate::registry::{WithMethod, with_method};
+use crate::{Error, Recipe};
+use hooks::RunHooks;
+
+/// Where a run goes and what it runs on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PretrainOptions {
+    /// The run directory.
+    pub out: PathBuf,
+    /// The device. Default `flex`.
+    pub device: DeviceSpec,
+    /// Whether an earlier run in that directory may be removed. Default no.
+    pub overwrite: bool,
+    /// Whether to go on with the run in that directory. Default no.
+    pub resume: bool,
+}
+
+impl PretrainOptions {
+    /// A new run in the directory `out`.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        Self { out: out.into(), device: DeviceSpec::Flex, overwrite: false, resume: false }
+    }
+}
+
+/// Pretrains an encoder and writes the run directory: `recipe.toml`, `metrics.jsonl`, `checkpoints/` and, at the end,
+/// `encoder.safetensors`.
+///
+/// Everything that can be checked is checked before the directory is made. A run that the observer stops leaves a
+/// checkpoint; with [`resume`](PretrainOptions::resume) it goes on, on the CPU to the same bytes as an uninterrupted
+/// one.
+///
+/// # Errors
+/// What the recipe, the images, the device or the directory have wrong.
+pub fn pretrain(
+    recipe: &Recipe,
+    options: &PretrainOptions,
+    observer: &mut impl Observer,
+) -> Result<Report, Error> {
+    let recipe = recipe.clone().resolved()?;
+    let device = options.device.open()?;
+    let data = RunData::open(&recipe)?;
+    let (name, method_options) = (recipe.method.clone(), recipe.method_options.clone());
+    with_method(&name, &method_options, Pretraining { recipe, options, device, data, observer })?
+}
+
+struct Pretraining<'a, O> {
+    recipe: Recipe,
+    options: &'a PretrainOptions,
+    device: Device,
+    data: RunData,
+    observer: &'a mut O,
+}
+
+impl<O: Observer> WithMethod for Pretraining<'_, O> {
+    type Output = Result<Report, Error>;
+
+    fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Result<Report, Error> {
+        self.check(&method)?;
+        let loader = self.loader()?;
+        let encoder = self.encoder()?;
+        let evaluation = self.data.evaluation.as_ref();
+        let evaluation = evaluation.map(|data| Evaluation::new(data, &self.recipe, &self.device)).transpose()?;
+        let run = self.run_dir()?;
+        self.announce(&encoder, &loader);
+
+        let config = self.recipe.train_config();
+        let trainer = Trainer { method: &method, config: &config, run: &run, device: &self.device };
+        let mut hooks = RunHooks { observer: &mut *self.observer, evaluation };
+        let mut trained = trainer.fit(encoder, &loader, self.options.resume, &mut hooks)?;
+        if trained.summary.finished {
+            let encoder = method.encoder(&trained.student, &trained.state).valid();
+            if trained.summary.evaluation.is_empty() {
+                // The run had reached its last step before it was resumed.
+                let metrics = hooks.metrics(&encoder)?.into_iter();
+                trained.summary.evaluation = metrics.map(|(name, value)| (name.to_owned(), value)).collect();
+            }
+            weights::save(&encoder, &run.encoder(), &metadata(&self.recipe))?;
+        }
+        Ok(Report::new(&self.recipe, self.options, &trained.summary))
+    }
+}
+
+impl<O> Pretraining<'_, O> {
+    /// What the method needs of recipe and images.
+    fn check<M: SslMethod>(&self, method: &M) -> Result<(), Error> {
+        let (needs, views) = (method.needs(), self.recipe.views()?);
+        let (found, expected) = (views.len(), needs.global_views);
+        if found < expected || (found > expected && !needs.local_views) {
+            let more = if needs.local_views { "at least " } else { "" };
+            return Err(TrainError::Views { found, expected: format!("{more}{expected}") }.into());
+        }
+        let sizes: Vec<usize> = (0..expected).map(|view| views.size(view)).collect();
+        if sizes.windows(2).any(|pair| pair[0] != pair[1]) {
+            return Err(Error::ViewSizes { views: expected, sizes });
+        }
+        if needs.labels && self.data.train.labels().is_none() {
+            return Err(TrainError::Labels.into());
+        }
+        let (batch_size, images) = (self.recipe.schedule.batch_size, self.data.train.len());
+        if batch_size > images {
+            return Err(DataError::BatchTooLarge { batch_size, images }.into());
+        }
+        Ok(())
+    }
+
+    fn loader(&self) -> Result<TrainLoader, Error> {
+        let batch_size = self.recipe.train_config().micro_batch();
+        let config = LoaderConfig { batch_size, workers: self.recipe.data.worker_threads() };
+        Ok(TrainLoader::new(Arc::clone(&self.data.train), self.recipe.views()?, self.recipe.seed, config)?)
+    }
+
+    /// The initial encoder, on the autodiff device.
+    fn encoder(&self) -> Result<AnyEncoder, Error> {
+        let device = self.device.clone().autodiff();
+        let Recipe { encoder, data, seed, .. } = &self.recipe;
+        Ok(encoder.init(data.image_size, &mut Init::new(*seed, &device))?)
+    }
+
+    /// The directory with the recipe in it.
+    fn run_dir(&self) -> Result<RunDir, Error> {
+        let text = format!("# The recipe of this run with every key written.\n\n{}", self.recipe.to_toml()?);
+        let run = if self.options.resume {
+            let run = RunDir::open(&self.options.out)?;
+            let first = Draft::read(&run.recipe())?.finish()?;
+            if let Some((key, there, here)) = Draft::first_difference(&first, &self.recipe) {
+                return Err(Error::OtherRecipe { run: self.options.out.clone(), key, there, here });
+            }
+            run
+        } else {
+            RunDir::create(&self.options.out, self.options.overwrite)?
+        };
+        run.write_atomic("recipe.toml", text.as_bytes())?;
+        Ok(run)
+    }
+
+    fn announce(&self, encoder: &AnyEncoder, loader: &TrainLoader) {
+        let Recipe { method, schedule, encoder: config, .. } = &self.recipe;
+        let (parameters, dim) = (encoder.num_params() as f64 / 1e6, encoder.feature_dim());
+        let steps_per_epoch = loader.batches_per_epoch() as u64 / self.recipe.optimizer.accumulate as u64;
+        info!("images: {}", self.data.train);
+        info!("{method}, {} with {parameters:.2} million parameters and {dim} features", config.name);
+        let (steps, batch) = (schedule.total_steps(steps_per_epoch), schedule.batch_size);
+        info!("{steps} steps of {batch} images, {steps_per_epoch} an epoch, on {}", self.options.device);
+    }
+}

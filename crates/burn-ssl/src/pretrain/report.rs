@@ -1,0 +1,60 @@
+//! The result of a run.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+use ssl_train::Summary;
+
+use super::PretrainOptions;
+use crate::Recipe;
+
+/// The result of a run. k-NN accuracies are in per cent.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Report {
+    /// Name of the method.
+    pub method: String,
+    /// The device.
+    pub device: String,
+    /// Steps done in all.
+    pub steps: u64,
+    /// Whole epochs done in all.
+    pub epochs: u64,
+    /// Seconds of training in all, without evaluation.
+    pub seconds: f64,
+    /// Mean loss of the last epoch.
+    pub train_loss: f64,
+    /// Images per second of training, each counted once however many views it has.
+    pub images_per_s: f64,
+    /// k-NN top-1 at the end, if evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub knn_top1: Option<f64>,
+    /// k-NN top-1 before the first step, if evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub knn_top1_untrained: Option<f64>,
+    /// The run directory.
+    pub out: PathBuf,
+    /// Whether the run reached its last step, or was stopped before.
+    #[serde(skip)]
+    pub finished: bool,
+}
+
+impl Report {
+    pub(super) fn new(recipe: &Recipe, options: &PretrainOptions, summary: &Summary) -> Self {
+        let top1 = |metrics: &[(String, f64)]| {
+            metrics.iter().find(|(name, _)| name == "knn_top1").map(|&(_, value)| value)
+        };
+        Self {
+            method: recipe.method.clone(),
+            device: options.device.to_string(),
+            steps: summary.steps,
+            epochs: summary.epochs,
+            seconds: summary.seconds,
+            train_loss: summary.train_loss,
+            images_per_s: summary.images_per_s,
+            knn_top1: top1(&summary.evaluation),
+            knn_top1_untrained: top1(&summary.untrained),
+            out: options.out.clone(),
+            finished: summary.finished,
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Recipes: everything that decides a run, as a document.
+
+mod draft;
+mod error;
+mod name;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use ssl_core::ConfigError;
+use ssl_data::{EvalTransform, Normalization, ViewConfig, Views};
+use ssl_encoders::EncoderConfig;
+use ssl_eval::KnnConfig;
+use ssl_train::{CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
+use toml::Table;
+
+pub use draft::{Draft, Value};
+pub(crate) use draft::typed;
+pub use error::RecipeError;
+pub use name::RecipeName;
+
+use crate::registry;
+
+/// Everything that decides a run but the device: what is learned, from which images, how and for how long.
+///
+/// Made from a file by [`Recipe::named`] or a [`Draft`]; its text form is TOML, and a run directory holds it with every
+/// key written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Name of the method, see [`METHODS`](crate::registry::METHODS).
+    pub method: String,
+    /// Seed of the initial weights, the order of the images and their views. Default 0.
+    #[serde(default)]
+    pub seed: u64,
+    /// The network that is pretrained.
+    pub encoder: EncoderConfig,
+    /// Options of the method: the fields of its configuration.
+    #[serde(default)]
+    pub method_options: Table,
+    /// The images.
+    pub data: DataConfig,
+    /// What is made of each image.
+    pub views: Vec<ViewConfig>,
+    /// How weights change.
+    pub optimizer: OptimizerConfig,
+    /// For how long, and at which rates.
+    pub schedule: ScheduleConfig,
+    /// k-NN before, during and after training.
+    #[serde(default)]
+    pub eval: EvalConfig,
+    /// When the state of the run is saved.
+    #[serde(default)]
+    pub checkpoint: CheckpointConfig,
+}
+
+/// The images of a run: the `[data]` section of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Where they are: whatever [`Dataset::open`](ssl_data::Dataset::open) recognises, or `demo:train`, `demo:test`.
+    #[serde(default)]
+    pub path: PathBuf,
+    /// Keep only so many, for quick runs: class by class in turn where there are labels. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Width and height in pixels of the images that are evaluated; views have their own.
+    pub image_size: usize,
+    /// Threads that decode and augment; 0, the default, stands for one per core. Results do not depend on it.
+    #[serde(default)]
+    pub workers: usize,
+    /// Mean of each channel, of pixels from 0 to 1.
+    pub mean: [f64; 3],
+    /// Standard deviation of each channel.
+    pub std: [f64; 3],
+}
+
+/// Online evaluation: the `[eval]` section of a recipe. It takes place if `test` is given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalConfig {
+    /// The labelled bank. Default: the images of the run, where they have labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train: Option<PathBuf>,
+    /// The labelled queries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// Epochs between two evaluations; there is always one before the first step and one at the end. Default 10 (our
+    /// choice).
+    pub every_epochs: u64,
+    /// Keep only so many queries. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Neighbours that vote. Default 20 (DINO).
+    pub k: usize,
+    /// Temperature of their votes. Default 0.07 (DINO).
+    pub temperature: f64,
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        let KnnConfig { k, temperature } = KnnConfig::default();
+        Self { train: None, test: None, every_epochs: 10, limit: None, k, temperature }
+    }
+}
+
+impl Recipe {
+    /// A recipe of the library, such as `simclr/cifar10`; [`RecipeName::all`] lists them.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub fn named(name: &str) -> Result<Self, RecipeError> {
+        Draft::named(name)?.finish()
+    }
+
+    /// The recipe with every key written: the defaults of the method's options, the stem that `auto` stands for.
+    ///
+    /// # Errors
+    /// The first value that no run could use.
+    pub fn resolved(mut self) -> Result<Self, RecipeError> {
+        self.method_options = registry::resolve_options(&self.method, &self.method_options)?;
+        self.encoder = self.encoder.resolved(self.data.image_size);
+        self.validate()?;
+        Ok(self)
+    }
+
+    /// The recipe as TOML.
+    ///
+    /// # Errors
+    /// If a value has no place in TOML: a seed above 2⁶³, a path that is not Unicode.
+    pub fn to_toml(&self) -> Result<String, RecipeError> {
+        toml::to_string(self).map_err(|error| RecipeError::NoText(error.to_string()))
+    }
+
+    /// The views that it declares.
+    ///
+    /// # Errors
+    /// The first declaration that cannot be rendered.
+    pub fn views(&self) -> Result<Views, RecipeError> {
+        Ok(Views::new(&self.views, self.data.normalization())?)
+    }
+
+    /// What the trainer needs of it.
+    pub fn train_config(&self) -> TrainConfig {
+        TrainConfig {
+            seed: self.seed,
+            optimizer: self.optimizer.clone(),
+            schedule: self.schedule.clone(),
+            checkpoint: self.checkpoint.clone(),
+            log_every: 0,
+            eval_every_epochs: self.eval.every_epochs,
+        }
+    }
+
+    /// What k-NN needs of it.
+    pub fn knn_config(&self) -> KnnConfig {
+        KnnConfig { k: self.eval.k, temperature: self.eval.temperature }
+    }
+
+    fn validate(&self) -> Result<(), RecipeError> {
+        let size = self.data.image_size;
+        ConfigError::check(size > 0, "data.image_size", size, "at least 1")?;
+        ConfigError::check(self.data.limit != Some(0), "data.limit", 0, "at least 1")?;
+        ConfigError::check(self.eval.limit != Some(0), "eval.limit", 0, "at least 1")?;
+        ConfigError::check(self.eval.k > 0, "eval.k", 0, "at least 1")?;
+        let t = self.eval.temperature;
+        ConfigError::check(t > 0.0 && t.is_finite(), "eval.temperature", t, "a number above 0")?;
+        self.encoder.validate(size)?;
+        self.views()?;
+        self.train_config().validate()?;
+        Ok(())
+    }
+}
+
+impl DataConfig {
+    /// Mean and standard deviation of the channels.
+    pub fn normalization(&self) -> Normalization {
+        Normalization { mean: self.mean.map(|value| value as f32), std: self.std.map(|value| value as f32) }
+    }
+
+    /// The view of evaluated images.
+    ///
+    /// # Errors
+    /// A size of 0 or a standard deviation that is not above 0.
+    pub fn eval_transform(&self) -> Result<EvalTransform, RecipeError> {
+        Ok(EvalTransform::new(self.image_size, self.normalization())?)
+    }
+
+    /// Threads to decode with.
+    pub fn worker_threads(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_recipe_of_the_library_is_usable_and_survives_its_text() {
+        for name in RecipeName::all() {
+            let recipe = Recipe::named(name.as_str()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let resolved = recipe.resolved().unwrap_or_else(|error| panic!("{name}: {error}"));
+            let again = resolved.to_toml().and_then(|text| Draft::parse("its text", &text)?.finish());
+            assert_eq!(again.as_ref(), Ok(&resolved), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_resolved_recipe_has_every_key() {
+        let recipe = Recipe::named("simclr/cifar10").and_then(Recipe::resolved).expect("usable");
+        let text = recipe.to_toml().expect("numbers and names");
+        for key in ["seed", "stem", "hidden_dim", "workers", "clip_norm", "accumulate", "lr_end", "every_epochs", "keep"] {
+            assert!(text.lines().any(|line| line.starts_with(&format!("{key} = "))), "no {key} in\n{text}");
+        }
+    }
+
+    #[test]
+    fn unusable_values_are_named_by_their_key() {
+        let error = |change: fn(&mut Recipe)| {
+            let mut recipe = Recipe::named("simclr/cifar10").expect("a recipe of the library");
+            change(&mut recipe);
+            recipe.resolved().expect_err("unusable").to_string()
+        };
+        assert_eq!(error(|r| r.data.image_size = 0), "data.image_size is 0, expected at least 1");
+        assert_eq!(error(|r| r.eval.k = 0), "eval.k is 0, expected at least 1");
+        assert!(error(|r| r.schedule.batch_size = 1).starts_with("schedule.batch_size is 1, expected at least 2"));
+        assert!(error(|r| r.optimizer.lr = -1.0).starts_with("optimizer.lr is -1"));
+        assert!(error(|r| r.views.clear()).contains("no views"));
+    }
+}

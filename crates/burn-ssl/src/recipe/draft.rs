@@ -1,0 +1,254 @@
+//! A recipe in the making: a text, and what flags change in it.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use toml::Table;
+pub use toml::Value;
+
+use super::{Recipe, RecipeError, RecipeName};
+
+/// A recipe in the making: TOML whose keys may be set before it is checked.
+///
+/// ```
+/// use burn_ssl::recipe::Draft;
+///
+/// let mut draft = Draft::named("simclr/cifar10")?;
+/// draft.set("schedule.epochs", 10)?;
+/// draft.assign("optimizer.lr=0.03")?;
+/// let recipe = draft.finish()?;
+/// assert_eq!((recipe.schedule.epochs, recipe.optimizer.lr), (10, 0.03));
+/// # Ok::<(), burn_ssl::recipe::RecipeError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    /// A table.
+    root: Value,
+}
+
+impl Draft {
+    /// A recipe of the library.
+    ///
+    /// # Errors
+    /// If there is none of that name.
+    pub fn named(name: &str) -> Result<Self, RecipeError> {
+        Self::parse(name, RecipeName::find(name)?.text())
+    }
+
+    /// A recipe of the library by its name, or a file by its path.
+    ///
+    /// # Errors
+    /// If it is neither, or the file is no TOML.
+    pub fn open(name_or_path: &str) -> Result<Self, RecipeError> {
+        match RecipeName::find(name_or_path) {
+            Ok(recipe) => Self::parse(recipe.as_str(), recipe.text()),
+            Err(error) if !Path::new(name_or_path).exists() => Err(error),
+            Err(_) => Self::read(Path::new(name_or_path)),
+        }
+    }
+
+    /// A file.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no TOML.
+    pub fn read(path: &Path) -> Result<Self, RecipeError> {
+        let unreadable = |error: std::io::Error| RecipeError::File { path: path.into(), reason: error.to_string() };
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Self::parse(&path.display().to_string(), &text)
+    }
+
+    /// The recipe of a run.
+    ///
+    /// # Errors
+    /// If the directory holds no run.
+    pub fn of_run(path: &Path) -> Result<Self, crate::Error> {
+        Ok(Self::read(&ssl_train::RunDir::open(path)?.recipe())?)
+    }
+
+    /// A text; `origin` says where it is from.
+    ///
+    /// # Errors
+    /// If it is no TOML.
+    pub fn parse(origin: &str, text: &str) -> Result<Self, RecipeError> {
+        let invalid = |error: toml::de::Error| {
+            let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+            RecipeError::Syntax { origin: origin.to_owned(), reason: format!("line {line}, {}", error.message()) }
+        };
+        Ok(Self { root: Value::Table(text.parse().map_err(invalid)?) })
+    }
+
+    /// Sets a key, written with its sections and places: `optimizer.lr`, `views.0.ops.1.p` or `views[0].ops[1].p`.
+    ///
+    /// # Errors
+    /// If the path leads into something that has no keys, or past the end of a list. Whether a recipe has such a key
+    /// is checked by [`finish`](Self::finish).
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) -> Result<(), RecipeError> {
+        let path = key.replace('[', ".").replace(']', "");
+        let mut place = &mut self.root;
+        for part in path.split('.') {
+            place = child(place, part).ok_or_else(|| RecipeError::NoPlace { key: key.to_owned() })?;
+        }
+        *place = value.into();
+        Ok(())
+    }
+
+    /// Sets a key from `key=value`; the value is TOML, or a text without its quotes.
+    ///
+    /// # Errors
+    /// If there is no `=`, or those of [`set`](Self::set).
+    pub fn assign(&mut self, text: &str) -> Result<(), RecipeError> {
+        let (key, value) =
+            text.split_once('=').ok_or_else(|| RecipeError::Assignment { text: text.to_owned() })?;
+        let parsed = format!("value = {value}").parse::<Table>().ok();
+        let value = parsed.filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
+        self.set(key.trim(), value.unwrap_or_else(|| Value::String(text[key.len() + 1..].to_owned())))
+    }
+
+    /// Sets the size of evaluated images and views: those that were of the old size get the new one, smaller crops keep
+    /// their proportion to it.
+    ///
+    /// # Errors
+    /// If the recipe declares no sizes.
+    pub fn set_image_size(&mut self, size: usize) -> Result<(), RecipeError> {
+        let recipe = self.clone().finish()?;
+        let old = recipe.data.image_size.max(1);
+        for (index, view) in recipe.views.iter().enumerate() {
+            let scaled = ((view.size * size) as f64 / old as f64).round().max(1.0);
+            self.set(&format!("views.{index}.size"), scaled as i64)?;
+        }
+        self.set("data.image_size", size as i64)
+    }
+
+    /// The recipe.
+    ///
+    /// # Errors
+    /// The first key that no recipe has, that is missing, or whose value is of another type.
+    pub fn finish(self) -> Result<Recipe, RecipeError> {
+        typed("", self.root)
+    }
+
+    /// The first key in which two recipes differ and what it is in each, among those that decide what is learned.
+    pub(crate) fn first_difference(one: &Recipe, other: &Recipe) -> Option<(String, String, String)> {
+        let tables = [one, other].map(|recipe| {
+            let mut table = Table::try_from(recipe).unwrap_or_default();
+            for free in ["eval", "checkpoint"] {
+                table.remove(free);
+            }
+            if let Some(data) = table.get_mut("data").and_then(Value::as_table_mut) {
+                data.remove("workers");
+            }
+            Value::Table(table)
+        });
+        difference("", &tables[0], &tables[1])
+    }
+}
+
+/// Deserialises a value; keys in errors are those of the whole recipe, of which this is the part `section`.
+pub(crate) fn typed<T: DeserializeOwned>(section: &str, value: impl Into<Value>) -> Result<T, RecipeError> {
+    serde_path_to_error::deserialize(value.into()).map_err(|error| {
+        let path = error.path().to_string();
+        let key = match (section, path.as_str()) {
+            ("", path) => path.to_owned(),
+            (section, ".") => section.to_owned(),
+            (section, path) => format!("{section}.{path}"),
+        };
+        RecipeError::from_serde(key, error.into_inner().message())
+    })
+}
+
+/// What lies under a key or at a place of a list; a key that is not there is made, since sections may be left out.
+fn child<'a>(parent: &'a mut Value, part: &str) -> Option<&'a mut Value> {
+    match parent {
+        Value::Table(table) => Some(table.entry(part).or_insert_with(|| Value::Table(Table::new()))),
+        Value::Array(array) => array.get_mut(part.parse::<usize>().ok()?),
+        _ => None,
+    }
+}
+
+fn difference(key: &str, one: &Value, other: &Value) -> Option<(String, String, String)> {
+    match (one, other) {
+        (Value::Table(one), Value::Table(two)) => {
+            let absent = Value::String("absent".into());
+            let keys = one.keys().chain(two.keys().filter(|name| !one.contains_key(*name)));
+            keys.into_iter().find_map(|name| {
+                let path = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                difference(&path, one.get(name).unwrap_or(&absent), two.get(name).unwrap_or(&absent))
+            })
+        }
+        (one, two) if one == two => None,
+        (one, two) => Some((key.to_owned(), one.to_string(), two.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft() -> Draft {
+        Draft::named("simclr/cifar10").expect("a recipe of the library")
+    }
+
+    fn assigned(text: &str) -> Result<Recipe, String> {
+        let mut draft = draft();
+        draft.assign(text).and_then(|()| draft.finish()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn any_key_can_be_set_also_one_that_the_file_leaves_out() {
+        assert_eq!(assigned("optimizer.name=lars").expect("usable").optimizer.name, ssl_train::OptimizerName::Lars);
+        assert_eq!(assigned("optimizer.lr_1d = 0.0048").expect("usable").optimizer.lr_1d, Some(0.0048));
+        assert_eq!(assigned("checkpoint.every_steps=7").expect("usable").checkpoint.every_steps, 7);
+        assert_eq!(assigned("data.path=a=b").expect("usable").data.path.to_str(), Some("a=b"));
+        assert_eq!(assigned("views[0].size=24").expect("usable").views[0].size, 24);
+        assert_eq!(assigned("data.mean=[0, 0.5, 1]").expect("usable").data.mean, [0.0, 0.5, 1.0]);
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_the_known_ones() {
+        let error = assigned("optimizer.learning_rate=1").expect_err("unknown");
+        assert!(error.starts_with("unknown key 'optimizer.learning_rate': expected one of name, lr, "), "{error}");
+        let section = assigned("optimiser.lr=1").expect_err("unknown");
+        assert!(section.starts_with("unknown key 'optimiser': expected one of method, seed, "), "{section}");
+        let place = assigned("views.3.size=1").expect_err("there is one block");
+        assert!(place.starts_with("the recipe has no place for 'views.3.size'"), "{place}");
+        assert!(assigned("seed.x=1").expect_err("a number has no keys").starts_with("the recipe has no place"));
+    }
+
+    #[test]
+    fn a_value_of_a_wrong_type_is_named_with_what_is_expected() {
+        assert_eq!(assigned("optimizer.lr=fast"), Err("optimizer.lr: found string \"fast\", expected a number".into()));
+        let whole = assigned("schedule.epochs=1.5").expect_err("not whole");
+        assert_eq!(whole, "schedule.epochs: found floating point `1.5`, expected a whole number of at least 0".replace('`', "'"));
+        let negative = assigned("schedule.batch_size=-1").expect_err("negative");
+        assert!(negative.starts_with("schedule.batch_size: found integer '-1', expected a whole number"), "{negative}");
+        let variant = assigned("optimizer.name=adam").expect_err("no such optimizer");
+        assert!(variant.starts_with("optimizer.name: unknown variant 'adam', expected one of 'sgd'"), "{variant}");
+    }
+
+    #[test]
+    fn a_missing_key_a_missing_value_and_bad_toml_are_named() {
+        let draft = Draft::parse("my.toml", "method = 'simclr'").expect("TOML");
+        assert_eq!(draft.finish().expect_err("needed").to_string(), "the recipe has no 'encoder', which every recipe needs");
+        assert!(assigned("optimizer.lr").expect_err("no value").contains("expected key=value"));
+        let error = Draft::parse("my.toml", "seed = 1\nlr = = 2\n").expect_err("bad").to_string();
+        assert!(error.starts_with("my.toml is not valid TOML: line 2"), "{error}");
+    }
+
+    #[test]
+    fn the_image_size_takes_the_views_along() {
+        let mut draft = draft();
+        draft.set_image_size(48).expect("usable");
+        let recipe = draft.finish().expect("usable");
+        assert_eq!((recipe.data.image_size, recipe.views[0].size), (48, 48));
+    }
+
+    #[test]
+    fn recipes_differ_in_what_decides_the_weights_only() {
+        let base = draft().finish().expect("usable");
+        let with = |text| assigned(text).expect("usable");
+        assert_eq!(Draft::first_difference(&base, &with("data.workers=2")), None);
+        assert_eq!(Draft::first_difference(&base, &with("eval.every_epochs=3")), None);
+        let (key, _, other) = Draft::first_difference(&base, &with("schedule.epochs=3")).expect("another length");
+        assert_eq!((key.as_str(), other.as_str()), ("schedule.epochs", "3"));
+    }
+}

@@ -1,0 +1,178 @@
+//! The methods by name: the only place that maps a name to a method crate.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use ssl_core::SslMethod;
+use ssl_encoders::AnyEncoder;
+use toml::Table;
+
+use crate::recipe::{RecipeError, RecipeName, typed};
+
+/// A method that this program has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct MethodInfo {
+    /// What to write after `--method`.
+    pub name: &'static str,
+    /// The idea in one line.
+    pub about: &'static str,
+    /// Where it was published.
+    pub paper: &'static str,
+    /// The crate that has it.
+    #[serde(rename = "crate")]
+    pub crate_name: &'static str,
+}
+
+impl MethodInfo {
+    /// The names of its recipes, such as `simclr/cifar10`.
+    pub fn recipes(&self) -> impl Iterator<Item = RecipeName> + use<> {
+        let name = self.name;
+        RecipeName::all().filter(move |recipe| recipe.method() == Some(name))
+    }
+}
+
+/// Something to do with a method whose type is known at run time only.
+///
+/// ```
+/// use burn_ssl::prelude::*;
+/// use burn_ssl::registry::{WithMethod, with_method};
+///
+/// struct Views;
+///
+/// impl WithMethod for Views {
+///     type Output = usize;
+///
+///     fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> usize {
+///         method.needs().global_views
+///     }
+/// }
+///
+/// assert_eq!(with_method("simclr", &Default::default(), Views)?, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait WithMethod {
+    /// What comes out.
+    type Output;
+
+    /// Does it.
+    fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Self::Output;
+}
+
+/// One line per method: cargo feature, name, the configuration that it starts from, the idea, the paper.
+macro_rules! methods {
+    ($(($feature:literal, $krate:ident, $name:literal, $config:expr, $about:literal, $paper:literal),)*) => {
+        /// The methods of this build.
+        pub const METHODS: &[MethodInfo] = &[$(
+            #[cfg(feature = $feature)]
+            MethodInfo { name: $name, about: $about, paper: $paper, crate_name: concat!("ssl-", $feature) },
+        )*];
+
+        /// Builds a method from its name and options, and does something with it.
+        ///
+        /// # Errors
+        /// An unknown name, an option that the method does not have, or a value that it could not use.
+        pub fn with_method<V: WithMethod>(
+            name: &str,
+            options: &Table,
+            visitor: V,
+        ) -> Result<V::Output, RecipeError> {
+            match name {
+                $(#[cfg(feature = $feature)]
+                $name => {
+                    use $krate::*;
+                    let config = with_defaults($config, options)?;
+                    let method = config.build::<AnyEncoder>().map_err(RecipeError::method_option)?;
+                    Ok(visitor.run(method))
+                })*
+                _ => Err(unknown(name)),
+            }
+        }
+
+        /// The options of a method with every key written.
+        ///
+        /// # Errors
+        /// Those of [`with_method`].
+        pub fn resolve_options(name: &str, options: &Table) -> Result<Table, RecipeError> {
+            match name {
+                $(#[cfg(feature = $feature)]
+                $name => {
+                    use $krate::*;
+                    table(&with_defaults($config, options)?)
+                })*
+                _ => Err(unknown(name)),
+            }
+        }
+    };
+}
+
+methods! {
+    ("simclr", ssl_simclr, "simclr", SimClrConfig::new(), "two views of an image attract, all other images of the batch repel", "https://arxiv.org/abs/2002.05709"),
+    ("simclr", ssl_simclr, "simclr-v2", SimClrConfig::v2(), "SimCLR with a deeper projector, kept in part for fine-tuning", "https://arxiv.org/abs/2006.10029"),
+}
+
+/// The entry of a method.
+///
+/// # Errors
+/// If this build has no method of that name.
+pub fn method(name: &str) -> Result<&'static MethodInfo, RecipeError> {
+    METHODS.iter().find(|method| method.name == name).ok_or_else(|| unknown(name))
+}
+
+fn unknown(name: &str) -> RecipeError {
+    let known = METHODS.iter().map(|method| method.name).collect::<Vec<_>>().join(", ");
+    RecipeError::Method { name: name.to_owned(), known }
+}
+
+/// The configuration with the given options in place of its own.
+fn with_defaults<C: Serialize + DeserializeOwned>(config: C, options: &Table) -> Result<C, RecipeError> {
+    let mut all = table(&config)?;
+    all.extend(options.clone());
+    typed("method_options", all)
+}
+
+fn table(config: &impl Serialize) -> Result<Table, RecipeError> {
+    Table::try_from(config).map_err(|error| RecipeError::NoText(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl WithMethod for Nothing {
+        type Output = ();
+
+        fn run<M: SslMethod<Encoder = AnyEncoder>>(self, _method: M) {}
+    }
+
+    fn build(name: &str, options: &str) -> Result<(), String> {
+        let options = options.parse::<Table>().expect("TOML");
+        with_method(name, &options, Nothing).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_method_builds_from_no_options_and_has_a_recipe() {
+        for method in METHODS {
+            assert_eq!(build(method.name, ""), Ok(()));
+            assert!(method.recipes().count() > 0, "{} has no recipe", method.name);
+        }
+    }
+
+    #[test]
+    fn versions_of_a_method_differ_in_their_defaults() {
+        let layers = |name| resolve_options(name, &Table::new()).expect("defaults")["projector_layers"].as_integer();
+        assert_eq!((layers("simclr"), layers("simclr-v2")), (Some(2), Some(3)));
+    }
+
+    #[test]
+    fn a_wrong_name_key_type_or_value_is_named_with_what_is_accepted() {
+        let error = |name, options| build(name, options).expect_err("unusable");
+        assert_eq!(error("simclr-v3", ""), "unknown method 'simclr-v3': expected one of simclr, simclr-v2");
+        let key = error("simclr", "temprature = 0.1");
+        assert!(key.starts_with("unknown key 'method_options.temprature': expected one of temperature, "), "{key}");
+        let kind = error("simclr", "temperature = \"hot\"");
+        assert_eq!(kind, "method_options.temperature: found string \"hot\", expected a number");
+        let value = error("simclr", "temperature = 0");
+        assert_eq!(value, "method_options.temperature is 0, expected a number above 0");
+    }
+}

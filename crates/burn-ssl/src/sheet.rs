@@ -1,0 +1,136 @@
+//! Contact sheets: what a method sees of its images.
+
+use std::path::{Path, PathBuf};
+
+use image::imageops::{self, FilterType};
+use image::{Rgb, RgbImage};
+use ssl_data::{Dataset, Image, SampleKey, Scratch, Views};
+
+use crate::{Error, Recipe, files, images};
+
+/// Pixels between two cells and around all.
+const GAP: u32 = 4;
+
+/// Smaller views are enlarged by a whole factor until they have at least so many pixels a side.
+const LEGIBLE: u32 = 96;
+
+const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
+
+/// What to draw on a contact sheet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PreviewOptions {
+    /// The file, a PNG.
+    pub out: PathBuf,
+    /// Images, one row each. Default 8.
+    pub images: usize,
+    /// Whether an existing file may be overwritten. Default no.
+    pub overwrite: bool,
+}
+
+impl PreviewOptions {
+    /// A sheet of 8 images.
+    pub fn new(out: impl Into<PathBuf>) -> Self {
+        Self { out: out.into(), images: 8, overwrite: false }
+    }
+}
+
+/// Draws a contact sheet of the first images of a recipe's data set: a row per image, the decoded image first, then its
+/// views as the first epoch of training would have them. Returns the number of images on it.
+///
+/// # Errors
+/// What the recipe or the images have wrong, or an existing file.
+pub fn preview(recipe: &Recipe, options: &PreviewOptions) -> Result<usize, Error> {
+    files::check_free(&options.out, options.overwrite)?;
+    let recipe = recipe.clone().resolved()?;
+    let dataset = images::open(&recipe.data.path, recipe.data.limit)?;
+    let (sheet, drawn) = sheet(&dataset, &recipe.views()?, recipe.seed, options.images.max(1));
+    write_png(&options.out, &sheet, options.overwrite)?;
+    Ok(drawn)
+}
+
+/// A sheet of the first readable images, and how many there are.
+pub(crate) fn sheet(dataset: &Dataset, views: &Views, seed: u64, images: usize) -> (RgbImage, usize) {
+    let largest = (0..views.len()).map(|view| views.size(view)).max().unwrap_or(1) as u32;
+    let grid = Grid { zoom: LEGIBLE.div_ceil(largest), cell: largest * LEGIBLE.div_ceil(largest) };
+    let readable = (0..dataset.len()).filter_map(|index| Some((index, dataset.image(index).ok()?)));
+    let rows: Vec<_> = readable.take(images).collect();
+    let mut sheet = grid.paper(rows.len() as u32, views.len() as u32 + 1);
+    let mut scratch = Scratch::new();
+    for (row, (index, image)) in rows.iter().enumerate() {
+        grid.put(&mut sheet, row, 0, &grid.fitted(image));
+        let key = SampleKey { seed, epoch: 0, sample: *index as u64 };
+        for view in 0..views.len() {
+            let view_image = views.render_image(image, key, view, &mut scratch);
+            grid.put(&mut sheet, row, view + 1, &grid.enlarged(&view_image));
+        }
+    }
+    (sheet, rows.len())
+}
+
+pub(crate) fn write_png(path: &Path, sheet: &RgbImage, overwrite: bool) -> Result<(), Error> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let written = sheet.write_to(&mut bytes, image::ImageFormat::Png);
+    written.map_err(|error| Error::Image { path: path.into(), reason: error.to_string() })?;
+    files::write(path, bytes.get_ref(), overwrite)
+}
+
+/// Square cells of equal size.
+struct Grid {
+    cell: u32,
+    /// How many pixels of the sheet, each way, are one pixel of a view.
+    zoom: u32,
+}
+
+impl Grid {
+    fn paper(&self, rows: u32, columns: u32) -> RgbImage {
+        let side = |cells: u32| GAP + cells * (self.cell + GAP);
+        RgbImage::from_pixel(side(columns), side(rows), PAPER)
+    }
+
+    fn put(&self, sheet: &mut RgbImage, row: usize, column: usize, image: &RgbImage) {
+        let corner = |cell: usize| i64::from(GAP + cell as u32 * (self.cell + GAP));
+        imageops::replace(sheet, image, corner(column), corner(row));
+    }
+
+    /// The whole image, as large as the cell allows.
+    fn fitted(&self, image: &Image) -> RgbImage {
+        let (width, height) = (image.width() as f64, image.height() as f64);
+        let scale = f64::from(self.cell) / width.max(height);
+        let side = |pixels: f64| ((pixels * scale).round() as u32).clamp(1, self.cell);
+        let filter = if scale > 1.0 { FilterType::Nearest } else { FilterType::Triangle };
+        imageops::resize(&rgb(image), side(width), side(height), filter)
+    }
+
+    fn enlarged(&self, view: &Image) -> RgbImage {
+        let side = |pixels: usize| pixels as u32 * self.zoom;
+        imageops::resize(&rgb(view), side(view.width()), side(view.height()), FilterType::Nearest)
+    }
+}
+
+fn rgb(image: &Image) -> RgbImage {
+    let (width, height) = (image.width() as u32, image.height() as u32);
+    RgbImage::from_raw(width, height, image.pixels().to_vec()).expect("an image has three bytes a pixel")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_data::{Normalization, OpConfig, ViewConfig};
+
+    #[test]
+    fn a_row_shows_the_image_and_its_views() {
+        let white = Image::new(20, 10, vec![200; 600]);
+        let dataset = Dataset::from_images(vec![white; 3], None);
+        let block = |size, ops| ViewConfig { count: 1, size, ops };
+        let invert = vec![OpConfig::Solarize { p: 1.0, threshold: 0 }];
+        let views = [block(32, vec![]), block(16, invert)];
+        let views = Views::new(&views, Normalization::CIFAR10).expect("usable");
+
+        let (sheet, images) = sheet(&dataset, &views, 0, 2);
+        assert_eq!((images, sheet.dimensions()), (2, (4 + 3 * 100, 4 + 2 * 100)));
+        let pixel = |x, y| sheet.get_pixel(x, y).0[0];
+        assert_eq!((pixel(4, 4), pixel(4, 60)), (200, 255), "the image keeps its shape");
+        assert_eq!((pixel(104, 4), pixel(199, 99)), (200, 200), "the first view fills its cell");
+        assert_eq!((pixel(204, 104), pixel(251, 151), pixel(252, 152)), (55, 55, 255), "the second is half as wide");
+    }
+}

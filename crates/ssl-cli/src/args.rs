@@ -1,0 +1,195 @@
+//! The command line.
+
+mod recipe;
+
+use std::path::PathBuf;
+
+use burn_ssl::export::Format;
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+pub(crate) use recipe::{ModelArgs, RecipeArgs, TrainingArgs, set};
+
+/// Self-supervised learning of image representations, from a folder of images to an encoder.
+#[derive(Parser)]
+#[command(name = "burn-ssl", version, after_help = "Start with: burn-ssl demo")]
+pub(crate) struct Args {
+    /// Print the result as JSON: the last line of standard output.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Pretrain on rendered images and show that it learned, in minutes on a CPU.
+    #[command(after_help = "Example:\n  burn-ssl demo --out demo")]
+    Demo(DemoArgs),
+    /// Pretrain an encoder on images.
+    #[command(after_help = "Examples:
+  burn-ssl pretrain --method simclr --data photos/ --out run
+  burn-ssl pretrain --method simclr --data cifar10-train.tar --eval-test cifar10-test.tar --epochs 100 --out run
+  burn-ssl pretrain --resume --out run")]
+    Pretrain(PretrainArgs),
+    /// Classify test images by their nearest neighbours in a labelled set.
+    #[command(after_help = "Examples:
+  burn-ssl knn --run run --train train/ --test test/
+  burn-ssl knn --weights resnet50.safetensors --model resnet50 --train train/ --test test/
+  burn-ssl knn --model resnet18 --seed 1 --train train/ --test test/        (an untrained network)")]
+    Knn(KnnArgs),
+    /// Write the encoder of a run as a file that other libraries load.
+    #[command(after_help = "Example:
+  burn-ssl export --run run --out encoder.safetensors --format torchvision
+  python: model.load_state_dict(safetensors.torch.load_file('encoder.safetensors'))     (with model.fc removed)")]
+    Export(ExportArgs),
+    /// Draw a sheet of images and their augmented views.
+    #[command(after_help = "Example:\n  burn-ssl preview --method simclr --data photos/ --out views.png")]
+    Preview(PreviewArgs),
+    /// List the methods.
+    #[command(after_help = "Example:\n  burn-ssl methods --json")]
+    Methods,
+    /// List the models.
+    #[command(after_help = "Example:\n  burn-ssl models")]
+    Models,
+    /// List the recipes, or print one.
+    #[command(after_help = "Example:\n  burn-ssl recipes simclr/cifar10 > my.toml")]
+    Recipes {
+        /// The recipe to print.
+        name: Option<String>,
+    },
+    /// List the devices that this build can use.
+    #[command(after_help = "Example:\n  burn-ssl devices")]
+    Devices,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct DemoArgs {
+    /// Run directory [default: burn-ssl-demo, or the first of burn-ssl-demo-2, -3, ... that is not taken].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Remove the run that is in the directory.
+    #[arg(long, requires = "out")]
+    pub(crate) overwrite: bool,
+    /// Seed of weights, order and views.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: i64,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+/// What a command runs on.
+#[derive(ClapArgs)]
+pub(crate) struct MachineArgs {
+    /// Device to compute on, see `burn-ssl devices`.
+    #[arg(long, value_name = "SPEC", default_value = "flex")]
+    pub(crate) device: String,
+    /// Threads that decode and augment images [default: one per core]. Results do not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) workers: Option<u32>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct PretrainArgs {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) training: TrainingArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+    /// Run directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Go on with the run in the directory; no other option is needed.
+    #[arg(long, conflicts_with = "overwrite")]
+    pub(crate) resume: bool,
+    /// Remove the run that is in the directory.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct KnnArgs {
+    /// Directory of a finished run.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "model", "width", "stem", "seed"])]
+    pub(crate) run: Option<PathBuf>,
+    /// File of weights: ours, or torchvision's or timm's with --model.
+    #[arg(long, value_name = "FILE", conflicts_with = "seed")]
+    pub(crate) weights: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Seed of an untrained network [default: 0].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: Option<i64>,
+    /// Labelled images to look for neighbours in [default: those of the run].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) train: Option<PathBuf>,
+    /// Use the first N of them.
+    #[arg(long, value_name = "N", visible_alias = "limit", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) train_limit: Option<u32>,
+    /// Labelled images to classify [default: those of the run].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) test: Option<PathBuf>,
+    /// Use the first N of them.
+    #[arg(long, value_name = "N", visible_alias = "eval-limit", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) test_limit: Option<u32>,
+    /// Neighbours that vote.
+    #[arg(short, long, value_name = "N", default_value_t = 20)]
+    pub(crate) k: usize,
+    /// Temperature of their votes.
+    #[arg(long, value_name = "T", default_value_t = 0.07)]
+    pub(crate) temperature: f64,
+    /// Width and height of the images in pixels [default: as in training; 32 or 224 otherwise].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) image_size: Option<u32>,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ExportArgs {
+    /// Directory of a finished run.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run: PathBuf,
+    /// File to write.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Whose names the tensors get: torchvision, timm, or safetensors for ours.
+    #[arg(long, value_name = "FORMAT", default_value = "torchvision")]
+    pub(crate) format: Format,
+    /// Replace an existing file.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct PreviewArgs {
+    #[command(flatten)]
+    pub(crate) recipe: RecipeArgs,
+    /// Image to write, a PNG.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Images to show, one row each.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) images: u32,
+    /// Replace an existing file.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_command_has_an_example() {
+        let command = Args::command();
+        command.clone().debug_assert();
+        for command in command.get_subcommands() {
+            let example = command.get_after_help().expect("an example").to_string();
+            assert!(example.contains(&format!("burn-ssl {}", command.get_name())), "{example}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Options that change a recipe.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use burn_ssl::Recipe;
+use burn_ssl::images;
+use burn_ssl::encoders::{EncoderConfig, StemChoice};
+use burn_ssl::recipe::{Draft, RecipeName};
+use clap::Args;
+
+/// Options about the method and its images.
+#[derive(Args)]
+pub(crate) struct RecipeArgs {
+    /// Method, see `burn-ssl methods`.
+    #[arg(long, value_name = "NAME")]
+    method: Option<String>,
+    /// Images: a folder, .tar, CIFAR, STL-10, MNIST, a list, or demo:train.
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+    /// Recipe, see `burn-ssl recipes`, or a file [default: <method>/cifar10 for images up to 64 pixels, else
+    /// <method>/imagenet].
+    #[arg(long, value_name = "NAME|FILE")]
+    recipe: Option<String>,
+    /// Width and height of views and images in pixels; smaller crops keep their proportion.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    image_size: Option<u32>,
+    /// Use the first N images, the classes in turn.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Seed of weights, order and views.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    seed: Option<i64>,
+    /// Set any key of the recipe, such as optimizer.momentum=0.95 or views[0].ops[1].p=0.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+/// Options about the network.
+#[derive(Args)]
+pub(crate) struct ModelArgs {
+    /// Network, see `burn-ssl models`.
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Base width of a ResNet; 64 is the usual one.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    width: Option<u32>,
+    /// First layers of a ResNet: auto, cifar or imagenet.
+    #[arg(long, value_name = "STEM")]
+    stem: Option<String>,
+}
+
+/// Options about training and its evaluation.
+#[derive(Args)]
+pub(crate) struct TrainingArgs {
+    /// Passes over the images.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: Option<u32>,
+    /// End after N steps, if the epochs are not over before.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_steps: Option<u32>,
+    /// Images per step.
+    #[arg(long, value_name = "N")]
+    batch_size: Option<u32>,
+    /// Learning rate, for the batch that the recipe scales it from.
+    #[arg(long, value_name = "X")]
+    lr: Option<f64>,
+    /// Weights to start from: ours, torchvision's or timm's.
+    #[arg(long, value_name = "FILE")]
+    init: Option<PathBuf>,
+    /// Labelled images for k-NN before, during and after training.
+    #[arg(long, value_name = "PATH")]
+    eval_test: Option<PathBuf>,
+    /// Labelled images to look for neighbours in [default: the training images].
+    #[arg(long, value_name = "PATH")]
+    eval_train: Option<PathBuf>,
+    /// Use the first N images of the test set.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    eval_limit: Option<u32>,
+    /// Epochs between two evaluations; 0 for none but the first and the last.
+    #[arg(long, value_name = "N")]
+    eval_every: Option<u32>,
+}
+
+impl RecipeArgs {
+    /// The recipe with these options in it.
+    pub(crate) fn recipe(&self) -> Result<Recipe> {
+        self.recipe_with(self.base()?, |_| Ok(()))
+    }
+
+    /// A recipe with these options and more changes in it; `--set` comes last.
+    pub(crate) fn recipe_with(
+        &self,
+        mut draft: Draft,
+        more: impl FnOnce(&mut Draft) -> Result<()>,
+    ) -> Result<Recipe> {
+        if let Some(size) = self.image_size {
+            draft.set_image_size(size as usize)?;
+        }
+        set(&mut draft, "method", self.method.clone())?;
+        set(&mut draft, "data.path", self.data.as_deref().map(text).transpose()?)?;
+        set(&mut draft, "data.limit", self.limit)?;
+        set(&mut draft, "seed", self.seed)?;
+        more(&mut draft)?;
+        for assignment in &self.set {
+            draft.assign(assignment)?;
+        }
+        Ok(draft.finish()?)
+    }
+
+    /// The recipe to start from.
+    pub(crate) fn base(&self) -> Result<Draft> {
+        let Some(method) = &self.method else {
+            let Some(recipe) = &self.recipe else { bail!("there is no method: expected --method NAME or --recipe NAME") };
+            return Ok(Draft::open(recipe)?);
+        };
+        if let Some(recipe) = &self.recipe {
+            return Ok(Draft::open(recipe)?);
+        }
+        let Some(path) = &self.data else { bail!("there are no images: expected --data PATH") };
+        let pixels = match self.image_size {
+            Some(size) => Some(size as usize),
+            None => images::pixels(&images::open(path, None)?),
+        };
+        let name = RecipeName::of_method(method, pixels.unwrap_or(usize::MAX))?;
+        Ok(Draft::named(name.as_str())?)
+    }
+}
+
+impl ModelArgs {
+    pub(crate) fn apply(&self, draft: &mut Draft) -> Result<()> {
+        set(draft, "encoder.name", self.model.clone())?;
+        set(draft, "encoder.width", self.width)?;
+        set(draft, "encoder.stem", self.stem.clone())
+    }
+
+    /// The network alone, if any of the options is given.
+    pub(crate) fn config(&self) -> Result<Option<EncoderConfig>> {
+        if self.model.is_none() && self.width.is_none() && self.stem.is_none() {
+            return Ok(None);
+        }
+        let default = EncoderConfig::default();
+        let stem = match self.stem.as_deref() {
+            None | Some("auto") => StemChoice::Auto,
+            Some("cifar") => StemChoice::Cifar,
+            Some("imagenet") => StemChoice::ImageNet,
+            Some(other) => bail!("unknown stem '{other}': expected auto, cifar or imagenet"),
+        };
+        let name = self.model.clone().unwrap_or(default.name.clone());
+        let width = self.width.map_or(default.width, |width| width as usize);
+        Ok(Some(EncoderConfig { name, width, stem, ..default }))
+    }
+}
+
+impl TrainingArgs {
+    pub(crate) fn apply(&self, draft: &mut Draft) -> Result<()> {
+        set(draft, "schedule.epochs", self.epochs)?;
+        set(draft, "schedule.max_steps", self.max_steps)?;
+        set(draft, "schedule.batch_size", self.batch_size)?;
+        set(draft, "optimizer.lr", self.lr)?;
+        set(draft, "encoder.init", self.init.as_deref().map(text).transpose()?)?;
+        set(draft, "eval.test", self.eval_test.as_deref().map(text).transpose()?)?;
+        set(draft, "eval.train", self.eval_train.as_deref().map(text).transpose()?)?;
+        set(draft, "eval.limit", self.eval_limit)?;
+        set(draft, "eval.every_epochs", self.eval_every)
+    }
+}
+
+/// Sets a key if there is a value for it.
+pub(crate) fn set(draft: &mut Draft, key: &str, value: Option<impl Into<burn_ssl::recipe::Value>>) -> Result<()> {
+    if let Some(value) = value {
+        draft.set(key, value)?;
+    }
+    Ok(())
+}
+
+fn text(path: &Path) -> Result<String> {
+    match path.to_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => bail!("the path {} is not Unicode: expected one that a recipe can hold", path.display()),
+    }
+}

@@ -1,0 +1,52 @@
+//! What there is.
+
+use anyhow::Result;
+use burn_ssl::core::DeviceSpec;
+use burn_ssl::encoders::MODELS;
+use burn_ssl::recipe::{Draft, RecipeName};
+use burn_ssl::registry::METHODS;
+use serde_json::json;
+
+use crate::output::{columns, print};
+
+pub(super) fn methods(json: bool) -> Result<()> {
+    let rows: Vec<_> = METHODS.iter().map(|method| [method.name, method.about, method.paper].map(str::to_owned)).collect();
+    print(json, &METHODS, columns(&rows))
+}
+
+pub(super) fn models(json: bool) -> Result<()> {
+    let row = |model: &burn_ssl::encoders::ModelInfo| {
+        let parameters = format!("{:.1} M parameters", model.parameters as f64 / 1e6);
+        [model.name.to_owned(), parameters, format!("{} features", model.feature_dim), model.about.to_owned()]
+    };
+    print(json, &MODELS, columns(&MODELS.iter().map(row).collect::<Vec<_>>()))
+}
+
+pub(super) fn recipes(name: Option<&str>, json: bool) -> Result<()> {
+    match name {
+        Some(name) => {
+            let recipe = RecipeName::find(name)?;
+            print(json, &Draft::named(name)?.finish()?, recipe.text().trim_end())
+        }
+        None => {
+            let names: Vec<_> = RecipeName::all().map(|recipe| recipe.as_str()).collect();
+            let objects: Vec<_> = names.iter().map(|name| json!({ "name": name })).collect();
+            print(json, &objects, names.join("\n"))
+        }
+    }
+}
+
+pub(super) fn devices(json: bool) -> Result<()> {
+    let kinds = DeviceSpec::kinds();
+    let object = |kind: &burn_ssl::core::DeviceInfo| {
+        json!({ "name": kind.name, "feature": kind.feature, "compiled": kind.compiled, "about": kind.about })
+    };
+    let row = |kind: &burn_ssl::core::DeviceInfo| {
+        let state = match kind.compiled {
+            true => "in this build".to_owned(),
+            false => format!("needs --features {}", kind.feature),
+        };
+        [kind.name.to_owned(), kind.about.to_owned(), state]
+    };
+    print(json, &kinds.iter().map(object).collect::<Vec<_>>(), columns(&kinds.map(|kind| row(&kind))))
+}

@@ -1,0 +1,55 @@
+//! Log lines on standard error, beside a progress bar.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use indicatif::MultiProgress;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+/// What is logged unless `RUST_LOG` says otherwise: what we tell, and what others warn of.
+const FILTER: &str = "error,burn_ssl=info,ssl_data=info,ssl_train=info,ssl_eval=info";
+
+/// Logs to standard error, above the bars.
+pub(crate) fn init(bars: &MultiProgress) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(FILTER));
+    let bars = bars.clone();
+    let lines = tracing_subscriber::fmt().event_format(Plain).with_writer(move || AboveBars(bars.clone()));
+    lines.with_env_filter(filter).init();
+}
+
+/// One line per event, without time and place.
+struct Plain;
+
+impl<S, N> FormatEvent<S, N> for Plain
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> fmt::Result {
+        if *event.metadata().level() <= tracing::Level::WARN {
+            writer.write_str("warning: ")?;
+        }
+        context.field_format().format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
+struct AboveBars(MultiProgress);
+
+impl Write for AboveBars {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(line))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}

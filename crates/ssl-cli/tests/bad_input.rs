@@ -1,0 +1,162 @@
+//! Bad input gives one sentence and a non-zero exit, and overwrites nothing.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+
+use common::{class_folders, run, stderr, text, tiny};
+
+/// Runs a command that has to fail with one sentence, and gives that sentence.
+fn sentence(args: &[&str]) -> String {
+    let output = run(args);
+    let stderr = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{args:?} printed a result");
+    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
+    let sentence = stderr.trim().strip_prefix("error: ").unwrap_or_else(|| panic!("{args:?}: {stderr}"));
+    assert!(!sentence.contains("panicked") && sentence.len() > 20, "{args:?}: {sentence}");
+    sentence.to_owned()
+}
+
+/// Runs a pretraining that has to fail before it makes its directory.
+fn refused(data: &Path, more: &[&str]) -> String {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let out = dir.path().join("run");
+    let sentence = sentence(&[&tiny(text(data), text(&out))[..], more].concat());
+    assert!(!out.exists(), "a directory was left behind: {sentence}");
+    sentence
+}
+
+#[test]
+fn images_that_are_not_there_are_named() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let missing = refused(&dir.path().join("nowhere"), &[]);
+    assert!(missing.starts_with("there is no file or folder at ") && missing.contains("nowhere"), "{missing}");
+
+    let empty = dir.path().join("empty");
+    fs::create_dir(&empty).expect("writable");
+    let found = refused(&empty, &[]);
+    assert!(found.starts_with("there are no images in ") && found.ends_with("found nothing"), "{found}");
+
+    let texts = dir.path().join("texts");
+    fs::create_dir(&texts).expect("writable");
+    fs::write(texts.join("a.txt"), "words").expect("writable");
+    fs::write(texts.join("b.md"), "words").expect("writable");
+    let found = refused(&texts, &[]);
+    assert!(found.contains("looked for") && found.contains("2 other files, such as a.txt"), "{found}");
+}
+
+#[test]
+fn batches_that_no_run_could_use_are_named() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 4);
+    let large = refused(&images, &["--batch-size", "9"]);
+    assert_eq!(large, "a batch of 9 images is larger than the data set of 8 images");
+    let one = refused(&images, &["--batch-size", "1"]);
+    assert!(one.starts_with("schedule.batch_size is 1, expected at least 2"), "{one}");
+    let uneven = refused(&images, &["--set", "optimizer.accumulate=3"]);
+    assert!(uneven.contains("multiple of optimizer.accumulate"), "{uneven}");
+}
+
+#[test]
+fn unknown_names_are_answered_with_the_known_ones() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 4);
+    let out = dir.path().join("run");
+    let method = sentence(&["pretrain", "--method", "simsalabim", "--data", text(&images), "--out", text(&out)]);
+    assert!(method.starts_with("unknown method 'simsalabim': expected one of simclr, "), "{method}");
+    let model = refused(&images, &["--model", "resnet19"]);
+    assert!(model.contains("'resnet19', expected one of resnet18, "), "{model}");
+    let stem = refused(&images, &["--stem", "large"]);
+    assert!(stem.contains("unknown variant 'large'") && stem.contains("'cifar'"), "{stem}");
+    let device = refused(&images, &["--device", "gpu"]);
+    assert!(device.starts_with("unknown device 'gpu': expected flex, "), "{device}");
+    let recipe = refused(&images, &["--recipe", "simclr/mars"]);
+    assert!(recipe.starts_with("there is no recipe 'simclr/mars': expected one of simclr/cifar10, "), "{recipe}");
+    let key = refused(&images, &["--set", "optimizer.learning_rate=1"]);
+    assert!(key.starts_with("unknown key 'optimizer.learning_rate': expected one of name, lr, "), "{key}");
+    assert!(sentence(&["recipes", "nothing"]).contains("there is no recipe 'nothing'"));
+}
+
+#[cfg(not(feature = "tch"))]
+#[test]
+fn a_device_that_is_not_in_this_build_names_the_feature() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let device = refused(&class_folders(dir.path(), 4), &["--device", "tch"]);
+    assert!(device.contains("--features tch"), "{device}");
+}
+
+#[test]
+fn a_recipe_with_a_wrong_type_or_without_a_key_is_explained() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 4);
+    let with = |change: fn(String) -> String| {
+        let recipe = dir.path().join("my.toml");
+        let base = common::stdout(&run(&["recipes", "simclr/cifar10"]));
+        fs::write(&recipe, change(base)).expect("writable");
+        refused(&images, &["--recipe", text(&recipe)])
+    };
+    let kind = with(|recipe| recipe.replace("momentum = 0.9", "momentum = \"high\""));
+    assert_eq!(kind, "optimizer.momentum: found string \"high\", expected a number");
+    let missing = with(|recipe| recipe.replace("image_size = 32", ""));
+    assert_eq!(missing, "the recipe has no 'data.image_size', which every recipe needs");
+    let broken = with(|_| "method = = 1".to_owned());
+    assert!(broken.contains("my.toml is not valid TOML: line 1"), "{broken}");
+}
+
+#[test]
+fn an_existing_directory_is_left_alone() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 4), dir.path().join("run"));
+    fs::create_dir(&out).expect("writable");
+    fs::write(out.join("recipe.toml"), "mine").expect("writable");
+    fs::write(out.join("encoder.safetensors"), "mine").expect("writable");
+
+    let taken = sentence(&tiny(text(&images), text(&out)));
+    assert!(taken.contains("exists already") && taken.contains("--overwrite"), "{taken}");
+    for file in ["recipe.toml", "encoder.safetensors"] {
+        assert_eq!(fs::read(out.join(file)).expect("still there"), b"mine");
+    }
+    assert_eq!(fs::read_dir(&out).expect("readable").count(), 2, "nothing was added");
+
+    let sheet = dir.path().join("sheet.png");
+    fs::write(&sheet, "mine").expect("writable");
+    let preview = ["preview", "--method", "simclr", "--data", text(&images), "--out", text(&sheet)];
+    assert!(sentence(&preview).contains("exists already"));
+    assert_eq!(fs::read(&sheet).expect("still there"), b"mine");
+}
+
+#[test]
+fn a_folder_without_a_run_cannot_be_resumed_evaluated_or_exported() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (folder, out) = (text(dir.path()), dir.path().join("encoder.safetensors"));
+    for args in [
+        &["pretrain", "--resume", "--out", folder][..],
+        &["knn", "--run", folder, "--train", folder, "--test", folder],
+        &["export", "--run", folder, "--out", text(&out)],
+    ] {
+        let sentence = sentence(args);
+        assert!(sentence.starts_with("there is no run"), "{sentence}");
+    }
+    assert!(!out.exists());
+}
+
+#[test]
+fn evaluation_on_images_without_labels_is_refused_before_training() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 4);
+    let bare = refused(&images, &["--eval-test", text(&images.join("dark"))]);
+    assert!(bare.starts_with("the test images have no labels"), "{bare}");
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_exits_with_2() {
+    for args in [&["pretrain", "--epochs", "many"][..], &["train"], &["pretrain", "--out", "x", "--speed", "9"]] {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).starts_with("error: "), "{args:?}");
+    }
+    assert!(sentence(&["pretrain", "--out", "x"]).contains("expected --method NAME"));
+    assert!(sentence(&["pretrain", "--method", "simclr", "--out", "x"]).contains("expected --data PATH"));
+}

@@ -1,0 +1,69 @@
+//! What the tests of the tool share: made images and calls of the binary.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// Pixels a side of the made images.
+const SIZE: u32 = 16;
+
+/// Options of a run that takes a second or two.
+const TINY: [&str; 10] =
+    ["--method", "simclr", "--width", "4", "--batch-size", "8", "--epochs", "2", "--set", "method_options.output_dim=8"];
+
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_burn-ssl"));
+    command.args(args).env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+    command
+}
+
+pub(crate) fn run(args: &[&str]) -> Output {
+    command(args).output().expect("the binary starts")
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The last line of standard output of a command that has to work.
+pub(crate) fn json(args: &[&str]) -> Value {
+    let output = run(&[args, &["--json"]].concat());
+    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+    let text = stdout(&output);
+    serde_json::from_str(text.lines().last().expect("a line")).expect("one line of JSON")
+}
+
+/// Arguments of a tiny run on `data` in `out`.
+pub(crate) fn tiny<'a>(data: &'a str, out: &'a str) -> Vec<&'a str> {
+    [&["pretrain", "--data", data, "--out", out][..], &TINY].concat()
+}
+
+pub(crate) fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary folders have names in Unicode")
+}
+
+/// A folder of two class folders, with `count` images each: bright ones and dark ones.
+pub(crate) fn class_folders(parent: &Path, count: u32) -> PathBuf {
+    let folder = parent.join(format!("images-{count}"));
+    for (class, shade) in [("bright", 190), ("dark", 60)] {
+        fs::create_dir_all(folder.join(class)).expect("writable");
+        for index in 0..count {
+            made(shade, index).save(folder.join(class).join(format!("{index:02}.png"))).expect("writable");
+        }
+    }
+    folder
+}
+
+/// An image of coloured stripes, another one for each index.
+fn made(shade: u32, index: u32) -> image::RgbImage {
+    image::RgbImage::from_fn(SIZE, SIZE, |x, y| {
+        let wave = ((x * (index % 5 + 1) + y * (index % 3 + 1)) * 37) % 50;
+        image::Rgb([0, 1, 2].map(|channel| (shade + wave * (channel + index) % 60) as u8))
+    })
+}

@@ -1,0 +1,167 @@
+//! Runs from the first step to the exported encoder.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use common::{class_folders, command, json, run, stderr, stdout, text, tiny};
+
+fn encoder(run: &Path) -> Vec<u8> {
+    fs::read(run.join("encoder.safetensors")).expect("a finished run")
+}
+
+/// Starts a long run with a checkpoint after every step, and waits for the first checkpoint.
+fn started(data: &Path, out: &Path) -> Child {
+    let more = ["--set", "checkpoint.every_steps=1", "--epochs", "15"];
+    let mut child = command(&[&tiny(text(data), text(out))[..], &more].concat())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    while !out.join("checkpoints/last/meta.json").exists() {
+        assert!(child.try_wait().expect("a child").is_none(), "the run ended before its first checkpoint");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+/// The encoder of the run that [`started`] starts, had it not been disturbed.
+fn undisturbed(data: &Path, out: &Path) -> Vec<u8> {
+    let output = run(&[&tiny(text(data), text(out))[..], &["--epochs", "15"]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    encoder(out)
+}
+
+#[test]
+fn a_run_writes_all_its_files_and_can_be_evaluated_and_exported() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 10), dir.path().join("run"));
+    let (images, out_text) = (text(&images), text(&out));
+    let result = json(&[&tiny(images, out_text)[..], &["--eval-test", images, "--eval-every", "1"]].concat());
+    for key in ["steps", "epochs", "seconds", "train_loss", "images_per_s", "knn_top1", "knn_top1_untrained"] {
+        assert!(result[key].as_f64().is_some_and(f64::is_finite), "{key} in {result}");
+    }
+    assert_eq!((result["method"].as_str(), result["device"].as_str()), (Some("simclr"), Some("flex")));
+    assert_eq!((result["steps"].as_u64(), result["out"].as_str()), (Some(4), Some(out_text)));
+
+    let recipe = fs::read_to_string(out.join("recipe.toml")).expect("a recipe");
+    assert!(recipe.contains("width = 4") && recipe.contains("stem = \"cifar\""), "{recipe}");
+    let metrics = fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
+    assert_eq!(metrics.matches("knn_top1").count(), 3, "before, after the first epoch, at the end:\n{metrics}");
+    assert!(metrics.contains("train_loss") && metrics.contains("z_std"), "{metrics}");
+    assert!(out.join("checkpoints/last/student.safetensors").exists());
+
+    let found = json(&["knn", "--run", out_text, "--train", images, "--test", images]);
+    assert_eq!(found["knn_top1"], result["knn_top1"], "the command agrees with the online evaluation");
+    assert_eq!((found["k"].as_u64(), found["images"].as_u64()), (Some(20), Some(20)));
+    let untrained = ["knn", "--width", "4", "--image-size", "32", "--train", images, "--test", images];
+    assert_eq!(json(&untrained)["knn_top1"], result["knn_top1_untrained"]);
+
+    let file = dir.path().join("exported.safetensors");
+    let exported = json(&["export", "--run", out_text, "--out", text(&file), "--format", "torchvision"]);
+    assert_eq!(exported["format"], "torchvision");
+    let weights = json(&["knn", "--weights", text(&file), "--train", images, "--test", images]);
+    assert_eq!(weights["knn_top1"], result["knn_top1"], "the exported file is the encoder");
+}
+
+#[test]
+fn the_number_of_workers_does_not_change_a_byte() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 10);
+    let of_workers = |workers: &str| {
+        let out = dir.path().join(workers);
+        let output = run(&[&tiny(text(&images), text(&out))[..], &["--workers", workers]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        encoder(&out)
+    };
+    assert_eq!(of_workers("1"), of_workers("2"));
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_bytes_of_an_undisturbed_one() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 12), dir.path().join("killed"));
+    let mut child = started(&images, &out);
+    child.kill().expect("it runs");
+    child.wait().expect("it was killed");
+    assert!(!out.join("encoder.safetensors").exists(), "the run was over before it was killed");
+
+    let output = run(&["pretrain", "--resume", "--out", text(&out)]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(encoder(&out), undisturbed(&images, &dir.path().join("undisturbed")));
+    let again = run(&["pretrain", "--resume", "--out", text(&out)]);
+    assert!(again.status.success(), "a finished run has nothing left to do: {}", stderr(&again));
+
+    let other = run(&["pretrain", "--resume", "--out", text(&out), "--lr", "0.5"]);
+    let sentence = stderr(&other);
+    assert!(!other.status.success() && sentence.contains("optimizer.lr is 0.06 and not 0.5"), "{sentence}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_is_saved_and_says_how_to_go_on() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 12), dir.path().join("interrupted"));
+    let child = started(&images, &out);
+    let kill = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(kill.expect("kill is on every Unix").success());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stderr(&output).contains("burn-ssl pretrain --resume --out"), "{}", stderr(&output));
+
+    let resumed = run(&["pretrain", "--resume", "--out", text(&out)]);
+    assert!(resumed.status.success(), "{}", stderr(&resumed));
+    assert_eq!(encoder(&out), undisturbed(&images, &dir.path().join("undisturbed")));
+}
+
+#[test]
+fn a_truncated_image_is_named_and_skipped() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 10), dir.path().join("run"));
+    let whole = dir.path().join("whole.jpg");
+    image::open(images.join("dark/00.png")).and_then(|image| image.save(&whole)).expect("writable");
+    let bytes = fs::read(&whole).expect("readable");
+    fs::write(images.join("dark/truncated.jpg"), &bytes[..bytes.len() / 2]).expect("writable");
+
+    let output = run(&tiny(text(&images), text(&out)));
+    assert!(output.status.success(), "{}", stderr(&output));
+    let warnings: Vec<_> = stderr(&output).lines().filter(|line| line.starts_with("warning: ")).map(str::to_owned).collect();
+    assert!(matches!(&warnings[..], [one] if one.contains("truncated.jpg")), "{warnings:?}");
+}
+
+#[test]
+fn a_run_may_be_overwritten_on_request() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 4), dir.path().join("run"));
+    let args = [&tiny(text(&images), text(&out))[..], &["--max-steps", "1"]].concat();
+    assert!(run(&args).status.success());
+    fs::write(out.join("notes.txt"), "mine").expect("writable");
+    let output = run(&[&args[..], &["--overwrite", "--seed", "1"]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(fs::read_to_string(out.join("recipe.toml")).expect("a recipe").contains("seed = 1"));
+    assert!(out.join("notes.txt").exists());
+}
+
+#[test]
+fn a_sheet_shows_images_and_views() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, sheet) = (class_folders(dir.path(), 4), dir.path().join("views.png"));
+    let args = ["preview", "--method", "simclr", "--data", text(&images), "--images", "3", "--out", text(&sheet)];
+    assert_eq!(json(&args)["images"], 3);
+    let sheet = image::open(&sheet).expect("a PNG");
+    assert_eq!((sheet.width(), sheet.height()), (4 + 3 * 100, 4 + 3 * 100));
+}
+
+#[test]
+fn lists_have_names() {
+    for (list, name) in [("methods", "simclr-v2"), ("models", "resnet50"), ("recipes", "simclr/imagenet"), ("devices", "flex")] {
+        let rows = json(&[list]);
+        let rows = rows.as_array().unwrap_or_else(|| panic!("{list}: {rows}"));
+        assert!(rows.iter().any(|row| row["name"] == name), "{list}");
+        assert!(stdout(&run(&[list])).lines().any(|line| line.split_whitespace().next() == Some(name)), "{list}");
+    }
+    assert!(stdout(&run(&["recipes", "simclr/cifar10"])).starts_with("# SimCLR on CIFAR-10"));
+}

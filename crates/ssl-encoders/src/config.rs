@@ -1,0 +1,293 @@
+//! Encoders as a recipe describes them.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use ssl_core::{ConfigError, Init};
+
+use crate::models::{Architecture, EXPECTED};
+use crate::weights::{self, WeightsError};
+use crate::{AnyEncoder, MODELS, ResNetConfig, Stem, VitConfig, VitInit};
+
+/// Largest image for which [`StemChoice::Auto`] takes the CIFAR stem: the ImageNet stem would leave 2×2 positions to
+/// the last stage. Our choice; it covers CIFAR (32 pixels) and Tiny ImageNet (64).
+const LARGEST_FOR_CIFAR_STEM: usize = 64;
+
+/// The section `[encoder]` of a recipe.
+///
+/// ```
+/// # use ssl_core::{DeviceSpec, Encoder, Init};
+/// # use ssl_encoders::EncoderConfig;
+/// let config = EncoderConfig { name: "resnet18".into(), width: 8, ..EncoderConfig::default() };
+/// let encoder = config.init(32, &mut Init::new(0, &DeviceSpec::Flex.open().unwrap())).unwrap();
+/// assert_eq!(encoder.feature_dim(), 64);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EncoderConfig {
+    /// Name of a model in [`MODELS`]. Default `resnet18` (our choice: the smallest ResNet).
+    pub name: String,
+    /// Base width of a ResNet. Default 64 (torchvision).
+    pub width: usize,
+    /// First layers of a ResNet. Default: by the size of the images.
+    pub stem: StemChoice,
+    /// Whether the blocks of a ResNet start as the identity. Default `false` (torchvision).
+    pub zero_init_residual: bool,
+    /// Groups of a batch that every batch norm of a ResNet normalises apart. Default 1.
+    pub bn_splits: usize,
+    /// Height and width of a ViT's patches, in pixels; 16 if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patch_size: Option<usize>,
+    /// Attention heads of a ViT; those of the named model if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heads: Option<usize>,
+    /// Initial values of a ViT; truncated normal if not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vit_init: Option<VitInit>,
+    /// Weights to start from; see [`weights::load`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+}
+
+/// First layers of a ResNet, as a recipe gives them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StemChoice {
+    /// [`Stem::Cifar`] for images of up to 64 pixels, else [`Stem::ImageNet`].
+    #[default]
+    Auto,
+    /// [`Stem::Cifar`].
+    Cifar,
+    /// [`Stem::ImageNet`].
+    ImageNet,
+}
+
+/// Why an encoder cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum EncoderError {
+    /// The configuration has an unusable value.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The weights to start from cannot be loaded.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+impl Default for EncoderConfig {
+    fn default() -> Self {
+        Self {
+            name: "resnet18".to_owned(),
+            width: 64,
+            stem: StemChoice::Auto,
+            zero_init_residual: false,
+            bn_splits: 1,
+            patch_size: None,
+            heads: None,
+            vit_init: None,
+            init: None,
+        }
+    }
+}
+
+impl EncoderConfig {
+    /// The default configuration of a named model.
+    pub fn named(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// An encoder for images of `image_size` pixels, with the weights of [`init`](Self::init) where given.
+    ///
+    /// # Errors
+    /// If a value is unusable or the weights cannot be loaded.
+    pub fn init(&self, image_size: usize, init: &mut Init) -> Result<AnyEncoder, EncoderError> {
+        let encoder = match self.network(image_size)? {
+            Network::ResNet(config) => AnyEncoder::ResNet(config.init(init)),
+            Network::Vit(config) => AnyEncoder::Vit(config.init(init)),
+        };
+        match &self.init {
+            Some(path) => Ok(weights::load(path, encoder)?),
+            None => Ok(encoder),
+        }
+    }
+
+    /// Checks every value but the file of [`init`](Self::init).
+    ///
+    /// # Errors
+    /// The first value that is unusable for images of `image_size` pixels.
+    pub fn validate(&self, image_size: usize) -> Result<(), ConfigError> {
+        self.network(image_size).map(|_| ())
+    }
+
+    /// The same encoder with nothing left to the size of the images: what is written beside weights.
+    pub fn resolved(&self, image_size: usize) -> Self {
+        let is_resnet = self.architecture().is_ok_and(|found| matches!(found, Architecture::ResNet(_)));
+        let stem = match self.stem.resolve(image_size) {
+            Stem::Cifar => StemChoice::Cifar,
+            Stem::ImageNet => StemChoice::ImageNet,
+        };
+        Self { stem: if is_resnet { stem } else { self.stem }, ..self.clone() }
+    }
+
+    fn network(&self, image_size: usize) -> Result<Network, ConfigError> {
+        match self.architecture()? {
+            Architecture::ResNet(config) => self.resnet(config(), image_size).map(Network::ResNet),
+            Architecture::Vit(config) => self.vit(config(), image_size).map(Network::Vit),
+        }
+    }
+
+    fn architecture(&self) -> Result<Architecture, ConfigError> {
+        let model = MODELS.iter().find(|model| model.name == self.name);
+        model.map(|model| model.architecture).ok_or_else(|| ConfigError {
+            field: "encoder.name",
+            found: format!("'{}'", self.name),
+            expected: EXPECTED,
+        })
+    }
+
+    fn resnet(&self, config: ResNetConfig, image_size: usize) -> Result<ResNetConfig, ConfigError> {
+        let of_a_vit = "none: a ResNet has no such thing";
+        ConfigError::check(self.width > 0, "encoder.width", self.width, "1 or more")?;
+        ConfigError::check(self.bn_splits > 0, "encoder.bn_splits", self.bn_splits, "1 or more")?;
+        check_absent(&self.patch_size, "encoder.patch_size", of_a_vit)?;
+        check_absent(&self.heads, "encoder.heads", of_a_vit)?;
+        check_absent(&self.vit_init, "encoder.vit_init", of_a_vit)?;
+        Ok(config
+            .with_width(self.width)
+            .with_stem(self.stem.resolve(image_size))
+            .with_bn_splits(self.bn_splits)
+            .with_zero_init_residual(self.zero_init_residual))
+    }
+
+    fn vit(&self, config: VitConfig, image_size: usize) -> Result<VitConfig, ConfigError> {
+        self.check_nothing_of_a_resnet()?;
+        let patch = self.patch_size.unwrap_or(config.patch_size);
+        let heads = self.heads.unwrap_or(config.heads);
+        let found = format!("{patch} for images of {image_size} pixels");
+        let divides = patch > 0 && image_size > 0 && image_size.is_multiple_of(patch);
+        ConfigError::check(divides, "encoder.patch_size", found, "a divisor of the image size")?;
+        let found = format!("{heads} for tokens of length {}", config.dim);
+        let divides = heads > 0 && config.dim.is_multiple_of(heads);
+        ConfigError::check(divides, "encoder.heads", found, "a divisor of that length")?;
+        let config = config.with_image_size(image_size).with_patch_size(patch).with_heads(heads);
+        Ok(config.with_start(self.vit_init.unwrap_or_default()))
+    }
+
+    fn check_nothing_of_a_resnet(&self) -> Result<(), ConfigError> {
+        let plain = Self::default();
+        let stem = format!("{:?}", self.stem).to_lowercase();
+        let zero = self.zero_init_residual;
+        ConfigError::check(self.width == plain.width, "encoder.width", self.width, "64: a ViT has no width")?;
+        ConfigError::check(self.stem == plain.stem, "encoder.stem", stem, "auto: a ViT has no stem")?;
+        ConfigError::check(!zero, "encoder.zero_init_residual", zero, "false: a ViT has no such blocks")?;
+        ConfigError::check(self.bn_splits == 1, "encoder.bn_splits", self.bn_splits, "1: a ViT has no batch norm")
+    }
+}
+
+impl StemChoice {
+    fn resolve(self, image_size: usize) -> Stem {
+        match self {
+            Self::Auto if image_size <= LARGEST_FOR_CIFAR_STEM => Stem::Cifar,
+            Self::Auto | Self::ImageNet => Stem::ImageNet,
+            Self::Cifar => Stem::Cifar,
+        }
+    }
+}
+
+/// A checked configuration.
+enum Network {
+    ResNet(ResNetConfig),
+    Vit(VitConfig),
+}
+
+fn check_absent<T: std::fmt::Debug>(
+    value: &Option<T>,
+    field: &'static str,
+    expected: &'static str,
+) -> Result<(), ConfigError> {
+    match value {
+        Some(value) => ConfigError::check(false, field, format!("{value:?}"), expected),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(config: EncoderConfig, image_size: usize) -> String {
+        config.validate(image_size).expect_err("an unusable value").to_string()
+    }
+
+    #[test]
+    fn the_stem_follows_the_size_of_the_images() {
+        let stem = |choice, size| match (EncoderConfig { stem: choice, ..EncoderConfig::default() }).network(size) {
+            Ok(Network::ResNet(config)) => config.stem,
+            _ => panic!("resnet18 is a ResNet"),
+        };
+        assert_eq!([32, 64, 65, 224].map(|size| stem(StemChoice::Auto, size)), {
+            [Stem::Cifar, Stem::Cifar, Stem::ImageNet, Stem::ImageNet]
+        });
+        assert_eq!(stem(StemChoice::ImageNet, 32), Stem::ImageNet);
+        assert_eq!(stem(StemChoice::Cifar, 224), Stem::Cifar);
+    }
+
+    #[test]
+    fn a_resolved_configuration_makes_the_same_network_at_every_size() {
+        let resolved = EncoderConfig::default().resolved(32);
+        assert_eq!(resolved.stem, StemChoice::Cifar);
+        assert_eq!(resolved.resolved(224), resolved);
+        let vit = EncoderConfig::named("vit-tiny");
+        assert_eq!(vit.resolved(32), vit);
+    }
+
+    #[test]
+    fn an_unknown_model_is_answered_with_the_known_ones() {
+        let sentence = error(EncoderConfig::named("resnet19"), 32);
+        assert_eq!(sentence, format!("encoder.name is 'resnet19', expected {EXPECTED}"));
+    }
+
+    #[test]
+    fn values_that_no_network_can_have_are_refused_in_a_sentence() {
+        let resnet = EncoderConfig::default;
+        let vit = || EncoderConfig::named("vit-tiny");
+        let cases = [
+            (EncoderConfig { width: 0, ..resnet() }, "encoder.width is 0, expected 1 or more"),
+            (EncoderConfig { bn_splits: 0, ..resnet() }, "encoder.bn_splits is 0, expected 1 or more"),
+            (
+                EncoderConfig { patch_size: Some(4), ..resnet() },
+                "encoder.patch_size is 4, expected none: a ResNet has no such thing",
+            ),
+            (
+                EncoderConfig { patch_size: Some(5), ..vit() },
+                "encoder.patch_size is 5 for images of 32 pixels, expected a divisor of the image size",
+            ),
+            (
+                EncoderConfig { heads: Some(5), ..vit() },
+                "encoder.heads is 5 for tokens of length 192, expected a divisor of that length",
+            ),
+            (EncoderConfig { width: 32, ..vit() }, "encoder.width is 32, expected 64: a ViT has no width"),
+            (
+                EncoderConfig { stem: StemChoice::Cifar, ..vit() },
+                "encoder.stem is cifar, expected auto: a ViT has no stem",
+            ),
+            (EncoderConfig { bn_splits: 8, ..vit() }, "encoder.bn_splits is 8, expected 1: a ViT has no batch norm"),
+            (
+                EncoderConfig { zero_init_residual: true, ..vit() },
+                "encoder.zero_init_residual is true, expected false: a ViT has no such blocks",
+            ),
+        ];
+        for (config, expected) in cases {
+            assert_eq!(error(config, 32), expected);
+        }
+    }
+
+    #[test]
+    fn a_recipe_section_is_read_and_written_and_misspelt_keys_are_refused() {
+        let text = "name = \"vit-small\"\npatch_size = 4\nvit_init = \"xavier-sin-cos\"\n";
+        let config: EncoderConfig = toml::from_str(text).expect("a valid section");
+        assert_eq!((config.patch_size, config.vit_init), (Some(4), Some(VitInit::XavierSinCos)));
+        let written = toml::to_string(&config).expect("strings and numbers");
+        assert_eq!(toml::from_str::<EncoderConfig>(&written).expect("own output"), config);
+        assert!(toml::from_str::<EncoderConfig>("widht = 32").is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! The models by name.
+
+use serde::Serialize;
+
+use crate::{ResNetConfig, VitConfig};
+
+/// One named model.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ModelInfo {
+    /// The name, as recipes and command lines spell it.
+    pub name: &'static str,
+    /// Learned values: of a ResNet at width 64 with the ImageNet stem, of a ViT with patches of 16 pixels and images
+    /// of 224.
+    pub parameters: usize,
+    /// Length of a feature vector, of a ResNet at width 64.
+    pub feature_dim: usize,
+    /// One sentence.
+    pub about: &'static str,
+    #[serde(skip)]
+    pub(crate) architecture: Architecture,
+}
+
+/// How a named model is configured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Architecture {
+    ResNet(fn() -> ResNetConfig),
+    Vit(fn() -> VitConfig),
+}
+
+/// Every named model, small ones first.
+pub const MODELS: &[ModelInfo] = &[
+    resnet("resnet18", 11_176_512, 512, "ResNet of basic blocks; the usual choice for small images", ResNetConfig::resnet18),
+    resnet("resnet34", 21_284_672, 512, "ResNet of basic blocks, twice as deep", ResNetConfig::resnet34),
+    resnet("resnet50", 23_508_032, 2048, "ResNet of bottlenecks; what most papers report", ResNetConfig::resnet50),
+    resnet("resnet101", 42_500_160, 2048, "ResNet of bottlenecks, twice as deep", ResNetConfig::resnet101),
+    resnet("resnet152", 58_143_808, 2048, "ResNet of bottlenecks, three times as deep", ResNetConfig::resnet152),
+    vit("vit-tiny", 5_524_416, 192, "ViT of 12 blocks and 3 heads", VitConfig::tiny),
+    vit("vit-small", 21_665_664, 384, "ViT of 12 blocks and 6 heads; DINO's smallest", VitConfig::small),
+    vit("vit-base", 85_798_656, 768, "ViT of 12 blocks and 12 heads", VitConfig::base),
+];
+
+/// What an unknown model's name is answered with.
+pub(crate) const EXPECTED: &str =
+    "one of resnet18, resnet34, resnet50, resnet101, resnet152, vit-tiny, vit-small, vit-base";
+
+const fn resnet(
+    name: &'static str,
+    parameters: usize,
+    feature_dim: usize,
+    about: &'static str,
+    config: fn() -> ResNetConfig,
+) -> ModelInfo {
+    ModelInfo { name, parameters, feature_dim, about, architecture: Architecture::ResNet(config) }
+}
+
+const fn vit(
+    name: &'static str,
+    parameters: usize,
+    feature_dim: usize,
+    about: &'static str,
+    config: fn() -> VitConfig,
+) -> ModelInfo {
+    ModelInfo { name, parameters, feature_dim, about, architecture: Architecture::Vit(config) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::module::Module;
+    use burn::tensor::Tensor;
+    use ssl_core::named::{Path, is_buffer};
+    use ssl_core::{DeviceSpec, Encoder, Init};
+
+    #[derive(Default)]
+    struct Count(Path, usize);
+
+    impl burn::module::ModuleVisitor for Count {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.0.enter(name);
+        }
+
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.0.exit();
+        }
+
+        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
+            if !is_buffer(&self.0.join()) {
+                self.1 += param.dims().iter().product::<usize>();
+            }
+        }
+    }
+
+    fn count(module: &impl Module) -> usize {
+        let mut count = Count::default();
+        module.visit(&mut count);
+        count.1
+    }
+
+    /// The number of parameters and the feature dimension at the given width, in units of what a head needs.
+    fn at_width(architecture: Architecture, width: usize) -> (usize, usize) {
+        let mut init = Init::new(0, &DeviceSpec::Flex.open().expect("flex is compiled in"));
+        match architecture {
+            Architecture::ResNet(config) => {
+                let network = config().with_width(width).init(&mut init);
+                (count(&network), network.feature_dim())
+            }
+            Architecture::Vit(config) => {
+                let network = VitConfig { dim: width, heads: 1, ..config() }.init(&mut init);
+                (count(&network), network.feature_dim())
+            }
+        }
+    }
+
+    /// Every layer has `a · width² + b · width` values, so two narrow networks give the number of a wide one.
+    #[test]
+    fn parameters_and_feature_dimensions_are_those_of_the_networks() {
+        for model in MODELS {
+            let ((one, dim), (two, _)) = (at_width(model.architecture, 1), at_width(model.architecture, 2));
+            let a = (two - 2 * one) / 2;
+            let width = match model.architecture {
+                Architecture::ResNet(config) => config().width,
+                Architecture::Vit(config) => config().dim,
+            };
+            assert_eq!(a * width * width + (one - a) * width, model.parameters, "{}", model.name);
+            assert_eq!(dim * width, model.feature_dim, "{}", model.name);
+        }
+    }
+
+    #[test]
+    fn the_answer_to_an_unknown_name_lists_every_model() {
+        let names: Vec<_> = MODELS.iter().map(|model| model.name).collect();
+        assert_eq!(EXPECTED, format!("one of {}", names.join(", ")));
+    }
+}

@@ -1,0 +1,279 @@
+//! ResNet with torchvision's parameter names.
+
+mod block;
+
+use burn::module::Module;
+use burn::tensor::activation::relu;
+use burn::tensor::module::max_pool2d;
+use burn::tensor::{Tensor, ops::MaxPoolOptions};
+use serde::{Deserialize, Serialize};
+use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig};
+use ssl_core::{Encoder, Init, Mode};
+
+use block::{Block, BlockConfig};
+
+/// Most stages that a network can have; torchvision's have as many.
+const MAX_STAGES: usize = 4;
+
+/// The residual block of a [`ResNet`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BlockKind {
+    /// Two 3×3 convolutions.
+    Basic,
+    /// 1×1, 3×3 and 1×1 convolutions, the last with four times the channels. The stride is on the 3×3 as in
+    /// torchvision ("ResNet v1.5"); the paper has it on the first 1×1.
+    Bottleneck,
+}
+
+impl BlockKind {
+    /// Channels of a block's output per channel of its width.
+    pub fn expansion(self) -> usize {
+        match self {
+            Self::Basic => 1,
+            Self::Bottleneck => 4,
+        }
+    }
+}
+
+/// The first layers of a [`ResNet`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stem {
+    /// 7×7 convolution with stride 2, then a 3×3 max-pool with stride 2: a quarter of the height and width is left.
+    ImageNet,
+    /// 3×3 convolution with stride 1 and no pool, for small images (SimCLR, appendix B.9).
+    Cifar,
+}
+
+/// Configuration of a [`ResNet`].
+///
+/// ```
+/// # use ssl_core::{DeviceSpec, Encoder, Init};
+/// # use ssl_encoders::{ResNetConfig, Stem};
+/// let device = DeviceSpec::Flex.open().unwrap();
+/// let encoder = ResNetConfig::resnet18().with_width(8).with_stem(Stem::Cifar).init(&mut Init::new(0, &device));
+/// assert_eq!(encoder.feature_dim(), 64);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResNetConfig {
+    /// The residual block.
+    pub block: BlockKind,
+    /// Number of blocks of each stage, one to four stages.
+    pub layers: Vec<usize>,
+    /// Channels of the stem and width of the first stage; every stage doubles it. Default 64 (torchvision; the "2×"
+    /// networks of SimCLR and BYOL have 128).
+    pub width: usize,
+    /// The first layers. Default [`Stem::ImageNet`] (torchvision).
+    pub stem: Stem,
+    /// Groups of a batch that every batch norm normalises apart. Default 1 (torchvision); MoCo's CIFAR-10 notebook has 8.
+    pub bn_splits: usize,
+    /// Whether the last batch norm of every block starts with weight 0, so that blocks start as the identity.
+    /// Default `false` (torchvision); the official code of SimSiam and Barlow Twins has `true`.
+    pub zero_init_residual: bool,
+}
+
+impl ResNetConfig {
+    /// A network of `layers[s]` blocks in stage `s`, otherwise as in torchvision.
+    pub fn new(block: BlockKind, layers: impl Into<Vec<usize>>) -> Self {
+        let layers = layers.into();
+        Self { block, layers, width: 64, stem: Stem::ImageNet, bn_splits: 1, zero_init_residual: false }
+    }
+
+    /// ResNet-18 (He et al. 2015, table 1, as all depths below).
+    pub fn resnet18() -> Self {
+        Self::new(BlockKind::Basic, [2, 2, 2, 2])
+    }
+
+    /// ResNet-34.
+    pub fn resnet34() -> Self {
+        Self::new(BlockKind::Basic, [3, 4, 6, 3])
+    }
+
+    /// ResNet-50.
+    pub fn resnet50() -> Self {
+        Self::new(BlockKind::Bottleneck, [3, 4, 6, 3])
+    }
+
+    /// ResNet-101.
+    pub fn resnet101() -> Self {
+        Self::new(BlockKind::Bottleneck, [3, 4, 23, 3])
+    }
+
+    /// ResNet-152.
+    pub fn resnet152() -> Self {
+        Self::new(BlockKind::Bottleneck, [3, 8, 36, 3])
+    }
+
+    /// Sets the channels of the stem and of the first stage.
+    pub fn with_width(mut self, width: usize) -> Self {
+        self.width = width;
+        self
+    }
+
+    /// Sets the first layers.
+    pub fn with_stem(mut self, stem: Stem) -> Self {
+        self.stem = stem;
+        self
+    }
+
+    /// Sets the number of groups that batch norm normalises apart.
+    pub fn with_bn_splits(mut self, bn_splits: usize) -> Self {
+        self.bn_splits = bn_splits;
+        self
+    }
+
+    /// Sets whether blocks start as the identity.
+    pub fn with_zero_init_residual(mut self, zero_init_residual: bool) -> Self {
+        self.zero_init_residual = zero_init_residual;
+        self
+    }
+
+    /// Length of a feature vector.
+    pub fn feature_dim(&self) -> usize {
+        self.channels_after(self.layers.len())
+    }
+
+    /// A network with He-normal convolutions, and batch norms with weight 1 and bias 0.
+    ///
+    /// # Panics
+    /// If there are no stages or more than four, or a stage has no block.
+    ///
+    /// # Source
+    /// torchvision `resnet.py`.
+    pub fn init(&self, init: &mut Init) -> ResNet {
+        let stages = self.layers.len();
+        assert!((1..=MAX_STAGES).contains(&stages), "a ResNet has 1 to {MAX_STAGES} stages, got {stages}");
+        assert!(!self.layers.contains(&0), "a stage of a ResNet has at least one block, got {:?}", self.layers);
+        let stem = match self.stem {
+            Stem::ImageNet => Conv2dConfig::new(3, self.width, 7).with_stride(2).with_padding(3),
+            Stem::Cifar => Conv2dConfig::new(3, self.width, 3).with_padding(1),
+        };
+        let conv1 = stem.init(init);
+        let bn1 = BatchNormConfig::new(self.width).with_splits(self.bn_splits).init(init);
+        let [layer1, layer2, layer3, layer4] = [0, 1, 2, 3].map(|stage| self.stage(stage, init));
+        let max_pool = self.stem == Stem::ImageNet;
+        ResNet { conv1, bn1, layer1, layer2, layer3, layer4, max_pool, feature_dim: self.feature_dim() }
+    }
+
+    /// The blocks of a stage; none of a stage that the network does not have.
+    fn stage(&self, stage: usize, init: &mut Init) -> Vec<Block> {
+        let blocks = self.layers.get(stage).copied().unwrap_or(0);
+        let block = |index: usize| {
+            let first = index == 0;
+            BlockConfig {
+                kind: self.block,
+                channels_in: self.channels_after(if first { stage } else { stage + 1 }),
+                width: self.width << stage,
+                stride: if first && stage > 0 { 2 } else { 1 },
+                bn_splits: self.bn_splits,
+                zero_init: self.zero_init_residual,
+            }
+        };
+        (0..blocks).map(|index| block(index).init(init)).collect()
+    }
+
+    /// Channels after the stem and that many stages.
+    fn channels_after(&self, stages: usize) -> usize {
+        match stages {
+            0 => self.width,
+            stages => (self.width << (stages - 1)) * self.block.expansion(),
+        }
+    }
+}
+
+/// Residual network whose feature is the global average of the last stage.
+///
+/// The paths of its tensors are torchvision's (`conv1.weight`, `layer1.0.bn1.running_mean`,
+/// `layer2.0.downsample.0.weight`); there is no `fc`.
+///
+/// # Source
+/// He et al. 2015, <https://arxiv.org/abs/1512.03385>; torchvision `resnet.py`.
+#[derive(Module, Debug)]
+pub struct ResNet {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    layer1: Vec<Block>,
+    layer2: Vec<Block>,
+    layer3: Vec<Block>,
+    layer4: Vec<Block>,
+    max_pool: bool,
+    feature_dim: usize,
+}
+
+impl Encoder for ResNet {
+    /// # Shapes
+    /// - `images`: `[batch, 3, height, width]`
+    /// - returns: `[batch, feature_dim]`
+    fn encode(&self, images: Tensor<4>, mode: Mode) -> Tensor<2> {
+        let stem = self.stem(images, mode);
+        let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
+        let map = stages.into_iter().flatten().fold(stem, |x, block| block.forward(x, mode));
+        map.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2)
+    }
+
+    fn feature_dim(&self) -> usize {
+        self.feature_dim
+    }
+}
+
+impl ResNet {
+    fn stem(&self, images: Tensor<4>, mode: Mode) -> Tensor<4> {
+        let x = relu(self.bn1.forward(self.conv1.forward(images), mode));
+        if self.max_pool {
+            max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]))
+        } else {
+            x
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_core::DeviceSpec;
+
+    fn features(config: &ResNetConfig, images: Tensor<4>) -> Tensor<2> {
+        config.init(&mut Init::new(0, &images.device())).encode(images, Mode::Train)
+    }
+
+    fn images(size: usize) -> Tensor<4> {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let count = 2 * 3 * size * size;
+        Tensor::<1, burn::tensor::Int>::arange(0..count as i64, &device).float().sin().reshape([2, 3, size, size])
+    }
+
+    #[test]
+    fn the_feature_is_as_long_as_the_configuration_says() {
+        for (block, layers) in
+            [(BlockKind::Basic, vec![1]), (BlockKind::Bottleneck, vec![1, 1]), (BlockKind::Basic, vec![1; 4])]
+        {
+            let config = ResNetConfig::new(block, layers).with_width(4);
+            assert_eq!(features(&config, images(32)).dims(), [2, config.feature_dim()], "{config:?}");
+        }
+    }
+
+    #[test]
+    fn both_stems_take_images_of_any_size() {
+        for stem in [Stem::Cifar, Stem::ImageNet] {
+            let config = ResNetConfig::new(BlockKind::Basic, [1, 1]).with_width(4).with_stem(stem);
+            for size in [17, 24] {
+                assert_eq!(features(&config, images(size)).dims(), [2, 8], "{stem:?} {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_that_starts_as_the_identity_passes_its_input_on() {
+        let config = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_zero_init_residual(true);
+        let network = config.init(&mut Init::new(0, &images(16).device()));
+        let stem = network.stem(images(16), Mode::Train);
+        assert_eq!(network.layer1[0].forward(stem.clone(), Mode::Train).into_data(), stem.into_data());
+    }
+
+    #[test]
+    #[should_panic(expected = "1 to 4 stages, got 5")]
+    fn five_stages_are_refused() {
+        features(&ResNetConfig::new(BlockKind::Basic, [1; 5]), images(8));
+    }
+}

@@ -1,0 +1,38 @@
+//! Self-attention.
+
+use burn::module::Module;
+use burn::tensor::{Tensor, activation::softmax};
+use ssl_core::nn::Linear;
+
+/// Multi-head self-attention.
+///
+/// ```text
+/// q, k, v = qkv(x), cut into heads;   out = proj(softmax(q kᵀ / sqrt(dim / heads)) v)
+/// ```
+///
+/// Written as plain products: Burn's fused attention has no backward pass of its own, and its mask has another
+/// meaning on libtorch.
+#[derive(Module, Debug)]
+pub(super) struct Attention {
+    pub(super) qkv: Linear,
+    pub(super) proj: Linear,
+    pub(super) heads: usize,
+}
+
+impl Attention {
+    /// # Shapes
+    /// - `tokens`: `[batch, token, dim]`
+    /// - returns: `[batch, token, dim]`
+    pub(super) fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
+        let [batch, length, dim] = tokens.dims();
+        let head_dim = dim / self.heads;
+        let qkv = self.qkv.forward(tokens).reshape([batch, length, 3, self.heads, head_dim]);
+        let qkv = qkv.permute([2, 0, 3, 1, 4]);
+        let part = |index: usize| qkv.clone().slice_dim(0, index..index + 1).squeeze_dim::<4>(0);
+        let (q, k, v) = (part(0), part(1), part(2));
+
+        let scale = 1.0 / (head_dim as f64).sqrt();
+        let weights = softmax(q.mul_scalar(scale).matmul(k.swap_dims(2, 3)), 3);
+        self.proj.forward(weights.matmul(v).swap_dims(1, 2).reshape([batch, length, dim]))
+    }
+}

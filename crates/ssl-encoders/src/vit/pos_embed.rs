@@ -1,0 +1,98 @@
+//! Position embeddings for images of another size.
+
+use burn::tensor::{Tensor, TensorData};
+
+/// Coefficient of the cubic kernel (PyTorch's bicubic interpolation).
+const A: f64 = -0.75;
+/// Added to the numbers of rows and columns before they become a scale (DINO, against rounding down).
+const OFFSET: f64 = 0.1;
+
+/// A position embedding, resized to another grid of patches; the class token's position stays as it is.
+///
+/// ```text
+/// source = (i + 0.5) · n_in / (n_out + 0.1) − 0.5 on each axis; cubic kernel with a = −0.75, border repeated
+/// ```
+///
+/// Resizing is one product with a matrix from the host, so that it has a gradient on every backend. On its own grid
+/// an embedding is returned as it is.
+///
+/// # Shapes
+/// - `pos_embed`: `[1, 1 + side², dim]`
+/// - `grid`: numbers of rows and columns
+/// - returns: `[1, 1 + rows · columns, dim]`
+///
+/// # Panics
+/// If the embedding is not that of a class token and a square of patches.
+///
+/// # Source
+/// DINO `vision_transformer.py`, `interpolate_pos_encoding`.
+pub fn resize_pos_embed(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
+    let [_, tokens, dim] = pos_embed.dims();
+    let side = tokens.saturating_sub(1).isqrt();
+    assert_eq!(tokens, 1 + side * side, "a position embedding of {tokens} tokens is no class token and a square");
+    if grid == [side, side] {
+        return pos_embed;
+    }
+    let [rows, columns] = grid;
+    let matrix = kronecker(&resize_matrix(side, rows), &resize_matrix(side, columns));
+    let matrix = TensorData::new(matrix, [rows * columns, side * side]);
+    let matrix = Tensor::<2>::from_data(matrix, &pos_embed.device().inner());
+
+    let class = pos_embed.clone().slice_dim(1, 0..1);
+    let patches = pos_embed.slice_dim(1, 1..tokens).reshape([side * side, dim]);
+    Tensor::cat(vec![class, matrix.matmul(patches).reshape([1, rows * columns, dim])], 1)
+}
+
+/// One row of weights for each of `n_out` positions over the `n_in` given ones.
+fn resize_matrix(n_in: usize, n_out: usize) -> Vec<Vec<f64>> {
+    let scale = (n_out as f64 + OFFSET) / n_in as f64;
+    let row = |index: usize| {
+        let source = (index as f64 + 0.5) / scale - 0.5;
+        let first = source.floor() - 1.0;
+        let mut row = vec![0.0; n_in];
+        for tap in 0..4 {
+            let position = first + f64::from(tap);
+            let inside = position.clamp(0.0, n_in as f64 - 1.0) as usize;
+            row[inside] += cubic(source - position);
+        }
+        row
+    };
+    (0..n_out).map(row).collect()
+}
+
+/// Keys' cubic kernel.
+fn cubic(x: f64) -> f64 {
+    match x.abs() {
+        x if x <= 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+        x if x < 2.0 => ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A,
+        _ => 0.0,
+    }
+}
+
+/// The matrix that resizes rows and columns at once, row-major.
+fn kronecker(rows: &[Vec<f64>], columns: &[Vec<f64>]) -> Vec<f32> {
+    let pairs = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
+    pairs.flat_map(|(row, column)| row.iter().flat_map(|&r| column.iter().map(move |&c| (r * c) as f32))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_core::DeviceSpec;
+
+    #[test]
+    fn weights_of_a_position_sum_to_one() {
+        for (n_in, n_out) in [(14, 6), (4, 9), (3, 3), (1, 2)] {
+            for row in resize_matrix(n_in, n_out) {
+                assert!((row.iter().sum::<f64>() - 1.0).abs() < 1e-12, "{n_in} to {n_out}: {row:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_embedding_on_its_own_grid_stays_exactly_as_it_is() {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let pos_embed = Tensor::<1, burn::tensor::Int>::arange(0..30, &device).float().reshape([1, 10, 3]);
+        assert_eq!(resize_pos_embed(pos_embed.clone(), [3, 3]).into_data(), pos_embed.into_data());
+    }
+}

@@ -1,0 +1,103 @@
+//! The two formats of weight files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use burn::store::pytorch_reader::{self, PytorchReader};
+use burn::tensor::{DType, TensorData};
+use safetensors::{Dtype, SafeTensors};
+
+use super::{WeightsError, names};
+
+/// How many names of a file an error shows.
+const SHOWN_NAMES: usize = 3;
+
+/// The encoder's tensors by path, in float32.
+pub(super) fn tensors(
+    path: &Path,
+    wanted: &BTreeSet<String>,
+) -> Result<BTreeMap<String, TensorData>, WeightsError> {
+    let bytes = read(path)?;
+    if is_safetensors(&bytes) {
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(path, error))?;
+        let chosen = choose(path, file.names().into_iter().map(str::to_owned).collect(), wanted)?;
+        let tensor = |name: &str| from_safetensors(&file, name).map_err(|reason| damaged(path, reason));
+        chosen.into_iter().map(|(own, name)| Ok((own, tensor(&name)?))).collect()
+    } else {
+        drop(bytes);
+        let reader = PytorchReader::new(path).map_err(|error| damaged(path, error))?;
+        let chosen = choose(path, reader.keys(), wanted)?;
+        let tensor = |name: &str| from_pytorch(&reader, name).map_err(|reason| damaged(path, reason));
+        chosen.into_iter().map(|(own, name)| Ok((own, tensor(&name)?))).collect()
+    }
+}
+
+/// The metadata under the key `burn-ssl`.
+pub(super) fn metadata(path: &Path) -> Result<Option<String>, WeightsError> {
+    let bytes = read(path)?;
+    if !is_safetensors(&bytes) {
+        return Ok(None);
+    }
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(path, error))?;
+    Ok(header.metadata().as_ref().and_then(|metadata| metadata.get("burn-ssl").cloned()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, WeightsError> {
+    std::fs::read(path).map_err(|source| WeightsError::Io { path: path.to_owned(), source })
+}
+
+/// A safetensors file starts with the length of its header, which is a JSON object.
+fn is_safetensors(bytes: &[u8]) -> bool {
+    bytes.get(8) == Some(&b'{')
+}
+
+fn choose(
+    path: &Path,
+    mut found: Vec<String>,
+    wanted: &BTreeSet<String>,
+) -> Result<BTreeMap<String, String>, WeightsError> {
+    found.sort();
+    let shown: Vec<_> = found.iter().take(SHOWN_NAMES).map(|name| format!("'{name}'")).collect();
+    names::select(found, wanted).ok_or_else(|| WeightsError::NoEncoder {
+        path: path.to_owned(),
+        found: if shown.is_empty() { "no tensors".to_owned() } else { shown.join(", ") },
+        expected: wanted.first().cloned().unwrap_or_default(),
+    })
+}
+
+fn from_safetensors(file: &SafeTensors<'_>, name: &str) -> Result<TensorData, String> {
+    let view = file.tensor(name).map_err(|error| error.to_string())?;
+    let dtype = match view.dtype() {
+        Dtype::F64 => DType::F64,
+        Dtype::F32 => DType::F32,
+        Dtype::F16 => DType::F16,
+        Dtype::BF16 => DType::BF16,
+        other => return Err(not_floats(name, &other)),
+    };
+    Ok(float32(view.data().to_vec(), view.shape().to_vec(), dtype))
+}
+
+fn from_pytorch(reader: &PytorchReader, name: &str) -> Result<TensorData, String> {
+    let tensor = reader.get(name).ok_or_else(|| format!("it lost tensor '{name}'"))?;
+    let dtype = match tensor.dtype() {
+        pytorch_reader::DType::F64 => DType::F64,
+        pytorch_reader::DType::F32 => DType::F32,
+        pytorch_reader::DType::F16 => DType::F16,
+        pytorch_reader::DType::BF16 => DType::BF16,
+        other => return Err(not_floats(name, &other)),
+    };
+    let bytes = tensor.read().map_err(|error| error.to_string())?;
+    Ok(float32(bytes, tensor.shape().to_vec(), dtype))
+}
+
+fn float32(bytes: Vec<u8>, shape: Vec<usize>, dtype: DType) -> TensorData {
+    TensorData::from_bytes_vec(bytes, shape, dtype).convert_dtype(DType::F32)
+}
+
+fn not_floats(name: &str, dtype: &impl std::fmt::Debug) -> String {
+    format!("tensor '{name}' is of type {dtype:?}, expected floating-point numbers")
+}
+
+fn damaged(path: &Path, reason: impl ToString) -> WeightsError {
+    WeightsError::Format { path: path.to_owned(), reason: reason.to_string() }
+}

@@ -1,0 +1,132 @@
+//! The encoders against the golden values of the conformance suite.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Tensor, TensorData};
+use ssl_core::named::{self, Path, is_buffer};
+use ssl_core::{DeviceSpec, Encoder, Init, Mode};
+use ssl_encoders::vit::resize_pos_embed;
+use ssl_encoders::{BlockKind, ResNetConfig, Stem, VitConfig};
+use ssl_testing::{Array, Case, Outputs, Values};
+
+#[test]
+fn a_resnet_computes_features_gradients_and_running_statistics_as_torchvision_does() {
+    for case in Case::of("model", "resnet") {
+        let encoder = with_initial_values(resnet(&case).init(&mut init()), &case);
+        let mut outputs = train_step(&case, &encoder, "out.train");
+        let buffers = named::collect(&encoder).into_iter().filter(|(path, _)| is_buffer(path));
+        outputs.extend(buffers.map(|(path, data)| (format!("out.buffer.{path}"), array(data))));
+        let evaluated = encoder.encode(input(&case, "in.x"), Mode::Eval);
+        outputs.insert("out.eval".to_owned(), array(evaluated.into_data()));
+        assert_passes(&case, &outputs);
+    }
+}
+
+#[test]
+fn a_vit_computes_features_and_gradients_as_timm_does() {
+    for case in Case::of("model", "vit") {
+        let encoder = with_initial_values(vit(&case).init(&mut init()), &case);
+        assert_passes(&case, &train_step(&case, &encoder, "out.cls"));
+    }
+}
+
+#[test]
+fn a_position_embedding_is_resized_as_dino_does() {
+    for case in Case::of("model", "pos_embed_resize") {
+        let grid = case.param("grid_out").expect("two numbers");
+        let resized = resize_pos_embed(input(&case, "in.pos_embed"), grid);
+        assert_passes(&case, &[("out.pos_embed".to_owned(), array(resized.into_data()))].into());
+    }
+}
+
+fn init() -> Init {
+    Init::new(0, &DeviceSpec::Flex.open().expect("flex is compiled in").autodiff())
+}
+
+fn resnet(case: &Case) -> ResNetConfig {
+    let arch: BTreeMap<String, serde_json::Value> = case.param("arch").expect("an object");
+    let number = |key: &str| usize::try_from(arch[key].as_u64().expect("a number")).expect("a small number");
+    let block: BlockKind = serde_json::from_value(arch["block"].clone()).expect("a kind of block");
+    let stem: Stem = serde_json::from_value(arch["stem"].clone()).expect("a stem");
+    let layers: Vec<usize> = serde_json::from_value(arch["layers"].clone()).expect("numbers of blocks");
+    ResNetConfig::new(block, layers).with_width(number("width")).with_stem(stem).with_bn_splits(number("splits"))
+}
+
+fn vit(case: &Case) -> VitConfig {
+    let arch: BTreeMap<String, serde_json::Value> = case.param("arch").expect("an object");
+    let number = |key: &str| usize::try_from(arch[key].as_u64().expect("a number")).expect("a small number");
+    let config = VitConfig::new(number("dim"), number("depth"), number("heads"));
+    let config = config.with_image_size(number("image")).with_patch_size(number("patch"));
+    VitConfig { mlp_ratio: number("mlp_ratio"), ..config }
+}
+
+fn with_initial_values<M: Module>(encoder: M, case: &Case) -> M {
+    let tensors = case.under("init").map(|(path, array)| (path.to_owned(), data(array))).collect();
+    named::load(encoder, tensors).expect("the names of the case are those of the network")
+}
+
+/// Features in training mode, the loss of the case and its gradients.
+fn train_step<E: Encoder>(case: &Case, encoder: &E, features_name: &str) -> Outputs {
+    let images = input::<4>(case, "in.x").require_grad();
+    let features = encoder.encode(images.clone(), Mode::Train);
+    let loss = (features.clone() * input(case, "in.loss_weights")).sum();
+    let mut outputs = Outputs::from([
+        (features_name.to_owned(), array(features.into_data())),
+        ("out.loss".to_owned(), Array { shape: vec![], ..array(loss.clone().into_data()) }),
+    ]);
+    let gradients = loss.backward();
+    let of_images = images.grad(&gradients).expect("images are tracked");
+    outputs.insert("grad.x".to_owned(), array(of_images.into_data()));
+
+    let gradients = GradientsParams::from_grads(gradients, encoder);
+    let mut reader = GradientReader { gradients, path: Path::default(), outputs };
+    encoder.visit(&mut reader);
+    reader.outputs
+}
+
+struct GradientReader {
+    gradients: GradientsParams,
+    path: Path,
+    outputs: Outputs,
+}
+
+impl ModuleVisitor for GradientReader {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            let name = format!("grad.param.{}", self.path.join());
+            self.outputs.insert(name, array(gradient.into_data()));
+        }
+    }
+}
+
+fn input<const D: usize>(case: &Case, name: &str) -> Tensor<D> {
+    Tensor::from_data(data(case.tensor(name).expect("an input of the case")), init().device())
+}
+
+fn data(array: &Array) -> TensorData {
+    match &array.values {
+        Values::F32(values) => TensorData::new(values.clone(), array.shape.clone()),
+        other => panic!("expected floats, got {}", other.dtype()),
+    }
+}
+
+fn array(data: TensorData) -> Array {
+    let shape = data.shape().to_vec();
+    Array::f32(shape, data.try_into_vec::<f32>().expect("floats"))
+}
+
+fn assert_passes(case: &Case, outputs: &Outputs) {
+    for (name, comparison) in case.compare(outputs).expect("every expected tensor was computed") {
+        assert!(comparison.passes(), "{} {name}: {comparison:?}", case.name);
+    }
+}

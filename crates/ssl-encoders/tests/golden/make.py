@@ -1,0 +1,95 @@
+"""Makes the files beside it: tensor names of torchvision and timm, and two tiny checkpoints with their features.
+
+    python make.py
+
+Written for torch 2.9.0, torchvision 0.24.0, timm 1.0.31. Run it again only to change what it makes.
+"""
+
+from pathlib import Path
+
+import timm
+import torch
+from safetensors.torch import save_file
+from timm.models.vision_transformer import VisionTransformer
+from torchvision import models
+from torchvision.models.resnet import BasicBlock, ResNet
+
+HERE = Path(__file__).parent
+
+
+class TinyResNet(ResNet):
+    """torchvision's stages and forward pass at a width of 4; its constructor knows only 64 at the stem."""
+
+    def __init__(self, width=4):
+        torch.nn.Module.__init__(self)
+        self._norm_layer, self.dilation, self.groups, self.base_width = torch.nn.BatchNorm2d, 1, 1, 64
+        self.inplanes = width
+        self.conv1 = torch.nn.Conv2d(3, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = torch.nn.BatchNorm2d(width)
+        self.relu = torch.nn.ReLU()
+        self.maxpool = torch.nn.MaxPool2d(3, stride=2, padding=1)
+        for stage in range(4):
+            layer = self._make_layer(BasicBlock, width << stage, 1, stride=2 if stage else 1)
+            setattr(self, f"layer{stage + 1}", layer)
+        self.avgpool = torch.nn.AdaptiveAvgPool2d(1)
+        self.fc = torch.nn.Identity()
+
+
+def main():
+    torch.manual_seed(0)
+    write_names("resnet18", models.resnet18())
+    write_names("resnet50", models.resnet50())
+    write_names("vit_tiny", timm.create_model("vit_tiny_patch16_224", num_classes=0))
+
+    pixels = torch.randn(2, 3, 32, 32)
+    resnet = randomize(TinyResNet().eval())
+    vit = VisionTransformer(img_size=32, patch_size=8, embed_dim=16, depth=1, num_heads=2, num_classes=0)
+    vit = randomize(vit.eval())
+    with torch.inference_mode():
+        features = {"pixels": pixels, "resnet": resnet(pixels), "vit": vit(pixels)}
+    save_file({key: value.contiguous() for key, value in features.items()}, HERE / "features.safetensors")
+    torch.save(moco(resnet.state_dict()), HERE / "moco.pth")
+    torch.save(dino(vit.state_dict()), HERE / "dino.pth")
+
+
+def write_names(name, model):
+    """One tensor per line, name and shape, as the encoder has them: without classifier and counters."""
+    tensors = [(key, value) for key, value in model.state_dict().items() if keep(key)]
+    lines = sorted(" ".join([key, *map(str, value.shape)]) for key, value in tensors)
+    (HERE / f"{name}.txt").write_text("\n".join(lines) + "\n")
+
+
+def keep(key):
+    return not key.startswith("fc.") and not key.endswith("num_batches_tracked")
+
+
+def randomize(model):
+    """Values of the size of trained ones, running statistics included."""
+    for key, value in model.state_dict().items():
+        if value.is_floating_point():
+            fan_in = value[0].numel() if value.ndim > 1 else 1
+            noise = torch.randn_like(value) * (0.2 if value.ndim == 1 else fan_in**-0.5)
+            one = value.ndim == 1 and (key.endswith("weight") or key.endswith("running_var"))
+            value.copy_(noise.abs() + 1 if one else noise)
+    return model
+
+
+def moco(state):
+    """As the official code of MoCo saves: queries, keys, queue, a head, an optimizer."""
+    own = {f"module.encoder_q.{key}": value for key, value in state.items()}
+    others = {"module.encoder_k.bn1.weight": torch.zeros(4), "module.queue": torch.zeros(4, 8)}
+    head = {"module.encoder_q.fc.0.weight": torch.zeros(4, 32), "module.queue_ptr": torch.zeros(1, dtype=torch.long)}
+    momentum = {"state": {0: {"momentum_buffer": torch.zeros(4)}}, "param_groups": [{"lr": 0.03, "params": [0]}]}
+    return {"epoch": 200, "arch": "resnet", "state_dict": own | others | head, "optimizer": momentum}
+
+
+def dino(state):
+    """As the official code of DINO saves: a student wrapped for several devices, a teacher, heads."""
+    teacher = {f"backbone.{key}": value for key, value in state.items()}
+    student = {f"module.backbone.{key}": torch.zeros_like(value) for key, value in state.items()}
+    head = {"head.mlp.0.weight": torch.zeros(4, 16)}
+    return {"student": student, "teacher": teacher | head, "epoch": 100}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+//! Names, weight files and features against torchvision and timm.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use burn::module::Module;
+use burn::tensor::{Int, Tensor, TensorData};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use ssl_core::{DeviceSpec, Encoder, Init, Mode, named};
+use ssl_encoders::weights::{self, Metadata};
+use ssl_encoders::{AnyEncoder, BlockKind, EncoderConfig, ResNet, ResNetConfig, Vit, VitConfig};
+
+/// Largest difference of features, relative to the largest feature.
+const TOLERANCE: f32 = 1e-4;
+
+#[test]
+fn names_and_shapes_are_those_of_torchvision_and_timm() {
+    assert_eq!(names(&ResNetConfig::resnet18().init(&mut init())), golden_text("resnet18.txt"));
+    assert_eq!(names(&ResNetConfig::resnet50().init(&mut init())), golden_text("resnet50.txt"));
+    assert_eq!(names(&VitConfig::tiny().init(&mut init())), golden_text("vit_tiny.txt"));
+}
+
+#[test]
+fn a_checkpoint_of_moco_gives_the_features_that_torchvision_computes() {
+    let encoder = weights::load(&golden("moco.pth"), tiny_resnet()).expect("torchvision's names, wrapped by MoCo");
+    assert_close(&encoder.encode(golden_tensor("pixels"), Mode::Eval), &golden_tensor("resnet"));
+}
+
+#[test]
+fn a_checkpoint_of_dino_gives_the_features_that_timm_computes_with_the_teacher() {
+    let encoder = weights::load(&golden("dino.pth"), tiny_vit()).expect("timm's names, wrapped by DINO");
+    assert_close(&encoder.encode(golden_tensor("pixels"), Mode::Eval), &golden_tensor("vit"));
+}
+
+#[test]
+fn a_saved_encoder_is_loaded_with_the_same_tensors_and_described_by_its_metadata() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("encoder.safetensors");
+    for config in [small_resnet_config(), EncoderConfig { patch_size: Some(8), ..EncoderConfig::named("vit-tiny") }] {
+        let encoder = config.init(32, &mut init()).expect("a valid configuration");
+        let metadata = Metadata::new(&config, 32).with_normalization([0.5; 3], [0.25; 3]).with_about("epochs", 3);
+        weights::save(&encoder, &path, &metadata).expect("a writable folder");
+        let first = std::fs::read(&path).expect("the file");
+
+        let read = weights::read_metadata(&path).expect("a readable file").expect("own metadata");
+        assert_eq!(read, metadata);
+        let other = read.encoder.init(read.image_size, &mut Init::new(1, init().device())).expect("the same network");
+        let loaded = weights::load(&path, other).expect("own file");
+        assert_eq!(named::collect(&loaded), named::collect(&encoder));
+
+        weights::save(&loaded, &path, &read).expect("a writable folder");
+        assert_eq!(std::fs::read(&path).expect("the file"), first, "equal tensors give equal bytes");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1, "nothing is left beside the file");
+}
+
+#[test]
+fn training_goes_on_from_loaded_weights() {
+    let device = init().device().clone().autodiff();
+    let encoder = ResNetConfig::new(BlockKind::Basic, [1, 1, 1, 1]).with_width(4).init(&mut Init::new(0, &device));
+    let encoder = weights::load(&golden("moco.pth"), encoder).expect("the tiny network");
+    let images = Tensor::ones([2, 3, 32, 32], &device);
+    let gradients = encoder.encode(images, Mode::Train).sum().backward();
+    let gradients = burn::optim::GradientsParams::from_grads(gradients, &encoder);
+    // Every parameter gets one: convolutions, and two for each batch norm.
+    let parameters = named::collect(&encoder).into_keys().filter(|path| !named::is_buffer(path)).count();
+    assert_eq!(gradients.len(), parameters);
+}
+
+#[test]
+fn a_recipe_starts_from_the_weights_that_it_names() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("encoder.safetensors");
+    let plain = small_resnet_config();
+    let encoder = plain.init(32, &mut init()).expect("a valid configuration");
+    weights::save(&encoder, &path, &Metadata::new(&plain, 32)).expect("a writable folder");
+
+    let config = EncoderConfig { init: Some(path), ..plain };
+    let started = config.init(32, &mut Init::new(1, init().device())).expect("the weights fit");
+    assert_eq!(named::collect(&started), named::collect(&encoder));
+    assert_eq!(Metadata::new(&config, 32).encoder.init, None, "a path of this machine stays out of exports");
+}
+
+#[test]
+fn half_precision_is_read_as_float32() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("half.safetensors");
+    let encoder = tiny_resnet();
+    // 1 in bfloat16 is 0x3f80.
+    let tensors: BTreeMap<_, _> = named::collect(&encoder)
+        .into_iter()
+        .map(|(name, data)| (name, (data.shape().to_vec(), [0x80, 0x3f].repeat(data.num_elements()))))
+        .collect();
+    let views = tensors.iter().map(|(name, (shape, bytes))| {
+        (name, TensorView::new(Dtype::BF16, shape.clone(), bytes).expect("two bytes per value"))
+    });
+    std::fs::write(&path, safetensors::serialize(views, None).expect("valid tensors")).expect("a writable folder");
+    let loaded = weights::load(&path, encoder).expect("half precision");
+    let ones = |data: &TensorData| data.iter::<f32>().all(|value| value == 1.0);
+    assert!(named::collect(&loaded).values().all(ones));
+}
+
+#[test]
+fn every_file_that_does_not_fit_is_refused_in_a_sentence_that_names_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str| folder.path().join(name);
+    let resnet = AnyEncoder::ResNet(tiny_resnet());
+    weights::save(&resnet, &file("whole"), &Metadata::new(&small_resnet_config(), 32)).expect("a writable folder");
+    std::fs::write(file("noise"), b"this is no weight file").expect("a writable folder");
+    let bytes = std::fs::read(file("whole")).expect("the file");
+    std::fs::write(file("cut"), &bytes[..bytes.len() / 2]).expect("a writable folder");
+
+    let error = |path: PathBuf, encoder: AnyEncoder| {
+        let sentence = weights::load(&path, encoder).expect_err("it does not fit").to_string();
+        assert!(sentence.contains(&path.display().to_string()) && !sentence.contains('\n'), "{sentence}");
+        sentence
+    };
+    let deeper = || AnyEncoder::ResNet(ResNetConfig::new(BlockKind::Basic, [2, 1, 1, 1]).with_width(4).init(&mut init()));
+    let shallower = || AnyEncoder::ResNet(ResNetConfig::new(BlockKind::Basic, [1, 1]).with_width(4).init(&mut init()));
+    let wider = || AnyEncoder::ResNet(ResNetConfig::new(BlockKind::Basic, [1; 4]).with_width(8).init(&mut init()));
+    assert!(error(file("absent"), resnet.clone()).starts_with("cannot access the weights"));
+    assert!(error(file("noise"), resnet.clone()).contains("is no usable weight file"));
+    assert!(error(file("cut"), resnet).contains("is no usable weight file"));
+    assert!(error(file("whole"), deeper()).contains("tensor 'layer1.1.conv1.weight' of the model is missing"));
+    assert!(error(file("whole"), shallower()).contains("tensor 'layer3.0.bn1.bias' of the file has no place"));
+    let sentence = error(file("whole"), wider());
+    let shapes = "tensor 'conv1.weight' has shape [4, 3, 7, 7] in the file and [8, 3, 7, 7] in the model";
+    assert!(sentence.ends_with(shapes), "{sentence}");
+    let sentence = error(file("whole"), AnyEncoder::Vit(tiny_vit()));
+    assert!(sentence.contains("found 'bn1.bias', ") && sentence.contains("names like 'blocks.0."), "{sentence}");
+}
+
+#[test]
+fn files_of_others_have_no_metadata() {
+    assert_eq!(weights::read_metadata(&golden("features.safetensors")).expect("a readable file"), None);
+    assert_eq!(weights::read_metadata(&golden("moco.pth")).expect("a readable file"), None);
+}
+
+/// Needs a Python with torch and torchvision, named by `BURN_SSL_PYTHON`; without it nothing is checked here.
+#[test]
+fn torchvision_loads_an_export_strictly_and_computes_the_same_features() {
+    let Ok(python) = std::env::var("BURN_SSL_PYTHON") else {
+        eprintln!("not run: BURN_SSL_PYTHON names no Python with torch and torchvision");
+        return;
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for model in ["resnet18", "resnet50"] {
+        let config = EncoderConfig::named(model);
+        let encoder = config.init(224, &mut init()).expect("a named model");
+        // One pass in training mode, so that the running statistics are not the initial ones.
+        encoder.encode(waves([8, 3, 64, 64]), Mode::Train);
+        let (export, case) = (folder.path().join("export.safetensors"), folder.path().join("case.safetensors"));
+        weights::save(&encoder, &export, &Metadata::new(&config, 224)).expect("a writable folder");
+        let pixels = waves([2, 3, 96, 96]);
+        let features = encoder.encode(pixels.clone(), Mode::Eval).into_data();
+        let tensors = [("pixels".to_owned(), pixels.into_data()), ("features".to_owned(), features)].into();
+        std::fs::write(&case, named::encode(&tensors, "")).expect("a writable folder");
+
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../xtask/baseline/export_check.py");
+        let mut check = Command::new(&python);
+        check.arg(script).args(["--model", model, "--tolerance", &TOLERANCE.to_string()]);
+        check.arg("--weights").arg(&export).arg("--pixels").arg(&case);
+        let output = check.output().expect("Python starts");
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{model}: {text}");
+        eprintln!("{model}: {text}");
+    }
+}
+
+fn init() -> Init {
+    Init::new(0, &DeviceSpec::Flex.open().expect("flex is compiled in"))
+}
+
+fn small_resnet_config() -> EncoderConfig {
+    EncoderConfig { width: 4, ..EncoderConfig::named("resnet18") }
+}
+
+fn tiny_resnet() -> ResNet {
+    ResNetConfig::new(BlockKind::Basic, [1, 1, 1, 1]).with_width(4).init(&mut init())
+}
+
+fn tiny_vit() -> Vit {
+    VitConfig::new(16, 1, 2).with_image_size(32).with_patch_size(8).init(&mut init())
+}
+
+/// Pixels that are not all alike.
+fn waves(shape: [usize; 4]) -> Tensor<4> {
+    let count: usize = shape.iter().product();
+    Tensor::<1, Int>::arange(0..count as i64, init().device()).float().mul_scalar(0.7).sin().reshape(shape)
+}
+
+/// One line per tensor: name and shape.
+fn names(module: &impl Module) -> String {
+    let line = |(name, data): (String, TensorData)| {
+        let shape = data.shape().to_vec().iter().map(|length| format!(" {length}")).collect::<String>();
+        format!("{name}{shape}\n")
+    };
+    named::collect(module).into_iter().map(line).collect()
+}
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+fn golden_text(name: &str) -> String {
+    std::fs::read_to_string(golden(name)).expect("a golden file")
+}
+
+fn golden_tensor<const D: usize>(name: &str) -> Tensor<D> {
+    let bytes = std::fs::read(golden("features.safetensors")).expect("a golden file");
+    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let view = file.tensor(name).expect("a tensor of the file");
+    let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), burn::tensor::DType::F32);
+    Tensor::from_data(data, init().device())
+}
+
+fn assert_close(got: &Tensor<2>, want: &Tensor<2>) {
+    assert_eq!(got.dims(), want.dims());
+    let largest: f32 = want.clone().abs().max().into_scalar();
+    let difference: f32 = (got.clone() - want.clone()).abs().max().into_scalar();
+    assert!(difference <= TOLERANCE * largest, "features differ by {difference}, the largest is {largest}");
+}

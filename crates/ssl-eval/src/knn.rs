@@ -1,0 +1,208 @@
+//! Weighted k-nearest-neighbour classification.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+use ssl_core::ConfigError;
+use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
+
+use crate::{EvalError, Features};
+
+/// Cosines that are computed at a time (our choice: 64 MB of float32).
+const BLOCK: usize = 1 << 24;
+
+/// Classes that count as an answer of [`Knn::top5`].
+const ANSWERS: usize = 5;
+
+/// Hyper-parameters of k-NN.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KnnConfig {
+    /// Neighbours that vote, at least 1; all of the bank if it has fewer. Default 20 (DINO, `eval_knn.py`).
+    pub k: usize,
+    /// `T` of the weights `exp(cos / T)`, above 0. Default 0.07 (DINO, `eval_knn.py`).
+    pub temperature: f64,
+}
+
+impl Default for KnnConfig {
+    fn default() -> Self {
+        Self { k: 20, temperature: 0.07 }
+    }
+}
+
+impl KnnConfig {
+    /// # Errors
+    /// The first field whose value no evaluation could use.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        ConfigError::check(self.k > 0, "k", 0, "at least 1")?;
+        let t = self.temperature;
+        ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")
+    }
+}
+
+/// What k-NN found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Knn {
+    /// Share of queries whose class has the highest score, 0 to 1.
+    pub top1: f64,
+    /// Share of queries whose class is among the five highest scores, 0 to 1.
+    pub top5: f64,
+    /// Scores by query and class.
+    pub scores: Vec<Vec<f64>>,
+    /// The five highest scoring classes of each query, best first; all classes if there are fewer.
+    pub predictions: Vec<Vec<i64>>,
+}
+
+/// Classifies queries by the labels of their nearest neighbours in a bank.
+///
+/// ```text
+/// score(c) = Σ over the k nearest bank rows b of class c of exp(cos(query, b) / T)
+/// ```
+///
+/// Neighbours with equal cosines rank by their place in the bank, classes with equal scores by their number.
+///
+/// # Shapes
+/// - `bank.values`, `queries.values`: `[image, dim]`, normalised here
+///
+/// # Errors
+/// Missing labels, features that are not finite, a configuration that cannot be used.
+///
+/// # Panics
+/// If the two sets differ in `dim`, or a set is empty.
+///
+/// # Source
+/// Wu et al. 2018, section 3.4, <https://arxiv.org/abs/1805.01978>; DINO's `eval_knn.py` for the values.
+pub fn knn(bank: &Features, queries: &Features, config: &KnnConfig) -> Result<Knn, EvalError> {
+    let labels = bank.labels.iter().chain(&queries.labels).flatten();
+    let classes = labels.max().map_or(0, |&label| label as usize + 1);
+    knn_among(classes, bank, queries, config)
+}
+
+/// [`knn`] among a given number of classes, which may be more than there are labels for.
+///
+/// # Errors
+/// Those of [`knn`].
+///
+/// # Panics
+/// Like [`knn`]; and if a label is not below `classes`.
+pub fn knn_among(
+    classes: usize,
+    bank: &Features,
+    queries: &Features,
+    config: &KnnConfig,
+) -> Result<Knn, EvalError> {
+    config.validate()?;
+    let bank_labels = bank.labels.as_ref().ok_or(EvalError::NoLabels("bank"))?;
+    let query_labels = queries.labels.as_ref().ok_or(EvalError::NoLabels("test"))?;
+    let bank = unit_rows(bank, "bank")?.transpose();
+    let queries = unit_rows(queries, "test")?;
+
+    let mut scores = Vec::with_capacity(query_labels.len());
+    let rows = (BLOCK / bank_labels.len()).max(1);
+    for block in queries.split(rows, 0) {
+        let cosines = block.matmul(bank.clone()).into_data().convert::<f32>();
+        let cosines = cosines.as_slice::<f32>().expect("converted to float32");
+        let score = |row: &[f32]| vote(&nearest(row, config.k), bank_labels, classes, config.temperature);
+        scores.extend(cosines.chunks(bank_labels.len()).map(score));
+    }
+    let predictions: Vec<_> = scores.iter().map(|scores| best_classes(scores)).collect();
+    let share = |answers: usize| {
+        let right = predictions.iter().zip(query_labels);
+        let right = right.filter(|(classes, label)| classes.iter().take(answers).any(|class| class == *label));
+        right.count() as f64 / query_labels.len() as f64
+    };
+    Ok(Knn { top1: share(1), top5: share(ANSWERS), scores, predictions })
+}
+
+fn unit_rows(features: &Features, name: &'static str) -> Result<Tensor<2>, EvalError> {
+    // A sum is finite only if all its terms are.
+    if !features.values.clone().sum().into_scalar::<f32>().is_finite() {
+        return Err(EvalError::NotFinite(name));
+    }
+    Ok(l2_normalize(features.values.clone(), NORMALIZE_EPS))
+}
+
+/// The places and values of the `k` largest cosines, the largest first, equal ones by place.
+fn nearest(cosines: &[f32], k: usize) -> Vec<(usize, f32)> {
+    let mut found: Vec<(usize, f32)> = Vec::with_capacity(k.min(cosines.len()) + 1);
+    for (place, &cosine) in cosines.iter().enumerate() {
+        if found.len() == k && found.last().is_some_and(|&(_, worst)| cosine <= worst) {
+            continue;
+        }
+        // Behind its equals, which come earlier in the bank.
+        let rank = found.partition_point(|&(_, better)| better >= cosine);
+        found.insert(rank, (place, cosine));
+        found.truncate(k);
+    }
+    found
+}
+
+fn vote(neighbours: &[(usize, f32)], labels: &[i64], classes: usize, temperature: f64) -> Vec<f64> {
+    let mut scores = vec![0.0; classes];
+    for &(place, cosine) in neighbours {
+        scores[labels[place] as usize] += (f64::from(cosine) / temperature).exp();
+    }
+    scores
+}
+
+fn best_classes(scores: &[f64]) -> Vec<i64> {
+    let mut classes: Vec<usize> = (0..scores.len()).collect();
+    classes.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+    classes.into_iter().take(ANSWERS).map(|class| class as i64).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_core::DeviceSpec;
+
+    fn features(rows: &[[f32; 2]], labels: &[i64]) -> Features {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let values = rows.iter().map(|row| Tensor::<1>::from_floats(*row, &device)).collect();
+        Features { values: Tensor::stack(values, 0), labels: Some(labels.to_vec()) }
+    }
+
+    #[test]
+    fn equal_neighbours_rank_by_their_place_in_the_bank() {
+        assert_eq!(nearest(&[0.5, 0.9, 0.5, 0.9, 0.1], 3), [(1, 0.9), (3, 0.9), (0, 0.5)]);
+        assert_eq!(nearest(&[0.5, 0.5, 0.9], 2), [(2, 0.9), (0, 0.5)]);
+        assert_eq!(nearest(&[0.1, 0.2], 5), [(1, 0.2), (0, 0.1)]);
+    }
+
+    #[test]
+    fn classes_of_equal_score_rank_by_number() {
+        assert_eq!(best_classes(&[0.0, 2.0, 0.0, 2.0, 3.0, 0.0]), [4, 1, 3, 0, 2]);
+    }
+
+    #[test]
+    fn a_near_neighbour_outweighs_two_far_ones() {
+        let bank = features(&[[1.0, 0.0], [0.0, 1.0], [0.0, 1.0]], &[0, 1, 1]);
+        let queries = features(&[[1.0, 0.5]], &[0]);
+        let sharp = knn(&bank, &queries, &KnnConfig { k: 3, temperature: 0.07 }).expect("usable");
+        let flat = knn(&bank, &queries, &KnnConfig { k: 3, temperature: 100.0 }).expect("usable");
+        assert_eq!((sharp.top1, flat.top1, flat.top5), (1.0, 0.0, 1.0));
+    }
+
+    #[test]
+    fn the_length_of_a_feature_does_not_count() {
+        let bank = features(&[[1.0, 0.0], [0.0, 1.0]], &[0, 1]);
+        let config = KnnConfig { k: 1, temperature: 0.1 };
+        let long = knn(&bank, &features(&[[10.0, 9.0]], &[0]), &config).expect("usable");
+        let short = knn(&bank, &features(&[[0.1, 0.09]], &[0]), &config).expect("usable");
+        assert_eq!((long.top1, short.top1), (1.0, 1.0));
+    }
+
+    #[test]
+    fn missing_labels_and_bad_features_and_values_are_named() {
+        let good = features(&[[1.0, 0.0]], &[0]);
+        let bare = Features { labels: None, ..good.clone() };
+        let broken = features(&[[f32::NAN, 0.0]], &[0]);
+        let error = |bank, queries, k| {
+            let found = knn(bank, queries, &KnnConfig { k, ..KnnConfig::default() });
+            found.expect_err("unusable").to_string()
+        };
+        assert!(error(&bare, &good, 1).starts_with("the bank images have no labels"));
+        assert!(error(&good, &bare, 1).starts_with("the test images have no labels"));
+        assert!(error(&good, &broken, 1).contains("not all finite"));
+        assert_eq!(error(&good, &good, 0), "k is 0, expected at least 1");
+    }
+}

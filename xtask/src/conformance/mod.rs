@@ -1,0 +1,206 @@
+//! `cargo xtask conformance [DIR]`: the library against the golden files of the numerical conformance suite.
+//!
+//! An operation is a function from a case to the tensors it computes; [`Case::compare`] holds them against what the
+//! case expects. Which function it is follows from the metadata of the file and never from its name; shapes and
+//! hyper-parameters are the file's.
+
+mod aug;
+mod ema;
+mod eval;
+mod loss;
+mod method;
+mod model;
+mod optim;
+mod recipe;
+mod tree;
+mod values;
+
+use std::any::Any;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Result;
+use ssl_testing::{Case, Comparison, Outputs, cases_dir};
+
+/// Computes the tensors that a case expects.
+type Op = fn(&Case) -> Result<Outputs>;
+
+/// The operations of a group by name; what is in no table is skipped.
+fn ops(group: &str) -> &'static [(&'static str, Op)] {
+    match group {
+        "aug" => aug::OPS,
+        "ema" => ema::OPS,
+        "eval" => eval::OPS,
+        "loss" => loss::OPS,
+        "method" => method::OPS,
+        "model" => model::OPS,
+        "optim" => optim::OPS,
+        _ => &[],
+    }
+}
+
+/// Runs every case of a folder, by default those of this repository. Succeeds if there are cases and none fails.
+pub(crate) fn run(dir: Option<PathBuf>) -> ExitCode {
+    let dir = dir.unwrap_or_else(cases_dir);
+    let paths = Case::paths(&dir).unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        Vec::new()
+    });
+    if paths.is_empty() {
+        eprintln!("error: no case found in {}, expected *.safetensors files", dir.display());
+    }
+    let rows = examine_all(&paths);
+    let count = |result: &str| rows.iter().filter(|row| row.result() == result).count();
+    let (passed, failed, skipped) = (count("pass"), count("fail"), count("skip"));
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if failed == 0 && !rows.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// One case, as it is printed.
+struct Row {
+    case: String,
+    tolerance: String,
+    verdict: Verdict,
+}
+
+enum Verdict {
+    /// The comparisons, one per expected tensor.
+    Compared(Vec<(String, Comparison)>),
+    /// Why there is nothing to compare.
+    Failed(String),
+    /// No operation of that name.
+    Skipped,
+}
+
+fn examine_all(paths: &[PathBuf]) -> Vec<Row> {
+    let width = paths.iter().map(|path| stem(path).len()).max().unwrap_or_default();
+    println!("{:width$}  result  error/tolerance  tolerance", "case");
+    // A panic is the result of its case and is printed in its row.
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let examine_one = |path: &PathBuf| {
+        let row = examine(path);
+        let (result, ratio, reason) = (row.result(), row.ratio(), row.reason());
+        println!("{:width$}  {result:<6}  {ratio:>15}  {}{reason}", row.case, row.tolerance);
+        row
+    };
+    let rows = paths.iter().map(examine_one).collect();
+    panic::set_hook(hook);
+    rows
+}
+
+fn examine(path: &Path) -> Row {
+    let case = match Case::read(path) {
+        Ok(case) => case,
+        Err(error) => {
+            let verdict = Verdict::Failed(error.to_string());
+            return Row { case: stem(path), tolerance: String::new(), verdict };
+        }
+    };
+    let op = ops(&case.group).iter().find(|(name, _)| *name == case.op);
+    let verdict = op.map_or(Verdict::Skipped, |(_, op)| judge(&case, *op));
+    Row { tolerance: format!("rtol {:e}, atol {:e}", case.rtol, case.atol), case: case.name, verdict }
+}
+
+fn judge(case: &Case, op: Op) -> Verdict {
+    let compared = panic::catch_unwind(AssertUnwindSafe(|| Ok(case.compare(&op(case)?)?)));
+    match compared {
+        Ok(Ok(comparisons)) => Verdict::Compared(comparisons),
+        Ok(Err(error)) => Verdict::Failed(anyhow_text(&error)),
+        Err(payload) => Verdict::Failed(format!("panic: {}", panic_text(payload.as_ref()))),
+    }
+}
+
+impl Row {
+    fn result(&self) -> &'static str {
+        match &self.verdict {
+            Verdict::Skipped => "skip",
+            Verdict::Compared(all) if all.iter().all(|(_, comparison)| comparison.passes()) => "pass",
+            _ => "fail",
+        }
+    }
+
+    /// The tensor that is farthest from its expected value, measured by its tolerance.
+    fn worst(&self) -> Option<(&str, f64)> {
+        let Verdict::Compared(all) = &self.verdict else { return None };
+        let ratios = all.iter().map(|(name, comparison)| (name.as_str(), comparison.ratio()));
+        ratios.max_by(|a, b| a.1.total_cmp(&b.1))
+    }
+
+    fn ratio(&self) -> String {
+        self.worst().map_or_else(|| "-".to_owned(), |(_, ratio)| format!("{ratio:.4}"))
+    }
+
+    /// What to look at, where a case failed.
+    fn reason(&self) -> String {
+        match (&self.verdict, self.worst()) {
+            (Verdict::Failed(reason), _) => format!("  {reason}"),
+            (_, Some((name, ratio))) if ratio > 1.0 => format!("  {name}"),
+            _ => String::new(),
+        }
+    }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn anyhow_text(error: &anyhow::Error) -> String {
+    format!("{error:#}").replace('\n', " ")
+}
+
+fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    text.unwrap_or("without a message").replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_testing::Array;
+
+    fn case(name: &str) -> Case {
+        Case::read(&cases_dir().join(format!("{name}.safetensors"))).expect("a case of the repository")
+    }
+
+    fn result_of(op: Op) -> (&'static str, String) {
+        let case = case("loss.nt_xent.base");
+        let row = Row { case: String::new(), tolerance: String::new(), verdict: judge(&case, op) };
+        (row.result(), row.reason())
+    }
+
+    #[test]
+    fn a_panic_fails_its_case_with_its_message() {
+        assert_eq!(result_of(|_| panic!("shapes {} and {}", 1, 2)), ("fail", "  panic: shapes 1 and 2".into()));
+    }
+
+    #[test]
+    fn an_error_fails_its_case_with_its_text() {
+        let (result, reason) = result_of(|case| Ok(Outputs::from([("x".into(), case.tensor("in.none")?.clone())])));
+        assert_eq!(result, "fail");
+        assert!(reason.contains("in.none"), "{reason}");
+    }
+
+    #[test]
+    fn an_output_that_was_not_computed_fails() {
+        assert_eq!(result_of(|_| Ok(Outputs::new())).0, "fail");
+    }
+
+    #[test]
+    fn a_wrong_value_fails_and_names_its_tensor() {
+        let (result, reason) = result_of(|case| {
+            let mut right: Outputs = case.tensors().clone().into_iter().collect();
+            right.insert("out.loss".into(), Array::f32([], vec![0.0]));
+            Ok(right)
+        });
+        assert_eq!((result, reason.as_str()), ("fail", "  out.loss"));
+    }
+
+    #[test]
+    fn the_expected_values_pass_and_unknown_operations_are_skipped() {
+        assert_eq!(result_of(|case| Ok(case.tensors().clone())).0, "pass");
+        assert!(ops("no such group").is_empty());
+    }
+}

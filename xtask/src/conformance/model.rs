@@ -1,0 +1,45 @@
+//! Encoders: features, gradients, running statistics.
+
+use anyhow::{Result, ensure};
+use burn::module::Module;
+use ssl_core::named::{collect, is_buffer};
+use ssl_core::{Encoder, Init, Mode};
+use ssl_encoders::vit;
+use ssl_testing::{Case, Outputs};
+
+use super::Op;
+use super::recipe::EncoderSpec;
+use super::values::{LossOutputs, array, device, leaf, load, tensor};
+
+pub(super) const OPS: &[(&str, Op)] = &[
+    ("pos_embed_resize", pos_embed_resize),
+    ("resnet", |case| encoder(case, "out.train")),
+    ("vit", |case| encoder(case, "out.cls")),
+];
+
+/// One pass in training mode with its gradients, then one in evaluation mode.
+fn encoder(case: &Case, features_name: &str) -> Result<Outputs> {
+    let spec: EncoderSpec = case.param("arch")?;
+    let encoder = spec.init(&mut Init::new(0, &device()?.autodiff()));
+    let encoder = load(encoder, case, str::to_owned)?;
+
+    let images = leaf::<4>(case, "in.x")?;
+    let features = encoder.encode(images.clone(), Mode::Train);
+    let loss = (features.clone() * tensor::<2>(case, "in.loss_weights")?).sum();
+    let outputs = LossOutputs::of(loss).gradient("x", &images);
+    let mut outputs = outputs.output(features_name, array(&features.into_data())).parameters(&encoder)?;
+
+    for (path, data) in collect(&encoder).iter().filter(|(path, _)| is_buffer(path)) {
+        outputs.insert(format!("out.buffer.{path}"), array(data));
+    }
+    let evaluated = encoder.valid().encode(tensor::<4>(case, "in.x")?, Mode::Eval);
+    outputs.insert("out.eval".into(), array(&evaluated.into_data()));
+    Ok(outputs)
+}
+
+fn pos_embed_resize(case: &Case) -> Result<Outputs> {
+    let (a, offset): (f64, f64) = (case.param("a")?, case.param("offset")?);
+    ensure!((a, offset) == (-0.75, 0.1), "a and offset are {a} and {offset}, expected -0.75 and 0.1");
+    let resized = vit::resize_pos_embed(tensor(case, "in.pos_embed")?, case.param("grid_out")?);
+    Ok(Outputs::from([("out.pos_embed".to_owned(), array(&resized.into_data()))]))
+}

@@ -1,0 +1,171 @@
+//! Networks and optimizers as a case describes them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use ssl_core::{Activation, Init, LayerConfig, Mlp, Norm};
+use ssl_encoders::{AnyEncoder, BlockKind, ResNetConfig, Stem, VitConfig};
+use ssl_train::{NoDecay, OptimizerConfig, OptimizerName, Rates};
+
+/// An encoder.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum EncoderSpec {
+    Resnet { block: BlockKind, layers: Vec<usize>, width: usize, stem: Stem, splits: usize },
+    Vit { image: usize, patch: usize, dim: usize, depth: usize, heads: usize, mlp_ratio: usize },
+}
+
+impl EncoderSpec {
+    pub(super) fn init(&self, init: &mut Init) -> AnyEncoder {
+        match self {
+            Self::Resnet { block, layers, width, stem, splits } => {
+                let config = ResNetConfig::new(*block, layers.as_slice());
+                AnyEncoder::ResNet(config.with_width(*width).with_stem(*stem).with_bn_splits(*splits).init(init))
+            }
+            &Self::Vit { image, patch, dim, depth, heads, mlp_ratio } => {
+                let config = VitConfig { mlp_ratio, ..VitConfig::new(dim, depth, heads) };
+                AnyEncoder::Vit(config.with_image_size(image).with_patch_size(patch).init(init))
+            }
+        }
+    }
+}
+
+/// One layer of a head.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LayerSpec {
+    #[serde(rename = "in")]
+    inputs: usize,
+    #[serde(rename = "out")]
+    outputs: usize,
+    bias: bool,
+    norm: NormSpec,
+    act: ActivationSpec,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum NormSpec {
+    None,
+    Affine,
+    Scale,
+    Plain,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ActivationSpec {
+    None,
+    Relu,
+    Gelu,
+}
+
+/// A head of the given layers.
+pub(super) fn mlp(layers: &[LayerSpec], init: &mut Init) -> Result<Mlp> {
+    let inputs = layers.first().context("a head without layers")?.inputs;
+    for pair in layers.windows(2) {
+        ensure!(pair[0].outputs == pair[1].inputs, "a layer of {} inputs after {}", pair[1].inputs, pair[0].outputs);
+    }
+    let layers: Vec<_> = layers.iter().map(LayerSpec::config).collect();
+    Ok(Mlp::init(inputs, &layers, init))
+}
+
+impl LayerSpec {
+    fn config(&self) -> LayerConfig {
+        let norm = match self.norm {
+            NormSpec::None => Norm::None,
+            NormSpec::Affine => Norm::Affine,
+            NormSpec::Scale => Norm::Scale,
+            NormSpec::Plain => Norm::Plain,
+        };
+        let activation = match self.act {
+            ActivationSpec::None => Activation::None,
+            ActivationSpec::Relu => Activation::Relu,
+            ActivationSpec::Gelu => Activation::Gelu,
+        };
+        LayerConfig { outputs: self.outputs, bias: self.bias, norm, activation }
+    }
+}
+
+/// An optimizer with its rates per step.
+#[derive(Debug, Deserialize)]
+pub(super) struct OptimizerSpec {
+    name: OptimizerName,
+    lr: Table,
+    lr_1d: Option<Table>,
+    /// Rates of parameters by prefix of their path.
+    #[serde(default)]
+    lr_groups: BTreeMap<String, Table>,
+    #[serde(default)]
+    weight_decay: Table,
+    #[serde(default)]
+    momentum: f64,
+    #[serde(default)]
+    nesterov: bool,
+    #[serde(default)]
+    exclude_1d: bool,
+    #[serde(default)]
+    lr_in_momentum: bool,
+    eta: Option<f64>,
+    betas: Option<[f64; 2]>,
+    eps: Option<f64>,
+}
+
+/// A number, or one per step.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Table {
+    Constant(f64),
+    Steps(Vec<f64>),
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self::Constant(0.0)
+    }
+}
+
+impl Table {
+    /// The value at a step.
+    pub(super) fn at(&self, step: usize) -> Result<f64> {
+        match self {
+            Self::Constant(value) => Ok(*value),
+            Self::Steps(values) => values.get(step).copied().with_context(|| format!("a table ends before step {step}")),
+        }
+    }
+}
+
+impl OptimizerSpec {
+    /// The configuration; the rates are those of [`rates`](Self::rates).
+    pub(super) fn config(&self) -> Result<OptimizerConfig> {
+        if let Some(eps) = self.eps {
+            ensure!(eps == 1e-8, "eps is {eps}, expected 1e-8");
+        }
+        let default = OptimizerConfig::default();
+        let config = OptimizerConfig {
+            name: self.name,
+            momentum: self.momentum,
+            nesterov: self.nesterov,
+            no_decay: if self.exclude_1d { NoDecay::BiasAndNorm } else { NoDecay::None },
+            trust_coefficient: self.eta.unwrap_or(default.trust_coefficient),
+            lr_in_momentum: self.lr_in_momentum,
+            betas: self.betas.unwrap_or(default.betas),
+            ..default
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The rates of a step.
+    pub(super) fn rates(&self, step: usize) -> Result<Rates> {
+        ensure!(self.lr_groups.len() <= 1, "{} groups of learning rates, expected at most one", self.lr_groups.len());
+        let lr = self.lr.at(step)?;
+        Ok(Rates {
+            lr,
+            lr_1d: self.lr_1d.as_ref().map_or(Ok(lr), |table| table.at(step))?,
+            lr_constant: self.lr_groups.values().next().map_or(Ok(lr), |table| table.at(step))?,
+            weight_decay: self.weight_decay.at(step)?,
+        })
+    }
+}
