@@ -15,12 +15,12 @@ use crate::{Encoder, Init, Views};
 /// One step of a training loop, in the order that the reference trajectories check:
 ///
 /// ```text
-/// (student, state) = before_step(student, state)         MoCo: EMA, before the keys; SwAV: prototypes to unit length
+/// (student, state) = before_step(student, state)         an average before the forward pass; prototypes to unit length
 /// step             = loss(student, state, views)
 /// gradients        = step.loss.backward()                clip, then drop those of gradient_rules().frozen
 /// state            = absorb(state, step.carry)           queue, centre
 /// student          = optimizer(student, gradients)
-/// state            = after_step(student, state)          EMA of BYOL and DINO
+/// state            = after_step(student, state)          an average after the optimizer
 /// ```
 ///
 /// With gradient accumulation, `loss`, `backward` and `absorb` run once per micro-batch.

@@ -82,7 +82,14 @@ fn schedules_are_golden() {
         schedule::warmup_cosine(t, p("total_steps"), p("warmup_steps"), p("base_lr"), p("final_lr"))
     });
     assert_schedule("schedule_lr_linspace_cosine", |p, t| {
-        schedule::linspace_cosine(t, p("total_steps"), p("warmup_steps"), p("start_lr"), p("base_lr"), p("final_lr"))
+        schedule::linspace_cosine(
+            t,
+            p("total_steps"),
+            p("warmup_steps"),
+            p("start_lr"),
+            p("base_lr"),
+            p("final_lr"),
+        )
     });
     assert_schedule("schedule_ema_cosine", |p, t| schedule::momentum_cosine(t, p("total_steps"), p("base")));
     assert_schedule("schedule_teacher_temp", |p, t| {

@@ -11,7 +11,7 @@ use crate::{Init, Mode};
 pub enum Affine {
     /// `weight` and `bias`.
     Full,
-    /// `weight` alone (the last layer of SimCLR's head).
+    /// `weight` alone.
     Scale,
     /// Neither (`affine=False` in PyTorch).
     None,
@@ -84,10 +84,10 @@ impl BatchNormConfig {
 ///
 /// With `splits` > 1, sample `i` belongs to group `i mod splits`, every group is normalised alone, and the running
 /// statistics move by the mean of the groups' updates: on one device this stands for the separate batch norms of
-/// several GPUs, which keep MoCo from reading the answer out of the batch statistics.
+/// several GPUs, which keep a contrastive method from reading the answer out of the batch statistics.
 ///
 /// # Source
-/// `torch.nn.BatchNorm2d`; the splits from MoCo's CIFAR-10 notebook (`SplitBatchNorm`).
+/// `torch.nn.BatchNorm2d`; the splits: official MoCo CIFAR-10 notebook (`SplitBatchNorm`).
 #[derive(Module, Debug)]
 pub struct BatchNorm {
     weight: Option<Param<Tensor<1>>>,
