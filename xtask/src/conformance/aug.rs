@@ -67,7 +67,9 @@ fn image(case: &Case) -> Result<Image> {
     let array = case.tensor("in.image")?;
     match (&array.values, array.shape.as_slice()) {
         (Values::U8(pixels), &[height, width, 3]) => Ok(Image::new(width, height, pixels.clone())),
-        (values, shape) => bail!("tensor 'in.image' is {} {shape:?}, expected U8 [height, width, 3]", values.dtype()),
+        (values, shape) => {
+            bail!("tensor 'in.image' is {} {shape:?}, expected U8 [height, width, 3]", values.dtype())
+        }
     }
 }
 

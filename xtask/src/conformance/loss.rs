@@ -21,7 +21,8 @@ fn nt_xent(case: &Case) -> Result<Outputs> {
 fn simclr_v2_distill(case: &Case) -> Result<Outputs> {
     let student = leaf::<2>(case, "in.student")?;
     let teacher = tensor::<2>(case, "in.teacher")?;
-    let loss = DistillationLoss { temperature: case.param("temperature")?, t2_scale: case.param("t2_scale")? };
+    let loss =
+        DistillationLoss { temperature: case.param("temperature")?, t2_scale: case.param("t2_scale")? };
     let loss = loss.forward(DistillationInput { student: student.clone(), teacher });
     Ok(LossOutputs::of(loss).gradient("student", &student).done())
 }

@@ -173,12 +173,16 @@ mod tests {
 
     #[test]
     fn a_panic_fails_its_case_with_its_message() {
-        assert_eq!(result_of(|_| panic!("shapes {} and {}", 1, 2)), ("fail", "  panic: shapes 1 and 2".into()));
+        assert_eq!(
+            result_of(|_| panic!("shapes {} and {}", 1, 2)),
+            ("fail", "  panic: shapes 1 and 2".into())
+        );
     }
 
     #[test]
     fn an_error_fails_its_case_with_its_text() {
-        let (result, reason) = result_of(|case| Ok(Outputs::from([("x".into(), case.tensor("in.none")?.clone())])));
+        let (result, reason) =
+            result_of(|case| Ok(Outputs::from([("x".into(), case.tensor("in.none")?.clone())])));
         assert_eq!(result, "fail");
         assert!(reason.contains("in.none"), "{reason}");
     }

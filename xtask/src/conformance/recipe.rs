@@ -21,7 +21,9 @@ impl EncoderSpec {
         match self {
             Self::Resnet { block, layers, width, stem, splits } => {
                 let config = ResNetConfig::new(*block, layers.as_slice());
-                AnyEncoder::ResNet(config.with_width(*width).with_stem(*stem).with_bn_splits(*splits).init(init))
+                AnyEncoder::ResNet(
+                    config.with_width(*width).with_stem(*stem).with_bn_splits(*splits).init(init),
+                )
             }
             &Self::Vit { image, patch, dim, depth, heads, mlp_ratio } => {
                 let config = VitConfig { mlp_ratio, ..VitConfig::new(dim, depth, heads) };
@@ -65,7 +67,12 @@ enum ActivationSpec {
 pub(super) fn mlp(layers: &[LayerSpec], init: &mut Init) -> Result<Mlp> {
     let inputs = layers.first().context("a head without layers")?.inputs;
     for pair in layers.windows(2) {
-        ensure!(pair[0].outputs == pair[1].inputs, "a layer of {} inputs after {}", pair[1].inputs, pair[0].outputs);
+        ensure!(
+            pair[0].outputs == pair[1].inputs,
+            "a layer of {} inputs after {}",
+            pair[1].inputs,
+            pair[0].outputs
+        );
     }
     let layers: Vec<_> = layers.iter().map(LayerSpec::config).collect();
     Ok(Mlp::init(inputs, &layers, init))
@@ -131,7 +138,9 @@ impl Table {
     pub(super) fn at(&self, step: usize) -> Result<f64> {
         match self {
             Self::Constant(value) => Ok(*value),
-            Self::Steps(values) => values.get(step).copied().with_context(|| format!("a table ends before step {step}")),
+            Self::Steps(values) => {
+                values.get(step).copied().with_context(|| format!("a table ends before step {step}"))
+            }
         }
     }
 }
@@ -159,7 +168,11 @@ impl OptimizerSpec {
 
     /// The rates of a step.
     pub(super) fn rates(&self, step: usize) -> Result<Rates> {
-        ensure!(self.lr_groups.len() <= 1, "{} groups of learning rates, expected at most one", self.lr_groups.len());
+        ensure!(
+            self.lr_groups.len() <= 1,
+            "{} groups of learning rates, expected at most one",
+            self.lr_groups.len()
+        );
         let lr = self.lr.at(step)?;
         Ok(Rates {
             lr,

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
-use burn::module::{Content, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::module::{
+    Content, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param, ParamId,
+};
 use burn::tensor::{Device, Int, Tensor};
 use ssl_testing::{Array, Values};
 
@@ -77,7 +79,10 @@ impl Leaf {
                 Self::Counter(Param::initialized(ParamId::new(), Tensor::from_data(data, device)))
             }
             (values, axes) => {
-                bail!("parameter '{path}' is {} with {axes} axes, expected F32 with 1 to 4 or I64 with 1", values.dtype())
+                bail!(
+                    "parameter '{path}' is {} with {axes} axes, expected F32 with 1 to 4 or I64 with 1",
+                    values.dtype()
+                )
             }
         })
     }

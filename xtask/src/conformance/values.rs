@@ -103,10 +103,14 @@ impl LossOutputs {
 }
 
 /// The gradients of a module's parameters in their shapes, by path.
-pub(super) fn gradient_arrays<M: Module>(gradients: &Gradients, module: &M) -> Result<BTreeMap<String, Array>> {
+pub(super) fn gradient_arrays<M: Module>(
+    gradients: &Gradients,
+    module: &M,
+) -> Result<BTreeMap<String, Array>> {
     let parameters = named::collect(module);
     let in_shape = |(path, gradient): (&str, &Tensor<1>)| {
-        let parameter = parameters.get(path).with_context(|| format!("a gradient for '{path}', which is not there"))?;
+        let parameter =
+            parameters.get(path).with_context(|| format!("a gradient for '{path}', which is not there"))?;
         Ok((path.to_owned(), shaped_array(parameter.shape().to_vec(), gradient)))
     };
     gradients.iter().map(in_shape).collect()

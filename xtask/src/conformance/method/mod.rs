@@ -37,7 +37,10 @@ impl Recipe {
     fn of(case: &Case) -> Result<Self> {
         let recipe: Self = serde_json::from_value(case.params.clone())?;
         let batch_norm = (recipe.bn_eps, recipe.bn_momentum);
-        ensure!(batch_norm == (1e-5, 0.1), "batch norm with {batch_norm:?}, expected eps 1e-5 and momentum 0.1");
+        ensure!(
+            batch_norm == (1e-5, 0.1),
+            "batch norm with {batch_norm:?}, expected eps 1e-5 and momentum 0.1"
+        );
         Ok(recipe)
     }
 
@@ -98,7 +101,9 @@ fn trajectory<M: SslMethod>(
         state = method.after_step(&student, state, at);
     }
     let student = named::collect(&student);
-    outputs.extend(student.iter().map(|(path, data)| (format!("final.student.{}", student_name(path)), array(data))));
+    outputs.extend(
+        student.iter().map(|(path, data)| (format!("final.student.{}", student_name(path)), array(data))),
+    );
     let state = named::collect(&state);
     outputs.extend(state.iter().map(|(path, data)| (format!("final.{}", state_name(path)), array(data))));
     Ok(outputs)
@@ -136,7 +141,10 @@ mod tests {
     fn paths_become_the_names_of_the_suite() {
         assert_eq!(student_name("projector.layers.0.linear.weight"), "projector.0.linear.weight");
         assert_eq!(student_name("encoder.layer1.0.conv1.weight"), "encoder.layer1.0.conv1.weight");
-        assert_eq!(state_name("teacher.network.projector.layers.1.norm.bias"), "teacher.projector.1.norm.bias");
+        assert_eq!(
+            state_name("teacher.network.projector.layers.1.norm.bias"),
+            "teacher.projector.1.norm.bias"
+        );
         assert_eq!(state_name("queue.next"), "queue_ptr");
         assert_eq!(state_name("center"), "center");
     }
