@@ -11,7 +11,8 @@ pub(crate) use recipe::{ModelArgs, RecipeArgs, TrainingArgs, set};
 
 /// Self-supervised learning of image representations, from a folder of images to an encoder.
 #[derive(Parser)]
-#[command(name = "burn-ssl", version, after_help = "Start with: burn-ssl demo")]
+// Of an option given twice, the last one counts, so that a command can be repeated with a change at its end.
+#[command(name = "burn-ssl", version, args_override_self = true, after_help = "Start with: burn-ssl demo")]
 pub(crate) struct Args {
     /// Print the result as JSON: the last line of standard output.
     #[arg(long, global = true)]

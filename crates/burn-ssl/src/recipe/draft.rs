@@ -218,7 +218,7 @@ mod tests {
     fn a_value_of_a_wrong_type_is_named_with_what_is_expected() {
         assert_eq!(assigned("optimizer.lr=fast"), Err("optimizer.lr: found string \"fast\", expected a number".into()));
         let whole = assigned("schedule.epochs=1.5").expect_err("not whole");
-        assert_eq!(whole, "schedule.epochs: found floating point `1.5`, expected a whole number of at least 0".replace('`', "'"));
+        assert_eq!(whole, "schedule.epochs: found floating point '1.5', expected a whole number of at least 0");
         let negative = assigned("schedule.batch_size=-1").expect_err("negative");
         assert!(negative.starts_with("schedule.batch_size: found integer '-1', expected a whole number"), "{negative}");
         let variant = assigned("optimizer.name=adam").expect_err("no such optimizer");

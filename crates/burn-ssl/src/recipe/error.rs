@@ -106,7 +106,7 @@ impl RecipeError {
             return Self::Missing(if key == "." { field } else { format!("{key}.{field}") });
         }
         let found = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
-        let reason = found.map_or_else(|| message.replace('`', "'"), |found| format!("found {found}"));
+        let reason = found.map_or_else(|| message.to_owned(), |found| format!("found {found}")).replace('`', "'");
         Self::Value { key, reason: in_words(&reason) }
     }
 }
