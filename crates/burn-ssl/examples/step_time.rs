@@ -21,7 +21,8 @@ fn main() -> Result<()> {
     let config = EncoderConfig { width: options.width, ..EncoderConfig::named(&options.model) };
     let encoder = config.init(options.image_size, &mut init)?;
     let method = options.method.clone();
-    let seconds = with_method(&method, &Default::default(), Timing { encoder, init, device, options: &options })?;
+    let seconds =
+        with_method(&method, &Default::default(), Timing { encoder, init, device, options: &options })?;
     let result = serde_json::json!({
         "step_seconds": seconds,
         "peak_memory_bytes": peak_memory(),
@@ -111,7 +112,8 @@ impl WithMethod for Timing<'_> {
 fn views(options: &Options, count: usize, device: &Device) -> Views {
     let shape = [options.batch, 3, options.image_size, options.image_size];
     let crop = |seed: usize| {
-        let values: Vec<f32> = (0..shape.iter().product()).map(|i: usize| ((i * 7 + seed) as f32 * 0.37).sin()).collect();
+        let values: Vec<f32> =
+            (0..shape.iter().product()).map(|i: usize| ((i * 7 + seed) as f32 * 0.37).sin()).collect();
         Tensor::from_data(TensorData::new(values, shape), device)
     };
     let labels = (0..options.batch as i64).map(|i| i % 10).collect::<Vec<_>>();

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::images::RunData;
 use crate::evaluation::Evaluation;
+use crate::images::RunData;
 use crate::pretrain::{Observer, PretrainOptions, Report, pretrain};
 use crate::{Error, Recipe, sheet};
 

@@ -73,7 +73,9 @@ pub enum Error {
         here: String,
     },
     /// The views of a method that compares them have different sizes.
-    #[error("the first {views} views are {sizes:?} pixels wide: expected one size, since the method compares them")]
+    #[error(
+        "the first {views} views are {sizes:?} pixels wide: expected one size, since the method compares them"
+    )]
     ViewSizes {
         /// How many global views the method takes.
         views: usize,

@@ -8,9 +8,9 @@ use ssl_core::DeviceSpec;
 use ssl_eval::KnnConfig;
 use tracing::info;
 
-use crate::images::{self, EvalData};
 use crate::encoder::EncoderSource;
 use crate::evaluation::Evaluation;
+use crate::images::{self, EvalData};
 use crate::{Error, Recipe};
 
 /// What is evaluated, and on what.
@@ -94,7 +94,8 @@ impl KnnOptions {
     fn sets(&self) -> Result<(Recipe, EvalData), Error> {
         let of_run = self.encoder.run_recipe()?;
         let run = of_run.as_ref();
-        let run_bank = run.map(|recipe| recipe.eval.train.clone().unwrap_or_else(|| recipe.data.path.clone()));
+        let run_bank =
+            run.map(|recipe| recipe.eval.train.clone().unwrap_or_else(|| recipe.data.path.clone()));
         let run_limit = run.and_then(|recipe| recipe.data.limit).filter(|_| self.train.is_none());
         let train = self.train.clone().or(run_bank).ok_or(Error::NoSet("train"))?;
         let test = self.test.clone().or_else(|| run?.eval.test.clone()).ok_or(Error::NoSet("test"))?;

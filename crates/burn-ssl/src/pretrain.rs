@@ -17,9 +17,9 @@ use tracing::info;
 pub use hooks::{NoObserver, Observer};
 pub use report::Report;
 
-use crate::images::RunData;
 use crate::evaluation::Evaluation;
 use crate::export::metadata;
+use crate::images::RunData;
 use crate::recipe::Draft;
 use crate::registry::{WithMethod, with_method};
 use crate::{Error, Recipe};
@@ -82,7 +82,8 @@ impl<O: Observer> WithMethod for Pretraining<'_, O> {
         let loader = self.loader()?;
         let encoder = self.encoder()?;
         let evaluation = self.data.evaluation.as_ref();
-        let evaluation = evaluation.map(|data| Evaluation::new(data, &self.recipe, &self.device)).transpose()?;
+        let evaluation =
+            evaluation.map(|data| Evaluation::new(data, &self.recipe, &self.device)).transpose()?;
         let run = self.run_dir()?;
         self.announce(&encoder, &loader);
 

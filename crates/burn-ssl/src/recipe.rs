@@ -14,8 +14,8 @@ use ssl_eval::KnnConfig;
 use ssl_train::{CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
 use toml::Table;
 
-pub use draft::{Draft, Value};
 pub(crate) use draft::typed;
+pub use draft::{Draft, Value};
 pub use error::RecipeError;
 pub use name::RecipeName;
 
@@ -213,7 +213,17 @@ mod tests {
     fn a_resolved_recipe_has_every_key() {
         let recipe = Recipe::named("simclr/cifar10").and_then(Recipe::resolved).expect("usable");
         let text = recipe.to_toml().expect("numbers and names");
-        for key in ["seed", "stem", "hidden_dim", "workers", "clip_norm", "accumulate", "lr_end", "every_epochs", "keep"] {
+        for key in [
+            "seed",
+            "stem",
+            "hidden_dim",
+            "workers",
+            "clip_norm",
+            "accumulate",
+            "lr_end",
+            "every_epochs",
+            "keep",
+        ] {
             assert!(text.lines().any(|line| line.starts_with(&format!("{key} = "))), "no {key} in\n{text}");
         }
     }
@@ -227,7 +237,9 @@ mod tests {
         };
         assert_eq!(error(|r| r.data.image_size = 0), "data.image_size is 0, expected at least 1");
         assert_eq!(error(|r| r.eval.k = 0), "eval.k is 0, expected at least 1");
-        assert!(error(|r| r.schedule.batch_size = 1).starts_with("schedule.batch_size is 1, expected at least 2"));
+        assert!(
+            error(|r| r.schedule.batch_size = 1).starts_with("schedule.batch_size is 1, expected at least 2")
+        );
         assert!(error(|r| r.optimizer.lr = -1.0).starts_with("optimizer.lr is -1"));
         assert!(error(|r| r.views.clear()).contains("no views"));
     }

@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn versions_of_a_method_differ_in_their_defaults() {
-        let layers = |name| resolve_options(name, &Table::new()).expect("defaults")["projector_layers"].as_integer();
+        let layers =
+            |name| resolve_options(name, &Table::new()).expect("defaults")["projector_layers"].as_integer();
         assert_eq!((layers("simclr"), layers("simclr-v2")), (Some(2), Some(3)));
     }
 
@@ -169,7 +170,10 @@ mod tests {
         let error = |name, options| build(name, options).expect_err("unusable");
         assert_eq!(error("simclr-v3", ""), "unknown method 'simclr-v3': expected one of simclr, simclr-v2");
         let key = error("simclr", "temprature = 0.1");
-        assert!(key.starts_with("unknown key 'method_options.temprature': expected one of temperature, "), "{key}");
+        assert!(
+            key.starts_with("unknown key 'method_options.temprature': expected one of temperature, "),
+            "{key}"
+        );
         let kind = error("simclr", "temperature = \"hot\"");
         assert_eq!(kind, "method_options.temperature: found string \"hot\", expected a number");
         let value = error("simclr", "temperature = 0");

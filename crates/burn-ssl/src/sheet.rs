@@ -131,6 +131,10 @@ mod tests {
         let pixel = |x, y| sheet.get_pixel(x, y).0[0];
         assert_eq!((pixel(4, 4), pixel(4, 60)), (200, 255), "the image keeps its shape");
         assert_eq!((pixel(104, 4), pixel(199, 99)), (200, 200), "the first view fills its cell");
-        assert_eq!((pixel(204, 104), pixel(251, 151), pixel(252, 152)), (55, 55, 255), "the second is half as wide");
+        assert_eq!(
+            (pixel(204, 104), pixel(251, 151), pixel(252, 152)),
+            (55, 55, 255),
+            "the second is half as wide"
+        );
     }
 }

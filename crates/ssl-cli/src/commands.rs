@@ -10,7 +10,9 @@ use burn_ssl::demo::{DemoOptions, DemoReport, demo};
 use burn_ssl::eval::KnnConfig;
 use burn_ssl::export::{ExportOptions, export};
 use burn_ssl::recipe::Draft;
-use burn_ssl::{EncoderSource, KnnOptions, PretrainOptions, PreviewOptions, Report, evaluate_knn, pretrain, preview};
+use burn_ssl::{
+    EncoderSource, KnnOptions, PretrainOptions, PreviewOptions, Report, evaluate_knn, pretrain, preview,
+};
 use indicatif::MultiProgress;
 
 use crate::args::{Args, Command, DemoArgs, ExportArgs, KnnArgs, PretrainArgs, PreviewArgs, set};
@@ -47,14 +49,16 @@ fn run_demo(args: DemoArgs, json: bool, bars: &MultiProgress) -> Result<Ended> {
 
 /// `burn-ssl-demo`, or the first of `burn-ssl-demo-2`, `-3` … that is not taken.
 fn free_folder() -> PathBuf {
-    let names = std::iter::once("burn-ssl-demo".to_owned()).chain((2_u64..).map(|n| format!("burn-ssl-demo-{n}")));
+    let names =
+        std::iter::once("burn-ssl-demo".to_owned()).chain((2_u64..).map(|n| format!("burn-ssl-demo-{n}")));
     let mut folders = names.map(PathBuf::from).filter(|folder| !folder.exists());
     folders.next().unwrap_or_default()
 }
 
 fn demo_words(report: &DemoReport) -> String {
     let out = report.run.out.display();
-    let percent = |value: Option<f64>| value.map_or("not evaluated".to_owned(), |value| format!("{value:5.1} %"));
+    let percent =
+        |value: Option<f64>| value.map_or("not evaluated".to_owned(), |value| format!("{value:5.1} %"));
     format!(
         "k-NN accuracy on 10 classes of rendered images, without labels in training:
   raw pixels         {}

@@ -48,5 +48,6 @@ fn fail(message: &str) -> ExitCode {
 
 fn text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it did not say why (set RUST_BACKTRACE=1)")
+    text.or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("it did not say why (set RUST_BACKTRACE=1)")
 }

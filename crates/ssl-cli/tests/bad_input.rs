@@ -32,7 +32,10 @@ fn refused(data: &Path, more: &[&str]) -> String {
 fn images_that_are_not_there_are_named() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let missing = refused(&dir.path().join("nowhere"), &[]);
-    assert!(missing.starts_with("there is no file or folder at ") && missing.contains("nowhere"), "{missing}");
+    assert!(
+        missing.starts_with("there is no file or folder at ") && missing.contains("nowhere"),
+        "{missing}"
+    );
 
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).expect("writable");
@@ -64,7 +67,8 @@ fn unknown_names_are_answered_with_the_known_ones() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let images = class_folders(dir.path(), 4);
     let out = dir.path().join("run");
-    let method = sentence(&["pretrain", "--method", "simsalabim", "--data", text(&images), "--out", text(&out)]);
+    let method =
+        sentence(&["pretrain", "--method", "simsalabim", "--data", text(&images), "--out", text(&out)]);
     assert!(method.starts_with("unknown method 'simsalabim': expected one of simclr, "), "{method}");
     let model = refused(&images, &["--model", "resnet19"]);
     assert!(model.contains("'resnet19', expected one of resnet18, "), "{model}");
@@ -73,7 +77,10 @@ fn unknown_names_are_answered_with_the_known_ones() {
     let device = refused(&images, &["--device", "gpu"]);
     assert!(device.starts_with("unknown device 'gpu': expected flex, "), "{device}");
     let recipe = refused(&images, &["--recipe", "simclr/mars"]);
-    assert!(recipe.starts_with("there is no recipe 'simclr/mars': expected one of simclr/cifar10, "), "{recipe}");
+    assert!(
+        recipe.starts_with("there is no recipe 'simclr/mars': expected one of simclr/cifar10, "),
+        "{recipe}"
+    );
     let key = refused(&images, &["--set", "optimizer.learning_rate=1"]);
     assert!(key.starts_with("unknown key 'optimizer.learning_rate': expected one of name, lr, "), "{key}");
     assert!(sentence(&["recipes", "nothing"]).contains("there is no recipe 'nothing'"));
@@ -152,7 +159,9 @@ fn evaluation_on_images_without_labels_is_refused_before_training() {
 
 #[test]
 fn a_command_line_that_makes_no_sense_exits_with_2() {
-    for args in [&["pretrain", "--epochs", "many"][..], &["train"], &["pretrain", "--out", "x", "--speed", "9"]] {
+    for args in
+        [&["pretrain", "--epochs", "many"][..], &["train"], &["pretrain", "--out", "x", "--speed", "9"]]
+    {
         let output = run(args);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(stderr(&output).starts_with("error: "), "{args:?}");

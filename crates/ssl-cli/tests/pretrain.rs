@@ -41,7 +41,8 @@ fn a_run_writes_all_its_files_and_can_be_evaluated_and_exported() {
     let (images, out) = (class_folders(dir.path(), 10), dir.path().join("run"));
     let (images, out_text) = (text(&images), text(&out));
     let result = json(&[&tiny(images, out_text)[..], &["--eval-test", images, "--eval-every", "1"]].concat());
-    for key in ["steps", "epochs", "seconds", "train_loss", "images_per_s", "knn_top1", "knn_top1_untrained"] {
+    for key in ["steps", "epochs", "seconds", "train_loss", "images_per_s", "knn_top1", "knn_top1_untrained"]
+    {
         assert!(result[key].as_f64().is_some_and(f64::is_finite), "{key} in {result}");
     }
     assert_eq!((result["method"].as_str(), result["device"].as_str()), (Some("simclr"), Some("flex")));
@@ -50,7 +51,11 @@ fn a_run_writes_all_its_files_and_can_be_evaluated_and_exported() {
     let recipe = fs::read_to_string(out.join("recipe.toml")).expect("a recipe");
     assert!(recipe.contains("width = 4") && recipe.contains("stem = \"cifar\""), "{recipe}");
     let metrics = fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
-    assert_eq!(metrics.matches("knn_top1").count(), 3, "before, after the first epoch, at the end:\n{metrics}");
+    assert_eq!(
+        metrics.matches("knn_top1").count(),
+        3,
+        "before, after the first epoch, at the end:\n{metrics}"
+    );
     assert!(metrics.contains("train_loss") && metrics.contains("z_std"), "{metrics}");
     assert!(out.join("checkpoints/last/student.safetensors").exists());
 
@@ -128,7 +133,8 @@ fn a_truncated_image_is_named_and_skipped() {
 
     let output = run(&tiny(text(&images), text(&out)));
     assert!(output.status.success(), "{}", stderr(&output));
-    let warnings: Vec<_> = stderr(&output).lines().filter(|line| line.starts_with("warning: ")).map(str::to_owned).collect();
+    let warnings: Vec<_> =
+        stderr(&output).lines().filter(|line| line.starts_with("warning: ")).map(str::to_owned).collect();
     assert!(matches!(&warnings[..], [one] if one.contains("truncated.jpg")), "{warnings:?}");
 }
 
@@ -149,7 +155,8 @@ fn a_run_may_be_overwritten_on_request() {
 fn a_sheet_shows_images_and_views() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (images, sheet) = (class_folders(dir.path(), 4), dir.path().join("views.png"));
-    let args = ["preview", "--method", "simclr", "--data", text(&images), "--images", "3", "--out", text(&sheet)];
+    let args =
+        ["preview", "--method", "simclr", "--data", text(&images), "--images", "3", "--out", text(&sheet)];
     assert_eq!(json(&args)["images"], 3);
     let sheet = image::open(&sheet).expect("a PNG");
     assert_eq!((sheet.width(), sheet.height()), (4 + 3 * 100, 4 + 3 * 100));
@@ -157,11 +164,19 @@ fn a_sheet_shows_images_and_views() {
 
 #[test]
 fn lists_have_names() {
-    for (list, name) in [("methods", "simclr-v2"), ("models", "resnet50"), ("recipes", "simclr/imagenet"), ("devices", "flex")] {
+    for (list, name) in [
+        ("methods", "simclr-v2"),
+        ("models", "resnet50"),
+        ("recipes", "simclr/imagenet"),
+        ("devices", "flex"),
+    ] {
         let rows = json(&[list]);
         let rows = rows.as_array().unwrap_or_else(|| panic!("{list}: {rows}"));
         assert!(rows.iter().any(|row| row["name"] == name), "{list}");
-        assert!(stdout(&run(&[list])).lines().any(|line| line.split_whitespace().next() == Some(name)), "{list}");
+        assert!(
+            stdout(&run(&[list])).lines().any(|line| line.split_whitespace().next() == Some(name)),
+            "{list}"
+        );
     }
     assert!(stdout(&run(&["recipes", "simclr/cifar10"])).starts_with("# SimCLR on CIFAR-10"));
 }

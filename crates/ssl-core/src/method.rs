@@ -157,7 +157,9 @@ impl GradientRules {
 }
 
 fn starts_with_any(path: &str, prefixes: &[&'static str]) -> bool {
-    let matches = |prefix: &&str| path.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    let matches = |prefix: &&str| {
+        path.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
     prefixes.iter().any(matches)
 }
 

@@ -87,7 +87,8 @@ pub fn encode(tensors: &BTreeMap<String, TensorData>, metadata: &str) -> Vec<u8>
 pub fn decode(bytes: &[u8]) -> Result<(BTreeMap<String, TensorData>, String), NamedError> {
     let damaged = |error: safetensors::SafeTensorError| NamedError::Damaged(error.to_string());
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
-    let metadata = header.metadata().as_ref().and_then(|map| map.get("burn-ssl").cloned()).unwrap_or_default();
+    let metadata =
+        header.metadata().as_ref().and_then(|map| map.get("burn-ssl").cloned()).unwrap_or_default();
     let mut tensors = BTreeMap::new();
     for (path, view) in SafeTensors::deserialize(bytes).map_err(damaged)?.iter() {
         let dtype = match view.dtype() {
@@ -157,7 +158,9 @@ impl Loader {
         let path = self.path.join();
         let found = match self.tensors.remove(&path) {
             Some(data) if data.shape().as_slice() == expected => return Some(data),
-            Some(data) => NamedError::Shape { path, found: data.shape().to_vec(), expected: expected.to_vec() },
+            Some(data) => {
+                NamedError::Shape { path, found: data.shape().to_vec(), expected: expected.to_vec() }
+            }
             None => NamedError::Missing(path),
         };
         self.error.get_or_insert(found);
@@ -177,9 +180,9 @@ impl ModuleMapper for Loader {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (shape, device) = (param.val().dims(), param.val().device());
         match self.take(&shape) {
-            Some(data) => param.map(|old| {
-                Tensor::from_data(data, &device).set_require_grad(old.is_require_grad())
-            }),
+            Some(data) => {
+                param.map(|old| Tensor::from_data(data, &device).set_require_grad(old.is_require_grad()))
+            }
             None => param,
         }
     }
@@ -206,7 +209,10 @@ mod tests {
     #[test]
     fn a_module_takes_the_tensors_of_another() {
         let tensors = collect(&network(1));
-        assert!(tensors.contains_key("layers.0.linear.weight") && tensors.contains_key("layers.0.norm.running_var"));
+        assert!(
+            tensors.contains_key("layers.0.linear.weight")
+                && tensors.contains_key("layers.0.norm.running_var")
+        );
         let copy = load(network(2), tensors.clone()).expect("same architecture");
         assert_eq!(collect(&copy), tensors);
     }

@@ -1,7 +1,8 @@
 //! An encoder whose architecture is chosen at run time.
 
 use burn::module::{
-    Content, Devices, DisplaySettings, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
+    Content, Devices, DisplaySettings, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper,
+    ModuleVisitor,
 };
 use burn::tensor::{Device, Tensor};
 use ssl_core::{Encoder, Mode};
@@ -125,7 +126,10 @@ mod tests {
         for encoder in encoders() {
             let own = named::collect(&encoder);
             assert_eq!(own, with!(&encoder, inside => named::collect(inside)));
-            assert!(own.contains_key("layer2.0.downsample.1.running_var") || own.contains_key("blocks.0.attn.qkv.bias"));
+            assert!(
+                own.contains_key("layer2.0.downsample.1.running_var")
+                    || own.contains_key("blocks.0.attn.qkv.bias")
+            );
         }
     }
 

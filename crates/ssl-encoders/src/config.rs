@@ -179,7 +179,12 @@ impl EncoderConfig {
         ConfigError::check(self.width == plain.width, "encoder.width", self.width, "64: a ViT has no width")?;
         ConfigError::check(self.stem == plain.stem, "encoder.stem", stem, "auto: a ViT has no stem")?;
         ConfigError::check(!zero, "encoder.zero_init_residual", zero, "false: a ViT has no such blocks")?;
-        ConfigError::check(self.bn_splits == 1, "encoder.bn_splits", self.bn_splits, "1: a ViT has no batch norm")
+        ConfigError::check(
+            self.bn_splits == 1,
+            "encoder.bn_splits",
+            self.bn_splits,
+            "1: a ViT has no batch norm",
+        )
     }
 }
 
@@ -220,10 +225,11 @@ mod tests {
 
     #[test]
     fn the_stem_follows_the_size_of_the_images() {
-        let stem = |choice, size| match (EncoderConfig { stem: choice, ..EncoderConfig::default() }).network(size) {
-            Ok(Network::ResNet(config)) => config.stem,
-            _ => panic!("resnet18 is a ResNet"),
-        };
+        let stem =
+            |choice, size| match (EncoderConfig { stem: choice, ..EncoderConfig::default() }).network(size) {
+                Ok(Network::ResNet(config)) => config.stem,
+                _ => panic!("resnet18 is a ResNet"),
+            };
         assert_eq!([32, 64, 65, 224].map(|size| stem(StemChoice::Auto, size)), {
             [Stem::Cifar, Stem::Cifar, Stem::ImageNet, Stem::ImageNet]
         });
@@ -270,7 +276,10 @@ mod tests {
                 EncoderConfig { stem: StemChoice::Cifar, ..vit() },
                 "encoder.stem is cifar, expected auto: a ViT has no stem",
             ),
-            (EncoderConfig { bn_splits: 8, ..vit() }, "encoder.bn_splits is 8, expected 1: a ViT has no batch norm"),
+            (
+                EncoderConfig { bn_splits: 8, ..vit() },
+                "encoder.bn_splits is 8, expected 1: a ViT has no batch norm",
+            ),
             (
                 EncoderConfig { zero_init_residual: true, ..vit() },
                 "encoder.zero_init_residual is true, expected false: a ViT has no such blocks",

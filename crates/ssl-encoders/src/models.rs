@@ -29,11 +29,29 @@ pub(crate) enum Architecture {
 
 /// Every named model, small ones first.
 pub const MODELS: &[ModelInfo] = &[
-    resnet("resnet18", 11_176_512, 512, "ResNet of basic blocks; the usual choice for small images", ResNetConfig::resnet18),
+    resnet(
+        "resnet18",
+        11_176_512,
+        512,
+        "ResNet of basic blocks; the usual choice for small images",
+        ResNetConfig::resnet18,
+    ),
     resnet("resnet34", 21_284_672, 512, "ResNet of basic blocks, twice as deep", ResNetConfig::resnet34),
-    resnet("resnet50", 23_508_032, 2048, "ResNet of bottlenecks; what most papers report", ResNetConfig::resnet50),
+    resnet(
+        "resnet50",
+        23_508_032,
+        2048,
+        "ResNet of bottlenecks; what most papers report",
+        ResNetConfig::resnet50,
+    ),
     resnet("resnet101", 42_500_160, 2048, "ResNet of bottlenecks, twice as deep", ResNetConfig::resnet101),
-    resnet("resnet152", 58_143_808, 2048, "ResNet of bottlenecks, three times as deep", ResNetConfig::resnet152),
+    resnet(
+        "resnet152",
+        58_143_808,
+        2048,
+        "ResNet of bottlenecks, three times as deep",
+        ResNetConfig::resnet152,
+    ),
     vit("vit-tiny", 5_524_416, 192, "ViT of 12 blocks and 3 heads", VitConfig::tiny),
     vit("vit-small", 21_665_664, 384, "ViT of 12 blocks and 6 heads; DINO's smallest", VitConfig::small),
     vit("vit-base", 85_798_656, 768, "ViT of 12 blocks and 12 heads", VitConfig::base),

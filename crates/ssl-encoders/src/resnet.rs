@@ -144,7 +144,11 @@ impl ResNetConfig {
     pub fn init(&self, init: &mut Init) -> ResNet {
         let stages = self.layers.len();
         assert!((1..=MAX_STAGES).contains(&stages), "a ResNet has 1 to {MAX_STAGES} stages, got {stages}");
-        assert!(!self.layers.contains(&0), "a stage of a ResNet has at least one block, got {:?}", self.layers);
+        assert!(
+            !self.layers.contains(&0),
+            "a stage of a ResNet has at least one block, got {:?}",
+            self.layers
+        );
         let stem = match self.stem {
             Stem::ImageNet => Conv2dConfig::new(3, self.width, 7).with_stride(2).with_padding(3),
             Stem::Cifar => Conv2dConfig::new(3, self.width, 3).with_padding(1),
@@ -240,7 +244,10 @@ mod tests {
     fn images(size: usize) -> Tensor<4> {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
         let count = 2 * 3 * size * size;
-        Tensor::<1, burn::tensor::Int>::arange(0..count as i64, &device).float().sin().reshape([2, 3, size, size])
+        Tensor::<1, burn::tensor::Int>::arange(0..count as i64, &device)
+            .float()
+            .sin()
+            .reshape([2, 3, size, size])
     }
 
     #[test]

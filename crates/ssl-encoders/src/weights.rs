@@ -27,8 +27,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use ssl_core::named::{self, NamedError};
 use ssl_core::Encoder;
+use ssl_core::named::{self, NamedError};
 
 pub use metadata::Metadata;
 

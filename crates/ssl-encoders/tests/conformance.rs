@@ -51,7 +51,10 @@ fn resnet(case: &Case) -> ResNetConfig {
     let block: BlockKind = serde_json::from_value(arch["block"].clone()).expect("a kind of block");
     let stem: Stem = serde_json::from_value(arch["stem"].clone()).expect("a stem");
     let layers: Vec<usize> = serde_json::from_value(arch["layers"].clone()).expect("numbers of blocks");
-    ResNetConfig::new(block, layers).with_width(number("width")).with_stem(stem).with_bn_splits(number("splits"))
+    ResNetConfig::new(block, layers)
+        .with_width(number("width"))
+        .with_stem(stem)
+        .with_bn_splits(number("splits"))
 }
 
 fn vit(case: &Case) -> VitConfig {

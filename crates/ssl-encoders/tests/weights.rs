@@ -23,7 +23,8 @@ fn names_and_shapes_are_those_of_torchvision_and_timm() {
 
 #[test]
 fn a_checkpoint_of_moco_gives_the_features_that_torchvision_computes() {
-    let encoder = weights::load(&golden("moco.pth"), tiny_resnet()).expect("torchvision's names, wrapped by MoCo");
+    let encoder =
+        weights::load(&golden("moco.pth"), tiny_resnet()).expect("torchvision's names, wrapped by MoCo");
     assert_close(&encoder.encode(golden_tensor("pixels"), Mode::Eval), &golden_tensor("resnet"));
 }
 
@@ -37,28 +38,37 @@ fn a_checkpoint_of_dino_gives_the_features_that_timm_computes_with_the_teacher()
 fn a_saved_encoder_is_loaded_with_the_same_tensors_and_described_by_its_metadata() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("encoder.safetensors");
-    for config in [small_resnet_config(), EncoderConfig { patch_size: Some(8), ..EncoderConfig::named("vit-tiny") }] {
+    for config in
+        [small_resnet_config(), EncoderConfig { patch_size: Some(8), ..EncoderConfig::named("vit-tiny") }]
+    {
         let encoder = config.init(32, &mut init()).expect("a valid configuration");
-        let metadata = Metadata::new(&config, 32).with_normalization([0.5; 3], [0.25; 3]).with_about("epochs", 3);
+        let metadata =
+            Metadata::new(&config, 32).with_normalization([0.5; 3], [0.25; 3]).with_about("epochs", 3);
         weights::save(&encoder, &path, &metadata).expect("a writable folder");
         let first = std::fs::read(&path).expect("the file");
 
         let read = weights::read_metadata(&path).expect("a readable file").expect("own metadata");
         assert_eq!(read, metadata);
-        let other = read.encoder.init(read.image_size, &mut Init::new(1, init().device())).expect("the same network");
+        let other =
+            read.encoder.init(read.image_size, &mut Init::new(1, init().device())).expect("the same network");
         let loaded = weights::load(&path, other).expect("own file");
         assert_eq!(named::collect(&loaded), named::collect(&encoder));
 
         weights::save(&loaded, &path, &read).expect("a writable folder");
         assert_eq!(std::fs::read(&path).expect("the file"), first, "equal tensors give equal bytes");
     }
-    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1, "nothing is left beside the file");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).expect("the folder").count(),
+        1,
+        "nothing is left beside the file"
+    );
 }
 
 #[test]
 fn training_goes_on_from_loaded_weights() {
     let device = init().device().clone().autodiff();
-    let encoder = ResNetConfig::new(BlockKind::Basic, [1, 1, 1, 1]).with_width(4).init(&mut Init::new(0, &device));
+    let encoder =
+        ResNetConfig::new(BlockKind::Basic, [1, 1, 1, 1]).with_width(4).init(&mut Init::new(0, &device));
     let encoder = weights::load(&golden("moco.pth"), encoder).expect("the tiny network");
     let images = Tensor::ones([2, 3, 32, 32], &device);
     let gradients = encoder.encode(images, Mode::Train).sum().backward();
@@ -95,7 +105,8 @@ fn half_precision_is_read_as_float32() {
     let views = tensors.iter().map(|(name, (shape, bytes))| {
         (name, TensorView::new(Dtype::BF16, shape.clone(), bytes).expect("two bytes per value"))
     });
-    std::fs::write(&path, safetensors::serialize(views, None).expect("valid tensors")).expect("a writable folder");
+    std::fs::write(&path, safetensors::serialize(views, None).expect("valid tensors"))
+        .expect("a writable folder");
     let loaded = weights::load(&path, encoder).expect("half precision");
     let ones = |data: &TensorData| data.iter::<f32>().all(|value| value == 1.0);
     assert!(named::collect(&loaded).values().all(ones));
@@ -106,7 +117,8 @@ fn every_file_that_does_not_fit_is_refused_in_a_sentence_that_names_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str| folder.path().join(name);
     let resnet = AnyEncoder::ResNet(tiny_resnet());
-    weights::save(&resnet, &file("whole"), &Metadata::new(&small_resnet_config(), 32)).expect("a writable folder");
+    weights::save(&resnet, &file("whole"), &Metadata::new(&small_resnet_config(), 32))
+        .expect("a writable folder");
     std::fs::write(file("noise"), b"this is no weight file").expect("a writable folder");
     let bytes = std::fs::read(file("whole")).expect("the file");
     std::fs::write(file("cut"), &bytes[..bytes.len() / 2]).expect("a writable folder");
@@ -116,19 +128,30 @@ fn every_file_that_does_not_fit_is_refused_in_a_sentence_that_names_it() {
         assert!(sentence.contains(&path.display().to_string()) && !sentence.contains('\n'), "{sentence}");
         sentence
     };
-    let deeper = || AnyEncoder::ResNet(ResNetConfig::new(BlockKind::Basic, [2, 1, 1, 1]).with_width(4).init(&mut init()));
-    let shallower = || AnyEncoder::ResNet(ResNetConfig::new(BlockKind::Basic, [1, 1]).with_width(4).init(&mut init()));
-    let wider = || AnyEncoder::ResNet(ResNetConfig::new(BlockKind::Basic, [1; 4]).with_width(8).init(&mut init()));
+    let deeper = || {
+        AnyEncoder::ResNet(ResNetConfig::new(BlockKind::Basic, [2, 1, 1, 1]).with_width(4).init(&mut init()))
+    };
+    let shallower =
+        || AnyEncoder::ResNet(ResNetConfig::new(BlockKind::Basic, [1, 1]).with_width(4).init(&mut init()));
+    let wider =
+        || AnyEncoder::ResNet(ResNetConfig::new(BlockKind::Basic, [1; 4]).with_width(8).init(&mut init()));
     assert!(error(file("absent"), resnet.clone()).starts_with("cannot access the weights"));
     assert!(error(file("noise"), resnet.clone()).contains("is no usable weight file"));
     assert!(error(file("cut"), resnet).contains("is no usable weight file"));
-    assert!(error(file("whole"), deeper()).contains("tensor 'layer1.1.conv1.weight' of the model is missing"));
-    assert!(error(file("whole"), shallower()).contains("tensor 'layer3.0.bn1.bias' of the file has no place"));
+    assert!(
+        error(file("whole"), deeper()).contains("tensor 'layer1.1.conv1.weight' of the model is missing")
+    );
+    assert!(
+        error(file("whole"), shallower()).contains("tensor 'layer3.0.bn1.bias' of the file has no place")
+    );
     let sentence = error(file("whole"), wider());
     let shapes = "tensor 'conv1.weight' has shape [4, 3, 7, 7] in the file and [8, 3, 7, 7] in the model";
     assert!(sentence.ends_with(shapes), "{sentence}");
     let sentence = error(file("whole"), AnyEncoder::Vit(tiny_vit()));
-    assert!(sentence.contains("found 'bn1.bias', ") && sentence.contains("names like 'blocks.0."), "{sentence}");
+    assert!(
+        sentence.contains("found 'bn1.bias', ") && sentence.contains("names like 'blocks.0."),
+        "{sentence}"
+    );
 }
 
 #[test]
@@ -150,7 +173,8 @@ fn torchvision_loads_an_export_strictly_and_computes_the_same_features() {
         let encoder = config.init(224, &mut init()).expect("a named model");
         // One pass in training mode, so that the running statistics are not the initial ones.
         encoder.encode(waves([8, 3, 64, 64]), Mode::Train);
-        let (export, case) = (folder.path().join("export.safetensors"), folder.path().join("case.safetensors"));
+        let (export, case) =
+            (folder.path().join("export.safetensors"), folder.path().join("case.safetensors"));
         weights::save(&encoder, &export, &Metadata::new(&config, 224)).expect("a writable folder");
         let pixels = waves([2, 3, 96, 96]);
         let features = encoder.encode(pixels.clone(), Mode::Eval).into_data();
@@ -162,7 +186,8 @@ fn torchvision_loads_an_export_strictly_and_computes_the_same_features() {
         check.arg(script).args(["--model", model, "--tolerance", &TOLERANCE.to_string()]);
         check.arg("--weights").arg(&export).arg("--pixels").arg(&case);
         let output = check.output().expect("Python starts");
-        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let text =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{model}: {text}");
         eprintln!("{model}: {text}");
     }
@@ -211,7 +236,8 @@ fn golden_tensor<const D: usize>(name: &str) -> Tensor<D> {
     let bytes = std::fs::read(golden("features.safetensors")).expect("a golden file");
     let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
     let view = file.tensor(name).expect("a tensor of the file");
-    let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), burn::tensor::DType::F32);
+    let data =
+        TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), burn::tensor::DType::F32);
     Tensor::from_data(data, init().device())
 }
 

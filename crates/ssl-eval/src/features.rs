@@ -75,10 +75,12 @@ mod tests {
     fn raw_pixels_are_the_images_in_order_whatever_the_batch() {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
         for batch_size in [2, 5, 8] {
-            let features = raw_pixels(&loader(batch_size, Some(vec![0, 1, 2, 3, 4])), &device).expect("readable");
+            let features =
+                raw_pixels(&loader(batch_size, Some(vec![0, 1, 2, 3, 4])), &device).expect("readable");
             assert_eq!(features.values.dims(), [5, 12]);
             assert_eq!(features.labels, Some(vec![0, 1, 2, 3, 4]));
-            let first: Vec<f32> = features.values.slice([0..5, 0..1]).into_data().try_to_vec().expect("floats");
+            let first: Vec<f32> =
+                features.values.slice([0..5, 0..1]).into_data().try_to_vec().expect("floats");
             let wanted = [0.0, 40.0, 80.0, 120.0, 160.0].map(|grey: f32| grey / 255.0);
             assert!(first.iter().zip(wanted).all(|(found, wanted)| (found - wanted).abs() < 1e-6));
         }

@@ -107,7 +107,8 @@ pub fn knn_among(
     let predictions: Vec<_> = scores.iter().map(|scores| best_classes(scores)).collect();
     let share = |answers: usize| {
         let right = predictions.iter().zip(query_labels);
-        let right = right.filter(|(classes, label)| classes.iter().take(answers).any(|class| class == *label));
+        let right =
+            right.filter(|(classes, label)| classes.iter().take(answers).any(|class| class == *label));
         right.count() as f64 / query_labels.len() as f64
     };
     Ok(Knn { top1: share(1), top5: share(ANSWERS), scores, predictions })

@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn every_spec_survives_a_round_trip_through_its_text() {
-        for text in ["flex", "tch", "tch:cuda:0", "tch:mps", "wgpu", "wgpu:1", "vulkan", "metal", "cuda:3", "rocm:0"]
+        for text in
+            ["flex", "tch", "tch:cuda:0", "tch:mps", "wgpu", "wgpu:1", "vulkan", "metal", "cuda:3", "rocm:0"]
         {
             assert_eq!(text.parse::<DeviceSpec>().expect(text).to_string(), text);
         }

@@ -142,7 +142,11 @@ pub(crate) fn load_module<M: Module>(folder: &Path, part: &str, module: M) -> Re
 }
 
 /// Reads the state of an optimizer.
-pub(crate) fn load_optimizer(folder: &Path, optimizer: &mut Optimizer, plain: &Device) -> Result<(), TrainError> {
+pub(crate) fn load_optimizer(
+    folder: &Path,
+    optimizer: &mut Optimizer,
+    plain: &Device,
+) -> Result<(), TrainError> {
     optimizer.load_state(read_tensors(&folder.join("optimizer.safetensors"))?, plain);
     Ok(())
 }
@@ -183,7 +187,13 @@ mod tests {
     }
 
     fn meta(step: u64) -> Meta {
-        Meta { step, steps_per_epoch: 10, epoch_loss: (1.5, 3), seconds: 2.0, untrained: vec![("knn_top1".into(), 28.4)] }
+        Meta {
+            step,
+            steps_per_epoch: 10,
+            epoch_loss: (1.5, 3),
+            seconds: 2.0,
+            untrained: vec![("knn_top1".into(), 28.4)],
+        }
     }
 
     fn save(checkpoints: &Checkpoints, seed: u64, step: u64, keep: usize) {

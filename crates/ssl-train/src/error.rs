@@ -30,7 +30,9 @@ pub enum TrainError {
         accumulate: usize,
     },
     /// The loader's batches are not those of the schedule.
-    #[error("the loader gives batches of {found} images, expected {expected} (schedule.batch_size / optimizer.accumulate)")]
+    #[error(
+        "the loader gives batches of {found} images, expected {expected} (schedule.batch_size / optimizer.accumulate)"
+    )]
     Batch {
         /// Images in a batch of the loader.
         found: usize,
@@ -46,10 +48,14 @@ pub enum TrainError {
         expected: String,
     },
     /// The method needs labels.
-    #[error("this method needs labels, and the data set has none: expected a folder or archive with one folder per class, or a list with labels")]
+    #[error(
+        "this method needs labels, and the data set has none: expected a folder or archive with one folder per class, or a list with labels"
+    )]
     Labels,
     /// The loss is not a number any more.
-    #[error("the loss is {loss} at step {step}: expected a finite number; try a lower learning rate (checkpoints/last is from before)")]
+    #[error(
+        "the loss is {loss} at step {step}: expected a finite number; try a lower learning rate (checkpoints/last is from before)"
+    )]
     NotFinite {
         /// The step.
         step: u64,

@@ -156,7 +156,9 @@ mod tests {
     fn global_clipping_keeps_the_direction_of_all_gradients_together() {
         let mut clipped = gradients(&[("a", &[3.0, 0.0]), ("b", &[4.0])]);
         clipped.clip_global(1.0);
-        assert!((values(&clipped, "a")[0] - 0.6).abs() < 1e-5 && (values(&clipped, "b")[0] - 0.8).abs() < 1e-5);
+        assert!(
+            (values(&clipped, "a")[0] - 0.6).abs() < 1e-5 && (values(&clipped, "b")[0] - 0.8).abs() < 1e-5
+        );
         clipped.clip_global(10.0);
         assert!((values(&clipped, "b")[0] - 0.8).abs() < 1e-5, "small gradients stay");
     }

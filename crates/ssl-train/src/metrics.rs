@@ -20,13 +20,14 @@ impl MetricsFile {
     pub(crate) fn open(path: &Path, step: u64) -> Result<Self, TrainError> {
         if path.exists() {
             let text = fs::read_to_string(path).map_err(TrainError::io(path))?;
-            let kept: String = text.lines().filter(|row| step_of(row) <= Some(step)).fold(
-                String::new(),
-                |kept, row| if step_of(row).is_some() { kept + row + "\n" } else { kept },
-            );
+            let kept: String =
+                text.lines().filter(|row| step_of(row) <= Some(step)).fold(String::new(), |kept, row| {
+                    if step_of(row).is_some() { kept + row + "\n" } else { kept }
+                });
             write_atomic(path, kept.as_bytes())?;
         }
-        let file = fs::OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::io(path))?;
+        let file =
+            fs::OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::io(path))?;
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -58,9 +59,16 @@ mod tests {
         for step in [10, 20, 30] {
             metrics.write(step, 0, &[("train_loss", 1.5), ("grad_norm", f64::NAN)]).expect("writable");
         }
-        fs::OpenOptions::new().append(true).open(&path).and_then(|mut f| f.write_all(b"{\"step\":4")).expect("writable");
+        fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .and_then(|mut f| f.write_all(b"{\"step\":4"))
+            .expect("writable");
 
-        MetricsFile::open(&path, 20).expect("readable").write(30, 1, &[("train_loss", 1.0)]).expect("writable");
+        MetricsFile::open(&path, 20)
+            .expect("readable")
+            .write(30, 1, &[("train_loss", 1.0)])
+            .expect("writable");
         let text = fs::read_to_string(&path).expect("readable");
         let rows: Vec<&str> = text.lines().collect();
         assert_eq!(rows[0], "{\"step\":10,\"epoch\":0,\"train_loss\":1.5}");

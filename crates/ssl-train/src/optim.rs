@@ -180,10 +180,12 @@ mod tests {
 
     #[test]
     fn a_parameter_without_gradient_is_not_touched() {
-        let mut optimizer = Optimizer::new(OptimizerConfig { weight_decay: 0.5, ..OptimizerConfig::default() });
+        let mut optimizer =
+            Optimizer::new(OptimizerConfig { weight_decay: 0.5, ..OptimizerConfig::default() });
         let rates = Rates { weight_decay: 0.5, ..RATES };
         let before = named::collect(&network());
-        let after = optimizer.step(network(), ones(&[("layers.0.linear.bias", 2)]), rates, &GradientRules::default());
+        let after =
+            optimizer.step(network(), ones(&[("layers.0.linear.bias", 2)]), rates, &GradientRules::default());
         let after = named::collect(&after);
         assert_eq!(before["layers.0.linear.weight"], after["layers.0.linear.weight"]);
         assert_ne!(before["layers.0.linear.bias"], after["layers.0.linear.bias"]);
@@ -205,7 +207,8 @@ mod tests {
     fn a_restored_state_continues_to_the_same_bits() {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
         for name in [OptimizerName::Sgd, OptimizerName::Lars, OptimizerName::Larc, OptimizerName::Adamw] {
-            let config = OptimizerConfig { name, momentum: 0.9, weight_decay: 0.1, ..OptimizerConfig::default() };
+            let config =
+                OptimizerConfig { name, momentum: 0.9, weight_decay: 0.1, ..OptimizerConfig::default() };
             let step = |optimizer: &mut Optimizer, network: Mlp| {
                 let gradients = ones(&[("layers.0.linear.weight", 4), ("layers.0.linear.bias", 2)]);
                 optimizer.step(network, gradients, RATES, &GradientRules::default())

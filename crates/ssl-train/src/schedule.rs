@@ -61,9 +61,19 @@ impl ScheduleConfig {
         ConfigError::check(self.epochs > 0, "schedule.epochs", 0, "at least 1")?;
         ConfigError::check(self.max_steps != Some(0), "schedule.max_steps", 0, "at least 1")?;
         let batch = self.batch_size;
-        ConfigError::check(batch > 1, "schedule.batch_size", batch, "at least 2: batch norm and contrast need more than one image")?;
+        ConfigError::check(
+            batch > 1,
+            "schedule.batch_size",
+            batch,
+            "at least 2: batch norm and contrast need more than one image",
+        )?;
         let warmup = self.warmup_epochs;
-        ConfigError::check(warmup >= 0.0 && warmup.is_finite(), "schedule.warmup_epochs", warmup, "at least 0")?;
+        ConfigError::check(
+            warmup >= 0.0 && warmup.is_finite(),
+            "schedule.warmup_epochs",
+            warmup,
+            "at least 0",
+        )?;
         ConfigError::check(self.lr_start >= 0.0, "schedule.lr_start", self.lr_start, "at least 0")?;
         ConfigError::check(self.lr_end >= 0.0, "schedule.lr_end", self.lr_end, "at least 0")
     }
@@ -127,7 +137,8 @@ mod tests {
 
     #[test]
     fn weight_decay_follows_a_cosine_where_it_has_an_end() {
-        let optimizer = OptimizerConfig { weight_decay: 0.04, weight_decay_end: Some(0.4), ..OptimizerConfig::default() };
+        let optimizer =
+            OptimizerConfig { weight_decay: 0.04, weight_decay_end: Some(0.4), ..OptimizerConfig::default() };
         let decay = |step| ScheduleConfig::default().rates(&optimizer, at(step)).weight_decay;
         assert!((decay(0) - 0.04).abs() < 1e-12 && (decay(50) - 0.22).abs() < 1e-12 && decay(99) < 0.4);
     }

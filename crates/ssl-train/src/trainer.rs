@@ -114,6 +114,6 @@ impl<M: SslMethod> Trainer<'_, M> {
         if resume {
             networks = run.restore(networks)?;
         }
-        run.to_the_end(networks, loader, hooks)
+        run.finish(networks, loader, hooks)
     }
 }

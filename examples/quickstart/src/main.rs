@@ -18,7 +18,10 @@ fn main() -> anyhow::Result<()> {
     let options = PretrainOptions { overwrite: true, ..PretrainOptions::new("target/quickstart") };
     let report = pretrain(&recipe, &options, &mut NoObserver)?;
 
-    println!("loss {:.3} after {} steps, {:.0} images/s", report.train_loss, report.steps, report.images_per_s);
+    println!(
+        "loss {:.3} after {} steps, {:.0} images/s",
+        report.train_loss, report.steps, report.images_per_s
+    );
     if let (Some(before), Some(after)) = (report.knn_top1_untrained, report.knn_top1) {
         println!("k-NN accuracy: {before:.1} % before, {after:.1} % after");
     }

@@ -41,5 +41,8 @@ fn said(program: &str, arguments: &[&str]) -> String {
 fn cpu() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let line = info.lines().find_map(|line| line.strip_prefix("model name"));
-    line.map_or_else(|| std::env::consts::ARCH.to_owned(), |line| line.trim_start_matches([' ', '\t', ':']).to_owned())
+    line.map_or_else(
+        || std::env::consts::ARCH.to_owned(),
+        |line| line.trim_start_matches([' ', '\t', ':']).to_owned(),
+    )
 }

@@ -41,7 +41,8 @@ impl Augment {
 
     fn rival(&self, library: &str, size: usize, views: usize) -> Result<Option<f64>> {
         let Some(python) = &self.common.baseline else { return Ok(None) };
-        let arguments = arguments(&[("library", &library), ("size", &size), ("views", &views), ("repeats", &1)]);
+        let arguments =
+            arguments(&[("library", &library), ("size", &size), ("views", &views), ("repeats", &1)]);
         Ok(measure_baseline(python, "augment.py", &arguments)?["median_views_per_s"].as_f64())
     }
 }

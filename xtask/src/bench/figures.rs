@@ -40,7 +40,9 @@ pub(crate) fn table(figures: &[Figures]) -> String {
     ];
     for work in figures {
         let ours = work.sides.first().map_or(f64::NAN, |side| median(&side.figures));
-        rows.extend(work.sides.iter().enumerate().map(|(index, side)| row(work, side, (index > 0).then_some(ours))));
+        rows.extend(
+            work.sides.iter().enumerate().map(|(index, side)| row(work, side, (index > 0).then_some(ours))),
+        );
     }
     rows.join("\n")
 }
@@ -80,7 +82,11 @@ mod tests {
     #[test]
     fn the_ratio_is_ours_to_theirs() {
         let side = |name: &str, figures: &[f64]| Side { figures: figures.to_vec(), ..Side::new(name) };
-        let figures = Figures { work: "step".into(), unit: "images/s", sides: vec![side("flex", &[30.0]), side("eager", &[20.0])] };
+        let figures = Figures {
+            work: "step".into(),
+            unit: "images/s",
+            sides: vec![side("flex", &[30.0]), side("eager", &[20.0])],
+        };
         let table = table(&[figures]);
         assert!(table.contains("| eager | 20.0 | 20.0 to 20.0 | images/s | 1.50 |"), "{table}");
     }

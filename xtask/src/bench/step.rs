@@ -62,7 +62,8 @@ impl Step {
                 self.take(side, &self.rival(variant)?);
             }
         }
-        let work = format!("{} width {}, {} px, batch {}", self.model, self.width, self.image_size, self.batch);
+        let work =
+            format!("{} width {}, {} px, batch {}", self.model, self.width, self.image_size, self.batch);
         Ok(vec![Figures { work, unit: "images/s", sides }])
     }
 

@@ -1,4 +1,8 @@
 //! Augmentations.
+#![expect(
+    clippy::unit_arg,
+    reason = "operations that cannot fail stand in one table with parameters that can be missing"
+)]
 
 use anyhow::{Result, bail, ensure};
 use serde::de::DeserializeOwned;

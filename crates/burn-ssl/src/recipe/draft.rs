@@ -52,7 +52,8 @@ impl Draft {
     /// # Errors
     /// If it cannot be read or is no TOML.
     pub fn read(path: &Path) -> Result<Self, RecipeError> {
-        let unreadable = |error: std::io::Error| RecipeError::File { path: path.into(), reason: error.to_string() };
+        let unreadable =
+            |error: std::io::Error| RecipeError::File { path: path.into(), reason: error.to_string() };
         let text = std::fs::read_to_string(path).map_err(unreadable)?;
         Self::parse(&path.display().to_string(), &text)
     }
@@ -72,7 +73,10 @@ impl Draft {
     pub fn parse(origin: &str, text: &str) -> Result<Self, RecipeError> {
         let invalid = |error: toml::de::Error| {
             let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
-            RecipeError::Syntax { origin: origin.to_owned(), reason: format!("line {line}, {}", error.message()) }
+            RecipeError::Syntax {
+                origin: origin.to_owned(),
+                reason: format!("line {line}, {}", error.message()),
+            }
         };
         Ok(Self { root: Value::Table(text.parse().map_err(invalid)?) })
     }
@@ -195,7 +199,10 @@ mod tests {
 
     #[test]
     fn any_key_can_be_set_also_one_that_the_file_leaves_out() {
-        assert_eq!(assigned("optimizer.name=lars").expect("usable").optimizer.name, ssl_train::OptimizerName::Lars);
+        assert_eq!(
+            assigned("optimizer.name=lars").expect("usable").optimizer.name,
+            ssl_train::OptimizerName::Lars
+        );
         assert_eq!(assigned("optimizer.lr_1d = 0.0048").expect("usable").optimizer.lr_1d, Some(0.0048));
         assert_eq!(assigned("checkpoint.every_steps=7").expect("usable").checkpoint.every_steps, 7);
         assert_eq!(assigned("data.path=a=b").expect("usable").data.path.to_str(), Some("a=b"));
@@ -206,29 +213,49 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_the_known_ones() {
         let error = assigned("optimizer.learning_rate=1").expect_err("unknown");
-        assert!(error.starts_with("unknown key 'optimizer.learning_rate': expected one of name, lr, "), "{error}");
+        assert!(
+            error.starts_with("unknown key 'optimizer.learning_rate': expected one of name, lr, "),
+            "{error}"
+        );
         let section = assigned("optimiser.lr=1").expect_err("unknown");
         assert!(section.starts_with("unknown key 'optimiser': expected one of method, seed, "), "{section}");
         let place = assigned("views.3.size=1").expect_err("there is one block");
         assert!(place.starts_with("the recipe has no place for 'views.3.size'"), "{place}");
-        assert!(assigned("seed.x=1").expect_err("a number has no keys").starts_with("the recipe has no place"));
+        assert!(
+            assigned("seed.x=1").expect_err("a number has no keys").starts_with("the recipe has no place")
+        );
     }
 
     #[test]
     fn a_value_of_a_wrong_type_is_named_with_what_is_expected() {
-        assert_eq!(assigned("optimizer.lr=fast"), Err("optimizer.lr: found string \"fast\", expected a number".into()));
+        assert_eq!(
+            assigned("optimizer.lr=fast"),
+            Err("optimizer.lr: found string \"fast\", expected a number".into())
+        );
         let whole = assigned("schedule.epochs=1.5").expect_err("not whole");
-        assert_eq!(whole, "schedule.epochs: found floating point '1.5', expected a whole number of at least 0");
+        assert_eq!(
+            whole,
+            "schedule.epochs: found floating point '1.5', expected a whole number of at least 0"
+        );
         let negative = assigned("schedule.batch_size=-1").expect_err("negative");
-        assert!(negative.starts_with("schedule.batch_size: found integer '-1', expected a whole number"), "{negative}");
+        assert!(
+            negative.starts_with("schedule.batch_size: found integer '-1', expected a whole number"),
+            "{negative}"
+        );
         let variant = assigned("optimizer.name=adam").expect_err("no such optimizer");
-        assert!(variant.starts_with("optimizer.name: unknown variant 'adam', expected one of 'sgd'"), "{variant}");
+        assert!(
+            variant.starts_with("optimizer.name: unknown variant 'adam', expected one of 'sgd'"),
+            "{variant}"
+        );
     }
 
     #[test]
     fn a_missing_key_a_missing_value_and_bad_toml_are_named() {
         let draft = Draft::parse("my.toml", "method = 'simclr'").expect("TOML");
-        assert_eq!(draft.finish().expect_err("needed").to_string(), "the recipe has no 'encoder', which every recipe needs");
+        assert_eq!(
+            draft.finish().expect_err("needed").to_string(),
+            "the recipe has no 'encoder', which every recipe needs"
+        );
         assert!(assigned("optimizer.lr").expect_err("no value").contains("expected key=value"));
         let error = Draft::parse("my.toml", "seed = 1\nlr = = 2\n").expect_err("bad").to_string();
         assert!(error.starts_with("my.toml is not valid TOML: line 2"), "{error}");
@@ -248,7 +275,8 @@ mod tests {
         let with = |text| assigned(text).expect("usable");
         assert_eq!(Draft::first_difference(&base, &with("data.workers=2")), None);
         assert_eq!(Draft::first_difference(&base, &with("eval.every_epochs=3")), None);
-        let (key, _, other) = Draft::first_difference(&base, &with("schedule.epochs=3")).expect("another length");
+        let (key, _, other) =
+            Draft::first_difference(&base, &with("schedule.epochs=3")).expect("another length");
         assert_eq!((key.as_str(), other.as_str()), ("schedule.epochs", "3"));
     }
 }

@@ -49,7 +49,9 @@ pub enum RecipeError {
         expected: String,
     },
     /// A key inside of something that has no keys, or past the end of a list.
-    #[error("the recipe has no place for '{key}': expected sections and places that it has, such as optimizer.lr or views[0].size")]
+    #[error(
+        "the recipe has no place for '{key}': expected sections and places that it has, such as optimizer.lr or views[0].size"
+    )]
     NoPlace {
         /// The key.
         key: String,
@@ -105,8 +107,10 @@ impl RecipeError {
             let field = quoted(rest);
             return Self::Missing(if key == "." { field } else { format!("{key}.{field}") });
         }
-        let found = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
-        let reason = found.map_or_else(|| message.to_owned(), |found| format!("found {found}")).replace('`', "'");
+        let found =
+            message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+        let reason =
+            found.map_or_else(|| message.to_owned(), |found| format!("found {found}")).replace('`', "'");
         Self::Value { key, reason: in_words(&reason) }
     }
 }

@@ -101,6 +101,9 @@ mod tests {
     #[test]
     fn an_unknown_name_is_told_the_known_ones() {
         let error = RecipeName::find("simclr/mars").expect_err("unknown").to_string();
-        assert!(error.starts_with("there is no recipe 'simclr/mars': expected one of simclr/cifar10, "), "{error}");
+        assert!(
+            error.starts_with("there is no recipe 'simclr/mars': expected one of simclr/cifar10, "),
+            "{error}"
+        );
     }
 }

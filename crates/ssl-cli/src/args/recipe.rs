@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use burn_ssl::Recipe;
-use burn_ssl::images;
 use burn_ssl::encoders::{EncoderConfig, StemChoice};
+use burn_ssl::images;
 use burn_ssl::recipe::{Draft, RecipeName};
 use clap::Args;
 
@@ -111,7 +111,9 @@ impl RecipeArgs {
     /// The recipe to start from.
     pub(crate) fn base(&self) -> Result<Draft> {
         let Some(method) = &self.method else {
-            let Some(recipe) = &self.recipe else { bail!("there is no method: expected --method NAME or --recipe NAME") };
+            let Some(recipe) = &self.recipe else {
+                bail!("there is no method: expected --method NAME or --recipe NAME")
+            };
             return Ok(Draft::open(recipe)?);
         };
         if let Some(recipe) = &self.recipe {
@@ -167,7 +169,11 @@ impl TrainingArgs {
 }
 
 /// Sets a key if there is a value for it.
-pub(crate) fn set(draft: &mut Draft, key: &str, value: Option<impl Into<burn_ssl::recipe::Value>>) -> Result<()> {
+pub(crate) fn set(
+    draft: &mut Draft,
+    key: &str,
+    value: Option<impl Into<burn_ssl::recipe::Value>>,
+) -> Result<()> {
     if let Some(value) = value {
         draft.set(key, value)?;
     }

@@ -10,7 +10,8 @@ use serde_json::json;
 use crate::output::{columns, print};
 
 pub(super) fn methods(json: bool) -> Result<()> {
-    let rows: Vec<_> = METHODS.iter().map(|method| [method.name, method.about, method.paper].map(str::to_owned)).collect();
+    let rows: Vec<_> =
+        METHODS.iter().map(|method| [method.name, method.about, method.paper].map(str::to_owned)).collect();
     print(json, &METHODS, columns(&rows))
 }
 
@@ -38,9 +39,7 @@ pub(super) fn recipes(name: Option<&str>, json: bool) -> Result<()> {
 
 pub(super) fn devices(json: bool) -> Result<()> {
     let kinds = DeviceSpec::kinds();
-    let object = |kind: &burn_ssl::core::DeviceInfo| {
-        json!({ "name": kind.name, "feature": kind.feature, "compiled": kind.compiled, "about": kind.about })
-    };
+    let object = |kind: &burn_ssl::core::DeviceInfo| json!({ "name": kind.name, "feature": kind.feature, "compiled": kind.compiled, "about": kind.about });
     let row = |kind: &burn_ssl::core::DeviceInfo| {
         let state = match kind.compiled {
             true => "in this build".to_owned(),

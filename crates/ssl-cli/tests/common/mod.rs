@@ -1,4 +1,5 @@
 //! What the tests of the tool share: made images and calls of the binary.
+#![allow(dead_code)] // every test program compiles this file and uses its own part of it
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,8 +11,18 @@ use serde_json::Value;
 const SIZE: u32 = 16;
 
 /// Options of a run that takes a second or two.
-const TINY: [&str; 10] =
-    ["--method", "simclr", "--width", "4", "--batch-size", "8", "--epochs", "2", "--set", "method_options.output_dim=8"];
+const TINY: [&str; 10] = [
+    "--method",
+    "simclr",
+    "--width",
+    "4",
+    "--batch-size",
+    "8",
+    "--epochs",
+    "2",
+    "--set",
+    "method_options.output_dim=8",
+];
 
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_burn-ssl"));

@@ -116,13 +116,24 @@ impl BatchNorm {
 
     fn with_running_stats<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
         let (weight, bias) = self.affine(&input, 1);
-        ops::batch_norm_eval(input, weight, bias, self.running_mean.value(), self.running_var.value(), self.eps)
+        ops::batch_norm_eval(
+            input,
+            weight,
+            bias,
+            self.running_mean.value(),
+            self.running_var.value(),
+            self.eps,
+        )
     }
 
     fn with_batch_stats<const D: usize>(&self, input: Tensor<D>, update: bool) -> Tensor<D> {
         let dims = input.dims();
         let (batch, channels) = (dims[0], dims[1]);
-        assert!(batch % self.splits == 0, "batch norm: batch {batch} is no multiple of {} splits", self.splits);
+        assert!(
+            batch % self.splits == 0,
+            "batch norm: batch {batch} is no multiple of {} splits",
+            self.splits
+        );
         let per_group = dims.iter().product::<usize>() / channels / self.splits;
         assert!(per_group > 1, "batch norm needs more than one value per channel, got shape {dims:?}");
 
@@ -182,7 +193,11 @@ mod tests {
         let layer = layer(1);
         layer.forward(batch(), Mode::Train);
         let want = batch().var(0).reshape([2]).mul_scalar(0.1).add_scalar(0.9);
-        layer.running_var.value().into_data().assert_approx_eq::<f32>(&want.into_data(), Tolerance::default());
+        layer
+            .running_var
+            .value()
+            .into_data()
+            .assert_approx_eq::<f32>(&want.into_data(), Tolerance::default());
     }
 
     #[test]
@@ -206,8 +221,9 @@ mod tests {
     #[test]
     fn splits_normalise_interleaved_groups_alone() {
         let out = layer(2).forward(batch(), Mode::Train);
-        let even = layer(1).forward(Tensor::cat(vec![batch().slice([0..1]), batch().slice([2..3])], 0), Mode::Train);
-        let got = Tensor::cat(vec![out.clone().slice([0..1]), out.slice([2..3])], 0);
+        let even = layer(1)
+            .forward(Tensor::cat(vec![batch().narrow(0, 0, 1), batch().narrow(0, 2, 1)], 0), Mode::Train);
+        let got = Tensor::cat(vec![out.clone().narrow(0, 0, 1), out.narrow(0, 2, 1)], 0);
         got.into_data().assert_approx_eq::<f32>(&even.into_data(), Tolerance::default());
     }
 
@@ -216,12 +232,16 @@ mod tests {
         let layer = layer(2);
         layer.forward(batch(), Mode::Train);
         let want = batch().mean_dim(0).reshape([2]).mul_scalar(0.1);
-        layer.running_mean.value().into_data().assert_approx_eq::<f32>(&want.into_data(), Tolerance::default());
+        layer
+            .running_mean
+            .value()
+            .into_data()
+            .assert_approx_eq::<f32>(&want.into_data(), Tolerance::default());
     }
 
     #[test]
     #[should_panic(expected = "more than one value per channel")]
     fn one_value_per_channel_is_refused() {
-        layer(1).forward(batch().slice([0..1]), Mode::Train);
+        layer(1).forward(batch().narrow(0, 0, 1), Mode::Train);
     }
 }

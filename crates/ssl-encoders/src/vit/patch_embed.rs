@@ -36,7 +36,8 @@ impl PatchEmbed {
 
         let [rows, columns] = [height / patch, width / patch];
         let length = channels * patch * patch;
-        let patches = images.reshape([batch, channels, rows, patch, columns, patch]).permute([0, 2, 4, 1, 3, 5]);
+        let patches =
+            images.reshape([batch, channels, rows, patch, columns, patch]).permute([0, 2, 4, 1, 3, 5]);
         let patches = patches.reshape([batch, rows * columns, length]);
         let weight = weight.reshape([dim, length]).transpose();
         (module::linear(patches, weight, Some(self.proj.bias.val())), [rows, columns])

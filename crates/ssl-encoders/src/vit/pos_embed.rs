@@ -29,7 +29,11 @@ const OFFSET: f64 = 0.1;
 pub fn resize_pos_embed(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
     let [_, tokens, dim] = pos_embed.dims();
     let side = tokens.saturating_sub(1).isqrt();
-    assert_eq!(tokens, 1 + side * side, "a position embedding of {tokens} tokens is no class token and a square");
+    assert_eq!(
+        tokens,
+        1 + side * side,
+        "a position embedding of {tokens} tokens is no class token and a square"
+    );
     if grid == [side, side] {
         return pos_embed;
     }
@@ -72,7 +76,9 @@ fn cubic(x: f64) -> f64 {
 /// The matrix that resizes rows and columns at once, row-major.
 fn kronecker(rows: &[Vec<f64>], columns: &[Vec<f64>]) -> Vec<f32> {
     let pairs = rows.iter().flat_map(|row| columns.iter().map(move |column| (row, column)));
-    pairs.flat_map(|(row, column)| row.iter().flat_map(|&r| column.iter().map(move |&c| (r * c) as f32))).collect()
+    pairs
+        .flat_map(|(row, column)| row.iter().flat_map(|&r| column.iter().map(move |&c| (r * c) as f32)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -95,7 +95,10 @@ fn xavier(inputs: usize, outputs: usize) -> f64 {
 /// # Panics
 /// If `dim` is not a multiple of 4.
 fn sines_and_cosines(side: usize, dim: usize) -> Vec<f32> {
-    assert!(dim.is_multiple_of(4), "sines and cosines in two dimensions need a multiple of 4 values, got {dim}");
+    assert!(
+        dim.is_multiple_of(4),
+        "sines and cosines in two dimensions need a multiple of 4 values, got {dim}"
+    );
     let frequency = |index: usize| 10_000_f64.powf(-(index as f64) / (dim / 4) as f64);
     let mut values = vec![0.0; dim];
     for (row, column) in (0..side).flat_map(|row| (0..side).map(move |column| (row, column))) {
@@ -122,6 +125,9 @@ mod tests {
         assert_eq!(rows[1], [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0]);
         // Column 1 of the same row differs in the second half alone.
         assert_eq!(rows[2][..4], rows[1][..4]);
-        assert_eq!(rows[2][4..], [1_f64.sin(), 0.01_f64.sin(), 1_f64.cos(), 0.01_f64.cos()].map(|v| v as f32));
+        assert_eq!(
+            rows[2][4..],
+            [1_f64.sin(), 0.01_f64.sin(), 1_f64.cos(), 0.01_f64.cos()].map(|v| v as f32)
+        );
     }
 }

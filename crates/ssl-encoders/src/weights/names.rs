@@ -5,25 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What frameworks and training scripts put in front of an encoder's names, one component each, in any order. An
 /// encoder's own names start with none of them.
 const WRAPPERS: [&str; 19] = [
-    "_feature_blocks",    // VISSL
-    "backbone",           // DINO, Barlow Twins, lightly, solo-learn, OpenMMLab
-    "base_encoder",       // MoCo v3
-    "base_model",         // VISSL
-    "classy_state_dict",  // VISSL
-    "encoder",            // SimSiam, SupCon, burn-ssl
-    "encoder_q",          // MoCo v1, v2
+    "_feature_blocks",   // VISSL
+    "backbone",          // DINO, Barlow Twins, lightly, solo-learn, OpenMMLab
+    "base_encoder",      // MoCo v3
+    "base_model",        // VISSL
+    "classy_state_dict", // VISSL
+    "encoder",           // SimSiam, SupCon, burn-ssl
+    "encoder_q",         // MoCo v1, v2
     "model",
     "model_state_dict",
-    "module",             // DistributedDataParallel
+    "module", // DistributedDataParallel
     "net",
     "network",
     "resnet",
     "state_dict",
     "student",
     "teacher",
-    "trunk",              // VISSL
+    "trunk", // VISSL
     "vit",
-    "wrapped_model",      // lightly-train
+    "wrapped_model", // lightly-train
 ];
 
 /// First components of what sits behind an encoder under the same prefix: classifiers, projectors, prototypes.

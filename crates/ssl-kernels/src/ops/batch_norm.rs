@@ -27,8 +27,11 @@ pub fn batch_norm_train<const D: usize>(
     eps: f64,
 ) -> BatchNormOutput<D> {
     #[cfg(feature = "flex")]
-    if super::flex::serves(&[&input.device(), &weight.device(), &bias.device()]) && super::flex::is_f32(&input) {
-        let plain = !input.device().is_autodiff() && !weight.device().is_autodiff() && !bias.device().is_autodiff();
+    if super::flex::serves(&[&input.device(), &weight.device(), &bias.device()])
+        && super::flex::is_f32(&input)
+    {
+        let plain =
+            !input.device().is_autodiff() && !weight.device().is_autodiff() && !bias.device().is_autodiff();
         let out = super::flex::batch_norm_train(input, weight, bias, eps);
         return if plain { BatchNormOutput { output: out.output.inner(), ..out } } else { out };
     }

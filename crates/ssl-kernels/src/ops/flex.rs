@@ -22,7 +22,9 @@ type Tracked = Autodiff<Flex, NoCheckpointing>;
 /// what a backward pass needs in its own way.
 pub(super) fn serves(devices: &[&Device]) -> bool {
     let balanced = Some(GradientCheckpointingStrategy::Balanced);
-    devices.iter().all(|device| **device == Device::flex() && device.gradient_checkpointing_strategy() != balanced)
+    devices
+        .iter()
+        .all(|device| **device == Device::flex() && device.gradient_checkpointing_strategy() != balanced)
 }
 
 /// Whether a tensor holds float32 values.

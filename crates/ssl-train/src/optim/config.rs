@@ -105,7 +105,12 @@ impl OptimizerConfig {
         let share = |value: f64| (0.0..1.0).contains(&value);
         ConfigError::check(share(self.momentum), "optimizer.momentum", self.momentum, "between 0 and 1")?;
         let [b1, b2] = self.betas;
-        ConfigError::check(share(b1) && share(b2), "optimizer.betas", format!("[{b1}, {b2}]"), "between 0 and 1")?;
+        ConfigError::check(
+            share(b1) && share(b2),
+            "optimizer.betas",
+            format!("[{b1}, {b2}]"),
+            "between 0 and 1",
+        )?;
         ConfigError::check(self.accumulate > 0, "optimizer.accumulate", 0, "at least 1")
     }
 

@@ -85,7 +85,7 @@ impl<'a, M: SslMethod> Run<'a, M> {
         })
     }
 
-    pub(super) fn to_the_end(
+    pub(super) fn finish(
         mut self,
         mut networks: Networks<M>,
         loader: &TrainLoader,
@@ -114,7 +114,10 @@ impl<'a, M: SslMethod> Run<'a, M> {
     }
 
     /// The loader's batches from the current step on, without those that do not fill a step at the end of an epoch.
-    fn batches(&self, loader: &TrainLoader) -> Result<impl Iterator<Item = <Batches as Iterator>::Item> + use<M>, TrainError> {
+    fn batches(
+        &self,
+        loader: &TrainLoader,
+    ) -> Result<impl Iterator<Item = <Batches as Iterator>::Item> + use<M>, TrainError> {
         let accumulate = self.trainer.config.optimizer.accumulate;
         let first = (self.at.step % self.at.steps_per_epoch) as usize * accumulate;
         let used = self.at.steps_per_epoch as usize * accumulate;
@@ -194,7 +197,8 @@ impl<'a, M: SslMethod> Run<'a, M> {
             let averages = self.clock.averages();
             report.loss = Some(loss);
             report.images_per_s = self.trainer.config.schedule.batch_size as f64 / averages.step_time;
-            let read = |tensor: Option<Tensor<1>>| tensor.map_or(f64::NAN, |t| f64::from(t.into_scalar::<f32>()));
+            let read =
+                |tensor: Option<Tensor<1>>| tensor.map_or(f64::NAN, |t| f64::from(t.into_scalar::<f32>()));
             let values = [
                 ("train_loss", loss),
                 ("lr", done.rates.lr),
@@ -221,7 +225,9 @@ impl<'a, M: SslMethod> Run<'a, M> {
             every => every,
         };
         let step = self.at.step + 1;
-        step.is_multiple_of(every) || step.is_multiple_of(self.at.steps_per_epoch) || step == self.at.total_steps
+        step.is_multiple_of(every)
+            || step.is_multiple_of(self.at.steps_per_epoch)
+            || step == self.at.total_steps
     }
 
     /// The mean of the losses that were not read yet.

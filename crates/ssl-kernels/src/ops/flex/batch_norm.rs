@@ -1,11 +1,11 @@
 //! Batch normalisation in two passes over the values, forward and backward.
 
+use burn::backend::TensorMetadata;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::TensorMetadata;
 use burn::tensor::Tensor;
 use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
@@ -61,7 +61,8 @@ impl Backward<Flex, 3> for Normalisation {
             let dx = stats.input_gradient(layout, values(&x), values(&grad), values(&weight), &sums);
             tensor(dx, x.shape().to_vec())
         });
-        let (dw, db): (Vec<f32>, Vec<f32>) = sums.into_iter().map(|s| (s.with_normalised as f32, s.plain as f32)).unzip();
+        let (dw, db): (Vec<f32>, Vec<f32>) =
+            sums.into_iter().map(|s| (s.with_normalised as f32, s.plain as f32)).unzip();
         let channels = [layout.channels];
         let mut register = |node: Option<NodeId>, gradient: Option<FlexTensor>| {
             if let (Some(node), Some(gradient)) = (node, gradient) {
@@ -85,7 +86,11 @@ struct Layout {
 impl Layout {
     fn of(x: &FlexTensor) -> Self {
         let shape = x.shape();
-        Self { batch: shape[0], channels: shape[1], pixels: shape.num_elements() / (shape[0] * shape[1]).max(1) }
+        Self {
+            batch: shape[0],
+            channels: shape[1],
+            pixels: shape.num_elements() / (shape[0] * shape[1]).max(1),
+        }
     }
 
     fn count(self) -> f64 {
@@ -93,7 +98,7 @@ impl Layout {
     }
 
     /// The planes of one channel, in the order of the batch.
-    fn planes<'a>(self, x: &'a [f32], channel: usize) -> impl Iterator<Item = &'a [f32]> {
+    fn planes(self, x: &[f32], channel: usize) -> impl Iterator<Item = &[f32]> {
         (0..self.batch).map(move |n| {
             let at = (n * self.channels + channel) * self.pixels;
             &x[at..at + self.pixels]
@@ -236,15 +241,14 @@ mod tests {
                 batch_norm::batch_norm_train(arguments.0, arguments.1, arguments.2, 1e-5)
             };
             let grads = (out.output.clone() * out.output.clone().sin()).sum().backward();
-            let data = [
+            [
                 x.grad(&grads).expect("dx").into_data(),
                 weight.grad(&grads).expect("dw").into_data(),
                 bias.grad(&grads).expect("db").into_data(),
                 out.output.inner().into_data(),
                 out.mean.without_autodiff().into_data(),
                 out.variance.without_autodiff().into_data(),
-            ];
-            data
+            ]
         };
         for (ours, portable) in run(false).into_iter().zip(run(true)) {
             ours.assert_approx_eq::<f32>(&portable, Tolerance::rel_abs(1e-3, 1e-4));
@@ -262,7 +266,8 @@ mod tests {
     fn a_large_offset_does_not_spoil_the_variance() {
         let device = Device::flex();
         let x = Tensor::<2>::from_floats([[1000.0], [1001.0], [1002.0], [1003.0]], &device);
-        let out = batch_norm::batch_norm_train(x, Tensor::ones([1], &device), Tensor::zeros([1], &device), 1e-5);
+        let out =
+            batch_norm::batch_norm_train(x, Tensor::ones([1], &device), Tensor::zeros([1], &device), 1e-5);
         assert!((out.variance.into_scalar::<f32>() - 1.25).abs() < 1e-5);
     }
 }

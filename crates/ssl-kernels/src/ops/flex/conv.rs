@@ -7,11 +7,11 @@
 //!
 //! Images go through in groups, large enough that the products are worth their start, small enough for a cache.
 
+use burn::backend::TensorMetadata;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::TensorMetadata;
 use burn::tensor::Tensor;
 use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
@@ -38,7 +38,8 @@ pub(in crate::ops) fn conv2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, pad
     let weight = tracked(weight).try_into_primitive::<Tracked>().expect("the device was checked");
     let (x_values, weight_values) = (x.primitive().to_contiguous(), weight.primitive().to_contiguous());
     let output = shape.forward(&x_values, &weight_values);
-    let prepared = Convolution.prepare::<burn::backend::autodiff::checkpoint::strategy::NoCheckpointing>([x.node(), weight.node()]);
+    let prepared = Convolution
+        .prepare::<burn::backend::autodiff::checkpoint::strategy::NoCheckpointing>([x.node(), weight.node()]);
     let output = match prepared.compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish((x_values, weight_values, shape), output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
@@ -83,7 +84,8 @@ impl Shape {
         let [batch, ..]: [usize; 4] = x.shape().dims();
         let mut output = vec![0.0; batch * g.image_out()];
         let group = images_per_group(&g);
-        let jobs = output.par_chunks_mut(group * g.image_out()).zip(values(x).par_chunks(group * g.image_in()));
+        let jobs =
+            output.par_chunks_mut(group * g.image_out()).zip(values(x).par_chunks(group * g.image_in()));
         jobs.for_each_init(Buffers::default, |buffers, (output, images)| {
             forward_group(&g, images, values(weight), output, buffers);
         });
@@ -262,11 +264,7 @@ mod tests {
 
     type Grads = (Tensor<4>, Tensor<4>, Tensor<4>);
 
-    fn run(
-        x: &Tensor<4>,
-        weight: &Tensor<4>,
-        convolve: impl Fn(Tensor<4>, Tensor<4>) -> Tensor<4>,
-    ) -> Grads {
+    fn run(x: &Tensor<4>, weight: &Tensor<4>, convolve: impl Fn(Tensor<4>, Tensor<4>) -> Tensor<4>) -> Grads {
         let x = Tensor::<4>::from_inner(x.clone()).require_grad();
         let weight = Tensor::<4>::from_inner(weight.clone()).require_grad();
         let y = convolve(x.clone(), weight.clone());
@@ -287,7 +285,8 @@ mod tests {
             (1, 2, 2, 32, 1, 1, 0),
         ] {
             let x = Tensor::random([batch, from, size, size], Distribution::Uniform(-1.0, 1.0), &device);
-            let weight = Tensor::random([to, from, kernel, kernel], Distribution::Uniform(-1.0, 1.0), &device);
+            let weight =
+                Tensor::random([to, from, kernel, kernel], Distribution::Uniform(-1.0, 1.0), &device);
             let ours = run(&x, &weight, |x, w| conv::conv2d(x, w, None, stride, padding));
             let portable = run(&x, &weight, |x, w| conv::portable(x, w, None, stride, padding));
             let close = |a: Tensor<4>, b: Tensor<4>| {
@@ -305,7 +304,10 @@ mod tests {
         let x = Tensor::<4>::ones([2, 1, 4, 4], &device);
         let weight = Tensor::<4>::ones([1, 1, 3, 3], &device.clone().autodiff()).require_grad();
         let y = conv::conv2d(x.clone(), weight.clone(), None, 1, 1);
-        assert_eq!(y.clone().inner().into_data(), conv::conv2d(x, weight.clone().inner(), None, 1, 1).into_data());
+        assert_eq!(
+            y.clone().inner().into_data(),
+            conv::conv2d(x, weight.clone().inner(), None, 1, 1).into_data()
+        );
         let grad = weight.grad(&y.sum().backward()).expect("a gradient");
         assert_eq!(grad.slice([0..1, 0..1, 1..2, 1..2]).into_scalar::<f32>(), 32.0);
     }

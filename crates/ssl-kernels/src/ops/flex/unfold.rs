@@ -79,7 +79,8 @@ impl Geometry {
                     let matrix_row = ((c * self.kernel + ky) * self.kernel + kx) * row;
                     for y in y0..y1.max(y0) {
                         let source_y = y * self.stride + ky - self.padding;
-                        let source = (c * self.input[0] + source_y) * width + x0 * self.stride + kx - self.padding;
+                        let source =
+                            (c * self.input[0] + source_y) * width + x0 * self.stride + kx - self.padding;
                         if x1 > x0 {
                             copy(matrix_row + y * self.output[1] + x0, source, x1 - x0);
                         }
@@ -155,7 +156,9 @@ mod tests {
 
     #[test]
     fn folding_is_the_transpose_of_unfolding() {
-        for (kernel, stride, padding) in [(3, 1, 1), (3, 2, 1), (1, 2, 0), (7, 2, 3), (2, 3, 0), (1, 1, 0), (5, 4, 2)] {
+        for (kernel, stride, padding) in
+            [(3, 1, 1), (3, 2, 1), (1, 2, 0), (7, 2, 3), (2, 3, 0), (1, 1, 0), (5, 4, 2)]
+        {
             let g = Geometry::new([2, 2, 7, 6], [1, 2, kernel, kernel], stride, padding);
             let columns_len = g.patch() * 2 * g.pixels_out();
             let x: Vec<f32> = (0..2 * g.image_in()).map(|i| (i as f32 * 0.7).sin()).collect();
