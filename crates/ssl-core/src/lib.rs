@@ -10,11 +10,12 @@
 //!
 //! - [`encoder`], [`head`]: the two kinds of network, and [`Mode`], which says how batch norm behaves in them
 //! - [`method`]: what a method is ([`SslMethod`]): a loss over views, and what happens around an optimizer step
-//! - [`momentum`], [`queue`]: state that no optimizer sees: teachers and memories
+//! - [`momentum`], [`queue`], [`counter`]: state that no optimizer sees: teachers, memories, numbers
 //! - [`views`], [`embed`]: what goes in, and how several views pass through one network
 //! - [`loss`], [`math`], [`schedule`]: functions without state
 //! - [`nn`], [`init`], [`named`]: layers with PyTorch's names, seeded initial values, tensors by path
 
+pub mod counter;
 pub mod embed;
 pub mod encoder;
 pub mod error;
@@ -30,6 +31,7 @@ pub mod queue;
 pub mod schedule;
 pub mod views;
 
+pub use counter::Counter;
 pub use encoder::{Encoder, Mode};
 pub use error::ConfigError;
 pub use head::{Activation, Head, LayerConfig, Mlp, Norm};

@@ -2,9 +2,11 @@
 
 use burn::tensor::Tensor;
 
+mod cross_view;
 mod info_nce;
 mod negative_cosine;
 
+pub use cross_view::cross_view_cross_entropy;
 pub use info_nce::info_nce;
 pub use negative_cosine::negative_cosine;
 

@@ -1,9 +1,9 @@
 //! A fixed-size memory of embeddings, first in, first out.
 
-use burn::module::{
-    Content, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param, ParamId,
-};
-use burn::tensor::{Device, Int, Tensor};
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::Tensor;
+
+use crate::Counter;
 
 /// The most recent embeddings, oldest overwritten first.
 ///
@@ -11,7 +11,7 @@ use burn::tensor::{Device, Int, Tensor};
 #[derive(Module, Debug)]
 pub struct Queue {
     rows: Param<Tensor<2>>,
-    next: Position,
+    next: Counter,
 }
 
 impl Queue {
@@ -20,7 +20,7 @@ impl Queue {
     /// # Shapes
     /// - `rows`: `[len, dim]`
     pub fn new(rows: Tensor<2>) -> Self {
-        let next = Position { id: ParamId::new(), value: 0, device: rows.device() };
+        let next = Counter::new(0, &rows.device());
         Self { rows: Param::initialized(ParamId::new(), rows.set_require_grad(false)), next }
     }
 
@@ -31,7 +31,7 @@ impl Queue {
 
     /// Index of the row that is written next.
     pub fn position(&self) -> usize {
-        self.next.value
+        self.next.value()
     }
 
     /// Writes new rows over the oldest ones, round the end if need be.
@@ -46,7 +46,7 @@ impl Queue {
         let [batch, key_dim] = keys.dims();
         assert!(batch <= len, "queue: {batch} keys do not fit into {len} rows");
         assert_eq!(dim, key_dim, "queue: keys and rows differ in length");
-        let start = self.next.value;
+        let start = self.next.value();
         let before_end = batch.min(len - start);
         let write = |rows: Tensor<2>, at: usize, from: usize, count: usize| match count {
             0 => rows,
@@ -56,78 +56,10 @@ impl Queue {
             let rows = write(rows, start, 0, before_end);
             write(rows, 0, before_end, batch - before_end)
         });
-        self.next.value = (start + batch) % len;
+        self.next.set((start + batch) % len);
         self
     }
 }
-
-/// A number on the host that is saved with the record as an integer tensor.
-#[derive(Clone, Debug)]
-struct Position {
-    id: ParamId,
-    value: usize,
-    device: Device,
-}
-
-impl Position {
-    fn param(&self) -> Param<Tensor<1, Int>> {
-        Param::initialized(self.id, Tensor::from_data([self.value as i64], &self.device))
-    }
-}
-
-impl Module for Position {
-    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-        visitor.visit_int(&self.param());
-    }
-
-    fn map<M: ModuleMapper>(mut self, mapper: &mut M) -> Self {
-        let value = mapper.map_int(self.param()).val().into_scalar::<i64>();
-        self.value = usize::try_from(value).expect("a queue's position is not negative");
-        self
-    }
-
-    fn to_device(mut self, device: &Device) -> Self {
-        self.device = device.clone();
-        self
-    }
-
-    fn fork(self, device: &Device) -> Self {
-        self.to_device(device)
-    }
-
-    fn collect_devices(&self, mut devices: Vec<Device>) -> Vec<Device> {
-        if !devices.contains(&self.device) {
-            devices.push(self.device.clone());
-        }
-        devices
-    }
-
-    fn materialize(self) -> Self {
-        self
-    }
-
-    fn valid(&self) -> Self {
-        Self { device: self.device.clone().inner(), ..self.clone() }
-    }
-
-    fn train(self) -> Self {
-        self
-    }
-}
-
-impl core::fmt::Display for Position {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "Position({})", self.value)
-    }
-}
-
-impl ModuleDisplayDefault for Position {
-    fn content(&self, content: Content) -> Option<Content> {
-        content.add_formatted(&self.value).optional()
-    }
-}
-
-impl ModuleDisplay for Position {}
 
 #[cfg(test)]
 mod tests {

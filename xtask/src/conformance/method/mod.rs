@@ -1,6 +1,14 @@
 //! Training trajectories: a few steps of a method, from given initial values over given views.
 
+mod barlow_twins;
+mod byol;
+mod dino;
+mod moco;
+mod moco_v3;
 mod simclr;
+mod simsiam;
+mod sup_con;
+mod swav;
 
 use std::collections::BTreeMap;
 
@@ -15,7 +23,19 @@ use super::Op;
 use super::recipe::{EncoderSpec, LayerSpec, OptimizerSpec, Table};
 use super::values::{array, data, device, gradient_arrays, load, loss_value, tensor};
 
-pub(super) const OPS: &[(&str, Op)] = &[("simclr", simclr::run), ("simclr_v2", simclr::run)];
+pub(super) const OPS: &[(&str, Op)] = &[
+    ("simclr", simclr::run),
+    ("simclr_v2", simclr::run),
+    ("moco_v1", moco::run),
+    ("moco_v2", moco::run),
+    ("moco_v3", moco_v3::run),
+    ("byol", byol::run),
+    ("simsiam", simsiam::run),
+    ("sup_con", sup_con::run),
+    ("swav", swav::run),
+    ("dino", dino::run),
+    ("barlow_twins", barlow_twins::run),
+];
 
 /// The parameters of a case that all methods have; what only some have, they read from the case.
 #[derive(Debug, Deserialize)]
@@ -23,6 +43,8 @@ struct Recipe {
     encoder: EncoderSpec,
     #[serde(default)]
     projector: Vec<LayerSpec>,
+    #[serde(default)]
+    predictor: Vec<LayerSpec>,
     loss: BTreeMap<String, Table>,
     optimizer: OptimizerSpec,
     clip_per_parameter: Option<f64>,
@@ -59,6 +81,27 @@ impl Recipe {
     fn progress(&self, step: usize) -> Progress {
         Progress { step: step as u64, total_steps: self.steps as u64, steps_per_epoch: self.steps as u64 }
     }
+}
+
+/// The momentum of the teacher per step; when it is averaged is part of a method here.
+fn teacher_momentum(case: &Case, when: &str) -> Result<Table> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Ema {
+        momentum: Table,
+        when: String,
+    }
+    let ema: Ema = case.param("ema")?;
+    ensure!(ema.when == when, "the teacher is averaged {}, expected {when}", ema.when);
+    Ok(ema.momentum)
+}
+
+/// Steps at the start in which the parameters under `prefix`, and no others, are frozen.
+fn frozen_steps(case: &Case, prefix: &str) -> Result<usize> {
+    let mut steps: BTreeMap<String, usize> = case.param("freeze_first_steps")?;
+    let of_prefix = steps.remove(prefix).with_context(|| format!("no frozen steps for '{prefix}'"))?;
+    ensure!(steps.is_empty(), "frozen steps for {:?}, expected '{prefix}' alone", steps.keys());
+    Ok(of_prefix)
 }
 
 /// Where the initial values of a student go; they are overwritten by those of the case.
@@ -122,7 +165,10 @@ fn views(case: &Case, recipe: &Recipe, step: usize) -> Result<Views> {
 
 /// The name in a case of the tensor at a path of a student: the suite leaves out `layers` in heads.
 fn student_name(path: &str) -> String {
-    if path.starts_with("encoder.") { path.to_owned() } else { path.replacen(".layers.", ".", 1) }
+    if path.starts_with("encoder.") {
+        return path.to_owned();
+    }
+    path.replacen(".mlp.layers.", ".", 1).replacen(".layers.", ".", 1)
 }
 
 /// The name in a case of the tensor at a path of a state: a teacher's network, a queue, a centre.
@@ -140,6 +186,7 @@ mod tests {
     #[test]
     fn paths_become_the_names_of_the_suite() {
         assert_eq!(student_name("projector.layers.0.linear.weight"), "projector.0.linear.weight");
+        assert_eq!(student_name("head.mlp.layers.2.linear.bias"), "head.2.linear.bias");
         assert_eq!(student_name("encoder.layer1.0.conv1.weight"), "encoder.layer1.0.conv1.weight");
         assert_eq!(
             state_name("teacher.network.projector.layers.1.norm.bias"),

@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod loss;
+mod model;
+
+pub use config::BarlowTwinsConfig;
+pub use loss::{BarlowTwinsInput, BarlowTwinsLoss, barlow_twins};
+pub use model::{BarlowTwins, BarlowTwinsStudent};
+pub use ssl_core::{
+    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step, Views,
+};

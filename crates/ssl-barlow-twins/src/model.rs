@@ -1,0 +1,114 @@
+//! Barlow Twins: one encoder, one projector, no state.
+
+use std::marker::PhantomData;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use ssl_core::embed::embed_each;
+use ssl_core::{Encoder, Init, Loss, Mlp, Mode, NoState, Progress, SslMethod, Step, Views};
+
+use crate::{BarlowTwinsConfig, BarlowTwinsInput, BarlowTwinsLoss};
+
+/// Barlow Twins: two views agree in every dimension of their embeddings, and no two dimensions say the same.
+///
+/// ```text
+/// z1 = projector(encoder(v1)),   z2 = projector(encoder(v2))        one pass per view
+/// L  = barlow_twins(z1, z2)
+/// ```
+#[derive(Clone, Debug)]
+pub struct BarlowTwins<E> {
+    pub(crate) config: BarlowTwinsConfig,
+    pub(crate) loss: BarlowTwinsLoss,
+    pub(crate) encoder: PhantomData<E>,
+}
+
+/// What Barlow Twins trains.
+#[derive(Module, Debug)]
+pub struct BarlowTwinsStudent<E> {
+    /// The encoder.
+    pub encoder: E,
+    /// The projector, thrown away after pretraining.
+    pub projector: Mlp,
+}
+
+impl<E: Encoder> SslMethod for BarlowTwins<E> {
+    type Encoder = E;
+    type Student = BarlowTwinsStudent<E>;
+    type State = NoState;
+    type Carry = ();
+
+    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, NoState) {
+        let projector = Mlp::init(encoder.feature_dim(), &self.config.projector(), init);
+        (BarlowTwinsStudent { encoder, projector }, NoState {})
+    }
+
+    fn loss(&self, student: &Self::Student, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
+        let (v1, v2) = views.pair();
+        let mut z = embed_each(&student.encoder, &student.projector, &[v1, v2], Mode::Train);
+        let embeddings = Tensor::cat(z.clone(), 0).without_autodiff();
+        let (z2, z1) = (z.remove(1), z.remove(0));
+        Step { loss: self.loss.forward(BarlowTwinsInput { z1, z2 }), carry: (), embeddings }
+    }
+
+    fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a NoState) -> &'a E {
+        &student.encoder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::optim::GradientsParams;
+    use burn::tensor::{Device, Int};
+    use ssl_core::{DeviceSpec, named};
+    use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
+
+    const AT: Progress = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
+
+    fn device() -> Device {
+        DeviceSpec::Flex.open().expect("flex is compiled in")
+    }
+
+    fn method() -> BarlowTwins<ResNet> {
+        let config = BarlowTwinsConfig::new().with_hidden_dim(8).with_output_dim(6);
+        config.build().expect("a valid configuration")
+    }
+
+    fn student() -> BarlowTwinsStudent<ResNet> {
+        let mut init = Init::new(0, &device().autodiff());
+        let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
+        method().init(encoder.init(&mut init), &mut init).0
+    }
+
+    /// Images without structure, the same every time.
+    fn images(seed: f32) -> Tensor<4> {
+        let places = Tensor::<1, Int>::arange(1..6 * 3 * 8 * 8 + 1, &device()).float();
+        (places * 0.618 + seed).sin().reshape([6, 3, 8, 8])
+    }
+
+    #[test]
+    fn the_views_pass_one_after_the_other() {
+        let (views, by_hand) = (Views::two(images(0.0), images(1.0)), student());
+        let student = student();
+        let loss = method().loss(&student, &NoState {}, &views, AT).loss;
+
+        let embed = |view| {
+            use ssl_core::Head;
+            by_hand.projector.forward(by_hand.encoder.encode(view, Mode::Train), Mode::Train)
+        };
+        let input = BarlowTwinsInput { z1: embed(images(0.0)), z2: embed(images(1.0)) };
+        assert_eq!(loss.into_data(), method().loss.forward(input).into_data());
+        assert_eq!(named::collect(&student), named::collect(&by_hand), "running statistics");
+    }
+
+    #[test]
+    fn every_parameter_gets_a_gradient_and_the_embeddings_get_none() {
+        let student = student();
+        let step = method().loss(&student, &NoState {}, &Views::two(images(0.0), images(1.0)), AT);
+        assert!(!step.embeddings.is_autodiff());
+        assert_eq!(step.embeddings.dims(), [12, 6]);
+        let gradients = GradientsParams::from_grads(step.loss.backward(), &student);
+        let parameters = named::collect(&student).keys().filter(|path| !named::is_buffer(path)).count();
+        assert_eq!(gradients.len(), parameters);
+    }
+}

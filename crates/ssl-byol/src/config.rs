@@ -1,0 +1,105 @@
+//! Hyper-parameters of BYOL.
+
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+use ssl_core::{ConfigError, Encoder, LayerConfig, Norm};
+
+use crate::{Byol, ByolLoss};
+
+/// Hyper-parameters of BYOL.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ByolConfig {
+    /// How much of itself the teacher keeps at the first step, 0 to 1. Default 0.996, for 1000 epochs (paper,
+    /// implementation details: optimization); 0.99 for 100 and 300 (official `configs/byol.py`).
+    pub momentum: f64,
+    /// What `momentum` becomes along a cosine until the end of the run, 0 to 1. Default 1 (there too). Equal
+    /// to `momentum`, it is constant.
+    pub momentum_end: f64,
+    /// Width of the first layer of projector and predictor. Default 4096 (paper, implementation details:
+    /// architecture; official `projector_hidden_size`, `predictor_hidden_size`).
+    pub hidden_dim: usize,
+    /// Length of an embedding. Default 256 (there too; official `projector_output_size`).
+    pub output_dim: usize,
+}
+
+impl Default for ByolConfig {
+    fn default() -> Self {
+        Self { momentum: 0.996, momentum_end: 1.0, hidden_dim: 4096, output_dim: 256 }
+    }
+}
+
+impl ByolConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets how much of itself the teacher keeps, at the first step and at the end of the run.
+    pub fn with_momentum(mut self, start: f64, end: f64) -> Self {
+        (self.momentum, self.momentum_end) = (start, end);
+        self
+    }
+
+    /// Sets the width of the first layer of projector and predictor.
+    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
+        self.hidden_dim = hidden_dim;
+        self
+    }
+
+    /// Sets the length of an embedding.
+    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
+        self.output_dim = output_dim;
+        self
+    }
+
+    /// The method, for encoders of type `E`.
+    ///
+    /// # Errors
+    /// The first field whose value no run could use.
+    pub fn build<E: Encoder>(&self) -> Result<Byol<E>, ConfigError> {
+        let (start, end) = (self.momentum, self.momentum_end);
+        ConfigError::check((0.0..=1.0).contains(&start), "momentum", start, "a number from 0 to 1")?;
+        ConfigError::check((0.0..=1.0).contains(&end), "momentum_end", end, "a number from 0 to 1")?;
+        ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
+        ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
+        Ok(Byol { loss: ByolLoss, config: self.clone(), encoder: PhantomData })
+    }
+
+    /// Projector and predictor: linear with bias, batch norm, ReLU, linear without bias.
+    ///
+    /// # Source
+    /// Official `networks.py`, `MLP`.
+    pub(crate) fn head(&self) -> [LayerConfig; 2] {
+        let hidden = LayerConfig::new(self.hidden_dim).bias().norm(Norm::Affine).relu();
+        [hidden, LayerConfig::new(self.output_dim)]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_encoders::ResNet;
+
+    fn error(config: ByolConfig) -> String {
+        config.build::<ResNet>().expect_err("an unusable value").to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_usable() {
+        assert!(ByolConfig::new().build::<ResNet>().is_ok());
+    }
+
+    #[test]
+    fn unusable_values_are_named() {
+        let new = ByolConfig::new;
+        assert_eq!(error(new().with_momentum(1.2, 1.0)), "momentum is 1.2, expected a number from 0 to 1");
+        assert_eq!(
+            error(new().with_momentum(0.9, -0.1)),
+            "momentum_end is -0.1, expected a number from 0 to 1"
+        );
+        assert_eq!(error(new().with_hidden_dim(0)), "hidden_dim is 0, expected at least 1");
+        assert_eq!(error(new().with_output_dim(0)), "output_dim is 0, expected at least 1");
+    }
+}

@@ -1,0 +1,213 @@
+//! BYOL: a student with a predictor, and a teacher without one.
+
+use std::marker::PhantomData;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use ssl_core::embed::embed_each;
+use ssl_core::{Encoder, Head, Init, Loss, Mlp, Mode, Progress, SslMethod, Step, Teacher, Views, schedule};
+
+use crate::{ByolConfig, ByolInput, ByolLoss};
+
+/// BYOL: from one view, the student predicts the teacher's embedding of the other one.
+///
+/// ```text
+/// p1, p2 = predictor(student(v1)), predictor(student(v2))        one pass per view
+/// z1, z2 = teacher(v1), teacher(v2)
+/// L      = byol(p1, p2, z1, z2)
+/// teacher ← m · teacher + (1 − m) · student                      after the optimizer; m rises to 1
+/// ```
+#[doc(alias = "BYOL")]
+#[derive(Clone, Debug)]
+pub struct Byol<E> {
+    pub(crate) config: ByolConfig,
+    pub(crate) loss: ByolLoss,
+    pub(crate) encoder: PhantomData<E>,
+}
+
+/// What BYOL trains.
+#[derive(Module, Debug)]
+pub struct ByolStudent<E> {
+    /// The encoder.
+    pub encoder: E,
+    /// The projector, thrown away after pretraining.
+    pub projector: Mlp,
+    /// The predictor, which the teacher does not have.
+    pub predictor: Mlp,
+}
+
+/// The part of the student that the teacher follows.
+#[derive(Module, Debug)]
+pub struct ByolTarget<E> {
+    /// The encoder.
+    pub encoder: E,
+    /// The projector.
+    pub projector: Mlp,
+}
+
+/// What BYOL keeps beside its student.
+#[derive(Module, Debug)]
+pub struct ByolState<E: Encoder> {
+    /// The network whose embeddings are predicted.
+    pub teacher: Teacher<ByolTarget<E>>,
+}
+
+impl<E: Encoder> ByolStudent<E> {
+    /// The part that the teacher follows. It shares its tensors with the student; [`Teacher::from_student`] makes
+    /// them its own.
+    pub fn target(&self) -> ByolTarget<E> {
+        ByolTarget { encoder: self.encoder.clone(), projector: self.projector.clone() }
+    }
+}
+
+impl<E: Encoder> SslMethod for Byol<E> {
+    type Encoder = E;
+    type Student = ByolStudent<E>;
+    type State = ByolState<E>;
+    type Carry = ();
+
+    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, Self::State) {
+        let head = self.config.head();
+        let projector = Mlp::init(encoder.feature_dim(), &head, init);
+        let predictor = Mlp::init(self.config.output_dim, &head, init);
+        let student = ByolStudent { encoder, projector, predictor };
+        let state = ByolState { teacher: Teacher::from_student(&student.target()) };
+        (student, state)
+    }
+
+    fn loss(&self, student: &Self::Student, state: &Self::State, views: &Views, _at: Progress) -> Step<()> {
+        let (v1, v2) = views.pair();
+        let (views, teacher) = ([v1, v2], state.teacher.network());
+        let z = embed_each(&student.encoder, &student.projector, &views, Mode::Train);
+        let [p1, p2] = [0, 1].map(|view| student.predictor.forward(z[view].clone(), Mode::Train));
+        let mut targets = embed_each(&teacher.encoder, &teacher.projector, &views, Mode::Train);
+        let (z2, z1) = (targets.remove(1), targets.remove(0));
+        Step {
+            loss: self.loss.forward(ByolInput { p1, p2, z1, z2 }),
+            carry: (),
+            embeddings: Tensor::cat(z, 0).without_autodiff(),
+        }
+    }
+
+    fn after_step(&self, student: &Self::Student, state: Self::State, at: Progress) -> Self::State {
+        let (start, end) = (self.config.momentum, self.config.momentum_end);
+        let momentum = schedule::cosine(at.step as f64, at.total_steps as f64, start, end);
+        ByolState { teacher: state.teacher.follow(&student.target(), momentum) }
+    }
+
+    fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a Self::State) -> &'a E {
+        &student.encoder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::optim::{GradientsParams, SgdConfig};
+    use burn::tensor::{Device, Int, Tolerance};
+    use ssl_core::{DeviceSpec, named};
+    use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
+
+    fn at(step: u64) -> Progress {
+        Progress { step, total_steps: 10, steps_per_epoch: 10 }
+    }
+
+    fn device() -> Device {
+        DeviceSpec::Flex.open().expect("flex is compiled in")
+    }
+
+    fn method() -> Byol<ResNet> {
+        let config = ByolConfig::new().with_momentum(0.9, 1.0).with_hidden_dim(8).with_output_dim(6);
+        config.build().expect("a valid configuration")
+    }
+
+    fn start() -> (ByolStudent<ResNet>, ByolState<ResNet>) {
+        let mut init = Init::new(0, &device().autodiff());
+        let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
+        method().init(encoder.init(&mut init), &mut init)
+    }
+
+    /// A student that is not what its teacher is.
+    fn moved(student: ByolStudent<ResNet>, state: &ByolState<ResNet>) -> ByolStudent<ResNet> {
+        let gradients = method().loss(&student, state, &views(), at(0)).loss.backward();
+        let gradients = GradientsParams::from_grads(gradients, &student);
+        SgdConfig::new().init().step(0.5, student, gradients)
+    }
+
+    /// Images without structure, the same every time.
+    fn images(seed: f32) -> Tensor<4> {
+        let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
+        (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])
+    }
+
+    fn views() -> Views {
+        Views::two(images(0.0), images(1.0))
+    }
+
+    #[test]
+    fn the_loss_compares_predictions_with_the_teachers_embeddings_of_the_other_view() {
+        let (student, state) = start();
+        let student = moved(student, &state);
+        let teacher = state.teacher.network();
+        let p = |view| {
+            let z = student.projector.forward(student.encoder.encode(view, Mode::Train), Mode::Train);
+            student.predictor.forward(z, Mode::Train)
+        };
+        let z = |view| teacher.projector.forward(teacher.encoder.encode(view, Mode::Train), Mode::Train);
+        let input =
+            ByolInput { p1: p(images(0.0)), p2: p(images(1.0)), z1: z(images(0.0)), z2: z(images(1.0)) };
+        let want = method().loss.forward(input).into_data();
+        let step = method().loss(&student, &state, &views(), at(0));
+        assert_eq!(step.loss.into_data(), want);
+        assert_eq!(step.embeddings.dims(), [8, 6]);
+    }
+
+    #[test]
+    fn the_student_gets_every_gradient_and_its_teacher_none() {
+        let (student, state) = start();
+        let step = method().loss(&student, &state, &views(), at(0));
+        assert!(!step.embeddings.device().is_autodiff());
+        let mut gradients = step.loss.backward();
+        assert!(GradientsParams::from_module(&mut gradients, &state).is_empty());
+        let parameters = named::collect(&student).keys().filter(|path| !named::is_buffer(path)).count();
+        assert_eq!(GradientsParams::from_module(&mut gradients, &student).len(), parameters);
+    }
+
+    #[test]
+    fn the_teacher_follows_the_new_student_with_a_momentum_that_rises_to_one() {
+        for (step, momentum) in [(0, 0.9), (5, 0.95), (10, 1.0)] {
+            let (student, state) = start();
+            let student = moved(student, &state);
+            let state = method().after_step(&student, start().1, at(step));
+            let by_hand = start().1.teacher.follow(&student.target(), momentum);
+            let teacher = named::collect(&state.teacher);
+            for (path, tensor) in named::collect(&by_hand) {
+                teacher[&path].assert_approx_eq::<f32>(&tensor, Tolerance::absolute(1e-7));
+            }
+        }
+    }
+
+    #[test]
+    fn the_teacher_keeps_running_statistics_of_its_own() {
+        let (student, state) = start();
+        let (before, students) = (named::collect(&state), named::collect(&student));
+        method().loss(&student, &state, &views(), at(0));
+        for (path, tensor) in named::collect(&state) {
+            assert_eq!(tensor == before[&path], !named::is_buffer(&path), "{path}");
+        }
+        let after = method().after_step(&moved(start().0, &start().1), start().1, at(0));
+        for (path, tensor) in named::collect(after.teacher.network()) {
+            assert_eq!(tensor == students[&path], named::is_buffer(&path), "{path}");
+        }
+    }
+
+    #[test]
+    fn equal_ends_make_the_momentum_constant() {
+        let config = ByolConfig::new().with_momentum(0.9, 0.9).with_hidden_dim(8).with_output_dim(6);
+        let method: Byol<ResNet> = config.build().expect("a valid configuration");
+        let (student, state) = start();
+        let student = moved(student, &state);
+        let after = |step| named::collect(&method.after_step(&student, start().1, at(step)));
+        assert_eq!(after(0), after(7));
+    }
+}

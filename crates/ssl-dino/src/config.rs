@@ -1,0 +1,205 @@
+//! Hyper-parameters of DINO.
+
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+use ssl_core::schedule::{linear_warmup, momentum_cosine};
+use ssl_core::{ConfigError, Encoder, LayerConfig, Progress};
+
+use crate::Dino;
+
+/// Hyper-parameters of DINO.
+///
+/// The clipping of every gradient on its own and the schedule of the weight decay belong to the optimizer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DinoConfig {
+    /// `T_s`, which the student's logits are divided by. Default 0.1 (section 3.2; official `DINOLoss`).
+    pub student_temperature: f64,
+    /// `T_t`, which the centred logits of the teacher are divided by; well below `T_s`, since a soft teacher lets all
+    /// outputs become equal. Default 0.04 (official `main_dino.py`, `--teacher_temp`); 0.07 after a warm-up in section
+    /// 3.2.
+    pub teacher_temperature: f64,
+    /// `T_t` at the start. Default 0.04 (official `--warmup_teacher_temp`; section 3.2).
+    pub warmup_teacher_temperature: f64,
+    /// Epochs in which `T_t` goes from its start to its end. Default 0 (official `--warmup_teacher_temp_epochs`); 30 in
+    /// section 3.2.
+    pub warmup_teacher_temperature_epochs: u64,
+    /// `m` of the centre. Default 0.9 (official `DINOLoss`, `center_momentum`).
+    pub center_momentum: f64,
+    /// `τ` at the start; it rises to 1 along a cosine. Default 0.996 (section 3.2; official `--momentum_teacher`).
+    pub teacher_momentum: f64,
+    /// Epochs at the beginning in which the last layer of the head is not trained. Default 1 (official
+    /// `--freeze_last_layer`).
+    pub freeze_last_layer_epochs: u64,
+    /// Layers of the head before its last one. Default 3 (section 3.2; official `DINOHead`, `nlayers`).
+    pub head_layers: usize,
+    /// Width of these layers but the last of them. Default 2048 (official `DINOHead`, `hidden_dim`).
+    pub hidden_dim: usize,
+    /// Length of an embedding, the input of the last layer. Default 256 (official `DINOHead`, `bottleneck_dim`).
+    pub bottleneck_dim: usize,
+    /// Number of outputs. Default 65536 (official `--out_dim`).
+    pub output_dim: usize,
+}
+
+impl Default for DinoConfig {
+    fn default() -> Self {
+        Self {
+            student_temperature: 0.1,
+            teacher_temperature: 0.04,
+            warmup_teacher_temperature: 0.04,
+            warmup_teacher_temperature_epochs: 0,
+            center_momentum: 0.9,
+            teacher_momentum: 0.996,
+            freeze_last_layer_epochs: 1,
+            head_layers: 3,
+            hidden_dim: 2048,
+            bottleneck_dim: 256,
+            output_dim: 65536,
+        }
+    }
+}
+
+impl DinoConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the width of the hidden layers of the head.
+    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
+        self.hidden_dim = hidden_dim;
+        self
+    }
+
+    /// Sets the length of an embedding.
+    pub fn with_bottleneck_dim(mut self, bottleneck_dim: usize) -> Self {
+        self.bottleneck_dim = bottleneck_dim;
+        self
+    }
+
+    /// Sets the number of outputs.
+    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
+        self.output_dim = output_dim;
+        self
+    }
+
+    /// The method, for encoders of type `E`.
+    ///
+    /// # Errors
+    /// The first field whose value no run could use.
+    pub fn build<E: Encoder>(&self) -> Result<Dino<E>, ConfigError> {
+        let temperatures = [
+            ("student_temperature", self.student_temperature),
+            ("teacher_temperature", self.teacher_temperature),
+            ("warmup_teacher_temperature", self.warmup_teacher_temperature),
+        ];
+        for (field, t) in temperatures {
+            ConfigError::check(t > 0.0 && t.is_finite(), field, t, "a number above 0")?;
+        }
+        let momenta =
+            [("center_momentum", self.center_momentum), ("teacher_momentum", self.teacher_momentum)];
+        for (field, momentum) in momenta {
+            ConfigError::check((0.0..=1.0).contains(&momentum), field, momentum, "a number from 0 to 1")?;
+        }
+        let sizes = [
+            ("head_layers", self.head_layers),
+            ("hidden_dim", self.hidden_dim),
+            ("bottleneck_dim", self.bottleneck_dim),
+            ("output_dim", self.output_dim),
+        ];
+        for (field, size) in sizes {
+            ConfigError::check(size > 0, field, size, "at least 1")?;
+        }
+        Ok(Dino { config: self.clone(), encoder: PhantomData })
+    }
+
+    /// The layers of the head before its last one: linear with bias and GELU, no activation at the end, no batch norm.
+    ///
+    /// # Source
+    /// Official `vision_transformer.py`, `DINOHead`.
+    pub(crate) fn head(&self) -> Vec<LayerConfig> {
+        let hidden = LayerConfig::new(self.hidden_dim).bias().gelu();
+        let mut layers = vec![hidden; self.head_layers - 1];
+        layers.push(LayerConfig::new(self.bottleneck_dim).bias());
+        layers
+    }
+
+    /// `T_t` in the epoch of a step.
+    pub(crate) fn teacher_temperature_at(&self, at: Progress) -> f64 {
+        let (start, end) = (self.warmup_teacher_temperature, self.teacher_temperature);
+        linear_warmup(at.epoch() as f64, self.warmup_teacher_temperature_epochs as f64, start, end)
+    }
+
+    /// `τ` at a step.
+    pub(crate) fn teacher_momentum_at(&self, at: Progress) -> f64 {
+        momentum_cosine(at.step as f64, at.total_steps as f64, self.teacher_momentum)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_encoders::ResNet;
+
+    fn error(config: DinoConfig) -> String {
+        config.build::<ResNet>().expect_err("an unusable value").to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_usable() {
+        assert!(DinoConfig::new().build::<ResNet>().is_ok());
+    }
+
+    #[test]
+    fn unusable_temperatures_and_momenta_are_named() {
+        let new = DinoConfig::new;
+        assert_eq!(
+            error(DinoConfig { student_temperature: 0.0, ..new() }),
+            "student_temperature is 0, expected a number above 0"
+        );
+        assert_eq!(
+            error(DinoConfig { teacher_temperature: f64::INFINITY, ..new() }),
+            "teacher_temperature is inf, expected a number above 0"
+        );
+        assert_eq!(
+            error(DinoConfig { warmup_teacher_temperature: -1.0, ..new() }),
+            "warmup_teacher_temperature is -1, expected a number above 0"
+        );
+        assert_eq!(
+            error(DinoConfig { center_momentum: 1.5, ..new() }),
+            "center_momentum is 1.5, expected a number from 0 to 1"
+        );
+        assert_eq!(
+            error(DinoConfig { teacher_momentum: -0.1, ..new() }),
+            "teacher_momentum is -0.1, expected a number from 0 to 1"
+        );
+    }
+
+    #[test]
+    fn sizes_of_zero_are_named() {
+        let new = DinoConfig::new;
+        assert_eq!(error(DinoConfig { head_layers: 0, ..new() }), "head_layers is 0, expected at least 1");
+        assert_eq!(error(new().with_hidden_dim(0)), "hidden_dim is 0, expected at least 1");
+        assert_eq!(error(new().with_bottleneck_dim(0)), "bottleneck_dim is 0, expected at least 1");
+        assert_eq!(error(new().with_output_dim(0)), "output_dim is 0, expected at least 1");
+    }
+
+    #[test]
+    fn the_teacher_warms_up_by_epoch_and_slows_down_by_step() {
+        let config = DinoConfig {
+            teacher_temperature: 0.07,
+            warmup_teacher_temperature_epochs: 4,
+            ..DinoConfig::new()
+        };
+        let at = |step| Progress { step, total_steps: 100, steps_per_epoch: 10 };
+        let temperatures = [0, 9, 10, 30, 99].map(|step| config.teacher_temperature_at(at(step)));
+        for (got, want) in temperatures.into_iter().zip([0.04, 0.04, 0.05, 0.07, 0.07]) {
+            assert!((got - want).abs() < 1e-12, "{got} is not {want}");
+        }
+        let momenta = [0, 50, 100].map(|step| config.teacher_momentum_at(at(step)));
+        for (got, want) in momenta.into_iter().zip([0.996, 0.998, 1.0]) {
+            assert!((got - want).abs() < 1e-12, "{got} is not {want}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod head;
+mod loss;
+mod model;
+
+pub use config::DinoConfig;
+pub use head::{DinoHead, WeightNormLinear};
+pub use loss::{DinoInput, DinoLoss, dino, mean_logits, next_center};
+pub use model::{Dino, DinoState, DinoStudent};
+pub use ssl_core::{
+    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, Progress, SslMethod, Step, Views,
+};

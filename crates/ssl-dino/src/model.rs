@@ -1,0 +1,115 @@
+//! DINO: student and teacher of one structure, and the centre of the teacher's logits.
+
+use std::marker::PhantomData;
+
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::Tensor;
+use ssl_core::embed::embed_crops;
+use ssl_core::{Encoder, GradientRules, Init, Loss, Mode, Needs, Progress, SslMethod, Step, Teacher, Views};
+
+use crate::{DinoConfig, DinoHead, DinoInput, DinoLoss, mean_logits, next_center};
+
+/// DINO: a student says of every crop of an image what its average over time says of another crop.
+///
+/// ```text
+/// s_v     = student(crop_v)               all crops, one pass of the encoder per resolution
+/// t_i     = teacher(crop_i)               the global crops in one pass, without gradient, batch norm in training mode
+/// L       = dino(s, t, center)
+/// center  ← m · center + (1 − m) · mean of t
+/// teacher ← τ · teacher + (1 − τ) · student        after the optimizer step
+/// ```
+#[doc(alias = "DINO")]
+#[derive(Clone, Debug)]
+pub struct Dino<E> {
+    pub(crate) config: DinoConfig,
+    pub(crate) encoder: PhantomData<E>,
+}
+
+/// What DINO trains; the teacher has the same structure.
+#[derive(Module, Debug)]
+pub struct DinoStudent<E> {
+    /// The encoder.
+    pub encoder: E,
+    /// The head, thrown away after pretraining.
+    pub head: DinoHead,
+}
+
+/// The teacher and the centre of its logits.
+#[derive(Module, Debug)]
+pub struct DinoState<E: Encoder> {
+    /// The average of the students; its encoder is the one to keep.
+    pub teacher: Teacher<DinoStudent<E>>,
+    /// `[output]`
+    pub center: Param<Tensor<1>>,
+}
+
+impl<E: Encoder> DinoState<E> {
+    /// The state at the start: the teacher is a copy of the student, the centre is 0.
+    pub fn new(student: &DinoStudent<E>) -> Self {
+        let weight = student.head.last_layer.weight_v.val().without_autodiff();
+        let center = Tensor::zeros([weight.dims()[0]], &weight.device());
+        Self { teacher: Teacher::from_student(student), center: Param::initialized(ParamId::new(), center) }
+    }
+}
+
+impl<E: Encoder> SslMethod for Dino<E> {
+    type Encoder = E;
+    type Student = DinoStudent<E>;
+    type State = DinoState<E>;
+    /// The mean of the teacher's logits, `[output]`.
+    type Carry = Tensor<1>;
+
+    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, Self::State) {
+        let head = DinoHead::init(encoder.feature_dim(), &self.config.head(), self.config.output_dim, init);
+        let student = DinoStudent { encoder, head };
+        let state = DinoState::new(&student);
+        (student, state)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { local_views: true, ..Needs::default() }
+    }
+
+    fn loss(
+        &self,
+        student: &Self::Student,
+        state: &Self::State,
+        views: &Views,
+        at: Progress,
+    ) -> Step<Tensor<1>> {
+        let teacher = state.teacher.network();
+        let z = embed_crops(&teacher.encoder, &teacher.head, views.global(), Mode::Train);
+        let teacher = teacher.head.logits(&z);
+        let carry = mean_logits(&teacher);
+
+        let z = embed_crops(&student.encoder, &student.head, &views.crops, Mode::Train);
+        let student = student.head.logits(&z);
+        let embeddings = Tensor::cat(z[..views.global].to_vec(), 0).without_autodiff();
+
+        let teacher_temperature = self.config.teacher_temperature_at(at);
+        let loss = DinoLoss::new(self.config.student_temperature, teacher_temperature);
+        let loss = loss.forward(DinoInput { student, teacher, center: state.center.val() });
+        Step { loss, carry, embeddings }
+    }
+
+    fn gradient_rules(&self, at: Progress) -> GradientRules {
+        let is_frozen = at.epoch() < self.config.freeze_last_layer_epochs;
+        let frozen = is_frozen.then_some("head.last_layer").into_iter().collect();
+        GradientRules { frozen, ..Default::default() }
+    }
+
+    fn absorb(&self, mut state: Self::State, mean_logits: Tensor<1>) -> Self::State {
+        let momentum = self.config.center_momentum;
+        state.center = state.center.map(|center| next_center(center, mean_logits, momentum));
+        state
+    }
+
+    fn after_step(&self, student: &Self::Student, mut state: Self::State, at: Progress) -> Self::State {
+        state.teacher = state.teacher.follow(student, self.config.teacher_momentum_at(at));
+        state
+    }
+
+    fn encoder<'a>(&self, _student: &'a Self::Student, state: &'a Self::State) -> &'a E {
+        &state.teacher.network().encoder
+    }
+}

@@ -1,0 +1,163 @@
+//! Hyper-parameters of MoCo v1 and v2.
+
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+use ssl_core::{ConfigError, Encoder, LayerConfig};
+
+use crate::{MoCo, MoCoLoss};
+
+/// Hyper-parameters of MoCo v1 and v2.
+///
+/// One more belongs to the encoder: the groups of its batch norm (`bn_splits`), see the documentation of the crate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MoCoConfig {
+    /// `T` of the loss. Default 0.07 in v1 (section 3.3), 0.2 in v2 (official README, `--moco-t 0.2`); 0.1 in the
+    /// authors' CIFAR-10 demo.
+    pub temperature: f64,
+    /// How much of itself the teacher keeps at a step, 0 to 1. Default 0.999 (v1, section 4.1; official `--moco-m`);
+    /// 0.99 in the authors' CIFAR-10 demo.
+    pub momentum: f64,
+    /// Number of negatives. Default 65536 (v1, section 4; official `--moco-k`); 4096 in the authors' CIFAR-10 demo.
+    /// Keys of one step have to fit: a batch, or two if `symmetric`.
+    pub queue_len: usize,
+    /// Layers of the projector: 1 in v1 (section 3.3), 2 in v2 (section 3, MLP head). Default 1.
+    pub projector_layers: usize,
+    /// Width of the layers but the last; 0 stands for the feature dimension. Default 0 (v2, section 3, MLP
+    /// head: 2048 on a ResNet-50; official `builder.py`).
+    pub hidden_dim: usize,
+    /// Length of an embedding. Default 128 (v1, section 3.3; official `--moco-dim`).
+    pub output_dim: usize,
+    /// Whether each view is query once and key once, which is twice the work for twice the terms. Default false (v1,
+    /// algorithm 1); an option of the authors' CIFAR-10 demo.
+    pub symmetric: bool,
+}
+
+impl Default for MoCoConfig {
+    /// Those of v1.
+    fn default() -> Self {
+        Self {
+            temperature: 0.07,
+            momentum: 0.999,
+            queue_len: 65536,
+            projector_layers: 1,
+            hidden_dim: 0,
+            output_dim: 128,
+            symmetric: false,
+        }
+    }
+}
+
+impl MoCoConfig {
+    /// MoCo v1: a linear projector.
+    pub fn v1() -> Self {
+        Self::default()
+    }
+
+    /// MoCo v2: a projector of two layers and a higher temperature.
+    pub fn v2() -> Self {
+        Self { temperature: 0.2, projector_layers: 2, ..Self::default() }
+    }
+
+    /// Sets the temperature.
+    pub fn with_temperature(mut self, temperature: f64) -> Self {
+        self.temperature = temperature;
+        self
+    }
+
+    /// Sets how much of itself the teacher keeps at a step.
+    pub fn with_momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// Sets the number of negatives.
+    pub fn with_queue_len(mut self, queue_len: usize) -> Self {
+        self.queue_len = queue_len;
+        self
+    }
+
+    /// Sets the width of the layers but the last.
+    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
+        self.hidden_dim = hidden_dim;
+        self
+    }
+
+    /// Sets the length of an embedding.
+    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
+        self.output_dim = output_dim;
+        self
+    }
+
+    /// Sets whether each view is query once and key once.
+    pub fn with_symmetric(mut self, symmetric: bool) -> Self {
+        self.symmetric = symmetric;
+        self
+    }
+
+    /// The method, for encoders of type `E`.
+    ///
+    /// # Errors
+    /// The first field whose value no run could use.
+    pub fn build<E: Encoder>(&self) -> Result<MoCo<E>, ConfigError> {
+        let (t, momentum) = (self.temperature, self.momentum);
+        ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
+        ConfigError::check((0.0..=1.0).contains(&momentum), "momentum", momentum, "a number from 0 to 1")?;
+        ConfigError::check(self.queue_len > 0, "queue_len", 0, "at least 1")?;
+        ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
+        ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
+        Ok(MoCo { loss: MoCoLoss::new(t), config: self.clone(), encoder: PhantomData })
+    }
+
+    /// The projector: linear layers with bias, ReLU between them, no batch norm.
+    ///
+    /// # Source
+    /// v1, section 3.3; v2, section 3, MLP head; official `builder.py`.
+    pub(crate) fn projector(&self, feature_dim: usize) -> Vec<LayerConfig> {
+        let width = if self.hidden_dim == 0 { feature_dim } else { self.hidden_dim };
+        let hidden = LayerConfig::new(width).bias().relu();
+        let mut layers = vec![hidden; self.projector_layers - 1];
+        layers.push(LayerConfig::new(self.output_dim).bias());
+        layers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_encoders::ResNet;
+
+    fn error(config: MoCoConfig) -> String {
+        config.build::<ResNet>().expect_err("an unusable value").to_string()
+    }
+
+    #[test]
+    fn both_versions_are_usable() {
+        assert!(MoCoConfig::v1().build::<ResNet>().is_ok() && MoCoConfig::v2().build::<ResNet>().is_ok());
+    }
+
+    #[test]
+    fn unusable_values_are_named() {
+        let new = MoCoConfig::v2;
+        assert_eq!(error(new().with_temperature(0.0)), "temperature is 0, expected a number above 0");
+        assert_eq!(error(new().with_momentum(1.5)), "momentum is 1.5, expected a number from 0 to 1");
+        assert_eq!(error(new().with_momentum(f64::NAN)), "momentum is NaN, expected a number from 0 to 1");
+        assert_eq!(error(new().with_queue_len(0)), "queue_len is 0, expected at least 1");
+        assert_eq!(
+            error(MoCoConfig { projector_layers: 0, ..new() }),
+            "projector_layers is 0, expected at least 1"
+        );
+        assert_eq!(error(new().with_output_dim(0)), "output_dim is 0, expected at least 1");
+    }
+
+    #[test]
+    fn the_projector_is_linear_in_v1_and_has_a_hidden_layer_of_the_feature_dimension_in_v2() {
+        let widths = |config: MoCoConfig| -> Vec<_> {
+            config.projector(512).iter().map(|layer| (layer.outputs, layer.bias)).collect()
+        };
+        assert_eq!(widths(MoCoConfig::v1()), [(128, true)]);
+        assert_eq!(widths(MoCoConfig::v2()), [(512, true), (128, true)]);
+        assert_eq!(widths(MoCoConfig::v2().with_hidden_dim(64)), [(64, true), (128, true)]);
+    }
+}

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod loss;
+mod model;
+mod v3;
+
+pub use config::MoCoConfig;
+pub use loss::{MoCoInput, MoCoLoss, moco};
+pub use model::{MoCo, MoCoState, MoCoStudent};
+pub use ssl_core::{
+    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, Progress, Queue, SslMethod, Step, Teacher,
+    Views,
+};
+pub use v3::{
+    MoCoV3, MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss, MoCoV3State, MoCoV3Student, MoCoV3Target,
+    moco_v3,
+};

@@ -1,0 +1,256 @@
+//! MoCo v1 and v2: a student, a teacher, a queue of the teacher's embeddings.
+
+use std::marker::PhantomData;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
+use ssl_core::{Encoder, Head, Init, Loss, Mlp, Mode, Progress, Queue, SslMethod, Step, Teacher, Views};
+
+use crate::{MoCoConfig, MoCoInput, MoCoLoss};
+
+/// MoCo v1 and v2: the student's embedding of one view attracts the teacher's of the other one, and repels those of
+/// earlier images.
+///
+/// ```text
+/// teacher ← momentum · teacher + (1 − momentum) · student
+/// q = student(v1),   k = teacher(v2)
+/// L = moco(q, k, queue)                          symmetric: + moco(student(v2), teacher(v1), queue)
+/// queue ← the keys in place of the oldest rows
+/// ```
+///
+/// Both networks use the statistics of their batch in batch norm, and each keeps its own running ones.
+#[doc(alias = "momentum contrast")]
+#[derive(Clone, Debug)]
+pub struct MoCo<E> {
+    pub(crate) config: MoCoConfig,
+    pub(crate) loss: MoCoLoss,
+    pub(crate) encoder: PhantomData<E>,
+}
+
+/// What MoCo trains; its teacher is of the same structure.
+#[derive(Module, Debug)]
+pub struct MoCoStudent<E> {
+    /// The encoder.
+    pub encoder: E,
+    /// The projector, thrown away after pretraining.
+    pub projector: Mlp,
+}
+
+/// What MoCo keeps beside its student.
+#[derive(Module, Debug)]
+pub struct MoCoState<E: Encoder> {
+    /// The network that makes the keys.
+    pub teacher: Teacher<MoCoStudent<E>>,
+    /// Keys of earlier images, of unit length.
+    pub queue: Queue,
+}
+
+impl<E: Encoder> MoCoStudent<E> {
+    fn embed(&self, view: Tensor<4>) -> Tensor<2> {
+        self.projector.forward(self.encoder.encode(view, Mode::Train), Mode::Train)
+    }
+}
+
+impl<E: Encoder> MoCoState<E> {
+    fn keys(&self, view: Tensor<4>) -> Tensor<2> {
+        l2_normalize(self.teacher.network().embed(view), NORMALIZE_EPS)
+    }
+}
+
+impl<E: Encoder> MoCo<E> {
+    fn contrast(&self, q: &Tensor<2>, k: &Tensor<2>, state: &MoCoState<E>) -> Tensor<1> {
+        self.loss.forward(MoCoInput { q: q.clone(), k: k.clone(), queue: state.queue.rows() })
+    }
+
+    /// A queue of random directions.
+    fn queue(&self, init: &mut Init) -> Queue {
+        let rows = init.normal([self.config.queue_len, self.config.output_dim], 1.0).val().without_autodiff();
+        Queue::new(l2_normalize(rows, NORMALIZE_EPS))
+    }
+}
+
+impl<E: Encoder> SslMethod for MoCo<E> {
+    type Encoder = E;
+    type Student = MoCoStudent<E>;
+    type State = MoCoState<E>;
+    type Carry = Tensor<2>;
+
+    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, Self::State) {
+        let feature_dim = encoder.feature_dim();
+        let projector = Mlp::init(feature_dim, &self.config.projector(feature_dim), init);
+        let student = MoCoStudent { encoder, projector };
+        let state = MoCoState { teacher: Teacher::from_student(&student), queue: self.queue(init) };
+        (student, state)
+    }
+
+    /// The teacher follows the student as it is before this step's update, so the first step leaves it where it is.
+    fn before_step(
+        &self,
+        student: Self::Student,
+        state: Self::State,
+        _at: Progress,
+    ) -> (Self::Student, Self::State) {
+        let teacher = state.teacher.follow(&student, self.config.momentum);
+        (student, MoCoState { teacher, ..state })
+    }
+
+    fn loss(
+        &self,
+        student: &Self::Student,
+        state: &Self::State,
+        views: &Views,
+        _at: Progress,
+    ) -> Step<Tensor<2>> {
+        let (v1, v2) = views.pair();
+        let (q1, k2) = (student.embed(v1.clone()), state.keys(v2.clone()));
+        let loss = self.contrast(&q1, &k2, state);
+        if !self.config.symmetric {
+            return Step { loss, carry: k2, embeddings: q1.without_autodiff() };
+        }
+        let (q2, k1) = (student.embed(v2), state.keys(v1));
+        Step {
+            loss: loss + self.contrast(&q2, &k1, state),
+            carry: Tensor::cat(vec![k1, k2], 0),
+            embeddings: Tensor::cat(vec![q1, q2], 0).without_autodiff(),
+        }
+    }
+
+    fn absorb(&self, state: Self::State, keys: Tensor<2>) -> Self::State {
+        MoCoState { queue: state.queue.push(keys), ..state }
+    }
+
+    fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a Self::State) -> &'a E {
+        &student.encoder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::optim::{GradientsParams, SgdConfig};
+    use burn::tensor::{Device, Int, Tolerance};
+    use ssl_core::{DeviceSpec, named};
+    use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
+
+    const AT: Progress = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
+
+    fn device() -> Device {
+        DeviceSpec::Flex.open().expect("flex is compiled in")
+    }
+
+    fn config() -> MoCoConfig {
+        MoCoConfig::v2().with_momentum(0.9).with_queue_len(10).with_output_dim(6)
+    }
+
+    fn method() -> MoCo<ResNet> {
+        config().build().expect("a valid configuration")
+    }
+
+    fn start() -> (MoCoStudent<ResNet>, MoCoState<ResNet>) {
+        let mut init = Init::new(0, &device().autodiff());
+        let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
+        method().init(encoder.init(&mut init), &mut init)
+    }
+
+    /// A student that is not what its teacher is.
+    fn moved(student: MoCoStudent<ResNet>, state: &MoCoState<ResNet>) -> MoCoStudent<ResNet> {
+        let gradients = method().loss(&student, state, &views(), AT).loss.backward();
+        let gradients = GradientsParams::from_grads(gradients, &student);
+        SgdConfig::new().init().step(0.5, student, gradients)
+    }
+
+    /// Images without structure, the same every time.
+    fn images(seed: f32) -> Tensor<4> {
+        let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
+        (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])
+    }
+
+    fn views() -> Views {
+        Views::two(images(0.0), images(1.0))
+    }
+
+    fn lengths(rows: Tensor<2>) -> Vec<f32> {
+        rows.square().sum_dim(1).sqrt().into_data().try_to_vec().expect("floats")
+    }
+
+    #[test]
+    fn the_teacher_follows_the_student_before_the_keys() {
+        let (student, state) = start();
+        let by_hand = Teacher::from_student(&student);
+        let student = moved(student, &state);
+        let (_, untouched) = start();
+        let (student, state) = method().before_step(student, untouched, AT);
+        let by_hand = by_hand.follow(&student, 0.9);
+        assert_eq!(named::collect(&state.teacher), named::collect(&by_hand));
+        assert_ne!(named::collect(state.teacher.network()), named::collect(&start().0));
+    }
+
+    #[test]
+    fn the_first_step_leaves_the_teacher_where_it_is() {
+        let (student, state) = start();
+        let (student, state) = method().before_step(student, state, AT);
+        let student = named::collect(&student);
+        for (path, tensor) in named::collect(state.teacher.network()) {
+            tensor.assert_approx_eq::<f32>(&student[&path], Tolerance::absolute(1e-6));
+        }
+    }
+
+    #[test]
+    fn the_keys_are_the_teachers_of_the_second_view_and_move_its_running_statistics_alone() {
+        let (student, state) = start();
+        let student = moved(student, &state);
+        let (_, by_hand) = start();
+        let (_, state) = start();
+        let before = named::collect(&state);
+        let step = method().loss(&student, &state, &views(), AT);
+        assert_eq!(step.carry.into_data(), by_hand.keys(images(1.0)).into_data());
+        for (path, tensor) in named::collect(&state) {
+            assert_eq!(tensor == before[&path], !named::is_buffer(&path), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_student_gets_every_gradient_and_its_teacher_none() {
+        let (student, state) = start();
+        let step = method().loss(&student, &state, &views(), AT);
+        assert!(!step.embeddings.device().is_autodiff() && !step.carry.device().is_autodiff());
+        let mut gradients = step.loss.backward();
+        assert!(GradientsParams::from_module(&mut gradients, &state).is_empty());
+        let parameters = named::collect(&student).keys().filter(|path| !named::is_buffer(path)).count();
+        assert_eq!(GradientsParams::from_module(&mut gradients, &student).len(), parameters);
+    }
+
+    #[test]
+    fn keys_replace_the_oldest_rows_of_a_queue_that_no_batch_divides() {
+        let (student, mut state) = start();
+        let first = state.queue.rows().into_data();
+        for _ in 0..3 {
+            let step = method().loss(&student, &state, &views(), AT);
+            state = method().absorb(state, step.carry);
+        }
+        assert_eq!(state.queue.position(), 2);
+        assert_ne!(state.queue.rows().into_data(), first);
+        assert!(lengths(state.queue.rows()).iter().all(|length| (length - 1.0).abs() < 1e-5));
+    }
+
+    #[test]
+    fn a_queue_starts_with_directions_of_unit_length() {
+        let (_, state) = start();
+        assert_eq!(state.queue.rows().dims(), [10, 6]);
+        assert!(lengths(state.queue.rows()).iter().all(|length| (length - 1.0).abs() < 1e-5));
+    }
+
+    #[test]
+    fn the_symmetric_loss_is_the_sum_of_both_directions_and_keeps_the_keys_of_the_first_view_first() {
+        let symmetric: MoCo<ResNet> = config().with_symmetric(true).build().expect("a valid configuration");
+        let (student, state) = start();
+        let forth = method().loss(&student, &state, &views(), AT);
+        let back = method().loss(&student, &state, &Views::two(images(1.0), images(0.0)), AT);
+        let both = symmetric.loss(&student, &state, &views(), AT);
+        let sum = (forth.loss + back.loss).into_data();
+        both.loss.into_data().assert_approx_eq::<f32>(&sum, Tolerance::default());
+        let keys = Tensor::cat(vec![back.carry, forth.carry], 0).into_data();
+        both.carry.into_data().assert_approx_eq::<f32>(&keys, Tolerance::default());
+    }
+}

@@ -1,0 +1,9 @@
+//! MoCo v3: no queue, a predictor, and both directions; made for vision transformers as well as ResNets.
+
+mod config;
+mod loss;
+mod model;
+
+pub use config::{MoCoV3Config, MoCoV3Heads};
+pub use loss::{MoCoV3Input, MoCoV3Loss, moco_v3};
+pub use model::{MoCoV3, MoCoV3State, MoCoV3Student, MoCoV3Target};

@@ -1,0 +1,183 @@
+//! Hyper-parameters of MoCo v3.
+
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+use ssl_core::{ConfigError, Encoder, LayerConfig, Norm};
+
+use super::{MoCoV3, MoCoV3Loss};
+
+/// Hyper-parameters of MoCo v3.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MoCoV3Config {
+    /// `T` of the loss. Default 1.0 on a ResNet (official `--moco-t`), 0.2 on a ViT (official `CONFIG.md`).
+    pub temperature: f64,
+    /// How much of itself the teacher keeps at the first step, 0 to 1. Default 0.99 (official `--moco-m`); 0.996 for
+    /// 1000 epochs on a ResNet-50 (official `CONFIG.md`).
+    pub momentum: f64,
+    /// What `momentum` becomes along a cosine until the end of the run, 0 to 1. Default 1 (official `--moco-m-cos`).
+    /// Equal to `momentum`, it is constant.
+    pub momentum_end: f64,
+    /// The structure of projector and predictor. Default that for a ResNet.
+    pub heads: MoCoV3Heads,
+    /// Whether the projection of patches stays as it was drawn, which makes training of a ViT stable. Default true
+    /// (section 4.2; official `--stop-grad-conv1`). Used with [`MoCoV3Heads::Vit`] only; the position embedding stays
+    /// as it is in any case (sines and cosines, official `vits.py`).
+    pub freeze_patch_embed: bool,
+    /// Width of the layers but the last. Default 4096 (paper, implementation details: MLP heads; official
+    /// `--moco-mlp-dim`).
+    pub hidden_dim: usize,
+    /// Length of an embedding. Default 256 (there too; official `--moco-dim`).
+    pub output_dim: usize,
+}
+
+/// Projector and predictor of MoCo v3: linear layers without bias; batch norm and ReLU after all but the last.
+///
+/// # Source
+/// Official `builder.py`, `MoCo_ResNet` and `MoCo_ViT`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MoCoV3Heads {
+    /// Projector: 2 layers, and batch norm without parameters at the end. Predictor: 2 layers, nothing at the end.
+    #[default]
+    ResNet,
+    /// Projector: 3 layers. Predictor: 2 layers. Both have batch norm without parameters at the end.
+    Vit,
+}
+
+impl Default for MoCoV3Config {
+    /// Those for a ResNet.
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            momentum: 0.99,
+            momentum_end: 1.0,
+            heads: MoCoV3Heads::ResNet,
+            freeze_patch_embed: true,
+            hidden_dim: 4096,
+            output_dim: 256,
+        }
+    }
+}
+
+impl MoCoV3Config {
+    /// MoCo v3 on a ResNet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// MoCo v3 on a vision transformer.
+    pub fn vit() -> Self {
+        Self { temperature: 0.2, heads: MoCoV3Heads::Vit, ..Self::default() }
+    }
+
+    /// Sets the temperature.
+    pub fn with_temperature(mut self, temperature: f64) -> Self {
+        self.temperature = temperature;
+        self
+    }
+
+    /// Sets how much of itself the teacher keeps, at the first step and at the end of the run.
+    pub fn with_momentum(mut self, start: f64, end: f64) -> Self {
+        (self.momentum, self.momentum_end) = (start, end);
+        self
+    }
+
+    /// Sets the width of the layers but the last.
+    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
+        self.hidden_dim = hidden_dim;
+        self
+    }
+
+    /// Sets the length of an embedding.
+    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
+        self.output_dim = output_dim;
+        self
+    }
+
+    /// The method, for encoders of type `E`.
+    ///
+    /// # Errors
+    /// The first field whose value no run could use.
+    pub fn build<E: Encoder>(&self) -> Result<MoCoV3<E>, ConfigError> {
+        let (t, start, end) = (self.temperature, self.momentum, self.momentum_end);
+        ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
+        ConfigError::check((0.0..=1.0).contains(&start), "momentum", start, "a number from 0 to 1")?;
+        ConfigError::check((0.0..=1.0).contains(&end), "momentum_end", end, "a number from 0 to 1")?;
+        ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
+        ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
+        Ok(MoCoV3 { loss: MoCoV3Loss::new(t), config: self.clone(), encoder: PhantomData })
+    }
+
+    pub(super) fn projector(&self) -> Vec<LayerConfig> {
+        let hidden_layers = match self.heads {
+            MoCoV3Heads::ResNet => 1,
+            MoCoV3Heads::Vit => 2,
+        };
+        let mut layers = vec![self.hidden_layer(); hidden_layers];
+        layers.push(LayerConfig::new(self.output_dim).norm(Norm::Plain));
+        layers
+    }
+
+    pub(super) fn predictor(&self) -> Vec<LayerConfig> {
+        let last_norm = match self.heads {
+            MoCoV3Heads::ResNet => Norm::None,
+            MoCoV3Heads::Vit => Norm::Plain,
+        };
+        vec![self.hidden_layer(), LayerConfig::new(self.output_dim).norm(last_norm)]
+    }
+
+    fn hidden_layer(&self) -> LayerConfig {
+        LayerConfig::new(self.hidden_dim).norm(Norm::Affine).relu()
+    }
+
+    /// Paths in the student of what is never trained.
+    pub(super) fn frozen(&self) -> Vec<&'static str> {
+        match (self.heads, self.freeze_patch_embed) {
+            (MoCoV3Heads::ResNet, _) => vec![],
+            (MoCoV3Heads::Vit, false) => vec!["encoder.pos_embed"],
+            (MoCoV3Heads::Vit, true) => vec!["encoder.pos_embed", "encoder.patch_embed"],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_encoders::ResNet;
+
+    fn error(config: MoCoV3Config) -> String {
+        config.build::<ResNet>().expect_err("an unusable value").to_string()
+    }
+
+    #[test]
+    fn both_defaults_are_usable() {
+        assert!(
+            MoCoV3Config::new().build::<ResNet>().is_ok() && MoCoV3Config::vit().build::<ResNet>().is_ok()
+        );
+    }
+
+    #[test]
+    fn unusable_values_are_named() {
+        let new = MoCoV3Config::new;
+        assert_eq!(error(new().with_temperature(-1.0)), "temperature is -1, expected a number above 0");
+        assert_eq!(error(new().with_momentum(2.0, 1.0)), "momentum is 2, expected a number from 0 to 1");
+        assert_eq!(
+            error(new().with_momentum(0.9, 1.1)),
+            "momentum_end is 1.1, expected a number from 0 to 1"
+        );
+        assert_eq!(error(new().with_hidden_dim(0)), "hidden_dim is 0, expected at least 1");
+        assert_eq!(error(new().with_output_dim(0)), "output_dim is 0, expected at least 1");
+    }
+
+    #[test]
+    fn heads_end_in_batch_norm_but_for_the_predictor_of_a_resnet() {
+        let norms = |layers: Vec<LayerConfig>| layers.iter().map(|layer| layer.norm).collect::<Vec<_>>();
+        let (resnet, vit) = (MoCoV3Config::new(), MoCoV3Config::vit());
+        assert_eq!(norms(resnet.projector()), [Norm::Affine, Norm::Plain]);
+        assert_eq!(norms(resnet.predictor()), [Norm::Affine, Norm::None]);
+        assert_eq!(norms(vit.projector()), [Norm::Affine, Norm::Affine, Norm::Plain]);
+        assert_eq!(norms(vit.predictor()), [Norm::Affine, Norm::Plain]);
+    }
+}

@@ -1,0 +1,217 @@
+//! MoCo v3: a student with a predictor, and a teacher without one.
+
+use std::marker::PhantomData;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use ssl_core::embed::embed_each;
+use ssl_core::{
+    Encoder, GradientRules, Head, Init, Loss, Mlp, Mode, Progress, SslMethod, Step, Teacher, Views, schedule,
+};
+
+use super::{MoCoV3Config, MoCoV3Input, MoCoV3Loss};
+
+/// MoCo v3: the student's prediction from one view attracts the teacher's embedding of the other one, and repels
+/// those of the other images of the batch.
+///
+/// ```text
+/// teacher ← m · teacher + (1 − m) · student      m rises to 1
+/// q1, q2 = predictor(student(v1)), predictor(student(v2))        one pass per view
+/// k1, k2 = teacher(v1), teacher(v2)
+/// L      = moco_v3(q1, q2, k1, k2)
+/// ```
+#[doc(alias = "MoCo v3")]
+#[derive(Clone, Debug)]
+pub struct MoCoV3<E> {
+    pub(super) config: MoCoV3Config,
+    pub(super) loss: MoCoV3Loss,
+    pub(super) encoder: PhantomData<E>,
+}
+
+/// What MoCo v3 trains.
+#[derive(Module, Debug)]
+pub struct MoCoV3Student<E> {
+    /// The encoder.
+    pub encoder: E,
+    /// The projector, thrown away after pretraining.
+    pub projector: Mlp,
+    /// The predictor, which the teacher does not have.
+    pub predictor: Mlp,
+}
+
+/// The part of the student that the teacher follows.
+#[derive(Module, Debug)]
+pub struct MoCoV3Target<E> {
+    /// The encoder.
+    pub encoder: E,
+    /// The projector.
+    pub projector: Mlp,
+}
+
+/// What MoCo v3 keeps beside its student.
+#[derive(Module, Debug)]
+pub struct MoCoV3State<E: Encoder> {
+    /// The network that makes the keys.
+    pub teacher: Teacher<MoCoV3Target<E>>,
+}
+
+impl<E: Encoder> MoCoV3Student<E> {
+    /// The part that the teacher follows. It shares its tensors with the student; [`Teacher::from_student`] makes
+    /// them its own.
+    pub fn target(&self) -> MoCoV3Target<E> {
+        MoCoV3Target { encoder: self.encoder.clone(), projector: self.projector.clone() }
+    }
+}
+
+impl<E: Encoder> SslMethod for MoCoV3<E> {
+    type Encoder = E;
+    type Student = MoCoV3Student<E>;
+    type State = MoCoV3State<E>;
+    type Carry = ();
+
+    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, Self::State) {
+        let projector = Mlp::init(encoder.feature_dim(), &self.config.projector(), init);
+        let predictor = Mlp::init(self.config.output_dim, &self.config.predictor(), init);
+        let student = MoCoV3Student { encoder, projector, predictor };
+        let state = MoCoV3State { teacher: Teacher::from_student(&student.target()) };
+        (student, state)
+    }
+
+    /// The teacher follows the student as it is before this step's update, so the first step leaves it where it is.
+    fn before_step(
+        &self,
+        student: Self::Student,
+        state: Self::State,
+        at: Progress,
+    ) -> (Self::Student, Self::State) {
+        let (start, end) = (self.config.momentum, self.config.momentum_end);
+        let momentum = schedule::cosine(at.step as f64, at.total_steps as f64, start, end);
+        let teacher = state.teacher.follow(&student.target(), momentum);
+        (student, MoCoV3State { teacher })
+    }
+
+    fn loss(&self, student: &Self::Student, state: &Self::State, views: &Views, _at: Progress) -> Step<()> {
+        let (v1, v2) = views.pair();
+        let (views, teacher) = ([v1, v2], state.teacher.network());
+        let z = embed_each(&student.encoder, &student.projector, &views, Mode::Train);
+        let [q1, q2] = [0, 1].map(|view| student.predictor.forward(z[view].clone(), Mode::Train));
+        let mut k = embed_each(&teacher.encoder, &teacher.projector, &views, Mode::Train);
+        let (k2, k1) = (k.remove(1), k.remove(0));
+        Step {
+            loss: self.loss.forward(MoCoV3Input { q1, q2, k1, k2 }),
+            carry: (),
+            embeddings: Tensor::cat(z, 0).without_autodiff(),
+        }
+    }
+
+    fn gradient_rules(&self, _at: Progress) -> GradientRules {
+        GradientRules { frozen: self.config.frozen(), constant_lr: vec![] }
+    }
+
+    fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a Self::State) -> &'a E {
+        &student.encoder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::optim::{GradientsParams, SgdConfig};
+    use burn::tensor::{Device, Int};
+    use ssl_core::{DeviceSpec, named};
+    use ssl_encoders::{Vit, VitConfig};
+
+    fn at(step: u64) -> Progress {
+        Progress { step, total_steps: 10, steps_per_epoch: 10 }
+    }
+
+    fn device() -> Device {
+        DeviceSpec::Flex.open().expect("flex is compiled in")
+    }
+
+    fn method() -> MoCoV3<Vit> {
+        let config = MoCoV3Config::vit().with_momentum(0.9, 1.0).with_hidden_dim(8).with_output_dim(6);
+        config.build().expect("a valid configuration")
+    }
+
+    fn start() -> (MoCoV3Student<Vit>, MoCoV3State<Vit>) {
+        let mut init = Init::new(0, &device().autodiff());
+        let encoder = VitConfig::new(8, 1, 2).with_image_size(8).with_patch_size(4).init(&mut init);
+        method().init(encoder, &mut init)
+    }
+
+    /// A student that is not what its teacher is.
+    fn moved(student: MoCoV3Student<Vit>, state: &MoCoV3State<Vit>) -> MoCoV3Student<Vit> {
+        let gradients = method().loss(&student, state, &views(), at(0)).loss.backward();
+        let gradients = GradientsParams::from_grads(gradients, &student);
+        SgdConfig::new().init().step(0.5, student, gradients)
+    }
+
+    /// Images without structure, the same every time.
+    fn images(seed: f32) -> Tensor<4> {
+        let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
+        (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])
+    }
+
+    fn views() -> Views {
+        Views::two(images(0.0), images(1.0))
+    }
+
+    #[test]
+    fn the_loss_compares_predictions_with_the_teachers_embeddings_of_the_other_view() {
+        let (student, state) = start();
+        let student = moved(student, &state);
+        let teacher = state.teacher.network();
+        let q = |view| {
+            let z = student.projector.forward(student.encoder.encode(view, Mode::Train), Mode::Train);
+            student.predictor.forward(z, Mode::Train)
+        };
+        let k = |view| teacher.projector.forward(teacher.encoder.encode(view, Mode::Train), Mode::Train);
+        let input =
+            MoCoV3Input { q1: q(images(0.0)), q2: q(images(1.0)), k1: k(images(0.0)), k2: k(images(1.0)) };
+        let want = method().loss.forward(input).into_data();
+        let step = method().loss(&student, &state, &views(), at(0));
+        assert_eq!(step.loss.into_data(), want);
+        assert_eq!(step.embeddings.dims(), [8, 6]);
+    }
+
+    #[test]
+    fn the_student_gets_every_gradient_and_its_teacher_none() {
+        let (student, state) = start();
+        let step = method().loss(&student, &state, &views(), at(0));
+        assert!(!step.embeddings.device().is_autodiff());
+        let mut gradients = step.loss.backward();
+        assert!(GradientsParams::from_module(&mut gradients, &state).is_empty());
+        let parameters = named::collect(&student).keys().filter(|path| !named::is_buffer(path)).count();
+        assert_eq!(GradientsParams::from_module(&mut gradients, &student).len(), parameters);
+    }
+
+    #[test]
+    fn the_momentum_of_the_teacher_rises_to_one() {
+        for (step, momentum) in [(0, 0.9), (5, 0.95), (10, 1.0)] {
+            let (student, state) = start();
+            let student = moved(student, &state);
+            let (student, state) = method().before_step(student, start().1, at(step));
+            let by_hand = start().1.teacher.follow(&student.target(), momentum);
+            for (path, tensor) in named::collect(&by_hand) {
+                let tolerance = burn::tensor::Tolerance::absolute(1e-7);
+                named::collect(&state.teacher)[&path].assert_approx_eq::<f32>(&tensor, tolerance);
+            }
+        }
+    }
+
+    #[test]
+    fn patch_projection_and_position_embedding_of_a_vit_stay_as_they_are() {
+        let (student, _) = start();
+        let frozen = |config: MoCoV3Config| -> Vec<String> {
+            let rules = config.build::<Vit>().expect("a valid configuration").gradient_rules(at(0));
+            named::collect(&student).into_keys().filter(|path| rules.is_frozen(path)).collect()
+        };
+        let patches =
+            ["encoder.patch_embed.proj.bias", "encoder.patch_embed.proj.weight", "encoder.pos_embed"];
+        assert_eq!(frozen(MoCoV3Config::vit()), patches);
+        let trained = MoCoV3Config { freeze_patch_embed: false, ..MoCoV3Config::vit() };
+        assert_eq!(frozen(trained), ["encoder.pos_embed"]);
+        assert!(frozen(MoCoV3Config::new()).is_empty());
+    }
+}

@@ -1,0 +1,149 @@
+//! SimSiam: one encoder, one projector, one predictor, no state.
+
+use std::marker::PhantomData;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use ssl_core::embed::embed_each;
+use ssl_core::{
+    Encoder, GradientRules, Head, Init, Loss, Mlp, Mode, NoState, Progress, SslMethod, Step, Views,
+};
+
+use crate::{SimSiamConfig, SimSiamInput, SimSiamLoss};
+
+/// SimSiam: from one view, predict the embedding of the other one.
+///
+/// ```text
+/// z1, z2 = projector(encoder(v1)), projector(encoder(v2))        one pass per view
+/// p1, p2 = predictor(z1), predictor(z2)
+/// L      = simsiam(p1, p2, z1, z2)
+/// ```
+#[derive(Clone, Debug)]
+pub struct SimSiam<E> {
+    pub(crate) config: SimSiamConfig,
+    pub(crate) loss: SimSiamLoss,
+    pub(crate) encoder: PhantomData<E>,
+}
+
+/// What SimSiam trains.
+#[derive(Module, Debug)]
+pub struct SimSiamStudent<E> {
+    /// The encoder.
+    pub encoder: E,
+    /// The projector, thrown away after pretraining.
+    pub projector: Mlp,
+    /// The predictor, thrown away after pretraining.
+    pub predictor: Mlp,
+}
+
+impl<E: Encoder> SslMethod for SimSiam<E> {
+    type Encoder = E;
+    type Student = SimSiamStudent<E>;
+    type State = NoState;
+    type Carry = ();
+
+    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, NoState) {
+        let feature_dim = encoder.feature_dim();
+        let projector = Mlp::init(feature_dim, &self.config.projector(feature_dim), init);
+        let predictor = Mlp::init(self.config.output_dim, &self.config.predictor(), init);
+        (SimSiamStudent { encoder, projector, predictor }, NoState {})
+    }
+
+    fn loss(&self, student: &Self::Student, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
+        let (v1, v2) = views.pair();
+        let mut z = embed_each(&student.encoder, &student.projector, &[v1, v2], Mode::Train);
+        let embeddings = Tensor::cat(z.clone(), 0).without_autodiff();
+        let [p1, p2] = [0, 1].map(|view| student.predictor.forward(z[view].clone(), Mode::Train));
+        let (z2, z1) = (z.remove(1), z.remove(0));
+        Step { loss: self.loss.forward(SimSiamInput { p1, p2, z1, z2 }), carry: (), embeddings }
+    }
+
+    /// The predictor is to follow the latest embeddings (section 4.2 and table 1c; official `--fix-pred-lr`).
+    fn gradient_rules(&self, _at: Progress) -> GradientRules {
+        GradientRules { frozen: vec![], constant_lr: vec!["predictor"] }
+    }
+
+    fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a NoState) -> &'a E {
+        &student.encoder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::optim::{GradientsParams, SgdConfig};
+    use burn::tensor::{Device, Int, Tolerance};
+    use ssl_core::{DeviceSpec, named};
+    use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
+
+    const AT: Progress = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
+
+    fn device() -> Device {
+        DeviceSpec::Flex.open().expect("flex is compiled in")
+    }
+
+    fn method() -> SimSiam<ResNet> {
+        SimSiamConfig::new().with_output_dim(6).with_predictor_dim(4).build().expect("a valid configuration")
+    }
+
+    fn student() -> SimSiamStudent<ResNet> {
+        let mut init = Init::new(0, &device().autodiff());
+        let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
+        method().init(encoder.init(&mut init), &mut init).0
+    }
+
+    /// Images without structure, the same every time.
+    fn images(seed: f32) -> Tensor<4> {
+        let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
+        (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])
+    }
+
+    fn loss(student: &SimSiamStudent<ResNet>) -> Step<()> {
+        method().loss(student, &NoState {}, &Views::two(images(0.0), images(1.0)), AT)
+    }
+
+    /// The student after a step of gradient descent on a loss.
+    fn trained(student: SimSiamStudent<ResNet>, loss: Tensor<1>) -> SimSiamStudent<ResNet> {
+        let gradients = GradientsParams::from_grads(loss.backward(), &student);
+        SgdConfig::new().init().step(0.5, student, gradients)
+    }
+
+    #[test]
+    fn a_step_is_that_towards_constant_embeddings_of_the_other_view() {
+        let by_hand = student();
+        let z = |view| by_hand.projector.forward(by_hand.encoder.encode(view, Mode::Train), Mode::Train);
+        let (z1, z2) = (z(images(0.0)), z(images(1.0)));
+        let p = |z: &Tensor<2>| by_hand.predictor.forward(z.clone(), Mode::Train);
+        let (p1, p2) = (p(&z1), p(&z2));
+        let input = SimSiamInput { p1, p2, z1: z1.without_autodiff(), z2: z2.without_autodiff() };
+        let want = method().loss.forward(input);
+
+        let student = student();
+        let step = loss(&student);
+        assert_eq!(step.loss.to_data(), want.to_data());
+        let want = named::collect(&trained(by_hand, want));
+        for (path, tensor) in named::collect(&trained(student, step.loss)) {
+            tensor.assert_approx_eq::<f32>(&want[&path], Tolerance::absolute(1e-6));
+        }
+    }
+
+    #[test]
+    fn every_parameter_gets_a_gradient_and_the_embeddings_get_none() {
+        let student = student();
+        let step = loss(&student);
+        assert!(!step.embeddings.device().is_autodiff());
+        assert_eq!(step.embeddings.dims(), [8, 6]);
+        let gradients = GradientsParams::from_grads(step.loss.backward(), &student);
+        let parameters = named::collect(&student).keys().filter(|path| !named::is_buffer(path)).count();
+        assert_eq!(gradients.len(), parameters);
+    }
+
+    #[test]
+    fn the_predictor_and_nothing_else_keeps_its_learning_rate() {
+        let rules = method().gradient_rules(AT);
+        assert!(rules.frozen.is_empty());
+        for path in named::collect(&student()).keys() {
+            assert_eq!(rules.has_constant_lr(path), path.starts_with("predictor."), "{path}");
+        }
+    }
+}

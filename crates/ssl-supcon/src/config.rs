@@ -1,0 +1,126 @@
+//! Hyper-parameters of SupCon.
+
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+use ssl_core::{ConfigError, Encoder, LayerConfig};
+
+use crate::{SupCon, SupConLoss};
+
+/// Hyper-parameters of SupCon.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SupConConfig {
+    /// `T` of the loss. Default 0.07 (official `--temp`); 0.1 in the paper's experiments (section 4.4) and the official
+    /// CIFAR-10 command.
+    pub temperature: f64,
+    /// `T_base` of the loss, which is multiplied by `T / T_base`. Default 0.07 (official `losses.py`); with
+    /// `temperature` itself, the loss is the paper's.
+    pub base_temperature: f64,
+    /// Layers of the projector. Default 2 (section 3.1; official `--head mlp`).
+    pub projector_layers: usize,
+    /// Width of the layers but the last; 0 stands for the feature dimension. Default 0 (section 3.1: 2048 on a
+    /// ResNet-50; official `resnet_big.py`).
+    pub hidden_dim: usize,
+    /// Length of an embedding. Default 128 (section 3.1; official `resnet_big.py`).
+    pub output_dim: usize,
+}
+
+impl Default for SupConConfig {
+    fn default() -> Self {
+        Self {
+            temperature: 0.07,
+            base_temperature: 0.07,
+            projector_layers: 2,
+            hidden_dim: 0,
+            output_dim: 128,
+        }
+    }
+}
+
+impl SupConConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the temperature.
+    pub fn with_temperature(mut self, temperature: f64) -> Self {
+        self.temperature = temperature;
+        self
+    }
+
+    /// Sets the temperature at which the loss is that of the paper.
+    pub fn with_base_temperature(mut self, base_temperature: f64) -> Self {
+        self.base_temperature = base_temperature;
+        self
+    }
+
+    /// Sets the width of the layers but the last.
+    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
+        self.hidden_dim = hidden_dim;
+        self
+    }
+
+    /// Sets the length of an embedding.
+    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
+        self.output_dim = output_dim;
+        self
+    }
+
+    /// The method, for encoders of type `E`.
+    ///
+    /// # Errors
+    /// The first field whose value no run could use.
+    pub fn build<E: Encoder>(&self) -> Result<SupCon<E>, ConfigError> {
+        let (t, base) = (self.temperature, self.base_temperature);
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        ConfigError::check(positive(t), "temperature", t, "a number above 0")?;
+        ConfigError::check(positive(base), "base_temperature", base, "a number above 0")?;
+        ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
+        ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
+        Ok(SupCon { loss: SupConLoss::new(t, base), config: self.clone(), encoder: PhantomData })
+    }
+
+    /// The projector: linear layers with bias, ReLU between them, no batch norm.
+    ///
+    /// # Source
+    /// Official `resnet_big.py`, `SupConResNet.head`.
+    pub(crate) fn projector(&self, feature_dim: usize) -> Vec<LayerConfig> {
+        let width = if self.hidden_dim == 0 { feature_dim } else { self.hidden_dim };
+        let hidden = LayerConfig::new(width).bias().relu();
+        let mut layers = vec![hidden; self.projector_layers - 1];
+        layers.push(LayerConfig::new(self.output_dim).bias());
+        layers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_encoders::ResNet;
+
+    fn error(config: SupConConfig) -> String {
+        config.build::<ResNet>().expect_err("an unusable value").to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_usable() {
+        assert!(SupConConfig::new().build::<ResNet>().is_ok());
+    }
+
+    #[test]
+    fn unusable_values_are_named() {
+        let new = SupConConfig::new;
+        assert_eq!(error(new().with_temperature(0.0)), "temperature is 0, expected a number above 0");
+        assert_eq!(
+            error(new().with_base_temperature(f64::INFINITY)),
+            "base_temperature is inf, expected a number above 0"
+        );
+        assert_eq!(
+            error(SupConConfig { projector_layers: 0, ..new() }),
+            "projector_layers is 0, expected at least 1"
+        );
+        assert_eq!(error(new().with_output_dim(0)), "output_dim is 0, expected at least 1");
+    }
+}

@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod loss;
+mod model;
+
+pub use config::SupConConfig;
+pub use loss::{SupConInput, SupConLoss, sup_con};
+pub use model::{SupCon, SupConStudent};
+pub use ssl_core::{
+    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step, Views,
+};

@@ -1,0 +1,136 @@
+//! SupCon: one encoder, one projector, no state.
+
+use std::marker::PhantomData;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use ssl_core::embed::embed_joint;
+use ssl_core::{Encoder, Init, Loss, Mlp, Mode, Needs, NoState, Progress, SslMethod, Step, Views};
+
+use crate::{SupConConfig, SupConInput, SupConLoss};
+
+/// SupCon: the embeddings of all views of a class attract, those of other classes repel.
+///
+/// ```text
+/// z1, z2 = projector(encoder([v1; v2]))        one pass over both views
+/// L      = sup_con([z1, z2], labels)
+/// ```
+#[doc(alias = "supervised contrastive learning")]
+#[derive(Clone, Debug)]
+pub struct SupCon<E> {
+    pub(crate) config: SupConConfig,
+    pub(crate) loss: SupConLoss,
+    pub(crate) encoder: PhantomData<E>,
+}
+
+/// What SupCon trains.
+#[derive(Module, Debug)]
+pub struct SupConStudent<E> {
+    /// The encoder.
+    pub encoder: E,
+    /// The projector, thrown away after pretraining: the classifier goes on top of the encoder.
+    pub projector: Mlp,
+}
+
+impl<E: Encoder> SslMethod for SupCon<E> {
+    type Encoder = E;
+    type Student = SupConStudent<E>;
+    type State = NoState;
+    type Carry = ();
+
+    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, NoState) {
+        let feature_dim = encoder.feature_dim();
+        let projector = Mlp::init(feature_dim, &self.config.projector(feature_dim), init);
+        (SupConStudent { encoder, projector }, NoState {})
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { labels: true, ..Needs::default() }
+    }
+
+    /// # Panics
+    /// If the views have no labels, which [`needs`](Self::needs) asks for.
+    fn loss(&self, student: &Self::Student, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
+        let labels =
+            Some(views.labels.clone().expect("SupCon: the images have no labels, expected one per image"));
+        let (v1, v2) = views.pair();
+        let z = embed_joint(&student.encoder, &student.projector, &[v1, v2], Mode::Train);
+        let embeddings = Tensor::cat(z.clone(), 0).without_autodiff();
+        let input = SupConInput { z: Tensor::stack(z, 1), labels };
+        Step { loss: self.loss.forward(input), carry: (), embeddings }
+    }
+
+    fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a NoState) -> &'a E {
+        &student.encoder
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::optim::GradientsParams;
+    use burn::tensor::{Device, Int};
+    use ssl_core::{DeviceSpec, Head, named};
+    use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
+
+    const AT: Progress = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
+
+    fn device() -> Device {
+        DeviceSpec::Flex.open().expect("flex is compiled in")
+    }
+
+    fn method() -> SupCon<ResNet> {
+        SupConConfig::new().with_output_dim(6).build().expect("a valid configuration")
+    }
+
+    fn student() -> SupConStudent<ResNet> {
+        let mut init = Init::new(0, &device().autodiff());
+        let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
+        method().init(encoder.init(&mut init), &mut init).0
+    }
+
+    /// Images without structure, the same every time.
+    fn images(seed: f32) -> Tensor<4> {
+        let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
+        (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])
+    }
+
+    fn views(labels: [i32; 4]) -> Views {
+        let labels = Some(Tensor::from_ints(labels, &device()));
+        Views { labels, ..Views::two(images(0.0), images(1.0)) }
+    }
+
+    fn loss(labels: [i32; 4]) -> Step<()> {
+        method().loss(&student(), &NoState {}, &views(labels), AT)
+    }
+
+    #[test]
+    fn both_views_pass_together_and_labels_belong_to_images() {
+        let student = student();
+        let both = Tensor::cat(vec![images(0.0), images(1.0)], 0);
+        let z = student.projector.forward(student.encoder.encode(both, Mode::Train), Mode::Train);
+        let z = Tensor::stack(z.chunk(2, 0), 1);
+        let labels = views([3, 1, 3, 1]).labels;
+        let want = method().loss.forward(SupConInput { z, labels }).into_data();
+        assert_eq!(loss([3, 1, 3, 1]).loss.into_data(), want);
+        assert_ne!(loss([3, 3, 1, 1]).loss.into_data(), want);
+    }
+
+    #[test]
+    fn every_parameter_gets_a_gradient_and_the_embeddings_get_none() {
+        let student = student();
+        let step = method().loss(&student, &NoState {}, &views([0, 0, 1, 1]), AT);
+        assert!(!step.embeddings.device().is_autodiff());
+        assert_eq!(step.embeddings.dims(), [8, 6]);
+        let gradients = GradientsParams::from_grads(step.loss.backward(), &student);
+        let parameters = named::collect(&student).keys().filter(|path| !named::is_buffer(path)).count();
+        assert_eq!(gradients.len(), parameters);
+    }
+
+    #[test]
+    #[should_panic(expected = "the images have no labels")]
+    fn images_without_labels_are_refused() {
+        assert!(method().needs().labels);
+        method().loss(&student(), &NoState {}, &Views::two(images(0.0), images(1.0)), AT);
+    }
+}

@@ -1,0 +1,139 @@
+//! Hyper-parameters of SwAV.
+
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+use ssl_core::{ConfigError, Encoder, LayerConfig, Norm};
+
+use crate::{Swav, SwavLoss};
+
+/// Hyper-parameters of SwAV.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SwavConfig {
+    /// `T` of the loss. Default 0.1 (official `main_swav.py`, `--temperature`).
+    pub temperature: f64,
+    /// `ε` of the codes: the smaller, the harder the assignments. Default 0.05 (official `--epsilon`).
+    pub epsilon: f64,
+    /// Rounds of Sinkhorn-Knopp. Default 3 (official `--sinkhorn_iterations`).
+    pub sinkhorn_iterations: usize,
+    /// Number of prototypes. Default 3000 (official `--nmb_prototypes`), three times the classes of ImageNet.
+    pub prototypes: usize,
+    /// Width of the hidden layer of the projector. Default 2048 (official `--hidden_mlp`).
+    pub hidden_dim: usize,
+    /// Length of an embedding. Default 128 (official `--feat_dim`).
+    pub output_dim: usize,
+    /// Past embeddings that are assigned together with those of the batch, at least as many as a batch has images.
+    /// Default 0, no queue (official `--queue_length`); 3840 in the official script for a batch of 256.
+    pub queue_len: usize,
+    /// Epoch in which the queue begins to fill, counted from 0; it is used once it is full. Default 15 (official
+    /// `--epoch_queue_starts`).
+    pub queue_start_epoch: u64,
+    /// Steps at the beginning in which the prototypes are not trained. Default 313 (official
+    /// `--freeze_prototypes_niters`, one epoch of ImageNet at a batch of 4096); 5005 in the script for a batch of 256.
+    pub freeze_prototypes_steps: u64,
+}
+
+impl Default for SwavConfig {
+    fn default() -> Self {
+        Self {
+            temperature: 0.1,
+            epsilon: 0.05,
+            sinkhorn_iterations: 3,
+            prototypes: 3000,
+            hidden_dim: 2048,
+            output_dim: 128,
+            queue_len: 0,
+            queue_start_epoch: 15,
+            freeze_prototypes_steps: 313,
+        }
+    }
+}
+
+impl SwavConfig {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the number of prototypes.
+    pub fn with_prototypes(mut self, prototypes: usize) -> Self {
+        self.prototypes = prototypes;
+        self
+    }
+
+    /// Sets the width of the hidden layer of the projector.
+    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
+        self.hidden_dim = hidden_dim;
+        self
+    }
+
+    /// Sets the length of an embedding.
+    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
+        self.output_dim = output_dim;
+        self
+    }
+
+    /// Sets how many past embeddings are kept, from which epoch on.
+    pub fn with_queue(mut self, queue_len: usize, queue_start_epoch: u64) -> Self {
+        (self.queue_len, self.queue_start_epoch) = (queue_len, queue_start_epoch);
+        self
+    }
+
+    /// The method, for encoders of type `E`.
+    ///
+    /// # Errors
+    /// The first field whose value no run could use.
+    pub fn build<E: Encoder>(&self) -> Result<Swav<E>, ConfigError> {
+        let positive = |value: f64| value > 0.0 && value.is_finite();
+        let t = self.temperature;
+        ConfigError::check(positive(t), "temperature", t, "a number above 0")?;
+        ConfigError::check(positive(self.epsilon), "epsilon", self.epsilon, "a number above 0")?;
+        ConfigError::check(self.sinkhorn_iterations > 0, "sinkhorn_iterations", 0, "at least 1")?;
+        ConfigError::check(self.prototypes > 0, "prototypes", 0, "at least 1")?;
+        ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
+        ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
+        Ok(Swav { loss: SwavLoss::new(t), config: self.clone(), encoder: PhantomData })
+    }
+
+    /// The projector: linear, batch norm, ReLU, linear, both linear parts with a bias.
+    ///
+    /// # Source
+    /// Official `src/resnet50.py`, `projection_head`.
+    pub(crate) fn projector(&self) -> [LayerConfig; 2] {
+        let hidden = LayerConfig::new(self.hidden_dim).bias().norm(Norm::Affine).relu();
+        [hidden, LayerConfig::new(self.output_dim).bias()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_encoders::ResNet;
+
+    fn error(config: SwavConfig) -> String {
+        config.build::<ResNet>().expect_err("an unusable value").to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_usable() {
+        assert!(SwavConfig::new().build::<ResNet>().is_ok());
+    }
+
+    #[test]
+    fn unusable_values_are_named() {
+        let new = SwavConfig::new;
+        assert_eq!(
+            error(SwavConfig { temperature: -0.1, ..new() }),
+            "temperature is -0.1, expected a number above 0"
+        );
+        assert_eq!(error(SwavConfig { epsilon: 0.0, ..new() }), "epsilon is 0, expected a number above 0");
+        assert_eq!(
+            error(SwavConfig { sinkhorn_iterations: 0, ..new() }),
+            "sinkhorn_iterations is 0, expected at least 1"
+        );
+        assert_eq!(error(new().with_prototypes(0)), "prototypes is 0, expected at least 1");
+        assert_eq!(error(new().with_hidden_dim(0)), "hidden_dim is 0, expected at least 1");
+        assert_eq!(error(new().with_output_dim(0)), "output_dim is 0, expected at least 1");
+    }
+}

@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod loss;
+mod model;
+mod queue;
+mod sinkhorn;
+
+pub use config::SwavConfig;
+pub use loss::{SwavInput, SwavLoss, swav};
+pub use model::{Swav, SwavState, SwavStudent};
+pub use queue::CropQueue;
+pub use sinkhorn::sinkhorn;
+pub use ssl_core::{
+    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, Progress, SslMethod, Step, Views,
+};

@@ -1,0 +1,139 @@
+//! SwAV: encoder, projector and prototypes; a queue where batches are small.
+
+use std::marker::PhantomData;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use ssl_core::embed::embed_crops;
+use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
+use ssl_core::nn::{Linear, LinearConfig};
+use ssl_core::{Encoder, GradientRules, Init, Loss, Mlp, Mode, Needs, Progress, SslMethod, Step, Views};
+
+use crate::{CropQueue, SwavConfig, SwavInput, SwavLoss, sinkhorn};
+
+/// SwAV: the prototypes that one crop of an image is assigned to are predicted from the other crops.
+///
+/// ```text
+/// prototypes ← rows of unit length                                   before the forward pass
+/// z_v        = l2_normalize(projector(encoder(crop_v)))              one pass of the encoder per resolution
+/// s_v        = z_v · prototypesᵀ
+/// q_i        = sinkhorn([queue_i · prototypesᵀ; s_i]), rows of s_i   of the global crops i, queue_i only when full
+/// L          = swav(s, q)
+/// queue_i    ← [z_i; queue_i] without its oldest rows
+/// ```
+#[doc(alias = "SwAV")]
+#[derive(Clone, Debug)]
+pub struct Swav<E> {
+    pub(crate) config: SwavConfig,
+    pub(crate) loss: SwavLoss,
+    pub(crate) encoder: PhantomData<E>,
+}
+
+/// What SwAV trains.
+#[derive(Module, Debug)]
+pub struct SwavStudent<E> {
+    /// The encoder.
+    pub encoder: E,
+    /// The projector, thrown away after pretraining.
+    pub projector: Mlp,
+    /// The prototypes, `[prototype, dim]`, thrown away after pretraining.
+    pub prototypes: Linear,
+}
+
+/// What SwAV remembers.
+#[derive(Module, Debug)]
+pub struct SwavState {
+    /// Past embeddings, none if `queue_len` is 0.
+    pub queue: Option<CropQueue>,
+}
+
+impl<E: Encoder> SslMethod for Swav<E> {
+    type Encoder = E;
+    type Student = SwavStudent<E>;
+    type State = SwavState;
+    /// Embeddings of the global crops for the queue; none before it begins.
+    type Carry = Option<[Tensor<2>; 2]>;
+
+    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, SwavState) {
+        let config = &self.config;
+        let projector = Mlp::init(encoder.feature_dim(), &config.projector(), init);
+        let prototypes = LinearConfig::new(config.output_dim, config.prototypes).with_bias(false).init(init);
+        let new_queue = || CropQueue::new(config.queue_len, config.output_dim, &init.plain_device());
+        let queue = (config.queue_len > 0).then(new_queue);
+        (SwavStudent { encoder, projector, prototypes }, SwavState { queue })
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { local_views: true, ..Needs::default() }
+    }
+
+    fn before_step(
+        &self,
+        mut student: Self::Student,
+        state: SwavState,
+        _at: Progress,
+    ) -> (Self::Student, SwavState) {
+        student.prototypes.weight = student.prototypes.weight.map(|rows| {
+            let is_trained = rows.is_require_grad();
+            l2_normalize(rows.set_require_grad(false), NORMALIZE_EPS).set_require_grad(is_trained)
+        });
+        (student, state)
+    }
+
+    fn loss(
+        &self,
+        student: &Self::Student,
+        state: &SwavState,
+        views: &Views,
+        at: Progress,
+    ) -> Step<Self::Carry> {
+        let z = embed_crops(&student.encoder, &student.projector, &views.crops, Mode::Train);
+        let z: Vec<_> = z.into_iter().map(|z| l2_normalize(z, NORMALIZE_EPS)).collect();
+        let scores: Vec<_> = z.iter().map(|z| student.prototypes.forward(z.clone())).collect();
+
+        let queue = state.queue.as_ref().filter(|_| at.epoch() >= self.config.queue_start_epoch);
+        let prototypes = student.prototypes.weight.val().without_autodiff();
+        let past = queue.filter(|queue| queue.is_full()).map(|queue| (queue, prototypes));
+        let codes = [0, 1].map(|crop| self.codes(crop, scores[crop].clone(), past.as_ref()));
+
+        let global = [0, 1].map(|crop| z[crop].clone().without_autodiff());
+        let embeddings = Tensor::cat(global.to_vec(), 0);
+        let loss = self.loss.forward(SwavInput { scores, codes: codes.to_vec() });
+        Step { loss, carry: queue.map(|_| global), embeddings }
+    }
+
+    fn gradient_rules(&self, at: Progress) -> GradientRules {
+        let is_frozen = at.step < self.config.freeze_prototypes_steps;
+        GradientRules {
+            frozen: is_frozen.then_some("prototypes").into_iter().collect(),
+            ..Default::default()
+        }
+    }
+
+    fn absorb(&self, state: SwavState, carry: Self::Carry) -> SwavState {
+        match (state.queue, carry) {
+            (Some(queue), Some(z)) => SwavState { queue: Some(queue.push(z)) },
+            (queue, _) => SwavState { queue },
+        }
+    }
+
+    fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a SwavState) -> &'a E {
+        &student.encoder
+    }
+}
+
+impl<E> Swav<E> {
+    /// The codes of a global crop of the batch, assigned together with the past, a queue and the prototypes.
+    fn codes(&self, crop: usize, scores: Tensor<2>, past: Option<&(&CropQueue, Tensor<2>)>) -> Tensor<2> {
+        let [batch, _] = scores.dims();
+        let scores = scores.without_autodiff();
+        let scores = match past {
+            Some((queue, prototypes)) => {
+                let of_past = queue.of_crop(crop).matmul(prototypes.clone().transpose());
+                Tensor::cat(vec![of_past, scores], 0)
+            }
+            None => scores,
+        };
+        sinkhorn(scores, self.config.epsilon, self.config.sinkhorn_iterations, batch)
+    }
+}

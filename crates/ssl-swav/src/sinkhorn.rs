@@ -1,0 +1,127 @@
+//! Equal assignment of samples to prototypes.
+
+use burn::tensor::Tensor;
+use burn::tensor::activation::log_softmax;
+
+/// Codes: soft assignments of samples to prototypes that use all prototypes equally.
+///
+/// ```text
+/// Q = exp(scores / ε) / total
+/// repeat `iterations` times:   column k of Q ← column k / its sum / prototypes,   row b of Q ← row b / its sum / samples
+/// codes = samples · Q
+/// ```
+///
+/// The factors that do not depend on the entry cancel in the next normalisation, so in logarithms a repetition is a
+/// `log_softmax` over the samples and one over the prototypes, and nothing overflows or vanishes whatever the scores.
+///
+/// # Shapes
+/// - `scores`: `[sample, prototype]`, used without gradient
+/// - returns: `[take_last, prototype]`, the codes of the last samples, on the plain device; each row sums to 1 if
+///   `iterations` is not 0
+///
+/// # Panics
+/// If `take_last` is more than there are samples.
+///
+/// # Source
+/// Cuturi 2013, <https://arxiv.org/abs/1306.0895>; Caron et al. 2020, section 3.1 and eq. 3 to 5,
+/// <https://arxiv.org/abs/2006.09882>.
+/// Differs from the official `main_swav.py`, which exponentiates the scores as they are.
+pub fn sinkhorn(scores: Tensor<2>, epsilon: f64, iterations: usize, take_last: usize) -> Tensor<2> {
+    let [samples, prototypes] = scores.dims();
+    assert!(take_last <= samples, "Sinkhorn: the last {take_last} of {samples} samples");
+    let scores = scores.without_autodiff().div_scalar(epsilon);
+    let of_total = log_softmax(scores.reshape([1, samples * prototypes]), 1);
+    let start = of_total.reshape([samples, prototypes]).add_scalar((samples as f64).ln());
+    let log_codes = (0..iterations).fold(start, |codes, _| log_softmax(log_softmax(codes, 0), 1));
+    log_codes.narrow(0, samples - take_last, take_last).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::{Device, Int, Tolerance};
+    use ssl_core::DeviceSpec;
+
+    fn device() -> Device {
+        DeviceSpec::Flex.open().expect("flex is compiled in")
+    }
+
+    /// Scores between −1 and 1 without structure, the same every time.
+    fn scores(samples: usize, prototypes: usize) -> Tensor<2> {
+        let places = Tensor::<1, Int>::arange(1..(samples * prototypes) as i64 + 1, &device()).float();
+        (places.clone() * places * 0.618).sin().reshape([samples, prototypes])
+    }
+
+    fn values(tensor: Tensor<2>) -> Vec<f32> {
+        tensor.into_data().try_to_vec().expect("floats")
+    }
+
+    fn assert_all_close(tensor: Tensor<2>, want: f32, tolerance: f32) {
+        for value in values(tensor) {
+            assert!((value - want).abs() < tolerance, "{value} is not {want}");
+        }
+    }
+
+    #[test]
+    fn every_sample_is_assigned_once_and_every_prototype_gets_its_share() {
+        let codes = sinkhorn(scores(12, 4), 0.1, 60, 12);
+        assert_all_close(codes.clone().sum_dim(1), 1.0, 1e-5);
+        assert_all_close(codes.sum_dim(0), 3.0, 1e-2);
+    }
+
+    #[test]
+    fn samples_that_are_all_alike_are_assigned_to_every_prototype() {
+        let alike = scores(1, 5).repeat(&[6, 1]);
+        assert_all_close(sinkhorn(alike, 0.05, 3, 6), 0.2, 1e-5);
+    }
+
+    #[test]
+    fn it_is_the_loop_of_the_definition() {
+        let (samples, prototypes) = (7, 5);
+        let mut q = scores(samples, prototypes).div_scalar(0.1).exp();
+        q = q.clone() / q.sum().reshape([1, 1]);
+        for _ in 0..3 {
+            q = q.clone() / q.sum_dim(0).mul_scalar(prototypes as f64);
+            q = q.clone() / q.sum_dim(1).mul_scalar(samples as f64);
+        }
+        let want = q.mul_scalar(samples as f64).into_data();
+        let codes = sinkhorn(scores(samples, prototypes), 0.1, 3, samples).into_data();
+        codes.assert_approx_eq::<f32>(&want, Tolerance::absolute(1e-6).set_relative(1e-5));
+    }
+
+    #[test]
+    fn without_iterations_the_scores_are_normalised_in_total_alone() {
+        let codes = sinkhorn(scores(6, 4), 0.1, 0, 6);
+        assert!((codes.sum().into_scalar::<f32>() - 6.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn the_last_samples_are_those_of_the_whole() {
+        let all = sinkhorn(scores(9, 4), 0.05, 3, 9);
+        assert_eq!(values(sinkhorn(scores(9, 4), 0.05, 3, 2)), values(all.narrow(0, 7, 2)));
+    }
+
+    #[test]
+    fn scores_far_apart_and_far_from_zero_give_finite_codes() {
+        // exp(scores / ε) of ±110 is infinite or 0 in float32, and so is a row 220 below the others.
+        let rows = Tensor::<2>::from_floats([[5.5, 5.4, 5.3], [-5.5, -5.4, -5.3]], &device());
+        let codes = sinkhorn(rows.clone(), 0.05, 3, 2);
+        assert_all_close(codes.sum_dim(1), 1.0, 1e-5);
+        // A constant added to all scores changes nothing.
+        let shifted = values(sinkhorn(rows.clone() + 100.0, 0.05, 3, 2));
+        for (value, want) in shifted.iter().zip(values(sinkhorn(rows, 0.05, 3, 2))) {
+            assert!((value - want).abs() < 1e-3, "{value} is not {want}");
+        }
+    }
+
+    #[test]
+    fn codes_carry_no_gradient() {
+        let leaf = Tensor::from_data(scores(4, 3).into_data(), &device().autodiff()).require_grad();
+        let codes = sinkhorn(leaf.clone(), 0.05, 3, 4);
+        assert!(!codes.is_autodiff());
+        assert!(
+            leaf.grad(&(leaf.clone() * codes).sum().backward()).is_some(),
+            "codes are constants to a loss"
+        );
+    }
+}
