@@ -29,6 +29,11 @@ pub fn open(path: &Path, limit: Option<usize>) -> Result<Dataset, DataError> {
     }
 }
 
+/// Whether a path is the name of a rendered set.
+pub(crate) fn is_rendered(path: &Path) -> bool {
+    RENDERED.iter().any(|(name, ..)| path == Path::new(name))
+}
+
 /// The longer side in pixels of the first readable image, which stands for all.
 pub fn pixels(dataset: &Dataset) -> Option<usize> {
     let image = (0..dataset.len()).find_map(|index| dataset.image(index).ok())?;

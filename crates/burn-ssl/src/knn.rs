@@ -24,7 +24,7 @@ pub struct KnnOptions {
     pub train_limit: Option<usize>,
     /// The labelled queries. Default: those of the run, where the encoder comes from one.
     pub test: Option<PathBuf>,
-    /// Keep only so many queries. Default: all.
+    /// Keep only so many queries. Default: all, or what the run kept.
     pub test_limit: Option<usize>,
     /// Width and height of the images. Default: those of the run or of the data set's usual recipe.
     pub image_size: Option<usize>,
@@ -96,11 +96,13 @@ impl KnnOptions {
         let run = of_run.as_ref();
         let run_bank =
             run.map(|recipe| recipe.eval.train.clone().unwrap_or_else(|| recipe.data.path.clone()));
-        let run_limit = run.and_then(|recipe| recipe.data.limit).filter(|_| self.train.is_none());
+        let run_limit = run.filter(|recipe| recipe.eval.train.is_none()).and_then(|recipe| recipe.data.limit);
+        let train_limit = self.train_limit.or(run_limit.filter(|_| self.train.is_none()));
+        let run_test_limit = run.and_then(|recipe| recipe.eval.limit).filter(|_| self.test.is_none());
         let train = self.train.clone().or(run_bank).ok_or(Error::NoSet("train"))?;
         let test = self.test.clone().or_else(|| run?.eval.test.clone()).ok_or(Error::NoSet("test"))?;
-        let bank = Arc::new(images::open(&train, self.train_limit.or(run_limit))?);
-        let sets = EvalData::new(bank, images::open(&test, self.test_limit)?)?;
+        let bank = Arc::new(images::open(&train, train_limit)?);
+        let sets = EvalData::new(bank, images::open(&test, self.test_limit.or(run_test_limit))?)?;
 
         let mut recipe = match of_run {
             Some(recipe) => recipe,

@@ -19,7 +19,7 @@ pub use draft::{Draft, Value};
 pub use error::RecipeError;
 pub use name::RecipeName;
 
-use crate::registry;
+use crate::{images, registry};
 
 /// Everything that decides a run but the device: what is learned, from which images, how and for how long.
 ///
@@ -113,13 +113,24 @@ impl Recipe {
         Draft::named(name)?.finish()
     }
 
-    /// The recipe with every key written: the defaults of the method's options, the stem that `auto` stands for.
+    /// The recipe with every key written: the defaults of the method's options, the stem that `auto` stands for, paths
+    /// that mean the same in every folder.
     ///
     /// # Errors
     /// The first value that no run could use.
     pub fn resolved(mut self) -> Result<Self, RecipeError> {
         self.method_options = registry::resolve_options(&self.method, &self.method_options)?;
         self.encoder = self.encoder.resolved(self.data.image_size);
+        let given = [
+            Some(&mut self.data.path),
+            self.eval.train.as_mut(),
+            self.eval.test.as_mut(),
+            self.encoder.init.as_mut(),
+        ];
+        for path in given.into_iter().flatten().filter(|path| !images::is_rendered(path)) {
+            // An empty path stays empty: a recipe of the library names no images.
+            *path = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        }
         self.validate()?;
         Ok(self)
     }
@@ -226,6 +237,15 @@ mod tests {
         ] {
             assert!(text.lines().any(|line| line.starts_with(&format!("{key} = "))), "no {key} in\n{text}");
         }
+    }
+
+    #[test]
+    fn paths_of_a_resolved_recipe_mean_the_same_in_every_folder() {
+        let mut recipe = Recipe::named("demo").expect("a recipe of the library");
+        recipe.eval.train = Some("photos".into());
+        let recipe = recipe.resolved().expect("usable");
+        assert!(recipe.eval.train.is_some_and(|path| path.is_absolute() && path.ends_with("photos")));
+        assert_eq!(recipe.data.path, PathBuf::from("demo:train"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::Result;
 use burn_ssl::core::DeviceSpec;
 use burn_ssl::demo::{DemoOptions, DemoReport, demo};
 use burn_ssl::eval::KnnConfig;
-use burn_ssl::export::{ExportOptions, export};
+use burn_ssl::export::{ExportOptions, ExportReport, Format, export};
 use burn_ssl::recipe::Draft;
 use burn_ssl::{
     EncoderSource, KnnOptions, PretrainOptions, PreviewOptions, Report, evaluate_knn, pretrain, preview,
@@ -143,8 +143,23 @@ fn run_export(args: ExportArgs, json: bool) -> Result<()> {
     let options =
         ExportOptions { run: args.run, out: args.out, format: args.format, overwrite: args.overwrite };
     let report = export(&options)?;
-    let (tensors, out) = (report.tensors, report.out.display());
-    print(json, &report, format!("{tensors} tensors in {out}"))
+    print(json, &report, export_words(&report))
+}
+
+fn export_words(report: &ExportReport) -> String {
+    let (tensors, out, model) = (report.tensors, report.out.display(), &report.model);
+    let mut words = format!("{tensors} tensors in {out}");
+    match report.format {
+        Format::Torchvision => {
+            words += &format!("\nmodel = torchvision.models.{model}(); model.fc = torch.nn.Identity()");
+        }
+        Format::Timm => words += "\nmodel = timm.create_model(NAME, num_classes=0)",
+        Format::Safetensors => return words,
+    }
+    for change in &report.adapt {
+        words += &format!("\n# change the model first: {change}");
+    }
+    words + &format!("\nmodel.load_state_dict(safetensors.torch.load_file('{out}'))")
 }
 
 fn run_preview(args: &PreviewArgs, json: bool) -> Result<()> {

@@ -57,6 +57,10 @@ impl<O: Observer> Hooks<AnyEncoder> for RunHooks<'_, O> {
     }
 
     fn on_step(&mut self, report: &StepReport) {
+        let StepReport { at, loss, images_per_s, .. } = *report;
+        if let Some(loss) = loss.filter(|_| at.step.is_multiple_of(at.steps_per_epoch)) {
+            info!("epoch {}: loss {loss:.4}, {images_per_s:.0} images/s", at.epoch());
+        }
         self.observer.on_step(report);
     }
 
