@@ -1,0 +1,112 @@
+//! Optimizers and clipping against the golden values of the conformance suite.
+
+use burn::tensor::{Device, Tensor};
+use serde_json::Value;
+use ssl_core::DeviceSpec;
+use ssl_testing::{Array, Case, Outputs};
+use ssl_train::{Gradients, NoDecay, Optimizer, OptimizerConfig, Rates};
+
+fn device() -> Device {
+    DeviceSpec::Flex.open().expect("flex is compiled in")
+}
+
+fn flat(case: &Case, name: &str) -> Tensor<1> {
+    Tensor::from_floats(case.f32(name).expect("floats").1, &device())
+}
+
+fn assert_golden(case: &Case, outputs: &Outputs) {
+    for (name, comparison) in case.compare(outputs).expect("all outputs in their shapes") {
+        assert!(comparison.passes(), "{}: {name} is off by {} tolerances", case.name, comparison.ratio());
+    }
+}
+
+/// A constant, or the value of a table at a step; none if there is no such parameter.
+fn at(case: &Case, name: &str, step: usize) -> Option<f64> {
+    match case.params.get(name)? {
+        Value::Array(table) => table[step].as_f64(),
+        constant => constant.as_f64(),
+    }
+}
+
+fn config(case: &Case) -> OptimizerConfig {
+    let flag = |name: &str| case.params.get(name).and_then(Value::as_bool).unwrap_or_default();
+    let default = OptimizerConfig::default();
+    OptimizerConfig {
+        name: case.param("name").expect("a known optimizer"),
+        momentum: at(case, "momentum", 0).unwrap_or_default(),
+        nesterov: flag("nesterov"),
+        no_decay: if flag("exclude_1d") { NoDecay::BiasAndNorm } else { NoDecay::None },
+        trust_coefficient: at(case, "eta", 0).unwrap_or(default.trust_coefficient),
+        lr_in_momentum: flag("lr_in_momentum"),
+        betas: case.param("betas").unwrap_or(default.betas),
+        ..default
+    }
+}
+
+fn rates(case: &Case, step: usize) -> Rates {
+    let lr = at(case, "lr", step).expect("a table");
+    let weight_decay = at(case, "weight_decay", step).unwrap_or_default();
+    Rates { lr, lr_1d: at(case, "lr_1d", step).unwrap_or(lr), lr_constant: lr, weight_decay }
+}
+
+/// All steps of a case on each of its parameters.
+fn optimize(case: &Case) -> Outputs {
+    let mut optimizer = Optimizer::new(config(case));
+    let mut outputs = Outputs::new();
+    for (path, start) in case.under("in.param") {
+        let mut parameter = flat(case, &format!("in.param.{path}"));
+        for step in 0..case.param("steps").expect("a number") {
+            let gradient = flat(case, &format!("in.grad.{step}.{path}"));
+            parameter = optimizer.update(path, start.shape.len(), parameter, gradient, rates(case, step));
+            let values = parameter.to_data().iter().collect();
+            outputs.insert(format!("out.param.{step}.{path}"), Array::f32(start.shape.clone(), values));
+        }
+    }
+    outputs
+}
+
+#[test]
+fn optimizers_update_parameters_as_the_official_code_does() {
+    for op in ["sgd", "lars", "larc", "adamw"] {
+        for case in Case::of("optim", op) {
+            assert_golden(&case, &optimize(&case));
+        }
+    }
+}
+
+fn gradients(case: &Case) -> Gradients {
+    let mut gradients = Gradients::default();
+    for (path, _) in case.under("in.grad") {
+        gradients.insert(path, flat(case, &format!("in.grad.{path}")));
+    }
+    gradients
+}
+
+fn outputs(case: &Case, gradients: &Gradients) -> Outputs {
+    let output = |(path, gradient): (&str, &Tensor<1>)| {
+        let shape = case.tensor(&format!("in.grad.{path}")).expect("an input").shape.clone();
+        (format!("out.grad.{path}"), Array::f32(shape, gradient.to_data().iter().collect()))
+    };
+    gradients.iter().map(output).collect()
+}
+
+#[test]
+fn all_gradients_together_are_clipped_as_pytorch_does() {
+    for case in Case::of("optim", "clip_global_norm") {
+        let mut gradients = gradients(&case);
+        let norm = gradients.norm().expect("there are gradients").to_data().iter().collect();
+        gradients.clip_global(case.param("max_norm").expect("a number"));
+        let mut outputs = outputs(&case, &gradients);
+        outputs.insert("out.norm".to_owned(), Array::f32([], norm));
+        assert_golden(&case, &outputs);
+    }
+}
+
+#[test]
+fn every_gradient_is_clipped_on_its_own_as_dino_does() {
+    for case in Case::of("optim", "clip_per_parameter") {
+        let mut gradients = gradients(&case);
+        gradients.clip_each(case.param("max_norm").expect("a number"));
+        assert_golden(&case, &outputs(&case, &gradients));
+    }
+}
