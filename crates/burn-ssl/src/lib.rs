@@ -14,12 +14,26 @@ pub mod recipe;
 pub mod registry;
 mod sheet;
 
+#[cfg(feature = "barlow-twins")]
+pub use ssl_barlow_twins as barlow_twins;
+#[cfg(feature = "byol")]
+pub use ssl_byol as byol;
 pub use ssl_core as core;
 pub use ssl_data as data;
+#[cfg(feature = "dino")]
+pub use ssl_dino as dino;
 pub use ssl_encoders as encoders;
 pub use ssl_eval as eval;
+#[cfg(feature = "moco")]
+pub use ssl_moco as moco;
 #[cfg(feature = "simclr")]
 pub use ssl_simclr as simclr;
+#[cfg(feature = "simsiam")]
+pub use ssl_simsiam as simsiam;
+#[cfg(feature = "supcon")]
+pub use ssl_supcon as supcon;
+#[cfg(feature = "swav")]
+pub use ssl_swav as swav;
 pub use ssl_train as train;
 
 pub use encoder::EncoderSource;

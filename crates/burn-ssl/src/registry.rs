@@ -107,6 +107,15 @@ macro_rules! methods {
 methods! {
     ("simclr", ssl_simclr, "simclr", SimClrConfig::new(), "two views of an image attract, all other images of the batch repel", "https://arxiv.org/abs/2002.05709"),
     ("simclr", ssl_simclr, "simclr-v2", SimClrConfig::v2(), "SimCLR with a deeper projector, kept in part for fine-tuning", "https://arxiv.org/abs/2006.10029"),
+    ("moco", ssl_moco, "moco-v1", MoCoConfig::v1(), "a query finds the teacher's key of its image among a queue of older keys", "https://arxiv.org/abs/1911.05722"),
+    ("moco", ssl_moco, "moco-v2", MoCoConfig::v2(), "MoCo with a projector of two layers, stronger views and a cosine schedule", "https://arxiv.org/abs/2003.04297"),
+    ("moco", ssl_moco, "moco-v3", MoCoV3Config::new(), "MoCo without a queue, with a predictor and a symmetric loss, for ResNet and ViT", "https://arxiv.org/abs/2104.02057"),
+    ("byol", ssl_byol, "byol", ByolConfig::new(), "a predictor guesses what the teacher says of the other view; no negatives", "https://arxiv.org/abs/2006.07733"),
+    ("simsiam", ssl_simsiam, "simsiam", SimSiamConfig::new(), "a predictor and a stopped gradient, neither negatives nor a teacher", "https://arxiv.org/abs/2011.10566"),
+    ("swav", ssl_swav, "swav", SwavConfig::new(), "one view predicts which prototypes another view is assigned to", "https://arxiv.org/abs/2006.09882"),
+    ("dino", ssl_dino, "dino", DinoConfig::new(), "small crops predict what a sharpened, centred teacher says of large ones", "https://arxiv.org/abs/2104.14294"),
+    ("barlow-twins", ssl_barlow_twins, "barlow-twins", BarlowTwinsConfig::new(), "the cross-correlation of two views' embeddings is driven to the identity", "https://arxiv.org/abs/2103.03230"),
+    ("supcon", ssl_supcon, "supcon", SupConConfig::new(), "views of all images of a class attract; needs labels", "https://arxiv.org/abs/2004.11362"),
 }
 
 /// The entry of a method.
@@ -168,7 +177,8 @@ mod tests {
     #[test]
     fn a_wrong_name_key_type_or_value_is_named_with_what_is_accepted() {
         let error = |name, options| build(name, options).expect_err("unusable");
-        assert_eq!(error("simclr-v3", ""), "unknown method 'simclr-v3': expected one of simclr, simclr-v2");
+        let name = error("simclr-v3", "");
+        assert!(name.starts_with("unknown method 'simclr-v3': expected one of simclr, simclr-v2"), "{name}");
         let key = error("simclr", "temprature = 0.1");
         assert!(
             key.starts_with("unknown key 'method_options.temprature': expected one of temperature, "),
