@@ -87,7 +87,8 @@ pub struct ExportReport {
 /// If the run is not finished, the model has no form in that library, or the file exists.
 pub fn export(options: &ExportOptions) -> Result<ExportReport, Error> {
     files::check_free(&options.out, options.overwrite)?;
-    let recipe = Draft::of_run(&options.run)?.finish()?.resolved()?;
+    // Complete as it stands; resolving it again would ask for its method, which this build need not have.
+    let recipe = Draft::of_run(&options.run)?.finish()?;
     let encoder = EncoderSource::Run(options.run.clone()).open(&recipe, &DeviceSpec::Flex.open()?)?;
     if let (AnyEncoder::Vit(_), Format::Torchvision) = (&encoder, options.format) {
         return Err(Error::NoSuchForm { model: recipe.encoder.name });

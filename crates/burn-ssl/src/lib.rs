@@ -39,6 +39,6 @@ pub use ssl_train as train;
 pub use encoder::EncoderSource;
 pub use error::Error;
 pub use knn::{KnnOptions, KnnReport, evaluate_knn};
-pub use pretrain::{NoObserver, Observer, PretrainOptions, Report, pretrain};
+pub use pretrain::{NoObserver, Observer, PretrainOptions, Report, pretrain, pretrain_with};
 pub use recipe::Recipe;
 pub use sheet::{PreviewOptions, preview};

@@ -6,4 +6,4 @@ pub use ssl_encoders::{AnyEncoder, EncoderConfig};
 pub use ssl_eval::{Features, KnnConfig, embed, knn};
 pub use ssl_train::{RunDir, TrainConfig, Trainer};
 
-pub use crate::{Error, NoObserver, Observer, PretrainOptions, Recipe, Report, pretrain};
+pub use crate::{Error, NoObserver, Observer, PretrainOptions, Recipe, Report, pretrain, pretrain_with};

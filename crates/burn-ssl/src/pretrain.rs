@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use ssl_core::{DeviceSpec, Encoder, Init, SslMethod};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, SslMethod};
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
 use ssl_encoders::{AnyEncoder, weights};
 use ssl_train::{RunDir, TrainError, Trainer};
@@ -20,7 +22,7 @@ pub use report::Report;
 use crate::evaluation::Evaluation;
 use crate::export::metadata;
 use crate::images::RunData;
-use crate::recipe::Draft;
+use crate::recipe::{Draft, RecipeError};
 use crate::registry::{WithMethod, with_method};
 use crate::{Error, Recipe};
 use hooks::RunHooks;
@@ -60,10 +62,43 @@ pub fn pretrain(
     observer: &mut impl Observer,
 ) -> Result<Report, Error> {
     let recipe = recipe.clone().resolved()?;
-    let device = options.device.open()?;
-    let data = RunData::open(&recipe)?;
     let (name, method_options) = (recipe.method.clone(), recipe.method_options.clone());
-    with_method(&name, &method_options, Pretraining { recipe, options, device, data, observer })?
+    with_method(&name, &method_options, Pretraining::open(recipe, options, observer)?)?
+}
+
+/// [`pretrain`] with a method that this build does not have: its recipe names it as its author likes, and sets fields
+/// of its configuration under `[method_options]`.
+///
+/// `defaults` is the configuration without options, and `build` makes the method of the one with them. The run
+/// directory is like that of any method, so a run can be resumed, evaluated and exported.
+///
+/// ```no_run
+/// # use burn_ssl::prelude::*;
+/// use burn_ssl::simclr::SimClrConfig; // yours, in its place
+///
+/// let mut recipe = Recipe::named("demo")?;
+/// recipe.method = "mine".into();
+/// let options = PretrainOptions::new("run");
+/// let report = pretrain_with(SimClrConfig::new(), SimClrConfig::build, &recipe, &options, &mut NoObserver)?;
+/// # Ok::<(), burn_ssl::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`pretrain`], and a name that a method of this build has.
+pub fn pretrain_with<C, M>(
+    defaults: C,
+    build: impl FnOnce(&C) -> Result<M, ConfigError>,
+    recipe: &Recipe,
+    options: &PretrainOptions,
+    observer: &mut impl Observer,
+) -> Result<Report, Error>
+where
+    C: Serialize + DeserializeOwned,
+    M: SslMethod<Encoder = AnyEncoder>,
+{
+    let (recipe, config) = recipe.clone().resolved_with(defaults)?;
+    let method = build(&config).map_err(RecipeError::method_option)?;
+    Pretraining::open(recipe, options, observer)?.run(method)
 }
 
 struct Pretraining<'a, O> {
@@ -72,6 +107,15 @@ struct Pretraining<'a, O> {
     device: Device,
     data: RunData,
     observer: &'a mut O,
+}
+
+impl<'a, O> Pretraining<'a, O> {
+    /// The device and the images of a resolved recipe.
+    fn open(recipe: Recipe, options: &'a PretrainOptions, observer: &'a mut O) -> Result<Self, Error> {
+        let device = options.device.open()?;
+        let data = RunData::open(&recipe)?;
+        Ok(Self { recipe, options, device, data, observer })
+    }
 }
 
 impl<O: Observer> WithMethod for Pretraining<'_, O> {

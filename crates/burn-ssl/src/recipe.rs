@@ -6,6 +6,7 @@ mod name;
 
 use std::path::PathBuf;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ssl_core::ConfigError;
 use ssl_data::{EvalTransform, Normalization, ViewConfig, Views};
@@ -120,6 +121,25 @@ impl Recipe {
     /// The first value that no run could use.
     pub fn resolved(mut self) -> Result<Self, RecipeError> {
         self.method_options = registry::resolve_options(&self.method, &self.method_options)?;
+        self.resolved_around_method()
+    }
+
+    /// [`resolved`](Self::resolved) for a method that the registry does not know, and its configuration: the defaults
+    /// with the options of the recipe.
+    pub(crate) fn resolved_with<C>(mut self, defaults: C) -> Result<(Self, C), RecipeError>
+    where
+        C: Serialize + DeserializeOwned,
+    {
+        if registry::method(&self.method).is_ok() {
+            return Err(RecipeError::NotFromOutside(self.method));
+        }
+        let config = registry::with_defaults(defaults, &self.method_options)?;
+        self.method_options = registry::table(&config)?;
+        Ok((self.resolved_around_method()?, config))
+    }
+
+    /// Every key but the method's.
+    fn resolved_around_method(mut self) -> Result<Self, RecipeError> {
         self.encoder = self.encoder.resolved(self.data.image_size);
         let given = [
             Some(&mut self.data.path),

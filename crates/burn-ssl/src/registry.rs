@@ -132,13 +132,17 @@ fn unknown(name: &str) -> RecipeError {
 }
 
 /// The configuration with the given options in place of its own.
-fn with_defaults<C: Serialize + DeserializeOwned>(config: C, options: &Table) -> Result<C, RecipeError> {
+pub(crate) fn with_defaults<C: Serialize + DeserializeOwned>(
+    config: C,
+    options: &Table,
+) -> Result<C, RecipeError> {
     let mut all = table(&config)?;
     all.extend(options.clone());
     typed("method_options", all)
 }
 
-fn table(config: &impl Serialize) -> Result<Table, RecipeError> {
+/// A configuration as the options of a recipe.
+pub(crate) fn table(config: &impl Serialize) -> Result<Table, RecipeError> {
     Table::try_from(config).map_err(|error| RecipeError::NoText(error.to_string()))
 }
 

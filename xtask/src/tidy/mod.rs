@@ -5,6 +5,7 @@
 
 mod imports;
 mod manifests;
+mod quotes;
 mod readmes;
 mod repository;
 mod sizes;
@@ -43,6 +44,7 @@ fn check(repository: &Repository) -> Vec<Violation> {
     let Repository { packages, files, .. } = repository;
     let mut violations = imports::check(packages, files);
     violations.extend(manifests::check(packages, files));
+    violations.extend(quotes::check(files));
     violations.extend(readmes::check(packages, files));
     violations.extend(files.iter().flat_map(text::check));
     let methods = METHODS.iter().map(|method| method.name).collect::<Vec<_>>();

@@ -16,6 +16,11 @@ pub enum RecipeError {
         /// The methods of this build.
         known: String,
     },
+    /// A method from outside goes by the name of one that this build has.
+    #[error(
+        "the recipe is for the method '{0}' of this build: expected a name of its own for a method from outside"
+    )]
+    NotFromOutside(String),
     /// No recipe of the library has that name, and it is no file.
     #[error("there is no recipe '{name}': expected one of {known}, or the path of a .toml file")]
     Name {

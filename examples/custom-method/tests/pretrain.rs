@@ -1,0 +1,94 @@
+//! A method that the library does not know gets what the others get.
+
+use std::fs;
+use std::path::Path;
+
+use burn_ssl::Error;
+use burn_ssl::prelude::*;
+use burn_ssl::recipe::Draft;
+use burn_ssl::train::StepReport;
+use example_custom_method::VicRegConfig;
+
+/// A run of four steps.
+fn recipe() -> Recipe {
+    let draft = Draft::parse("vicreg.toml", include_str!("../vicreg.toml")).expect("TOML");
+    let mut recipe = draft.finish().expect("a recipe");
+    recipe.encoder.width = 2;
+    recipe.data.limit = Some(16);
+    recipe.eval.test = None;
+    (recipe.schedule.epochs, recipe.schedule.batch_size, recipe.schedule.warmup_epochs) = (2, 8, 0.0);
+    recipe.method_options.insert("dim".into(), 16.into());
+    recipe
+}
+
+fn run(recipe: &Recipe, options: &PretrainOptions, observer: &mut impl Observer) -> Result<Report, Error> {
+    pretrain_with(VicRegConfig::default(), VicRegConfig::build, recipe, options, observer)
+}
+
+/// Stops a run after one step.
+#[derive(Default)]
+struct OneStep(u64);
+
+impl Observer for OneStep {
+    fn on_step(&mut self, _: &StepReport) {
+        self.0 += 1;
+    }
+
+    fn stop(&self) -> bool {
+        self.0 == 1
+    }
+}
+
+#[test]
+fn a_resumed_run_writes_the_same_bytes_as_an_uninterrupted_one() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let [whole, parts] = ["whole", "parts"].map(|name| PretrainOptions::new(dir.path().join(name)));
+    assert!(run(&recipe(), &whole, &mut NoObserver).expect("a run").finished);
+    assert!(!run(&recipe(), &parts, &mut OneStep::default()).expect("a part of a run").finished);
+    let parts = PretrainOptions { resume: true, ..parts };
+    assert_eq!(run(&recipe(), &parts, &mut NoObserver).expect("the rest").steps, 4);
+    let bytes = |out: &Path| fs::read(out.join("encoder.safetensors")).expect("a finished run");
+    assert_eq!(bytes(&whole.out), bytes(&parts.out));
+}
+
+#[test]
+fn the_recipe_of_a_run_has_every_option_and_the_run_can_be_exported() {
+    use burn_ssl::export::{ExportOptions, Format, export};
+
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let options = PretrainOptions::new(dir.path().join("run"));
+    assert_eq!(run(&recipe(), &options, &mut NoObserver).expect("a run").method, "vicreg");
+    let text = fs::read_to_string(options.out.join("recipe.toml")).expect("a recipe");
+    for line in ["method = \"vicreg\"", "dim = 16", "invariance_weight = 25.0"] {
+        assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
+    }
+    let out = dir.path().join("encoder.safetensors");
+    let exported =
+        export(&ExportOptions { run: options.out, out, format: Format::Torchvision, overwrite: false });
+    assert!(exported.is_ok_and(|report| report.tensors > 0));
+}
+
+#[test]
+fn unusable_options_and_the_name_of_another_method_are_refused_before_the_directory_is_made() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let options = PretrainOptions::new(dir.path().join("run"));
+    let error = |change: fn(&mut Recipe)| {
+        let mut recipe = recipe();
+        change(&mut recipe);
+        run(&recipe, &options, &mut NoObserver).expect_err("unusable").to_string()
+    };
+    assert_eq!(
+        error(|recipe| drop(recipe.method_options.insert("dim".into(), 0.into()))),
+        "method_options.dim is 0, expected at least 1"
+    );
+    let key = error(|recipe| drop(recipe.method_options.insert("depth".into(), 3.into())));
+    assert!(
+        key.starts_with("unknown key 'method_options.depth': expected one of invariance_weight"),
+        "{key}"
+    );
+    assert_eq!(
+        error(|recipe| recipe.method = "simclr".into()),
+        "the recipe is for the method 'simclr' of this build: expected a name of its own for a method from outside"
+    );
+    assert!(!options.out.exists());
+}
