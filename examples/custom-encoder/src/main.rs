@@ -46,11 +46,7 @@ impl Encoder for SmallNet {
 struct Accuracy([EvalLoader; 2], Device);
 
 impl Hooks<SmallNet> for Accuracy {
-    fn evaluate(
-        &mut self,
-        encoder: &SmallNet,
-        at: Progress,
-    ) -> Result<Vec<(&'static str, f64)>, HookError> {
+    fn evaluate(&mut self, encoder: &SmallNet, at: Progress) -> Result<Vec<(&'static str, f64)>, HookError> {
         let [bank, test] = [embed(encoder, &self.0[0], &self.1)?, embed(encoder, &self.0[1], &self.1)?];
         let top1 = 100.0 * knn(&bank, &test, &KnnConfig::default())?.top1;
         println!("step {}: k-NN accuracy {top1:.1} %", at.step);

@@ -6,7 +6,7 @@ use super::repository::{TextFile, find};
 /// Begins the comment that names the file of the block of code below it: `<!-- quote: examples/... -->`.
 const MARK: &str = concat!("<!-- ", "quote: ");
 
-/// The blocks of code that are not in the file they name, and the Rust below `docs/` that names none.
+/// The blocks of code that are not in the file they name, and the Rust of `docs/` and the first README that names none.
 pub(super) fn check(files: &[TextFile]) -> Vec<Violation> {
     let documents = files.iter().filter(|file| file.path.ends_with(".md"));
     documents.flat_map(|document| check_document(document, files)).collect()
@@ -51,7 +51,8 @@ fn misquoted(block: &[&str], source: &str, files: &[TextFile]) -> Option<String>
 /// What is wrong with a block that names no source.
 fn unnamed(document: &TextFile, language: &str) -> Option<String> {
     let is_rust = language.split([',', ' ']).next() == Some("rust");
-    let wrong = is_rust && document.path.starts_with("docs/");
+    // The other READMEs are the documentation of their crates, whose examples run as tests.
+    let wrong = is_rust && (document.path.starts_with("docs/") || document.path == "README.md");
     wrong.then(|| format!("Rust that nothing compiles: expected a line `{MARK}<path> -->` above it"))
 }
 
@@ -94,12 +95,12 @@ mod tests {
     }
 
     #[test]
-    fn rust_without_a_source_is_a_violation_in_the_documentation_alone() {
+    fn rust_without_a_source_is_a_violation_where_nothing_compiles_it() {
         let text = "```rust\nlet one = 1;\n```\n";
         assert_eq!(sentences("docs/a.md", text).len(), 1);
-        assert!(
-            sentences("README.md", text).is_empty() && sentences("docs/a.md", "```sh\nls\n```\n").is_empty()
-        );
+        assert_eq!(sentences("README.md", text).len(), 1);
+        assert!(sentences("crates/a/README.md", text).is_empty());
+        assert!(sentences("docs/a.md", "```sh\nls\n```\n").is_empty());
         let late = format!("{MARK}src/two.rs -->\n\n{text}");
         assert_eq!(sentences("docs/a.md", &late).len(), 1, "the mark stands above the block");
     }
