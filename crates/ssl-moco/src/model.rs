@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
-use ssl_core::{Encoder, Head, Init, Loss, Mlp, Mode, Progress, Queue, SslMethod, Step, Teacher, Views};
+use ssl_core::{ConfigError, Encoder, Head, Init, Loss, Mlp, Mode, Progress, Queue, SslMethod, Step, Teacher, Views};
 
 use crate::{MoCoConfig, MoCoInput, MoCoLoss};
 
@@ -82,6 +82,13 @@ impl<E: Encoder> SslMethod for MoCo<E> {
         let student = MoCoStudent { encoder, projector };
         let state = MoCoState { teacher: Teacher::from_student(&student), queue: self.queue(init) };
         (student, state)
+    }
+
+    fn check(&self, _encoder: &E, batch: usize) -> Result<(), ConfigError> {
+        let keys = if self.config.symmetric { 2 * batch } else { batch };
+        let len = self.config.queue_len;
+        let found = format!("{len} for the {keys} keys of a batch of {batch} images");
+        ConfigError::check(len >= keys, "queue_len", found, "at least as many")
     }
 
     /// The teacher follows the student as it is before this step's update, so the first step leaves it where it is.

@@ -6,10 +6,11 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::embed::embed_each;
 use ssl_core::{
-    Encoder, GradientRules, Head, Init, Loss, Mlp, Mode, Progress, SslMethod, Step, Teacher, Views, schedule,
+    ConfigError, Encoder, GradientRules, Head, Init, Loss, Mlp, Mode, Progress, SslMethod, Step, Teacher,
+    Views, named, schedule,
 };
 
-use super::{MoCoV3Config, MoCoV3Input, MoCoV3Loss};
+use super::{MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss};
 
 /// MoCo v3: the student's prediction from one view attracts the teacher's embedding of the other one, and repels
 /// those of the other images of the batch.
@@ -75,6 +76,18 @@ impl<E: Encoder> SslMethod for MoCoV3<E> {
         let student = MoCoV3Student { encoder, projector, predictor };
         let state = MoCoV3State { teacher: Teacher::from_student(&student.target()) };
         (student, state)
+    }
+
+    /// The structure of the heads follows the encoder's: a ViT has the position embedding that
+    /// [`gradient_rules`](SslMethod::gradient_rules) freezes.
+    fn check(&self, encoder: &E, _batch: usize) -> Result<(), ConfigError> {
+        let is_vit = named::collect(encoder).contains_key("pos_embed");
+        let wanted = if is_vit { MoCoV3Heads::Vit } else { MoCoV3Heads::ResNet };
+        let (found, expected) = match is_vit {
+            true => ("'resnet'", "'vit' for an encoder with a position embedding"),
+            false => ("'vit'", "'resnet' for an encoder without a position embedding"),
+        };
+        ConfigError::check(self.config.heads == wanted, "heads", found, expected)
     }
 
     /// The teacher follows the student as it is before this step's update, so the first step leaves it where it is.
