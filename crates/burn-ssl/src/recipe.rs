@@ -273,7 +273,7 @@ mod tests {
         assert!(error(|r| r.optimizer.lr = -1.0).starts_with("optimizer.lr is -1"));
         assert!(error(|r| r.views.clear()).contains("no views"));
         let splits = |batch| {
-            let mut recipe = Recipe::named("moco-v2/cifar10").expect("a recipe of the library");
+            let mut recipe = Recipe::named("simclr/cifar10").expect("a recipe of the library");
             (recipe.encoder.bn_splits, recipe.schedule.batch_size) = (8, batch);
             recipe.resolved().map(|_| ()).map_err(|error| error.to_string())
         };

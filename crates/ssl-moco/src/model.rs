@@ -182,6 +182,20 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_is_shorter_than_the_keys_of_a_batch_is_an_error() {
+        let encoder = start().0.encoder;
+        let check = |symmetric, batch| {
+            let method = config().with_symmetric(symmetric).build::<ResNet>().expect("a valid configuration");
+            method.check(&encoder, batch).map_err(|error| error.to_string())
+        };
+        let keys = |keys, batch| {
+            format!("queue_len is 10 for the {keys} keys of a batch of {batch} images, expected at least as many")
+        };
+        assert_eq!((check(false, 10), check(true, 5)), (Ok(()), Ok(())));
+        assert_eq!((check(false, 11), check(true, 6)), (Err(keys(11, 11)), Err(keys(12, 6))));
+    }
+
+    #[test]
     fn the_teacher_follows_the_student_before_the_keys() {
         let (student, state) = start();
         let by_hand = Teacher::from_student(&student);

@@ -131,7 +131,7 @@ mod tests {
     use super::*;
     use burn::optim::{GradientsParams, SgdConfig};
     use burn::tensor::{Device, Int};
-    use ssl_core::{DeviceSpec, named};
+    use ssl_core::DeviceSpec;
     use ssl_encoders::{Vit, VitConfig};
 
     fn at(step: u64) -> Progress {
@@ -168,6 +168,18 @@ mod tests {
 
     fn views() -> Views {
         Views::two(images(0.0), images(1.0))
+    }
+
+    #[test]
+    fn heads_of_another_structure_than_the_encoders_are_an_error() {
+        let encoder = start().0.encoder;
+        let with = |config: MoCoV3Config| {
+            let method = config.build::<Vit>().expect("a valid configuration");
+            method.check(&encoder, 4).map_err(|error| error.to_string())
+        };
+        assert_eq!(with(MoCoV3Config::vit()), Ok(()));
+        let sentence = "heads is 'resnet', expected 'vit' for an encoder with a position embedding";
+        assert_eq!(with(MoCoV3Config::new()), Err(sentence.to_owned()));
     }
 
     #[test]
