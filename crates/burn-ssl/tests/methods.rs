@@ -8,9 +8,7 @@ use std::path::Path;
 use burn_ssl::recipe::{Draft, RecipeName};
 use burn_ssl::registry::METHODS;
 use burn_ssl::train::StepReport;
-use burn_ssl::{
-    NoObserver, Observer, PretrainOptions, PreviewOptions, Recipe, Report, pretrain, preview,
-};
+use burn_ssl::{NoObserver, Observer, PretrainOptions, PreviewOptions, Recipe, Report, pretrain, preview};
 
 /// Narrow heads; queues, freezes and warm-ups that begin or end in the fifth step or later, of nine in three epochs.
 const NARROW: &[(&str, &[&str])] = &[
@@ -54,7 +52,8 @@ fn draft(name: &str) -> Draft {
     for (key, value) in [("data.limit", 24), ("schedule.batch_size", 8), ("schedule.epochs", 3)] {
         draft.set(key, value).expect("it has the section");
     }
-    let (_, narrow) = NARROW.iter().find(|(method, _)| *method == recipe.method).expect("a row for the method");
+    let (_, narrow) =
+        NARROW.iter().find(|(method, _)| *method == recipe.method).expect("a row for the method");
     let network: &[&str] = match (recipe.encoder.is_vit(), recipe.encoder.bn_splits) {
         (true, _) => &["encoder.name=vit-tiny", "encoder.patch_size=4", "encoder.heads=3"],
         (false, 1) => &["encoder.width=4"],

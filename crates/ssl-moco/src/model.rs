@@ -5,7 +5,9 @@ use std::marker::PhantomData;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
-use ssl_core::{ConfigError, Encoder, Head, Init, Loss, Mlp, Mode, Progress, Queue, SslMethod, Step, Teacher, Views};
+use ssl_core::{
+    ConfigError, Encoder, Head, Init, Loss, Mlp, Mode, Progress, Queue, SslMethod, Step, Teacher, Views,
+};
 
 use crate::{MoCoConfig, MoCoInput, MoCoLoss};
 
@@ -189,7 +191,9 @@ mod tests {
             method.check(&encoder, batch).map_err(|error| error.to_string())
         };
         let keys = |keys, batch| {
-            format!("queue_len is 10 for the {keys} keys of a batch of {batch} images, expected at least as many")
+            format!(
+                "queue_len is 10 for the {keys} keys of a batch of {batch} images, expected at least as many"
+            )
         };
         assert_eq!((check(false, 10), check(true, 5)), (Ok(()), Ok(())));
         assert_eq!((check(false, 11), check(true, 6)), (Err(keys(11, 11)), Err(keys(12, 6))));

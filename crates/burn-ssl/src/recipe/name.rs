@@ -89,9 +89,8 @@ impl RecipeName {
         let mut variants = Self::all().filter(|recipe| {
             recipe.name.strip_prefix(usual.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
         });
-        let fitting = variants.find(|recipe| {
-            Recipe::named(recipe.name).is_ok_and(|recipe| recipe.encoder.is_vit() == is_vit)
-        });
+        let fitting = variants
+            .find(|recipe| Recipe::named(recipe.name).is_ok_and(|recipe| recipe.encoder.is_vit() == is_vit));
         Ok(fitting.unwrap_or(usual))
     }
 
