@@ -72,14 +72,14 @@ pub enum Error {
         /// The value given.
         here: String,
     },
-    /// The views of a method that compares them have different sizes.
+    /// The views that a method compares have different sizes, or smaller ones come before them.
     #[error(
-        "the first {views} views are {sizes:?} pixels wide: expected one size, since the method compares them"
+        "the views are {sizes:?} pixels wide, in the order of the [[views]] blocks: expected {views} of one size first, and none larger after them"
     )]
     ViewSizes {
         /// How many global views the method takes.
         views: usize,
-        /// Their sizes.
+        /// The sizes of all views.
         sizes: Vec<usize>,
     },
     /// Evaluation was asked for without a place to evaluate on.

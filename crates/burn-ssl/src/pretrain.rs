@@ -125,6 +125,8 @@ impl<O: Observer> WithMethod for Pretraining<'_, O> {
         self.check(&method)?;
         let loader = self.loader()?;
         let encoder = self.encoder()?;
+        let fits = method.check(&encoder, self.recipe.train_config().micro_batch());
+        fits.map_err(RecipeError::MethodOption)?;
         let evaluation = self.data.evaluation.as_ref();
         let evaluation =
             evaluation.map(|data| Evaluation::new(data, &self.recipe, &self.device)).transpose()?;
@@ -157,8 +159,9 @@ impl<O> Pretraining<'_, O> {
             let more = if needs.local_views { "at least " } else { "" };
             return Err(TrainError::Views { found, expected: format!("{more}{expected}") }.into());
         }
-        let sizes: Vec<usize> = (0..expected).map(|view| views.size(view)).collect();
-        if sizes.windows(2).any(|pair| pair[0] != pair[1]) {
+        let sizes: Vec<usize> = (0..found).map(|view| views.size(view)).collect();
+        let (global, local) = sizes.split_at(expected);
+        if global.iter().any(|size| *size != global[0]) || local.iter().any(|size| *size > global[0]) {
             return Err(Error::ViewSizes { views: expected, sizes });
         }
         if needs.labels && self.data.train.labels().is_none() {

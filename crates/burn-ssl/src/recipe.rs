@@ -198,8 +198,18 @@ impl Recipe {
         ConfigError::check(t > 0.0 && t.is_finite(), "eval.temperature", t, "a number above 0")?;
         self.encoder.validate(size)?;
         self.views()?;
-        self.train_config().validate()?;
-        Ok(())
+        let config = self.train_config();
+        config.validate()?;
+        self.check_splits(config.micro_batch())
+    }
+
+    /// Every group of the encoder's batch norm needs several images to have statistics of.
+    fn check_splits(&self, batch: usize) -> Result<(), RecipeError> {
+        let splits = self.encoder.bn_splits;
+        let fits = splits == 1 || (batch.is_multiple_of(splits) && batch / splits > 1);
+        let found = format!("{splits} for batches of {batch} images");
+        let expected = "1, or a divisor of the batch that leaves every group 2 images or more";
+        Ok(ConfigError::check(fits, "encoder.bn_splits", found, expected)?)
     }
 }
 
@@ -282,5 +292,16 @@ mod tests {
         );
         assert!(error(|r| r.optimizer.lr = -1.0).starts_with("optimizer.lr is -1"));
         assert!(error(|r| r.views.clear()).contains("no views"));
+        let splits = |batch| {
+            let mut recipe = Recipe::named("simclr/cifar10").expect("a recipe of the library");
+            (recipe.encoder.bn_splits, recipe.schedule.batch_size) = (8, batch);
+            recipe.resolved().map(|_| ()).map_err(|error| error.to_string())
+        };
+        let expected = "1, or a divisor of the batch that leaves every group 2 images or more";
+        for batch in [8, 12] {
+            let found = format!("encoder.bn_splits is 8 for batches of {batch} images, expected {expected}");
+            assert_eq!(splits(batch), Err(found));
+        }
+        assert_eq!(splits(16), Ok(()));
     }
 }

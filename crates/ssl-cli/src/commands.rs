@@ -76,7 +76,7 @@ Your own images: burn-ssl pretrain --method simclr --data FOLDER --out run",
 
 fn run_pretrain(args: PretrainArgs, json: bool, bars: &MultiProgress) -> Result<Ended> {
     let device = args.machine.device.parse::<DeviceSpec>()?;
-    let base = if args.resume { Draft::of_run(&args.out)? } else { args.recipe.base()? };
+    let base = if args.resume { Draft::of_run(&args.out)? } else { args.recipe.base(args.model.name())? };
     let recipe = args.recipe.recipe_with(base, |draft| {
         args.model.apply(draft)?;
         args.training.apply(draft)?;

@@ -163,6 +163,25 @@ fn a_sheet_shows_images_and_views() {
 }
 
 #[test]
+fn a_vit_gets_the_recipe_for_a_vit_and_no_keys_of_a_resnet() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 2), dir.path().join("run"));
+    let recipe_of = |method| {
+        let output = run(&[
+            &["pretrain", "--method", method, "--model", "vit-tiny", "--data", text(&images)][..],
+            &["--out", text(&out), "--overwrite", "--batch-size", "2", "--max-steps", "1"],
+        ]
+        .concat());
+        assert!(output.status.success(), "{method}: {}", stderr(&output));
+        fs::read_to_string(out.join("recipe.toml")).expect("a recipe")
+    };
+    let recipe = recipe_of("moco-v3");
+    assert!(recipe.contains("heads = \"vit\"") && recipe.contains("patch_size = 4"), "{recipe}");
+    let recipe = recipe_of("simclr");
+    assert!(recipe.contains("name = \"vit-tiny\"") && recipe.contains("stem = \"auto\""), "{recipe}");
+}
+
+#[test]
 fn lists_have_names() {
     for (list, name) in [
         ("methods", "simclr-v2"),

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::{Encoder, Init, Views};
+use crate::{ConfigError, Encoder, Init, Views};
 
 /// A self-supervised method: a loss over views, and what happens around an optimizer step.
 ///
@@ -40,6 +40,16 @@ pub trait SslMethod {
     /// What the views have to be like.
     fn needs(&self) -> Needs {
         Needs::default()
+    }
+
+    /// Whether this encoder can be trained with batches of `batch` images, of one micro-batch where gradients are
+    /// accumulated; any by default.
+    ///
+    /// # Errors
+    /// The option that does not fit, such as a queue that is too short.
+    fn check(&self, encoder: &Self::Encoder, batch: usize) -> Result<(), ConfigError> {
+        let _ = (encoder, batch);
+        Ok(())
     }
 
     /// Changes before the forward pass; none by default.

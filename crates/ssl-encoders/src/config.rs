@@ -128,6 +128,11 @@ impl EncoderConfig {
         Self { stem: if is_resnet { stem } else { self.stem }, ..self.clone() }
     }
 
+    /// Whether the named model is a vision transformer; an unknown one is not.
+    pub fn is_vit(&self) -> bool {
+        self.architecture().is_ok_and(|found| matches!(found, Architecture::Vit(_)))
+    }
+
     fn network(&self, image_size: usize) -> Result<Network, ConfigError> {
         match self.architecture()? {
             Architecture::ResNet(config) => self.resnet(config(), image_size).map(Network::ResNet),

@@ -5,7 +5,9 @@ use std::marker::PhantomData;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
-use ssl_core::{Encoder, Head, Init, Loss, Mlp, Mode, Progress, Queue, SslMethod, Step, Teacher, Views};
+use ssl_core::{
+    ConfigError, Encoder, Head, Init, Loss, Mlp, Mode, Progress, Queue, SslMethod, Step, Teacher, Views,
+};
 
 use crate::{MoCoConfig, MoCoInput, MoCoLoss};
 
@@ -82,6 +84,13 @@ impl<E: Encoder> SslMethod for MoCo<E> {
         let student = MoCoStudent { encoder, projector };
         let state = MoCoState { teacher: Teacher::from_student(&student), queue: self.queue(init) };
         (student, state)
+    }
+
+    fn check(&self, _encoder: &E, batch: usize) -> Result<(), ConfigError> {
+        let keys = if self.config.symmetric { 2 * batch } else { batch };
+        let len = self.config.queue_len;
+        let found = format!("{len} for the {keys} keys of a batch of {batch} images");
+        ConfigError::check(len >= keys, "queue_len", found, "at least as many")
     }
 
     /// The teacher follows the student as it is before this step's update, so the first step leaves it where it is.
@@ -172,6 +181,22 @@ mod tests {
 
     fn lengths(rows: Tensor<2>) -> Vec<f32> {
         rows.square().sum_dim(1).sqrt().into_data().try_to_vec().expect("floats")
+    }
+
+    #[test]
+    fn a_queue_that_is_shorter_than_the_keys_of_a_batch_is_an_error() {
+        let encoder = start().0.encoder;
+        let check = |symmetric, batch| {
+            let method = config().with_symmetric(symmetric).build::<ResNet>().expect("a valid configuration");
+            method.check(&encoder, batch).map_err(|error| error.to_string())
+        };
+        let keys = |keys, batch| {
+            format!(
+                "queue_len is 10 for the {keys} keys of a batch of {batch} images, expected at least as many"
+            )
+        };
+        assert_eq!((check(false, 10), check(true, 5)), (Ok(()), Ok(())));
+        assert_eq!((check(false, 11), check(true, 6)), (Err(keys(11, 11)), Err(keys(12, 6))));
     }
 
     #[test]

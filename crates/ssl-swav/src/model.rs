@@ -7,7 +7,9 @@ use burn::tensor::Tensor;
 use ssl_core::embed::embed_crops;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::nn::{Linear, LinearConfig};
-use ssl_core::{Encoder, GradientRules, Init, Loss, Mlp, Mode, Needs, Progress, SslMethod, Step, Views};
+use ssl_core::{
+    ConfigError, Encoder, GradientRules, Init, Loss, Mlp, Mode, Needs, Progress, SslMethod, Step, Views,
+};
 
 use crate::{CropQueue, SwavConfig, SwavInput, SwavLoss, sinkhorn};
 
@@ -65,6 +67,17 @@ impl<E: Encoder> SslMethod for Swav<E> {
 
     fn needs(&self) -> Needs {
         Needs { local_views: true, ..Needs::default() }
+    }
+
+    fn check(&self, _encoder: &E, batch: usize) -> Result<(), ConfigError> {
+        let len = self.config.queue_len;
+        let found = format!("{len} for batches of {batch} images");
+        ConfigError::check(
+            len == 0 || len >= batch,
+            "queue_len",
+            found,
+            "at least as many, or 0 for no queue",
+        )
     }
 
     fn before_step(

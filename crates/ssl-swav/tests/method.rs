@@ -223,3 +223,15 @@ fn a_full_queue_is_still_full_after_a_resume() {
     };
     assert_eq!(loss(&resumed), loss(&state));
 }
+
+#[test]
+fn a_queue_that_is_shorter_than_a_batch_is_an_error() {
+    let encoder = start(&method(config())).0.encoder;
+    let check = |queue_len| {
+        let fits = method(config().with_queue(queue_len, 0)).check(&encoder, BATCH);
+        fits.map_err(|error| error.to_string())
+    };
+    assert_eq!((check(0), check(BATCH)), (Ok(()), Ok(())));
+    let sentence = "queue_len is 5 for batches of 6 images, expected at least as many, or 0 for no queue";
+    assert_eq!(check(5), Err(sentence.to_owned()));
+}

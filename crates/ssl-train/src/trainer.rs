@@ -107,6 +107,7 @@ impl<M: SslMethod> Trainer<'_, M> {
         hooks: &mut impl Hooks<M::Encoder>,
     ) -> Result<Trained<M>, TrainError> {
         self.config.validate()?;
+        self.method.check(&encoder, self.config.micro_batch())?;
         let mut init = Init::new(self.config.seed ^ HEADS, &self.device.clone().autodiff());
         let (student, state) = self.method.init(encoder, &mut init);
         let mut networks = Networks { student, state };

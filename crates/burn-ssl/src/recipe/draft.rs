@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
+use ssl_encoders::EncoderConfig;
 use toml::Table;
 pub use toml::Value;
 
@@ -123,6 +124,19 @@ impl Draft {
         self.set("data.image_size", size as i64)
     }
 
+    /// Sets the network. Where it is of another kind than the recipe's, a ViT in place of a ResNet or the other way
+    /// round, the section `[encoder]` starts anew, since neither kind has the keys of the other.
+    ///
+    /// # Errors
+    /// If the recipe declares no network.
+    pub fn set_model(&mut self, name: &str) -> Result<(), RecipeError> {
+        let recipe = self.clone().finish()?;
+        if recipe.encoder.is_vit() != EncoderConfig::named(name).is_vit() {
+            self.set("encoder", Table::new())?;
+        }
+        self.set("encoder.name", name)
+    }
+
     /// The recipe.
     ///
     /// # Errors
@@ -186,6 +200,8 @@ fn difference(key: &str, one: &Value, other: &Value) -> Option<(String, String, 
 
 #[cfg(test)]
 mod tests {
+    use ssl_encoders::StemChoice;
+
     use super::*;
 
     fn draft() -> Draft {
@@ -267,6 +283,16 @@ mod tests {
         draft.set_image_size(48).expect("usable");
         let recipe = draft.finish().expect("usable");
         assert_eq!((recipe.data.image_size, recipe.views[0].size), (48, 48));
+    }
+
+    #[test]
+    fn a_model_of_another_kind_takes_no_keys_of_the_old_one_along() {
+        let with = |model| {
+            let mut draft = draft();
+            draft.set_model(model).and_then(|()| draft.finish()).expect("usable").encoder
+        };
+        assert_eq!(with("vit-tiny"), EncoderConfig::named("vit-tiny"));
+        assert_eq!((with("resnet50").name.as_str(), with("resnet50").stem), ("resnet50", StemChoice::Cifar));
     }
 
     #[test]

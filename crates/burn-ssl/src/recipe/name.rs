@@ -2,17 +2,42 @@
 
 use std::fmt;
 
-use super::RecipeError;
+use ssl_encoders::EncoderConfig;
+
+use super::{Recipe, RecipeError};
+use crate::registry::METHODS;
 
 /// Images of at most so many pixels a side are like CIFAR's: small recipes and the CIFAR stem (our choice; Tiny ImageNet
 /// has 64, STL-10, the next larger set of the field, 96).
 const SMALL: usize = 64;
 
+/// The files by name; of those of a method and a data set, the usual one first.
 const FILES: &[(&str, &str)] = &[
     ("simclr/cifar10", include_str!("../../recipes/simclr/cifar10.toml")),
     ("simclr/imagenet", include_str!("../../recipes/simclr/imagenet.toml")),
     ("simclr-v2/cifar10", include_str!("../../recipes/simclr-v2/cifar10.toml")),
     ("simclr-v2/imagenet", include_str!("../../recipes/simclr-v2/imagenet.toml")),
+    ("moco-v1/cifar10", include_str!("../../recipes/moco-v1/cifar10.toml")),
+    ("moco-v1/imagenet", include_str!("../../recipes/moco-v1/imagenet.toml")),
+    ("moco-v2/cifar10", include_str!("../../recipes/moco-v2/cifar10.toml")),
+    ("moco-v2/imagenet", include_str!("../../recipes/moco-v2/imagenet.toml")),
+    ("moco-v3/cifar10", include_str!("../../recipes/moco-v3/cifar10.toml")),
+    ("moco-v3/cifar10-vit", include_str!("../../recipes/moco-v3/cifar10-vit.toml")),
+    ("moco-v3/imagenet", include_str!("../../recipes/moco-v3/imagenet.toml")),
+    ("moco-v3/imagenet-vit", include_str!("../../recipes/moco-v3/imagenet-vit.toml")),
+    ("byol/cifar10", include_str!("../../recipes/byol/cifar10.toml")),
+    ("byol/imagenet", include_str!("../../recipes/byol/imagenet.toml")),
+    ("simsiam/cifar10", include_str!("../../recipes/simsiam/cifar10.toml")),
+    ("simsiam/imagenet", include_str!("../../recipes/simsiam/imagenet.toml")),
+    ("swav/cifar10", include_str!("../../recipes/swav/cifar10.toml")),
+    ("swav/imagenet", include_str!("../../recipes/swav/imagenet.toml")),
+    ("dino/cifar10", include_str!("../../recipes/dino/cifar10.toml")),
+    ("dino/imagenet", include_str!("../../recipes/dino/imagenet.toml")),
+    ("dino/imagenet-resnet50", include_str!("../../recipes/dino/imagenet-resnet50.toml")),
+    ("barlow-twins/cifar10", include_str!("../../recipes/barlow-twins/cifar10.toml")),
+    ("barlow-twins/imagenet", include_str!("../../recipes/barlow-twins/imagenet.toml")),
+    ("supcon/cifar10", include_str!("../../recipes/supcon/cifar10.toml")),
+    ("supcon/imagenet", include_str!("../../recipes/supcon/imagenet.toml")),
     ("demo", include_str!("../../recipes/demo.toml")),
 ];
 
@@ -24,9 +49,13 @@ pub struct RecipeName {
 }
 
 impl RecipeName {
-    /// All recipes of the library.
+    /// All recipes of the library, of the methods that this build has.
     pub fn all() -> impl Iterator<Item = Self> {
-        FILES.iter().map(|&(name, text)| Self { name, text })
+        let all = FILES.iter().map(|&(name, text)| Self { name, text });
+        all.filter(|recipe| {
+            let built = |method| METHODS.iter().any(|known| known.name == method);
+            recipe.method().is_none_or(built)
+        })
     }
 
     /// The recipe of that name.
@@ -47,6 +76,22 @@ impl RecipeName {
     pub fn of_method(method: &str, pixels: usize) -> Result<Self, RecipeError> {
         let method = crate::registry::method(method)?;
         Self::find(&format!("{}/{}", method.name, data_set(pixels)))
+    }
+
+    /// The recipe that a method uses for a model: [`of_method`](Self::of_method), or a variant of it such as
+    /// `moco-v3/imagenet-vit` where that one is for a model of this kind.
+    ///
+    /// # Errors
+    /// If this build has no such method.
+    pub fn of_model(method: &str, model: &str, pixels: usize) -> Result<Self, RecipeError> {
+        let usual = Self::of_method(method, pixels)?;
+        let is_vit = EncoderConfig::named(model).is_vit();
+        let mut variants = Self::all().filter(|recipe| {
+            recipe.name.strip_prefix(usual.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+        });
+        let fitting = variants
+            .find(|recipe| Recipe::named(recipe.name).is_ok_and(|recipe| recipe.encoder.is_vit() == is_vit));
+        Ok(fitting.unwrap_or(usual))
     }
 
     /// A recipe for images of so many pixels, whatever the method.
@@ -88,6 +133,32 @@ mod tests {
     fn a_method_takes_the_recipe_of_the_images_size() {
         let name = |pixels| RecipeName::of_method("simclr", pixels).expect("known").as_str();
         assert_eq!((name(32), name(64), name(65)), ("simclr/cifar10", "simclr/cifar10", "simclr/imagenet"));
+    }
+
+    #[cfg(all(feature = "moco", feature = "dino"))]
+    #[test]
+    fn a_model_takes_the_variant_of_its_kind_where_there_is_one() {
+        let name =
+            |method, model, pixels| RecipeName::of_model(method, model, pixels).expect("known").as_str();
+        assert_eq!(name("moco-v3", "vit-small", 224), "moco-v3/imagenet-vit");
+        assert_eq!(name("moco-v3", "vit-tiny", 32), "moco-v3/cifar10-vit");
+        assert_eq!(name("moco-v3", "resnet50", 224), "moco-v3/imagenet");
+        assert_eq!(name("dino", "resnet18", 224), "dino/imagenet-resnet50");
+        assert_eq!(name("dino", "vit-base", 224), "dino/imagenet");
+        assert_eq!(name("simclr", "vit-tiny", 32), "simclr/cifar10");
+        assert_eq!(name("simclr", "resnet19", 32), "simclr/cifar10");
+    }
+
+    #[test]
+    fn every_method_has_a_recipe_for_small_and_for_large_images() {
+        for method in METHODS {
+            for pixels in [32, 224] {
+                let recipe = RecipeName::of_method(method.name, pixels)
+                    .and_then(|name| Recipe::named(name.as_str()))
+                    .unwrap_or_else(|error| panic!("{}: {error}", method.name));
+                assert_eq!((recipe.method.as_str(), recipe.data.image_size), (method.name, pixels));
+            }
+        }
     }
 
     #[test]

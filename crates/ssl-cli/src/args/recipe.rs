@@ -19,7 +19,7 @@ pub(crate) struct RecipeArgs {
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
     /// Recipe, see `burn-ssl recipes`, or a file [default: <method>/cifar10 for images up to 64 pixels, else
-    /// <method>/imagenet].
+    /// <method>/imagenet; its variant for the model where there is one].
     #[arg(long, value_name = "NAME|FILE")]
     recipe: Option<String>,
     /// Width and height of views and images in pixels; smaller crops keep their proportion.
@@ -85,7 +85,7 @@ pub(crate) struct TrainingArgs {
 impl RecipeArgs {
     /// The recipe with these options in it.
     pub(crate) fn recipe(&self) -> Result<Recipe> {
-        self.recipe_with(self.base()?, |_| Ok(()))
+        self.recipe_with(self.base(None)?, |_| Ok(()))
     }
 
     /// A recipe with these options and more changes in it; `--set` comes last.
@@ -108,8 +108,8 @@ impl RecipeArgs {
         Ok(draft.finish()?)
     }
 
-    /// The recipe to start from.
-    pub(crate) fn base(&self) -> Result<Draft> {
+    /// The recipe to start from, for a model if that is given.
+    pub(crate) fn base(&self, model: Option<&str>) -> Result<Draft> {
         let Some(method) = &self.method else {
             let Some(recipe) = &self.recipe else {
                 bail!("there is no method: expected --method NAME or --recipe NAME")
@@ -124,14 +124,24 @@ impl RecipeArgs {
             Some(size) => Some(size as usize),
             None => images::pixels(&images::open(path, None)?),
         };
-        let name = RecipeName::of_method(method, pixels.unwrap_or(usize::MAX))?;
+        let pixels = pixels.unwrap_or(usize::MAX);
+        let name = match model {
+            Some(model) => RecipeName::of_model(method, model, pixels)?,
+            None => RecipeName::of_method(method, pixels)?,
+        };
         Ok(Draft::named(name.as_str())?)
     }
 }
 
 impl ModelArgs {
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
     pub(crate) fn apply(&self, draft: &mut Draft) -> Result<()> {
-        set(draft, "encoder.name", self.model.clone())?;
+        if let Some(model) = &self.model {
+            draft.set_model(model)?;
+        }
         set(draft, "encoder.width", self.width)?;
         set(draft, "encoder.stem", self.stem.clone())
     }

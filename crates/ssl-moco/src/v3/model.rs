@@ -6,10 +6,11 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::embed::embed_each;
 use ssl_core::{
-    Encoder, GradientRules, Head, Init, Loss, Mlp, Mode, Progress, SslMethod, Step, Teacher, Views, schedule,
+    ConfigError, Encoder, GradientRules, Head, Init, Loss, Mlp, Mode, Progress, SslMethod, Step, Teacher,
+    Views, named, schedule,
 };
 
-use super::{MoCoV3Config, MoCoV3Input, MoCoV3Loss};
+use super::{MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss};
 
 /// MoCo v3: the student's prediction from one view attracts the teacher's embedding of the other one, and repels
 /// those of the other images of the batch.
@@ -77,6 +78,18 @@ impl<E: Encoder> SslMethod for MoCoV3<E> {
         (student, state)
     }
 
+    /// The structure of the heads follows the encoder's: a ViT has the position embedding that
+    /// [`gradient_rules`](SslMethod::gradient_rules) freezes.
+    fn check(&self, encoder: &E, _batch: usize) -> Result<(), ConfigError> {
+        let is_vit = named::collect(encoder).contains_key("pos_embed");
+        let wanted = if is_vit { MoCoV3Heads::Vit } else { MoCoV3Heads::ResNet };
+        let (found, expected) = match is_vit {
+            true => ("'resnet'", "'vit' for an encoder with a position embedding"),
+            false => ("'vit'", "'resnet' for an encoder without a position embedding"),
+        };
+        ConfigError::check(self.config.heads == wanted, "heads", found, expected)
+    }
+
     /// The teacher follows the student as it is before this step's update, so the first step leaves it where it is.
     fn before_step(
         &self,
@@ -118,7 +131,7 @@ mod tests {
     use super::*;
     use burn::optim::{GradientsParams, SgdConfig};
     use burn::tensor::{Device, Int};
-    use ssl_core::{DeviceSpec, named};
+    use ssl_core::DeviceSpec;
     use ssl_encoders::{Vit, VitConfig};
 
     fn at(step: u64) -> Progress {
@@ -155,6 +168,18 @@ mod tests {
 
     fn views() -> Views {
         Views::two(images(0.0), images(1.0))
+    }
+
+    #[test]
+    fn heads_of_another_structure_than_the_encoders_are_an_error() {
+        let encoder = start().0.encoder;
+        let with = |config: MoCoV3Config| {
+            let method = config.build::<Vit>().expect("a valid configuration");
+            method.check(&encoder, 4).map_err(|error| error.to_string())
+        };
+        assert_eq!(with(MoCoV3Config::vit()), Ok(()));
+        let sentence = "heads is 'resnet', expected 'vit' for an encoder with a position embedding";
+        assert_eq!(with(MoCoV3Config::new()), Err(sentence.to_owned()));
     }
 
     #[test]

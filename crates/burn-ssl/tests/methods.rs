@@ -1,0 +1,218 @@
+//! Every method and every recipe of the library, narrowed to a few steps on rendered images.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+
+use burn_ssl::recipe::{Draft, RecipeName};
+use burn_ssl::registry::METHODS;
+use burn_ssl::train::StepReport;
+use burn_ssl::{NoObserver, Observer, PretrainOptions, PreviewOptions, Recipe, Report, pretrain, preview};
+
+/// Narrow heads; queues, freezes and warm-ups that begin or end in the fifth step or later, of nine in three epochs.
+const NARROW: &[(&str, &[&str])] = &[
+    ("simclr", &["output_dim=8"]),
+    ("simclr-v2", &["output_dim=8"]),
+    ("moco-v1", &["output_dim=8", "queue_len=20"]),
+    ("moco-v2", &["output_dim=8", "queue_len=20"]),
+    ("moco-v3", &["output_dim=8", "hidden_dim=16"]),
+    ("byol", &["output_dim=8", "hidden_dim=16", "momentum_end=1"]),
+    ("simsiam", &["output_dim=16", "hidden_dim=16", "predictor_dim=8"]),
+    (
+        "swav",
+        &[
+            "output_dim=8",
+            "hidden_dim=16",
+            "prototypes=10",
+            "queue_len=18",
+            "queue_start_epoch=1",
+            "freeze_prototypes_steps=5",
+        ],
+    ),
+    (
+        "dino",
+        &[
+            "output_dim=12",
+            "hidden_dim=16",
+            "bottleneck_dim=8",
+            "freeze_last_layer_epochs=2",
+            "teacher_temperature=0.07",
+            "warmup_teacher_temperature_epochs=2",
+        ],
+    ),
+    ("barlow-twins", &["output_dim=16", "hidden_dim=16"]),
+    ("supcon", &["output_dim=8"]),
+];
+
+/// A recipe with narrow networks, for 24 rendered images: three steps of 8 in an epoch.
+fn draft(name: &str) -> Draft {
+    let mut draft = Draft::named(name).expect("a recipe of the library");
+    let recipe = draft.clone().finish().expect("it is whole");
+    for (key, value) in [("data.limit", 24), ("schedule.batch_size", 8), ("schedule.epochs", 3)] {
+        draft.set(key, value).expect("it has the section");
+    }
+    let (_, narrow) =
+        NARROW.iter().find(|(method, _)| *method == recipe.method).expect("a row for the method");
+    let network: &[&str] = match (recipe.encoder.is_vit(), recipe.encoder.bn_splits) {
+        (true, _) => &["encoder.name=vit-tiny", "encoder.patch_size=4", "encoder.heads=3"],
+        (false, 1) => &["encoder.width=4"],
+        (false, _) => &["encoder.width=4", "encoder.bn_splits=2"],
+    };
+    let options = narrow.iter().map(|option| format!("method_options.{option}"));
+    let others = network.iter().chain(&["data.path=demo:train", "schedule.warmup_epochs=1"]);
+    for assignment in options.chain(others.map(|assignment| (*assignment).to_owned())) {
+        draft.assign(&assignment).expect("it has the section");
+    }
+    draft
+}
+
+fn narrowed(name: &str) -> Recipe {
+    draft(name).finish().unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn run(recipe: &Recipe, out: &Path) -> Report {
+    let report = pretrain(recipe, &PretrainOptions::new(out), &mut NoObserver);
+    report.unwrap_or_else(|error| panic!("{}: {error}", recipe.method))
+}
+
+/// Every file that a run leaves for later, and what is in it.
+fn kept(run: &Path) -> BTreeMap<&'static str, Vec<u8>> {
+    let names = [
+        "encoder.safetensors",
+        "checkpoints/last/student.safetensors",
+        "checkpoints/last/state.safetensors",
+        "checkpoints/last/optimizer.safetensors",
+    ];
+    names.map(|name| (name, fs::read(run.join(name)).expect("a finished run"))).into()
+}
+
+/// Ends the run after step 6, as a kill would: nothing is written any more.
+struct Killer;
+
+impl Observer for Killer {
+    fn on_step(&mut self, report: &StepReport) {
+        if report.at.step == 6 {
+            resume_unwind(Box::new("killed"));
+        }
+    }
+}
+
+#[test]
+fn every_recipe_trains_at_a_finite_loss() {
+    for name in RecipeName::all() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut draft = draft(name.as_str());
+        // 28 pixels hold 7 patches of 4 a side, and the smaller crops of a multi-crop then hold 3.
+        draft.set_image_size(28).expect("it has views");
+        let is_vit = draft.clone().finish().expect("usable").encoder.is_vit();
+        let steps = if is_vit { 1 } else { 3 };
+        draft.set("schedule.max_steps", steps).expect("it has a schedule");
+        let report = run(&draft.finish().expect("usable"), &dir.path().join("run"));
+        assert!(report.steps == steps as u64 && report.train_loss.is_finite(), "{name}: {report:?}");
+    }
+}
+
+#[test]
+fn a_killed_run_of_every_method_goes_on_to_the_bytes_of_an_undisturbed_one() {
+    for method in METHODS {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (whole, killed) = (dir.path().join("whole"), dir.path().join("killed"));
+        let mut recipe = narrowed(&format!("{}/cifar10", method.name));
+        let report = run(&recipe, &whole);
+        assert!(report.finished && report.steps == 9, "{report:?}");
+
+        recipe.checkpoint.every_epochs = 0;
+        recipe.checkpoint.every_steps = 4;
+        let options = PretrainOptions::new(&killed);
+        let death = catch_unwind(AssertUnwindSafe(|| pretrain(&recipe, &options, &mut Killer)));
+        assert!(death.is_err() && !killed.join("encoder.safetensors").exists(), "{}", method.name);
+        let resumed = PretrainOptions { resume: true, ..options };
+        let report = pretrain(&recipe, &resumed, &mut NoObserver);
+        let report = report.unwrap_or_else(|error| panic!("{}: {error}", method.name));
+        assert!(report.finished && report.steps == 9, "{report:?}");
+        for (file, bytes) in kept(&whole) {
+            assert!(kept(&killed)[file] == bytes, "{}: {file} differs", method.name);
+        }
+    }
+}
+
+#[test]
+fn every_recipe_has_a_sheet_of_its_views() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for name in RecipeName::all() {
+        let mut recipe = Recipe::named(name.as_str()).expect("a recipe of the library");
+        (recipe.data.path, recipe.data.limit) = ("demo:train".into(), Some(2));
+        let out = dir.path().join(format!("{}.png", name.as_str().replace('/', "-")));
+        let drawn = preview(&recipe, &PreviewOptions { images: 2, ..PreviewOptions::new(&out) });
+        assert_eq!(drawn.unwrap_or_else(|error| panic!("{name}: {error}")), 2);
+        let views: usize = recipe.views.iter().map(|view| view.count).sum();
+        let sheet = image::open(&out).expect("a PNG");
+        assert!(sheet.width() as usize > views * recipe.data.image_size, "{name}: {} wide", sheet.width());
+    }
+}
+
+/// The answer to a recipe that does not fit its method; nothing may be left behind.
+#[cfg(any(feature = "moco", feature = "swav", feature = "dino"))]
+fn refused(name: &str, changes: &[&str]) -> String {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let out = dir.path().join("run");
+    let mut draft = draft(name);
+    changes.iter().for_each(|change| draft.assign(change).expect("it has the section"));
+    let recipe = draft.finish().expect("usable by itself");
+    let error = pretrain(&recipe, &PretrainOptions::new(&out), &mut NoObserver).expect_err("it does not fit");
+    assert!(!out.exists(), "{name} left a directory behind");
+    error.to_string()
+}
+
+#[cfg(feature = "moco")]
+#[test]
+fn a_queue_groups_and_heads_that_moco_cannot_use_are_named() {
+    assert_eq!(
+        refused("moco-v2/cifar10", &["method_options.queue_len=15"]),
+        "method_options.queue_len is 15 for the 16 keys of a batch of 8 images, expected at least as many"
+    );
+    assert_eq!(
+        refused("moco-v1/cifar10", &["encoder.bn_splits=8"]),
+        "encoder.bn_splits is 8 for batches of 8 images, expected 1, or a divisor of the batch that leaves every \
+         group 2 images or more"
+    );
+    assert_eq!(
+        refused("moco-v3/cifar10-vit", &["method_options.heads=resnet"]),
+        "method_options.heads is 'resnet', expected 'vit' for an encoder with a position embedding"
+    );
+    assert_eq!(
+        refused("moco-v3/cifar10", &["method_options.heads=vit"]),
+        "method_options.heads is 'vit', expected 'resnet' for an encoder without a position embedding"
+    );
+}
+
+#[cfg(feature = "swav")]
+#[test]
+fn a_queue_that_swav_cannot_use_is_named() {
+    assert_eq!(
+        refused("swav/cifar10", &["method_options.queue_len=7"]),
+        "method_options.queue_len is 7 for batches of 8 images, expected at least as many, or 0 for no queue"
+    );
+}
+
+#[cfg(feature = "dino")]
+#[test]
+fn large_views_have_to_come_first() {
+    let expected = "pixels wide, in the order of the [[views]] blocks: expected 2 of one size first, and none larger \
+                    after them";
+    let one = refused("dino/cifar10", &["views[0].size=16"]);
+    assert_eq!(one, format!("the views are [16, 32] {expected}"));
+    let two = refused("dino/cifar10", &["views[0].size=16", "views[0].count=2"]);
+    assert_eq!(two, format!("the views are [16, 16, 32] {expected}"));
+}
+
+#[cfg(feature = "moco")]
+#[test]
+fn an_encoder_of_split_batch_norm_is_evaluated_on_any_number_of_images() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut recipe = narrowed("moco-v2/cifar10");
+    (recipe.eval.test, recipe.eval.limit) = (Some("demo:test".into()), Some(13));
+    let report = run(&recipe, &dir.path().join("run"));
+    assert!(report.knn_top1.is_some_and(f64::is_finite), "{report:?}");
+}
