@@ -10,6 +10,7 @@ use ssl_encoders::weights::WeightsError;
 use ssl_eval::EvalError;
 use ssl_train::TrainError;
 
+use crate::export::Format;
 use crate::recipe::RecipeError;
 
 /// Why a command has no result, in one sentence.
@@ -52,10 +53,14 @@ pub enum Error {
     #[error("{} does not say which model it is for: expected the option --model NAME", .0.display())]
     UnknownModel(PathBuf),
     /// A model has no form in another library.
-    #[error("{model} has no form that torchvision loads: expected --format timm or safetensors")]
+    #[error("{model} has no form that {format} loads: expected {expected}")]
     NoSuchForm {
         /// The model.
         model: String,
+        /// The format that was asked for.
+        format: Format,
+        /// Which formats the model has.
+        expected: &'static str,
     },
     /// The recipe names no images.
     #[error("the recipe names no images: expected the option --data PATH, or data.path in the recipe")]

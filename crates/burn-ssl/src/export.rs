@@ -90,9 +90,7 @@ pub fn export(options: &ExportOptions) -> Result<ExportReport, Error> {
     // Complete as it stands; resolving it again would ask for its method, which this build need not have.
     let recipe = Draft::of_run(&options.run)?.finish()?;
     let encoder = EncoderSource::Run(options.run.clone()).open(&recipe, &DeviceSpec::Flex.open()?)?;
-    if let (AnyEncoder::Vit(_), Format::Torchvision) = (&encoder, options.format) {
-        return Err(Error::NoSuchForm { model: recipe.encoder.name });
-    }
+    check_form(&recipe, &encoder, options.format)?;
     files::make_folder_of(&options.out)?;
     weights::save(&encoder, &options.out, &metadata(&recipe))?;
     Ok(ExportReport {
@@ -102,6 +100,19 @@ pub fn export(options: &ExportOptions) -> Result<ExportReport, Error> {
         model: recipe.encoder.name,
         tensors: named::collect(&encoder).len(),
     })
+}
+
+/// Fails if the library of a format has no model that the encoder could be loaded into.
+fn check_form(recipe: &Recipe, encoder: &AnyEncoder, format: Format) -> Result<(), Error> {
+    let name = &recipe.encoder.name;
+    let (model, expected) = match (encoder, format) {
+        (AnyEncoder::Vit(_), Format::Torchvision) => (name.clone(), "--format timm or safetensors"),
+        (AnyEncoder::ResNet(_), Format::Torchvision | Format::Timm) if recipe.encoder.selective_kernel => {
+            (format!("{name} with selective kernels"), "--format safetensors")
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::NoSuchForm { model, format, expected })
 }
 
 /// What a file of weights says about the encoder of a recipe.
@@ -124,6 +135,8 @@ fn adapt(recipe: &Recipe, encoder: &AnyEncoder) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ssl_core::Init;
+    use ssl_encoders::EncoderConfig;
 
     #[test]
     fn every_format_survives_a_round_trip_through_its_text() {
@@ -132,5 +145,28 @@ mod tests {
         }
         let error = "onnx".parse::<Format>().expect_err("unknown").to_string();
         assert_eq!(error, "unknown format 'onnx': expected torchvision, timm or safetensors");
+    }
+
+    #[test]
+    fn a_model_that_a_library_does_not_have_is_refused_with_a_format_that_has_it() {
+        let mut recipe = Recipe::named("").expect("the recipe of defaults");
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let mut check = |config: EncoderConfig, format| {
+            let encoder = config.init(32, &mut Init::new(0, &device)).expect("a valid configuration");
+            recipe.encoder = config;
+            check_form(&recipe, &encoder, format).map_err(|error| error.to_string())
+        };
+        let selective =
+            || EncoderConfig { selective_kernel: true, width: 2, ..EncoderConfig::named("resnet50") };
+        let vit = || EncoderConfig::named("vit-tiny");
+        for (config, format, sentence) in [
+            (selective(), Format::Torchvision, "resnet50 with selective kernels has no form that torchvision loads: expected --format safetensors"),
+            (selective(), Format::Timm, "resnet50 with selective kernels has no form that timm loads: expected --format safetensors"),
+            (vit(), Format::Torchvision, "vit-tiny has no form that torchvision loads: expected --format timm or safetensors"),
+        ] {
+            assert_eq!(check(config, format), Err(sentence.to_owned()));
+        }
+        assert_eq!(check(selective(), Format::Safetensors), Ok(()));
+        assert_eq!(check(EncoderConfig { width: 2, ..EncoderConfig::default() }, Format::Torchvision), Ok(()));
     }
 }

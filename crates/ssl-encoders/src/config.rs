@@ -7,7 +7,7 @@ use ssl_core::{ConfigError, Init};
 
 use crate::models::{Architecture, EXPECTED};
 use crate::weights::{self, WeightsError};
-use crate::{AnyEncoder, MODELS, ResNetConfig, Stem, VitConfig, VitInit};
+use crate::{AnyEncoder, BlockKind, MODELS, ResNetConfig, Stem, VitConfig, VitInit};
 
 /// Largest image for which [`StemChoice::Auto`] takes the CIFAR stem: the ImageNet stem would leave 2×2 positions to
 /// the last stage. Our choice; it covers CIFAR (32 pixels) and Tiny ImageNet (64).
@@ -35,6 +35,9 @@ pub struct EncoderConfig {
     pub zero_init_residual: bool,
     /// Groups of a batch that every batch norm of a ResNet normalises apart. Default 1.
     pub bn_splits: usize,
+    /// Whether the bottlenecks of a ResNet have selective kernels, and its stem and shortcuts are those of ResNet-D; see
+    /// [`ResNetConfig::selective_kernel`]. Default `false` (torchvision).
+    pub selective_kernel: bool,
     /// Height and width of a ViT's patches, in pixels; 16 if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch_size: Option<usize>,
@@ -81,6 +84,7 @@ impl Default for EncoderConfig {
             stem: StemChoice::Auto,
             zero_init_residual: false,
             bn_splits: 1,
+            selective_kernel: false,
             patch_size: None,
             heads: None,
             vit_init: None,
@@ -153,6 +157,10 @@ impl EncoderConfig {
         let of_a_vit = "none: a ResNet has no such thing";
         ConfigError::check(self.width > 0, "encoder.width", self.width, "1 or more")?;
         ConfigError::check(self.bn_splits > 0, "encoder.bn_splits", self.bn_splits, "1 or more")?;
+        let has_kernels = !self.selective_kernel || config.block == BlockKind::Bottleneck;
+        let found = format!("true for {}", self.name);
+        let expected = "false: only bottlenecks have selective kernels, as of resnet50";
+        ConfigError::check(has_kernels, "encoder.selective_kernel", found, expected)?;
         check_absent(&self.patch_size, "encoder.patch_size", of_a_vit)?;
         check_absent(&self.heads, "encoder.heads", of_a_vit)?;
         check_absent(&self.vit_init, "encoder.vit_init", of_a_vit)?;
@@ -160,7 +168,8 @@ impl EncoderConfig {
             .with_width(self.width)
             .with_stem(self.stem.resolve(image_size))
             .with_bn_splits(self.bn_splits)
-            .with_zero_init_residual(self.zero_init_residual))
+            .with_zero_init_residual(self.zero_init_residual)
+            .with_selective_kernel(self.selective_kernel))
     }
 
     fn vit(&self, config: VitConfig, image_size: usize) -> Result<VitConfig, ConfigError> {
@@ -184,6 +193,9 @@ impl EncoderConfig {
         ConfigError::check(self.width == plain.width, "encoder.width", self.width, "64: a ViT has no width")?;
         ConfigError::check(self.stem == plain.stem, "encoder.stem", stem, "auto: a ViT has no stem")?;
         ConfigError::check(!zero, "encoder.zero_init_residual", zero, "false: a ViT has no such blocks")?;
+        let selective = self.selective_kernel;
+        let expected = "false: a ViT has no such kernels";
+        ConfigError::check(!selective, "encoder.selective_kernel", selective, expected)?;
         ConfigError::check(
             self.bn_splits == 1,
             "encoder.bn_splits",
@@ -288,6 +300,15 @@ mod tests {
             (
                 EncoderConfig { zero_init_residual: true, ..vit() },
                 "encoder.zero_init_residual is true, expected false: a ViT has no such blocks",
+            ),
+            (
+                EncoderConfig { selective_kernel: true, ..vit() },
+                "encoder.selective_kernel is true, expected false: a ViT has no such kernels",
+            ),
+            (
+                EncoderConfig { selective_kernel: true, ..resnet() },
+                "encoder.selective_kernel is true for resnet18, expected false: only bottlenecks have selective \
+                 kernels, as of resnet50",
             ),
         ];
         for (config, expected) in cases {

@@ -1,6 +1,7 @@
 //! ResNet with torchvision's parameter names.
 
 mod block;
+mod branch_attention;
 
 use burn::module::Module;
 use burn::tensor::activation::relu;
@@ -71,13 +72,25 @@ pub struct ResNetConfig {
     /// Whether the last batch norm of every block starts with weight 0, so that blocks start as the identity.
     /// Default `false` (torchvision); the official code of SimSiam and Barlow Twins has `true`.
     pub zero_init_residual: bool,
+    /// Whether bottlenecks choose between two 3×3 convolutions, channel by channel and image by image. Default `false`
+    /// (torchvision); SimCLR v2 has it in its larger networks (section 3.1). With it come, as in the official code, the
+    /// stem and the shortcuts of ResNet-D: three 3×3 convolutions in place of the 7×7, and an average pool in front of
+    /// the projections.
+    pub selective_kernel: bool,
 }
 
 impl ResNetConfig {
     /// A network of `layers[s]` blocks in stage `s`, otherwise as in torchvision.
     pub fn new(block: BlockKind, layers: impl Into<Vec<usize>>) -> Self {
-        let layers = layers.into();
-        Self { block, layers, width: 64, stem: Stem::ImageNet, bn_splits: 1, zero_init_residual: false }
+        Self {
+            block,
+            layers: layers.into(),
+            width: 64,
+            stem: Stem::ImageNet,
+            bn_splits: 1,
+            zero_init_residual: false,
+            selective_kernel: false,
+        }
     }
 
     /// ResNet-18 (He et al. 2015, table 1, as all depths below).
@@ -129,6 +142,12 @@ impl ResNetConfig {
         self
     }
 
+    /// Sets whether bottlenecks choose between two convolutions.
+    pub fn with_selective_kernel(mut self, selective_kernel: bool) -> Self {
+        self.selective_kernel = selective_kernel;
+        self
+    }
+
     /// Length of a feature vector.
     pub fn feature_dim(&self) -> usize {
         self.channels_after(self.layers.len())
@@ -137,27 +156,52 @@ impl ResNetConfig {
     /// A network with He-normal convolutions, and batch norms with weight 1 and bias 0.
     ///
     /// # Panics
-    /// If there are no stages or more than four, or a stage has no block.
+    /// If there are no stages or more than four, or a stage has no block, or basic blocks are to have selective kernels.
     ///
     /// # Source
-    /// torchvision `resnet.py`.
+    /// torchvision `resnet.py`; with selective kernels the official SimCLR v2 code, `tf2/resnet.py`.
     pub fn init(&self, init: &mut Init) -> ResNet {
-        let stages = self.layers.len();
-        assert!((1..=MAX_STAGES).contains(&stages), "a ResNet has 1 to {MAX_STAGES} stages, got {stages}");
-        assert!(
-            !self.layers.contains(&0),
-            "a stage of a ResNet has at least one block, got {:?}",
-            self.layers
-        );
-        let stem = match self.stem {
-            Stem::ImageNet => Conv2dConfig::new(3, self.width, 7).with_stride(2).with_padding(3),
-            Stem::Cifar => Conv2dConfig::new(3, self.width, 3).with_padding(1),
+        self.assert_usable();
+        let deep_stem = self.deep_stem(init);
+        let conv1 = match (self.stem, deep_stem.last()) {
+            (Stem::ImageNet, None) => Conv2dConfig::new(3, self.width, 7).with_stride(2).with_padding(3),
+            (Stem::ImageNet, Some(_)) => Conv2dConfig::new(self.half_width(), self.width, 3).with_padding(1),
+            (Stem::Cifar, _) => Conv2dConfig::new(3, self.width, 3).with_padding(1),
         };
-        let conv1 = stem.init(init);
+        let conv1 = conv1.init(init);
         let bn1 = BatchNormConfig::new(self.width).with_splits(self.bn_splits).init(init);
         let [layer1, layer2, layer3, layer4] = [0, 1, 2, 3].map(|stage| self.stage(stage, init));
-        let max_pool = self.stem == Stem::ImageNet;
-        ResNet { conv1, bn1, layer1, layer2, layer3, layer4, max_pool, feature_dim: self.feature_dim() }
+        let (max_pool, feature_dim) = (self.stem == Stem::ImageNet, self.feature_dim());
+        ResNet { deep_stem, conv1, bn1, layer1, layer2, layer3, layer4, max_pool, feature_dim }
+    }
+
+    fn assert_usable(&self) {
+        let stages = self.layers.len();
+        assert!((1..=MAX_STAGES).contains(&stages), "a ResNet has 1 to {MAX_STAGES} stages, got {stages}");
+        let no_stage_is_empty = !self.layers.contains(&0);
+        assert!(no_stage_is_empty, "a stage of a ResNet has at least one block, got {:?}", self.layers);
+        let has_kernels = !self.selective_kernel || self.block == BlockKind::Bottleneck;
+        assert!(has_kernels, "only bottlenecks have selective kernels, got basic blocks");
+    }
+
+    /// The convolutions in front of the last one of a ResNet-D stem; none in other stems.
+    fn deep_stem(&self, init: &mut Init) -> Vec<(Conv2d, BatchNorm)> {
+        if !self.selective_kernel || self.stem == Stem::Cifar {
+            return Vec::new();
+        }
+        let width = self.half_width();
+        let convs =
+            [Conv2dConfig::new(3, width, 3).with_stride(2), Conv2dConfig::new(width, width, 3)];
+        let layer = |conv: Conv2dConfig| {
+            let norm = BatchNormConfig::new(width).with_splits(self.bn_splits).init(init);
+            (conv.with_padding(1).init(init), norm)
+        };
+        convs.map(layer).into()
+    }
+
+    /// Channels of the convolutions of [`deep_stem`](Self::deep_stem).
+    fn half_width(&self) -> usize {
+        (self.width / 2).max(1)
     }
 
     /// The blocks of a stage; none of a stage that the network does not have.
@@ -172,6 +216,7 @@ impl ResNetConfig {
                 stride: if first && stage > 0 { 2 } else { 1 },
                 bn_splits: self.bn_splits,
                 zero_init: self.zero_init_residual,
+                selective_kernel: self.selective_kernel,
             }
         };
         (0..blocks).map(|index| block(index).init(init)).collect()
@@ -189,12 +234,17 @@ impl ResNetConfig {
 /// Residual network whose feature is the global average of the last stage.
 ///
 /// The paths of its tensors are torchvision's (`conv1.weight`, `layer1.0.bn1.running_mean`,
-/// `layer2.0.downsample.0.weight`); there is no `fc`.
+/// `layer2.0.downsample.0.weight`); there is no `fc`. Selective kernels add `deep_stem.{0,1}.{0,1}` in front of `conv1`
+/// and `layer1.0.attn.{fc_reduce,bn,fc_select}`, and double the channels of `layer1.0.{conv2,bn2}`; neither torchvision
+/// nor timm has such a network.
 ///
 /// # Source
-/// He et al. 2015, <https://arxiv.org/abs/1512.03385>; torchvision `resnet.py`.
+/// He et al. 2015, <https://arxiv.org/abs/1512.03385>; torchvision `resnet.py`. Selective kernels: Chen et al. 2020,
+/// section 3.1, <https://arxiv.org/abs/2006.10029>; official `tf2/resnet.py`, of which the max-pool alone is torchvision's
+/// here: it pads both sides, TensorFlow's one.
 #[derive(Module, Debug)]
 pub struct ResNet {
+    deep_stem: Vec<(Conv2d, BatchNorm)>,
     conv1: Conv2d,
     bn1: BatchNorm,
     layer1: Vec<Block>,
@@ -223,7 +273,9 @@ impl Encoder for ResNet {
 
 impl ResNet {
     fn stem(&self, images: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let x = relu(self.bn1.forward(self.conv1.forward(images), mode));
+        let layer = |x, conv: &Conv2d, norm: &BatchNorm| relu(norm.forward(conv.forward(x), mode));
+        let x = self.deep_stem.iter().fold(images, |x, (conv, norm)| layer(x, conv, norm));
+        let x = layer(x, &self.conv1, &self.bn1);
         if self.max_pool {
             max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]))
         } else {
@@ -276,6 +328,12 @@ mod tests {
         let network = config.init(&mut Init::new(0, &images(16).device()));
         let stem = network.stem(images(16), Mode::Train);
         assert_eq!(network.layer1[0].forward(stem.clone(), Mode::Train).into_data(), stem.into_data());
+    }
+
+    #[test]
+    #[should_panic(expected = "only bottlenecks have selective kernels")]
+    fn selective_kernels_of_basic_blocks_are_refused() {
+        features(&ResNetConfig::new(BlockKind::Basic, [1]).with_selective_kernel(true), images(8));
     }
 
     #[test]

@@ -82,3 +82,41 @@ impl SimClrConfig {
         layers
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_encoders::ResNet;
+
+    fn error(config: SimClrConfig) -> String {
+        config.build::<ResNet>().expect_err("an unusable value").to_string()
+    }
+
+    #[test]
+    fn both_versions_are_usable() {
+        assert!(SimClrConfig::new().build::<ResNet>().is_ok() && SimClrConfig::v2().build::<ResNet>().is_ok());
+    }
+
+    #[test]
+    fn unusable_values_are_named() {
+        let new = SimClrConfig::new;
+        assert_eq!(error(new().with_temperature(0.0)), "temperature is 0, expected a number above 0");
+        assert_eq!(error(new().with_temperature(f64::NAN)), "temperature is NaN, expected a number above 0");
+        assert_eq!(
+            error(SimClrConfig { projector_layers: 0, ..new() }),
+            "projector_layers is 0, expected at least 1"
+        );
+        assert_eq!(error(new().with_output_dim(0)), "output_dim is 0, expected at least 1");
+    }
+
+    #[test]
+    fn the_projector_is_as_wide_as_the_features_and_ends_in_batch_norm_without_shift() {
+        let layers = |config: SimClrConfig| -> Vec<_> {
+            config.projector(512).iter().map(|layer| (layer.outputs, layer.norm, layer.bias)).collect()
+        };
+        let (hidden, last) = ((512, Norm::Affine, false), (128, Norm::Scale, false));
+        assert_eq!(layers(SimClrConfig::new()), [hidden, last]);
+        assert_eq!(layers(SimClrConfig::v2()), [hidden, hidden, last]);
+        assert_eq!(layers(SimClrConfig::new().with_hidden_dim(64)), [(64, Norm::Affine, false), last]);
+    }
+}

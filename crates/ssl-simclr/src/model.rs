@@ -56,3 +56,67 @@ impl<E: Encoder> SslMethod for SimClr<E> {
         &student.encoder
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::optim::GradientsParams;
+    use burn::tensor::{Device, Int};
+    use ssl_core::{DeviceSpec, Head, named};
+    use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
+
+    const AT: Progress = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
+
+    fn device() -> Device {
+        DeviceSpec::Flex.open().expect("flex is compiled in")
+    }
+
+    fn method() -> SimClr<ResNet> {
+        SimClrConfig::v2().with_output_dim(6).build().expect("a valid configuration")
+    }
+
+    fn student() -> SimClrStudent<ResNet> {
+        let mut init = Init::new(0, &device().autodiff());
+        let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
+        method().init(encoder.init(&mut init), &mut init).0
+    }
+
+    /// Images without structure, the same every time.
+    fn images(seed: f32) -> Tensor<4> {
+        let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
+        (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])
+    }
+
+    fn loss(views: Views) -> f32 {
+        method().loss(&student(), &NoState {}, &views, AT).loss.into_scalar::<f32>()
+    }
+
+    #[test]
+    fn both_views_pass_together() {
+        let student = student();
+        let both = Tensor::cat(vec![images(0.0), images(1.0)], 0);
+        let z = student.projector.forward(student.encoder.encode(both, Mode::Train), Mode::Train);
+        let mut z = z.chunk(2, 0);
+        let (z2, z1) = (z.remove(1), z.remove(0));
+        let want = method().loss.forward(NtXentInput { z1, z2 }).into_scalar::<f32>();
+        assert_eq!(loss(Views::two(images(0.0), images(1.0))), want);
+    }
+
+    #[test]
+    fn images_that_are_all_alike_cost_the_log_of_the_number_of_candidates() {
+        // Without negatives, collapsed embeddings would cost nothing.
+        let alike = images(0.0).narrow(0, 0, 1).repeat(&[4, 1, 1, 1]);
+        assert!((loss(Views::two(alike.clone(), alike)) - 7.0_f32.ln()).abs() < 1e-4);
+    }
+
+    #[test]
+    fn every_parameter_gets_a_gradient_and_the_embeddings_get_none() {
+        let student = student();
+        let step = method().loss(&student, &NoState {}, &Views::two(images(0.0), images(1.0)), AT);
+        assert!(!step.embeddings.is_autodiff());
+        assert_eq!(step.embeddings.dims(), [8, 6]);
+        let gradients = GradientsParams::from_grads(step.loss.backward(), &student);
+        let parameters = named::collect(&student).keys().filter(|path| !named::is_buffer(path)).count();
+        assert_eq!(gradients.len(), parameters);
+    }
+}

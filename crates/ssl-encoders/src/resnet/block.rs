@@ -1,11 +1,14 @@
 //! The residual blocks.
 
 use burn::module::Module;
+use burn::tensor::module::avg_pool2d;
+use burn::tensor::ops::{AvgPoolOptions, PadMode};
 use burn::tensor::{Tensor, activation::relu};
 use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig};
 use ssl_core::{Init, Mode};
 
 use super::BlockKind;
+use super::branch_attention::BranchAttention;
 
 /// Configuration of a [`Block`].
 pub(super) struct BlockConfig {
@@ -18,6 +21,8 @@ pub(super) struct BlockConfig {
     pub(super) bn_splits: usize,
     /// Whether the last batch norm starts with weight 0.
     pub(super) zero_init: bool,
+    /// Whether the 3×3 convolution of a bottleneck has two branches, and the shortcut an average pool.
+    pub(super) selective_kernel: bool,
 }
 
 impl BlockConfig {
@@ -34,21 +39,27 @@ impl BlockConfig {
             bn1: self.batch_norm(self.width, false, init),
             conv2: self.conv3x3(self.width, 1, init),
             bn2: self.batch_norm(self.width, true, init),
+            attn: None,
             conv3: None,
             bn3: None,
             downsample: self.downsample(init),
+            shortcut_pool: None,
         }
     }
 
     fn bottleneck(&self, init: &mut Init) -> Block {
+        let branches = if self.selective_kernel { 2 } else { 1 };
+        let conv2 = Conv2dConfig::new(self.width, branches * self.width, 3);
         Block {
             conv1: Conv2dConfig::new(self.channels_in, self.width, 1).init(init),
             bn1: self.batch_norm(self.width, false, init),
-            conv2: self.conv3x3(self.width, self.stride, init),
-            bn2: self.batch_norm(self.width, false, init),
+            conv2: conv2.with_stride(self.stride).with_padding(1).init(init),
+            bn2: self.batch_norm(branches * self.width, false, init),
+            attn: self.selective_kernel.then(|| BranchAttention::init(self.width, self.bn_splits, init)),
             conv3: Some(Conv2dConfig::new(self.width, self.channels_out(), 1).init(init)),
             bn3: Some(self.batch_norm(self.channels_out(), true, init)),
             downsample: self.downsample(init),
+            shortcut_pool: self.selective_kernel.then_some(self.stride),
         }
     }
 
@@ -64,8 +75,10 @@ impl BlockConfig {
     /// The projection of the shortcut, where input and output differ in shape.
     fn downsample(&self, init: &mut Init) -> Option<(Conv2d, BatchNorm)> {
         let channels = self.channels_out();
+        // With selective kernels the average pool in front of the projection has the stride.
+        let stride = if self.selective_kernel { 1 } else { self.stride };
         (self.stride != 1 || self.channels_in != channels).then(|| {
-            let conv = Conv2dConfig::new(self.channels_in, channels, 1).with_stride(self.stride).init(init);
+            let conv = Conv2dConfig::new(self.channels_in, channels, 1).with_stride(stride).init(init);
             (conv, self.batch_norm(channels, false, init))
         })
     }
@@ -75,16 +88,21 @@ impl BlockConfig {
     }
 }
 
-/// A residual block, `relu(shortcut(x) + branch(x))`. A bottleneck has a third convolution.
+/// A residual block, `relu(shortcut(x) + branch(x))`. A bottleneck has a third convolution, and with selective kernels
+/// its second one has two branches that `attn` mixes.
 #[derive(Module, Debug)]
 pub(super) struct Block {
     conv1: Conv2d,
     bn1: BatchNorm,
     conv2: Conv2d,
     bn2: BatchNorm,
+    attn: Option<BranchAttention>,
     conv3: Option<Conv2d>,
     bn3: Option<BatchNorm>,
     downsample: Option<(Conv2d, BatchNorm)>,
+    /// Stride of the average pool in front of the projection, where there is one.
+    #[module(skip)]
+    shortcut_pool: Option<usize>,
 }
 
 impl Block {
@@ -92,16 +110,48 @@ impl Block {
     /// - `input`: `[batch, channel_in, height, width]`
     /// - returns: `[batch, channel_out, height / stride, width / stride]`, rounded up
     pub(super) fn forward(&self, input: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let shortcut = match &self.downsample {
-            Some((conv, norm)) => norm.forward(conv.forward(input.clone()), mode),
-            None => input.clone(),
-        };
+        let shortcut = self.shortcut(input.clone(), mode);
         let branch = relu(self.bn1.forward(self.conv1.forward(input), mode));
         let branch = self.bn2.forward(self.conv2.forward(branch), mode);
         let branch = match (&self.conv3, &self.bn3) {
-            (Some(conv), Some(norm)) => norm.forward(conv.forward(relu(branch)), mode),
+            (Some(conv), Some(norm)) => norm.forward(conv.forward(self.mixed(relu(branch), mode)), mode),
             _ => branch,
         };
         relu(branch + shortcut)
     }
+
+    /// The branches of a selective kernel as one; without it there is one already.
+    fn mixed(&self, branches: Tensor<4>, mode: Mode) -> Tensor<4> {
+        match &self.attn {
+            Some(attn) => attn.forward(branches, mode),
+            None => branches,
+        }
+    }
+
+    fn shortcut(&self, input: Tensor<4>, mode: Mode) -> Tensor<4> {
+        let Some((conv, norm)) = &self.downsample else { return input };
+        let input = match self.shortcut_pool {
+            Some(stride) => average_pool(input, stride),
+            None => input,
+        };
+        norm.forward(conv.forward(input), mode)
+    }
+}
+
+/// Means of 2×2 positions: what stands in front of the projection of a shortcut in ResNet-D.
+///
+/// With stride 1, what lies beyond the border does not count. With stride 2, an odd side is continued by zeros, which
+/// do.
+///
+/// # Source
+/// He et al. 2018, section 4.2, <https://arxiv.org/abs/1812.01187>; the borders from the official SimCLR v2 code,
+/// `tf2/resnet.py`, `BottleneckBlock`.
+fn average_pool(x: Tensor<4>, stride: usize) -> Tensor<4> {
+    let [_, _, height, width] = x.dims();
+    let padded = match stride {
+        // A mean over repeated positions is the mean without those beyond the border.
+        1 => x.pad([(0, 1), (0, 1)], PadMode::Edge),
+        _ => x.pad([(0, height % 2), (0, width % 2)], PadMode::Constant(0.0)),
+    };
+    avg_pool2d(padded, AvgPoolOptions::new([2, 2]).with_stride([stride, stride]))
 }

@@ -1,4 +1,5 @@
-"""Makes the files beside it: tensor names of torchvision and timm, and two tiny checkpoints with their features.
+"""Makes the files beside it: tensor names of torchvision and timm, two tiny checkpoints with their features, and a step of
+a tiny ResNet with selective kernels.
 
     python make.py
 
@@ -50,6 +51,87 @@ def main():
     save_file({key: value.contiguous() for key, value in features.items()}, HERE / "features.safetensors")
     torch.save(moco(resnet.state_dict()), HERE / "moco.pth")
     torch.save(dino(vit.state_dict()), HERE / "dino.pth")
+    write_selective_kernel()
+
+
+class SelectiveKernel(torch.nn.Module):
+    """Bottlenecks of widths 4 and 8 behind a ResNet-D stem, in the names of ssl-encoders.
+
+    The definition is that of SimCLR v2 (tf2/resnet.py): branches stacked and mixed by a softmax over the stack, mean over
+    the valid positions of a window where there is no stride, zeros behind an odd side elsewhere.
+    """
+
+    def __init__(self):
+        super().__init__()
+        conv, norm = torch.nn.Conv2d, torch.nn.BatchNorm2d
+        self.deep_stem = torch.nn.ModuleList(
+            torch.nn.ModuleList([conv(a, 2, 3, stride=s, padding=1, bias=False), norm(2)]) for a, s in [(3, 2), (2, 1)]
+        )
+        self.conv1, self.bn1 = conv(2, 4, 3, padding=1, bias=False), norm(4)
+        self.layer1 = torch.nn.ModuleList([SelectiveBlock(4, 4, 1), SelectiveBlock(16, 4, 1)])
+        self.layer2 = torch.nn.ModuleList([SelectiveBlock(16, 8, 2)])
+
+    def forward(self, x):
+        for conv, norm in [*self.deep_stem, (self.conv1, self.bn1)]:
+            x = norm(conv(x)).relu()
+        x = torch.nn.functional.max_pool2d(x, 3, stride=2, padding=1)
+        for block in [*self.layer1, *self.layer2]:
+            x = block(x)
+        return x.mean(dim=(2, 3))
+
+
+class SelectiveBlock(torch.nn.Module):
+    def __init__(self, inputs, width, stride):
+        super().__init__()
+        conv, norm = torch.nn.Conv2d, torch.nn.BatchNorm2d
+        self.width, self.stride = width, stride
+        self.conv1, self.bn1 = conv(inputs, width, 1, bias=False), norm(width)
+        self.conv2 = conv(width, 2 * width, 3, stride=stride, padding=1, bias=False)
+        self.bn2 = norm(2 * width)
+        self.attn = torch.nn.Module()
+        self.attn.fc_reduce, self.attn.bn = conv(width, max(width // 16, 32), 1, bias=False), norm(max(width // 16, 32))
+        self.attn.fc_select = conv(max(width // 16, 32), 2 * width, 1, bias=False)
+        self.conv3, self.bn3 = conv(width, 4 * width, 1, bias=False), norm(4 * width)
+        if stride != 1 or inputs != 4 * width:
+            self.downsample = torch.nn.ModuleList([conv(inputs, 4 * width, 1, bias=False), norm(4 * width)])
+
+    def forward(self, x):
+        shortcut = x
+        if hasattr(self, "downsample"):
+            conv, norm = self.downsample
+            shortcut = norm(conv(self.pool(x)))
+        x = self.bn1(self.conv1(x)).relu()
+        branches = torch.stack(self.bn2(self.conv2(x)).relu().split(self.width, dim=1))
+        pooled = branches.sum(dim=0).mean(dim=(2, 3), keepdim=True)
+        mixing = self.attn.fc_select(self.attn.bn(self.attn.fc_reduce(pooled)).relu())
+        mixing = torch.stack(mixing.split(self.width, dim=1)).softmax(dim=0)
+        return (self.bn3(self.conv3((branches * mixing).sum(dim=0))) + shortcut).relu()
+
+    def pool(self, x):
+        pad, pool = torch.nn.functional.pad, torch.nn.functional.avg_pool2d
+        padded = pool(pad(x, (0, 1, 0, 1)), 2, stride=self.stride)
+        if self.stride > 1:
+            return padded
+        return padded / pool(pad(torch.ones_like(x), (0, 1, 0, 1)), 2, stride=1)
+
+
+def write_selective_kernel():
+    """One pass in training mode in float64 with its gradients, then one in evaluation mode."""
+    torch.manual_seed(7)
+    network = randomize(SelectiveKernel()).double().train()
+    # The stages see an odd side (5) and an even one (8).
+    pixels = torch.randn(4, 3, 18, 32).double().requires_grad_()
+    weights = torch.randn(4, 32).double()
+    tensors = {f"init.{key}": value.clone() for key, value in network.state_dict().items() if keep(key)}
+    features = network(pixels)
+    (features * weights).sum().backward()
+    tensors |= {f"grad.{key}": value.grad for key, value in network.named_parameters()}
+    tensors |= {f"after.{key}": value for key, value in network.state_dict().items() if "running" in key}
+    tensors |= {"pixels": pixels.detach(), "weights": weights, "train": features.detach(), "grad_pixels": pixels.grad}
+    with torch.inference_mode():
+        tensors["eval"] = network.eval()(pixels)
+    tensors = {key: value.detach().float().contiguous() for key, value in tensors.items()}
+    save_file(tensors, HERE / "selective_kernel.safetensors")
 
 
 def write_names(name, model):

@@ -1,0 +1,264 @@
+//! What holds for every method of the registry, whichever are built in.
+
+use std::collections::BTreeMap;
+
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn_ssl::core::{Needs, named, schedule};
+use burn_ssl::prelude::*;
+use burn_ssl::registry::{METHODS, WithMethod, resolve_options, with_method};
+use burn_ssl::train::{Gradients, Optimizer, OptimizerConfig, Rates};
+use toml::Table;
+
+/// Steps of a run.
+const STEPS: u64 = 4;
+/// Images of a batch; no queue below is a multiple of it.
+const BATCH: usize = 4;
+/// What a teacher's tensors are called in a state, in front of their path in the student.
+const TEACHER: &str = "teacher.network.";
+
+type Tensors = BTreeMap<String, TensorData>;
+
+#[test]
+fn the_student_alone_gets_gradients_and_its_loss_is_finite() {
+    struct Check;
+    impl WithMethod for Check {
+        type Output = ();
+
+        fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) {
+            let (student, state) = start(&method);
+            let (student, state) = method.before_step(student, state, at(0));
+            let step = method.loss(&student, &state, &views(method.needs(), 0), at(0));
+            assert!(step.loss.to_data().iter::<f32>().all(f32::is_finite));
+            assert!(!step.embeddings.is_autodiff());
+            let mut gradients = step.loss.backward();
+            let of_state = GradientsParams::from_module(&mut gradients, &state);
+            assert!(of_state.is_empty(), "a teacher, a queue or a centre received gradients");
+            let gradients = Gradients::of(gradients, &student);
+            let encoder = gradients.iter().filter(|(path, _)| path.starts_with("encoder."));
+            assert!(encoder.count() > 3, "the encoder received no gradients");
+        }
+    }
+    for_every_method(|_| Check);
+}
+
+/// Bit by bit, with the arithmetic of single precision: `teacher · m + student · (1 − m)`.
+#[test]
+fn a_teacher_is_the_average_of_its_students_by_hand_and_keeps_its_own_running_statistics() {
+    struct Check(Momentum);
+    impl WithMethod for Check {
+        type Output = ();
+
+        fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) {
+            let (mut student, mut state) = start(&method);
+            let mut optimizer = optimizer();
+            let (mut teacher, mut averages) = (teacher_of(&named::collect(&state)), 0);
+            for step in 0..STEPS {
+                let momentum = self.0.at(step);
+                (student, state) = method.before_step(student, state, at(step));
+                averages += follow(&mut teacher, &named::collect(&student), &named::collect(&state), momentum);
+                let out = method.loss(&student, &state, &views(method.needs(), step), at(step));
+                let mut gradients = Gradients::of(out.loss.backward(), &student);
+                let rules = method.gradient_rules(at(step));
+                gradients.drop_frozen(&rules);
+                state = method.absorb(state, out.carry);
+                teacher = after_its_forward_pass(&teacher, &named::collect(&state));
+                student = optimizer.step(student, gradients, RATES, &rules);
+                state = method.after_step(&student, state, at(step));
+                averages += follow(&mut teacher, &named::collect(&student), &named::collect(&state), momentum);
+            }
+            if !teacher.is_empty() {
+                assert_eq!(averages, STEPS, "averages in {STEPS} steps");
+                let student = named::collect(&student);
+                assert!(teacher.iter().any(|(path, tensor)| tensor != &student[path]), "the teacher lags behind");
+            }
+        }
+    }
+    for_every_method(|options| Check(Momentum::of(options)));
+}
+
+#[test]
+fn a_resumed_step_gives_the_same_bytes() {
+    struct Check;
+    impl WithMethod for Check {
+        type Output = ();
+
+        fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) {
+            let (student, state) = start(&method);
+            let (mut student, mut state) = one_step(&method, student, state, 0);
+            (student, state) = one_step(&method, student, state, 1);
+            let (fresh_student, fresh_state) = start(&method);
+            let resumed = named::load(fresh_student, named::collect(&student)).expect("the same student");
+            let resumed_state = named::load(fresh_state, named::collect(&state)).expect("the same state");
+            let (student, state) = one_step(&method, student, state, 2);
+            let (resumed, resumed_state) = one_step(&method, resumed, resumed_state, 2);
+            assert_eq!(named::collect(&student), named::collect(&resumed));
+            assert_eq!(named::collect(&state), named::collect(&resumed_state));
+        }
+    }
+    for_every_method(|_| Check);
+}
+
+/// A data set that no batch divides, and a queue that no batch divides.
+#[test]
+fn a_shorter_last_batch_is_a_batch_like_any_other() {
+    struct Check;
+    impl WithMethod for Check {
+        type Output = ();
+
+        fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) {
+            let (mut student, mut state) = start(&method);
+            for (step, batch) in [BATCH, BATCH, 3, BATCH, 3].into_iter().enumerate() {
+                let step = step as u64;
+                (student, state) = method.before_step(student, state, at(step));
+                let views = cut(views(method.needs(), step), batch);
+                let out = method.loss(&student, &state, &views, at(step));
+                assert!(out.loss.to_data().iter::<f32>().all(f32::is_finite));
+                state = method.absorb(state, out.carry);
+                state = method.after_step(&student, state, at(step));
+            }
+        }
+    }
+    for_every_method(|_| Check);
+}
+
+/// Builds every method with narrow heads and runs a check on it.
+fn for_every_method<V: WithMethod<Output = ()>>(check: impl Fn(&Table) -> V) {
+    assert!(!METHODS.is_empty(), "no method is built in");
+    for method in METHODS {
+        eprintln!("{}", method.name);
+        let options = narrow(method.name);
+        let all = resolve_options(method.name, &options).expect("options of the method");
+        with_method(method.name, &options, check(&all)).expect("a valid configuration");
+    }
+}
+
+/// The options of a method with every width and every length small, and all else as it is by default.
+fn narrow(method: &str) -> Table {
+    let sizes = [
+        ("hidden_dim", 8),
+        ("output_dim", 6),
+        ("predictor_dim", 4),
+        ("bottleneck_dim", 5),
+        ("prototypes", 5),
+        ("queue_len", 10),
+        ("queue_start_epoch", 0),
+        ("freeze_prototypes_steps", 1),
+    ];
+    let all = resolve_options(method, &Table::new()).expect("the defaults");
+    let known = sizes.into_iter().filter(|(key, _)| all.contains_key(*key));
+    known.map(|(key, size)| (key.to_owned(), toml::Value::Integer(size))).collect()
+}
+
+/// How much of itself a teacher keeps, from the options of its method.
+struct Momentum {
+    start: f64,
+    end: f64,
+}
+
+impl Momentum {
+    fn of(options: &Table) -> Self {
+        let number = |key: &str| options.get(key).and_then(toml::Value::as_float);
+        match (number("momentum"), number("momentum_end"), number("teacher_momentum")) {
+            (Some(start), Some(end), _) => Self { start, end },
+            (Some(constant), None, _) => Self { start: constant, end: constant },
+            (None, _, Some(start)) => Self { start, end: 1.0 },
+            // It has no teacher.
+            (None, _, None) => Self { start: 0.0, end: 0.0 },
+        }
+    }
+
+    fn at(&self, step: u64) -> f64 {
+        if self.start == self.end {
+            return self.start;
+        }
+        schedule::cosine(step as f64, STEPS as f64, self.start, self.end)
+    }
+}
+
+/// Holds a teacher against what it was: either it is that, or it is the average with the student of now. Returns the
+/// number of averages, 0 or 1.
+fn follow(teacher: &mut Tensors, student: &Tensors, state: &Tensors, momentum: f64) -> u64 {
+    let now = teacher_of(state);
+    let mut by_hand = teacher.clone();
+    for (path, data) in by_hand.iter_mut().filter(|(path, _)| !named::is_buffer(path)) {
+        let (m, rest) = (momentum as f32, (1.0 - momentum) as f32);
+        let pairs = data.iter::<f32>().zip(student[path].iter::<f32>());
+        let values: Vec<f32> = pairs.map(|(teacher, student)| teacher * m + student * rest).collect();
+        *data = TensorData::new(values, data.shape().clone());
+    }
+    let moved = now != *teacher;
+    if moved {
+        assert_eq!(now, by_hand, "the teacher is no average of itself and the student");
+    }
+    *teacher = now;
+    u64::from(moved)
+}
+
+/// The teacher after its forward pass, which has moved its running statistics and nothing else.
+fn after_its_forward_pass(before: &Tensors, state: &Tensors) -> Tensors {
+    let now = teacher_of(state);
+    let moved: Vec<_> = before.iter().filter(|(path, tensor)| *tensor != &now[*path]).collect();
+    assert!(moved.iter().all(|(path, _)| named::is_buffer(path)), "parameters moved in the forward pass");
+    assert_eq!(moved.is_empty(), before.is_empty(), "the teacher does not use the statistics of its batch");
+    now
+}
+
+fn teacher_of(state: &Tensors) -> Tensors {
+    let own = |(path, data): (&String, &TensorData)| Some((path.strip_prefix(TEACHER)?.to_owned(), data.clone()));
+    state.iter().filter_map(own).collect()
+}
+
+const RATES: Rates = Rates { lr: 0.05, lr_1d: 0.05, lr_constant: 0.05, weight_decay: 0.0 };
+
+fn optimizer() -> Optimizer {
+    Optimizer::new(OptimizerConfig::default())
+}
+
+fn one_step<M: SslMethod>(method: &M, student: M::Student, state: M::State, step: u64) -> (M::Student, M::State) {
+    let (student, state) = method.before_step(student, state, at(step));
+    let out = method.loss(&student, &state, &views(method.needs(), step), at(step));
+    let gradients = Gradients::of(out.loss.backward(), &student);
+    let state = method.absorb(state, out.carry);
+    let student = optimizer().step(student, gradients, RATES, &method.gradient_rules(at(step)));
+    let state = method.after_step(&student, state, at(step));
+    (student, state)
+}
+
+fn start<M: SslMethod<Encoder = AnyEncoder>>(method: &M) -> (M::Student, M::State) {
+    let mut init = Init::new(0, &device().autodiff());
+    let config = EncoderConfig { width: 2, ..EncoderConfig::named("resnet18") };
+    let encoder = config.init(16, &mut init).expect("a valid configuration");
+    method.init(encoder, &mut init)
+}
+
+fn at(step: u64) -> Progress {
+    Progress { step, total_steps: STEPS, steps_per_epoch: 2 }
+}
+
+fn device() -> Device {
+    DeviceSpec::Flex.open().expect("flex is compiled in")
+}
+
+/// Views as a method needs them, without structure, the same every time.
+fn views(needs: Needs, step: u64) -> Views {
+    let images = |seed: f32, size: usize| {
+        let places = Tensor::<1, Int>::arange(1..(BATCH * 3 * size * size) as i64 + 1, &device()).float();
+        (places * 0.618 + seed + step as f32).sin().reshape([BATCH, 3, size, size])
+    };
+    let mut crops = vec![images(0.0, 16), images(0.3, 16)];
+    if needs.local_views {
+        crops.push(images(0.6, 8));
+    }
+    let labels = needs.labels.then(|| Tensor::from_ints([0, 1, 0, 1], &device()));
+    Views { crops, global: 2, labels }
+}
+
+/// The first images of a batch.
+fn cut(views: Views, batch: usize) -> Views {
+    Views {
+        crops: views.crops.into_iter().map(|crop| crop.narrow(0, 0, batch)).collect(),
+        labels: views.labels.map(|labels| labels.narrow(0, 0, batch)),
+        ..views
+    }
+}
