@@ -160,13 +160,28 @@ mod tests {
             || EncoderConfig { selective_kernel: true, width: 2, ..EncoderConfig::named("resnet50") };
         let vit = || EncoderConfig::named("vit-tiny");
         for (config, format, sentence) in [
-            (selective(), Format::Torchvision, "resnet50 with selective kernels has no form that torchvision loads: expected --format safetensors"),
-            (selective(), Format::Timm, "resnet50 with selective kernels has no form that timm loads: expected --format safetensors"),
-            (vit(), Format::Torchvision, "vit-tiny has no form that torchvision loads: expected --format timm or safetensors"),
+            (
+                selective(),
+                Format::Torchvision,
+                "resnet50 with selective kernels has no form that torchvision loads: expected --format safetensors",
+            ),
+            (
+                selective(),
+                Format::Timm,
+                "resnet50 with selective kernels has no form that timm loads: expected --format safetensors",
+            ),
+            (
+                vit(),
+                Format::Torchvision,
+                "vit-tiny has no form that torchvision loads: expected --format timm or safetensors",
+            ),
         ] {
             assert_eq!(check(config, format), Err(sentence.to_owned()));
         }
         assert_eq!(check(selective(), Format::Safetensors), Ok(()));
-        assert_eq!(check(EncoderConfig { width: 2, ..EncoderConfig::default() }, Format::Torchvision), Ok(()));
+        assert_eq!(
+            check(EncoderConfig { width: 2, ..EncoderConfig::default() }, Format::Torchvision),
+            Ok(())
+        );
     }
 }

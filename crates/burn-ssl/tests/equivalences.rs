@@ -16,12 +16,10 @@ fn supcon_with_a_class_for_each_image_is_the_nt_xent_of_simclr() {
     use burn_ssl::{simclr::nt_xent, supcon::sup_con};
     for (temperature, base) in [(0.5, 0.5), (0.07, 0.07), (0.1, 0.07)] {
         let classes = Some(Tensor::from_ints([4, 1, 9, 0, 7, 2], &device()));
-        let stacked = |z: &[Tensor<2>]| {
-            sup_con(Tensor::stack(z.to_vec(), 1), classes.clone(), temperature, base)
-        };
-        let scaled = |z: &[Tensor<2>]| {
-            nt_xent(z[0].clone(), z[1].clone(), temperature).mul_scalar(temperature / base)
-        };
+        let stacked =
+            |z: &[Tensor<2>]| sup_con(Tensor::stack(z.to_vec(), 1), classes.clone(), temperature, base);
+        let scaled =
+            |z: &[Tensor<2>]| nt_xent(z[0].clone(), z[1].clone(), temperature).mul_scalar(temperature / base);
         assert_same(&[rows(6, 5, 1.0), rows(6, 5, 2.0)], stacked, scaled);
     }
 }
@@ -197,9 +195,7 @@ fn assert_same(
     other: impl Fn(&[Tensor<2>]) -> Tensor<1>,
 ) {
     let evaluated = |function: &dyn Fn(&[Tensor<2>]) -> Tensor<1>| -> Vec<TensorData> {
-        let leaf = |x: &Tensor<2>| {
-            Tensor::<2>::from_data(x.to_data(), &device().autodiff()).require_grad()
-        };
+        let leaf = |x: &Tensor<2>| Tensor::<2>::from_data(x.to_data(), &device().autodiff()).require_grad();
         let leaves: Vec<_> = inputs.iter().map(leaf).collect();
         let loss = function(&leaves);
         let value = loss.to_data();

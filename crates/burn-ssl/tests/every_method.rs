@@ -56,7 +56,8 @@ fn a_teacher_is_the_average_of_its_students_by_hand_and_keeps_its_own_running_st
             for step in 0..STEPS {
                 let momentum = self.0.at(step);
                 (student, state) = method.before_step(student, state, at(step));
-                averages += follow(&mut teacher, &named::collect(&student), &named::collect(&state), momentum);
+                averages +=
+                    follow(&mut teacher, &named::collect(&student), &named::collect(&state), momentum);
                 let out = method.loss(&student, &state, &views(method.needs(), step), at(step));
                 let mut gradients = Gradients::of(out.loss.backward(), &student);
                 let rules = method.gradient_rules(at(step));
@@ -65,12 +66,16 @@ fn a_teacher_is_the_average_of_its_students_by_hand_and_keeps_its_own_running_st
                 teacher = after_its_forward_pass(&teacher, &named::collect(&state));
                 student = optimizer.step(student, gradients, RATES, &rules);
                 state = method.after_step(&student, state, at(step));
-                averages += follow(&mut teacher, &named::collect(&student), &named::collect(&state), momentum);
+                averages +=
+                    follow(&mut teacher, &named::collect(&student), &named::collect(&state), momentum);
             }
             if !teacher.is_empty() {
                 assert_eq!(averages, STEPS, "averages in {STEPS} steps");
                 let student = named::collect(&student);
-                assert!(teacher.iter().any(|(path, tensor)| tensor != &student[path]), "the teacher lags behind");
+                assert!(
+                    teacher.iter().any(|(path, tensor)| tensor != &student[path]),
+                    "the teacher lags behind"
+                );
             }
         }
     }
@@ -205,7 +210,8 @@ fn after_its_forward_pass(before: &Tensors, state: &Tensors) -> Tensors {
 }
 
 fn teacher_of(state: &Tensors) -> Tensors {
-    let own = |(path, data): (&String, &TensorData)| Some((path.strip_prefix(TEACHER)?.to_owned(), data.clone()));
+    let own =
+        |(path, data): (&String, &TensorData)| Some((path.strip_prefix(TEACHER)?.to_owned(), data.clone()));
     state.iter().filter_map(own).collect()
 }
 
@@ -215,7 +221,12 @@ fn optimizer() -> Optimizer {
     Optimizer::new(OptimizerConfig::default())
 }
 
-fn one_step<M: SslMethod>(method: &M, student: M::Student, state: M::State, step: u64) -> (M::Student, M::State) {
+fn one_step<M: SslMethod>(
+    method: &M,
+    student: M::Student,
+    state: M::State,
+    step: u64,
+) -> (M::Student, M::State) {
     let (student, state) = method.before_step(student, state, at(step));
     let out = method.loss(&student, &state, &views(method.needs(), step), at(step));
     let gradients = Gradients::of(out.loss.backward(), &student);

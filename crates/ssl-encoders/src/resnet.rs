@@ -190,8 +190,7 @@ impl ResNetConfig {
             return Vec::new();
         }
         let width = self.half_width();
-        let convs =
-            [Conv2dConfig::new(3, width, 3).with_stride(2), Conv2dConfig::new(width, width, 3)];
+        let convs = [Conv2dConfig::new(3, width, 3).with_stride(2), Conv2dConfig::new(width, width, 3)];
         let layer = |conv: Conv2dConfig| {
             let norm = BatchNormConfig::new(width).with_splits(self.bn_splits).init(init);
             (conv.with_padding(1).init(init), norm)

@@ -94,7 +94,9 @@ mod tests {
 
     #[test]
     fn both_versions_are_usable() {
-        assert!(SimClrConfig::new().build::<ResNet>().is_ok() && SimClrConfig::v2().build::<ResNet>().is_ok());
+        assert!(
+            SimClrConfig::new().build::<ResNet>().is_ok() && SimClrConfig::v2().build::<ResNet>().is_ok()
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod imports;
 mod manifests;
+mod methods;
 mod quotes;
 mod readmes;
 mod repository;
@@ -45,6 +46,7 @@ fn check(repository: &Repository) -> Vec<Violation> {
     let mut violations = imports::check(packages, files);
     violations.extend(manifests::check(packages, files));
     violations.extend(quotes::check(files));
+    violations.extend(methods::check(packages, files));
     violations.extend(readmes::check(packages, files));
     violations.extend(files.iter().flat_map(text::check));
     let methods = METHODS.iter().map(|method| method.name).collect::<Vec<_>>();
