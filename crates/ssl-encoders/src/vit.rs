@@ -15,6 +15,7 @@ use ssl_core::{Encoder, Init, Mode};
 use attention::Attention;
 use layer_norm::LayerNorm;
 use patch_embed::PatchEmbed;
+use pos_embed::pos_embed_for;
 pub use pos_embed::resize_pos_embed;
 pub use start::VitInit;
 
@@ -168,7 +169,7 @@ impl Vit {
         let (patches, grid) = self.patch_embed.forward(images);
         let [batch, _, dim] = patches.dims();
         let class = self.cls_token.val().expand([batch, 1, dim]);
-        Tensor::cat(vec![class, patches], 1) + resize_pos_embed(self.pos_embed.val(), grid)
+        Tensor::cat(vec![class, patches], 1) + pos_embed_for(self.pos_embed.val(), grid)
     }
 }
 

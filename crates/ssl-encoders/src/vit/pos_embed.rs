@@ -7,14 +7,24 @@ const A: f64 = -0.75;
 /// Added to the numbers of rows and columns before they become a scale (DINO, against rounding down).
 const OFFSET: f64 = 0.1;
 
-/// A position embedding, resized to another grid of patches; the class token's position stays as it is.
+/// The position embedding for a grid of patches: as it is on its own grid, otherwise resized.
+///
+/// # Source
+/// DINO `vision_transformer.py`, `interpolate_pos_encoding`, which leaves its own grid alone.
+pub(super) fn pos_embed_for(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
+    let [_, tokens, _] = pos_embed.dims();
+    let side = tokens.saturating_sub(1).isqrt();
+    if grid == [side, side] { pos_embed } else { resize_pos_embed(pos_embed, grid) }
+}
+
+/// A position embedding, resized to a grid of patches; the class token's position stays as it is.
 ///
 /// ```text
 /// source = (i + 0.5) · n_in / (n_out + 0.1) − 0.5 on each axis; cubic kernel with a = −0.75, border repeated
 /// ```
 ///
-/// Resizing is one product with a matrix from the host, so that it has a gradient on every backend. On its own grid
-/// an embedding is returned as it is.
+/// Resizing is one product with a matrix from the host, so that it has a gradient on every backend. Its own grid
+/// is interpolated like any other, with DINO's offset of 0.1, and changes a little.
 ///
 /// # Shapes
 /// - `pos_embed`: `[1, 1 + side², dim]`
@@ -34,9 +44,6 @@ pub fn resize_pos_embed(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
         1 + side * side,
         "a position embedding of {tokens} tokens is no class token and a square"
     );
-    if grid == [side, side] {
-        return pos_embed;
-    }
     let [rows, columns] = grid;
     let matrix = kronecker(&resize_matrix(side, rows), &resize_matrix(side, columns));
     let matrix = TensorData::new(matrix, [rows * columns, side * side]);
@@ -99,6 +106,6 @@ mod tests {
     fn an_embedding_on_its_own_grid_stays_exactly_as_it_is() {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
         let pos_embed = Tensor::<1, burn::tensor::Int>::arange(0..30, &device).float().reshape([1, 10, 3]);
-        assert_eq!(resize_pos_embed(pos_embed.clone(), [3, 3]).into_data(), pos_embed.into_data());
+        assert_eq!(pos_embed_for(pos_embed.clone(), [3, 3]).into_data(), pos_embed.into_data());
     }
 }
