@@ -40,5 +40,6 @@ pub use loss::Loss;
 pub use method::{GradientRules, Needs, NoState, Progress, SslMethod, Step};
 pub use momentum::{MomentumUpdate, Teacher};
 pub use queue::Queue;
+pub use ssl_kernels::ops::{SgdRates, sgd_momentum};
 pub use ssl_kernels::{DeviceError, DeviceInfo, DeviceSpec};
 pub use views::Views;

@@ -4,7 +4,6 @@ mod block;
 mod branch_attention;
 
 use burn::module::Module;
-use burn::tensor::activation::relu;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::{Tensor, ops::MaxPoolOptions};
 use serde::{Deserialize, Serialize};
@@ -272,7 +271,7 @@ impl Encoder for ResNet {
 
 impl ResNet {
     fn stem(&self, images: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let layer = |x, conv: &Conv2d, norm: &BatchNorm| relu(norm.forward(conv.forward(x), mode));
+        let layer = |x, conv: &Conv2d, norm: &BatchNorm| norm.forward_relu(conv.forward(x), None, mode);
         let x = self.deep_stem.iter().fold(images, |x, (conv, norm)| layer(x, conv, norm));
         let x = layer(x, &self.conv1, &self.bn1);
         if self.max_pool {

@@ -4,6 +4,8 @@ mod batch_norm;
 mod conv;
 #[cfg(feature = "flex")]
 mod flex;
+mod sgd;
 
-pub use batch_norm::{BatchNormOutput, batch_norm_eval, batch_norm_train};
+pub use batch_norm::{BatchNormOutput, batch_norm_eval, batch_norm_relu_train, batch_norm_train};
 pub use conv::conv2d;
+pub use sgd::{SgdRates, sgd_momentum};

@@ -2,7 +2,8 @@
 
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
-use ssl_kernels::ops;
+use burn::tensor::activation::relu;
+use ssl_kernels::ops::{self, BatchNormOutput};
 
 use crate::{Init, Mode};
 
@@ -110,7 +111,45 @@ impl BatchNorm {
     pub fn forward<const D: usize>(&self, input: Tensor<D>, mode: Mode) -> Tensor<D> {
         match mode {
             Mode::Eval => self.with_running_stats(input),
-            Mode::Train | Mode::BatchStats => self.with_batch_stats(input, mode == Mode::Train),
+            Mode::Train | Mode::BatchStats => {
+                self.with_batch_stats(input, mode == Mode::Train, |input, weight, bias, _| {
+                    ops::batch_norm_train(input, weight, bias, self.eps)
+                })
+            }
+        }
+    }
+
+    /// Normalises `input`, adds a shortcut and rectifies: the end of a residual block, or of a layer without one.
+    ///
+    /// ```text
+    /// y = max(0, norm(input) + shortcut)
+    /// ```
+    ///
+    /// # Shapes
+    /// - `input`, `shortcut`: `[batch, channel]` or `[batch, channel, height, width]`
+    ///
+    /// # Panics
+    /// As [`BatchNorm::forward`].
+    pub fn forward_relu<const D: usize>(
+        &self,
+        input: Tensor<D>,
+        shortcut: Option<Tensor<D>>,
+        mode: Mode,
+    ) -> Tensor<D> {
+        match mode {
+            Mode::Eval => {
+                let normalised = self.with_running_stats(input);
+                relu(match shortcut {
+                    Some(shortcut) => normalised + shortcut,
+                    None => normalised,
+                })
+            }
+            Mode::Train | Mode::BatchStats => {
+                self.with_batch_stats(input, mode == Mode::Train, |input, weight, bias, grouped| {
+                    let shortcut = shortcut.map(|shortcut| shortcut.reshape(grouped));
+                    ops::batch_norm_relu_train(input, weight, bias, shortcut, self.eps)
+                })
+            }
         }
     }
 
@@ -126,7 +165,13 @@ impl BatchNorm {
         )
     }
 
-    fn with_batch_stats<const D: usize>(&self, input: Tensor<D>, update: bool) -> Tensor<D> {
+    /// - `normalise`: takes the input in groups, weight, bias and the shape of the groups
+    fn with_batch_stats<const D: usize>(
+        &self,
+        input: Tensor<D>,
+        update: bool,
+        normalise: impl FnOnce(Tensor<D>, Tensor<1>, Tensor<1>, [usize; D]) -> BatchNormOutput<D>,
+    ) -> Tensor<D> {
         let dims = input.dims();
         let (batch, channels) = (dims[0], dims[1]);
         assert!(
@@ -141,7 +186,7 @@ impl BatchNorm {
         let mut grouped = dims;
         grouped[0] = batch / self.splits;
         grouped[1] = channels * self.splits;
-        let out = ops::batch_norm_train(input.reshape(grouped), weight, bias, self.eps);
+        let out = normalise(input.reshape(grouped), weight, bias, grouped);
         if update {
             let unbias = per_group as f64 / (per_group as f64 - 1.0);
             self.move_running(&self.running_mean, out.mean);
@@ -186,6 +231,22 @@ mod tests {
 
     fn layer(splits: usize) -> BatchNorm {
         BatchNormConfig::new(2).with_splits(splits).init(&Init::new(0, &device()))
+    }
+
+    #[test]
+    fn a_rectified_sum_is_the_sum_rectified_in_every_mode() {
+        for (splits, mode) in [(1, Mode::Train), (2, Mode::BatchStats), (1, Mode::Eval)] {
+            let shortcut = Tensor::from_floats([[0.5, 1.0], [-2.0, 0.0], [0.1, -0.2], [0.0, 3.0]], &device());
+            for shortcut in [None, Some(shortcut)] {
+                let fused = layer(splits).forward_relu(batch(), shortcut.clone(), mode);
+                let plain = layer(splits).forward(batch(), mode);
+                let sum = relu(match shortcut {
+                    Some(shortcut) => plain + shortcut,
+                    None => plain,
+                });
+                fused.into_data().assert_approx_eq::<f32>(&sum.into_data(), Tolerance::default());
+            }
+        }
     }
 
     #[test]

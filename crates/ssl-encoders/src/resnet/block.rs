@@ -1,9 +1,9 @@
 //! The residual blocks.
 
 use burn::module::Module;
+use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::{AvgPoolOptions, PadMode};
-use burn::tensor::{Tensor, activation::relu};
 use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig};
 use ssl_core::{Init, Mode};
 
@@ -111,13 +111,15 @@ impl Block {
     /// - returns: `[batch, channel_out, height / stride, width / stride]`, rounded up
     pub(super) fn forward(&self, input: Tensor<4>, mode: Mode) -> Tensor<4> {
         let shortcut = self.shortcut(input.clone(), mode);
-        let branch = relu(self.bn1.forward(self.conv1.forward(input), mode));
-        let branch = self.bn2.forward(self.conv2.forward(branch), mode);
-        let branch = match (&self.conv3, &self.bn3) {
-            (Some(conv), Some(norm)) => norm.forward(conv.forward(self.mixed(relu(branch), mode)), mode),
-            _ => branch,
-        };
-        relu(branch + shortcut)
+        let branch = self.bn1.forward_relu(self.conv1.forward(input), None, mode);
+        let branch = self.conv2.forward(branch);
+        match (&self.conv3, &self.bn3) {
+            (Some(conv), Some(norm)) => {
+                let branch = self.mixed(self.bn2.forward_relu(branch, None, mode), mode);
+                norm.forward_relu(conv.forward(branch), Some(shortcut), mode)
+            }
+            _ => self.bn2.forward_relu(branch, Some(shortcut), mode),
+        }
     }
 
     /// The branches of a selective kernel as one; without it there is one already.

@@ -1,6 +1,6 @@
 //! Batch normalisation, with batch statistics or with given ones.
 
-use burn::tensor::{Tensor, module};
+use burn::tensor::{Tensor, activation::relu, module};
 
 /// Normalised values together with the statistics that normalised them.
 pub struct BatchNormOutput<const D: usize> {
@@ -30,12 +30,51 @@ pub fn batch_norm_train<const D: usize>(
     if super::flex::serves(&[&input.device(), &weight.device(), &bias.device()])
         && super::flex::is_f32(&input)
     {
-        let plain =
-            !input.device().is_autodiff() && !weight.device().is_autodiff() && !bias.device().is_autodiff();
-        let out = super::flex::batch_norm_train(input, weight, bias, eps);
-        return if plain { BatchNormOutput { output: out.output.inner(), ..out } } else { out };
+        return super::flex::batch_norm_train(input, weight, bias, After::Nothing, eps);
     }
     portable(input, weight, bias, eps)
+}
+
+/// Batch normalisation, a shortcut and a rectifier: the end of a residual block.
+///
+/// ```text
+/// y = max(0, batch_norm_train(x) + shortcut)
+/// ```
+///
+/// # Shapes
+/// - `input`, `shortcut`: `[batch, channel, ...]`, `weight`, `bias`: `[channel]`
+pub fn batch_norm_relu_train<const D: usize>(
+    input: Tensor<D>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    shortcut: Option<Tensor<D>>,
+    eps: f64,
+) -> BatchNormOutput<D> {
+    #[cfg(feature = "flex")]
+    if super::flex::serves(&[&input.device(), &weight.device(), &bias.device()])
+        && super::flex::is_f32(&input)
+        && shortcut.as_ref().is_none_or(|s| super::flex::serves(&[&s.device()]) && super::flex::is_f32(s))
+    {
+        let after = shortcut.map_or(After::Relu, After::AddRelu);
+        return super::flex::batch_norm_train(input, weight, bias, after, eps);
+    }
+    let out = batch_norm_train(input, weight, bias, eps);
+    let sum = match shortcut {
+        Some(shortcut) => out.output + shortcut,
+        None => out.output,
+    };
+    BatchNormOutput { output: relu(sum), ..out }
+}
+
+/// What follows a batch normalisation in the same pass.
+#[cfg(feature = "flex")]
+pub(super) enum After<const D: usize> {
+    /// Nothing.
+    Nothing,
+    /// A rectifier.
+    Relu,
+    /// The sum with a shortcut, and a rectifier.
+    AddRelu(Tensor<D>),
 }
 
 /// The same through Burn's own operation.

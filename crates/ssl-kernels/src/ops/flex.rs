@@ -6,7 +6,9 @@
 
 mod batch_norm;
 mod conv;
-mod unfold;
+mod pool;
+mod sgd;
+mod simd;
 
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::{Autodiff, DType};
@@ -15,6 +17,8 @@ use burn_flex::{Flex, FlexTensor};
 
 pub(super) use batch_norm::batch_norm_train;
 pub(super) use conv::conv2d;
+use pool::tensor;
+pub(super) use sgd::sgd_momentum;
 
 type Tracked = Autodiff<Flex, NoCheckpointing>;
 
@@ -40,9 +44,4 @@ fn tracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
 /// The values of a contiguous float32 tensor.
 fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.as_slice::<f32>().expect("made contiguous before")
-}
-
-/// A tensor of the given values.
-fn tensor(values: Vec<f32>, shape: impl Into<Vec<usize>>) -> FlexTensor {
-    FlexTensor::from_data(burn::tensor::TensorData::new(values, shape.into()))
 }

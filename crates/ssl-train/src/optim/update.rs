@@ -1,6 +1,7 @@
 //! The update rules, one function each, on flattened tensors `[parameter]`.
 
 use burn::tensor::Tensor;
+use ssl_core::{SgdRates, sgd_momentum};
 
 use super::{OptimizerConfig, Slots};
 
@@ -18,6 +19,12 @@ pub(super) fn sgd(
     lr: f64,
     decay: f64,
 ) -> Tensor<1> {
+    if config.momentum > 0.0 && !config.nesterov && !config.lr_in_momentum {
+        let rates = SgdRates { lr, momentum: config.momentum, decay };
+        let (p, buffer) = sgd_momentum(p, g, slots.first.take(), rates);
+        slots.first = Some(buffer);
+        return p;
+    }
     let g = decayed(&p, g, decay);
     if !config.nesterov {
         return momentum(config, slots, p, g, lr);

@@ -1,30 +1,24 @@
-//! Convolution as matrix products over unfolded patches.
+//! Convolution, forward and backward.
 //!
-//! ```text
-//! forward:   y  = W · unfold(x)
-//! backward:  dW = Σ dy · unfold(x)ᵀ,    dx = fold(Wᵀ · dy)
-//! ```
-//!
-//! Images go through in groups, large enough that the products are worth their start, small enough for a cache.
+//! Images are packed into pixels of sixteen channels, so that one loop over channels and one over pixels serve all passes.
+//! 3×3 convolutions with stride 1 go through [`winograd`], the others through [`direct`]. No pass unfolds images.
+
+mod blocked;
+mod direct;
+mod geometry;
+mod product;
+mod winograd;
 
 use burn::backend::TensorMetadata;
-use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::Tensor;
 use burn_flex::{Flex, FlexTensor};
-use rayon::prelude::*;
 
-use super::unfold::{Geometry, fold, gather_channels, scatter_channels, unfold};
+use geometry::Geometry;
+
 use super::{Tracked, tensor, tracked, values};
-
-/// Columns of an unfolded group, at least; fewer make the products inefficient (measured on 32-pixel images).
-const COLUMNS: usize = 1024;
-
-/// Parts whose weight gradients are summed on their own. Fixed, so that the order of the sum, and with it every bit, does
-/// not depend on the number of threads.
-const PARTS: usize = 16;
 
 /// See [`conv2d`](crate::ops::conv2d).
 pub(in crate::ops) fn conv2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
@@ -63,14 +57,12 @@ impl Backward<Flex, 2> for Convolution {
         let [x_node, weight_node] = ops.parents;
         let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
         let (x, weight, shape) = ops.state;
-        let (dx, dw) = shape.backward(&x, &weight, &grad, x_node.is_some(), weight_node.is_some());
-        let mut register = |node: Option<NodeId>, gradient: Option<FlexTensor>| {
-            if let (Some(node), Some(gradient)) = (node, gradient) {
-                grads.register::<Flex>(node, gradient);
-            }
-        };
-        register(x_node.map(|node| node.id), dx);
-        register(weight_node.map(|node| node.id), dw);
+        if let Some(node) = x_node {
+            grads.register::<Flex>(node.id, shape.input_gradient(&x, &weight, &grad));
+        }
+        if let Some(node) = weight_node {
+            grads.register::<Flex>(node.id, shape.weight_gradient(&x, &weight, &grad));
+        }
     }
 }
 
@@ -82,185 +74,29 @@ impl Shape {
     fn forward(self, x: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
         let g = self.geometry(x, weight);
         let [batch, ..]: [usize; 4] = x.shape().dims();
-        let mut output = vec![0.0; batch * g.image_out()];
-        let group = images_per_group(&g);
-        let jobs =
-            output.par_chunks_mut(group * g.image_out()).zip(values(x).par_chunks(group * g.image_in()));
-        jobs.for_each_init(Buffers::default, |buffers, (output, images)| {
-            forward_group(&g, images, values(weight), output, buffers);
-        });
-        tensor(output, [batch, g.channels_out, g.output[0], g.output[1]])
+        let pass = if winograd::serves(&g) { winograd::forward } else { direct::forward };
+        tensor(pass(&g, values(x), values(weight)), [batch, g.channels_out, g.output[0], g.output[1]])
     }
 
-    fn backward(
-        self,
-        x: &FlexTensor,
-        weight: &FlexTensor,
-        grad: &FlexTensor,
-        needs_dx: bool,
-        needs_dw: bool,
-    ) -> (Option<FlexTensor>, Option<FlexTensor>) {
+    fn input_gradient(self, x: &FlexTensor, weight: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
         let g = self.geometry(x, weight);
-        let group = images_per_group(&g);
-        let [batch, ..]: [usize; 4] = x.shape().dims();
-        let part = batch.div_ceil(group).div_ceil(PARTS) * group;
-        // Without a need for it, the gradient of the images has length 0 and every part gets an empty piece of it.
-        let mut dx = vec![0.0; if needs_dx { batch * g.image_in() } else { 0 }];
-        let mut pieces: Vec<&mut [f32]> = dx.chunks_mut(part * g.image_in()).collect();
-        pieces.resize_with(batch.div_ceil(part), Default::default);
-        let images = values(x).par_chunks(part * g.image_in());
-        let grads = values(grad).par_chunks(part * g.image_out());
-        let jobs = pieces.into_par_iter().zip(images).zip(grads);
-        let sums: Vec<Vec<f32>> = jobs
-            .map(|((dx, images), grads)| {
-                let mut dw = vec![0.0; if needs_dw { weight.shape().num_elements() } else { 0 }];
-                backward_part(&g, group, images, values(weight), grads, dx, &mut dw);
-                dw
-            })
-            .collect();
-        let dw = needs_dw.then(|| tensor(sum(sums), weight.shape().to_vec()));
-        (needs_dx.then(|| tensor(dx, x.shape().to_vec())), dw)
-    }
-}
-
-/// Scratch memory of one thread.
-#[derive(Default)]
-struct Buffers {
-    columns: Vec<f32>,
-    rows: Vec<f32>,
-}
-
-fn images_per_group(g: &Geometry) -> usize {
-    COLUMNS.div_ceil(g.pixels_out()).max(1)
-}
-
-fn forward_group(g: &Geometry, images: &[f32], weight: &[f32], output: &mut [f32], buffers: &mut Buffers) {
-    let count = images.len() / g.image_in();
-    let columns_len = count * g.pixels_out();
-    let columns = unfolded(g, images, &mut buffers.columns);
-    let weight = Matrix::rows(weight, g.channels_out, g.patch());
-    let columns = Matrix::rows(columns, g.patch(), columns_len);
-    if count == 1 {
-        return product(weight, columns, false, output);
-    }
-    buffers.rows.resize(output.len(), 0.0);
-    product(weight, columns, false, &mut buffers.rows);
-    scatter_channels(&buffers.rows, g.channels_out, g.pixels_out(), output);
-}
-
-/// The gradients of some images: `dx` is written, `dw` is added to; either may be empty.
-fn backward_part(
-    g: &Geometry,
-    group: usize,
-    images: &[f32],
-    weight: &[f32],
-    grads: &[f32],
-    dx: &mut [f32],
-    dw: &mut [f32],
-) {
-    let mut buffers = Buffers::default();
-    let mut pieces: Vec<&mut [f32]> = dx.chunks_mut(group * g.image_in()).collect();
-    pieces.resize_with(images.len().div_ceil(group * g.image_in()), Default::default);
-    let groups = images.chunks(group * g.image_in()).zip(grads.chunks(group * g.image_out()));
-    for ((images, grads), dx) in groups.zip(pieces) {
-        let columns_len = images.len() / g.image_in() * g.pixels_out();
-        buffers.rows.resize(grads.len(), 0.0);
-        gather_channels(grads, g.channels_out, g.pixels_out(), &mut buffers.rows);
-        let rows = Matrix::rows(&buffers.rows, g.channels_out, columns_len);
-        if !dw.is_empty() {
-            let columns = unfolded(g, images, &mut buffers.columns);
-            product(rows, Matrix::rows(columns, g.patch(), columns_len).transposed(), true, dw);
-        }
-        if !dx.is_empty() {
-            buffers.columns.resize(g.patch() * columns_len, 0.0);
-            let weight = Matrix::rows(weight, g.channels_out, g.patch());
-            product(weight.transposed(), rows, false, &mut buffers.columns);
-            fold(g, &buffers.columns, dx);
-        }
-    }
-}
-
-fn unfolded<'a>(g: &Geometry, images: &'a [f32], buffer: &'a mut Vec<f32>) -> &'a [f32] {
-    if g.is_pointwise() && images.len() == g.image_in() {
-        return images;
-    }
-    buffer.resize(g.patch() * images.len() / g.image_in() * g.pixels_out(), 0.0);
-    unfold(g, images, buffer);
-    buffer
-}
-
-/// The sum of equally long vectors, in their order.
-fn sum(vectors: Vec<Vec<f32>>) -> Vec<f32> {
-    let add = |mut total: Vec<f32>, vector: Vec<f32>| {
-        total.iter_mut().zip(vector).for_each(|(t, v)| *t += v);
-        total
-    };
-    vectors.into_iter().reduce(add).unwrap_or_default()
-}
-
-/// A matrix over borrowed values.
-#[derive(Clone, Copy)]
-struct Matrix<'a> {
-    values: &'a [f32],
-    rows: usize,
-    columns: usize,
-    row_stride: isize,
-    column_stride: isize,
-}
-
-impl<'a> Matrix<'a> {
-    fn rows(values: &'a [f32], rows: usize, columns: usize) -> Self {
-        assert_eq!(values.len(), rows * columns, "a matrix of {rows} x {columns}");
-        Self { values, rows, columns, row_stride: columns as isize, column_stride: 1 }
+        let pass = if winograd::serves(&g) { winograd::input_gradient } else { direct::input_gradient };
+        tensor(pass(&g, values(weight), values(grad)), x.shape().to_vec())
     }
 
-    fn transposed(self) -> Self {
-        Self {
-            values: self.values,
-            rows: self.columns,
-            columns: self.rows,
-            row_stride: self.column_stride,
-            column_stride: self.row_stride,
-        }
-    }
-}
-
-/// `out ← a · b`, or `out ← out + a · b`, with `out` in row-major order, on the calling thread.
-fn product(a: Matrix<'_>, b: Matrix<'_>, add: bool, out: &mut [f32]) {
-    assert_eq!(a.columns, b.rows, "matrix product: inner lengths");
-    assert_eq!(out.len(), a.rows * b.columns, "matrix product: length of the output");
-    #[allow(unsafe_code)] // the matrix product of the `gemm` crate takes pointers
-    // SAFETY: the strides reach rows · columns values of each slice and no more, which the assertions above and in
-    // `Matrix::rows` check, and `out` is borrowed mutably, so nothing else reads or writes it.
-    unsafe {
-        gemm::gemm(
-            a.rows,
-            b.columns,
-            a.columns,
-            out.as_mut_ptr(),
-            1,
-            b.columns as isize,
-            add,
-            a.values.as_ptr(),
-            a.column_stride,
-            a.row_stride,
-            b.values.as_ptr(),
-            b.column_stride,
-            b.row_stride,
-            1.0_f32,
-            1.0_f32,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
+    fn weight_gradient(self, x: &FlexTensor, weight: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
+        let g = self.geometry(x, weight);
+        let pass = if winograd::serves(&g) { winograd::weight_gradient } else { direct::weight_gradient };
+        tensor(pass(&g, values(x), values(grad)), weight.shape().to_vec())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::ops::conv;
-    use burn::tensor::{Device, Distribution, Tensor, Tolerance};
+    use crate::ops::flex::simd;
+    use burn::tensor::{Device, Distribution, Tolerance};
 
     type Grads = (Tensor<4>, Tensor<4>, Tensor<4>);
 
@@ -283,6 +119,8 @@ mod tests {
             (33, 4, 8, 4, 1, 1, 0),
             (2, 3, 5, 33, 7, 2, 3),
             (1, 2, 2, 32, 1, 1, 0),
+            (9, 16, 24, 12, 3, 1, 1),
+            (4, 24, 16, 7, 3, 1, 2),
         ] {
             let x = Tensor::random([batch, from, size, size], Distribution::Uniform(-1.0, 1.0), &device);
             let weight =
@@ -290,11 +128,106 @@ mod tests {
             let ours = run(&x, &weight, |x, w| conv::conv2d(x, w, None, stride, padding));
             let portable = run(&x, &weight, |x, w| conv::portable(x, w, None, stride, padding));
             let close = |a: Tensor<4>, b: Tensor<4>| {
-                a.into_data().assert_approx_eq::<f32>(&b.into_data(), Tolerance::rel_abs(1e-4, 1e-4));
+                // A sum of terms of both signs is as exact as the largest of them allows.
+                let largest = b.clone().abs().max().into_scalar::<f32>();
+                let tolerance = Tolerance::absolute(2e-5 * largest);
+                a.into_data().assert_approx_eq::<f32>(&b.into_data(), tolerance);
             };
             close(ours.0, portable.0);
             close(ours.1, portable.1);
             close(ours.2, portable.2);
+        }
+    }
+
+    /// Output, gradient of the images and gradient of the weights, from the definition in float64.
+    fn definition(g: &Geometry, x: &[f32], weight: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
+        let (k, [height, width], [rows, columns]) = (g.kernel, g.input, g.output);
+        let mut out = [vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; weight.len()]];
+        for at in 0..dy.len() {
+            let (oy, ox) = (at / columns % rows, at % columns);
+            let (o, n) = (at / columns / rows % g.channels_out, at / g.image_out());
+            for tap in 0..g.channels_in * k * k {
+                let (c, ky, kx) = (tap / k / k, tap / k % k, tap % k);
+                let (y, x_at) = (oy * g.stride + ky, ox * g.stride + kx);
+                let inside = |place: usize, size: usize| (g.padding..size + g.padding).contains(&place);
+                if inside(y, height) && inside(x_at, width) {
+                    let row = (n * g.channels_in + c) * height + y - g.padding;
+                    let (from, w) = (row * width + x_at - g.padding, o * g.channels_in * k * k + tap);
+                    out[0][at] += f64::from(x[from]) * f64::from(weight[w]);
+                    out[1][from] += f64::from(dy[at]) * f64::from(weight[w]);
+                    out[2][w] += f64::from(dy[at]) * f64::from(x[from]);
+                }
+            }
+        }
+        out
+    }
+
+    fn passes(shape: Shape, x: &FlexTensor, weight: &FlexTensor, dy: &FlexTensor) -> [Vec<f32>; 3] {
+        [shape.forward(x, weight), shape.input_gradient(x, weight, dy), shape.weight_gradient(x, weight, dy)]
+            .map(|pass| values(&pass).to_vec())
+    }
+
+    fn random(shape: [usize; 4], seed: usize) -> FlexTensor {
+        // A congruential generator: a wave would cancel in the sums, and rounding would be all that is left.
+        let mut state = seed as u64;
+        let next = |_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+        };
+        tensor((0..shape.iter().product()).map(next).collect(), shape)
+    }
+
+    /// Batch, channels in and out, size, kernel, stride and padding: direct, and both kinds of tiles.
+    const SHAPES: [[usize; 7]; 6] = [
+        [3, 5, 20, 9, 3, 2, 1],
+        [2, 3, 8, 17, 7, 2, 3],
+        [3, 17, 9, 11, 5, 3, 2],
+        [4, 20, 35, 7, 3, 1, 1],
+        [12, 16, 24, 12, 3, 1, 1],
+        [7, 9, 16, 18, 3, 1, 0],
+    ];
+
+    fn operands([batch, from, to, size, kernel, stride, padding]: [usize; 7]) -> (Shape, [FlexTensor; 3]) {
+        let shape = Shape { stride, padding };
+        let x = random([batch, from, size, size], 0);
+        let weight = random([to, from, kernel, kernel], 7);
+        let g = shape.geometry(&x, &weight);
+        (shape, [x, weight, random([batch, to, g.output[0], g.output[1]], 3)])
+    }
+
+    #[test]
+    fn all_passes_are_those_of_the_definition_with_and_without_vector_instructions() {
+        let _alone = simd::alone();
+        for portable in [false, true] {
+            simd::PORTABLE.store(portable, std::sync::atomic::Ordering::Relaxed);
+            for case in SHAPES {
+                let (shape, [x, weight, dy]) = operands(case);
+                let want = definition(&shape.geometry(&x, &weight), values(&x), values(&weight), values(&dy));
+                for (got, want) in passes(shape, &x, &weight, &dy).iter().zip(&want) {
+                    let largest = want.iter().fold(0.0, |largest: f64, v| largest.max(v.abs()));
+                    for (got, want) in got.iter().zip(want) {
+                        let error = (f64::from(*got) - want).abs() / largest;
+                        assert!(error < 2e-5, "{case:?}, portable {portable}: {got} and {want}");
+                    }
+                }
+            }
+        }
+        simd::PORTABLE.store(false, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let _alone = simd::alone();
+        for case in SHAPES {
+            let (shape, [x, weight, dy]) = operands(case);
+            let run = |threads: usize| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+                pool.install(|| passes(shape, &x, &weight, &dy))
+            };
+            let one = run(1);
+            for threads in [2, 3, 7] {
+                assert_eq!(run(threads), one, "{case:?} on {threads} threads");
+            }
         }
     }
 

@@ -1,0 +1,306 @@
+//! Convolutions of any square kernel and stride, read straight from packed images.
+//!
+//! A pass is a sum over taps and channels for every output pixel. The gradient of the images with stride s falls into s²
+//! passes, one for each remainder of an input pixel's place by s, since each meets its own taps.
+
+use rayon::prelude::*;
+
+use super::blocked::{blocks, pack, unpack};
+use super::geometry::{Geometry, Kernel};
+use super::product::{sum_channels, sum_pixels};
+use crate::ops::flex::pool::{Scratch, any_values, scratch};
+use crate::ops::flex::simd::{Job, LANES, Lanes, Vector, dispatch};
+
+/// Output pixels of a group of images, about: a panel of weights is read once for them.
+const GROUP: usize = 96;
+/// Packed pixels of images and gradients that are held at once for the gradient of the weights.
+const CHUNK: usize = 1 << 17;
+
+/// `[image, channel_out, pixel]`
+pub(super) fn forward(g: &Geometry, x: &[f32], weight: &[f32]) -> Vec<f32> {
+    let kernel = Kernel::forward(g, weight);
+    let field = Field::of_images(g);
+    let taps: Vec<usize> = (0..kernel.taps).collect();
+    let rows = output_rows(g, &field);
+    let offsets = taps.iter().map(|tap| tap / g.kernel * field.width + tap % g.kernel).collect();
+    let pass = Pass::new(kernel, &field, &taps, offsets, rows);
+    let at = (0..g.pixels_out()).map(|pixel| (0, pixel)).collect();
+    correlate(kernel, &field, &[pass], at, x)
+}
+
+/// `[image, channel_in, pixel]`
+pub(super) fn input_gradient(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
+    let kernel = Kernel::backward(g, weight);
+    let field = Field::of_gradients(g);
+    let mut passes = Vec::new();
+    let mut at = vec![(0, 0); g.pixels_in()];
+    for py in 0..g.stride {
+        for px in 0..g.stride {
+            let pixels = remainder_pixels(g, [py, px]);
+            pixels.iter().enumerate().for_each(|(index, pixel)| at[*pixel] = (passes.len(), index));
+            passes.push(remainder_pass(g, kernel, &field, [py, px], &pixels));
+        }
+    }
+    correlate(kernel, &field, &passes, at, dy)
+}
+
+/// `[channel_out, channel_in, kernel, kernel]`
+pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let taps = g.kernel * g.kernel;
+    let field = Field::of_images(g);
+    let rows = output_rows(g, &field);
+    let dense = Field { at: (0..g.pixels_out()).collect(), width: g.output[1], area: g.pixels_out() };
+    let (blocks_in, blocks_out) = (g.channels_in.div_ceil(LANES), g.channels_out.div_ceil(LANES));
+    let (size_x, size_dy) = (blocks_in * field.area, blocks_out * dense.area);
+    let images = (CHUNK / (size_x + size_dy)).clamp(4, (x.len() / g.image_in()).max(4));
+    let mut packed_x = scratch(images * size_x);
+    let mut packed_dy = scratch(images * size_dy);
+    packed_x.fill(Lanes::default());
+    let mut sums = scratch(blocks_out * blocks_in * taps * LANES);
+    sums.fill(Lanes::default());
+    let chunks = x.chunks(images * g.image_in()).zip(dy.chunks(images * g.image_out()));
+    for (x, dy) in chunks {
+        let filled = x.len() / g.image_in();
+        let jobs = packed_x.par_chunks_mut(size_x).zip(packed_dy.par_chunks_mut(size_dy));
+        jobs.zip(x.par_chunks(g.image_in())).zip(dy.par_chunks(g.image_out())).for_each(
+            |(((to_x, to_dy), x), dy)| {
+                dispatch(Pack { field: &field, values: x, to: to_x });
+                dispatch(Pack { field: &dense, values: dy, to: to_dy });
+            },
+        );
+        sums.par_chunks_mut(LANES).enumerate().for_each(|(index, sums)| {
+            let (tap, block) = (index % taps, index / taps % blocks_in);
+            let offset = block * field.area + tap / g.kernel * field.width + tap % g.kernel;
+            let channels = LANES.min(g.channels_in - block * LANES);
+            let first = index / taps / blocks_in * dense.area;
+            let x = packed_x.chunks_exact(size_x).map(|x| &x[offset..]);
+            let dy = packed_dy.chunks_exact(size_dy).map(|dy| &dy[first..first + dense.area]);
+            for (x, dy) in x.zip(dy).take(filled) {
+                dispatch(TapSum { x, dy, rows: &rows, channels, sums: &mut *sums });
+            }
+        });
+    }
+    let mut dw = any_values(g.channels_out * g.channels_in * taps);
+    dw.par_chunks_mut(g.channels_in * taps).enumerate().for_each(|(k, dw)| {
+        for (index, value) in dw.iter_mut().enumerate() {
+            let (c, tap) = (index / taps, index % taps);
+            *value =
+                sums[((k / LANES * blocks_in + c / LANES) * taps + tap) * LANES + c % LANES].0[k % LANES];
+        }
+    });
+    dw
+}
+
+/// A packed image: its pixels among zeros.
+struct Field {
+    /// Where the pixels of the image are.
+    at: Vec<usize>,
+    width: usize,
+    /// Pixels with the zeros.
+    area: usize,
+}
+
+impl Field {
+    fn of_images(g: &Geometry) -> Self {
+        Self::new(g.input, g.padding, [0, 1].map(|axis| g.input[axis] + 2 * g.padding))
+    }
+
+    /// Gradients with as many zeros before them as taps may reach, and as many behind.
+    fn of_gradients(g: &Geometry) -> Self {
+        let before = (g.kernel - 1) / g.stride;
+        let reach = |axis: usize| (g.input[axis] - 1 + g.padding) / g.stride + 1;
+        Self::new(g.output, before, [0, 1].map(|axis| before + reach(axis).max(g.output[axis])))
+    }
+
+    fn new(image: [usize; 2], before: usize, [height, width]: [usize; 2]) -> Self {
+        let pixels = 0..image[0] * image[1];
+        let at = pixels.map(|p| (p / image[1] + before) * width + p % image[1] + before).collect();
+        Self { at, width, area: height * width }
+    }
+}
+
+/// Where the patch of each output pixel starts.
+fn output_rows(g: &Geometry, field: &Field) -> Vec<usize> {
+    let place = |pixel: usize| pixel / g.output[1] * g.stride * field.width + pixel % g.output[1] * g.stride;
+    (0..g.pixels_out()).map(place).collect()
+}
+
+/// Input pixels whose place, padding included, has the given remainders by the stride.
+fn remainder_pixels(g: &Geometry, remainder: [usize; 2]) -> Vec<usize> {
+    let hit = |place: usize, axis: usize| (place + g.padding) % g.stride == remainder[axis];
+    (0..g.pixels_in()).filter(|p| hit(p / g.input[1], 0) && hit(p % g.input[1], 1)).collect()
+}
+
+fn remainder_pass(
+    g: &Geometry,
+    kernel: Kernel<'_>,
+    field: &Field,
+    remainder: [usize; 2],
+    pixels: &[usize],
+) -> Pass {
+    // Output o reads input i at tap i + padding − stride · o: taps of the same remainder, steps back in o.
+    let before = (g.kernel - 1) / g.stride;
+    let origin = |place: usize| (place + g.padding) / g.stride + before;
+    let rows = pixels.iter().map(|p| origin(p / g.input[1]) * field.width + origin(p % g.input[1]));
+    let rows: Vec<usize> = rows.map(|row| row - before * (field.width + 1)).collect();
+    let (mut taps, mut offsets) = (Vec::new(), Vec::new());
+    for ky in (remainder[0]..g.kernel).step_by(g.stride) {
+        for kx in (remainder[1]..g.kernel).step_by(g.stride) {
+            // The turned kernel counts its taps from the end.
+            taps.push(kernel.taps - 1 - (ky * g.kernel + kx));
+            offsets.push((before - ky / g.stride) * field.width + before - kx / g.stride);
+        }
+    }
+    Pass::new(kernel, field, &taps, offsets, rows)
+}
+
+/// Sums for some pixels of the output.
+struct Pass {
+    /// `[block of outputs, block of inputs, tap, input, 16 outputs]`
+    weights: Scratch,
+    /// Where each pixel's sum starts to read.
+    rows: Vec<usize>,
+    /// What it adds to that: `[block of inputs, tap]`
+    segments: Vec<usize>,
+}
+
+impl Pass {
+    fn new(kernel: Kernel<'_>, field: &Field, taps: &[usize], offsets: Vec<usize>, rows: Vec<usize>) -> Self {
+        let blocks_in = kernel.ins.div_ceil(LANES);
+        let segments = (0..blocks_in).flat_map(|block| offsets.iter().map(move |o| block * field.area + o));
+        let panel = blocks_in * taps.len() * kernel.depth();
+        let mut weights = scratch(kernel.outs.div_ceil(LANES) * panel);
+        weights.par_chunks_mut(panel.max(1)).enumerate().for_each(|(out, panel)| {
+            for (index, weights) in panel.iter_mut().enumerate() {
+                let (c, tap) = (index % kernel.depth(), index / kernel.depth() % taps.len());
+                let block = index / kernel.depth() / taps.len();
+                *weights = Lanes(kernel.column(out * LANES, block * LANES + c, taps[tap]));
+            }
+        });
+        Self { weights, rows, segments: segments.collect() }
+    }
+}
+
+/// All passes over all images.
+///
+/// - `at`: pass and row of every output pixel
+fn correlate(
+    kernel: Kernel<'_>,
+    field: &Field,
+    passes: &[Pass],
+    at: Vec<(usize, usize)>,
+    x: &[f32],
+) -> Vec<f32> {
+    let image_in = kernel.ins * field.at.len();
+    let image_out = kernel.outs * at.len();
+    let images = x.len() / image_in;
+    let group = GROUP.div_ceil(at.len()).min(images.div_ceil(4)).max(1);
+    let mut output = any_values(images * image_out);
+    let jobs = output.par_chunks_mut(group * image_out).zip(x.par_chunks(group * image_in));
+    jobs.for_each(|(output, x)| {
+        dispatch(Correlate { kernel, field, passes, at: &at, x, output });
+    });
+    output
+}
+
+struct Correlate<'a> {
+    kernel: Kernel<'a>,
+    field: &'a Field,
+    passes: &'a [Pass],
+    at: &'a [(usize, usize)],
+    x: &'a [f32],
+    output: &'a mut [f32],
+}
+
+impl Job for Correlate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let (kernel, field) = (self.kernel, self.field);
+        let image_in = kernel.ins * field.at.len();
+        let images = self.x.len() / image_in;
+        let size = kernel.ins.div_ceil(LANES) * field.area;
+        let mut packed = scratch(images * size);
+        packed.fill(Lanes::default());
+        for (x, to) in self.x.chunks_exact(image_in).zip(packed.chunks_exact_mut(size)) {
+            pack_image::<V>(field, x, to);
+        }
+        let rows: Vec<Vec<usize>> =
+            self.passes.iter().map(|pass| rows_of_images(pass, images, size)).collect();
+        let starts: Vec<usize> =
+            rows.iter().scan(0, |at, rows| Some(std::mem::replace(at, *at + rows.len()))).collect();
+        let pixels = self.at.len();
+        let mut sums = scratch(images * pixels);
+        let places: Vec<Vec<usize>> = (0..images)
+            .map(|n| {
+                let place =
+                    |(pass, row): &(usize, usize)| starts[*pass] + n * self.passes[*pass].rows.len() + row;
+                self.at.iter().map(place).collect()
+            })
+            .collect();
+        for block in 0..kernel.outs.div_ceil(LANES) {
+            for ((pass, rows), start) in self.passes.iter().zip(&rows).zip(&starts) {
+                let panel = pass.segments.len() * kernel.depth();
+                sum_channels::<V>(
+                    &packed,
+                    rows,
+                    &pass.segments,
+                    kernel.depth(),
+                    &pass.weights[block * panel..(block + 1) * panel],
+                    &mut sums[*start..*start + rows.len()],
+                );
+            }
+            let channels = LANES.min(kernel.outs - block * LANES);
+            for (n, places) in places.iter().enumerate() {
+                let first = (n * kernel.outs + block * LANES) * pixels;
+                unpack::<V>(&sums, places, &mut self.output[first..first + channels * pixels]);
+            }
+        }
+    }
+}
+
+fn rows_of_images(pass: &Pass, images: usize, size: usize) -> Vec<usize> {
+    (0..images).flat_map(|n| pass.rows.iter().map(move |row| n * size + row)).collect()
+}
+
+struct Pack<'a> {
+    field: &'a Field,
+    values: &'a [f32],
+    to: &'a mut [Lanes],
+}
+
+impl Job for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        pack_image::<V>(self.field, self.values, self.to);
+    }
+}
+
+#[inline(always)]
+fn pack_image<V: Vector>(field: &Field, values: &[f32], to: &mut [Lanes]) {
+    for (planes, to) in blocks(values, field.at.len()).zip(to.chunks_exact_mut(field.area)) {
+        pack::<V>(planes, &field.at, to);
+    }
+}
+
+/// Adds the gradient of one tap from one image.
+struct TapSum<'a> {
+    x: &'a [Lanes],
+    dy: &'a [Lanes],
+    rows: &'a [usize],
+    channels: usize,
+    sums: &'a mut [Lanes],
+}
+
+impl Job for TapSum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let x = self.rows.iter().map(|row| &self.x[*row]);
+        sum_pixels::<V>(x.zip(self.dy), self.channels, self.sums);
+    }
+}

@@ -1,0 +1,311 @@
+//! 3×3 convolutions with stride 1, after Winograd: fewer multiplications through transformed tiles.
+//!
+//! ```text
+//! forward:   Y = Aᵀ [Σ_c U ⊙ V] A,    U = G g Gᵀ,   V = Bᵀ d B
+//! backward:  dg = Gᵀ [Σ_tiles V ⊙ Q] G,   Q = A dY Aᵀ;    dx is a forward pass with the turned kernel
+//! ```
+//!
+//! The sums over channels are matrix products, one for each point of a tile.
+
+mod gradient;
+mod scheme;
+
+use std::marker::PhantomData;
+
+use rayon::prelude::*;
+
+use super::blocked::{blocks, pack, unpack};
+use super::geometry::{Geometry, Kernel};
+use super::product::sum_channels;
+use crate::ops::flex::pool::{Scratch, any_values, scratch};
+use crate::ops::flex::simd::{Job, LANES, Lanes, Vector, dispatch};
+use gradient::tap_sums;
+use scheme::{Four, Scheme, Two, both};
+
+/// Tiles of a group of images, about: enough to use a panel of weights several times, few enough for a cache.
+const GROUP: usize = 64;
+/// From this many tiles of four on, the larger transforms pay.
+const MANY: usize = 96;
+
+/// Whether these passes serve a shape.
+pub(super) fn serves(g: &Geometry) -> bool {
+    g.kernel == 3 && g.stride == 1 && g.padding <= 2 && g.channels_in >= 8 && g.channels_out >= 8
+}
+
+/// `[image, channel_out, pixel]`
+pub(super) fn forward(g: &Geometry, x: &[f32], weight: &[f32]) -> Vec<f32> {
+    let count = x.len() / g.image_in();
+    let kernel = Kernel::forward(g, weight);
+    if four_pays(count, g.output) {
+        correlate::<Four, 6, 4>(&Tiling::new(g.input, g.output, g.padding, 4), kernel, x)
+    } else {
+        correlate::<Two, 4, 2>(&Tiling::new(g.input, g.output, g.padding, 2), kernel, x)
+    }
+}
+
+/// `[image, channel_in, pixel]`
+pub(super) fn input_gradient(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
+    let count = dy.len() / g.image_out();
+    let kernel = Kernel::backward(g, weight);
+    let padding = 2 - g.padding;
+    if four_pays(count, g.input) {
+        correlate::<Four, 6, 4>(&Tiling::new(g.output, g.input, padding, 4), kernel, dy)
+    } else {
+        correlate::<Two, 4, 2>(&Tiling::new(g.output, g.input, padding, 2), kernel, dy)
+    }
+}
+
+/// `[channel_out, channel_in, 3, 3]`
+pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    let count = x.len() / g.image_in();
+    if four_pays(count, g.output) {
+        tap_sums::<Four, 6, 4>(g, &Tiling::new(g.input, g.output, g.padding, 4), x, dy)
+    } else {
+        tap_sums::<Two, 4, 2>(g, &Tiling::new(g.input, g.output, g.padding, 2), x, dy)
+    }
+}
+
+/// Whether tiles of four outputs, which transform more and multiply less, are the faster ones.
+fn four_pays(images: usize, [height, width]: [usize; 2]) -> bool {
+    let waste = height % 4 == 1 || height % 4 == 2 || width % 4 == 1 || width % 4 == 2;
+    images * (height / 4) * (width / 4) >= MANY && (!waste || height > 8)
+}
+
+/// How an image is cut into tiles.
+struct Tiling {
+    /// Tiles along the height and the width.
+    tiles: [usize; 2],
+    /// Width of the packed input.
+    width: usize,
+    /// Pixels of the packed input.
+    area: usize,
+    /// Where the pixels of an input are in the packed one.
+    input_at: Vec<usize>,
+    /// Width of the packed output.
+    output_width: usize,
+    /// Where the pixels of an output are in the packed one.
+    output_at: Vec<usize>,
+}
+
+impl Tiling {
+    fn new(input: [usize; 2], output: [usize; 2], padding: usize, side: usize) -> Self {
+        let tiles = output.map(|size| size.div_ceil(side));
+        let reach = |axis: usize| (tiles[axis] * side + 2).max(input[axis] + padding);
+        let width = reach(1);
+        let output_width = tiles[1] * side;
+        let at = |size: [usize; 2], offset: usize, width: usize| {
+            (0..size[0] * size[1]).map(|p| (p / size[1] + offset) * width + p % size[1] + offset).collect()
+        };
+        Self {
+            tiles,
+            width,
+            area: width * reach(0),
+            input_at: at(input, padding, width),
+            output_width,
+            output_at: at(output, 0, output_width),
+        }
+    }
+
+    fn tiles_per_image(&self) -> usize {
+        self.tiles[0] * self.tiles[1]
+    }
+
+    /// Images of a group, so that several threads have work.
+    fn images_per_group(&self, images: usize) -> usize {
+        let enough = GROUP.div_ceil(self.tiles_per_image());
+        enough.min(images.div_ceil(4)).max(1)
+    }
+}
+
+/// The distance of points in the transformed tiles: not a multiple of a page, which would share few lines of a cache.
+fn point_stride(blocks: usize, tiles: usize) -> usize {
+    blocks * tiles + 1
+}
+
+/// The convolution of images with a kernel.
+fn correlate<S: Scheme<N, M>, const N: usize, const M: usize>(
+    tiling: &Tiling,
+    kernel: Kernel<'_>,
+    x: &[f32],
+) -> Vec<f32> {
+    let image_in = kernel.ins * tiling.input_at.len();
+    let image_out = kernel.outs * tiling.output_at.len();
+    let images = x.len() / image_in;
+    let weights = transformed_weights::<S, N, M>(kernel);
+    let group = tiling.images_per_group(images);
+    let mut output = any_values(images * image_out);
+    let jobs = output.par_chunks_mut(group * image_out).zip(x.par_chunks(group * image_in));
+    jobs.for_each(|(output, x)| {
+        dispatch(Correlate::<S, N, M> { tiling, kernel, weights: &weights, x, output, scheme: PhantomData });
+    });
+    output
+}
+
+/// `[block of outputs, point, input, 16 outputs]`
+fn transformed_weights<S: Scheme<N, M>, const N: usize, const M: usize>(kernel: Kernel<'_>) -> Scratch {
+    let ins = kernel.ins.div_ceil(LANES) * kernel.depth();
+    let mut weights = scratch(kernel.outs.div_ceil(LANES) * N * N * ins);
+    weights.par_chunks_mut(N * N * ins).enumerate().for_each(|(block, weights)| {
+        dispatch(TransformWeights::<S, N, M> {
+            kernel,
+            first: block * LANES,
+            ins,
+            weights,
+            scheme: PhantomData,
+        });
+    });
+    weights
+}
+
+struct TransformWeights<'a, S, const N: usize, const M: usize> {
+    kernel: Kernel<'a>,
+    first: usize,
+    ins: usize,
+    weights: &'a mut [Lanes],
+    scheme: PhantomData<S>,
+}
+
+impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for TransformWeights<'_, S, N, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        for input in 0..self.ins {
+            let mut taps = [Lanes::default(); 9];
+            for tap in 0..9 {
+                taps[tap] = Lanes(self.kernel.column(self.first, input, tap));
+            }
+            for half in 0..2 {
+                let mut g = [[V::splat(0.0); 3]; 3];
+                for tap in 0..9 {
+                    g[tap / 3][tap % 3] = V::load(&taps[tap], half);
+                }
+                let points = both!(g, 3 => N, S::weight);
+                for i in 0..N {
+                    for j in 0..N {
+                        points[i][j].store(&mut self.weights[(i * N + j) * self.ins + input], half);
+                    }
+                }
+            }
+        }
+    }
+}
+
+struct Correlate<'a, S, const N: usize, const M: usize> {
+    tiling: &'a Tiling,
+    kernel: Kernel<'a>,
+    weights: &'a [Lanes],
+    x: &'a [f32],
+    output: &'a mut [f32],
+    scheme: PhantomData<S>,
+}
+
+impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for Correlate<'_, S, N, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let (tiling, kernel) = (self.tiling, self.kernel);
+        let per_image = tiling.tiles_per_image();
+        let images = self.x.len() / (kernel.ins * tiling.input_at.len());
+        let tiles = images * per_image;
+        let blocks_in = kernel.ins.div_ceil(LANES);
+        let stride = point_stride(blocks_in, tiles);
+        let mut points = scratch(N * N * stride);
+        transform_tiles::<S, V, N, M>(tiling, kernel.ins, self.x, &mut points);
+
+        let rows: Vec<usize> = (0..tiles).collect();
+        let segments: Vec<usize> = (0..blocks_in).map(|block| block * tiles).collect();
+        let ins = blocks_in * kernel.depth();
+        let pixels = tiling.output_at.len();
+        let sum_stride = point_stride(1, tiles);
+        let mut sums = scratch(N * N * sum_stride);
+        let mut image = scratch(per_image * M * M);
+        for (block, weights) in self.weights.chunks_exact(N * N * ins).enumerate() {
+            for point in 0..N * N {
+                sum_channels::<V>(
+                    &points[point * stride..(point + 1) * stride],
+                    &rows,
+                    &segments,
+                    kernel.depth(),
+                    &weights[point * ins..(point + 1) * ins],
+                    &mut sums[point * sum_stride..point * sum_stride + tiles],
+                );
+            }
+            for n in 0..images {
+                inverse::<S, V, N, M>(tiling, &sums[n * per_image..], sum_stride, &mut image);
+                let first = (n * kernel.outs + block * LANES) * pixels;
+                let channels = LANES.min(kernel.outs - block * LANES);
+                unpack::<V>(&image, &tiling.output_at, &mut self.output[first..first + channels * pixels]);
+            }
+        }
+    }
+}
+
+/// `V = Bᵀ d B` of all tiles: `[point, block of channels, tile]`, points apart by [`point_stride`].
+#[inline(always)]
+fn transform_tiles<S: Scheme<N, M>, V: Vector, const N: usize, const M: usize>(
+    tiling: &Tiling,
+    channels: usize,
+    x: &[f32],
+    points: &mut [Lanes],
+) {
+    let pixels = tiling.input_at.len();
+    let per_image = tiling.tiles_per_image();
+    let tiles = x.len() / (channels * pixels) * per_image;
+    let stride = point_stride(channels.div_ceil(LANES), tiles);
+    let mut image = scratch(tiling.area);
+    image.fill(Lanes::default());
+    for (n, values) in x.chunks_exact(channels * pixels).enumerate() {
+        for (block, planes) in blocks(values, pixels).enumerate() {
+            pack::<V>(planes, &tiling.input_at, &mut image);
+            let first = block * tiles + n * per_image;
+            for tile in 0..per_image {
+                let corner = tile / tiling.tiles[1] * M * tiling.width + tile % tiling.tiles[1] * M;
+                for half in 0..2 {
+                    let mut d = [[V::splat(0.0); N]; N];
+                    for i in 0..N {
+                        let row = &image[corner + i * tiling.width..][..N];
+                        for j in 0..N {
+                            d[i][j] = V::load(&row[j], half);
+                        }
+                    }
+                    let d = both!(d, N => N, S::input);
+                    for i in 0..N {
+                        for j in 0..N {
+                            d[i][j].store(&mut points[(i * N + j) * stride + first + tile], half);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `Y = Aᵀ m A` of the tiles of one image, as pixels.
+#[inline(always)]
+fn inverse<S: Scheme<N, M>, V: Vector, const N: usize, const M: usize>(
+    tiling: &Tiling,
+    sums: &[Lanes],
+    stride: usize,
+    image: &mut [Lanes],
+) {
+    for tile in 0..tiling.tiles_per_image() {
+        let corner = tile / tiling.tiles[1] * M * tiling.output_width + tile % tiling.tiles[1] * M;
+        for half in 0..2 {
+            let mut m = [[V::splat(0.0); N]; N];
+            for i in 0..N {
+                for j in 0..N {
+                    m[i][j] = V::load(&sums[(i * N + j) * stride + tile], half);
+                }
+            }
+            let y = both!(m, N => M, S::output);
+            for i in 0..M {
+                let row = &mut image[corner + i * tiling.output_width..][..M];
+                for j in 0..M {
+                    y[i][j].store(&mut row[j], half);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The gradient of the weights, after Winograd.
+//!
+//! Images and gradients are transformed a chunk at a time; then every point of the tiles sums over all tiles of the chunk.
+//! The order of the sums does not depend on the number of threads.
+
+use std::marker::PhantomData;
+
+use rayon::prelude::*;
+
+use super::super::blocked::{blocks, pack};
+use super::super::geometry::Geometry;
+use super::super::product::sum_pixels;
+use super::scheme::{Scheme, both};
+use super::{Tiling, point_stride, transform_tiles};
+use crate::ops::flex::pool::{Scratch, any_values, scratch};
+use crate::ops::flex::simd::{Job, LANES, Lanes, Vector, dispatch};
+
+/// Transformed values of images and gradients that are held at once, in blocks of channels.
+const CHUNK: usize = 1 << 17;
+
+/// `[channel_out, channel_in, 3, 3]`
+pub(super) fn tap_sums<S: Scheme<N, M>, const N: usize, const M: usize>(
+    g: &Geometry,
+    tiling: &Tiling,
+    x: &[f32],
+    dy: &[f32],
+) -> Vec<f32> {
+    let images = x.len() / g.image_in();
+    let per_image = tiling.tiles_per_image();
+    let group = tiling.images_per_group(images);
+    let (blocks_in, blocks_out) = (g.channels_in.div_ceil(LANES), g.channels_out.div_ceil(LANES));
+    let group_size = N * N * (blocks_in + blocks_out) * group * per_image;
+    let groups = (CHUNK / group_size).clamp(4, 64);
+    let mut sums = scratch(N * N * blocks_in * blocks_out * LANES);
+    sums.fill(Lanes::default());
+    let pieces = x.chunks(groups * group * g.image_in()).zip(dy.chunks(groups * group * g.image_out()));
+    for (x, dy) in pieces {
+        let groups = x.par_chunks(group * g.image_in()).zip(dy.par_chunks(group * g.image_out()));
+        let transform =
+            |(x, dy)| dispatch(TransformPair::<S, N, M> { g, tiling, x, dy, scheme: PhantomData });
+        let chunk: Vec<Transformed> = groups.map(transform).collect();
+        sums.par_chunks_mut(blocks_out * LANES).enumerate().for_each(|(index, sums)| {
+            let (point, block) = (index / blocks_in, index % blocks_in);
+            let channels = LANES.min(g.channels_in - block * LANES);
+            dispatch(PointSums { chunk: &chunk, point, block, blocks_in, blocks_out, channels, sums });
+        });
+    }
+    let mut dw = any_values(g.channels_out * g.channels_in * 9);
+    dw.par_chunks_mut(LANES * g.channels_in * 9).enumerate().for_each(|(block, dw)| {
+        dispatch(InverseWeights::<S, N, M> {
+            sums: &sums,
+            block,
+            blocks_in,
+            blocks_out,
+            channels: g.channels_in,
+            dw,
+            scheme: PhantomData,
+        });
+    });
+    dw
+}
+
+/// Transformed images and gradients of one group.
+struct Transformed {
+    images: Scratch,
+    gradients: Scratch,
+    tiles: usize,
+}
+
+struct TransformPair<'a, S, const N: usize, const M: usize> {
+    g: &'a Geometry,
+    tiling: &'a Tiling,
+    x: &'a [f32],
+    dy: &'a [f32],
+    scheme: PhantomData<S>,
+}
+
+impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for TransformPair<'_, S, N, M> {
+    type Output = Transformed;
+
+    #[inline(always)]
+    fn run<V: Vector>(self) -> Transformed {
+        let g = self.g;
+        let tiles = self.x.len() / g.image_in() * self.tiling.tiles_per_image();
+        let points = |channels: usize| scratch(N * N * point_stride(channels.div_ceil(LANES), tiles));
+        let (mut images, mut gradients) = (points(g.channels_in), points(g.channels_out));
+        transform_tiles::<S, V, N, M>(self.tiling, g.channels_in, self.x, &mut images);
+        transform_gradients::<S, V, N, M>(self.tiling, g.channels_out, self.dy, &mut gradients);
+        Transformed { images, gradients, tiles }
+    }
+}
+
+/// `Q = A dY Aᵀ` of all tiles, laid out as by [`transform_tiles`].
+#[inline(always)]
+fn transform_gradients<S: Scheme<N, M>, V: Vector, const N: usize, const M: usize>(
+    tiling: &Tiling,
+    channels: usize,
+    dy: &[f32],
+    points: &mut [Lanes],
+) {
+    let pixels = tiling.output_at.len();
+    let per_image = tiling.tiles_per_image();
+    let tiles = dy.len() / (channels * pixels) * per_image;
+    let stride = point_stride(channels.div_ceil(LANES), tiles);
+    let mut image = scratch(per_image * M * M);
+    image.fill(Lanes::default());
+    for (n, values) in dy.chunks_exact(channels * pixels).enumerate() {
+        for (block, planes) in blocks(values, pixels).enumerate() {
+            pack::<V>(planes, &tiling.output_at, &mut image);
+            let first = block * tiles + n * per_image;
+            for tile in 0..per_image {
+                let corner = tile / tiling.tiles[1] * M * tiling.output_width + tile % tiling.tiles[1] * M;
+                for half in 0..2 {
+                    let mut y = [[V::splat(0.0); M]; M];
+                    for i in 0..M {
+                        let row = &image[corner + i * tiling.output_width..][..M];
+                        for j in 0..M {
+                            y[i][j] = V::load(&row[j], half);
+                        }
+                    }
+                    let q = both!(y, M => N, S::output_gradient);
+                    for i in 0..N {
+                        for j in 0..N {
+                            q[i][j].store(&mut points[(i * N + j) * stride + first + tile], half);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Adds `Σ_tiles V ⊙ Q` of one point and one block of inputs.
+struct PointSums<'a> {
+    chunk: &'a [Transformed],
+    point: usize,
+    block: usize,
+    blocks_in: usize,
+    blocks_out: usize,
+    channels: usize,
+    sums: &'a mut [Lanes],
+}
+
+impl Job for PointSums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        for part in self.chunk {
+            let tiles = part.tiles;
+            let x = self.point * point_stride(self.blocks_in, tiles) + self.block * tiles;
+            let x = &part.images[x..x + tiles];
+            for (block, sums) in self.sums.chunks_exact_mut(LANES).enumerate() {
+                let q = self.point * point_stride(self.blocks_out, tiles) + block * tiles;
+                let q = &part.gradients[q..q + tiles];
+                sum_pixels::<V>(x.iter().zip(q), self.channels, sums);
+            }
+        }
+    }
+}
+
+struct InverseWeights<'a, S, const N: usize, const M: usize> {
+    sums: &'a [Lanes],
+    block: usize,
+    blocks_in: usize,
+    blocks_out: usize,
+    channels: usize,
+    dw: &'a mut [f32],
+    scheme: PhantomData<S>,
+}
+
+impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for InverseWeights<'_, S, N, M> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        let outs = self.dw.len() / (self.channels * 9);
+        for c in 0..self.channels {
+            let mut taps = [Lanes::default(); 9];
+            for half in 0..2 {
+                let mut m = [[V::splat(0.0); N]; N];
+                for i in 0..N {
+                    for j in 0..N {
+                        let point = ((i * N + j) * self.blocks_in + c / LANES) * self.blocks_out + self.block;
+                        m[i][j] = V::load(&self.sums[point * LANES + c % LANES], half);
+                    }
+                }
+                let g = both!(m, N => 3, S::weight_gradient);
+                for tap in 0..9 {
+                    g[tap / 3][tap % 3].store(&mut taps[tap], half);
+                }
+            }
+            for k in 0..outs {
+                for tap in 0..9 {
+                    self.dw[(k * self.channels + c) * 9 + tap] = taps[tap].0[k];
+                }
+            }
+        }
+    }
+}

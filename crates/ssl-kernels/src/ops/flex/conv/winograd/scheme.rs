@@ -1,0 +1,132 @@
+//! The transforms of Winograd's convolution, along one axis.
+//!
+//! ```text
+//! F(m, 3):   y = Aᵀ [(G g) ⊙ (Bᵀ d)]       m outputs of a kernel g of 3 from a tile d of m + 2 inputs
+//! ```
+//!
+//! Source: Lavin and Gray 2015, <https://arxiv.org/abs/1509.09308>, sections 4.1 and 4.3.
+
+use crate::ops::flex::simd::Vector;
+
+/// A choice of `m`, the outputs of a tile: `N` = m + 2 points, `M` = m.
+pub(super) trait Scheme<const N: usize, const M: usize> {
+    /// `Bᵀ d`
+    fn input<V: Vector>(d: [V; N]) -> [V; N];
+    /// `Aᵀ m`
+    fn output<V: Vector>(m: [V; N]) -> [V; M];
+    /// `A y`, the transpose of [`Scheme::output`].
+    fn output_gradient<V: Vector>(y: [V; M]) -> [V; N];
+    /// `G g`
+    fn weight<V: Vector>(g: [V; 3]) -> [V; N];
+    /// `Gᵀ m`, the transpose of [`Scheme::weight`].
+    fn weight_gradient<V: Vector>(m: [V; N]) -> [V; 3];
+}
+
+/// A transform of one axis applied to both axes of a square: `[[V; A]; A]` to `[[V; B]; B]`.
+///
+/// A macro, for a transform passed as a function would not be compiled for the instructions of its caller.
+macro_rules! both {
+    ($x:expr, $a:expr => $b:expr, $transform:expr) => {{
+        let mut rows = [[V::splat(0.0); $b]; $a];
+        for i in 0..$a {
+            rows[i] = $transform($x[i]);
+        }
+        let mut result = [[V::splat(0.0); $b]; $b];
+        for j in 0..$b {
+            let mut column = [V::splat(0.0); $a];
+            for i in 0..$a {
+                column[i] = rows[i][j];
+            }
+            let column = $transform(column);
+            for i in 0..$b {
+                result[i][j] = column[i];
+            }
+        }
+        result
+    }};
+}
+pub(in crate::ops::flex::conv) use both;
+
+/// F(2, 3) with the points 0, 1, −1, ∞.
+pub(super) struct Two;
+
+impl Scheme<4, 2> for Two {
+    #[inline(always)]
+    fn input<V: Vector>(d: [V; 4]) -> [V; 4] {
+        [d[0].sub(d[2]), d[1].add(d[2]), d[2].sub(d[1]), d[1].sub(d[3])]
+    }
+    #[inline(always)]
+    fn output<V: Vector>(m: [V; 4]) -> [V; 2] {
+        [m[0].add(m[1]).add(m[2]), m[1].sub(m[2]).sub(m[3])]
+    }
+    #[inline(always)]
+    fn output_gradient<V: Vector>(y: [V; 2]) -> [V; 4] {
+        [y[0], y[0].add(y[1]), y[0].sub(y[1]), V::splat(0.0).sub(y[1])]
+    }
+    #[inline(always)]
+    fn weight<V: Vector>(g: [V; 3]) -> [V; 4] {
+        let (even, half) = (g[0].add(g[2]), V::splat(0.5));
+        [g[0], even.add(g[1]).mul(half), even.sub(g[1]).mul(half), g[2]]
+    }
+    #[inline(always)]
+    fn weight_gradient<V: Vector>(m: [V; 4]) -> [V; 3] {
+        let half = V::splat(0.5);
+        let even = m[1].add(m[2]).mul(half);
+        [m[0].add(even), m[1].sub(m[2]).mul(half), even.add(m[3])]
+    }
+}
+
+/// F(4, 3) with the points 0, 1, −1, 2, −2, ∞.
+pub(super) struct Four;
+
+impl Scheme<6, 4> for Four {
+    #[inline(always)]
+    fn input<V: Vector>(d: [V; 6]) -> [V; 6] {
+        let (two, four, five) = (V::splat(2.0), V::splat(4.0), V::splat(-5.0));
+        let minus_four = V::splat(-4.0);
+        let (a, b) = (d[4].mul_add(minus_four, d[2]), d[3].mul_add(minus_four, d[1]));
+        let (c, e) = (d[4].sub(d[2]), d[3].sub(d[1]).mul(two));
+        [
+            d[4].mul_add(four, d[0]).mul_add(five, d[2]),
+            a.add(b),
+            a.sub(b),
+            c.add(e),
+            c.sub(e),
+            d[5].mul_add(four, d[1]).mul_add(five, d[3]),
+        ]
+    }
+    #[inline(always)]
+    fn output<V: Vector>(m: [V; 6]) -> [V; 4] {
+        let (two, four, eight) = (V::splat(2.0), V::splat(4.0), V::splat(8.0));
+        let (a, b) = (m[1].add(m[2]), m[1].sub(m[2]));
+        let (c, d) = (m[3].add(m[4]), m[3].sub(m[4]));
+        [m[0].add(a).add(c), b.mul_add(two, d), a.mul_add(four, c), b.mul_add(eight, d).add(m[5])]
+    }
+    #[inline(always)]
+    fn output_gradient<V: Vector>(y: [V; 4]) -> [V; 6] {
+        let (two, four, eight) = (V::splat(2.0), V::splat(4.0), V::splat(8.0));
+        let (a, b) = (y[0].add(y[2]), y[1].add(y[3]));
+        let (c, d) = (y[0].mul_add(four, y[2]), y[1].mul(two).mul_add(eight, y[3]));
+        [y[0], a.add(b), a.sub(b), c.add(d), c.sub(d), y[3]]
+    }
+    #[inline(always)]
+    fn weight<V: Vector>(g: [V; 3]) -> [V; 6] {
+        let sixth = V::splat(-1.0 / 6.0);
+        let a = g[0].add(g[2]).mul(sixth);
+        let b = g[1].mul(sixth);
+        let c = g[0].mul(V::splat(1.0 / 24.0)).mul_add(V::splat(1.0 / 6.0), g[2]);
+        let d = g[1].mul(V::splat(1.0 / 12.0));
+        [g[0].mul(V::splat(0.25)), a.add(b), a.sub(b), c.add(d), c.sub(d), g[2]]
+    }
+    #[inline(always)]
+    fn weight_gradient<V: Vector>(m: [V; 6]) -> [V; 3] {
+        let sixth = V::splat(1.0 / 6.0);
+        let (a, b) = (m[1].add(m[2]).mul(sixth), m[1].sub(m[2]).mul(sixth));
+        let (c, d) = (m[3].add(m[4]), m[3].sub(m[4]));
+        [
+            m[0].mul(V::splat(0.25)).sub(a).mul_add(V::splat(1.0 / 24.0), c),
+            d.mul(V::splat(1.0 / 12.0)).sub(b),
+            m[5].sub(a).mul_add(sixth, c),
+        ]
+    }
+}

@@ -1,0 +1,88 @@
+//! Stochastic gradient descent in one pass over the parameters.
+
+use burn::tensor::Tensor;
+use burn_flex::{Flex, FlexTensor};
+use rayon::prelude::*;
+
+use super::pool::any_values;
+use super::{tensor, values};
+use crate::ops::SgdRates;
+
+/// Values of a piece of work.
+const PIECE: usize = 1 << 15;
+
+/// See [`sgd_momentum`](crate::ops::sgd_momentum).
+pub(in crate::ops) fn sgd_momentum(
+    parameter: Tensor<1>,
+    gradient: Tensor<1>,
+    buffer: Option<Tensor<1>>,
+    rates: SgdRates,
+) -> (Tensor<1>, Tensor<1>) {
+    let primitive =
+        |t: Tensor<1>| contiguous(t.try_into_primitive::<Flex>().expect("the device was checked"));
+    let (p, g, buffer) = (primitive(parameter), primitive(gradient), buffer.map(primitive));
+    let mut new_p = any_values(values(&p).len());
+    let mut new_buffer = any_values(new_p.len());
+    let pieces = new_p.par_chunks_mut(PIECE).zip(new_buffer.par_chunks_mut(PIECE)).enumerate();
+    pieces.for_each(|(index, (new_p, new_buffer))| {
+        let piece = index * PIECE..index * PIECE + new_p.len();
+        let buffer = buffer.as_ref().map(|buffer| &values(buffer)[piece.clone()]);
+        update(&values(&p)[piece.clone()], &values(&g)[piece], buffer, rates, new_p, new_buffer);
+    });
+    let to_tensor = |values: Vec<f32>| {
+        let len = values.len();
+        Tensor::from_primitive::<Flex>(tensor(values, [len]))
+    };
+    (to_tensor(new_p), to_tensor(new_buffer))
+}
+
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
+}
+
+/// In the order of the portable operation, for the same bits.
+fn update(
+    p: &[f32],
+    g: &[f32],
+    buffer: Option<&[f32]>,
+    rates: SgdRates,
+    new_p: &mut [f32],
+    new_buffer: &mut [f32],
+) {
+    let (lr, momentum, decay) = (rates.lr as f32, rates.momentum as f32, rates.decay as f32);
+    match buffer {
+        Some(buffer) => {
+            let old = buffer.iter().zip(p.iter().zip(g));
+            new_buffer
+                .iter_mut()
+                .zip(old)
+                .for_each(|(new, (b, (p, g)))| *new = b * momentum + (g + p * decay));
+        }
+        None => {
+            let old = p.iter().zip(g);
+            new_buffer.iter_mut().zip(old).for_each(|(new, (p, g))| *new = g + p * decay);
+        }
+    }
+    let old = p.iter().zip(new_buffer);
+    new_p.iter_mut().zip(old).for_each(|(new, (p, b))| *new = p - *b * lr);
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::{SgdRates, sgd, sgd_momentum};
+    use burn::tensor::{Device, Distribution, Tensor};
+
+    #[test]
+    fn updates_have_the_bits_of_the_portable_operation() {
+        let device = Device::flex();
+        let rates = SgdRates { lr: 0.06, momentum: 0.9, decay: 5e-4 };
+        let random = || Tensor::<1>::random([70_001], Distribution::Uniform(-1.0, 1.0), &device);
+        let (p, g) = (random(), random());
+        for buffer in [None, Some(random())] {
+            let ours = sgd_momentum(p.clone(), g.clone(), buffer.clone(), rates);
+            let portable = sgd::portable(p.clone(), g.clone(), buffer, rates);
+            assert_eq!(ours.0.into_data(), portable.0.into_data());
+            assert_eq!(ours.1.into_data(), portable.1.into_data());
+        }
+    }
+}

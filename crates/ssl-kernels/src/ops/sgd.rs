@@ -1,0 +1,57 @@
+//! The update of stochastic gradient descent with momentum.
+
+use burn::tensor::Tensor;
+
+/// What scales an update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdRates {
+    /// Learning rate.
+    pub lr: f64,
+    /// Share of the buffer that stays, μ.
+    pub momentum: f64,
+    /// Weight decay.
+    pub decay: f64,
+}
+
+/// New parameters and momentum buffer, in one pass where the backend can.
+///
+/// ```text
+/// g ← g + decay · p;   b ← μ · b + g   (without a buffer: b = g);   p ← p − lr · b
+/// ```
+///
+/// # Shapes
+/// - all tensors: `[parameter]`, without gradients
+///
+/// # Source
+/// `torch.optim.SGD`.
+pub fn sgd_momentum(
+    parameter: Tensor<1>,
+    gradient: Tensor<1>,
+    buffer: Option<Tensor<1>>,
+    rates: SgdRates,
+) -> (Tensor<1>, Tensor<1>) {
+    #[cfg(feature = "flex")]
+    if super::flex::serves(&[&parameter.device(), &gradient.device()])
+        && super::flex::is_f32(&parameter)
+        && !parameter.device().is_autodiff()
+        && !gradient.device().is_autodiff()
+    {
+        return super::flex::sgd_momentum(parameter, gradient, buffer, rates);
+    }
+    portable(parameter, gradient, buffer, rates)
+}
+
+/// The same through Burn's own operations.
+pub(super) fn portable(
+    p: Tensor<1>,
+    g: Tensor<1>,
+    buffer: Option<Tensor<1>>,
+    rates: SgdRates,
+) -> (Tensor<1>, Tensor<1>) {
+    let g = if rates.decay == 0.0 { g } else { g + p.clone().mul_scalar(rates.decay) };
+    let buffer = match buffer {
+        Some(buffer) => buffer.mul_scalar(rates.momentum) + g,
+        None => g,
+    };
+    (p - buffer.clone().mul_scalar(rates.lr), buffer)
+}
