@@ -1,7 +1,9 @@
 """What the baseline scripts share: SimCLR in PyTorch, errors in one sentence, a result as one line of JSON."""
 
+import contextlib
 import json
 import sys
+import time
 from argparse import ArgumentTypeError
 
 try:
@@ -83,6 +85,54 @@ def nt_xent(z, temperature):
     logits = (z @ z.T / temperature).masked_fill(itself, float("-inf"))
     positives = (torch.arange(rows, device=z.device) + rows // 2) % rows
     return F.cross_entropy(logits, positives)
+
+
+VARIANTS = {"channels_last", "compile", "amp"}
+
+
+def variant(text):
+    """The type of `--variant`: the set of what is added to eager PyTorch, as in `amp+channels_last`."""
+    parts = set() if text == "eager" else set(text.split("+"))
+    if not parts <= VARIANTS:
+        raise ArgumentTypeError(f"found {text}, expected eager, or {', '.join(sorted(VARIANTS))} joined by +")
+    return parts
+
+
+def layout(variant):
+    """The memory format of weights and images."""
+    return torch.channels_last if "channels_last" in variant else torch.contiguous_format
+
+
+def autocast(variant, device):
+    """bfloat16 where the variant has `amp`."""
+    return torch.autocast(device, torch.bfloat16) if "amp" in variant else contextlib.nullcontext()
+
+
+def check_device(device):
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("the device is cuda, but this PyTorch sees no CUDA device, expected --device cpu")
+
+
+def timed(work, device):
+    """Seconds of one call, until the device has finished it."""
+    started = time.perf_counter()
+    work()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def peak_memory(device):
+    """Peak bytes: of tensors on a CUDA device, else resident bytes of the process (None on Windows)."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:
+        return None
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def at_least_one(text):

@@ -8,7 +8,19 @@ import time
 from itertools import islice
 from pathlib import PurePosixPath
 
-from common import SimClr, at_least_one, nt_xent, print_result, run, torch, versions
+from common import (
+    SimClr,
+    at_least_one,
+    autocast,
+    check_device,
+    layout,
+    nt_xent,
+    print_result,
+    run,
+    torch,
+    variant,
+    versions,
+)
 from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -24,14 +36,16 @@ KNN_NEIGHBOURS, KNN_TEMPERATURE = 20, 0.07
 
 def main():
     args = arguments()
+    check_device(args.device)
     torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = True
     images, names = read_tar(args.data, args.limit)
     test_images, test_names = read_tar(args.eval_test, args.eval_limit)
     classes = sorted(set(names))
     labels, test_labels = indices(names, classes, args.data), indices(test_names, classes, args.data)
 
     torch.manual_seed(args.seed)
-    model = SimClr("resnet18", args.width, "cifar")
+    model = SimClr("resnet18", args.width, "cifar").to(args.device, memory_format=layout(args.variant))
 
     def knn(features):
         top1 = knn_top1(features(images), labels, features(test_images), test_labels, len(classes))
@@ -52,6 +66,8 @@ def main():
         "threads": args.threads,
         "workers": args.workers,
         "seed": args.seed,
+        "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
+        "variant": "+".join(sorted(args.variant)) or "eager",
     }
     print_result(result | versions())
 
@@ -68,24 +84,30 @@ def arguments():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=at_least_one, default=2, help="threads of the tensor operations (2)")
     parser.add_argument("--workers", type=int, default=2, help="processes that make views; 0: none but this one (2)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--variant", type=variant, default=set(), help="eager, or channels_last, compile, amp joined by +")
     return parser.parse_args()
 
 
-def train(model, images, args):
+def train(model, dataset, args):
     """Trains in place; returns the mean loss of the last epoch, the seconds taken and the number of images seen."""
-    loader = views_loader(images, args)
+    loader = views_loader(dataset, args)
     steps = len(loader) * args.epochs
     if steps == 0:
-        raise ValueError(f"the batch size is {args.batch_size}, expected at most the number of images, {len(images)}")
+        raise ValueError(f"the batch size is {args.batch_size}, expected at most the number of images, {len(dataset)}")
     base = LR_PER_128 * args.batch_size / 128
     optimizer = torch.optim.SGD(model.parameters(), lr=base, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+    forward = torch.compile(model) if "compile" in args.variant else model
     started = time.perf_counter()
     model.train()
     for epoch in range(args.epochs):
         losses = []
         for views in loader:
-            loss = nt_xent(model(normalize(torch.cat(views))), TEMPERATURE)
+            images = torch.cat(views).to(args.device, memory_format=layout(args.variant), non_blocking=True)
+            with autocast(args.variant, args.device):
+                embeddings = forward(normalize(images))
+            loss = nt_xent(embeddings, TEMPERATURE)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -124,6 +146,7 @@ def views_loader(images, args):
         drop_last=True,
         num_workers=args.workers,
         persistent_workers=args.workers > 0,
+        pin_memory=args.device == "cuda",
         generator=torch.Generator().manual_seed(args.seed),
     )
 
@@ -138,7 +161,8 @@ def encode(encoder, images):
     """Features of the images without augmentation, in evaluation mode."""
     training = encoder.training
     encoder.eval()
-    features = torch.cat([encoder(normalize(batch)) for batch in images.split(500)])
+    device = next(encoder.parameters()).device
+    features = torch.cat([encoder(normalize(batch.to(device))).cpu() for batch in images.split(500)])
     encoder.train(training)
     return features
 

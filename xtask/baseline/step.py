@@ -1,20 +1,32 @@
 """Time of one SimCLR training step in PyTorch: two views, forward, backward, SGD, on random images made once."""
 
 import argparse
-import contextlib
 import statistics
-import sys
 import time
 
-from common import ARCHITECTURES, SimClr, at_least_one, nt_xent, print_result, run, torch, versions
+from common import (
+    ARCHITECTURES,
+    SimClr,
+    at_least_one,
+    autocast,
+    check_device,
+    layout,
+    nt_xent,
+    peak_memory,
+    print_result,
+    run,
+    timed,
+    torch,
+    variant,
+    versions,
+)
 
 TEMPERATURE = 0.5
 
 
 def main():
     args = arguments()
-    if args.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("the device is cuda, but this PyTorch sees no CUDA device, expected --device cpu")
+    check_device(args.device)
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True
@@ -37,7 +49,7 @@ def main():
         "stem": stem,
         "image_size": args.image_size,
         "batch": args.batch,
-        "variant": args.variant,
+        "variant": "+".join(sorted(args.variant)) or "eager",
         "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "conv_tf32": args.device == "cuda" and torch.backends.cudnn.allow_tf32,
@@ -53,7 +65,7 @@ def arguments():
     parser.add_argument("--batch", type=at_least_one, default=128, help="images; each has two views (128)")
     parser.add_argument("--image-size", type=at_least_one, default=32)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--variant", choices=["eager", "channels_last", "compile", "amp"], default="eager")
+    parser.add_argument("--variant", type=variant, default=set(), help="eager, or channels_last, compile, amp joined by +")
     parser.add_argument("--steps", type=at_least_one, default=10, help="timed steps (10)")
     parser.add_argument("--warmup", type=int, default=3, help="steps before them (3)")
     parser.add_argument("--threads", type=at_least_one, help="threads of the tensor operations (PyTorch's choice)")
@@ -61,47 +73,22 @@ def arguments():
 
 
 def make_step(args, stem):
-    """A function that runs one step. All variants but `amp` (bfloat16 autocast) compute in float32."""
+    """A function that runs one step. All variants without `amp` (bfloat16 autocast) compute in float32."""
     torch.manual_seed(0)
-    layout = torch.channels_last if args.variant == "channels_last" else torch.contiguous_format
-    model = SimClr(args.model, args.width, stem).to(args.device, memory_format=layout).train()
+    model = SimClr(args.model, args.width, stem).to(args.device, memory_format=layout(args.variant)).train()
     images = torch.randn(2 * args.batch, 3, args.image_size, args.image_size)
-    images = images.to(args.device, memory_format=layout)
+    images = images.to(args.device, memory_format=layout(args.variant))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.06, momentum=0.9, weight_decay=5e-4)
-    forward = torch.compile(model) if args.variant == "compile" else model
-    amp = args.variant == "amp"
-    precision = torch.autocast(args.device, torch.bfloat16) if amp else contextlib.nullcontext()
+    forward = torch.compile(model) if "compile" in args.variant else model
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        with precision:
+        with autocast(args.variant, args.device):
             embeddings = forward(images)
         nt_xent(embeddings, TEMPERATURE).backward()
         optimizer.step()
 
     return step
-
-
-def timed(step, device):
-    """Seconds of one step, until the device has finished it."""
-    started = time.perf_counter()
-    step()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
-
-
-def peak_memory(device):
-    """Peak bytes: of tensors on a CUDA device, else resident bytes of the process (None on Windows)."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    try:
-        import resource
-    except ImportError:
-        return None
-    # Linux counts in KiB, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 //! `cargo run --release -p burn-ssl --example step_time -- --model resnet18 --width 16 --batch 64 --device flex`
 //! prints one JSON object.
 
-use std::collections::BTreeMap;
+mod measure;
+
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_ssl::prelude::*;
 use burn_ssl::registry::{WithMethod, with_method};
@@ -15,7 +16,7 @@ use burn_ssl::train::{Gradients, Optimizer, OptimizerConfig, Rates};
 const RATES: Rates = Rates { lr: 0.06, lr_1d: 0.06, lr_constant: 0.06, weight_decay: 5e-4 };
 
 fn main() -> Result<()> {
-    let options = Options::from_arguments()?;
+    let options = Options::from_command_line()?;
     let device = options.device.parse::<DeviceSpec>()?.open()?;
     let mut init = Init::new(0, &device.clone().autodiff());
     let config = EncoderConfig { width: options.width, ..EncoderConfig::named(&options.model) };
@@ -23,16 +24,12 @@ fn main() -> Result<()> {
     let method = options.method.clone();
     let seconds =
         with_method(&method, &Default::default(), Timing { encoder, init, device, options: &options })?;
-    let result = serde_json::json!({
+    measure::print(&serde_json::json!({
         "step_seconds": seconds,
-        "peak_memory_bytes": peak_memory(),
+        "peak_memory_bytes": measure::peak_memory(),
         "device": options.device,
         "method": method,
-    });
-    #[allow(clippy::print_stdout)] // the result of the program
-    {
-        println!("{result}");
-    }
+    }));
     Ok(())
 }
 
@@ -48,31 +45,20 @@ struct Options {
 }
 
 impl Options {
-    fn from_arguments() -> Result<Self> {
-        let words: Vec<String> = std::env::args().skip(1).collect();
-        let mut given = BTreeMap::new();
-        for pair in words.chunks(2) {
-            match pair {
-                [flag, value] if flag.starts_with("--") => given.insert(flag[2..].to_owned(), value.clone()),
-                _ => bail!("found '{}', expected pairs of --option value", pair.join(" ")),
-            };
-        }
-        let mut text = |name: &str, default: &str| given.remove(name).unwrap_or_else(|| default.to_owned());
-        let number = |text: String| text.parse::<usize>().with_context(|| format!("'{text}' is no number"));
+    fn from_command_line() -> Result<Self> {
+        let mut given = measure::Options::from_command_line()?;
         let options = Self {
-            method: text("method", "simclr"),
-            model: text("model", "resnet18"),
-            width: number(text("width", "16"))?,
-            image_size: number(text("image-size", "32"))?,
-            batch: number(text("batch", "64"))?,
-            device: text("device", "flex"),
-            steps: number(text("steps", "5"))?,
-            warmup: number(text("warmup", "2"))?,
+            method: given.text("method", "simclr"),
+            model: given.text("model", "resnet18"),
+            width: given.number("width", 16)?,
+            image_size: given.number("image-size", 32)?,
+            batch: given.number("batch", 64)?,
+            device: given.text("device", "flex"),
+            steps: given.number("steps", 5)?,
+            warmup: given.number("warmup", 2)?,
         };
-        match given.keys().next() {
-            Some(unknown) => bail!("there is no option --{unknown}"),
-            None => Ok(options),
-        }
+        given.finish()?;
+        Ok(options)
     }
 }
 
@@ -111,19 +97,8 @@ impl WithMethod for Timing<'_> {
 
 fn views(options: &Options, count: usize, device: &Device) -> Views {
     let shape = [options.batch, 3, options.image_size, options.image_size];
-    let crop = |seed: usize| {
-        let values: Vec<f32> =
-            (0..shape.iter().product()).map(|i: usize| ((i * 7 + seed) as f32 * 0.37).sin()).collect();
-        Tensor::from_data(TensorData::new(values, shape), device)
-    };
+    let crop = |view: usize| measure::random(shape, view as u64, device);
     let labels = (0..options.batch as i64).map(|i| i % 10).collect::<Vec<_>>();
     let labels = Tensor::from_data(TensorData::new(labels, [options.batch]), device);
     Views { crops: (0..count).map(crop).collect(), global: count, labels: Some(labels) }
-}
-
-/// Largest resident size so far, where the system tells.
-fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }

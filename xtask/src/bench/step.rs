@@ -1,40 +1,41 @@
 //! Images per second of a training step.
 
-use std::path::Path;
+use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Context, Error, Result};
+use burn_ssl::registry::METHODS;
 use clap::Args;
 use serde_json::Value;
 
 use super::figures::{Side, median};
-use super::program::{arguments, build_example, measure, measure_baseline, numbers};
+use super::program::{Example, arguments, measure_baseline, numbers, variants};
 use super::{Common, Figures};
+
+/// The method that has a baseline in PyTorch, `xtask/baseline/step.py`.
+const WITH_BASELINE: &str = "simclr";
 
 /// Options of `bench step`.
 #[derive(Args)]
 pub(crate) struct Step {
     #[command(flatten)]
     pub(super) common: Common,
+    /// Methods, or `all`. PyTorch's side is written for simclr.
+    #[arg(long, value_delimiter = ',', default_value = "simclr")]
+    methods: Vec<String>,
+    /// Our devices; their backends are built.
+    #[arg(long, value_delimiter = ',', default_value = "flex")]
+    devices: Vec<String>,
     /// Encoder.
     #[arg(long, default_value = "resnet18")]
     model: String,
-    /// Base width of the encoder.
-    #[arg(long, default_value_t = 16)]
-    width: usize,
+    /// Base widths of the encoder and images in a batch, each of which has two views.
+    #[arg(long, value_delimiter = ',', value_name = "WIDTH/BATCH", default_value = "64/32,16/64")]
+    shapes: Vec<Shape>,
     /// Side of a view in pixels.
     #[arg(long, default_value_t = 32)]
     image_size: usize,
-    /// Images in a batch; each has two views.
-    #[arg(long, default_value_t = 64)]
-    batch: usize,
-    /// Our devices.
-    #[arg(long, value_delimiter = ',', default_value = "flex")]
-    devices: Vec<String>,
-    /// Cargo features that have these devices.
-    #[arg(long, value_delimiter = ',')]
-    features: Vec<String>,
-    /// PyTorch's variants, of eager, channels_last, compile and amp.
-    #[arg(long, value_delimiter = ',', default_value = "eager,channels_last")]
+    /// PyTorch's variants: eager, or several of channels_last, compile and amp joined by `+`.
+    #[arg(long, value_delimiter = ',', default_value = "eager,channels_last,compile")]
     variants: Vec<String>,
     /// PyTorch's device.
     #[arg(long, default_value = "cpu")]
@@ -47,48 +48,91 @@ pub(crate) struct Step {
     warmup: usize,
 }
 
+/// Base width of the encoder and images in a batch, written `64/32`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Shape {
+    width: usize,
+    batch: usize,
+}
+
+impl FromStr for Shape {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let numbers = text.split_once('/').and_then(|(width, batch)| Some((width.parse().ok()?, batch.parse().ok()?)));
+        let (width, batch) = numbers.with_context(|| format!("'{text}' is no shape, expected WIDTH/BATCH such as 64/32"))?;
+        Ok(Self { width, batch })
+    }
+}
+
 impl Step {
     pub(super) fn run(&self) -> Result<Vec<Figures>> {
-        let program = build_example("burn-ssl", "step_time", &self.features)?;
-        let mut sides: Vec<Side> = self.devices.iter().map(Side::new).collect();
-        let rivals = if self.common.baseline.is_some() { self.variants.as_slice() } else { &[] };
-        sides.extend(rivals.iter().map(|variant| Side::new(format!("torch {variant}"))));
-        for _ in 0..self.common.rounds {
-            let (ours, theirs) = sides.split_at_mut(self.devices.len());
-            for (side, device) in ours.iter_mut().zip(&self.devices) {
-                self.take(side, &measure(&program, &self.arguments(&[("device", device)]))?);
-            }
-            for (side, variant) in theirs.iter_mut().zip(rivals) {
-                self.take(side, &self.rival(variant)?);
+        let program = Example::new(&self.common, "burn-ssl", "step_time", &self.devices)?;
+        let rivals = variants(&self.common, &self.variants);
+        let mut all = Vec::new();
+        for &shape in &self.shapes {
+            for method in self.methods() {
+                let rivals = if method == WITH_BASELINE { rivals.as_slice() } else { &[] };
+                all.push(self.compare(&program, method, shape, rivals)?);
             }
         }
-        let work =
-            format!("{} width {}, {} px, batch {}", self.model, self.width, self.image_size, self.batch);
-        Ok(vec![Figures { work, unit: "images/s", sides }])
+        Ok(all)
     }
 
-    fn rival(&self, variant: &str) -> Result<Value> {
-        let python = self.common.baseline.as_deref().unwrap_or(Path::new("python3"));
-        let more = [("device", self.baseline_device.as_str()), ("variant", variant)];
-        measure_baseline(python, "step.py", &self.arguments(&more))
+    fn methods(&self) -> Vec<&str> {
+        match self.methods.as_slice() {
+            [all] if all == "all" => METHODS.iter().map(|method| method.name).collect(),
+            some => some.iter().map(String::as_str).collect(),
+        }
     }
 
-    fn arguments(&self, more: &[(&str, &str)]) -> Vec<String> {
+    fn compare(&self, program: &Example, method: &str, shape: Shape, rivals: &[&str]) -> Result<Figures> {
+        let mut ours: Vec<Side> = self.devices.iter().map(Side::new).collect();
+        let mut theirs: Vec<Side> = rivals.iter().map(|variant| Side::new(format!("torch {variant}"))).collect();
+        for _ in 0..self.common.rounds {
+            for (side, device) in ours.iter_mut().zip(&self.devices) {
+                let options = self.arguments(shape, &[("method", method), ("device", device)]);
+                take(side, shape, &program.measure(device, &options)?);
+            }
+            for (side, variant) in theirs.iter_mut().zip(rivals) {
+                let options = self.arguments(shape, &[("device", &self.baseline_device), ("variant", variant)]);
+                if let Some(measured) = measure_baseline(&self.common, "step.py", &options)? {
+                    take(side, shape, &measured);
+                }
+            }
+        }
+        let (model, size, Shape { width, batch }) = (&self.model, self.image_size, shape);
+        let work = format!("{method}, {model} width {width}, {size} px, batch {batch}");
+        Ok(Figures { work, unit: "images/s", per_run: Some(batch as f64), ours, theirs })
+    }
+
+    fn arguments(&self, shape: Shape, more: &[(&str, &str)]) -> Vec<String> {
         let mut all = arguments(&[
             ("model", &self.model),
-            ("width", &self.width),
+            ("width", &shape.width),
             ("image-size", &self.image_size),
-            ("batch", &self.batch),
+            ("batch", &shape.batch),
             ("steps", &self.steps),
             ("warmup", &self.warmup),
         ]);
         all.extend(more.iter().flat_map(|(flag, value)| [format!("--{flag}"), (*value).to_owned()]));
         all
     }
+}
 
-    fn take(&self, side: &mut Side, measured: &Value) {
-        let seconds = numbers(&measured["step_seconds"]);
-        side.figures.push(self.batch as f64 / median(&seconds));
-        side.remember_peak(measured["peak_memory_bytes"].as_f64());
+fn take(side: &mut Side, shape: Shape, measured: &Value) {
+    let seconds = numbers(&measured["step_seconds"]);
+    side.take(shape.batch as f64 / median(&seconds), measured["peak_memory_bytes"].as_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shape;
+
+    #[test]
+    fn a_shape_is_a_width_and_a_batch() {
+        assert_eq!("64/32".parse::<Shape>().expect("a shape"), Shape { width: 64, batch: 32 });
+        let error = "64x32".parse::<Shape>().expect_err("no shape").to_string();
+        assert_eq!(error, "'64x32' is no shape, expected WIDTH/BATCH such as 64/32");
     }
 }

@@ -1,0 +1,45 @@
+//! Seconds of k-NN on random features. `cargo xtask bench knn` runs it.
+//!
+//! `cargo run --release -p burn-ssl --example knn_time -- --queries 10000 --bank 50000 --dim 512 --device flex` prints
+//! one JSON object.
+
+mod measure;
+
+use std::time::Instant;
+
+use anyhow::Result;
+use burn::tensor::Device;
+use burn_ssl::prelude::*;
+
+const CLASSES: usize = 10;
+
+fn main() -> Result<()> {
+    let mut options = measure::Options::from_command_line()?;
+    let (queries, bank) = (options.number("queries", 10_000)?, options.number("bank", 50_000)?);
+    let (dim, runs, k) = (options.number("dim", 512)?, options.number("runs", 1)?, options.number("k", 20)?);
+    let spec = options.text("device", "flex");
+    options.finish()?;
+    let device = spec.parse::<DeviceSpec>()?.open()?;
+    let (bank, queries) = (features([bank, dim], 1, &device), features([queries, dim], 2, &device));
+    let config = KnnConfig { k, ..KnnConfig::default() };
+    let mut seconds = Vec::new();
+    let mut top1 = 0.0;
+    for _ in 0..runs {
+        device.sync()?;
+        let start = Instant::now();
+        top1 = knn(&bank, &queries, &config)?.top1;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    measure::print(&serde_json::json!({
+        "seconds": seconds,
+        "peak_memory_bytes": measure::peak_memory(),
+        "device": spec,
+        "top1": top1,
+    }));
+    Ok(())
+}
+
+fn features(shape: [usize; 2], seed: u64, device: &Device) -> Features {
+    let labels = (0..shape[0]).map(|image| (image % CLASSES) as i64).collect();
+    Features { values: measure::random(shape, seed, device), labels: Some(labels) }
+}

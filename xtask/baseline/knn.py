@@ -1,0 +1,66 @@
+"""Time of weighted k-NN in PyTorch on random features, as DINO's `eval_knn.py` computes it: matmul, topk, votes."""
+
+import argparse
+
+from common import at_least_one, check_device, peak_memory, print_result, run, timed, torch, versions
+from torch.nn import functional as F
+
+CLASSES = 10
+TEMPERATURE = 0.07
+# Queries whose cosines are computed at a time: about the memory of ours, 64 MB of float32.
+COSINES = 1 << 24
+
+
+def main():
+    args = arguments()
+    check_device(args.device)
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    bank = torch.randn(args.bank, args.dim, device=args.device)
+    queries = torch.randn(args.queries, args.dim, device=args.device)
+    labels = torch.arange(args.bank, device=args.device) % CLASSES
+    truth = torch.arange(args.queries, device=args.device) % CLASSES
+    right = []
+
+    def work():
+        right.append((classify(bank, labels, queries, args.k) == truth).float().mean().item())
+
+    seconds = [timed(work, args.device) for _ in range(args.runs)]
+    result = {
+        "seconds": seconds,
+        "peak_memory_bytes": peak_memory(args.device),
+        "top1": right[-1],
+        "threads": torch.get_num_threads(),
+    }
+    print_result(result | versions())
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--queries", type=at_least_one, default=10_000)
+    parser.add_argument("--bank", type=at_least_one, default=50_000)
+    parser.add_argument("--dim", type=at_least_one, default=512)
+    parser.add_argument("--k", type=at_least_one, default=20)
+    parser.add_argument("--runs", type=at_least_one, default=1)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=at_least_one, help="threads of the tensor operations (PyTorch's choice)")
+    return parser.parse_args()
+
+
+@torch.inference_mode()
+def classify(bank, labels, queries, k):
+    """The class with the highest score of each query, [queries]."""
+    bank = F.normalize(bank, dim=1).T
+    queries = F.normalize(queries, dim=1)
+    found = []
+    for block in queries.split(max(1, COSINES // bank.shape[1])):
+        nearest = (block @ bank).topk(k, dim=1)
+        weights = (nearest.values / TEMPERATURE).exp()
+        scores = torch.zeros(len(block), CLASSES, device=block.device)
+        found.append(scores.scatter_add_(1, labels[nearest.indices], weights).argmax(dim=1))
+    return torch.cat(found)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,59 @@
+//! k-nearest neighbours.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::Value;
+
+use super::figures::{Side, median};
+use super::program::{Example, arguments, measure_baseline, numbers};
+use super::{Common, Figures};
+
+/// Options of `bench knn`.
+#[derive(Args)]
+pub(crate) struct Knn {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// Images to classify.
+    #[arg(long, default_value_t = 10_000)]
+    queries: usize,
+    /// Images to look for neighbours in.
+    #[arg(long, default_value_t = 50_000)]
+    bank: usize,
+    /// Length of a feature.
+    #[arg(long, default_value_t = 512)]
+    dim: usize,
+    /// Our devices; their backends are built.
+    #[arg(long, value_delimiter = ',', default_value = "flex")]
+    devices: Vec<String>,
+    /// PyTorch's device.
+    #[arg(long, default_value = "cpu")]
+    baseline_device: String,
+}
+
+impl Knn {
+    pub(super) fn run(&self) -> Result<Vec<Figures>> {
+        let program = Example::new(&self.common, "burn-ssl", "knn_time", &self.devices)?;
+        let mut ours: Vec<Side> = self.devices.iter().map(Side::new).collect();
+        let rivals = usize::from(self.common.baseline.is_some());
+        let mut theirs: Vec<Side> = (0..rivals).map(|_| Side::new("torch eager")).collect();
+        let options = arguments(&[("queries", &self.queries), ("bank", &self.bank), ("dim", &self.dim)]);
+        let on = |device: &str| [options.clone(), arguments(&[("device", &device)])].concat();
+        for _ in 0..self.common.rounds {
+            for (side, device) in ours.iter_mut().zip(&self.devices) {
+                self.take(side, &program.measure(device, &on(device))?);
+            }
+            for side in &mut theirs {
+                if let Some(measured) = measure_baseline(&self.common, "knn.py", &on(&self.baseline_device))? {
+                    self.take(side, &measured);
+                }
+            }
+        }
+        let work = format!("k-NN of {} queries in {} x {}, k = 20", self.queries, self.bank, self.dim);
+        Ok(vec![Figures { work, unit: "queries/s", per_run: Some(self.queries as f64), ours, theirs }])
+    }
+
+    fn take(&self, side: &mut Side, measured: &Value) {
+        let seconds = median(&numbers(&measured["seconds"]));
+        side.take(self.queries as f64 / seconds, measured["peak_memory_bytes"].as_f64());
+    }
+}
