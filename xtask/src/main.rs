@@ -3,6 +3,7 @@
 
 mod bench;
 mod conformance;
+mod pack;
 mod tidy;
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ enum Command {
     /// Checks the rules of the house that no compiler checks, and lists violations as `path:line: sentence`.
     Tidy,
     Bench(bench::Bench),
+    Pack(pack::Pack),
 }
 
 fn main() -> ExitCode {
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
         Command::Conformance { dir } => return conformance::run(dir),
         Command::Tidy => tidy::run(),
         Command::Bench(bench) => bench::run(&bench),
+        Command::Pack(pack) => pack::run(&pack),
     };
     // Printed here, because a returned error would bring its backtrace along.
     match done {

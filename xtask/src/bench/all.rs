@@ -39,6 +39,7 @@ impl All {
         add("--rounds", Some(Path::new(&self.common.rounds.to_string())));
         add("--baseline", self.common.baseline.as_deref());
         add("--pack", self.common.pack.as_deref());
+        add("--tag", self.common.tag.as_deref().map(Path::new));
         add("--archive", self.common.archive.as_deref().map(Path::new));
         if name == "loader" {
             add("--small", self.small.as_deref());
@@ -55,7 +56,13 @@ mod tests {
 
     #[test]
     fn every_benchmark_takes_the_common_options() {
-        let common = Common { baseline: Some("python".into()), rounds: 3, archive: Some(String::new()), pack: None };
+        let common = Common {
+            baseline: Some("python".into()),
+            rounds: 3,
+            archive: Some(String::new()),
+            tag: None,
+            pack: None,
+        };
         let all = All { common, small: Some("a.tar".into()), large: None };
         let bench = all.bench("loader").expect("a command line that the parser takes");
         let What::Loader(loader) = bench.what else { panic!("another benchmark than asked for") };

@@ -8,12 +8,13 @@ use serde_json::json;
 
 use super::{Common, Figures, machine};
 
-/// Writes `<date>-<machine>/<name>.{json,md}` below docs/benchmarks, or below `results` of a pack.
+/// Writes `<date>-<machine>/<name>[-<tag>].{json,md}` below docs/benchmarks, or below `results` of a pack.
 pub(super) fn archive(name: &str, common: &Common, figures: &[Figures], table: &str) -> Result<()> {
     let folder = folder(common);
+    let name = &common.tag.as_ref().map_or_else(|| name.to_owned(), |tag| format!("{name}-{tag}"));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let command = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-    let mut setup = machine::setup(common.baseline.as_deref());
+    let mut setup = machine::setup(common);
     setup["command"] = json!(format!("cargo xtask {command}"));
     let raw = serde_json::to_string(&json!({ "setup": setup, "figures": figures }))?;
     fs::write(folder.join(format!("{name}.json")), raw + "\n")?;

@@ -46,7 +46,8 @@ impl Side {
 /// A Markdown table: medians, spread, and the ratio of each of our medians to that of the best rival.
 pub(crate) fn table(figures: &[Figures]) -> String {
     let mut rows = vec![
-        "| work | side | median | min to max | unit | seconds | ours / best of theirs | peak MiB |".to_owned(),
+        "| work | side | median | min to max | unit | seconds | ours / best of theirs | peak MiB |"
+            .to_owned(),
         "|---|---|---|---|---|---|---|---|".to_owned(),
     ];
     for work in figures {
@@ -67,7 +68,9 @@ fn row(work: &Figures, side: &Side, ratio: &str) -> String {
     let seconds = work.per_run.map_or_else(String::new, |items| format!("{:.4}", items / side.median()));
     let peak = side.peak_memory.map_or_else(String::new, |bytes| format!("{:.0}", bytes / 1024.0 / 1024.0));
     let (what, unit, name, middle) = (&work.work, work.unit, &side.name, side.median());
-    format!("| {what} | {name} | {middle:.1} | {low:.1} to {high:.1} | {unit} | {seconds} | {ratio} | {peak} |")
+    format!(
+        "| {what} | {name} | {middle:.1} | {low:.1} to {high:.1} | {unit} | {seconds} | {ratio} | {peak} |"
+    )
 }
 
 /// The middle value; of an even number the mean of the two in the middle; NaN of none.

@@ -43,7 +43,8 @@ impl Knn {
                 self.take(side, &program.measure(device, &on(device))?);
             }
             for side in &mut theirs {
-                if let Some(measured) = measure_baseline(&self.common, "knn.py", &on(&self.baseline_device))? {
+                if let Some(measured) = measure_baseline(&self.common, "knn.py", &on(&self.baseline_device))?
+                {
                     self.take(side, &measured);
                 }
             }

@@ -43,7 +43,8 @@ impl Loss {
 
     fn compare(&self, program: &Example, size: usize, rivals: &[&str]) -> Result<Figures> {
         let mut ours: Vec<Side> = self.devices.iter().map(Side::new).collect();
-        let mut theirs: Vec<Side> = rivals.iter().map(|variant| Side::new(format!("torch {variant}"))).collect();
+        let mut theirs: Vec<Side> =
+            rivals.iter().map(|variant| Side::new(format!("torch {variant}"))).collect();
         // About as much work at every size.
         let runs = (4096 * 4096 / (size * size)).clamp(1, 20) + 1;
         let options = arguments(&[("batch", &size), ("dim", &self.dim), ("runs", &runs)]);

@@ -6,31 +6,36 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::Common;
+
 /// Machine and versions, as far as the system tells.
-pub(super) fn setup(baseline: Option<&Path>) -> Value {
+pub(super) fn setup(common: &Common) -> Value {
+    let packed =
+        |name: &str| Some(fs::read_to_string(common.pack.as_ref()?.join(name)).ok()?.trim().to_owned());
     json!({
         "cpu": cpu(),
         "cores": cores(),
         "memory_mib": memory_mib(),
         "load_average": fs::read_to_string("/proc/loadavg").unwrap_or_default().trim(),
         "gpu": said("nvidia-smi", &["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]),
-        "commit": option_env!("BURN_SSL_COMMIT").map_or_else(commit, str::to_owned),
-        "rustc": said("rustc", &["--version"]),
+        "commit": packed("commit.txt").unwrap_or_else(commit),
+        "rustc": packed("rustc.txt").unwrap_or_else(|| said("rustc", &["--version"])),
         "burn": burn(),
-        "python": baseline.map(python),
+        "python": common.baseline.as_deref().map(python),
     })
 }
 
 /// A name for a folder: the processor's and the number of cores.
 pub(super) fn name() -> String {
-    let word = |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
+    let word =
+        |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
     let known = cpu();
     let words = known.split_whitespace().map(word).filter(|word| !word.is_empty()).take(4);
     format!("{}-{}core", words.collect::<Vec<_>>().join("-"), cores())
 }
 
 /// What a program says, nothing if it cannot be run.
-pub(super) fn said(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let output = output.ok().filter(|output| output.status.success());
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
@@ -56,7 +61,7 @@ fn memory_mib() -> Option<u64> {
 }
 
 /// The commit of the source, with `-dirty` if files differ from it.
-fn commit() -> String {
+pub(crate) fn commit() -> String {
     let folder = env!("CARGO_MANIFEST_DIR");
     said("git", &["-C", folder, "describe", "--always", "--dirty", "--abbrev=9", "--exclude=*"])
 }

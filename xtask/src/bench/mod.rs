@@ -21,6 +21,8 @@ use clap::{Args, Subcommand};
 
 use archive::archive;
 use figures::Figures;
+pub(crate) use machine::{commit, said};
+pub(crate) use program::build;
 
 /// Runs benchmarks, against PyTorch if there is a `--baseline`.
 #[derive(Args)]
@@ -58,6 +60,9 @@ pub(crate) struct Common {
     /// if none is given.
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
     archive: Option<String>,
+    /// What to add to the names of the archived files.
+    #[arg(long, value_name = "WORD")]
+    tag: Option<String>,
     /// A folder that `cargo xtask pack` made: its programs run instead of built ones, and it gets the archive.
     #[arg(long, value_name = "DIR")]
     pack: Option<PathBuf>,

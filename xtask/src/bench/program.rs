@@ -34,7 +34,9 @@ impl Example {
         let features = devices.iter().map(|device| feature(device)).collect::<Result<BTreeSet<_>>>()?;
         let place = match &common.pack {
             Some(pack) => Place::Packed(pack.join("unpacked")),
-            None => Place::Built(build_example(package, name, features.into_iter().filter(|f| *f != "flex"))?),
+            None => {
+                Place::Built(build_example(package, name, features.into_iter().filter(|f| *f != "flex"))?)
+            }
         };
         Ok(Self { name, place })
     }
@@ -53,21 +55,26 @@ fn feature(device: &str) -> Result<&'static str> {
     Ok(device.parse::<DeviceSpec>()?.feature())
 }
 
-/// Builds an example of a crate in release mode and returns the program.
-pub(crate) fn build_example<'a>(
+/// Builds an example of a crate with some features and returns the program.
+fn build_example<'a>(
     package: &str,
     example: &str,
     features: impl Iterator<Item = &'a str>,
 ) -> Result<PathBuf> {
     let features = features.collect::<Vec<_>>().join(",");
-    build(&["-p", package, "--example", example, "--features", &features], example)
+    build(&["-p", package, "--example", example, "--features", &features], example, &[])
 }
 
 /// Runs `cargo build --release` and returns the program called `name`.
-pub(crate) fn build(arguments: &[&str], name: &str) -> Result<PathBuf> {
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--release", "--message-format=json"]).args(arguments);
-    let output = build.stderr(Stdio::inherit()).output().context("cargo cannot be started")?;
+pub(crate) fn build(arguments: &[&str], name: &str, environment: &[(String, String)]) -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--release", "--message-format=json"])
+        .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cargo cannot be started")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let program = messages
@@ -97,11 +104,7 @@ fn measure(program: &Path, arguments: &[String]) -> Result<Value> {
 }
 
 /// Runs a script of `xtask/baseline`; nothing if there is no baseline.
-pub(super) fn measure_baseline(
-    common: &Common,
-    script: &str,
-    arguments: &[String],
-) -> Result<Option<Value>> {
+pub(super) fn measure_baseline(common: &Common, script: &str, arguments: &[String]) -> Result<Option<Value>> {
     let Some(python) = &common.baseline else { return Ok(None) };
     let folder = match &common.pack {
         Some(pack) => pack.join("baseline"),

@@ -59,8 +59,10 @@ impl FromStr for Shape {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let numbers = text.split_once('/').and_then(|(width, batch)| Some((width.parse().ok()?, batch.parse().ok()?)));
-        let (width, batch) = numbers.with_context(|| format!("'{text}' is no shape, expected WIDTH/BATCH such as 64/32"))?;
+        let numbers =
+            text.split_once('/').and_then(|(width, batch)| Some((width.parse().ok()?, batch.parse().ok()?)));
+        let (width, batch) =
+            numbers.with_context(|| format!("'{text}' is no shape, expected WIDTH/BATCH such as 64/32"))?;
         Ok(Self { width, batch })
     }
 }
@@ -88,14 +90,16 @@ impl Step {
 
     fn compare(&self, program: &Example, method: &str, shape: Shape, rivals: &[&str]) -> Result<Figures> {
         let mut ours: Vec<Side> = self.devices.iter().map(Side::new).collect();
-        let mut theirs: Vec<Side> = rivals.iter().map(|variant| Side::new(format!("torch {variant}"))).collect();
+        let mut theirs: Vec<Side> =
+            rivals.iter().map(|variant| Side::new(format!("torch {variant}"))).collect();
         for _ in 0..self.common.rounds {
             for (side, device) in ours.iter_mut().zip(&self.devices) {
                 let options = self.arguments(shape, &[("method", method), ("device", device)]);
                 take(side, shape, &program.measure(device, &options)?);
             }
             for (side, variant) in theirs.iter_mut().zip(rivals) {
-                let options = self.arguments(shape, &[("device", &self.baseline_device), ("variant", variant)]);
+                let options =
+                    self.arguments(shape, &[("device", &self.baseline_device), ("variant", variant)]);
                 if let Some(measured) = measure_baseline(&self.common, "step.py", &options)? {
                     take(side, shape, &measured);
                 }

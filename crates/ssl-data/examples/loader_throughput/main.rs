@@ -39,7 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let (first, last) = (&all[0], &all[all.len() - 1]);
     let ratio = |speed: fn(&Run) -> f64| median(first.iter().zip(last).map(|(a, b)| speed(b) / speed(a)));
-    let rows: Vec<Value> = options.workers.iter().zip(&all).map(|(&workers, runs)| row(workers, runs)).collect();
+    let rows: Vec<Value> =
+        options.workers.iter().zip(&all).map(|(&workers, runs)| row(workers, runs)).collect();
     let result = json!({
         "view_size": options.size,
         "batch_size": options.batch,
@@ -123,7 +124,9 @@ impl Options {
         for pair in words.chunks(2) {
             match pair {
                 [flag, value] if flag.starts_with("--") => given.insert(flag[2..].to_owned(), value.clone()),
-                _ => return Err(format!("found '{}', expected pairs of --option value", pair.join(" ")).into()),
+                _ => {
+                    return Err(format!("found '{}', expected pairs of --option value", pair.join(" ")).into());
+                }
             };
         }
         let mut text = |name: &str, default: &str| given.remove(name).unwrap_or_else(|| default.to_owned());

@@ -22,7 +22,8 @@ impl Times {
         for task in tasks.flatten() {
             let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
             let counted = read("schedstat");
-            let mut seconds = counted.split_whitespace().map(|ns| ns.parse::<f64>().unwrap_or(f64::NAN) / 1e9);
+            let mut seconds =
+                counted.split_whitespace().map(|ns| ns.parse::<f64>().unwrap_or(f64::NAN) / 1e9);
             let (ran, waited) = (seconds.next().unwrap_or(f64::NAN), seconds.next().unwrap_or(f64::NAN));
             if is_worker(read("comm").trim()) {
                 times.workers_ran += ran;

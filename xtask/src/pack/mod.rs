@@ -1,0 +1,123 @@
+//! `cargo xtask pack`: what a GPU machine without network and without Rust needs to be compared, in one folder.
+
+mod data;
+mod programs;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+
+use crate::bench::said;
+
+/// The largest size of a pack in bytes: what passes through the transfers of rented machines.
+const LIMIT: u64 = 60 << 20;
+
+/// Packs binaries, baseline scripts and a few images for a machine without network and without Rust.
+#[derive(Args)]
+pub(crate) struct Pack {
+    /// The folder to make.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Backends, a build of each: flex, tch, cuda, wgpu, vulkan, metal, rocm.
+    #[arg(long, value_delimiter = ',', default_value = "flex")]
+    flavours: Vec<String>,
+    /// The torch that the other machine has, for the flavour `tch`: it is installed in a virtual environment to build
+    /// against.
+    #[arg(long, value_name = "VERSION", default_value = "2.11")]
+    torch: String,
+    /// A Python that has this torch, instead of installing it.
+    #[arg(long, value_name = "PYTHON")]
+    torch_python: Option<PathBuf>,
+    /// A tar of training images, <class>/<name>.jpg; without it nothing is pretrained there.
+    #[arg(long, value_name = "TAR", requires = "test")]
+    train: Option<PathBuf>,
+    /// Pack the first N of them.
+    #[arg(long, value_name = "N", default_value_t = 5000)]
+    train_images: usize,
+    /// A tar of test images with the same classes.
+    #[arg(long, value_name = "TAR", requires = "train")]
+    test: Option<PathBuf>,
+    /// Pack the first N of them.
+    #[arg(long, value_name = "N", default_value_t = 2000)]
+    test_images: usize,
+}
+
+pub(crate) fn run(pack: &Pack) -> Result<()> {
+    let out = &pack.out;
+    let taken = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
+    ensure!(!taken, "{} is not empty, expected a new folder", out.display());
+    let archives = out.join("archives");
+    fs::create_dir_all(&archives).with_context(|| format!("cannot make {}", archives.display()))?;
+    copy_scripts(out)?;
+    for flavour in &pack.flavours {
+        programs::add(flavour, pack, &archives)?;
+    }
+    if let (Some(train), Some(test)) = (&pack.train, &pack.test) {
+        data::add(
+            &[
+                (train.as_path(), pack.train_images, "train.tar"),
+                (test.as_path(), pack.test_images, "test.tar"),
+            ],
+            &archives,
+        )?;
+    }
+    let size = list(out)?;
+    ensure!(
+        size <= LIMIT,
+        "the pack has {} bytes, expected at most {LIMIT}: take fewer images or flavours",
+        size
+    );
+    println!("Copy {} to the other machine and start `./run.sh PYTHON` in it.", out.display());
+    Ok(())
+}
+
+/// The scripts, and the commit that all of it comes from.
+fn copy_scripts(out: &Path) -> Result<()> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let copy = |from: &Path, to: PathBuf| {
+        fs::copy(from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
+    };
+    copy(&source.join("pack/run.sh"), out.join("run.sh"))?;
+    fs::create_dir_all(out.join("baseline"))?;
+    for entry in fs::read_dir(source.join("baseline"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "py") {
+            copy(&path, out.join("baseline").join(path.file_name().unwrap_or_default()))?;
+        }
+    }
+    fs::write(out.join("commit.txt"), crate::bench::commit() + "\n")?;
+    fs::write(out.join("rustc.txt"), said("rustc", &["--version"]) + "\n")?;
+    Ok(())
+}
+
+/// Replaces the folder `archives/<name>` by `archives/<name>.tar.xz`. One archive holds programs that share most of
+/// their code, and the window of xz is wide enough to find it again.
+fn compress(archives: &Path, name: &str) -> Result<()> {
+    let archive = archives.join(format!("{name}.tar.xz"));
+    let status = Command::new("tar")
+        .args(["--create", "--owner=0", "--group=0"])
+        .args(["--use-compress-program", "xz --lzma2=preset=6,dict=192MiB"])
+        .args([Path::new("--file"), &archive, Path::new("--directory"), archives, Path::new(name)])
+        .status()
+        .context("tar cannot be started")?;
+    ensure!(status.success(), "tar and xz do not make {}, see above", archive.display());
+    Ok(fs::remove_dir_all(archives.join(name))?)
+}
+
+/// Prints the files with their sizes and returns the sum in bytes.
+fn list(out: &Path) -> Result<u64> {
+    let mut sum = 0;
+    for entry in walkdir::WalkDir::new(out).sort_by_file_name() {
+        let entry = entry?;
+        if entry.file_type().is_file() {
+            let size = entry.metadata()?.len();
+            sum += size;
+            println!("{size:>10}  {}", entry.path().strip_prefix(out).unwrap_or(entry.path()).display());
+        }
+    }
+    println!("{sum:>10}  in all");
+    Ok(sum)
+}

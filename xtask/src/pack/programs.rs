@@ -1,0 +1,102 @@
+//! The programs of a pack, built for one backend, stripped and compressed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use burn_ssl::core::DeviceSpec;
+
+use super::{Pack, compress};
+use crate::bench::build;
+
+/// What a flavour consists of: package and program.
+const EXAMPLES: [(&str, &str); 4] =
+    [("burn-ssl", "step_time"), ("burn-ssl", "loss_time"), ("burn-ssl", "knn_time"), ("burn-ssl", "parity")];
+
+/// Those that have no backend are packed once.
+const WITHOUT_BACKEND: [(&str, &str); 2] =
+    [("ssl-data", "augment_throughput"), ("ssl-data", "loader_throughput")];
+
+/// Builds the programs with the feature `flavour` and writes `<flavour>.tar.xz`; `flex` also holds `xtask` itself and
+/// the programs of the data pipeline.
+pub(super) fn add(flavour: &str, pack: &Pack, archives: &Path) -> Result<()> {
+    let known: Vec<_> = DeviceSpec::kinds().map(|kind| kind.feature).into();
+    ensure!(known.contains(&flavour), "there is no flavour {flavour}, expected one of {}", known.join(", "));
+    let environment = if flavour == "tch" { Libtorch::new(pack)?.environment()? } else { Vec::new() };
+    let folder = archives.join(flavour);
+    fs::create_dir_all(&folder)?;
+    let mut built = vec![build(
+        &["-p", "ssl-cli", "--bin", "burn-ssl", "--features", flavour],
+        "burn-ssl",
+        &environment,
+    )?];
+    for (package, example) in EXAMPLES {
+        let arguments = ["-p", package, "--example", example, "--features", flavour];
+        built.push(build(&arguments, example, &environment)?);
+    }
+    if flavour == "flex" {
+        for (package, example) in WITHOUT_BACKEND {
+            built.push(build(&["-p", package, "--example", example], example, &[])?);
+        }
+        built.push(std::env::current_exe().context("this program has no file")?);
+    }
+    for program in &built {
+        strip(program, &folder)?;
+    }
+    compress(archives, flavour)
+}
+
+/// Copies a program without its symbols.
+fn strip(program: &Path, folder: &Path) -> Result<()> {
+    let target = folder.join(program.file_name().unwrap_or_default());
+    let status = Command::new("strip").arg("-o").arg(&target).arg(program).status();
+    ensure!(status.context("strip cannot be started")?.success(), "strip fails on {}", program.display());
+    Ok(())
+}
+
+/// The torch to build against.
+struct Libtorch {
+    python: PathBuf,
+}
+
+impl Libtorch {
+    fn new(pack: &Pack) -> Result<Self> {
+        if let Some(python) = &pack.torch_python {
+            return Ok(Self { python: python.clone() });
+        }
+        let version = &pack.torch;
+        let venv =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/pack").join(format!("torch-{version}"));
+        let python = venv.join("bin/python");
+        if !python.is_file() {
+            run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+        }
+        run(Command::new(&python)
+            .args(["-m", "pip", "install", "--quiet", "numpy", "setuptools"])
+            .arg(format!("torch=={version}.*")))?;
+        Ok(Self { python })
+    }
+
+    /// What the build scripts of `tch` look for: a `python` with torch, whatever its version.
+    fn environment(&self) -> Result<Vec<(String, String)>> {
+        let folder = self.python.parent().context("the Python with torch is in no folder")?;
+        let path = std::env::var("PATH").unwrap_or_default();
+        // The build scripts start it from the folders of their packages.
+        let folder = std::path::absolute(folder)?;
+        Ok(vec![
+            ("PATH".into(), format!("{}:{path}", folder.display())),
+            ("LIBTORCH_USE_PYTORCH".into(), "1".into()),
+            ("LIBTORCH_BYPASS_VERSION_CHECK".into(), "1".into()),
+        ])
+    }
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let name = format!("{command:?}");
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => bail!("{name} fails, see above"),
+        Err(error) => bail!("{name} cannot be started: {error}"),
+    }
+}
