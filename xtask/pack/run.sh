@@ -139,11 +139,11 @@ bench() {
 }
 for device in "${devices[@]}"; do
   name=${device//:/-}
-  common=(--devices "$device" --baseline-device "$baseline_device" --variants "$variants" --tag "$name")
-  part "step-$name" bench step --shapes "$SHAPES" "${common[@]}"
+  both=(--devices "$device" --baseline-device "$baseline_device" --variants "$variants")
+  part "step-$name" bench step --shapes "$SHAPES" "${both[@]}" --tag "$name"
   if [[ -n $LARGE ]]; then
-    part "step-224-$name" bench step --model resnet50 --image-size 224 --shapes "64/$LARGE_BATCH" \
-      --devices "$device" --baseline-device "$baseline_device" --variants "$variants" --tag "224-$name"
+    part "step-224-$name" bench step --model resnet50 --image-size 224 --shapes "64/$LARGE_BATCH" "${both[@]}" \
+      --tag "224-$name"
   fi
 done
 if [[ -f unpacked/data/train.tar ]]; then
