@@ -37,7 +37,7 @@ impl Loss {
     pub(super) fn run(&self) -> Result<Vec<Figures>> {
         let program = Example::new(&self.common, "burn-ssl", "loss_time", &self.devices)?;
         let rivals = variants(&self.common, &self.variants);
-        let rivals_at = |size| if size <= self.baseline_limit { rivals.as_slice() } else { &[] };
+        let rivals_at = |size: usize| if size <= self.baseline_limit { rivals.as_slice() } else { &[] };
         self.sizes.iter().map(|&size| self.compare(&program, size, rivals_at(size))).collect()
     }
 

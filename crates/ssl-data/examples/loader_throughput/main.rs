@@ -125,7 +125,9 @@ impl Options {
             match pair {
                 [flag, value] if flag.starts_with("--") => given.insert(flag[2..].to_owned(), value.clone()),
                 _ => {
-                    return Err(format!("found '{}', expected pairs of --option value", pair.join(" ")).into());
+                    return Err(
+                        format!("found '{}', expected pairs of --option value", pair.join(" ")).into()
+                    );
                 }
             };
         }

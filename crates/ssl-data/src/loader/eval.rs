@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{mem::MaybeUninit, sync::Arc};
 
 use super::{
     Batches, LoaderConfig,
@@ -89,8 +89,8 @@ impl Task for Evaluation {
         _epoch: u64,
         _sample: usize,
         scratch: &mut Scratch,
-        views: &mut [&mut [f32]],
+        views: &mut [&mut [MaybeUninit<f32>]],
     ) {
-        self.transform.render(image, scratch, views[0]);
+        self.transform.render_to(image, scratch, views[0]);
     }
 }

@@ -1,6 +1,7 @@
 use std::{
     any::Any,
     cell::RefCell,
+    mem::MaybeUninit,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -34,14 +35,14 @@ pub(super) trait Task: Send + Sync + 'static {
     /// Height and width of each view.
     fn view_sizes(&self) -> Vec<usize>;
 
-    /// Writes all views of one image. `sample` is the image that the plan names, which may have been replaced.
+    /// Writes all views of one image, every place of them. `sample` is the image that the plan names, which may have been replaced.
     fn render(
         &self,
         image: &Image,
         epoch: u64,
         sample: usize,
         scratch: &mut Scratch,
-        views: &mut [&mut [f32]],
+        views: &mut [&mut [MaybeUninit<f32>]],
     );
 }
 
@@ -179,8 +180,8 @@ impl<T: Task> Maker<T> {
 
     fn make(&self, plan: &BatchPlan) -> Made {
         let count = plan.samples.len();
-        let view = |size| ViewBatch { size, data: vec![0.0; count * 3 * size * size] };
-        let mut views: Vec<_> = self.task.view_sizes().into_iter().map(view).collect();
+        let mut views: Vec<_> =
+            self.task.view_sizes().into_iter().map(|size| UnwrittenView::new(size, count)).collect();
         let rows: Vec<Row> = {
             let slots = rows_of(&mut views, count);
             let samples = plan.samples.par_iter();
@@ -188,11 +189,12 @@ impl<T: Task> Maker<T> {
             self.workers
                 .run(|| rows.map(|(mut row, &sample)| self.fill(plan.epoch, sample, &mut row)).collect())
         };
+        let views = views.into_iter().map(UnwrittenView::written).collect();
         self.finish(plan, views, rows)
     }
 
-    /// Renders `sample`, or what replaces it, to `row`.
-    fn fill(&self, epoch: u64, sample: usize, row: &mut [&mut [f32]]) -> Row {
+    /// Renders `sample`, or what replaces it, to `row`; writes every place of it.
+    fn fill(&self, epoch: u64, sample: usize, row: &mut [&mut [MaybeUninit<f32>]]) -> Row {
         let mut made = Row::default();
         let tries = if T::REPLACES { self.dataset.max_unreadable() + 1 } else { 1 };
         for image in (sample..self.dataset.len()).chain(0..sample).take(tries) {
@@ -207,6 +209,9 @@ impl<T: Task> Maker<T> {
                 }
                 Err(error) => made.unreadable.push((image, error)),
             }
+        }
+        if made.image.is_none() {
+            row.iter_mut().for_each(|view| view.fill(MaybeUninit::new(0.0)));
         }
         made
     }
@@ -224,9 +229,31 @@ impl<T: Task> Maker<T> {
     }
 }
 
+/// Memory of one view of a batch that nothing was written to. To fill it with zeros first would be as much writing as
+/// the views themselves, all by the one thread that prepares the batch.
+struct UnwrittenView {
+    size: usize,
+    data: Box<[MaybeUninit<f32>]>,
+}
+
+impl UnwrittenView {
+    fn new(size: usize, count: usize) -> Self {
+        Self { size, data: Box::new_uninit_slice(count * 3 * size * size) }
+    }
+
+    /// Only for a view of which [`Maker::fill`] has had every row.
+    #[expect(unsafe_code, reason = "the safe ways write every value twice")]
+    fn written(self) -> ViewBatch {
+        // SAFETY: `rows_of` cuts all of `data` into rows, and `fill` writes all of a row: a task renders every place of
+        // it, and without an image it gets zeros. A panic on the way ends the batch before it comes here.
+        let data = unsafe { self.data.assume_init() };
+        ViewBatch { size: self.size, data: data.into_vec() }
+    }
+}
+
 /// For each image the places of its views.
-fn rows_of(views: &mut [ViewBatch], count: usize) -> Vec<Vec<&mut [f32]>> {
-    let mut rows: Vec<Vec<&mut [f32]>> = (0..count).map(|_| Vec::with_capacity(views.len())).collect();
+fn rows_of(views: &mut [UnwrittenView], count: usize) -> Vec<Vec<&mut [MaybeUninit<f32>]>> {
+    let mut rows: Vec<Vec<_>> = (0..count).map(|_| Vec::with_capacity(views.len())).collect();
     for view in views {
         let places = view.data.chunks_exact_mut(3 * view.size * view.size);
         rows.iter_mut().zip(places).for_each(|(row, place)| row.push(place));

@@ -1,4 +1,7 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    mem::MaybeUninit,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use super::{
     Batches, LoaderConfig, order,
@@ -133,11 +136,11 @@ impl Task for Training {
         epoch: u64,
         sample: usize,
         scratch: &mut Scratch,
-        views: &mut [&mut [f32]],
+        views: &mut [&mut [MaybeUninit<f32>]],
     ) {
         let key = SampleKey { seed: self.seed, epoch, sample: sample as u64 };
         for (view, out) in views.iter_mut().enumerate() {
-            self.views.render(image, key, view, scratch, out);
+            self.views.render_to(image, key, view, scratch, out);
         }
     }
 }

@@ -17,6 +17,7 @@ pub use color::{adjust_brightness, adjust_contrast, adjust_saturation, grayscale
 pub use flip::horizontal_flip;
 pub use hue::adjust_hue;
 pub use normalize::{Normalization, normalize};
+pub(crate) use normalize::{Place, normalize_to};
 pub use planes::Planes;
 pub(crate) use resize::Interleaved;
 pub use resize::{CropBox, Interpolation, Resizer};

@@ -1,3 +1,5 @@
+use std::mem::MaybeUninit;
+
 use multiversion::multiversion;
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +33,30 @@ impl Normalization {
 /// # Panics
 /// If `out` is not `3 · height · width` long.
 pub fn normalize(planes: &Planes, normalization: &Normalization, out: &mut [f32]) {
+    normalize_to(planes, normalization, out);
+}
+
+/// A place for a value, with or without an old one.
+pub(crate) trait Place {
+    fn put(&mut self, value: f32);
+}
+
+impl Place for f32 {
+    #[inline(always)]
+    fn put(&mut self, value: f32) {
+        *self = value;
+    }
+}
+
+impl Place for MaybeUninit<f32> {
+    #[inline(always)]
+    fn put(&mut self, value: f32) {
+        self.write(value);
+    }
+}
+
+/// [`normalize`]; writes every place of `out`.
+pub(crate) fn normalize_to<P: Place>(planes: &Planes, normalization: &Normalization, out: &mut [P]) {
     let area = planes.width() * planes.height();
     assert_eq!(out.len(), 3 * area, "values of a normalised {} x {} view", planes.width(), planes.height());
     for channel in 0..3 {
@@ -42,9 +68,9 @@ pub fn normalize(planes: &Planes, normalization: &Normalization, out: &mut [f32]
 }
 
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2+fma"))]
-fn scale_and_shift(values: &[u8], scale: f32, offset: f32, out: &mut [f32]) {
+fn scale_and_shift<P: Place>(values: &[u8], scale: f32, offset: f32, out: &mut [P]) {
     for (out, &value) in out.iter_mut().zip(values) {
-        *out = f32::from(value) * scale + offset;
+        out.put(f32::from(value) * scale + offset);
     }
 }
 

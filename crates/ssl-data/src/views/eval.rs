@@ -1,5 +1,5 @@
 use crate::image::Image;
-use crate::ops::{self, CropBox, Interleaved, Interpolation, Normalization};
+use crate::ops::{self, CropBox, Interleaved, Interpolation, Normalization, Place};
 use crate::views::ViewError;
 use crate::views::error::check_normalization;
 use crate::views::pipeline::{Scratch, central_square, with_shorter_side};
@@ -46,8 +46,13 @@ impl EvalTransform {
     /// # Panics
     /// If `out` is not `3 · size · size` long.
     pub fn render(&self, image: &Image, scratch: &mut Scratch, out: &mut [f32]) {
+        self.render_to(image, scratch, out);
+    }
+
+    /// [`render`](Self::render); writes every place of `out`.
+    pub(crate) fn render_to<P: Place>(&self, image: &Image, scratch: &mut Scratch, out: &mut [P]) {
         self.draw(image, scratch);
-        ops::normalize(&scratch.planes, &self.normalization, out);
+        ops::normalize_to(&scratch.planes, &self.normalization, out);
     }
 
     /// The view of `image` before normalisation.

@@ -1,5 +1,5 @@
 use crate::image::Image;
-use crate::ops::{self, BlurBuffers, CropBox, Interpolation, Normalization, Planes, Resizer};
+use crate::ops::{self, BlurBuffers, CropBox, Interpolation, Normalization, Place, Planes, Resizer};
 use crate::rng::SampleKey;
 use crate::views::error::{check_normalization, check_views};
 use crate::views::random::{self, Jitter};
@@ -47,8 +47,20 @@ impl Views {
     /// # Panics
     /// If there is no such view, or `out` is not `3 · size · size` long.
     pub fn render(&self, image: &Image, key: SampleKey, view: usize, scratch: &mut Scratch, out: &mut [f32]) {
+        self.render_to(image, key, view, scratch, out);
+    }
+
+    /// [`render`](Self::render); writes every place of `out`.
+    pub(crate) fn render_to<P: Place>(
+        &self,
+        image: &Image,
+        key: SampleKey,
+        view: usize,
+        scratch: &mut Scratch,
+        out: &mut [P],
+    ) {
         self.draw(image, key, view, scratch);
-        ops::normalize(&scratch.planes, &self.normalization, out);
+        ops::normalize_to(&scratch.planes, &self.normalization, out);
     }
 
     /// View `view` of `image` before normalisation.
