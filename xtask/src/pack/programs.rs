@@ -21,7 +21,8 @@ const WITHOUT_BACKEND: [(&str, &str); 2] =
 /// Builds the programs with the feature `flavour` and writes `<flavour>.tar.xz`; `flex` also holds `xtask` itself and
 /// the programs of the data pipeline.
 pub(super) fn add(flavour: &str, pack: &Pack, archives: &Path) -> Result<()> {
-    let known: Vec<_> = DeviceSpec::kinds().map(|kind| kind.feature).into();
+    let mut known: Vec<_> = DeviceSpec::kinds().map(|kind| kind.feature).into();
+    known.dedup();
     ensure!(known.contains(&flavour), "there is no flavour {flavour}, expected one of {}", known.join(", "));
     let environment = if flavour == "tch" { Libtorch::new(pack)?.environment()? } else { Vec::new() };
     let folder = archives.join(flavour);
