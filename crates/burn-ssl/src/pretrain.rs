@@ -153,6 +153,7 @@ impl<O: Observer> WithMethod for Pretraining<'_, O> {
 impl<O> Pretraining<'_, O> {
     /// What the method needs of recipe and images.
     fn check<M: SslMethod>(&self, method: &M) -> Result<(), Error> {
+        self.recipe.precision.check(&self.device)?;
         let (needs, views) = (method.needs(), self.recipe.views()?);
         let (found, expected) = (views.len(), needs.global_views);
         if found < expected || (found > expected && !needs.local_views) {
@@ -164,6 +165,7 @@ impl<O> Pretraining<'_, O> {
         if global.iter().any(|size| *size != global[0]) || local.iter().any(|size| *size > global[0]) {
             return Err(Error::ViewSizes { views: expected, sizes });
         }
+        self.recipe.train_config().check_method(method)?;
         if needs.labels && self.data.train.labels().is_none() {
             return Err(TrainError::Labels.into());
         }
@@ -183,8 +185,9 @@ impl<O> Pretraining<'_, O> {
     /// The initial encoder, on the autodiff device.
     fn encoder(&self) -> Result<AnyEncoder, Error> {
         let device = self.device.clone().autodiff();
-        let Recipe { encoder, data, seed, .. } = &self.recipe;
-        Ok(encoder.init(data.image_size, &mut Init::new(*seed, &device))?)
+        let Recipe { encoder, data, seed, precision, .. } = &self.recipe;
+        let mut init = Init::new(*seed, &device).with_precision(*precision);
+        Ok(encoder.init(data.image_size, &mut init)?)
     }
 
     /// The directory with the recipe in it.

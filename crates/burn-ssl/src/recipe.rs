@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use ssl_core::ConfigError;
+use ssl_core::{ConfigError, Precision};
 use ssl_data::{EvalTransform, Normalization, ViewConfig, Views};
 use ssl_encoders::EncoderConfig;
 use ssl_eval::KnnConfig;
@@ -34,6 +34,9 @@ pub struct Recipe {
     /// Seed of the initial weights, the order of the images and their views. Default 0.
     #[serde(default)]
     pub seed: u64,
+    /// What convolutions and linear layers compute in, where the device can. Default float32.
+    #[serde(default)]
+    pub precision: Precision,
     /// The network that is pretrained.
     pub encoder: EncoderConfig,
     /// Options of the method: the fields of its configuration.
@@ -175,6 +178,7 @@ impl Recipe {
     pub fn train_config(&self) -> TrainConfig {
         TrainConfig {
             seed: self.seed,
+            precision: self.precision,
             optimizer: self.optimizer.clone(),
             schedule: self.schedule.clone(),
             checkpoint: self.checkpoint.clone(),
@@ -200,7 +204,7 @@ impl Recipe {
         self.views()?;
         let config = self.train_config();
         config.validate()?;
-        self.check_splits(config.micro_batch())
+        self.check_splits(config.pass())
     }
 
     /// Every group of the encoder's batch norm needs several images to have statistics of.
@@ -256,11 +260,13 @@ mod tests {
         let text = recipe.to_toml().expect("numbers and names");
         for key in [
             "seed",
+            "precision",
             "stem",
             "hidden_dim",
             "workers",
             "clip_norm",
             "accumulate",
+            "embed_chunk",
             "lr_end",
             "every_epochs",
             "keep",
@@ -303,5 +309,6 @@ mod tests {
             assert_eq!(splits(batch), Err(found));
         }
         assert_eq!(splits(16), Ok(()));
+        assert!(error(|r| (r.encoder.bn_splits, r.optimizer.embed_chunk) = (8, 8)).contains("batches of 8"));
     }
 }

@@ -3,9 +3,11 @@
 use std::marker::PhantomData;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_each;
-use ssl_core::{Encoder, Init, Loss, Mlp, Mode, NoState, Progress, SslMethod, Step, Views};
+use ssl_core::{
+    Embedded, EmbeddingLoss, Encoder, Init, Loss, Mlp, Mode, NoState, Progress, SslMethod, Step, Views,
+};
 
 use crate::{BarlowTwinsConfig, BarlowTwinsInput, BarlowTwinsLoss};
 
@@ -43,15 +45,33 @@ impl<E: Encoder> SslMethod for BarlowTwins<E> {
     }
 
     fn loss(&self, student: &Self::Student, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
-        let (v1, v2) = views.pair();
-        let mut z = embed_each(&student.encoder, &student.projector, &[v1, v2], Mode::Train);
-        let embeddings = Tensor::cat(z.clone(), 0).without_autodiff();
-        let (z2, z1) = (z.remove(1), z.remove(0));
-        Step { loss: self.loss.forward(BarlowTwinsInput { z1, z2 }), carry: (), embeddings }
+        let Embedded { outputs, embeddings } = self.embed(student, views, Mode::Train);
+        Step { loss: self.loss_of(outputs, vec![], None), carry: (), embeddings }
+    }
+
+    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, NoState>> {
+        Some(self)
     }
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a NoState) -> &'a E {
         &student.encoder
+    }
+}
+
+impl<E: Encoder> EmbeddingLoss<BarlowTwinsStudent<E>, NoState> for BarlowTwins<E> {
+    fn embed(&self, student: &BarlowTwinsStudent<E>, views: &Views, mode: Mode) -> Embedded {
+        let (v1, v2) = views.pair();
+        Embedded::new(embed_each(&student.encoder, &student.projector, &[v1, v2], mode))
+    }
+
+    fn loss_of(
+        &self,
+        mut z: Vec<Tensor<2>>,
+        _targets: Vec<Tensor<2>>,
+        _labels: Option<Tensor<1, Int>>,
+    ) -> Tensor<1> {
+        let (z2, z1) = (z.remove(1), z.remove(0));
+        self.loss.forward(BarlowTwinsInput { z1, z2 })
     }
 }
 

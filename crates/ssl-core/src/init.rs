@@ -9,6 +9,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
+use crate::Precision;
+
 /// A seeded source of initial values, and the device they go to. Values are drawn in the order of the calls.
 ///
 /// ```
@@ -22,12 +24,24 @@ use rand_distr::StandardNormal;
 pub struct Init {
     rng: ChaCha8Rng,
     device: Device,
+    precision: Precision,
 }
 
 impl Init {
     /// A source that starts at `seed`. To train what it initialises, give it a device with `.autodiff()`.
     pub fn new(seed: u64, device: &Device) -> Self {
-        Self { rng: ChaCha8Rng::seed_from_u64(seed), device: device.clone() }
+        let rng = ChaCha8Rng::seed_from_u64(seed);
+        Self { rng, device: device.clone(), precision: Precision::default() }
+    }
+
+    /// Sets what the layers compute in, float32 by default. Values are float32 in any case.
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// What the layers compute in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The device that values go to.

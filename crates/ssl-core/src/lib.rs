@@ -10,13 +10,16 @@
 //!
 //! - [`encoder`], [`head`]: the two kinds of network, and [`Mode`], which says how batch norm behaves in them
 //! - [`method`]: what a method is ([`SslMethod`]): a loss over views, and what happens around an optimizer step
+//! - [`embedding_loss`]: losses of a batch that may be embedded in chunks
 //! - [`momentum`], [`queue`], [`counter`]: state that no optimizer sees: teachers, memories, numbers
 //! - [`views`], [`embed`]: what goes in, and how several views pass through one network
 //! - [`loss`], [`math`], [`schedule`]: functions without state
-//! - [`nn`], [`init`], [`named`]: layers with PyTorch's names, seeded initial values, tensors by path
+//! - [`nn`], [`init`], [`precision`], [`named`]: layers with PyTorch's names, seeded initial values, the format of products,
+//!   tensors by path
 
 pub mod counter;
 pub mod embed;
+pub mod embedding_loss;
 pub mod encoder;
 pub mod error;
 pub mod head;
@@ -27,11 +30,13 @@ pub mod method;
 pub mod momentum;
 pub mod named;
 pub mod nn;
+pub mod precision;
 pub mod queue;
 pub mod schedule;
 pub mod views;
 
 pub use counter::Counter;
+pub use embedding_loss::{Embedded, EmbeddingLoss};
 pub use encoder::{Encoder, Mode};
 pub use error::ConfigError;
 pub use head::{Activation, Head, LayerConfig, Mlp, Norm};
@@ -39,6 +44,7 @@ pub use init::Init;
 pub use loss::Loss;
 pub use method::{GradientRules, Needs, NoState, Progress, SslMethod, Step};
 pub use momentum::{MomentumUpdate, Teacher};
+pub use precision::Precision;
 pub use queue::Queue;
 pub use ssl_kernels::ops::{SgdRates, sgd_momentum};
 pub use ssl_kernels::{DeviceError, DeviceInfo, DeviceSpec};

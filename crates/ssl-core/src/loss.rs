@@ -5,10 +5,12 @@ use burn::tensor::Tensor;
 mod cross_view;
 mod info_nce;
 mod negative_cosine;
+mod similarities;
 
 pub use cross_view::cross_view_cross_entropy;
 pub use info_nce::info_nce;
 pub use negative_cosine::negative_cosine;
+pub use similarities::{RowLoss, Similarities};
 
 /// A loss: a function from what a method computed to one number.
 ///

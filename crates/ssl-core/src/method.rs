@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::{ConfigError, Encoder, Init, Views};
+use crate::{ConfigError, EmbeddingLoss, Encoder, Init, Views};
 
 /// A self-supervised method: a loss over views, and what happens around an optimizer step.
 ///
@@ -71,6 +71,11 @@ pub trait SslMethod {
         views: &Views,
         at: Progress,
     ) -> Step<Self::Carry>;
+
+    /// The loss in two parts, where a batch may be embedded in chunks; none by default.
+    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, Self::State>> {
+        None
+    }
 
     /// Which gradients are dropped and which learning rates stay constant at this step; none by default.
     fn gradient_rules(&self, at: Progress) -> GradientRules {

@@ -33,6 +33,20 @@ impl Views {
         &self.crops[..self.global]
     }
 
+    /// The views of `images` images at a time, in order; of the rest in the last chunk.
+    pub fn chunks(&self, images: usize) -> Vec<Self> {
+        let batch = self.batch();
+        let chunk = |start: usize| {
+            let count = images.min(batch - start);
+            Self {
+                crops: self.crops.iter().map(|crop| crop.clone().narrow(0, start, count)).collect(),
+                global: self.global,
+                labels: self.labels.as_ref().map(|labels| labels.clone().narrow(0, start, count)),
+            }
+        };
+        (0..batch).step_by(images).map(chunk).collect()
+    }
+
     /// The first two views.
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use ssl_core::Loss;
-use ssl_core::loss::info_nce;
+use ssl_core::loss::{Similarities, info_nce};
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 
 /// Cross entropy of picking the key of one's own image among the keys of a queue.
@@ -25,8 +25,7 @@ pub fn moco(q: Tensor<2>, k: Tensor<2>, queue: Tensor<2>, temperature: f64) -> T
     assert_eq!(q.dims(), k.dims(), "MoCo: queries and keys differ in shape");
     let (q, k) = (l2_normalize(q, NORMALIZE_EPS), l2_normalize(k.detach(), NORMALIZE_EPS));
     let positive = (q.clone() * k).sum_dim(1);
-    let negatives = q.matmul(queue.detach().transpose());
-    info_nce(positive, negatives, temperature)
+    info_nce(positive, &Similarities::new(q, queue.detach(), temperature))
 }
 
 /// [`moco`] with its temperature.

@@ -2,12 +2,8 @@
 
 use burn::tensor::{Tensor, activation::softmax};
 use ssl_core::Loss;
-use ssl_core::loss::info_nce;
+use ssl_core::loss::{Similarities, info_nce};
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize, soft_cross_entropy};
-
-/// Added to the similarity of an anchor to itself, which is no candidate. Far below any similarity of unit vectors
-/// and exact in float32, where minus infinity would make the backward pass multiply 0 by infinity.
-const SELF_SIMILARITY: f64 = -1e9;
 
 /// Normalised temperature-scaled cross entropy, the loss of SimCLR.
 ///
@@ -19,6 +15,8 @@ const SELF_SIMILARITY: f64 = -1e9;
 /// - `z1`, `z2`: `[batch, dim]`, normalised here
 /// - returns: `[1]`, in nats; `log(2·batch − 1)` when all embeddings are equal
 ///
+/// The similarities of all pairs exist a block of rows at a time, see [`Similarities`].
+///
 /// # Panics
 /// If the two shapes differ.
 ///
@@ -27,19 +25,15 @@ const SELF_SIMILARITY: f64 = -1e9;
 /// Differs from the authors' code (`tf2/objective.py`), which returns the sum of both directions: twice this value.
 pub fn nt_xent(z1: Tensor<2>, z2: Tensor<2>, temperature: f64) -> Tensor<1> {
     assert_eq!(z1.dims(), z2.dims(), "NT-Xent: the two views differ in shape");
-    let [batch, _] = z1.dims();
     let (z1, z2) = (l2_normalize(z1, NORMALIZE_EPS), l2_normalize(z2, NORMALIZE_EPS));
     let positive = (z1.clone() * z2.clone()).sum_dim(1);
-
-    let device = z1.device().inner();
-    let own = Tensor::<2>::eye(batch, &device).mul_scalar(SELF_SIMILARITY);
-    let within_1 = z1.clone().matmul(z1.clone().transpose()) + own.clone();
-    let within_2 = z2.clone().matmul(z2.clone().transpose()) + own.clone();
-    let across = z1.matmul(z2.transpose()) + own;
-
-    let first = Tensor::cat(vec![across.clone(), within_1], 1);
-    let second = Tensor::cat(vec![across.transpose(), within_2], 1);
-    info_nce(positive.repeat(&[2, 1]), Tensor::cat(vec![first, second], 0), temperature)
+    let both = Tensor::cat(vec![z1.clone(), z2.clone()], 0);
+    // Without its own image: neither itself, which is no candidate, nor its positive, which is given apart.
+    let loss_of = |anchors| {
+        let negatives = Similarities::new(anchors, both.clone(), temperature).without_own();
+        info_nce(positive.clone(), &negatives)
+    };
+    (loss_of(z1) + loss_of(z2)).div_scalar(2.0)
 }
 
 /// [`nt_xent`] with its temperature.

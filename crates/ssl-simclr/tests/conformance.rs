@@ -1,6 +1,6 @@
 //! The losses against the golden values of the conformance suite, against float64 oracles, and their symmetries.
 
-use burn::tensor::{Device, Int, Tensor, TensorData, Tolerance};
+use burn::tensor::{Device, Int, Tensor, TensorData, Tolerance, activation::log_softmax};
 use ssl_simclr::{DeviceSpec, DistillationInput, DistillationLoss, Loss, nt_xent};
 use ssl_testing::{Array, Case, Outputs, oracle};
 
@@ -136,4 +136,27 @@ fn a_student_that_agrees_with_its_teacher_has_no_gradient() {
     let loss = loss.forward(DistillationInput { student: student.clone(), teacher: student.clone() });
     let gradient = student.grad(&loss.backward()).expect("the student is a leaf");
     assert!(gradient.abs().max().into_scalar::<f32>() < 1e-6);
+}
+
+#[test]
+fn a_batch_of_several_blocks_has_value_and_gradient_of_the_whole_matrix() {
+    let (rows1, rows2) = (rows(1500, 6, 1), rows(1500, 6, 2));
+    let run = |form: fn(Tensor<2>, Tensor<2>) -> Tensor<1>| {
+        let (z1, z2) = (tensor(&rows1), tensor(&rows2));
+        let loss = form(z1.clone(), z2.clone());
+        let gradients = loss.backward();
+        let gradient = |z: Tensor<2>| z.grad(&gradients).expect("a leaf").mul_scalar(1500.0).into_data();
+        (value(loss), gradient(z1), gradient(z2))
+    };
+    let (loss, gradient1, gradient2) = run(|z1, z2| nt_xent(z1, z2, 0.2));
+    let (want, want1, want2) = run(|z1, z2| {
+        let z = ssl_core::math::l2_normalize(Tensor::cat(vec![z1, z2], 0), 1e-12);
+        let own = Tensor::<2>::eye(3000, &device()).mul_scalar(1e9);
+        let logits = (z.clone().matmul(z.transpose()) - own).div_scalar(0.2);
+        let positive = Tensor::<1, Int>::arange(1500..4500, &device()).remainder_scalar(3000);
+        log_softmax(logits, 1).gather(1, positive.reshape([3000, 1])).mean().neg()
+    });
+    assert!((loss - want).abs() < 1e-5 * want, "{loss} is not {want}");
+    gradient1.assert_approx_eq::<f32>(&want1, Tolerance::absolute(1e-5).set_relative(1e-4));
+    gradient2.assert_approx_eq::<f32>(&want2, Tolerance::absolute(1e-5).set_relative(1e-4));
 }

@@ -1,12 +1,11 @@
 //! The loss of SupCon.
 
+use std::ops::Range;
+
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 use ssl_core::Loss;
+use ssl_core::loss::{RowLoss, Similarities};
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
-
-/// Added to the similarity of an anchor to itself, which is no candidate. Far below any similarity of unit vectors
-/// and exact in float32, where minus infinity would make the backward pass multiply 0 by infinity.
-const SELF_SIMILARITY: f64 = -1e9;
 
 /// Supervised contrastive loss: every anchor picks the others of its class among all others.
 ///
@@ -17,7 +16,7 @@ const SELF_SIMILARITY: f64 = -1e9;
 ///
 /// `P(i)` are the other embeddings of the class of `i`, another view of its own image among them. An anchor that is
 /// the only one of its class costs nothing. Without labels every image is its own class, and the loss of two views is
-/// NT-Xent times `T / T_base`.
+/// NT-Xent times `T / T_base`. The similarities of all pairs exist a block of rows at a time, see [`Similarities`].
 ///
 /// # Shapes
 /// - `z`: `[batch, view, dim]`, normalised here
@@ -44,21 +43,32 @@ pub fn sup_con(
 
     // View by view, as the labels are repeated.
     let z = l2_normalize(z.swap_dims(0, 1).reshape([anchors, dim]), NORMALIZE_EPS);
-    let own = Tensor::<2>::eye(anchors, &device);
-    let similarity = z.clone().matmul(z.transpose()) + own.clone().mul_scalar(SELF_SIMILARITY);
-    let log_probability = log_softmax(similarity.div_scalar(temperature), 1);
-
-    let positives = same_class(labels.repeat(&[views])) - own;
-    let weight = positives.clone() / positives.sum_dim(1).clamp_min(1.0);
-    (weight * log_probability).sum_dim(1).mean().mul_scalar(-temperature / base_temperature)
+    let labels = labels.repeat(&[views]).without_autodiff();
+    let others = Similarities::new(z.clone(), z, temperature).without_own();
+    let loss = others.mean_loss(|rows, logits| pick_positives(positives(&labels, rows), logits));
+    loss.mul_scalar(temperature / base_temperature)
 }
 
-/// 1 where two labels are equal and 0 elsewhere, `[label, label]`.
-fn same_class(labels: Tensor<1, Int>) -> Tensor<2> {
-    let [count] = labels.dims();
-    let column = labels.clone().reshape([count, 1]).expand([count, count]);
-    let row = labels.reshape([1, count]).expand([count, count]);
-    column.equal(row).float()
+/// The mean cross entropy of some anchors over their positives; `positives`: `[row, anchor]`, 1 or 0.
+fn pick_positives(positives: Tensor<2>, logits: Tensor<2>) -> RowLoss {
+    let count = positives.clone().sum_dim(1);
+    let targets = positives / count.clone().clamp_min(1.0);
+    let log_probability = log_softmax(logits, 1);
+    let loss = (targets.clone() * log_probability.clone()).sum_dim(1).neg();
+    // The targets of an anchor without positives sum to 0, those of all others to 1.
+    let gradient = log_probability.exp() * count.clamp_max(1.0) - targets;
+    RowLoss { loss, gradient }
+}
+
+/// 1 where another anchor is of the class of an anchor in `rows`, and 0 elsewhere, `[row, anchor]`.
+fn positives(labels: &Tensor<1, Int>, rows: Range<usize>) -> Tensor<2> {
+    let ([anchors], count) = (labels.dims(), rows.len());
+    let of_rows = labels.clone().narrow(0, rows.start, count).reshape([count, 1]).expand([count, anchors]);
+    let of_all = labels.clone().reshape([1, anchors]).expand([count, anchors]);
+    let same = of_rows.equal(of_all).float();
+    let own = [0..count, rows];
+    let others = same.clone().slice(own.clone()) - Tensor::eye(count, &labels.device());
+    same.slice_assign(own, others)
 }
 
 /// [`sup_con`] with its temperatures.

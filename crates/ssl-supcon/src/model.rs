@@ -3,9 +3,11 @@
 use std::marker::PhantomData;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_joint;
-use ssl_core::{Encoder, Init, Loss, Mlp, Mode, Needs, NoState, Progress, SslMethod, Step, Views};
+use ssl_core::{
+    Embedded, EmbeddingLoss, Encoder, Init, Loss, Mlp, Mode, Needs, NoState, Progress, SslMethod, Step, Views,
+};
 
 use crate::{SupConConfig, SupConInput, SupConLoss};
 
@@ -51,17 +53,33 @@ impl<E: Encoder> SslMethod for SupCon<E> {
     /// # Panics
     /// If the views have no labels, which [`needs`](Self::needs) asks for.
     fn loss(&self, student: &Self::Student, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
-        let labels =
-            Some(views.labels.clone().expect("SupCon: the images have no labels, expected one per image"));
-        let (v1, v2) = views.pair();
-        let z = embed_joint(&student.encoder, &student.projector, &[v1, v2], Mode::Train);
-        let embeddings = Tensor::cat(z.clone(), 0).without_autodiff();
-        let input = SupConInput { z: Tensor::stack(z, 1), labels };
-        Step { loss: self.loss.forward(input), carry: (), embeddings }
+        let Embedded { outputs, embeddings } = self.embed(student, views, Mode::Train);
+        Step { loss: self.loss_of(outputs, vec![], views.labels.clone()), carry: (), embeddings }
+    }
+
+    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, NoState>> {
+        Some(self)
     }
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a NoState) -> &'a E {
         &student.encoder
+    }
+}
+
+impl<E: Encoder> EmbeddingLoss<SupConStudent<E>, NoState> for SupCon<E> {
+    fn embed(&self, student: &SupConStudent<E>, views: &Views, mode: Mode) -> Embedded {
+        let (v1, v2) = views.pair();
+        Embedded::new(embed_joint(&student.encoder, &student.projector, &[v1, v2], mode))
+    }
+
+    fn loss_of(
+        &self,
+        z: Vec<Tensor<2>>,
+        _targets: Vec<Tensor<2>>,
+        labels: Option<Tensor<1, Int>>,
+    ) -> Tensor<1> {
+        let labels = Some(labels.expect("SupCon: the images have no labels, expected one per image"));
+        self.loss.forward(SupConInput { z: Tensor::stack(z, 1), labels })
     }
 }
 

@@ -29,6 +29,24 @@ pub enum TrainError {
         /// Micro-batches per step.
         accumulate: usize,
     },
+    /// A micro-batch cannot be cut into equal chunks.
+    #[error(
+        "a micro-batch has {batch} images (schedule.batch_size / optimizer.accumulate), expected a multiple of optimizer.embed_chunk, which is {chunk}"
+    )]
+    Chunk {
+        /// Images in a micro-batch.
+        batch: usize,
+        /// Images in a chunk.
+        chunk: usize,
+    },
+    /// The method's loss is no function of embeddings alone.
+    #[error(
+        "optimizer.embed_chunk is {chunk}, expected 0: this method cannot embed a batch in chunks (optimizer.accumulate saves memory as well)"
+    )]
+    NoChunks {
+        /// Images in a chunk.
+        chunk: usize,
+    },
     /// The loader's batches are not those of the schedule.
     #[error(
         "the loader gives batches of {found} images, expected {expected} (schedule.batch_size / optimizer.accumulate)"

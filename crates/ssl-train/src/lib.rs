@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod checkpoint;
+mod chunks;
 mod error;
 mod gradients;
 mod hooks;
@@ -11,6 +12,7 @@ mod schedule;
 mod trainer;
 
 pub use checkpoint::CheckpointConfig;
+pub use chunks::{MicroBatch, in_chunks};
 pub use error::TrainError;
 pub use gradients::Gradients;
 pub use hooks::{Evaluation, HookError, Hooks, NoHooks, StepReport};

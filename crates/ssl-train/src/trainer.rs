@@ -4,7 +4,7 @@ mod clock;
 mod run;
 
 use burn::tensor::Device;
-use ssl_core::{Init, SslMethod};
+use ssl_core::{Init, Precision, SslMethod};
 use ssl_data::TrainLoader;
 
 use crate::{CheckpointConfig, Hooks, OptimizerConfig, RunDir, ScheduleConfig, TrainError};
@@ -18,6 +18,8 @@ const HEADS: u64 = 0x6865_6164;
 pub struct TrainConfig {
     /// Seed of the heads and of the initial state.
     pub seed: u64,
+    /// What the heads compute in; the encoder has its own.
+    pub precision: Precision,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
     /// Length and rates.
@@ -40,7 +42,29 @@ impl TrainConfig {
         if !batch.is_multiple_of(accumulate) {
             return Err(TrainError::Accumulate { batch, accumulate });
         }
+        let (batch, chunk) = (self.micro_batch(), self.optimizer.embed_chunk);
+        if chunk > 0 && !batch.is_multiple_of(chunk) {
+            return Err(TrainError::Chunk { batch, chunk });
+        }
         Ok(())
+    }
+
+    /// # Errors
+    /// If the batch is to be embedded in chunks, and the method cannot.
+    pub fn check_method(&self, method: &impl SslMethod) -> Result<(), TrainError> {
+        match self.optimizer.embed_chunk {
+            0 => Ok(()),
+            _ if method.embedding_loss().is_some() => Ok(()),
+            chunk => Err(TrainError::NoChunks { chunk }),
+        }
+    }
+
+    /// Images that pass the network at a time: those of a chunk, or of a micro-batch.
+    pub fn pass(&self) -> usize {
+        match self.optimizer.embed_chunk {
+            0 => self.micro_batch(),
+            chunk => chunk,
+        }
     }
 
     /// Images in a batch of the loader.
@@ -107,8 +131,11 @@ impl<M: SslMethod> Trainer<'_, M> {
         hooks: &mut impl Hooks<M::Encoder>,
     ) -> Result<Trained<M>, TrainError> {
         self.config.validate()?;
+        self.config.check_method(self.method)?;
         self.method.check(&encoder, self.config.micro_batch())?;
-        let mut init = Init::new(self.config.seed ^ HEADS, &self.device.clone().autodiff());
+        self.config.precision.check(self.device)?;
+        let init = Init::new(self.config.seed ^ HEADS, &self.device.clone().autodiff());
+        let mut init = init.with_precision(self.config.precision);
         let (student, state) = self.method.init(encoder, &mut init);
         let mut networks = Networks { student, state };
         let mut run = Run::new(self, loader)?;

@@ -65,6 +65,9 @@ pub(crate) struct TrainingArgs {
     /// Learning rate, for the batch that the recipe scales it from.
     #[arg(long, value_name = "X")]
     lr: Option<f64>,
+    /// What convolutions and linear layers compute in: f32 or bf16, where the device can.
+    #[arg(long, value_name = "FORMAT")]
+    precision: Option<String>,
     /// Weights to start from: ours, torchvision's or timm's.
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
@@ -170,6 +173,7 @@ impl TrainingArgs {
         set(draft, "schedule.max_steps", self.max_steps)?;
         set(draft, "schedule.batch_size", self.batch_size)?;
         set(draft, "optimizer.lr", self.lr)?;
+        set(draft, "precision", self.precision.clone())?;
         set(draft, "encoder.init", self.init.as_deref().map(text).transpose()?)?;
         set(draft, "eval.test", self.eval_test.as_deref().map(text).transpose()?)?;
         set(draft, "eval.train", self.eval_train.as_deref().map(text).transpose()?)?;

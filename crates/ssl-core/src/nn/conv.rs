@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use ssl_kernels::ops;
 
-use crate::Init;
+use crate::{Init, Precision};
 
 /// Configuration of a [`Conv2d`].
 #[derive(Clone, Debug)]
@@ -59,6 +59,7 @@ impl Conv2dConfig {
             bias: self.bias.then(|| init.constant([self.channels_out], 0.0)),
             stride: self.stride,
             padding: self.padding,
+            precision: init.precision(),
         }
     }
 }
@@ -70,6 +71,8 @@ pub struct Conv2d {
     bias: Option<Param<Tensor<1>>>,
     stride: usize,
     padding: usize,
+    #[module(skip)]
+    precision: Precision,
 }
 
 impl Conv2d {
@@ -79,6 +82,8 @@ impl Conv2d {
     /// - `images`: `[batch, channel_in, height, width]`
     /// - returns: `[batch, channel_out, (height + 2·padding − kernel) / stride + 1, …]`
     pub fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        ops::conv2d(images, self.weight.val(), self.bias.as_ref().map(Param::val), self.stride, self.padding)
+        let (images, weight) = (self.precision.rounded(images), self.precision.rounded(self.weight.val()));
+        let bias = self.bias.as_ref().map(|bias| self.precision.rounded(bias.val()));
+        self.precision.restored(ops::conv2d(images, weight, bias, self.stride, self.padding))
     }
 }

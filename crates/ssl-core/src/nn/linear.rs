@@ -3,7 +3,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};
 
-use crate::Init;
+use crate::{Init, Precision};
 
 /// Configuration of a [`Linear`].
 #[derive(Clone, Debug)]
@@ -37,6 +37,7 @@ impl LinearConfig {
         Linear {
             weight: init.uniform([self.outputs, self.inputs], bound),
             bias: self.bias.then(|| init.uniform([self.outputs], bound)),
+            precision: init.precision(),
         }
     }
 }
@@ -48,6 +49,9 @@ pub struct Linear {
     pub weight: Param<Tensor<2>>,
     /// `[output]`
     pub bias: Option<Param<Tensor<1>>>,
+    /// What the product is computed in.
+    #[module(skip)]
+    pub precision: Precision,
 }
 
 impl Linear {
@@ -57,6 +61,8 @@ impl Linear {
     /// - `input`: `[..., input]`
     /// - returns: `[..., output]`
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        module::linear(input, self.weight.val().transpose(), self.bias.as_ref().map(Param::val))
+        let (input, weight) = (self.precision.rounded(input), self.precision.rounded(self.weight.val()));
+        let bias = self.bias.as_ref().map(|bias| self.precision.rounded(bias.val()));
+        self.precision.restored(module::linear(input, weight.transpose(), bias))
     }
 }

@@ -46,7 +46,8 @@ impl VitInit {
             Self::TruncatedNormal => init.truncated_normal(shape, STD),
             Self::XavierSinCos => init.uniform(shape, xavier(inputs, outputs)),
         };
-        Linear { weight, bias: Some(init.constant([count * outputs], 0.0)) }
+        let bias = Some(init.constant([count * outputs], 0.0));
+        Linear { weight, bias, precision: init.precision() }
     }
 
     /// `weight`: `[dim, 3, patch, patch]`.

@@ -2,7 +2,8 @@
 
 use burn::tensor::Tensor;
 use ssl_core::Loss;
-use ssl_core::math::{NORMALIZE_EPS, l2_normalize, soft_cross_entropy};
+use ssl_core::loss::{Similarities, info_nce};
+use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 
 /// Cross entropy of picking the key of one's own image among the keys of the batch, in both directions.
 ///
@@ -30,11 +31,10 @@ pub fn moco_v3(q1: Tensor<2>, q2: Tensor<2>, k1: Tensor<2>, k2: Tensor<2>, tempe
 /// `ctr` of [`moco_v3`].
 fn contrast(q: Tensor<2>, k: Tensor<2>, temperature: f64) -> Tensor<1> {
     assert_eq!(q.dims(), k.dims(), "MoCo v3: queries and keys differ in shape");
-    let [batch, _] = q.dims();
-    let own = Tensor::<2>::eye(batch, &q.device().inner());
     let (q, k) = (l2_normalize(q, NORMALIZE_EPS), l2_normalize(k.detach(), NORMALIZE_EPS));
-    let logits = q.matmul(k.transpose()).div_scalar(temperature);
-    soft_cross_entropy(own, logits).mul_scalar(2.0 * temperature)
+    let positive = (q.clone() * k.clone()).sum_dim(1);
+    let loss = info_nce(positive, &Similarities::new(q, k, temperature).without_own());
+    loss.mul_scalar(2.0 * temperature)
 }
 
 /// [`moco_v3`] with its temperature.

@@ -3,11 +3,11 @@
 use std::marker::PhantomData;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_each;
 use ssl_core::{
-    ConfigError, Encoder, GradientRules, Head, Init, Loss, Mlp, Mode, Progress, SslMethod, Step, Teacher,
-    Views, named, schedule,
+    ConfigError, Embedded, EmbeddingLoss, Encoder, GradientRules, Head, Init, Loss, Mlp, Mode, Progress,
+    SslMethod, Step, Teacher, Views, named, schedule,
 };
 
 use super::{MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss};
@@ -104,17 +104,12 @@ impl<E: Encoder> SslMethod for MoCoV3<E> {
     }
 
     fn loss(&self, student: &Self::Student, state: &Self::State, views: &Views, _at: Progress) -> Step<()> {
-        let (v1, v2) = views.pair();
-        let (views, teacher) = ([v1, v2], state.teacher.network());
-        let z = embed_each(&student.encoder, &student.projector, &views, Mode::Train);
-        let [q1, q2] = [0, 1].map(|view| student.predictor.forward(z[view].clone(), Mode::Train));
-        let mut k = embed_each(&teacher.encoder, &teacher.projector, &views, Mode::Train);
-        let (k2, k1) = (k.remove(1), k.remove(0));
-        Step {
-            loss: self.loss.forward(MoCoV3Input { q1, q2, k1, k2 }),
-            carry: (),
-            embeddings: Tensor::cat(z, 0).without_autodiff(),
-        }
+        let Embedded { outputs, embeddings } = self.embed(student, views, Mode::Train);
+        Step { loss: self.loss_of(outputs, self.targets(state, views), None), carry: (), embeddings }
+    }
+
+    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, Self::State>> {
+        Some(self)
     }
 
     fn gradient_rules(&self, _at: Progress) -> GradientRules {
@@ -123,6 +118,34 @@ impl<E: Encoder> SslMethod for MoCoV3<E> {
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a Self::State) -> &'a E {
         &student.encoder
+    }
+}
+
+impl<E: Encoder> EmbeddingLoss<MoCoV3Student<E>, MoCoV3State<E>> for MoCoV3<E> {
+    fn embed(&self, student: &MoCoV3Student<E>, views: &Views, mode: Mode) -> Embedded {
+        let (v1, v2) = views.pair();
+        let z = embed_each(&student.encoder, &student.projector, &[v1, v2], mode);
+        let predict = |z: &Tensor<2>| student.predictor.forward(z.clone(), mode);
+        Embedded {
+            outputs: z.iter().map(predict).collect(),
+            embeddings: Tensor::cat(z, 0).without_autodiff(),
+        }
+    }
+
+    fn targets(&self, state: &MoCoV3State<E>, views: &Views) -> Vec<Tensor<2>> {
+        let (v1, v2) = views.pair();
+        let teacher = state.teacher.network();
+        embed_each(&teacher.encoder, &teacher.projector, &[v1, v2], Mode::Train)
+    }
+
+    fn loss_of(
+        &self,
+        mut q: Vec<Tensor<2>>,
+        mut k: Vec<Tensor<2>>,
+        _labels: Option<Tensor<1, Int>>,
+    ) -> Tensor<1> {
+        let (q2, q1, k2, k1) = (q.remove(1), q.remove(0), k.remove(1), k.remove(0));
+        self.loss.forward(MoCoV3Input { q1, q2, k1, k2 })
     }
 }
 

@@ -63,8 +63,12 @@ pub struct OptimizerConfig {
     /// Whether every parameter is clipped on its own (DINO) and not all together. Default no.
     pub clip_per_parameter: bool,
     /// Micro-batches per step. Their gradients are averaged; a loss that compares the images of a batch sees one
-    /// micro-batch at a time, so this does not stand for a larger batch there. Default 1.
+    /// micro-batch at a time, so this does not stand for a larger batch there: [`embed_chunk`](Self::embed_chunk) does.
+    /// Default 1.
     pub accumulate: usize,
+    /// Images that pass the network at a time, for less memory: the loss still compares all images of a micro-batch, and
+    /// batch norm sees a chunk. For SimCLR, SupCon, Barlow Twins and MoCo v3. 0, the default, stands for all.
+    pub embed_chunk: usize,
 }
 
 impl Default for OptimizerConfig {
@@ -85,6 +89,7 @@ impl Default for OptimizerConfig {
             clip_norm: 0.0,
             clip_per_parameter: false,
             accumulate: 1,
+            embed_chunk: 0,
         }
     }
 }
@@ -111,7 +116,9 @@ impl OptimizerConfig {
             format!("[{b1}, {b2}]"),
             "between 0 and 1",
         )?;
-        ConfigError::check(self.accumulate > 0, "optimizer.accumulate", 0, "at least 1")
+        ConfigError::check(self.accumulate > 0, "optimizer.accumulate", 0, "at least 1")?;
+        let chunk = self.embed_chunk;
+        ConfigError::check(chunk != 1, "optimizer.embed_chunk", chunk, "0 for the whole batch, or at least 2")
     }
 
     /// The learning rate at its peak, for a batch of `batch_size` images.
@@ -166,6 +173,7 @@ mod tests {
         assert_eq!(bad(|c| c.momentum = 1.0), "optimizer.momentum");
         assert_eq!(bad(|c| c.betas = [0.9, 1.0]), "optimizer.betas");
         assert_eq!(bad(|c| c.accumulate = 0), "optimizer.accumulate");
+        assert_eq!(bad(|c| c.embed_chunk = 1), "optimizer.embed_chunk");
         assert!(OptimizerConfig::default().validate().is_ok());
     }
 }

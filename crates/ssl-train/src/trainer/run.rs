@@ -10,7 +10,7 @@ use super::clock::Clock;
 use super::{Summary, TrainConfig, Trained, Trainer};
 use crate::checkpoint::{Checkpoints, Meta, load_module, load_optimizer};
 use crate::metrics::MetricsFile;
-use crate::{Evaluation, Gradients, Hooks, Optimizer, Rates, StepReport, TrainError};
+use crate::{Evaluation, Gradients, Hooks, MicroBatch, Optimizer, Rates, StepReport, TrainError, in_chunks};
 
 /// Steps between two rows of the metrics file where the configuration leaves it open (our choice).
 const LOG_EVERY: u64 = 10;
@@ -138,11 +138,11 @@ impl<'a, M: SslMethod> Run<'a, M> {
         let mut embeddings = None;
         for _ in 0..accumulate {
             let views = self.views(batches)?;
-            let step = method.loss(&student, &state, &views, at);
-            gradients.add(Gradients::of(step.loss.backward(), &student));
-            self.unread.push(step.loss.without_autodiff());
-            state = method.absorb(state, step.carry);
-            embeddings = Some(step.embeddings);
+            let (next, done) = self.micro_batch(&student, state, &views);
+            state = next;
+            gradients.add(done.gradients);
+            self.unread.push(done.loss);
+            embeddings = Some(done.embeddings);
         }
         if accumulate > 1 {
             gradients.scale(1.0 / accumulate as f64);
@@ -155,6 +155,19 @@ impl<'a, M: SslMethod> Run<'a, M> {
         let student = self.optimizer.step(student, gradients, rates, &rules);
         let state = method.after_step(&student, state, at);
         Ok((Networks { student, state }, Done { embeddings, grad_norm, rates }))
+    }
+
+    /// Forward and backward pass of a micro-batch, and what it leaves for the state.
+    fn micro_batch(&self, student: &M::Student, state: M::State, views: &Views) -> (M::State, MicroBatch) {
+        let (method, chunk) = (self.trainer.method, self.trainer.config.optimizer.embed_chunk);
+        if let Some(loss) = method.embedding_loss().filter(|_| chunk > 0) {
+            let done = in_chunks(loss, student, &state, views, chunk);
+            return (state, done);
+        }
+        let step = method.loss(student, &state, views, self.at);
+        let gradients = Gradients::of(step.loss.backward(), student);
+        let done = MicroBatch { loss: step.loss.without_autodiff(), embeddings: step.embeddings, gradients };
+        (method.absorb(state, step.carry), done)
     }
 
     /// The views of the next batch, on the device.

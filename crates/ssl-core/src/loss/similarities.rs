@@ -1,0 +1,294 @@
+//! Losses over all pairs of two sets of embeddings, without the matrix of all pairs.
+
+use std::ops::Range;
+
+use burn::tensor::Tensor;
+
+/// Logits that are held at once: 16 MiB of float32 and a few temporaries of that size. Large enough to keep a matrix
+/// product busy, small against a batch (our choice).
+const BLOCK_LOGITS: usize = 1 << 22;
+
+/// Added to the logit of a candidate that is left out. Far below any similarity of unit vectors over any temperature in
+/// use, where minus infinity would make a row without other candidates undefined.
+const LEFT_OUT: f64 = -1e9;
+
+/// Similarities of anchors to candidates, over a temperature: the logits of a contrastive loss.
+///
+/// ```text
+/// logits_ij = ⟨a_i, b_j⟩ / T
+/// ```
+///
+/// A loss that is a mean over anchors is computed one block of rows at a time, together with its gradient: of the
+/// matrix `[anchor, candidate]` no more than a block exists, and nothing is computed twice.
+#[derive(Clone, Debug)]
+pub struct Similarities {
+    anchors: Tensor<2>,
+    candidates: Tensor<2>,
+    temperature: f64,
+    without_own: bool,
+    block_logits: usize,
+}
+
+/// A loss of some rows of logits, and its derivative.
+#[derive(Debug)]
+pub struct RowLoss {
+    /// The loss of each row, `[row, 1]`.
+    pub loss: Tensor<2>,
+    /// The derivative of each row's loss by its logits, `[row, candidate]`.
+    pub gradient: Tensor<2>,
+}
+
+impl Similarities {
+    /// The similarities of unit vectors.
+    ///
+    /// # Shapes
+    /// - `anchors`: `[anchor, dim]`, `candidates`: `[candidate, dim]`, used as given; candidates may be the anchors
+    ///
+    /// # Panics
+    /// If the vectors differ in length.
+    pub fn new(anchors: Tensor<2>, candidates: Tensor<2>, temperature: f64) -> Self {
+        let (dim, candidate_dim) = (anchors.dims()[1], candidates.dims()[1]);
+        assert_eq!(dim, candidate_dim, "similarities: anchors and candidates differ in length");
+        Self { anchors, candidates, temperature, without_own: false, block_logits: BLOCK_LOGITS }
+    }
+
+    /// Leaves out what stems from the anchor's own image: candidates are the anchors, or several sets of embeddings of
+    /// the same images in the same order, one set after the other, and candidate `j` is left out for anchor `i` if
+    /// `j mod anchors = i`.
+    ///
+    /// # Panics
+    /// If the number of candidates is no multiple of that of the anchors.
+    pub fn without_own(self) -> Self {
+        let ([anchors, _], [candidates, _]) = (self.anchors.dims(), self.candidates.dims());
+        assert!(
+            candidates.is_multiple_of(anchors),
+            "similarities: {candidates} candidates, expected a multiple of the {anchors} anchors"
+        );
+        Self { without_own: true, ..self }
+    }
+
+    /// Sets the number of logits that are held at once; a block has at least one row.
+    pub fn with_block_logits(self, block_logits: usize) -> Self {
+        Self { block_logits, ..self }
+    }
+
+    /// The mean over all anchors of a loss of their logits.
+    ///
+    /// `row_loss` gets the indices of some anchors and their logits, `[row, candidate]`, without gradient. What is
+    /// returned has the gradient that `row_loss` states, for anchors and candidates alike.
+    ///
+    /// # Shapes
+    /// - returns: `[1]`
+    pub fn mean_loss(&self, mut row_loss: impl FnMut(Range<usize>, Tensor<2>) -> RowLoss) -> Tensor<1> {
+        let [count, _] = self.anchors.dims();
+        let scaled = self.anchors.clone().without_autodiff().div_scalar(self.temperature);
+        let candidates = self.candidates.clone().without_autodiff();
+        let mut loss = Tensor::<1>::zeros([1], &scaled.device());
+        let (mut of_anchors, mut of_candidates) = (Vec::new(), None);
+        for rows in self.blocks() {
+            let anchors = scaled.clone().narrow(0, rows.start, rows.len());
+            let logits = anchors.clone().matmul(candidates.clone().transpose());
+            let block = row_loss(rows.clone(), self.leave_out_own(rows, logits));
+            loss = loss + block.loss.sum();
+            if self.candidates.is_tracked() {
+                let gradient = block.gradient.clone().transpose().matmul(anchors);
+                of_candidates = Some(of_candidates.map_or(gradient.clone(), |sum| sum + gradient));
+            }
+            if self.anchors.is_tracked() {
+                of_anchors.push(block.gradient.matmul(candidates.clone()));
+            }
+        }
+        let mut loss = loss.div_scalar(count as f64);
+        if self.anchors.is_tracked() {
+            let gradient = Tensor::cat(of_anchors, 0).div_scalar(count as f64 * self.temperature);
+            loss = with_gradient(loss, &self.anchors, gradient);
+        }
+        match of_candidates {
+            Some(gradient) => with_gradient(loss, &self.candidates, gradient.div_scalar(count as f64)),
+            None => loss,
+        }
+    }
+
+    /// The temperature.
+    pub(super) fn temperature(&self) -> f64 {
+        self.temperature
+    }
+
+    fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
+        let ([anchors, _], [candidates, _]) = (self.anchors.dims(), self.candidates.dims());
+        let rows = (self.block_logits / candidates.max(1)).max(1);
+        (0..anchors).step_by(rows).map(move |start| start..anchors.min(start + rows))
+    }
+
+    fn leave_out_own(&self, rows: Range<usize>, mut logits: Tensor<2>) -> Tensor<2> {
+        if !self.without_own {
+            return logits;
+        }
+        let ([anchors, _], [candidates, _]) = (self.anchors.dims(), self.candidates.dims());
+        let own = Tensor::<2>::eye(rows.len(), &logits.device()).mul_scalar(LEFT_OUT);
+        for set in (0..candidates).step_by(anchors) {
+            let square = [0..rows.len(), set + rows.start..set + rows.end];
+            let values = logits.clone().slice(square.clone()) + own.clone();
+            logits = logits.slice_assign(square, values);
+        }
+        logits
+    }
+}
+
+/// `value`, with `gradient` as its derivative by `input` in addition to those it has.
+///
+/// A product of first degree in `input − sg(input)`, which is 0: the value stays as it is to the last bit, and whatever
+/// multiplies the result multiplies the derivative. An operation of its own would need one implementation per backend.
+pub(super) fn with_gradient(value: Tensor<1>, input: &Tensor<2>, gradient: Tensor<2>) -> Tensor<1> {
+    let zero = input.clone() - input.clone().without_autodiff();
+    value + (zero * gradient).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DeviceSpec;
+    use crate::loss::info_nce;
+    use crate::math::{NORMALIZE_EPS, l2_normalize};
+    use burn::tensor::{Device, Tolerance, activation::log_softmax};
+    use proptest::prelude::*;
+
+    fn device() -> Device {
+        DeviceSpec::Flex.open().expect("flex is compiled in")
+    }
+
+    /// Rows without structure, with a gradient.
+    fn leaf(count: usize, dim: usize, seed: f32) -> Tensor<2> {
+        let places = Tensor::<1, burn::tensor::Int>::arange(1..(count * dim) as i64 + 1, &device()).float();
+        let rows = (places.clone() * places * 0.618 + seed).sin().reshape([count, dim]);
+        Tensor::from_data(rows.into_data(), &device().autodiff()).require_grad()
+    }
+
+    fn unit(z: &Tensor<2>) -> Tensor<2> {
+        l2_normalize(z.clone(), NORMALIZE_EPS)
+    }
+
+    /// The same cross entropy from the whole matrix of similarities, by Burn's own derivatives.
+    fn plain(
+        positive: Tensor<2>,
+        anchors: Tensor<2>,
+        candidates: Tensor<2>,
+        temperature: f64,
+        own: bool,
+    ) -> Tensor<1> {
+        let (count, sets) = (anchors.dims()[0], candidates.dims()[0] / anchors.dims()[0]);
+        let mut negatives = anchors.matmul(candidates.transpose());
+        if own {
+            negatives = negatives - Tensor::<2>::eye(count, &device()).repeat(&[1, sets]).mul_scalar(1e9);
+        }
+        let logits = Tensor::cat(vec![positive, negatives], 1).div_scalar(temperature);
+        log_softmax(logits, 1).narrow(1, 0, 1).mean().neg()
+    }
+
+    /// Value and gradients of both forms for anchors `a`, their positives `b` and the candidates `[a; b]` or `c`, through
+    /// normalisation and a factor.
+    fn assert_same(
+        count: usize,
+        dim: usize,
+        others: usize,
+        temperature: f64,
+        block: usize,
+    ) -> Result<(), TestCaseError> {
+        let leaves = || [leaf(count, dim, 0.0), leaf(count, dim, 1.0), leaf(others, dim, 2.0)];
+        for own in [true, false] {
+            let run = |in_blocks: bool| {
+                let leaves = leaves();
+                let [a, b, c] = leaves.each_ref().map(unit);
+                let candidates = if own { Tensor::cat(vec![a.clone(), b.clone()], 0) } else { c };
+                let positive = (a.clone() * b).sum_dim(1);
+                let loss = if in_blocks {
+                    let all = Similarities::new(a, candidates, temperature).with_block_logits(block);
+                    info_nce(positive, &if own { all.without_own() } else { all })
+                } else {
+                    plain(positive, a, candidates, temperature, own)
+                };
+                let value = loss.to_data();
+                let gradients = loss.mul_scalar(3.0 * temperature).backward();
+                (value, leaves.map(|leaf| leaf.grad(&gradients).map(Tensor::into_data)))
+            };
+            let ((value, gradients), (want, want_gradients)) = (run(true), run(false));
+            // The rounding of a similarity of 1, over the temperature.
+            let tolerance = Tolerance::absolute(1e-6 + 5e-7 / temperature).set_relative(1e-4);
+            value.assert_approx_eq::<f32>(&want, tolerance);
+            for (gradient, want) in gradients.into_iter().zip(want_gradients) {
+                prop_assert_eq!(gradient.is_some(), want.is_some());
+                let (Some(gradient), Some(want)) = (gradient, want) else { continue };
+                gradient.assert_approx_eq::<f32>(&want, tolerance);
+            }
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        #[test]
+        fn blocks_of_any_size_give_value_and_gradients_of_the_whole_matrix(
+            count in 1_usize..12,
+            dim in 1_usize..9,
+            others in 1_usize..20,
+            temperature in 0.05_f64..2.0,
+            block in 1_usize..80,
+        ) {
+            assert_same(count, dim, others, temperature, block)?;
+        }
+    }
+
+    #[test]
+    fn logits_of_a_hundred_do_not_overflow_in_blocks() {
+        assert_same(9, 4, 11, 0.01, 30).expect("the same");
+    }
+
+    #[test]
+    fn anchors_that_are_their_own_candidates_get_the_gradient_of_both_parts() {
+        let run = |in_blocks: bool| {
+            let z = leaf(7, 3, 0.5);
+            let positive = Tensor::<2>::ones([7, 1], &device());
+            let loss = if in_blocks {
+                let others = Similarities::new(unit(&z), unit(&z), 0.3).without_own();
+                info_nce(positive, &others.with_block_logits(20))
+            } else {
+                plain(positive, unit(&z), unit(&z), 0.3, true)
+            };
+            z.grad(&loss.backward()).expect("z is a leaf").into_data()
+        };
+        run(true).assert_approx_eq::<f32>(&run(false), Tolerance::absolute(2e-6).set_relative(1e-4));
+    }
+
+    #[test]
+    fn no_block_is_larger_than_told_and_all_rows_are_in_one() {
+        let (anchors, candidates) = (leaf(10, 2, 0.0), leaf(6, 2, 1.0));
+        let similarities = Similarities::new(anchors, candidates, 1.0).with_block_logits(20);
+        assert_eq!(similarities.blocks().collect::<Vec<_>>(), [0..3, 3..6, 6..9, 9..10]);
+        let mut seen = Vec::new();
+        similarities.mean_loss(|rows, logits| {
+            assert_eq!(logits.dims(), [rows.len(), 6]);
+            assert!(!logits.is_autodiff());
+            seen.extend(rows);
+            RowLoss { loss: logits.clone().sum_dim(1), gradient: logits.ones_like() }
+        });
+        assert_eq!(seen, (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn no_gradient_flows_into_candidates_without_one() {
+        let (q, queue) = (leaf(3, 2, 0.0), leaf(5, 2, 1.0));
+        let loss = info_nce(
+            Tensor::ones([3, 1], &device()),
+            &Similarities::new(unit(&q), queue.clone().detach(), 0.1),
+        );
+        let gradients = loss.backward();
+        assert!(q.grad(&gradients).is_some() && queue.grad(&gradients).is_none());
+    }
+
+    #[test]
+    #[should_panic(expected = "5 candidates, expected a multiple of the 3 anchors")]
+    fn candidates_of_other_images_have_no_own() {
+        Similarities::new(leaf(3, 2, 0.0), leaf(5, 2, 0.0), 0.1).without_own();
+    }
+}

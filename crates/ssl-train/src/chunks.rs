@@ -1,0 +1,82 @@
+//! The gradient of a loss that compares all images of a batch, with the activations of one chunk in memory at a time.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use ssl_core::{Embedded, EmbeddingLoss, Mode, Views};
+
+use crate::Gradients;
+
+/// What the forward and backward pass of a micro-batch leave behind.
+#[derive(Debug)]
+pub struct MicroBatch {
+    /// The loss, `[1]`, without gradient.
+    pub loss: Tensor<1>,
+    /// What the collapse metrics look at, `[row, dim]`, without gradient.
+    pub embeddings: Tensor<2>,
+    /// The gradients of the student.
+    pub gradients: Gradients,
+}
+
+/// Loss and gradients of a batch that passes the student twice, `chunk` images at a time.
+///
+/// ```text
+/// z_c = student(chunk c)                               1. without gradient; running statistics stay
+/// g   = d loss(z_1, …, z_n) / d z                      2. of all embeddings
+/// Σ_c d ⟨student(chunk c), g_c⟩ / d student            3. with gradient; running statistics move
+/// ```
+///
+/// These are the gradients of the whole batch in one pass, if batch norm sees a chunk at a time there as well. Its
+/// running statistics move once for each chunk, as they would with a smaller batch; those of a teacher in `targets` too.
+///
+/// # Shapes
+/// - `views`: of the whole batch; `chunk`: images, of which the last chunk may have fewer
+///
+/// # Panics
+/// If `chunk` is 0, or the loss does not depend on one of its inputs.
+///
+/// # Source
+/// Gao et al. 2021, section 3, <https://arxiv.org/abs/2101.06983>.
+pub fn in_chunks<S: Module, T>(
+    method: &dyn EmbeddingLoss<S, T>,
+    student: &S,
+    state: &T,
+    views: &Views,
+    chunk: usize,
+) -> MicroBatch {
+    let chunks = views.chunks(chunk);
+    let plain = student.valid();
+    let embedded: Vec<Embedded> =
+        chunks.iter().map(|views| method.embed(&plain, views, Mode::BatchStats)).collect();
+    let targets = joined(chunks.iter().map(|views| method.targets(state, views)));
+    let embeddings = Tensor::cat(embedded.iter().map(|chunk| chunk.embeddings.clone()).collect(), 0);
+    let outputs = joined(embedded.into_iter().map(|chunk| chunk.outputs));
+    let outputs: Vec<_> = outputs.into_iter().map(|output| output.autodiff().require_grad()).collect();
+
+    let loss = method.loss_of(outputs.clone(), targets, views.labels.clone());
+    let recorded = loss.backward();
+    let gradient_of = |output: Tensor<2>| output.grad(&recorded).expect("a loss depends on what it compares");
+    let output_gradients: Vec<_> = outputs.into_iter().map(gradient_of).collect();
+
+    let mut gradients = Gradients::default();
+    for (index, views) in chunks.iter().enumerate() {
+        let outputs = method.embed(student, views, Mode::Train).outputs;
+        let term = |(output, gradient): (Tensor<2>, &Tensor<2>)| {
+            let [count, _] = output.dims();
+            (output * gradient.clone().narrow(0, index * chunk, count)).sum()
+        };
+        let terms = outputs.into_iter().zip(&output_gradients).map(term);
+        let product = terms.reduce(|sum, term| sum + term).expect("a student has at least one output");
+        gradients.add(Gradients::of(product.backward(), student));
+    }
+    MicroBatch { loss: loss.without_autodiff(), embeddings, gradients }
+}
+
+/// Tensors of every chunk, kind by kind put together along the images.
+fn joined(chunks: impl Iterator<Item = Vec<Tensor<2>>>) -> Vec<Tensor<2>> {
+    let mut kinds: Vec<Vec<Tensor<2>>> = Vec::new();
+    for chunk in chunks {
+        kinds.resize(chunk.len(), Vec::new());
+        kinds.iter_mut().zip(chunk).for_each(|(kind, tensor)| kind.push(tensor));
+    }
+    kinds.into_iter().map(|kind| Tensor::cat(kind, 0)).collect()
+}
