@@ -21,7 +21,7 @@ static LANES: Mutex<Shelves<Lanes>> = Mutex::new(Shelves::new());
 
 /// A vector with any content: the caller writes all of it.
 pub(super) fn any_values(len: usize) -> Vec<f32> {
-    if len < SMALL { vec![0.0; len] } else { lock(&VALUES).take(len) }
+    if len < SMALL { vec![0.0; len] } else { lock(&VALUES).take(len, len) }
 }
 
 /// A tensor of the given values, whose memory comes back here when it is freed.
@@ -43,8 +43,9 @@ pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Vec<usize>>) -> FlexTens
 
 /// Scratch memory with any content, which comes back here when it is dropped.
 pub(super) fn scratch(len: usize) -> Scratch {
-    // Rounded up, so that few sizes serve all shapes.
-    Scratch { memory: lock(&LANES).take(len.next_power_of_two()), len }
+    // Rounded up, and content with more: few vectors serve all shapes.
+    let size = len.next_power_of_two();
+    Scratch { memory: lock(&LANES).take(size, 8 * size), len }
 }
 
 /// See [`scratch`].
@@ -95,16 +96,16 @@ impl<T: Copy + Default> Shelves<T> {
         Self { free: BTreeMap::new(), kept: 0, used: 0, peak: 0 }
     }
 
-    fn take(&mut self, len: usize) -> Vec<T> {
+    /// A vector of `least` values, or a free one of up to `most`.
+    fn take(&mut self, least: usize, most: usize) -> Vec<T> {
+        let free = self.free.range_mut(least..=most).find_map(|(_, vectors)| vectors.pop());
+        let len = free.as_ref().map_or(least, Vec::len);
+        if free.is_some() {
+            self.kept -= len;
+        }
         self.used += len;
         self.peak = self.peak.max(self.used);
-        match self.free.get_mut(&len).and_then(Vec::pop) {
-            Some(vector) => {
-                self.kept -= len;
-                vector
-            }
-            None => vec![T::default(); len],
-        }
+        free.unwrap_or_else(|| vec![T::default(); least])
     }
 
     fn give(&mut self, vector: Vec<T>) {
@@ -169,7 +170,7 @@ mod tests {
     fn free_memory_is_bounded_by_what_was_once_in_use() {
         let mut shelves = Shelves::<f32>::new();
         for len in 1..100 {
-            let vector = shelves.take(len);
+            let vector = shelves.take(len, len);
             shelves.give(vector);
             assert!(shelves.kept + shelves.used <= shelves.peak + shelves.peak / 2, "after {len}");
         }
