@@ -90,6 +90,28 @@ pub enum Error {
     /// Evaluation was asked for without a place to evaluate on.
     #[error("there is no {0} set to evaluate on: expected the option --{0} PATH")]
     NoSet(&'static str),
+    /// A class has no image to learn it from.
+    #[error("the training images have none of class {class}: expected at least one of each of the {classes} classes")]
+    MissingClass {
+        /// Its name, or its number where classes have no names.
+        class: String,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A label of the test set is not one of the training set.
+    #[error(
+        "label {label} of the test images is not among the {classes} classes of the training images, 0 to {}: expected sets of the same classes",
+        classes - 1
+    )]
+    UnknownLabel {
+        /// The label.
+        label: i64,
+        /// Number of classes.
+        classes: usize,
+    },
+    /// A label that stands for no class.
+    #[error("label {0} is no class: expected whole numbers from 0")]
+    NoClass(i64),
     /// A file cannot be written or read.
     #[error("cannot write or read {}: {source}", path.display())]
     Io {

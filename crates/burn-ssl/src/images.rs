@@ -1,9 +1,14 @@
 //! The images of a command.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use ssl_data::{DataError, Dataset, DatasetOptions, EvalLoader, LoaderConfig, Synthetic};
+use ssl_data::ops::Interpolation;
+use ssl_data::{
+    DataError, Dataset, DatasetOptions, EvalLoader, LoaderConfig, OpConfig, Synthetic, TrainLoader,
+    ViewConfig, Views,
+};
 
 use crate::{Error, Recipe};
 
@@ -71,8 +76,17 @@ impl RunData {
 
 impl EvalData {
     /// Checks that both have labels and that they mean the same.
-    pub(crate) fn new(bank: Arc<Dataset>, mut test: Dataset) -> Result<Self, Error> {
-        for (name, set) in [("bank", &*bank), ("test", &test)] {
+    pub(crate) fn new(bank: Arc<Dataset>, test: Dataset) -> Result<Self, Error> {
+        Self::named("bank", bank, test)
+    }
+
+    /// [`new`](Self::new) with another name for the bank in errors.
+    pub(crate) fn named(
+        bank_name: &'static str,
+        bank: Arc<Dataset>,
+        mut test: Dataset,
+    ) -> Result<Self, Error> {
+        for (name, set) in [(bank_name, &*bank), ("test", &test)] {
             if set.labels().is_none() {
                 return Err(ssl_eval::EvalError::NoLabels(name).into());
             }
@@ -82,10 +96,111 @@ impl EvalData {
         }
         Ok(Self { bank, test: Arc::new(test) })
     }
+
+    /// The number of classes, after a look at whether a classifier of the bank could learn and be asked for each.
+    pub(crate) fn classes(&self) -> Result<usize, Error> {
+        let classes = classes_of(&self.bank)?;
+        let known = |label: &i64| (0..classes as i64).contains(label);
+        match self.test.labels().unwrap_or_default().iter().find(|label| !known(label)) {
+            Some(&label) => Err(Error::UnknownLabel { label, classes }),
+            None => Ok(classes),
+        }
+    }
+}
+
+/// The number of classes of a labelled set, each of which has an image.
+pub(crate) fn classes_of(set: &Dataset) -> Result<usize, Error> {
+    let labels: BTreeSet<i64> = set.labels().unwrap_or_default().iter().copied().collect();
+    if let Some(&label) = labels.first().filter(|&&label| label < 0) {
+        return Err(Error::NoClass(label));
+    }
+    let names = set.class_names();
+    let classes = names.map_or_else(|| labels.last().map_or(0, |&label| label as usize + 1), <[String]>::len);
+    match (0..classes).find(|&class| !labels.contains(&(class as i64))) {
+        Some(class) => {
+            let name = names.map_or_else(|| class.to_string(), |names| names[class].clone());
+            Err(Error::MissingClass { class: name, classes })
+        }
+        None => Ok(classes),
+    }
+}
+
+/// One view per image: a random crop of 8 to 100 % of its area and a flip, what the methods' official code trains
+/// classifiers with.
+pub(crate) fn crop_and_flip(recipe: &Recipe) -> Result<Views, Error> {
+    let crop = OpConfig::RandomResizedCrop {
+        scale: [0.08, 1.0],
+        ratio: [3.0 / 4.0, 4.0 / 3.0],
+        interpolation: Interpolation::Bilinear,
+    };
+    let ops = vec![crop, OpConfig::HorizontalFlip { p: 0.5 }];
+    let view = ViewConfig { count: 1, size: recipe.data.image_size, ops };
+    Ok(Views::new(&[view], recipe.data.normalization())?)
+}
+
+/// Batches of augmented images to train a classifier with, in an order that depends on the seed.
+pub(crate) fn train_loader(
+    set: &Arc<Dataset>,
+    recipe: &Recipe,
+    batch_size: usize,
+    seed: u64,
+) -> Result<TrainLoader, Error> {
+    let config = LoaderConfig { batch_size, workers: recipe.data.worker_threads() };
+    Ok(TrainLoader::new(Arc::clone(set), crop_and_flip(recipe)?, seed, config)?)
+}
+
+/// Images of a batch: as many as asked for, by default 256 or all if there are fewer.
+///
+/// 256 is the batch that the learning rates of the papers are for.
+pub(crate) fn batch_size(asked: Option<usize>, images: usize) -> Result<usize, Error> {
+    match asked {
+        Some(batch_size) if batch_size > images => {
+            Err(DataError::BatchTooLarge { batch_size, images }.into())
+        }
+        Some(batch_size) => Ok(batch_size),
+        None => Ok(images.min(256)),
+    }
 }
 
 /// A loader of all images of a set, as evaluation sees them.
 pub(crate) fn eval_loader(set: &Arc<Dataset>, recipe: &Recipe) -> Result<EvalLoader, Error> {
     let config = LoaderConfig { batch_size: EVAL_BATCH, workers: recipe.data.worker_threads() };
     Ok(EvalLoader::new(Arc::clone(set), recipe.data.eval_transform()?, config)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_data::Image;
+
+    fn labelled(labels: &[i64]) -> Dataset {
+        let images = labels.iter().map(|_| Image::new(1, 1, vec![0; 3])).collect();
+        Dataset::from_images(images, Some(labels.to_vec()))
+    }
+
+    fn classes(train: &[i64], test: &[i64]) -> Result<usize, String> {
+        let sets = EvalData::new(Arc::new(labelled(train)), labelled(test)).expect("labels");
+        sets.classes().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_class_needs_an_image_to_train_with() {
+        assert_eq!(classes(&[0, 2, 1, 1], &[1]), Ok(3));
+        let missing = classes(&[0, 3, 1], &[1]).expect_err("no 2");
+        assert!(missing.starts_with("the training images have none of class 2: expected"), "{missing}");
+        let huge = classes(&[0, 1 << 40], &[0]).expect_err("no 1");
+        assert!(huge.starts_with("the training images have none of class 1: expected"), "{huge}");
+        let negative = classes(&[-1, 0], &[0]).expect_err("no class");
+        assert!(negative.starts_with("label -1 is no class: expected"), "{negative}");
+        let other = classes(&[0, 1], &[2]).expect_err("unknown");
+        assert!(other.starts_with("label 2 of the test images is not among the 2 classes"), "{other}");
+    }
+
+    #[test]
+    fn a_batch_is_256_images_or_all_unless_asked_for() {
+        let batch = |asked, images| batch_size(asked, images).map_err(|error| error.to_string());
+        assert_eq!((batch(None, 1000), batch(None, 20), batch(Some(7), 20)), (Ok(256), Ok(20), Ok(7)));
+        let error = batch(Some(21), 20).expect_err("too large");
+        assert_eq!(error, "a batch of 21 images is larger than the data set of 20 images");
+    }
 }

@@ -1,8 +1,5 @@
 //! k-NN of an encoder on two labelled sets, as a command.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use serde::Serialize;
 use ssl_core::DeviceSpec;
 use ssl_eval::KnnConfig;
@@ -10,30 +7,19 @@ use tracing::info;
 
 use crate::encoder::EncoderSource;
 use crate::evaluation::Evaluation;
-use crate::images::{self, EvalData};
-use crate::{Error, Recipe};
+use crate::{Error, SetOptions};
 
 /// What is evaluated, and on what.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KnnOptions {
     /// The encoder.
     pub encoder: EncoderSource,
-    /// The labelled bank. Default: that of the run, where the encoder comes from one.
-    pub train: Option<PathBuf>,
-    /// Keep only so many images of the bank. Default: all, or what the run kept.
-    pub train_limit: Option<usize>,
-    /// The labelled queries. Default: those of the run, where the encoder comes from one.
-    pub test: Option<PathBuf>,
-    /// Keep only so many queries. Default: all, or what the run kept.
-    pub test_limit: Option<usize>,
-    /// Width and height of the images. Default: those of the run or of the data set's usual recipe.
-    pub image_size: Option<usize>,
+    /// The labelled bank and the labelled queries.
+    pub sets: SetOptions,
     /// Neighbours and temperature.
     pub knn: KnnConfig,
     /// The device. Default `flex`.
     pub device: DeviceSpec,
-    /// Threads that decode; 0, the default, stands for one per core.
-    pub workers: usize,
 }
 
 impl KnnOptions {
@@ -41,14 +27,9 @@ impl KnnOptions {
     pub fn new(encoder: EncoderSource) -> Self {
         Self {
             encoder,
-            train: None,
-            train_limit: None,
-            test: None,
-            test_limit: None,
-            image_size: None,
+            sets: SetOptions::default(),
             knn: KnnConfig::default(),
             device: DeviceSpec::Flex,
-            workers: 0,
         }
     }
 }
@@ -75,7 +56,8 @@ pub struct KnnReport {
 pub fn evaluate_knn(options: &KnnOptions) -> Result<KnnReport, Error> {
     options.knn.validate()?;
     let device = options.device.open()?;
-    let (recipe, sets) = options.sets()?;
+    let (mut recipe, sets) = options.sets.open(&options.encoder, "bank")?;
+    (recipe.eval.k, recipe.eval.temperature) = (options.knn.k, options.knn.temperature);
     let encoder = options.encoder.open(&recipe, &device)?;
     info!("bank: {}", sets.bank);
     info!("test: {}", sets.test);
@@ -87,30 +69,4 @@ pub fn evaluate_knn(options: &KnnOptions) -> Result<KnnReport, Error> {
         temperature: options.knn.temperature,
         images: sets.test.len(),
     })
-}
-
-impl KnnOptions {
-    /// The recipe that says how images are prepared, and the images.
-    fn sets(&self) -> Result<(Recipe, EvalData), Error> {
-        let of_run = self.encoder.run_recipe()?;
-        let run = of_run.as_ref();
-        let run_bank =
-            run.map(|recipe| recipe.eval.train.clone().unwrap_or_else(|| recipe.data.path.clone()));
-        let run_limit = run.filter(|recipe| recipe.eval.train.is_none()).and_then(|recipe| recipe.data.limit);
-        let train_limit = self.train_limit.or(run_limit.filter(|_| self.train.is_none()));
-        let run_test_limit = run.and_then(|recipe| recipe.eval.limit).filter(|_| self.test.is_none());
-        let train = self.train.clone().or(run_bank).ok_or(Error::NoSet("train"))?;
-        let test = self.test.clone().or_else(|| run?.eval.test.clone()).ok_or(Error::NoSet("test"))?;
-        let bank = Arc::new(images::open(&train, train_limit)?);
-        let sets = EvalData::new(bank, images::open(&test, self.test_limit.or(run_test_limit))?)?;
-
-        let mut recipe = match of_run {
-            Some(recipe) => recipe,
-            None => self.encoder.usual_recipe(self.image_size.or_else(|| images::pixels(&sets.bank)))?,
-        };
-        recipe.data.image_size = self.image_size.unwrap_or(recipe.data.image_size);
-        recipe.data.workers = self.workers;
-        (recipe.eval.k, recipe.eval.temperature) = (self.knn.k, self.knn.temperature);
-        Ok((recipe, sets))
-    }
 }

@@ -8,10 +8,12 @@ pub mod export;
 mod files;
 pub mod images;
 mod knn;
+mod linear;
 pub mod prelude;
 mod pretrain;
 pub mod recipe;
 pub mod registry;
+mod sets;
 mod sheet;
 
 #[cfg(feature = "barlow-twins")]
@@ -39,6 +41,8 @@ pub use ssl_train as train;
 pub use encoder::EncoderSource;
 pub use error::Error;
 pub use knn::{KnnOptions, KnnReport, evaluate_knn};
+pub use linear::{LinearOptions, LinearReport, linear_probe};
 pub use pretrain::{NoObserver, Observer, PretrainOptions, Report, pretrain, pretrain_with};
 pub use recipe::Recipe;
+pub use sets::SetOptions;
 pub use sheet::{PreviewOptions, preview};

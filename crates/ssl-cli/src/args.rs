@@ -1,5 +1,6 @@
 //! The command line.
 
+mod classifier;
 mod recipe;
 
 use std::path::PathBuf;
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 use burn_ssl::export::Format;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub(crate) use classifier::{EncoderArgs, LinearArgs, SetArgs};
 pub(crate) use recipe::{ModelArgs, RecipeArgs, TrainingArgs, set};
 
 /// Self-supervised learning of image representations, from a folder of images to an encoder.
@@ -38,6 +40,12 @@ pub(crate) enum Command {
   burn-ssl knn --weights resnet50.safetensors --model resnet50 --train train/ --test test/
   burn-ssl knn --model resnet18 --seed 1 --train train/ --test test/        (an untrained network)")]
     Knn(KnnArgs),
+    /// Train a linear classifier on the features of a frozen encoder, and test it.
+    #[command(after_help = "Examples:
+  burn-ssl linear --run run --train train/ --test test/
+  burn-ssl linear --run run --train train/ --test test/ --cached            (features computed once: minutes)
+  burn-ssl linear --weights resnet50.safetensors --model resnet50 --train train/ --test test/ --lr 30")]
+    Linear(LinearArgs),
     /// Write the encoder of a run as a file that other libraries load.
     #[command(after_help = "Example:
   burn-ssl export --run run --out encoder.safetensors --format torchvision
@@ -112,38 +120,19 @@ pub(crate) struct PretrainArgs {
 
 #[derive(ClapArgs)]
 pub(crate) struct KnnArgs {
-    /// Directory of a finished run.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "model", "width", "stem", "seed"])]
-    pub(crate) run: Option<PathBuf>,
-    /// File of weights: ours, or torchvision's or timm's with --model.
-    #[arg(long, value_name = "FILE", conflicts_with = "seed")]
-    pub(crate) weights: Option<PathBuf>,
     #[command(flatten)]
-    pub(crate) model: ModelArgs,
+    pub(crate) encoder: EncoderArgs,
+    #[command(flatten)]
+    pub(crate) sets: SetArgs,
     /// Seed of an untrained network [default: 0].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "N", conflicts_with_all = ["run", "weights"], value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: Option<i64>,
-    /// Labelled images to look for neighbours in [default: those of the run].
-    #[arg(long, value_name = "PATH")]
-    pub(crate) train: Option<PathBuf>,
-    /// Use the first N of them.
-    #[arg(long, value_name = "N", visible_alias = "limit", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) train_limit: Option<u32>,
-    /// Labelled images to classify [default: those of the run].
-    #[arg(long, value_name = "PATH")]
-    pub(crate) test: Option<PathBuf>,
-    /// Use the first N of them.
-    #[arg(long, value_name = "N", visible_alias = "eval-limit", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) test_limit: Option<u32>,
     /// Neighbours that vote.
     #[arg(short, long, value_name = "N", default_value_t = 20)]
     pub(crate) k: usize,
     /// Temperature of their votes.
     #[arg(long, value_name = "T", default_value_t = 0.07)]
     pub(crate) temperature: f64,
-    /// Width and height of the images in pixels [default: as in training; 32 or 224 otherwise].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) image_size: Option<u32>,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
 }

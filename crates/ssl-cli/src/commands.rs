@@ -1,5 +1,6 @@
 //! From arguments to the library and back to words.
 
+mod classifier;
 mod lists;
 
 use std::path::{Path, PathBuf};
@@ -7,15 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use burn_ssl::core::DeviceSpec;
 use burn_ssl::demo::{DemoOptions, DemoReport, demo};
-use burn_ssl::eval::KnnConfig;
 use burn_ssl::export::{ExportOptions, ExportReport, Format, export};
 use burn_ssl::recipe::Draft;
-use burn_ssl::{
-    EncoderSource, KnnOptions, PretrainOptions, PreviewOptions, Report, evaluate_knn, pretrain, preview,
-};
+use burn_ssl::{PretrainOptions, PreviewOptions, Report, pretrain, preview};
 use indicatif::MultiProgress;
 
-use crate::args::{Args, Command, DemoArgs, ExportArgs, KnnArgs, PretrainArgs, PreviewArgs, set};
+use crate::args::{Args, Command, DemoArgs, ExportArgs, PretrainArgs, PreviewArgs, set};
 use crate::output::print;
 use crate::progress::Bar;
 use crate::{Ended, interrupt};
@@ -26,7 +24,8 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
     match args.command {
         Command::Demo(args) => run_demo(args, json, bars),
         Command::Pretrain(args) => run_pretrain(args, json, bars),
-        Command::Knn(args) => run_knn(args, json).map(|()| Ended::Done),
+        Command::Knn(args) => classifier::run_knn(args, json).map(|()| Ended::Done),
+        Command::Linear(args) => classifier::run_linear(args, json, bars).map(|()| Ended::Done),
         Command::Export(args) => run_export(args, json).map(|()| Ended::Done),
         Command::Preview(args) => run_preview(&args, json).map(|()| Ended::Done),
         Command::Methods => lists::methods(json).map(|()| Ended::Done),
@@ -110,33 +109,6 @@ fn ended(report: &Report) -> Ended {
     let (steps, out) = (report.steps, report.out.display());
     eprintln!("stopped and saved after step {steps}; go on with: burn-ssl pretrain --resume --out {out}");
     Ended::Interrupted
-}
-
-fn run_knn(args: KnnArgs, json: bool) -> Result<()> {
-    let config = args.model.config()?;
-    let encoder = match (args.run, args.weights) {
-        (Some(run), _) => EncoderSource::Run(run),
-        (None, Some(path)) => EncoderSource::Weights { path, config },
-        (None, None) => EncoderSource::Untrained {
-            config: config.unwrap_or_default(),
-            seed: args.seed.unwrap_or(0) as u64,
-        },
-    };
-    let number = |value: Option<u32>| value.map(|value| value as usize);
-    let options = KnnOptions {
-        train: args.train,
-        train_limit: number(args.train_limit),
-        test: args.test,
-        test_limit: number(args.test_limit),
-        image_size: number(args.image_size),
-        knn: KnnConfig { k: args.k, temperature: args.temperature },
-        device: args.machine.device.parse()?,
-        workers: args.machine.workers.unwrap_or(0) as usize,
-        ..KnnOptions::new(encoder)
-    };
-    let report = evaluate_knn(&options)?;
-    let (top1, top5, images) = (report.knn_top1, report.knn_top5, report.images);
-    print(json, &report, format!("k-NN accuracy on {images} images: {top1:.2} %, top-5 {top5:.2} %"))
 }
 
 fn run_export(args: ExportArgs, json: bool) -> Result<()> {

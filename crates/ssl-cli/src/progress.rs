@@ -21,6 +21,11 @@ impl Bar {
     pub(crate) fn new(bars: &MultiProgress, stop: Arc<AtomicBool>) -> Self {
         Self { bars: bars.clone(), bar: ProgressBar::hidden(), stop }
     }
+
+    /// For what has nothing to save: Ctrl-C ends the process.
+    pub(crate) fn deaf(bars: &MultiProgress) -> Self {
+        Self::new(bars, Arc::default())
+    }
 }
 
 impl Observer for Bar {

@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, activation};
+use serde::{Deserialize, Serialize};
 
 use crate::nn::{Affine, BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use crate::{Init, Mode};
@@ -15,7 +16,8 @@ pub trait Head: Module {
 }
 
 /// The normalisation of a layer of an [`Mlp`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Norm {
     /// None.
     None,
@@ -28,7 +30,8 @@ pub enum Norm {
 }
 
 /// The activation of a layer of an [`Mlp`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Activation {
     /// None.
     None,
@@ -39,7 +42,8 @@ pub enum Activation {
 }
 
 /// One layer of an [`Mlp`]: linear, then normalisation, then activation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LayerConfig {
     /// Length of an output row.
     pub outputs: usize,
@@ -123,6 +127,17 @@ impl Mlp {
         self.layers.last().map_or(0, |layer| layer.linear.weight.dims()[0])
     }
 
+    /// What its layers are like.
+    pub fn layers(&self) -> Vec<LayerConfig> {
+        self.layers.iter().map(MlpLayer::config).collect()
+    }
+
+    /// The network of the first `layers` layers, with their weights; all of it if it has fewer.
+    pub fn first(mut self, layers: usize) -> Self {
+        self.layers.truncate(layers);
+        self
+    }
+
     /// The output of the first `layers` layers, for fine-tuning from the middle of a head.
     ///
     /// # Shapes
@@ -140,6 +155,22 @@ impl Head for Mlp {
 }
 
 impl MlpLayer {
+    fn config(&self) -> LayerConfig {
+        let norm = match self.norm.as_ref().map(BatchNorm::affine) {
+            None => Norm::None,
+            Some(Affine::Full) => Norm::Affine,
+            Some(Affine::Scale) => Norm::Scale,
+            Some(Affine::None) => Norm::Plain,
+        };
+        let Self { linear, activation, .. } = self;
+        LayerConfig {
+            outputs: linear.weight.dims()[0],
+            bias: linear.bias.is_some(),
+            norm,
+            activation: *activation,
+        }
+    }
+
     fn forward(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {
         let x = self.linear.forward(x);
         let x = match &self.norm {
@@ -162,4 +193,36 @@ fn batch_norm(layer: &LayerConfig, init: &Init) -> Option<BatchNorm> {
         Norm::Plain => Affine::None,
     };
     Some(BatchNormConfig::new(layer.outputs).with_affine(affine).init(init))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{DeviceSpec, named};
+
+    fn layers() -> Vec<LayerConfig> {
+        let hidden = LayerConfig::new(6).norm(Norm::Affine).relu();
+        let scaled = LayerConfig::new(4).norm(Norm::Scale).gelu();
+        vec![hidden, scaled, LayerConfig::new(2).norm(Norm::Plain), LayerConfig::new(3).bias()]
+    }
+
+    fn network() -> Mlp {
+        Mlp::init(5, &layers(), &mut Init::new(0, &DeviceSpec::Flex.open().expect("flex is compiled in")))
+    }
+
+    #[test]
+    fn a_network_tells_the_layers_it_was_made_of() {
+        assert_eq!(network().layers(), layers());
+    }
+
+    #[test]
+    fn the_first_layers_keep_their_weights_and_give_what_they_gave_inside() {
+        let (whole, part) = (network(), network().first(2));
+        assert_eq!(part.layers(), layers()[..2]);
+        let all = named::collect(&whole);
+        assert!(named::collect(&part).iter().all(|(path, tensor)| all[path] == *tensor));
+        let x = Tensor::<2>::from_floats([[1.0, -2.0, 0.5, 3.0, 0.0]], &DeviceSpec::Flex.open().expect("flex"));
+        let inside = whole.forward_first(2, x.clone(), Mode::Eval);
+        assert_eq!(part.forward(x, Mode::Eval).into_data(), inside.into_data());
+    }
 }

@@ -42,7 +42,7 @@ pub use error::ConfigError;
 pub use head::{Activation, Head, LayerConfig, Mlp, Norm};
 pub use init::Init;
 pub use loss::Loss;
-pub use method::{GradientRules, Needs, NoState, Progress, SslMethod, Step};
+pub use method::{GradientRules, KeptHead, Needs, NoState, Progress, SslMethod, Step};
 pub use momentum::{MomentumUpdate, Teacher};
 pub use precision::Precision;
 pub use queue::Queue;

@@ -2,11 +2,13 @@
 
 use burn::tensor::Tensor;
 
+mod cross_entropy;
 mod cross_view;
 mod info_nce;
 mod negative_cosine;
 mod similarities;
 
+pub use cross_entropy::cross_entropy;
 pub use cross_view::cross_view_cross_entropy;
 pub use info_nce::info_nce;
 pub use negative_cosine::negative_cosine;

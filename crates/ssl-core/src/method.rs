@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::{ConfigError, EmbeddingLoss, Encoder, Init, Views};
+use crate::{ConfigError, EmbeddingLoss, Encoder, Init, Mlp, Views};
 
 /// A self-supervised method: a loss over views, and what happens around an optimizer step.
 ///
@@ -97,6 +97,22 @@ pub trait SslMethod {
 
     /// The encoder to evaluate and to keep: the student's, or a teacher's.
     fn encoder<'a>(&self, student: &'a Self::Student, state: &'a Self::State) -> &'a Self::Encoder;
+
+    /// The head whose first layers fine-tuning may keep on top of the encoder; none by default, for methods whose head is
+    /// thrown away.
+    fn kept_head<'a>(&self, student: &'a Self::Student) -> Option<KeptHead<'a>> {
+        let _ = student;
+        None
+    }
+}
+
+/// A head that fine-tuning may start from the middle of.
+#[derive(Clone, Copy, Debug)]
+pub struct KeptHead<'a> {
+    /// The whole head.
+    pub projector: &'a Mlp,
+    /// How many of its first layers the authors keep; 0 for none.
+    pub layers: usize,
 }
 
 /// What [`SslMethod::loss`] returns.

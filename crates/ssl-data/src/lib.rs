@@ -15,7 +15,7 @@ pub use self::image::Image;
 pub use dataset::{Dataset, DatasetOptions};
 pub use decode::{DecodeError, MAX_PIXELS, decode};
 pub use error::{DataError, ReadError};
-pub use loader::{Batch, Batches, EvalLoader, LoaderConfig, TrainLoader, ViewBatch};
+pub use loader::{Batch, Batches, EvalLoader, LoaderConfig, TrainLoader, ViewBatch, epoch_order};
 pub use ops::Normalization;
 pub use rng::{Generator, SampleKey};
 pub use source::{IMAGE_EXTENSIONS, ImageSource};

@@ -1,8 +1,8 @@
 //! Features of all images of a set.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use ssl_core::{Encoder, Mode};
-use ssl_data::{Batch, EvalLoader};
+use ssl_data::{Batch, EvalLoader, epoch_order};
 
 use crate::EvalError;
 
@@ -23,6 +23,14 @@ pub struct Features {
 /// If the loader gives up.
 pub fn embed<E: Encoder>(encoder: &E, loader: &EvalLoader, device: &Device) -> Result<Features, EvalError> {
     collect(loader, device, |images| encoder.encode(images, Mode::Eval))
+}
+
+/// Features of one batch of images, of its first view, with running statistics in batch norm.
+///
+/// `encoder` and `device` are the same device, without autodiff.
+pub fn embed_batch<E: Encoder>(encoder: &E, mut batch: Batch, device: &Device) -> Features {
+    let labels = batch.labels.take();
+    Features { values: encoder.encode(images(batch, device), Mode::Eval), labels }
 }
 
 /// The normalised pixels of all images of a loader as features, `[image, channel · height · width]`: what an encoder
@@ -53,6 +61,39 @@ fn images(mut batch: Batch, device: &Device) -> Tensor<4> {
     let count = batch.len();
     let view = batch.views.remove(0);
     Tensor::from_data(TensorData::new(view.data, [count, 3, view.size, view.size]), device)
+}
+
+impl Features {
+    /// Batches of rows without an end: full ones, in a new order each epoch that depends on `seed` and the epoch alone.
+    ///
+    /// # Panics
+    /// If `batch_size` is 0 or above the number of rows.
+    pub fn batches(&self, batch_size: usize, seed: u64) -> impl Iterator<Item = Self> + '_ {
+        let [rows, _] = self.values.dims();
+        assert!((1..=rows).contains(&batch_size), "batches of {batch_size} of {rows} rows");
+        (0..).flat_map(move |epoch| {
+            let order = epoch_order(rows, seed, epoch);
+            let places = move |batch: usize| order[batch * batch_size..][..batch_size].to_vec();
+            (0..rows / batch_size).map(move |batch| self.select(&places(batch)))
+        })
+    }
+
+    /// The rows at the given places, in the order given.
+    fn select(&self, places: &[usize]) -> Self {
+        let indices: Vec<i64> = places.iter().map(|&place| place as i64).collect();
+        let indices = Tensor::<1, Int>::from_data(TensorData::from(indices.as_slice()), &self.values.device());
+        let labels = self.labels.as_ref().map(|labels| places.iter().map(|&place| labels[place]).collect());
+        Self { values: self.values.clone().select(0, indices), labels }
+    }
+
+    /// The labels on the device of the features, `[image]`.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub fn label_tensor(&self) -> Tensor<1, Int> {
+        let labels = self.labels.as_deref().expect("features with labels");
+        Tensor::from_data(TensorData::from(labels), &self.values.device())
+    }
 }
 
 #[cfg(test)]
@@ -90,5 +131,26 @@ mod tests {
     fn a_set_without_labels_gives_features_without_labels() {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
         assert_eq!(raw_pixels(&loader(2, None), &device).expect("readable").labels, None);
+    }
+
+    #[test]
+    fn batches_of_features_visit_every_row_once_an_epoch_with_its_label() {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let values = Tensor::<1, Int>::arange(0..6, &device).float().reshape([6, 1]);
+        let features = Features { values, labels: Some(vec![0, 10, 20, 30, 40, 50]) };
+        let epoch = |number: usize| -> Vec<i64> {
+            let batches = features.batches(3, 1).skip(2 * number).take(2);
+            let rows = batches.flat_map(|batch| {
+                let values: Vec<f32> = batch.values.into_data().try_to_vec().expect("floats");
+                let labels = batch.labels.expect("labels");
+                assert!(values.iter().zip(&labels).all(|(value, &label)| *value as i64 * 10 == label));
+                labels
+            });
+            rows.collect()
+        };
+        let mut sorted = epoch(0);
+        assert_ne!(epoch(0), epoch(1), "every epoch has an order of its own");
+        sorted.sort_unstable();
+        assert_eq!(sorted, [0, 10, 20, 30, 40, 50]);
     }
 }

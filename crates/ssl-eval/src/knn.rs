@@ -5,13 +5,11 @@ use serde::{Deserialize, Serialize};
 use ssl_core::ConfigError;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 
-use crate::{EvalError, Features};
+use crate::accuracy::best_classes;
+use crate::{Accuracy, EvalError, Features};
 
 /// Cosines that are computed at a time (our choice: 64 MB of float32).
 const BLOCK: usize = 1 << 24;
-
-/// Classes that count as an answer of [`Knn::top5`].
-const ANSWERS: usize = 5;
 
 /// Hyper-parameters of k-NN.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,13 +103,8 @@ pub fn knn_among(
         scores.extend(cosines.chunks(bank_labels.len()).map(score));
     }
     let predictions: Vec<_> = scores.iter().map(|scores| best_classes(scores)).collect();
-    let share = |answers: usize| {
-        let right = predictions.iter().zip(query_labels);
-        let right =
-            right.filter(|(classes, label)| classes.iter().take(answers).any(|class| class == *label));
-        right.count() as f64 / query_labels.len() as f64
-    };
-    Ok(Knn { top1: share(1), top5: share(ANSWERS), scores, predictions })
+    let Accuracy { top1, top5 } = Accuracy::of(&predictions, query_labels);
+    Ok(Knn { top1, top5, scores, predictions })
 }
 
 fn unit_rows(features: &Features, name: &'static str) -> Result<Tensor<2>, EvalError> {
@@ -145,12 +138,6 @@ fn vote(neighbours: &[(usize, f32)], labels: &[i64], classes: usize, temperature
     scores
 }
 
-fn best_classes(scores: &[f64]) -> Vec<i64> {
-    let mut classes: Vec<usize> = (0..scores.len()).collect();
-    classes.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-    classes.into_iter().take(ANSWERS).map(|class| class as i64).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,11 +154,6 @@ mod tests {
         assert_eq!(nearest(&[0.5, 0.9, 0.5, 0.9, 0.1], 3), [(1, 0.9), (3, 0.9), (0, 0.5)]);
         assert_eq!(nearest(&[0.5, 0.5, 0.9], 2), [(2, 0.9), (0, 0.5)]);
         assert_eq!(nearest(&[0.1, 0.2], 5), [(1, 0.2), (0, 0.1)]);
-    }
-
-    #[test]
-    fn classes_of_equal_score_rank_by_number() {
-        assert_eq!(best_classes(&[0.0, 2.0, 0.0, 2.0, 3.0, 0.0]), [4, 1, 3, 0, 2]);
     }
 
     #[test]

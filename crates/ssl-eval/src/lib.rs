@@ -1,12 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+mod accuracy;
+mod classifier;
 mod error;
 mod features;
+mod fraction;
 mod knn;
 mod metrics;
 
+pub use accuracy::Accuracy;
+pub use classifier::{Classifier, FineTuning, linear_head};
 pub use error::EvalError;
-pub use features::{Features, embed, raw_pixels};
+pub use features::{Features, embed, embed_batch, raw_pixels};
+pub use fraction::fraction;
 pub use knn::{Knn, KnnConfig, knn, knn_among};
 pub use metrics::{alignment, rankme, uniformity};
 pub use ssl_core::math::feature_std;

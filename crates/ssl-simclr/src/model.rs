@@ -6,7 +6,8 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_joint;
 use ssl_core::{
-    Embedded, EmbeddingLoss, Encoder, Init, Loss, Mlp, Mode, NoState, Progress, SslMethod, Step, Views,
+    Embedded, EmbeddingLoss, Encoder, Init, KeptHead, Loss, Mlp, Mode, NoState, Progress, SslMethod, Step,
+    Views,
 };
 
 use crate::{NtXentInput, NtXentLoss, SimClrConfig};
@@ -57,6 +58,12 @@ impl<E: Encoder> SslMethod for SimClr<E> {
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a NoState) -> &'a E {
         &student.encoder
+    }
+
+    /// v2 fine-tunes from the first of its three layers (section 3.1); v1 throws its projector away.
+    fn kept_head<'a>(&self, student: &'a Self::Student) -> Option<KeptHead<'a>> {
+        let layers = usize::from(self.config.projector_layers > 2);
+        Some(KeptHead { projector: &student.projector, layers })
     }
 }
 

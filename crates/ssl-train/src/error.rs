@@ -80,6 +80,14 @@ pub enum TrainError {
         /// The loss.
         loss: f64,
     },
+    /// The loss of a run without checkpoints is not a number any more.
+    #[error("the loss is {loss} at step {step}: expected a finite number; try a lower learning rate")]
+    Diverged {
+        /// The step.
+        step: u64,
+        /// The loss.
+        loss: f64,
+    },
     /// The run directory is taken.
     #[error("{} exists already: expected a new folder, or one of the options --resume (go on) and --overwrite (start again)", .0.display())]
     Exists(PathBuf),

@@ -8,6 +8,8 @@ use burn::tensor::{Gradients as Recorded, Tensor};
 use ssl_core::GradientRules;
 use ssl_core::named::Path;
 
+use crate::OptimizerConfig;
+
 /// The gradients of a module by the path of their parameter, each flattened to one axis.
 ///
 /// A parameter that the loss does not depend on has none.
@@ -73,6 +75,15 @@ impl Gradients {
     pub fn norm(&self) -> Option<Tensor<1>> {
         let squares = self.by_path.values().map(|gradient| gradient.clone().square().sum());
         squares.reduce(|a, b| a + b).map(Tensor::sqrt)
+    }
+
+    /// Clips as a configuration says.
+    pub fn clip(&mut self, config: &OptimizerConfig) {
+        match config.clip_norm {
+            0.0 => {}
+            max if config.clip_per_parameter => self.clip_each(max),
+            max => self.clip_global(max),
+        }
     }
 
     /// Scales all gradients down together if their norm exceeds `max_norm`.

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod chunks;
+mod descent;
 mod error;
 mod gradients;
 mod hooks;
@@ -13,6 +14,7 @@ mod trainer;
 
 pub use checkpoint::CheckpointConfig;
 pub use chunks::{MicroBatch, in_chunks};
+pub use descent::{Descended, Descent};
 pub use error::TrainError;
 pub use gradients::Gradients;
 pub use hooks::{Evaluation, HookError, Hooks, NoHooks, StepReport};

@@ -101,6 +101,15 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
+    /// Which parameters are learned.
+    pub fn affine(&self) -> Affine {
+        match (&self.weight, &self.bias) {
+            (None, _) => Affine::None,
+            (Some(_), None) => Affine::Scale,
+            (Some(_), Some(_)) => Affine::Full,
+        }
+    }
+
     /// Normalises `input`.
     ///
     /// # Shapes
@@ -154,7 +163,7 @@ impl BatchNorm {
     }
 
     fn with_running_stats<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        let (weight, bias) = self.affine(&input, 1);
+        let (weight, bias) = self.parameters(&input, 1);
         ops::batch_norm_eval(
             input,
             weight,
@@ -182,7 +191,7 @@ impl BatchNorm {
         let per_group = dims.iter().product::<usize>() / channels / self.splits;
         assert!(per_group > 1, "batch norm needs more than one value per channel, got shape {dims:?}");
 
-        let (weight, bias) = self.affine(&input, self.splits);
+        let (weight, bias) = self.parameters(&input, self.splits);
         let mut grouped = dims;
         grouped[0] = batch / self.splits;
         grouped[1] = channels * self.splits;
@@ -196,7 +205,7 @@ impl BatchNorm {
     }
 
     /// The learned parameters, or constants in their place, repeated for each group.
-    fn affine<const D: usize>(&self, input: &Tensor<D>, groups: usize) -> (Tensor<1>, Tensor<1>) {
+    fn parameters<const D: usize>(&self, input: &Tensor<D>, groups: usize) -> (Tensor<1>, Tensor<1>) {
         let channels = input.dims()[1];
         let plain = input.device().inner();
         let weight = self.weight.as_ref().map_or_else(|| Tensor::ones([channels], &plain), Param::val);

@@ -225,6 +225,25 @@ impl Dataset {
         Ok(())
     }
 
+    /// Keeps only the images at the given places, in the order given, with the default options of a set that is opened.
+    ///
+    /// # Panics
+    /// If no place is given, or one is not below [`len`](Self::len).
+    pub fn subset(self, places: &[usize]) -> Self {
+        assert!(!places.is_empty(), "a data set without images");
+        assert!(places.iter().all(|&index| index < self.len()), "a place beyond {} images", self.len());
+        let selection: Vec<usize> = places.iter().map(|&index| self.place(index)).collect();
+        let labels = self.labels.as_ref().map(|labels| places.iter().map(|&index| labels[index]).collect());
+        let DatasetOptions { cache_bytes, max_unreadable, .. } = DatasetOptions::default();
+        Self {
+            labels,
+            cache: Cache::new(selection.len(), cache_bytes),
+            unreadable: Unreadable::new(selection.len(), max_unreadable),
+            selection: Some(selection),
+            ..self
+        }
+    }
+
     /// Images that the loaders found unreadable so far.
     pub fn unreadable(&self) -> usize {
         self.unreadable.count()

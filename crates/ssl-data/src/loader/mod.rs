@@ -10,6 +10,7 @@ mod workers;
 pub use self::{
     batch::{Batch, ViewBatch},
     eval::EvalLoader,
+    order::epoch_order,
     pipeline::Batches,
     train::TrainLoader,
 };

@@ -107,7 +107,7 @@ impl Training {
         match &*last {
             Some((known, order)) if *known == epoch => Arc::clone(order),
             _ => {
-                let order: Arc<[usize]> = order::of_epoch(self.images, self.seed, epoch).into();
+                let order: Arc<[usize]> = order::epoch_order(self.images, self.seed, epoch).into();
                 *last = Some((epoch, Arc::clone(&order)));
                 order
             }

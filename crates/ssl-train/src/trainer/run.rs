@@ -149,7 +149,7 @@ impl<'a, M: SslMethod> Run<'a, M> {
         }
         let grad_norm = self.is_logged().then(|| gradients.norm()).flatten();
         let rules = method.gradient_rules(at);
-        clip(self.trainer.config, &mut gradients);
+        gradients.clip(&self.trainer.config.optimizer);
         gradients.drop_frozen(&rules);
         let rates = self.trainer.config.schedule.rates(&self.trainer.config.optimizer, at);
         let student = self.optimizer.step(student, gradients, rates, &rules);
@@ -322,14 +322,6 @@ impl<'a, M: SslMethod> Run<'a, M> {
             untrained: self.untrained,
             evaluation: self.evaluation,
         }
-    }
-}
-
-fn clip(config: &TrainConfig, gradients: &mut Gradients) {
-    match config.optimizer.clip_norm {
-        0.0 => {}
-        max if config.optimizer.clip_per_parameter => gradients.clip_each(max),
-        max => gradients.clip_global(max),
     }
 }
 

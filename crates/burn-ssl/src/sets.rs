@@ -1,0 +1,56 @@
+//! Labelled images to train a classifier with, and to test it with.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::encoder::EncoderSource;
+use crate::images::{self, EvalData};
+use crate::{Error, Recipe};
+
+/// Labelled images to train a classifier with, and to test it with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SetOptions {
+    /// Images to train with; for k-NN, the bank. Default: those of the run, where the encoder comes from one.
+    pub train: Option<PathBuf>,
+    /// Keep only so many of them. Default: all, or what the run kept.
+    pub train_limit: Option<usize>,
+    /// Images to test with. Default: those of the run, where the encoder comes from one.
+    pub test: Option<PathBuf>,
+    /// Keep only so many of them. Default: all, or what the run kept.
+    pub test_limit: Option<usize>,
+    /// Width and height of the images in pixels. Default: those of the run or of the data set's usual recipe.
+    pub image_size: Option<usize>,
+    /// Threads that decode and augment; 0, the default, stands for one per core. Results do not depend on it.
+    pub workers: usize,
+}
+
+impl SetOptions {
+    /// The recipe that says how images are prepared for an encoder, and the images; `train_name` is what the first of the two
+    /// sets is called in errors.
+    pub(crate) fn open(
+        &self,
+        encoder: &EncoderSource,
+        train_name: &'static str,
+    ) -> Result<(Recipe, EvalData), Error> {
+        let of_run = encoder.run_recipe()?;
+        let run = of_run.as_ref();
+        let run_train =
+            run.map(|recipe| recipe.eval.train.clone().unwrap_or_else(|| recipe.data.path.clone()));
+        let run_limit = run.filter(|recipe| recipe.eval.train.is_none()).and_then(|recipe| recipe.data.limit);
+        let train_limit = self.train_limit.or(run_limit.filter(|_| self.train.is_none()));
+        let run_test_limit = run.and_then(|recipe| recipe.eval.limit).filter(|_| self.test.is_none());
+        let train = self.train.clone().or(run_train).ok_or(Error::NoSet("train"))?;
+        let test = self.test.clone().or_else(|| run?.eval.test.clone()).ok_or(Error::NoSet("test"))?;
+        let train = Arc::new(images::open(&train, train_limit)?);
+        let sets =
+            EvalData::named(train_name, train, images::open(&test, self.test_limit.or(run_test_limit))?)?;
+
+        let mut recipe = match of_run {
+            Some(recipe) => recipe,
+            None => encoder.usual_recipe(self.image_size.or_else(|| images::pixels(&sets.bank)))?,
+        };
+        recipe.data.image_size = self.image_size.unwrap_or(recipe.data.image_size);
+        recipe.data.workers = self.workers;
+        Ok((recipe, sets))
+    }
+}

@@ -1,0 +1,97 @@
+//! Options of the commands that take an encoder and labelled images.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use burn_ssl::{EncoderSource, SetOptions};
+use clap::Args;
+
+use super::{MachineArgs, ModelArgs};
+
+/// Where the encoder comes from.
+#[derive(Args)]
+pub(crate) struct EncoderArgs {
+    /// Directory of a finished run.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "model", "width", "stem"])]
+    run: Option<PathBuf>,
+    /// File of weights: ours, or torchvision's or timm's with --model.
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
+}
+
+impl EncoderArgs {
+    /// The encoder; an untrained one, of the given seed, without --run and --weights.
+    pub(crate) fn source(self, seed: u64) -> Result<EncoderSource> {
+        let config = self.model.config()?;
+        Ok(match (self.run, self.weights) {
+            (Some(run), _) => EncoderSource::Run(run),
+            (None, Some(path)) => EncoderSource::Weights { path, config },
+            (None, None) => EncoderSource::Untrained { config: config.unwrap_or_default(), seed },
+        })
+    }
+}
+
+/// Labelled images.
+#[derive(Args)]
+pub(crate) struct SetArgs {
+    /// Labelled images to train with, for k-NN those to look for neighbours in [default: those of the run].
+    #[arg(long, value_name = "PATH")]
+    train: Option<PathBuf>,
+    /// Use the first N of them, the classes in turn.
+    #[arg(long, value_name = "N", visible_alias = "limit", value_parser = clap::value_parser!(u32).range(1..))]
+    train_limit: Option<u32>,
+    /// Labelled images to classify [default: those of the run].
+    #[arg(long, value_name = "PATH")]
+    test: Option<PathBuf>,
+    /// Use the first N of them, the classes in turn.
+    #[arg(long, value_name = "N", visible_alias = "eval-limit", value_parser = clap::value_parser!(u32).range(1..))]
+    test_limit: Option<u32>,
+    /// Width and height of the images in pixels [default: as in training; 32 or 224 otherwise].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    image_size: Option<u32>,
+}
+
+impl SetArgs {
+    pub(crate) fn options(self, machine: &MachineArgs) -> SetOptions {
+        let number = |value: Option<u32>| value.map(|value| value as usize);
+        SetOptions {
+            train: self.train,
+            train_limit: number(self.train_limit),
+            test: self.test,
+            test_limit: number(self.test_limit),
+            image_size: number(self.image_size),
+            workers: machine.workers.unwrap_or(0) as usize,
+        }
+    }
+}
+
+#[derive(Args)]
+pub(crate) struct LinearArgs {
+    #[command(flatten)]
+    pub(crate) encoder: EncoderArgs,
+    #[command(flatten)]
+    pub(crate) sets: SetArgs,
+    /// Compute the features of the training images once, of their centre, instead of in every epoch, of a random crop: much
+    /// faster, and not the protocol of the papers.
+    #[arg(long, visible_alias = "no-augment")]
+    pub(crate) cached: bool,
+    /// Passes over the training images.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) epochs: u32,
+    /// Images in a batch [default: 256, or all if there are fewer].
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_size: Option<u32>,
+    /// Learning rate for a batch of 256; MoCo's is 30.
+    #[arg(long, value_name = "X", default_value_t = 0.1)]
+    pub(crate) lr: f64,
+    /// Weight decay.
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub(crate) weight_decay: f64,
+    /// Seed of the classifier, of order and views, and of an untrained network.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: i64,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}

@@ -1,0 +1,175 @@
+//! Classifiers on an encoder, and the heads they end in.
+
+use std::marker::PhantomData;
+
+use burn::module::Module;
+use burn::tensor::{Int, Tensor};
+use ssl_core::loss::cross_entropy;
+use ssl_core::nn::Linear;
+use ssl_core::{Encoder, Head, Init, Mlp, Mode, Needs, NoState, Progress, SslMethod, Step, Views};
+
+/// Standard deviation of a head's initial weights.
+const HEAD_STD: f64 = 0.01;
+
+/// A linear layer from features to class scores: weights from a normal distribution of standard deviation 0.01, bias 0.
+///
+/// # Source
+/// MoCo's `main_lincls.py` and SimCLR's `resnet.py`/`model.py` (`RandomNormal(stddev=.01)`).
+pub fn linear_head(feature_dim: usize, classes: usize, init: &mut Init) -> Linear {
+    Linear {
+        weight: init.normal([classes, feature_dim], HEAD_STD),
+        bias: Some(init.constant([classes], 0.0)),
+    }
+}
+
+/// A network from images to class scores: an encoder, maybe the first layers of its projector, and a linear layer.
+///
+/// It is an [`Encoder`] itself whose features are class scores, `[batch, class]`.
+#[derive(Module, Debug)]
+pub struct Classifier<E> {
+    /// The encoder.
+    pub encoder: E,
+    /// The first layers of the projector that the encoder was trained with, where they are kept.
+    pub neck: Option<Mlp>,
+    /// From features to class scores.
+    pub head: Linear,
+}
+
+impl<E: Encoder> Classifier<E> {
+    /// A classifier with a new head.
+    pub fn new(encoder: E, neck: Option<Mlp>, classes: usize, init: &mut Init) -> Self {
+        let width = neck.as_ref().map_or(encoder.feature_dim(), Mlp::outputs);
+        Self { head: linear_head(width, classes, init), encoder, neck }
+    }
+}
+
+impl<E: Encoder> Encoder for Classifier<E> {
+    fn encode(&self, images: Tensor<4>, mode: Mode) -> Tensor<2> {
+        let features = self.encoder.encode(images, mode);
+        let features = match &self.neck {
+            Some(neck) => neck.forward(features, mode),
+            None => features,
+        };
+        self.head.forward(features)
+    }
+
+    fn feature_dim(&self) -> usize {
+        self.head.weight.dims()[0]
+    }
+}
+
+/// Training of a whole network with labels: fine-tuning, where its encoder comes from pretraining.
+///
+/// ```text
+/// L = cross_entropy(network(view), label)        batch norm in training mode
+/// ```
+///
+/// As an [`SslMethod`] it runs in the loop of all others, with its checkpoints and metrics. The network gives class
+/// scores, see [`Classifier`].
+#[derive(Clone, Copy, Debug)]
+pub struct FineTuning<N> {
+    network: PhantomData<N>,
+}
+
+impl<N> FineTuning<N> {
+    /// Of networks of type `N`.
+    pub fn new() -> Self {
+        Self { network: PhantomData }
+    }
+}
+
+impl<N> Default for FineTuning<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<N: Encoder> SslMethod for FineTuning<N> {
+    type Encoder = N;
+    type Student = N;
+    type State = NoState;
+    type Carry = ();
+
+    fn init(&self, network: N, _init: &mut Init) -> (N, NoState) {
+        (network, NoState {})
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { global_views: 1, local_views: false, labels: true }
+    }
+
+    fn loss(&self, network: &N, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
+        let scores = network.encode(views.crops[0].clone(), Mode::Train);
+        let embeddings = scores.clone().without_autodiff();
+        Step { loss: cross_entropy(scores, labels(views)), carry: (), embeddings }
+    }
+
+    fn encoder<'a>(&self, network: &'a N, _state: &'a NoState) -> &'a N {
+        network
+    }
+}
+
+fn labels(views: &Views) -> Tensor<1, Int> {
+    views.labels.clone().expect("the loop checks what `needs` says")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_core::{DeviceSpec, LayerConfig, Norm};
+
+    /// Features are the mean of each channel.
+    #[derive(Module, Debug)]
+    struct MeanColour {}
+
+    impl Encoder for MeanColour {
+        fn encode(&self, images: Tensor<4>, _mode: Mode) -> Tensor<2> {
+            images.mean_dim(3).mean_dim(2).flatten(1, 3)
+        }
+
+        fn feature_dim(&self) -> usize {
+            3
+        }
+    }
+
+    fn init() -> Init {
+        Init::new(0, &DeviceSpec::Flex.open().expect("flex is compiled in").autodiff())
+    }
+
+    fn images() -> Tensor<4> {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        Tensor::<1, Int>::arange(0..4 * 3 * 4, &device).float().sin().reshape([4, 3, 2, 2])
+    }
+
+    #[test]
+    fn scores_are_linear_in_the_features_of_encoder_or_neck() {
+        let mut init = init();
+        let plain = Classifier::new(MeanColour {}, None, 5, &mut init);
+        let features = MeanColour {}.encode(images(), Mode::Eval);
+        let want = plain.head.forward(features.clone());
+        assert_eq!(plain.encode(images(), Mode::Eval).into_data(), want.into_data());
+        assert_eq!(plain.feature_dim(), 5);
+
+        let neck = Mlp::init(3, &[LayerConfig::new(7).norm(Norm::Affine).relu()], &mut init);
+        let deep = Classifier::new(MeanColour {}, Some(neck.clone()), 5, &mut init);
+        let want = deep.head.forward(neck.forward(features, Mode::Eval));
+        assert_eq!(deep.encode(images(), Mode::Eval).into_data(), want.into_data());
+        assert_eq!(deep.head.weight.dims(), [5, 7]);
+    }
+
+    #[test]
+    fn the_loss_is_the_cross_entropy_and_reaches_the_neck() {
+        let mut init = init();
+        let neck = Mlp::init(3, &[LayerConfig::new(7).norm(Norm::Affine).relu()], &mut init);
+        let network = Classifier::new(MeanColour {}, Some(neck), 2, &mut init);
+        let labels = Tensor::from_ints([0, 1, 1, 0], &init.plain_device());
+        let views = Views { crops: vec![images()], global: 1, labels: Some(labels.clone()) };
+        let at = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
+        let step = FineTuning::new().loss(&network, &NoState {}, &views, at);
+        let want = cross_entropy(network.encode(images(), Mode::BatchStats), labels);
+        assert_eq!(step.loss.clone().into_data(), want.into_data());
+
+        let gradients = burn::optim::GradientsParams::from_grads(step.loss.backward(), &network);
+        assert_eq!(gradients.len(), 5, "weight, norm weight and norm bias of the neck; weight and bias of the head");
+    }
+}

@@ -1,0 +1,178 @@
+//! Gradient descent over batches, and nothing else.
+
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use ssl_core::{ConfigError, GradientRules, Progress};
+
+use crate::{Gradients, Optimizer, OptimizerConfig, ScheduleConfig, StepReport, TrainError};
+
+/// Steps between two readings of the loss, which would stall a GPU (our choice).
+const READ_EVERY: u64 = 10;
+
+/// Gradient descent of a module over batches of any kind, without method, views, checkpoints and files: for a classifier on
+/// features. A run of minutes; [`Trainer`](crate::Trainer) is for those that have to survive a crash.
+#[derive(Clone, Copy, Debug)]
+pub struct Descent<'a> {
+    /// The optimizer.
+    pub optimizer: &'a OptimizerConfig,
+    /// Length and rates.
+    pub schedule: &'a ScheduleConfig,
+    /// Batches of an epoch.
+    pub steps_per_epoch: u64,
+}
+
+/// A module that has reached the end of its descent.
+#[derive(Debug)]
+pub struct Descended<M> {
+    /// The module.
+    pub module: M,
+    /// Steps done.
+    pub steps: u64,
+    /// Mean loss of the last epoch, in the unit of the loss.
+    pub loss: f64,
+}
+
+impl Descent<'_> {
+    /// Takes a step per batch until the schedule ends, and tells of each. `module` must be on the autodiff device.
+    ///
+    /// # Errors
+    /// A value that no run could use, a batch that cannot be made, a loss that is not finite.
+    ///
+    /// # Panics
+    /// If there are fewer batches than steps.
+    pub fn run<M: Module, B, E: From<TrainError>>(
+        &self,
+        mut module: M,
+        batches: impl IntoIterator<Item = Result<B, E>>,
+        loss: impl Fn(&M, B) -> Tensor<1>,
+        mut on_step: impl FnMut(&StepReport),
+    ) -> Result<Descended<M>, E> {
+        self.validate()?;
+        let mut at = self.start();
+        let mut optimizer = Optimizer::new(self.optimizer.clone());
+        let mut losses = Losses::new(self.schedule.batch_size);
+        let mut batches = batches.into_iter();
+        while at.step < at.total_steps {
+            if at.step.is_multiple_of(at.steps_per_epoch) {
+                losses.epoch = (0.0, 0);
+            }
+            let batch = batches.next().expect("batches for every step")?;
+            let value = loss(&module, batch);
+            let mut gradients = Gradients::of(value.backward(), &module);
+            losses.unread.push(value.without_autodiff());
+            gradients.clip(self.optimizer);
+            let rates = self.schedule.rates(self.optimizer, at);
+            module = optimizer.step(module, gradients, rates, &GradientRules::default());
+            at.step += 1;
+            on_step(&losses.report(at, rates.lr)?);
+        }
+        let (sum, count) = losses.epoch;
+        Ok(Descended { module, steps: at.step, loss: sum / count.max(1) as f64 })
+    }
+
+    /// Where it starts.
+    pub fn start(&self) -> Progress {
+        let steps_per_epoch = self.steps_per_epoch;
+        Progress { step: 0, total_steps: self.schedule.total_steps(steps_per_epoch), steps_per_epoch }
+    }
+
+    fn validate(&self) -> Result<(), TrainError> {
+        self.optimizer.validate()?;
+        self.schedule.validate()?;
+        let accumulate = self.optimizer.accumulate;
+        let expected = "1: a step takes one batch here";
+        Ok(ConfigError::check(accumulate == 1, "optimizer.accumulate", accumulate, expected)?)
+    }
+}
+
+/// Losses that were and that were not read yet.
+struct Losses {
+    batch_size: usize,
+    unread: Vec<Tensor<1>>,
+    epoch: (f64, u64),
+    mark: Instant,
+}
+
+impl Losses {
+    fn new(batch_size: usize) -> Self {
+        Self { batch_size, unread: Vec::new(), epoch: (0.0, 0), mark: Instant::now() }
+    }
+
+    /// What is told of the step that led to `at`.
+    fn report(&mut self, at: Progress, lr: f64) -> Result<StepReport, TrainError> {
+        let mut report = StepReport { at, loss: None, lr, images_per_s: 0.0 };
+        let due = at.step.is_multiple_of(READ_EVERY) || at.step.is_multiple_of(at.steps_per_epoch);
+        if !due && at.step != at.total_steps {
+            return Ok(report);
+        }
+        let unread = std::mem::take(&mut self.unread);
+        let count = unread.len();
+        let sum: f64 = Tensor::cat(unread, 0).into_data().iter::<f64>().sum();
+        let loss = sum / count as f64;
+        if !loss.is_finite() {
+            return Err(TrainError::Diverged { step: at.step, loss });
+        }
+        self.epoch = (self.epoch.0 + sum, self.epoch.1 + count as u64);
+        report.loss = Some(loss);
+        let seconds = self.mark.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
+        report.images_per_s = (count * self.batch_size) as f64 / seconds;
+        self.mark = Instant::now();
+        Ok(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_core::nn::{Linear, LinearConfig};
+    use ssl_core::{DeviceSpec, Init, named};
+
+    fn linear() -> Linear {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in").autodiff();
+        LinearConfig::new(2, 1).init(&mut Init::new(0, &device))
+    }
+
+    /// The mean of the squares of what a linear layer makes of a row.
+    fn square(linear: &Linear, row: [f32; 2]) -> Tensor<1> {
+        let row = Tensor::<2>::from_floats([row], &linear.weight.device().inner());
+        linear.forward(row).square().mean()
+    }
+
+    fn run(lr: f64, batch: f32) -> Result<Descended<Linear>, TrainError> {
+        let optimizer = OptimizerConfig { lr, momentum: 0.0, ..OptimizerConfig::default() };
+        let schedule =
+            ScheduleConfig { epochs: 3, batch_size: 2, cosine: false, ..ScheduleConfig::default() };
+        let descent = Descent { optimizer: &optimizer, schedule: &schedule, steps_per_epoch: 4 };
+        descent.run(linear(), std::iter::repeat_with(|| Ok([batch, 1.0])), square, |_| {})
+    }
+
+    #[test]
+    fn every_step_goes_down_the_gradient_and_the_loss_is_that_of_the_last_epoch() {
+        let before = square(&linear(), [1.0, 1.0]).into_scalar::<f32>();
+        let ended = run(0.05, 1.0).expect("usable");
+        // y ← y − lr · 2y · |(1, 1, 1)|² at every step, so the loss shrinks by 0.7² each time.
+        let of_step = |step: i32| f64::from(before) * 0.49_f64.powi(step);
+        let want = (8..12).map(of_step).sum::<f64>() / 4.0;
+        assert_eq!(ended.steps, 12);
+        assert!((ended.loss / want - 1.0).abs() < 1e-3, "{} and {want}", ended.loss);
+        let after = f64::from(square(&ended.module, [1.0, 1.0]).into_scalar::<f32>());
+        assert!((after / of_step(12) - 1.0).abs() < 1e-2);
+        assert_ne!(named::collect(&ended.module), named::collect(&linear()));
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_ends_it() {
+        let error = run(0.05, f32::NAN).expect_err("not finite").to_string();
+        assert!(error.starts_with("the loss is NaN at step 4: expected a finite number"), "{error}");
+    }
+
+    #[test]
+    fn a_batch_that_cannot_be_made_ends_it() {
+        let (optimizer, schedule) = (OptimizerConfig::default(), ScheduleConfig::default());
+        let descent = Descent { optimizer: &optimizer, schedule: &schedule, steps_per_epoch: 4 };
+        let failing = std::iter::repeat_with(|| Err(TrainError::Labels));
+        assert!(matches!(descent.run(linear(), failing, square, |_| {}), Err(TrainError::Labels)));
+    }
+}
