@@ -1,5 +1,6 @@
 //! Where a command takes its encoder from.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -9,12 +10,13 @@ use ssl_encoders::{AnyEncoder, EncoderConfig};
 use ssl_train::RunDir;
 
 use crate::recipe::{Draft, RecipeName};
-use crate::{Error, Recipe};
+use crate::{Error, Recipe, classifier};
 
 /// Where a command takes its encoder from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EncoderSource {
-    /// The directory of a finished run.
+    /// The directory of a finished run, or of a classifier that [`finetune`](crate::finetune) or `distill`
+    /// wrote.
     Run(PathBuf),
     /// A file of weights: ours, torchvision's or timm's.
     Weights {
@@ -35,8 +37,16 @@ pub enum EncoderSource {
 impl EncoderSource {
     /// The recipe of the run, where there is one.
     pub(crate) fn run_recipe(&self) -> Result<Option<Recipe>, Error> {
-        match self {
-            Self::Run(path) => Ok(Some(Draft::of_run(path)?.finish()?)),
+        match self.located() {
+            Self::Run(path) => Ok(Some(Draft::of_run(&path)?.finish()?)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The directory of the pretraining run, where there is one.
+    pub(crate) fn run_dir(&self) -> Result<Option<RunDir>, Error> {
+        match self.located() {
+            Self::Run(path) => Ok(Some(RunDir::open(&path)?)),
             _ => Ok(None),
         }
     }
@@ -55,29 +65,66 @@ impl EncoderSource {
         Ok(recipe)
     }
 
-    /// The encoder for images of the recipe's size, on the device without gradients.
-    pub(crate) fn open(&self, recipe: &Recipe, device: &Device) -> Result<AnyEncoder, Error> {
-        let size = recipe.data.image_size;
-        let weights_of = |path: &Path, config: &EncoderConfig| {
-            // Where these weights started from does not matter any more.
-            let config = EncoderConfig { init: None, ..config.clone() };
-            Ok(weights::load(path, config.init(size, &mut Init::new(0, device))?)?)
-        };
-        match self {
-            Self::Run(path) => weights_of(&encoder_of_run(path)?, &recipe.encoder),
-            Self::Weights { path, config: Some(config) } => weights_of(path, config),
+    /// What the encoder is like.
+    pub(crate) fn config(&self, recipe: &Recipe) -> Result<EncoderConfig, Error> {
+        match self.located() {
+            Self::Run(_) => Ok(recipe.encoder.clone()),
+            Self::Weights { config: Some(config), .. } | Self::Untrained { config, .. } => Ok(config),
             Self::Weights { path, config: None } => match self.metadata()? {
-                Some(metadata) => weights_of(path, &metadata.encoder),
-                None => Err(Error::UnknownModel(path.clone())),
+                Some(metadata) => Ok(metadata.encoder),
+                None => Err(Error::UnknownModel(path)),
             },
-            Self::Untrained { config, seed } => Ok(config.init(size, &mut Init::new(*seed, device))?),
         }
     }
 
-    fn metadata(&self) -> Result<Option<Metadata>, Error> {
+    /// The encoder for images of the recipe's size, on the given device.
+    pub(crate) fn open(&self, recipe: &Recipe, device: &Device) -> Result<AnyEncoder, Error> {
+        let (config, size) = (self.config(recipe)?, recipe.data.image_size);
+        let path = match self.located() {
+            Self::Untrained { seed, .. } => return Ok(config.init(size, &mut Init::new(seed, device))?),
+            Self::Run(path) => encoder_of_run(&path)?,
+            Self::Weights { path, .. } => path,
+        };
+        // Where these weights started from does not matter any more.
+        let config = EncoderConfig { init: None, ..config };
+        Ok(weights::load(&path, config.init(size, &mut Init::new(0, device))?)?)
+    }
+
+    /// Fails if the encoder lies in a directory that is to be written.
+    pub(crate) fn check_apart_from(&self, out: &Path) -> Result<(), Error> {
         match self {
-            Self::Weights { path, .. } => Ok(weights::read_metadata(path)?),
+            Self::Run(path) => classifier::check_apart(path, out),
+            Self::Weights { path, .. } => {
+                path.parent().map_or(Ok(()), |folder| classifier::check_apart(folder, out))
+            }
+            Self::Untrained { .. } => Ok(()),
+        }
+    }
+
+    pub(crate) fn metadata(&self) -> Result<Option<Metadata>, Error> {
+        match self.located() {
+            Self::Weights { path, .. } => Ok(weights::read_metadata(&path)?),
             _ => Ok(None),
+        }
+    }
+
+    /// The encoder of a directory that `finetune` or `distill` wrote is a file of weights that says all of itself.
+    fn located(&self) -> Self {
+        match self {
+            Self::Run(path) if classifier::is_classifier(path) => {
+                Self::Weights { path: path.join("encoder.safetensors"), config: None }
+            }
+            other => other.clone(),
+        }
+    }
+}
+
+impl fmt::Display for EncoderSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Run(path) => write!(f, "run {}", classifier::absolute(path).display()),
+            Self::Weights { path, .. } => write!(f, "weights {}", classifier::absolute(path).display()),
+            Self::Untrained { config, seed } => write!(f, "untrained {}, seed {seed}", config.name),
         }
     }
 }

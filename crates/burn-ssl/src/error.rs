@@ -112,6 +112,41 @@ pub enum Error {
     /// A label that stands for no class.
     #[error("label {0} is no class: expected whole numbers from 0")]
     NoClass(i64),
+    /// Layers of a projector were asked for where there is none that may be kept.
+    #[error("{0} has no projector that fine-tuning may start from the middle of: expected --run with a SimCLR run, or --from-head-layer 0")]
+    NoProjector(String),
+    /// More layers of a projector were asked for than it has.
+    #[error("--from-head-layer is {layers}, expected at most {most}, the layers of the run's projector")]
+    HeadLayers {
+        /// Layers asked for.
+        layers: usize,
+        /// Layers of the projector.
+        most: usize,
+    },
+    /// The directory of a classifier is to be written over what it is made from.
+    #[error("{} is what the training starts from: expected another directory after --out", .0.display())]
+    SameDirectory(PathBuf),
+    /// A directory has no classifier yet.
+    #[error("{} holds no finished classifier: expected classifier.safetensors in it, which the end of the training writes", .0.display())]
+    ClassifierNotFinished(PathBuf),
+    /// The options are not those that the training started with.
+    #[error("--resume goes on with the training in {}, where {key} is {there} and not {here}: expected the same options, or a new directory", run.display())]
+    OtherOptions {
+        /// The directory.
+        run: PathBuf,
+        /// The first key that differs.
+        key: String,
+        /// Its value in the directory.
+        there: String,
+        /// The value given.
+        here: String,
+    },
+    /// What decides a training has no text form.
+    #[error("the options have no text form: {0}")]
+    NoRecord(String),
+    /// A file of features has an ending that says nothing.
+    #[error("{} has no ending that says what to write: expected .csv, .npy or .safetensors", .0.display())]
+    UnknownEnding(PathBuf),
     /// A file cannot be written or read.
     #[error("cannot write or read {}: {source}", path.display())]
     Io {

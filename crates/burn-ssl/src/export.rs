@@ -7,9 +7,8 @@ use std::str::FromStr;
 use serde::Serialize;
 use ssl_core::{DeviceSpec, named};
 use ssl_encoders::weights::{self, Metadata};
-use ssl_encoders::{AnyEncoder, StemChoice};
+use ssl_encoders::{AnyEncoder, EncoderConfig, StemChoice};
 
-use crate::recipe::Draft;
 use crate::{EncoderSource, Error, Recipe, files};
 
 /// Whose names the tensors of a file get. The file is safetensors in any case.
@@ -55,7 +54,7 @@ impl fmt::Display for Format {
 /// What is exported, and where to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExportOptions {
-    /// Directory of a finished run.
+    /// Directory of a finished run, or of a classifier.
     pub run: PathBuf,
     /// The file.
     pub out: PathBuf,
@@ -87,27 +86,38 @@ pub struct ExportReport {
 /// If the run is not finished, the model has no form in that library, or the file exists.
 pub fn export(options: &ExportOptions) -> Result<ExportReport, Error> {
     files::check_free(&options.out, options.overwrite)?;
-    // Complete as it stands; resolving it again would ask for its method, which this build need not have.
-    let recipe = Draft::of_run(&options.run)?.finish()?;
-    let encoder = EncoderSource::Run(options.run.clone()).open(&recipe, &DeviceSpec::Flex.open()?)?;
-    check_form(&recipe, &encoder, options.format)?;
+    let source = EncoderSource::Run(options.run.clone());
+    let (recipe, metadata) = described(&source, options)?;
+    let encoder = source.open(&recipe, &DeviceSpec::Flex.open()?)?;
+    check_form(&metadata.encoder, &encoder, options.format)?;
     files::make_folder_of(&options.out)?;
-    weights::save(&encoder, &options.out, &metadata(&recipe))?;
+    weights::save(&encoder, &options.out, &metadata)?;
     Ok(ExportReport {
         out: options.out.clone(),
         format: options.format,
-        adapt: adapt(&recipe, &encoder),
-        model: recipe.encoder.name,
+        adapt: adapt(&metadata.encoder, &encoder),
+        model: metadata.encoder.name,
         tensors: named::collect(&encoder).len(),
     })
 }
 
+/// What is known of the encoder of a run or of a classifier.
+fn described(source: &EncoderSource, options: &ExportOptions) -> Result<(Recipe, Metadata), Error> {
+    if let Some(recipe) = source.run_recipe()? {
+        // Complete as it stands; resolving it again would ask for its method, which this build need not have.
+        let metadata = metadata(&recipe);
+        return Ok((recipe, metadata));
+    }
+    let metadata = source.metadata()?.ok_or_else(|| Error::UnknownModel(options.run.clone()))?;
+    Ok((source.usual_recipe(None)?, metadata))
+}
+
 /// Fails if the library of a format has no model that the encoder could be loaded into.
-fn check_form(recipe: &Recipe, encoder: &AnyEncoder, format: Format) -> Result<(), Error> {
-    let name = &recipe.encoder.name;
+fn check_form(config: &EncoderConfig, encoder: &AnyEncoder, format: Format) -> Result<(), Error> {
+    let name = &config.name;
     let (model, expected) = match (encoder, format) {
         (AnyEncoder::Vit(_), Format::Torchvision) => (name.clone(), "--format timm or safetensors"),
-        (AnyEncoder::ResNet(_), Format::Torchvision | Format::Timm) if recipe.encoder.selective_kernel => {
+        (AnyEncoder::ResNet(_), Format::Torchvision | Format::Timm) if config.selective_kernel => {
             (format!("{name} with selective kernels"), "--format safetensors")
         }
         _ => return Ok(()),
@@ -124,10 +134,10 @@ pub(crate) fn metadata(recipe: &Recipe) -> Metadata {
         .with_about("seed", recipe.seed)
 }
 
-fn adapt(recipe: &Recipe, encoder: &AnyEncoder) -> Vec<&'static str> {
+fn adapt(config: &EncoderConfig, encoder: &AnyEncoder) -> Vec<&'static str> {
     let AnyEncoder::ResNet(_) = encoder else { return Vec::new() };
-    let narrow = (recipe.encoder.width != 64).then_some("every layer is of another width than theirs");
-    let cifar = (recipe.encoder.stem == StemChoice::Cifar)
+    let narrow = (config.width != 64).then_some("every layer is of another width than theirs");
+    let cifar = (config.stem == StemChoice::Cifar)
         .then_some("conv1 is 3 x 3 with stride 1 and padding 1, and maxpool is the identity");
     narrow.into_iter().chain(cifar).collect()
 }

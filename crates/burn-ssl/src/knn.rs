@@ -7,6 +7,7 @@ use tracing::info;
 
 use crate::encoder::EncoderSource;
 use crate::evaluation::Evaluation;
+use crate::sets::OpenedSets;
 use crate::{Error, SetOptions};
 
 /// What is evaluated, and on what.
@@ -56,7 +57,7 @@ pub struct KnnReport {
 pub fn evaluate_knn(options: &KnnOptions) -> Result<KnnReport, Error> {
     options.knn.validate()?;
     let device = options.device.open()?;
-    let (mut recipe, sets) = options.sets.open(&options.encoder, "bank")?;
+    let OpenedSets { mut recipe, data: sets, .. } = options.sets.open(&options.encoder, "bank")?;
     (recipe.eval.k, recipe.eval.temperature) = (options.knn.k, options.knn.temperature);
     let encoder = options.encoder.open(&recipe, &device)?;
     info!("bank: {}", sets.bank);

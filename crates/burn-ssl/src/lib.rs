@@ -1,11 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+mod classifier;
 pub mod demo;
+#[cfg(feature = "simclr")]
+mod distill;
+mod embeddings;
 mod encoder;
 mod error;
 mod evaluation;
 pub mod export;
 mod files;
+mod finetune;
 pub mod images;
 mod knn;
 mod linear;
@@ -38,8 +43,12 @@ pub use ssl_supcon as supcon;
 pub use ssl_swav as swav;
 pub use ssl_train as train;
 
+#[cfg(feature = "simclr")]
+pub use distill::{DistillOptions, DistillReport, distill};
+pub use embeddings::{EmbedOptions, EmbedReport, embed};
 pub use encoder::EncoderSource;
 pub use error::Error;
+pub use finetune::{FinetuneOptions, FinetuneReport, finetune};
 pub use knn::{KnnOptions, KnnReport, evaluate_knn};
 pub use linear::{LinearOptions, LinearReport, linear_probe};
 pub use pretrain::{NoObserver, Observer, PretrainOptions, Report, pretrain, pretrain_with};

@@ -14,6 +14,7 @@ use ssl_train::{Descended, Descent, OptimizerConfig, ScheduleConfig, StepReport}
 use tracing::info;
 
 use crate::images::{self, EvalData, eval_loader};
+use crate::sets::OpenedSets;
 use crate::{EncoderSource, Error, Observer, Recipe, SetOptions};
 
 /// Which encoder is probed, on what and how.
@@ -98,7 +99,7 @@ pub struct LinearReport {
 /// regularisation.
 pub fn linear_probe(options: &LinearOptions, observer: &mut impl Observer) -> Result<LinearReport, Error> {
     let device = options.device.open()?;
-    let (recipe, sets) = options.sets.open(&options.encoder, "training")?;
+    let OpenedSets { recipe, data: sets, .. } = options.sets.open(&options.encoder, "training")?;
     let classes = sets.classes()?;
     let batch_size = images::batch_size(options.batch_size, sets.bank.len())?;
     let encoder = options.encoder.open(&recipe, &device)?;

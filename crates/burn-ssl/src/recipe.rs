@@ -15,7 +15,7 @@ use ssl_eval::KnnConfig;
 use ssl_train::{CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
 use toml::Table;
 
-pub(crate) use draft::typed;
+pub(crate) use draft::{difference, typed};
 pub use draft::{Draft, Value};
 pub use error::RecipeError;
 pub use name::RecipeName;

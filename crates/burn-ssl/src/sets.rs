@@ -24,14 +24,22 @@ pub struct SetOptions {
     pub workers: usize,
 }
 
+/// Sets that are open.
+pub(crate) struct OpenedSets {
+    /// Says how images are prepared for the encoder.
+    pub(crate) recipe: Recipe,
+    pub(crate) data: EvalData,
+    pub(crate) train_path: PathBuf,
+    pub(crate) test_path: PathBuf,
+}
+
 impl SetOptions {
-    /// The recipe that says how images are prepared for an encoder, and the images; `train_name` is what the first of the two
-    /// sets is called in errors.
+    /// Opens the sets for an encoder; `train_name` is what the first of the two is called in errors.
     pub(crate) fn open(
         &self,
         encoder: &EncoderSource,
         train_name: &'static str,
-    ) -> Result<(Recipe, EvalData), Error> {
+    ) -> Result<OpenedSets, Error> {
         let of_run = encoder.run_recipe()?;
         let run = of_run.as_ref();
         let run_train =
@@ -39,18 +47,18 @@ impl SetOptions {
         let run_limit = run.filter(|recipe| recipe.eval.train.is_none()).and_then(|recipe| recipe.data.limit);
         let train_limit = self.train_limit.or(run_limit.filter(|_| self.train.is_none()));
         let run_test_limit = run.and_then(|recipe| recipe.eval.limit).filter(|_| self.test.is_none());
-        let train = self.train.clone().or(run_train).ok_or(Error::NoSet("train"))?;
-        let test = self.test.clone().or_else(|| run?.eval.test.clone()).ok_or(Error::NoSet("test"))?;
-        let train = Arc::new(images::open(&train, train_limit)?);
-        let sets =
-            EvalData::named(train_name, train, images::open(&test, self.test_limit.or(run_test_limit))?)?;
+        let train_path = self.train.clone().or(run_train).ok_or(Error::NoSet("train"))?;
+        let test_path = self.test.clone().or_else(|| run?.eval.test.clone()).ok_or(Error::NoSet("test"))?;
+        let train = Arc::new(images::open(&train_path, train_limit)?);
+        let test = images::open(&test_path, self.test_limit.or(run_test_limit))?;
+        let data = EvalData::named(train_name, train, test)?;
 
         let mut recipe = match of_run {
             Some(recipe) => recipe,
-            None => encoder.usual_recipe(self.image_size.or_else(|| images::pixels(&sets.bank)))?,
+            None => encoder.usual_recipe(self.image_size.or_else(|| images::pixels(&data.bank)))?,
         };
         recipe.data.image_size = self.image_size.unwrap_or(recipe.data.image_size);
         recipe.data.workers = self.workers;
-        Ok((recipe, sets))
+        Ok(OpenedSets { recipe, data, train_path, test_path })
     }
 }

@@ -22,6 +22,18 @@ pub struct Features {
 /// # Errors
 /// If the loader gives up.
 pub fn embed<E: Encoder>(encoder: &E, loader: &EvalLoader, device: &Device) -> Result<Features, EvalError> {
+    Ok(embed_each(encoder, loader, device)?.0)
+}
+
+/// [`embed`], and which images of the loader's data set the rows are of.
+///
+/// # Errors
+/// If the loader gives up.
+pub fn embed_each<E: Encoder>(
+    encoder: &E,
+    loader: &EvalLoader,
+    device: &Device,
+) -> Result<(Features, Vec<u64>), EvalError> {
     collect(loader, device, |images| encoder.encode(images, Mode::Eval))
 }
 
@@ -39,22 +51,23 @@ pub fn embed_batch<E: Encoder>(encoder: &E, mut batch: Batch, device: &Device) -
 /// # Errors
 /// If the loader gives up.
 pub fn raw_pixels(loader: &EvalLoader, device: &Device) -> Result<Features, EvalError> {
-    collect(loader, device, |images| images.flatten(1, 3))
+    Ok(collect(loader, device, |images| images.flatten(1, 3))?.0)
 }
 
 fn collect(
     loader: &EvalLoader,
     device: &Device,
     features: impl Fn(Tensor<4>) -> Tensor<2>,
-) -> Result<Features, EvalError> {
-    let (mut values, mut labels) = (Vec::new(), Vec::new());
+) -> Result<(Features, Vec<u64>), EvalError> {
+    let (mut values, mut labels, mut places) = (Vec::new(), Vec::new(), Vec::new());
     for batch in loader.batches()? {
         let mut batch = batch?;
         labels.extend(batch.labels.take().unwrap_or_default());
+        places.extend_from_slice(&batch.indices);
         values.push(features(images(batch, device)));
     }
     let labels = loader.dataset().labels().is_some().then_some(labels);
-    Ok(Features { values: Tensor::cat(values, 0), labels })
+    Ok((Features { values: Tensor::cat(values, 0), labels }, places))
 }
 
 fn images(mut batch: Batch, device: &Device) -> Tensor<4> {

@@ -135,6 +135,17 @@ impl Checkpoints {
     }
 }
 
+/// The student of a run's newest checkpoint; `student` is one of the same architecture.
+///
+/// # Errors
+/// If there is no checkpoint, it cannot be read, or is that of another architecture.
+pub fn load_student<S: Module>(run: &RunDir, student: S) -> Result<S, TrainError> {
+    match Checkpoints::of(run).newest()? {
+        Some((folder, _)) => load_module(&folder, "student", student),
+        None => Err(TrainError::NoCheckpoint(run.checkpoints())),
+    }
+}
+
 /// Reads one part of a checkpoint into a module.
 pub(crate) fn load_module<M: Module>(folder: &Path, part: &str, module: M) -> Result<M, TrainError> {
     let path = folder.join(format!("{part}.safetensors"));

@@ -94,6 +94,9 @@ pub enum TrainError {
     /// There is no run to go on with.
     #[error("there is no run to resume in {}: expected a folder that `pretrain` wrote, with recipe.toml in it", .0.display())]
     NoRun(PathBuf),
+    /// There is no classifier.
+    #[error("there is no classifier in {}: expected a folder that `finetune` or `distill` wrote, with classifier.toml in it", .0.display())]
+    NoClassifier(PathBuf),
     /// The file system refused.
     #[error("cannot write or read {}: {source}", path.display())]
     Io {
@@ -102,6 +105,9 @@ pub enum TrainError {
         /// The answer of the operating system.
         source: io::Error,
     },
+    /// There is nothing to take a network from.
+    #[error("there is no checkpoint in {}: expected the folder `last`, which every run writes", .0.display())]
+    NoCheckpoint(PathBuf),
     /// A file of a checkpoint does not fit the run.
     #[error("checkpoint {} does not fit this run: {reason}", path.display())]
     Checkpoint {

@@ -12,7 +12,7 @@ mod run_dir;
 mod schedule;
 mod trainer;
 
-pub use checkpoint::CheckpointConfig;
+pub use checkpoint::{CheckpointConfig, load_student};
 pub use chunks::{MicroBatch, in_chunks};
 pub use descent::{Descended, Descent};
 pub use error::TrainError;

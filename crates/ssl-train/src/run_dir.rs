@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::TrainError;
 
-/// The directory of a run: `recipe.toml`, `metrics.jsonl`, `checkpoints/`, `encoder.safetensors`.
+/// The directory of a run: `metrics.jsonl`, `checkpoints/`, `encoder.safetensors`, and `recipe.toml` of a pretraining, or
+/// `classifier.toml` and `classifier.safetensors` of a training with labels.
 #[derive(Clone, Debug)]
 pub struct RunDir {
     path: PathBuf,
@@ -43,6 +44,18 @@ impl RunDir {
         }
     }
 
+    /// Opens the directory of a training with labels.
+    ///
+    /// # Errors
+    /// [`TrainError::NoClassifier`] if there is none.
+    pub fn open_classifier(path: &Path) -> Result<Self, TrainError> {
+        let run = Self { path: path.to_owned() };
+        match run.classifier_record().is_file() {
+            true => Ok(run),
+            false => Err(TrainError::NoClassifier(path.to_owned())),
+        }
+    }
+
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
@@ -68,6 +81,16 @@ impl RunDir {
         self.path.join("encoder.safetensors")
     }
 
+    /// `classifier.toml`
+    pub fn classifier_record(&self) -> PathBuf {
+        self.path.join("classifier.toml")
+    }
+
+    /// `classifier.safetensors`
+    pub fn classifier(&self) -> PathBuf {
+        self.path.join("classifier.safetensors")
+    }
+
     /// Writes a file beside its place and renames it, so that it is whole or not there.
     ///
     /// # Errors
@@ -79,7 +102,8 @@ impl RunDir {
     }
 
     fn remove_run(&self) -> Result<(), TrainError> {
-        for file in [self.recipe(), self.metrics(), self.encoder()] {
+        let of_classifier = [self.classifier_record(), self.classifier()];
+        for file in [self.recipe(), self.metrics(), self.encoder()].into_iter().chain(of_classifier) {
             if file.exists() {
                 fs::remove_file(&file).map_err(TrainError::io(&file))?;
             }

@@ -183,7 +183,8 @@ fn child<'a>(parent: &'a mut Value, part: &str) -> Option<&'a mut Value> {
     }
 }
 
-fn difference(key: &str, one: &Value, other: &Value) -> Option<(String, String, String)> {
+/// The first key in which two values differ and what it is in each; `key` is that of the values themselves.
+pub(crate) fn difference(key: &str, one: &Value, other: &Value) -> Option<(String, String, String)> {
     match (one, other) {
         (Value::Table(one), Value::Table(two)) => {
             let absent = Value::String("absent".into());

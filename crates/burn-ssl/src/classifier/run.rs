@@ -1,0 +1,171 @@
+//! Training of a classifier in a directory of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use burn::module::Module;
+use burn::tensor::Device;
+use serde::Serialize;
+use ssl_core::{Encoder, Progress, SslMethod};
+use ssl_data::{EvalLoader, TrainLoader};
+use ssl_encoders::{AnyEncoder, EncoderConfig};
+use ssl_eval::{Accuracy, Classifier, EvalError, embed};
+use ssl_train::{
+    CheckpointConfig, HookError, Hooks, OptimizerConfig, RunDir, ScheduleConfig, StepReport, Summary,
+    TrainConfig, Trainer,
+};
+use toml::{Table, Value};
+use tracing::info;
+
+use super::{ClassifierMetadata, save};
+use crate::recipe::difference;
+use crate::{Error, Observer};
+
+/// How a classifier is made: `classifier.toml`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Record {
+    /// The command.
+    pub(crate) made_by: &'static str,
+    /// Where the encoder or the teacher is from.
+    pub(crate) from: String,
+    /// Training images.
+    pub(crate) train: PathBuf,
+    /// Their number.
+    pub(crate) train_images: usize,
+    /// Test images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) test: Option<PathBuf>,
+    /// Width and height of views in pixels.
+    pub(crate) image_size: usize,
+    /// Seed of head, order and views.
+    pub(crate) seed: u64,
+    /// What the command has besides.
+    pub(crate) options: Table,
+    /// The encoder that is trained.
+    pub(crate) encoder: EncoderConfig,
+    pub(crate) optimizer: OptimizerConfig,
+    pub(crate) schedule: ScheduleConfig,
+}
+
+/// A classifier about to be trained in a directory.
+pub(crate) struct ClassifierRun<'a> {
+    pub(crate) out: &'a Path,
+    pub(crate) overwrite: bool,
+    pub(crate) resume: bool,
+    pub(crate) device: &'a Device,
+    pub(crate) record: Record,
+    pub(crate) metadata: ClassifierMetadata,
+    pub(crate) test: Option<EvalLoader>,
+    /// Names of the two accuracies in the metrics file.
+    pub(crate) metrics: [&'static str; 2],
+}
+
+/// What came of it. Accuracies are in per cent.
+pub(crate) struct Tested {
+    pub(crate) accuracy: Option<[f64; 2]>,
+    pub(crate) summary: Summary,
+}
+
+impl ClassifierRun<'_> {
+    /// Trains `network`, which is on the autodiff device, tests it and writes it.
+    pub(crate) fn train<M>(
+        &self,
+        method: &M,
+        network: Classifier<AnyEncoder>,
+        loader: &TrainLoader,
+        observer: &mut impl Observer,
+    ) -> Result<Tested, Error>
+    where
+        M: SslMethod<Encoder = Classifier<AnyEncoder>, Student = Classifier<AnyEncoder>>,
+    {
+        let config = self.config();
+        config.validate()?;
+        let run = self.run_dir()?;
+        info!("training: {}", loader.dataset());
+        let trainer = Trainer { method, config: &config, run: &run, device: self.device };
+        let mut hooks = TestHooks { run: self, observer };
+        let trained = trainer.fit(network, loader, self.resume, &mut hooks)?;
+        if !trained.summary.finished {
+            return Ok(Tested { accuracy: None, summary: trained.summary });
+        }
+        let network = trained.student.valid();
+        save(&run, &network, &self.metadata)?;
+        Ok(Tested { accuracy: self.accuracy(&network)?, summary: trained.summary })
+    }
+
+    /// Top-1 and top-5 in per cent, where there is a test set.
+    pub(crate) fn accuracy(&self, network: &impl Encoder) -> Result<Option<[f64; 2]>, EvalError> {
+        let Some(loader) = &self.test else { return Ok(None) };
+        let scores = embed(network, loader, self.device)?;
+        let labels = scores.labels.ok_or(EvalError::NoLabels("test"))?;
+        let Accuracy { top1, top5 } = Accuracy::of_scores(scores.values, &labels);
+        Ok(Some([100.0 * top1, 100.0 * top5]))
+    }
+
+    fn config(&self) -> TrainConfig {
+        TrainConfig {
+            seed: self.record.seed,
+            optimizer: self.record.optimizer.clone(),
+            schedule: self.record.schedule.clone(),
+            checkpoint: CheckpointConfig::default(),
+            log_every: 0,
+            eval_every_epochs: 0,
+        }
+    }
+
+    /// The directory, with the record in it.
+    fn run_dir(&self) -> Result<RunDir, Error> {
+        let record = Table::try_from(&self.record).map_err(|error| Error::NoRecord(error.to_string()))?;
+        if self.resume {
+            let run = RunDir::open_classifier(self.out)?;
+            let path = run.classifier_record();
+            let text = fs::read_to_string(&path).map_err(|source| Error::Io { path, source })?;
+            let first = text.parse::<Table>().unwrap_or_default();
+            return match difference("", &Value::Table(first), &Value::Table(record)) {
+                Some((key, there, here)) => {
+                    Err(Error::OtherOptions { run: self.out.into(), key, there, here })
+                }
+                None => Ok(run),
+            };
+        }
+        let run = RunDir::create(self.out, self.overwrite)?;
+        let text = format!("# How this classifier was made.\n\n{record}");
+        run.write_atomic("classifier.toml", text.as_bytes())?;
+        Ok(run)
+    }
+}
+
+/// Tests at the end of a run and passes everything else on.
+struct TestHooks<'a, 'b, O> {
+    run: &'a ClassifierRun<'b>,
+    observer: &'a mut O,
+}
+
+impl<O: Observer> Hooks<Classifier<AnyEncoder>> for TestHooks<'_, '_, O> {
+    fn on_start(&mut self, at: Progress) {
+        self.observer.on_start(at);
+    }
+
+    fn on_step(&mut self, report: &StepReport) {
+        let StepReport { at, loss, images_per_s, .. } = *report;
+        if let Some(loss) = loss.filter(|_| at.step == at.total_steps) {
+            info!("epoch {}: loss {loss:.4}, {images_per_s:.0} images/s", at.epoch());
+        }
+        self.observer.on_step(report);
+    }
+
+    fn evaluate(
+        &mut self,
+        network: &Classifier<AnyEncoder>,
+        at: Progress,
+    ) -> Result<ssl_train::Evaluation, HookError> {
+        // A head that has learned nothing yet guesses.
+        let accuracy = if at.step == 0 { None } else { self.run.accuracy(network)? };
+        let named = |values: [f64; 2]| self.run.metrics.into_iter().zip(values).collect();
+        Ok(accuracy.map(named).unwrap_or_default())
+    }
+
+    fn stop(&self) -> bool {
+        self.observer.stop()
+    }
+}

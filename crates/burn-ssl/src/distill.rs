@@ -1,0 +1,290 @@
+//! Distillation: a network learns the class scores of a fine-tuned one on images that need no labels.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use serde::Serialize;
+use ssl_core::{DeviceSpec, Init};
+use ssl_data::{Dataset, EvalLoader};
+use ssl_encoders::weights::Metadata;
+use ssl_encoders::{AnyEncoder, EncoderConfig};
+use ssl_eval::{Classifier, EvalError};
+use ssl_simclr::{Distillation, DistillationConfig};
+use ssl_train::{NoDecay, OptimizerConfig, ScheduleConfig};
+use toml::Value;
+
+use crate::classifier::{self, ClassifierMetadata, ClassifierRun, Record, Tested, absolute};
+use crate::images::{self, eval_loader};
+use crate::{EncoderSource, Error, Observer, Recipe};
+
+/// Names of the accuracies in the metrics file.
+const METRICS: [&str; 2] = ["distill_top1", "distill_top5"];
+
+/// Share of the epochs in which the learning rate rises (SimCLR v2, section 4).
+const WARMUP: f64 = 0.05;
+
+/// What is distilled into what, on which images and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DistillOptions {
+    /// The directory of the teacher, which [`finetune`](crate::finetune) or an earlier distillation wrote.
+    pub teacher: PathBuf,
+    /// The images; labels are not needed unless `alpha` is below 1.
+    pub data: PathBuf,
+    /// Keep only so many of them. Default: all.
+    pub limit: Option<usize>,
+    /// Labelled images to test with. Default: those that the teacher was tested with.
+    pub test: Option<PathBuf>,
+    /// Keep only so many of them. Default: all.
+    pub test_limit: Option<usize>,
+    /// The student's encoder, with [`init`](EncoderConfig::init) where it does not start from random values. Default: the
+    /// teacher's (self-distillation).
+    pub student: Option<EncoderConfig>,
+    /// Temperature, and weight of the labels.
+    pub distillation: DistillationConfig,
+    /// Passes over the images. Default 400 (SimCLR v2, section 4, on ImageNet).
+    pub epochs: u64,
+    /// Images in a batch, at least 2. Default: 256, or all if there are fewer.
+    pub batch_size: Option<usize>,
+    /// Epochs of rising learning rate. Default: 5 % of them (SimCLR v2, section 4).
+    pub warmup_epochs: Option<f64>,
+    /// The optimizer; its rate falls along a cosine to 0. Default: SGD of Nesterov momentum 0.9, rate `0.1 · batch / 256` (our
+    /// choice, usual in training with labels; the paper has LARS for batches of 4096), weight decay 1e-4 of weights (the
+    /// paper's).
+    pub optimizer: OptimizerConfig,
+    /// Seed of the student, of the order of the images and of their views. Default 0.
+    pub seed: u64,
+    /// Threads that decode and augment; 0, the default, stands for one per core.
+    pub workers: usize,
+    /// The device. Default `flex`.
+    pub device: DeviceSpec,
+    /// The directory of the student.
+    pub out: PathBuf,
+    /// Whether what an earlier run wrote there may be removed. Default no.
+    pub overwrite: bool,
+    /// Whether to go on with the training in that directory, with the same options. Default no.
+    pub resume: bool,
+}
+
+impl DistillOptions {
+    /// Self-distillation of a teacher on images.
+    pub fn new(teacher: impl Into<PathBuf>, data: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
+        let optimizer = OptimizerConfig {
+            lr: 0.1,
+            lr_scale_batch: 256,
+            nesterov: true,
+            weight_decay: 1e-4,
+            no_decay: NoDecay::BiasAndNorm,
+            ..OptimizerConfig::default()
+        };
+        Self {
+            teacher: teacher.into(),
+            data: data.into(),
+            limit: None,
+            test: None,
+            test_limit: None,
+            student: None,
+            distillation: DistillationConfig::default(),
+            epochs: 400,
+            batch_size: None,
+            warmup_epochs: None,
+            optimizer,
+            seed: 0,
+            workers: 0,
+            device: DeviceSpec::Flex,
+            out: out.into(),
+            overwrite: false,
+            resume: false,
+        }
+    }
+
+    fn schedule(&self, images: usize) -> Result<ScheduleConfig, Error> {
+        Ok(ScheduleConfig {
+            epochs: self.epochs,
+            batch_size: images::batch_size(self.batch_size, images)?,
+            warmup_epochs: self.warmup_epochs.unwrap_or(WARMUP * self.epochs as f64),
+            ..ScheduleConfig::default()
+        })
+    }
+}
+
+/// The result of a distillation. Accuracies are in per cent.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DistillReport {
+    /// Test images whose class had the student's highest score; none without a test set or if the run was stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distill_top1: Option<f64>,
+    /// Test images whose class was among the student's five highest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distill_top5: Option<f64>,
+    /// Test images whose class had the teacher's highest score.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher_top1: Option<f64>,
+    /// The student's encoder.
+    pub student: String,
+    /// Temperature of the loss.
+    pub temperature: f64,
+    /// Weight of the distillation loss; the rest is that of the labels.
+    pub alpha: f64,
+    /// Mean loss of the last epoch, in nats.
+    pub train_loss: f64,
+    /// Passes over the images.
+    pub epochs: u64,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Images in a batch.
+    pub batch_size: usize,
+    /// Classes.
+    pub classes: usize,
+    /// Training images.
+    pub train_images: usize,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// The directory of the student.
+    pub out: PathBuf,
+    /// Whether the training reached its last step, or was stopped before.
+    #[serde(skip)]
+    pub finished: bool,
+}
+
+/// Trains a student to give the class scores of a fine-tuned teacher, and tests both; the directory gets the files of
+/// [`finetune`](crate::finetune).
+///
+/// # Errors
+/// What the teacher, the images, the device, the directory or the options have wrong.
+///
+/// # Source
+/// SimCLR v2, section 2, <https://arxiv.org/abs/2006.10029>; see [`Distillation`] for the loss and how it differs.
+pub fn distill(options: &DistillOptions, observer: &mut impl Observer) -> Result<DistillReport, Error> {
+    classifier::check_apart(&options.teacher, &options.out)?;
+    let device = options.device.open()?;
+    let (teacher, metadata) = classifier::load(&options.teacher, &device)?;
+    let mut recipe = EncoderSource::Run(options.teacher.clone()).usual_recipe(None)?;
+    recipe.data.workers = options.workers;
+    let distilling = Distilling { options, device: &device, recipe: &recipe, teacher: &metadata };
+    let data = distilling.data()?;
+    let schedule = options.schedule(data.len())?;
+    let network = distilling.student()?;
+    let run = distilling.run(&network, &schedule, data.len())?;
+    let teacher_top1 = run.accuracy(&teacher)?.map(|[top1, _]| top1);
+    let method: Distillation<Classifier<AnyEncoder>, _> = options.distillation.build(teacher)?;
+    let loader = images::train_loader(&data, &recipe, schedule.batch_size, options.seed)?;
+    let Tested { accuracy, summary } = run.train(&method, network, &loader, observer)?;
+    Ok(DistillReport {
+        distill_top1: accuracy.map(|[top1, _]| top1),
+        distill_top5: accuracy.map(|[_, top5]| top5),
+        teacher_top1,
+        student: run.record.encoder.name,
+        temperature: options.distillation.temperature,
+        alpha: options.distillation.alpha,
+        train_loss: summary.train_loss,
+        epochs: summary.epochs,
+        steps: summary.steps,
+        batch_size: schedule.batch_size,
+        classes: metadata.classes,
+        train_images: data.len(),
+        seconds: summary.seconds,
+        out: options.out.clone(),
+        finished: summary.finished,
+    })
+}
+
+/// A distillation whose teacher is known.
+struct Distilling<'a> {
+    options: &'a DistillOptions,
+    device: &'a Device,
+    /// Says how images are prepared.
+    recipe: &'a Recipe,
+    teacher: &'a ClassifierMetadata,
+}
+
+impl<'a> Distilling<'a> {
+    /// The training images, with the teacher's numbers for their classes where labels count.
+    fn data(&self) -> Result<Arc<Dataset>, Error> {
+        let mut data = images::open(&self.options.data, self.options.limit)?;
+        if self.options.distillation.alpha < 1.0 {
+            if data.labels().is_none() {
+                return Err(EvalError::NoLabels("training").into());
+            }
+            self.teacher.match_labels(&mut data)?;
+        }
+        Ok(Arc::new(data))
+    }
+
+    fn encoder(&self) -> EncoderConfig {
+        let own = self.options.student.clone();
+        own.unwrap_or_else(|| self.teacher.encoder.encoder.clone()).resolved(self.recipe.data.image_size)
+    }
+
+    /// The student, on the autodiff device.
+    fn student(&self) -> Result<Classifier<AnyEncoder>, Error> {
+        let mut init = Init::new(self.options.seed, &self.device.clone().autodiff());
+        let encoder = self.encoder().init(self.recipe.data.image_size, &mut init)?;
+        Ok(Classifier::new(encoder, None, self.teacher.classes, &mut init))
+    }
+
+    fn run(
+        &self,
+        network: &Classifier<AnyEncoder>,
+        schedule: &ScheduleConfig,
+        train_images: usize,
+    ) -> Result<ClassifierRun<'a>, Error> {
+        let options = self.options;
+        let test_path = match &options.test {
+            Some(path) => Some(path.clone()),
+            None => classifier::recorded_test(&options.teacher)?,
+        };
+        let test = test_path.as_deref().map(|path| self.test(path)).transpose()?;
+        let names = self.teacher.class_names.clone();
+        Ok(ClassifierRun {
+            out: &options.out,
+            overwrite: options.overwrite,
+            resume: options.resume,
+            device: self.device,
+            record: self.record(test_path, schedule.clone(), train_images),
+            metadata: ClassifierMetadata::new(self.metadata(), network, names),
+            test,
+            metrics: METRICS,
+        })
+    }
+
+    fn test(&self, path: &Path) -> Result<EvalLoader, Error> {
+        let mut test = images::open(path, self.options.test_limit)?;
+        if test.labels().is_none() {
+            return Err(EvalError::NoLabels("test").into());
+        }
+        self.teacher.match_labels(&mut test)?;
+        eval_loader(&Arc::new(test), self.recipe)
+    }
+
+    fn metadata(&self) -> Metadata {
+        let Metadata { image_size, mean, std, .. } = self.teacher.encoder;
+        Metadata::new(&self.encoder(), image_size)
+            .with_normalization(mean, std)
+            .with_about("made_by", "distill")
+            .with_about("seed", self.options.seed)
+    }
+
+    fn record(&self, test: Option<PathBuf>, schedule: ScheduleConfig, train_images: usize) -> Record {
+        let options = self.options;
+        let DistillationConfig { temperature, alpha, t2_scale } = options.distillation;
+        let own = [
+            ("temperature", Value::Float(temperature)),
+            ("alpha", Value::Float(alpha)),
+            ("t2_scale", Value::Boolean(t2_scale)),
+        ];
+        Record {
+            made_by: "distill",
+            from: format!("classifier {}", absolute(&options.teacher).display()),
+            train: absolute(&options.data),
+            train_images,
+            test: test.as_deref().map(absolute),
+            image_size: self.recipe.data.image_size,
+            seed: options.seed,
+            options: own.map(|(key, value)| (key.to_owned(), value)).into_iter().collect(),
+            encoder: self.encoder(),
+            optimizer: options.optimizer.clone(),
+            schedule,
+        }
+    }
+}

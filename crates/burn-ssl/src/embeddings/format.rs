@@ -1,0 +1,163 @@
+//! The formats of files of features.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::{DType, TensorData};
+use ssl_core::named;
+use ssl_data::Dataset;
+use ssl_eval::Features;
+
+use crate::Error;
+
+/// What a file of features is, by its ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// A row per image: name, label, class, features.
+    Csv,
+    /// NumPy's array of float32, `[image, dim]`; names, labels and classes in a CSV beside it.
+    Npy,
+    /// Tensors `features` and `labels`; names and classes as JSON in the metadata, under the key `burn-ssl`.
+    Safetensors,
+}
+
+impl Format {
+    pub(super) fn of(path: &Path) -> Result<Self, Error> {
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        match ending.as_str() {
+            "csv" => Ok(Self::Csv),
+            "npy" => Ok(Self::Npy),
+            "safetensors" => Ok(Self::Safetensors),
+            _ => Err(Error::UnknownEnding(path.into())),
+        }
+    }
+
+    /// The file of names and labels, where the format has no place for them.
+    pub(super) fn companion(self, out: &Path) -> Option<PathBuf> {
+        (self == Self::Npy).then(|| out.with_extension("csv"))
+    }
+
+    /// The files with their bytes.
+    pub(super) fn files(self, out: &Path, table: &Table) -> Vec<(PathBuf, Vec<u8>)> {
+        match self {
+            Self::Csv => vec![(out.into(), table.csv(true))],
+            Self::Npy => vec![(out.into(), table.npy()), (out.with_extension("csv"), table.csv(false))],
+            Self::Safetensors => vec![(out.into(), table.safetensors())],
+        }
+    }
+}
+
+/// Features with what is known of their images.
+pub(super) struct Table {
+    pub(super) dim: usize,
+    values: Vec<f32>,
+    names: Vec<String>,
+    labels: Option<Vec<i64>>,
+    class_names: Option<Vec<String>>,
+}
+
+impl Table {
+    /// `places` are those of the rows in the set.
+    pub(super) fn new(features: Features, places: &[u64], set: &Dataset) -> Self {
+        let [_, dim] = features.values.dims();
+        let values = features.values.into_data().iter::<f32>().collect();
+        let names = places.iter().map(|&place| set.name(place as usize)).collect();
+        let class_names = set.class_names().map(<[String]>::to_vec);
+        Self { dim, values, names, labels: features.labels, class_names }
+    }
+
+    fn csv(&self, with_features: bool) -> Vec<u8> {
+        let dims = if with_features { self.dim } else { 0 };
+        let columns = ["file", "label", "class"].map(str::to_owned).into_iter();
+        let mut text = csv::Writer::from_writer(Vec::new());
+        let mut write = |row: Vec<String>| text.write_record(row).expect("rows of equal length in memory");
+        write(columns.chain((0..dims).map(|dim| format!("f{dim}"))).collect());
+        for (row, name) in self.names.iter().enumerate() {
+            let label = self.labels.as_ref().map(|labels| labels[row]);
+            let class = label.and_then(|label| self.class_names.as_ref()?.get(label as usize).cloned());
+            let label = label.map_or_else(String::new, |label| label.to_string());
+            let features = self.values[row * self.dim..][..dims].iter().map(f32::to_string);
+            write([name.clone(), label, class.unwrap_or_default()].into_iter().chain(features).collect());
+        }
+        text.into_inner().expect("writes to memory")
+    }
+
+    /// # Source
+    /// NumPy's `lib/format.py`, version 1.0: magic, version, length of the header, header padded to a multiple of 64 bytes.
+    fn npy(&self) -> Vec<u8> {
+        let (rows, dim) = (self.names.len(), self.dim);
+        let mut header =
+            format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {dim}), }}").into_bytes();
+        let before = 10;
+        header.resize((before + header.len() + 1).next_multiple_of(64) - before - 1, b' ');
+        header.push(b'\n');
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header);
+        bytes.extend(self.values.iter().flat_map(|value| value.to_le_bytes()));
+        bytes
+    }
+
+    fn safetensors(&self) -> Vec<u8> {
+        let features = TensorData::new(self.values.clone(), [self.names.len(), self.dim]);
+        let mut tensors = BTreeMap::from([("features".to_owned(), features)]);
+        if let Some(labels) = &self.labels {
+            let labels = TensorData::new(labels.clone(), [labels.len()]).convert_dtype(DType::I64);
+            tensors.insert("labels".to_owned(), labels);
+        }
+        let about = serde_json::json!({ "files": self.names, "classes": self.class_names });
+        named::encode(&tensors, &about.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        Table {
+            dim: 2,
+            values: vec![0.5, -1.0, 0.1, 3.0],
+            names: vec!["a, b/1.png".into(), "c/2.png".into()],
+            labels: Some(vec![1, 0]),
+            class_names: Some(vec!["c".into(), "a, b".into()]),
+        }
+    }
+
+    #[test]
+    fn a_csv_has_a_row_per_image_and_quotes_what_has_commas() {
+        let text = String::from_utf8(table().csv(true)).expect("text");
+        let want = "file,label,class,f0,f1\n\"a, b/1.png\",1,\"a, b\",0.5,-1\nc/2.png,0,c,0.1,3\n";
+        assert_eq!(text, want);
+        let bare = Table { labels: None, class_names: None, ..table() };
+        let text = String::from_utf8(bare.csv(false)).expect("text");
+        assert_eq!(text, "file,label,class\n\"a, b/1.png\",,\nc/2.png,,\n");
+    }
+
+    #[test]
+    fn an_npy_starts_with_a_header_of_a_multiple_of_64_bytes() {
+        let bytes = table().npy();
+        assert_eq!(bytes[..8], *b"\x93NUMPY\x01\x00");
+        let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        assert!((10 + header).is_multiple_of(64));
+        let text = String::from_utf8(bytes[10..10 + header].to_vec()).expect("text");
+        assert!(text.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }"), "{text}");
+        assert!(text.ends_with('\n'));
+        assert_eq!(bytes[10 + header..], *[0.5_f32, -1.0, 0.1, 3.0].map(f32::to_le_bytes).as_flattened());
+    }
+
+    #[test]
+    fn a_safetensors_file_has_features_labels_and_names() {
+        let (tensors, about) = named::decode(&table().safetensors()).expect("own file");
+        assert_eq!(tensors["features"].shape().to_vec(), [2, 2]);
+        assert_eq!(tensors["labels"].iter::<i64>().collect::<Vec<_>>(), [1, 0]);
+        assert_eq!(about, r#"{"files":["a, b/1.png","c/2.png"],"classes":["c","a, b"]}"#);
+    }
+
+    #[test]
+    fn the_ending_says_what_a_file_is() {
+        assert_eq!(Format::of(Path::new("x.NPY")).ok(), Some(Format::Npy));
+        let error = Format::of(Path::new("x.parquet")).expect_err("unknown").to_string();
+        assert!(error.contains("x.parquet") && error.contains(".csv, .npy or .safetensors"), "{error}");
+    }
+}

@@ -1,0 +1,284 @@
+//! Fine-tuning: training of a whole network with labels, many or few.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use serde::Serialize;
+use ssl_core::{ConfigError, DeviceSpec, Init, Mlp, SslMethod};
+use ssl_data::Dataset;
+use ssl_encoders::weights::Metadata;
+use ssl_encoders::{AnyEncoder, EncoderConfig};
+use ssl_eval::{Classifier, FineTuning, fraction};
+use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, load_student};
+use toml::Value;
+
+use crate::classifier::{ClassifierMetadata, ClassifierRun, Record, absolute};
+use crate::images::{self, EvalData, eval_loader};
+use crate::registry::{WithMethod, with_method};
+use crate::sets::OpenedSets;
+use crate::{EncoderSource, Error, Observer, Recipe, SetOptions};
+
+/// Names of the accuracies in the metrics file.
+const METRICS: [&str; 2] = ["finetune_top1", "finetune_top5"];
+
+/// Which encoder is fine-tuned, on what and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FinetuneOptions {
+    /// The encoder to start from.
+    pub encoder: EncoderSource,
+    /// Labelled images to train and to test with.
+    pub sets: SetOptions,
+    /// Share of the training images of each class that is used, above 0 and at most 1; see [`fraction`]. Default 1.
+    pub fraction: f64,
+    /// How many layers of the projector stay between encoder and classifier; 0 for none. More needs a run. Default: as the
+    /// method's authors do, 1 after `simclr-v2` and 0 otherwise.
+    pub from_head_layer: Option<usize>,
+    /// Passes over the images used. Default: 60 for up to 1 % of them, else 30 (SimCLR, appendix B.5).
+    pub epochs: Option<u64>,
+    /// Images in a batch, at least 2. Default: 256, or all if there are fewer.
+    pub batch_size: Option<usize>,
+    /// Epochs of rising learning rate. Default 0 (SimCLR, appendix B.5).
+    pub warmup_epochs: f64,
+    /// The optimizer; its rate falls along a cosine to 0. Default: SGD of Nesterov momentum 0.9 without weight decay, rate
+    /// `0.05 · batch / 256` (SimCLR, appendix B.5). SimCLR v2 has LARS of rate 0.16 for a batch of 1024 (section 4).
+    pub optimizer: OptimizerConfig,
+    /// Seed of the fraction, of the classifier, of the order of the images and of their views. Default 0.
+    pub seed: u64,
+    /// The device. Default `flex`.
+    pub device: DeviceSpec,
+    /// The directory of the classifier.
+    pub out: PathBuf,
+    /// Whether what an earlier run wrote there may be removed. Default no.
+    pub overwrite: bool,
+    /// Whether to go on with the training in that directory, with the same options. Default no.
+    pub resume: bool,
+}
+
+impl FinetuneOptions {
+    /// Fine-tuning of an encoder on all labels of the sets of its run.
+    pub fn new(encoder: EncoderSource, out: impl Into<PathBuf>) -> Self {
+        let optimizer = OptimizerConfig {
+            lr: 0.05,
+            lr_scale_batch: 256,
+            nesterov: true,
+            ..OptimizerConfig::default()
+        };
+        Self {
+            encoder,
+            sets: SetOptions::default(),
+            fraction: 1.0,
+            from_head_layer: None,
+            epochs: None,
+            batch_size: None,
+            warmup_epochs: 0.0,
+            optimizer,
+            seed: 0,
+            device: DeviceSpec::Flex,
+            out: out.into(),
+            overwrite: false,
+            resume: false,
+        }
+    }
+
+    fn schedule(&self, images: usize) -> Result<ScheduleConfig, Error> {
+        Ok(ScheduleConfig {
+            epochs: self.epochs.unwrap_or(if self.fraction <= 0.01 { 60 } else { 30 }),
+            batch_size: images::batch_size(self.batch_size, images)?,
+            warmup_epochs: self.warmup_epochs,
+            ..ScheduleConfig::default()
+        })
+    }
+}
+
+/// The result of fine-tuning. Accuracies are in per cent.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FinetuneReport {
+    /// Test images whose class had the highest score; none if the run was stopped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finetune_top1: Option<f64>,
+    /// Test images whose class was among the five highest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finetune_top5: Option<f64>,
+    /// Share of the training images of each class that was used.
+    pub fraction: f64,
+    /// Layers of the projector that stayed.
+    pub head_layers: usize,
+    /// Mean cross entropy of the last epoch, in nats.
+    pub train_loss: f64,
+    /// Passes over the training images.
+    pub epochs: u64,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Images in a batch.
+    pub batch_size: usize,
+    /// Classes.
+    pub classes: usize,
+    /// Training images used.
+    pub train_images: usize,
+    /// Test images.
+    pub images: usize,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// The directory of the classifier.
+    pub out: PathBuf,
+    /// Whether the training reached its last step, or was stopped before.
+    #[serde(skip)]
+    pub finished: bool,
+}
+
+/// Trains an encoder with a new classifier on it, all of it, and tests it; the directory gets `classifier.safetensors`,
+/// `encoder.safetensors`, `classifier.toml`, `metrics.jsonl` and `checkpoints/`.
+///
+/// # Errors
+/// What the encoder, the sets, the device, the directory or the optimizer have wrong.
+///
+/// # Source
+/// SimCLR, appendix B.5, <https://arxiv.org/abs/2002.05709>; SimCLR v2, section 2, <https://arxiv.org/abs/2006.10029>.
+pub fn finetune(options: &FinetuneOptions, observer: &mut impl Observer) -> Result<FinetuneReport, Error> {
+    let share = options.fraction;
+    ConfigError::check(share > 0.0 && share <= 1.0, "fraction", share, "a number above 0 and at most 1")?;
+    options.encoder.check_apart_from(&options.out)?;
+    let device = options.device.open()?;
+    let mut opened = options.sets.open(&options.encoder, "training")?;
+    opened.data = EvalData { bank: Arc::new(part(opened.data.bank, options)?), ..opened.data };
+    let OpenedSets { recipe, data: sets, .. } = &opened;
+    let schedule = options.schedule(sets.bank.len())?;
+    let (config, network) = network(options, recipe, sets.classes()?, &device.clone().autodiff())?;
+
+    let head_layers = network.neck.as_ref().map_or(0, |neck| neck.layers().len());
+    let loader = images::train_loader(&sets.bank, recipe, schedule.batch_size, options.seed)?;
+    let metadata = metadata(recipe, &config, options);
+    let run = ClassifierRun {
+        out: &options.out,
+        overwrite: options.overwrite,
+        resume: options.resume,
+        device: &device,
+        record: record(options, &opened, config, schedule.clone(), head_layers),
+        metadata: ClassifierMetadata::new(metadata, &network, sets.bank.class_names().map(<[_]>::to_vec)),
+        test: Some(eval_loader(&sets.test, recipe)?),
+        metrics: METRICS,
+    };
+    let tested = run.train(&FineTuning::new(), network, &loader, observer)?;
+    Ok(FinetuneReport {
+        finetune_top1: tested.accuracy.map(|[top1, _]| top1),
+        finetune_top5: tested.accuracy.map(|[_, top5]| top5),
+        fraction: options.fraction,
+        head_layers,
+        train_loss: tested.summary.train_loss,
+        epochs: tested.summary.epochs,
+        steps: tested.summary.steps,
+        batch_size: schedule.batch_size,
+        classes: run.metadata.classes,
+        train_images: sets.bank.len(),
+        images: sets.test.len(),
+        seconds: tested.summary.seconds,
+        out: options.out.clone(),
+        finished: tested.summary.finished,
+    })
+}
+
+/// The part of the training images that is used.
+fn part(set: Arc<Dataset>, options: &FinetuneOptions) -> Result<Dataset, Error> {
+    let labels = set.labels().unwrap_or_default().to_vec();
+    // Before anything is left out: a class without images is an error of the set, not of the share.
+    images::classes_of(&set)?;
+    let set = Arc::into_inner(set).expect("nobody else has it yet");
+    Ok(set.subset(&fraction(&labels, options.fraction, options.seed)))
+}
+
+/// The encoder's configuration, and the encoder with a new head on the autodiff device.
+fn network(
+    options: &FinetuneOptions,
+    recipe: &Recipe,
+    classes: usize,
+    device: &Device,
+) -> Result<(EncoderConfig, Classifier<AnyEncoder>), Error> {
+    let config = options.encoder.config(recipe)?;
+    let neck = neck(options, recipe, device)?;
+    let encoder = options.encoder.open(recipe, device)?;
+    let network = Classifier::new(encoder, neck, classes, &mut Init::new(options.seed, device));
+    Ok((config, network))
+}
+
+/// The first layers of the projector of a run, as its last checkpoint has them.
+fn neck(options: &FinetuneOptions, recipe: &Recipe, device: &Device) -> Result<Option<Mlp>, Error> {
+    let asked = options.from_head_layer;
+    match options.encoder.run_dir()? {
+        Some(run) => {
+            let visitor = KeptLayers { asked, run, recipe, device };
+            with_method(&recipe.method, &recipe.method_options, visitor)?
+        }
+        None if asked.unwrap_or(0) > 0 => Err(Error::NoProjector("these weights".into())),
+        None => Ok(None),
+    }
+}
+
+/// Finds the layers of a run's projector that stay.
+struct KeptLayers<'a> {
+    asked: Option<usize>,
+    run: RunDir,
+    recipe: &'a Recipe,
+    device: &'a Device,
+}
+
+impl WithMethod for KeptLayers<'_> {
+    type Output = Result<Option<Mlp>, Error>;
+
+    fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Self::Output {
+        let Recipe { encoder, data, .. } = self.recipe;
+        let config = EncoderConfig { init: None, ..encoder.clone() };
+        let mut init = Init::new(0, self.device);
+        let (student, _) = method.init(config.init(data.image_size, &mut init)?, &mut init);
+        let Some(head) = method.kept_head(&student) else {
+            return match self.asked {
+                None | Some(0) => Ok(None),
+                Some(_) => Err(Error::NoProjector(format!("the method {}", self.recipe.method))),
+            };
+        };
+        let (layers, most) = (self.asked.unwrap_or(head.layers), head.projector.layers().len());
+        if layers > most {
+            return Err(Error::HeadLayers { layers, most });
+        }
+        if layers == 0 {
+            return Ok(None);
+        }
+        let student = load_student(&self.run, student)?;
+        Ok(method.kept_head(&student).map(|head| head.projector.clone().first(layers)))
+    }
+}
+
+fn metadata(recipe: &Recipe, config: &EncoderConfig, options: &FinetuneOptions) -> Metadata {
+    let normalization = recipe.data.normalization();
+    Metadata::new(config, recipe.data.image_size)
+        .with_normalization(normalization.mean, normalization.std)
+        .with_about("made_by", "finetune")
+        .with_about("fraction", options.fraction)
+        .with_about("seed", options.seed)
+}
+
+fn record(
+    options: &FinetuneOptions,
+    sets: &OpenedSets,
+    encoder: EncoderConfig,
+    schedule: ScheduleConfig,
+    head_layers: usize,
+) -> Record {
+    let own = [
+        ("fraction", Value::Float(options.fraction)),
+        ("from_head_layer", Value::Integer(head_layers as i64)),
+    ];
+    Record {
+        made_by: "finetune",
+        from: options.encoder.to_string(),
+        train: absolute(&sets.train_path),
+        train_images: sets.data.bank.len(),
+        test: Some(absolute(&sets.test_path)),
+        image_size: sets.recipe.data.image_size,
+        seed: options.seed,
+        options: own.map(|(key, value)| (key.to_owned(), value)).into_iter().collect(),
+        encoder: EncoderConfig { init: None, ..encoder },
+        optimizer: options.optimizer.clone(),
+        schedule,
+    }
+}

@@ -1,0 +1,197 @@
+//! Distillation, the third stage of SimCLR v2, as a method.
+
+use std::marker::PhantomData;
+
+use serde::{Deserialize, Serialize};
+use ssl_core::loss::cross_entropy;
+use ssl_core::{ConfigError, Encoder, Init, Loss, Mode, Needs, NoState, Progress, SslMethod, Step, Views};
+
+use crate::{DistillationInput, DistillationLoss};
+
+/// Hyper-parameters of distillation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DistillationConfig {
+    /// `T` of the loss, above 0. Default 1 (our choice: the teacher's probabilities as they are).
+    pub temperature: f64,
+    /// `α`, from 0 to 1: the weight of the distillation loss; `1 − α` is that of the cross entropy with labels. Default 1: no
+    /// labels are needed (eq. 2).
+    pub alpha: f64,
+    /// Whether the distillation loss is multiplied by `T²`. Default no (eq. 2).
+    pub t2_scale: bool,
+}
+
+impl Default for DistillationConfig {
+    fn default() -> Self {
+        Self { temperature: 1.0, alpha: 1.0, t2_scale: false }
+    }
+}
+
+impl DistillationConfig {
+    /// Distillation from `teacher` to networks of type `S`; both give class scores, `[batch, class]`, of the same classes.
+    ///
+    /// The teacher is on the device without gradients.
+    ///
+    /// # Errors
+    /// The first field whose value no run could use.
+    pub fn build<S: Encoder, T: Encoder>(&self, teacher: T) -> Result<Distillation<S, T>, ConfigError> {
+        let Self { temperature: t, alpha, t2_scale } = *self;
+        ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
+        ConfigError::check((0.0..=1.0).contains(&alpha), "alpha", alpha, "a number from 0 to 1")?;
+        let loss = DistillationLoss { temperature: t, t2_scale };
+        Ok(Distillation { loss, alpha, teacher, student: PhantomData })
+    }
+}
+
+/// Distillation from a fine-tuned network to another one, smaller or of the same kind.
+///
+/// ```text
+/// L = α · H(softmax(teacher(view) / T), student(view) / T) + (1 − α) · cross_entropy(student(view), label)
+/// ```
+///
+/// The teacher is in evaluation mode and does not change, so it is no state.
+///
+/// # Source
+/// SimCLR v2, section 2 and eq. 2 and 3, <https://arxiv.org/abs/2006.10029>. In eq. 3 the two sums are over two sets, few
+/// labelled and many unlabelled images; here both are means over the images of a batch, which all have a label if `α < 1`.
+#[derive(Clone, Debug)]
+pub struct Distillation<S, T> {
+    loss: DistillationLoss,
+    alpha: f64,
+    teacher: T,
+    student: PhantomData<S>,
+}
+
+impl<S: Encoder, T: Encoder> SslMethod for Distillation<S, T> {
+    type Encoder = S;
+    type Student = S;
+    type State = NoState;
+    type Carry = ();
+
+    fn init(&self, network: S, _init: &mut Init) -> (S, NoState) {
+        (network, NoState {})
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { global_views: 1, local_views: false, labels: self.alpha < 1.0 }
+    }
+
+    fn loss(&self, network: &S, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
+        let view = views.crops[0].clone();
+        let teacher = self.teacher.encode(view.clone(), Mode::Eval);
+        let student = network.encode(view, Mode::Train);
+        let embeddings = student.clone().without_autodiff();
+        let labelled = views.labels.clone().filter(|_| self.alpha < 1.0);
+        let of_labels = labelled.map(|labels| cross_entropy(student.clone(), labels));
+        let loss = self.loss.forward(DistillationInput { student, teacher }).mul_scalar(self.alpha);
+        let loss = match of_labels {
+            Some(of_labels) => loss + of_labels.mul_scalar(1.0 - self.alpha),
+            None => loss,
+        };
+        Step { loss, carry: (), embeddings }
+    }
+
+    fn encoder<'a>(&self, network: &'a S, _state: &'a NoState) -> &'a S {
+        network
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::module::Module;
+    use burn::optim::{GradientsParams, SgdConfig};
+    use burn::tensor::{Device, Int, Tensor};
+    use ssl_core::nn::{Linear, LinearConfig};
+    use ssl_core::{DeviceSpec, named};
+
+    /// Class scores that are linear in the pixels.
+    #[derive(Module, Debug)]
+    struct Scores {
+        linear: Linear,
+    }
+
+    impl Encoder for Scores {
+        fn encode(&self, images: Tensor<4>, _mode: Mode) -> Tensor<2> {
+            self.linear.forward(images.flatten(1, 3))
+        }
+
+        fn feature_dim(&self) -> usize {
+            self.linear.weight.dims()[0]
+        }
+    }
+
+    const AT: Progress = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
+
+    fn device() -> Device {
+        DeviceSpec::Flex.open().expect("flex is compiled in")
+    }
+
+    fn scores(seed: u64, device: &Device) -> Scores {
+        Scores { linear: LinearConfig::new(12, 5).init(&mut Init::new(seed, device)) }
+    }
+
+    fn views() -> Views {
+        let images = Tensor::<1, Int>::arange(0..8 * 12, &device()).float().sin().reshape([8, 3, 2, 2]);
+        let labels = Tensor::from_ints([0, 1, 2, 3, 4, 0, 1, 2], &device());
+        Views { crops: vec![images], global: 1, labels: Some(labels) }
+    }
+
+    fn loss(config: &DistillationConfig, student: &Scores) -> Tensor<1> {
+        let method = config.build::<Scores, Scores>(scores(1, &device())).expect("usable");
+        method.loss(student, &NoState {}, &views(), AT).loss
+    }
+
+    fn value(loss: Tensor<1>) -> f64 {
+        loss.into_data().iter::<f64>().next().expect("one number")
+    }
+
+    #[test]
+    fn the_loss_is_the_weighted_sum_of_equation_3() {
+        let student = scores(2, &device().autodiff());
+        let at = |alpha| {
+            value(loss(&DistillationConfig { temperature: 0.5, alpha, ..Default::default() }, &student))
+        };
+        let mixed = 0.3 * at(1.0) + 0.7 * at(0.0);
+        assert!((at(0.3) - mixed).abs() < 1e-5, "{} and {mixed}", at(0.3));
+
+        let images = views().crops[0].clone();
+        let (own, teacher) = (student.encode(images.clone(), Mode::Train), scores(1, &device()));
+        let input = DistillationInput { student: own, teacher: teacher.encode(images, Mode::Eval) };
+        let want = DistillationLoss { temperature: 0.5, t2_scale: false }.forward(input);
+        assert!((at(1.0) - value(want)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_student_learns_from_the_teacher_without_labels_and_the_teacher_stays() {
+        let teacher = scores(1, &device());
+        let method =
+            DistillationConfig::default().build::<Scores, Scores>(teacher.clone()).expect("usable");
+        assert!(!method.needs().labels);
+        let mut student = scores(2, &device().autodiff());
+        let mut optimizer = SgdConfig::new().init();
+        let views = Views { labels: None, ..views() };
+        let mut losses = Vec::new();
+        for _ in 0..60 {
+            let step = method.loss(&student, &NoState {}, &views, AT);
+            losses.push(value(step.loss.clone()));
+            let gradients = GradientsParams::from_grads(step.loss.backward(), &student);
+            student = optimizer.step(0.1, student, gradients);
+        }
+        assert!(losses.windows(2).all(|pair| pair[1] <= pair[0] + 1e-6), "{losses:?}");
+        // The entropy of the teacher's answers is the least that the loss can be.
+        let own = value(loss(&DistillationConfig::default(), &scores(1, &device().autodiff())));
+        assert!(losses[0] > own && losses[59] - own < 0.5 * (losses[0] - own), "{losses:?} and {own}");
+        assert_eq!(named::collect(&method.teacher), named::collect(&teacher));
+    }
+
+    #[test]
+    fn unusable_values_are_named() {
+        let error = |temperature, alpha| {
+            let config = DistillationConfig { temperature, alpha, ..Default::default() };
+            config.build::<Scores, Scores>(scores(1, &device())).expect_err("unusable").to_string()
+        };
+        assert_eq!(error(0.0, 1.0), "temperature is 0, expected a number above 0");
+        assert_eq!(error(1.0, 1.5), "alpha is 1.5, expected a number from 0 to 1");
+    }
+}
