@@ -71,7 +71,7 @@ pub struct EmbedReport {
 ///
 /// # Errors
 /// What the encoder, the images, the device or the file have wrong.
-pub fn embed(options: &EmbedOptions) -> Result<EmbedReport, Error> {
+pub fn embed_images(options: &EmbedOptions) -> Result<EmbedReport, Error> {
     let format = Format::of(&options.out)?;
     let names = format.companion(&options.out);
     for path in std::iter::once(&options.out).chain(&names) {

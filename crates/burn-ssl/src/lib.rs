@@ -45,7 +45,7 @@ pub use ssl_train as train;
 
 #[cfg(feature = "simclr")]
 pub use distill::{DistillOptions, DistillReport, distill};
-pub use embeddings::{EmbedOptions, EmbedReport, embed};
+pub use embeddings::{EmbedOptions, EmbedReport, embed_images};
 pub use encoder::EncoderSource;
 pub use error::Error;
 pub use finetune::{FinetuneOptions, FinetuneReport, finetune};

@@ -2,6 +2,7 @@
 
 mod classifier;
 mod recipe;
+mod training;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use classifier::{EncoderArgs, LinearArgs, SetArgs};
 pub(crate) use recipe::{ModelArgs, RecipeArgs, TrainingArgs, set};
+pub(crate) use training::{DistillArgs, EmbedArgs, FinetuneArgs};
 
 /// Self-supervised learning of image representations, from a folder of images to an encoder.
 #[derive(Parser)]
@@ -46,6 +48,20 @@ pub(crate) enum Command {
   burn-ssl linear --run run --train train/ --test test/ --cached            (features computed once: minutes)
   burn-ssl linear --weights resnet50.safetensors --model resnet50 --train train/ --test test/ --lr 30")]
     Linear(LinearArgs),
+    /// Train a whole network with labels, many or few, from a pretrained encoder.
+    #[command(after_help = "Examples:
+  burn-ssl finetune --run run --train train/ --test test/ --fraction 0.1 --out finetuned
+  burn-ssl finetune --run run --train train/ --test test/ --fraction 0.01 --from-head-layer 1 --out finetuned   (SimCLR v2)")]
+    Finetune(FinetuneArgs),
+    /// Train a network to give the class scores of a fine-tuned one, on images without labels.
+    #[command(after_help = "Example:
+  burn-ssl distill --teacher finetuned --data photos/ --model resnet18 --width 32 --epochs 100 --out student")]
+    Distill(DistillArgs),
+    /// Write the features of images to a file.
+    #[command(after_help = "Examples:
+  burn-ssl embed --run run --data photos/ --out features.csv
+  burn-ssl embed --run run --data photos/ --out features.npy          (names and labels in features.csv)")]
+    Embed(EmbedArgs),
     /// Write the encoder of a run as a file that other libraries load.
     #[command(after_help = "Example:
   burn-ssl export --run run --out encoder.safetensors --format torchvision

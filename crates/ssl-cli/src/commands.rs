@@ -2,6 +2,7 @@
 
 mod classifier;
 mod lists;
+mod training;
 
 use std::path::{Path, PathBuf};
 
@@ -26,6 +27,9 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
         Command::Pretrain(args) => run_pretrain(args, json, bars),
         Command::Knn(args) => classifier::run_knn(args, json).map(|()| Ended::Done),
         Command::Linear(args) => classifier::run_linear(args, json, bars).map(|()| Ended::Done),
+        Command::Finetune(args) => training::run_finetune(args, json, bars),
+        Command::Distill(args) => training::run_distill(args, json, bars),
+        Command::Embed(args) => training::run_embed(args, json).map(|()| Ended::Done),
         Command::Export(args) => run_export(args, json).map(|()| Ended::Done),
         Command::Preview(args) => run_preview(&args, json).map(|()| Ended::Done),
         Command::Methods => lists::methods(json).map(|()| Ended::Done),

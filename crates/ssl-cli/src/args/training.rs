@@ -1,0 +1,158 @@
+//! Options of the commands that train a classifier in a directory, and of `embed`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use burn_ssl::train::{OptimizerConfig, OptimizerName};
+use clap::Args;
+
+use super::{EncoderArgs, MachineArgs, ModelArgs, SetArgs};
+
+/// How weights change. What is not given, the command decides.
+#[derive(Args)]
+pub(crate) struct OptimizerArgs {
+    /// Images in a batch [default: 256, or all if there are fewer].
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_size: Option<u32>,
+    /// Optimizer: sgd, lars, larc or adamw.
+    #[arg(long, value_name = "NAME", default_value = "sgd")]
+    optimizer: String,
+    /// Learning rate for a batch of 256 [default: 0.05 in fine-tuning, 0.1 in distillation].
+    #[arg(long, value_name = "X")]
+    lr: Option<f64>,
+    /// Momentum of SGD and LARS.
+    #[arg(long, value_name = "X", default_value_t = 0.9)]
+    momentum: f64,
+    /// Weight decay [default: 0 in fine-tuning, 0.0001 in distillation].
+    #[arg(long, value_name = "X")]
+    weight_decay: Option<f64>,
+    /// Epochs of rising learning rate [default: 0 in fine-tuning, 5 % of the epochs in distillation].
+    #[arg(long, value_name = "X")]
+    pub(crate) warmup_epochs: Option<f64>,
+}
+
+impl OptimizerArgs {
+    /// An optimizer with these options in it.
+    pub(crate) fn apply(&self, optimizer: &mut OptimizerConfig) -> Result<()> {
+        optimizer.name = match self.optimizer.as_str() {
+            "sgd" => OptimizerName::Sgd,
+            "lars" => OptimizerName::Lars,
+            "larc" => OptimizerName::Larc,
+            "adamw" => OptimizerName::Adamw,
+            other => bail!("unknown optimizer '{other}': expected sgd, lars, larc or adamw"),
+        };
+        optimizer.lr = self.lr.unwrap_or(optimizer.lr);
+        optimizer.momentum = self.momentum;
+        optimizer.weight_decay = self.weight_decay.unwrap_or(optimizer.weight_decay);
+        Ok(())
+    }
+}
+
+/// Where the result goes.
+#[derive(Args)]
+pub(crate) struct OutArgs {
+    /// Directory of the classifier.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+    /// Go on with the training in the directory, with the same options.
+    #[arg(long, conflicts_with = "overwrite")]
+    pub(crate) resume: bool,
+    /// Remove the run that is in the directory.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct FinetuneArgs {
+    #[command(flatten)]
+    pub(crate) encoder: EncoderArgs,
+    #[command(flatten)]
+    pub(crate) sets: SetArgs,
+    /// Share of the training images of each class to use, such as 0.01 or 0.1; at least one of each.
+    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    pub(crate) fraction: f64,
+    /// Layers of the run's projector to keep below the classifier [default: 1 after simclr-v2, else 0].
+    #[arg(long, value_name = "N")]
+    pub(crate) from_head_layer: Option<u32>,
+    /// Passes over the images used [default: 60 for a fraction of up to 0.01, else 30].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) epochs: Option<u32>,
+    #[command(flatten)]
+    pub(crate) optimizer: OptimizerArgs,
+    /// Seed of the fraction, of the classifier, of order and views, and of an untrained network.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: i64,
+    #[command(flatten)]
+    pub(crate) out: OutArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct DistillArgs {
+    /// Directory of the teacher, which `finetune` or `distill` wrote.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) teacher: PathBuf,
+    /// Images, with or without labels.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) data: PathBuf,
+    /// Use the first N images, the classes in turn.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+    /// Labelled images to test with [default: those of the teacher].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) test: Option<PathBuf>,
+    /// Use the first N of them, the classes in turn.
+    #[arg(long, value_name = "N", visible_alias = "eval-limit", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) test_limit: Option<u32>,
+    /// The student [default: a network like the teacher's].
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Weights that the student starts from: ours, torchvision's or timm's [default: random values].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) init: Option<PathBuf>,
+    /// Temperature of the class scores.
+    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    pub(crate) temperature: f64,
+    /// Weight of the teacher in the loss; the rest, from 1, is that of labels, which all images need then.
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub(crate) alpha: f64,
+    /// Passes over the images.
+    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) epochs: u32,
+    #[command(flatten)]
+    pub(crate) optimizer: OptimizerArgs,
+    /// Seed of the student, of order and views.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: i64,
+    #[command(flatten)]
+    pub(crate) out: OutArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct EmbedArgs {
+    #[command(flatten)]
+    pub(crate) encoder: EncoderArgs,
+    /// Images, with or without labels.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) data: PathBuf,
+    /// Use the first N images, the classes in turn.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+    /// Width and height of the images in pixels [default: as in training; 32 or 224 otherwise].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) image_size: Option<u32>,
+    /// File to write: .csv, .npy (names and labels go to a .csv beside it) or .safetensors.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Replace existing files.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Seed of an untrained network.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) seed: i64,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
