@@ -113,7 +113,7 @@ pub enum Error {
     #[error("label {0} is no class: expected whole numbers from 0")]
     NoClass(i64),
     /// Layers of a projector were asked for where there is none that may be kept.
-    #[error("{0} has no projector that fine-tuning may start from the middle of: expected --run with a SimCLR run, or --from-head-layer 0")]
+    #[error("there is no projector to fine-tune from the middle of in {0}: expected --run with a run of SimCLR, or --from-head-layer 0")]
     NoProjector(String),
     /// More layers of a projector were asked for than it has.
     #[error("--from-head-layer is {layers}, expected at most {most}, the layers of the run's projector")]

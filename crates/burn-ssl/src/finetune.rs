@@ -209,7 +209,7 @@ fn neck(options: &FinetuneOptions, recipe: &Recipe, device: &Device) -> Result<O
             let visitor = KeptLayers { asked, run, recipe, device };
             with_method(&recipe.method, &recipe.method_options, visitor)?
         }
-        None if asked.unwrap_or(0) > 0 => Err(Error::NoProjector("these weights".into())),
+        None if asked.unwrap_or(0) > 0 => Err(Error::NoProjector("weights without a run".into())),
         None => Ok(None),
     }
 }
@@ -233,7 +233,7 @@ impl WithMethod for KeptLayers<'_> {
         let Some(head) = method.kept_head(&student) else {
             return match self.asked {
                 None | Some(0) => Ok(None),
-                Some(_) => Err(Error::NoProjector(format!("the method {}", self.recipe.method))),
+                Some(_) => Err(Error::NoProjector(format!("a run of {}", self.recipe.method))),
             };
         };
         let (layers, most) = (self.asked.unwrap_or(head.layers), head.projector.layers().len());

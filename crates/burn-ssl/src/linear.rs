@@ -188,3 +188,109 @@ impl Probe<'_> {
         Ok(Accuracy::of_scores(head.forward(test.values), &labels))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::NoObserver;
+    use burn::tensor::Tensor;
+    use ssl_core::{Mode, named};
+    use ssl_data::{Dataset, Image};
+    use ssl_encoders::EncoderConfig;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    /// Features are the mean of each channel.
+    #[derive(Module, Debug)]
+    struct MeanColour {}
+
+    impl Encoder for MeanColour {
+        fn encode(&self, images: Tensor<4>, _mode: Mode) -> Tensor<2> {
+            images.mean_dim(3).mean_dim(2).flatten(1, 3)
+        }
+
+        fn feature_dim(&self) -> usize {
+            3
+        }
+    }
+
+    /// Images of three classes: mostly red, mostly green, mostly blue.
+    fn coloured(images: usize) -> Dataset {
+        let image = |index: usize| {
+            let colour = (0..3).map(|channel| if channel == index % 3 { 200 } else { 40 + index as u8 % 7 });
+            Image::new(8, 8, colour.cycle().take(192).collect())
+        };
+        let labels = (0..images).map(|index| index as i64 % 3).collect();
+        Dataset::from_images((0..images).map(image).collect(), Some(labels))
+    }
+
+    fn device() -> Device {
+        DeviceSpec::Flex.open().expect("flex is compiled in")
+    }
+
+    /// Trains and tests a probe of `encoder`: its classifier's tensors, its loss and its accuracy.
+    fn probed<E: Encoder>(encoder: &E, cached: bool, workers: usize) -> (Vec<u8>, f64, Accuracy) {
+        let sets = EvalData::named("training", Arc::new(coloured(24)), coloured(9)).expect("labels");
+        let untrained = EncoderSource::Untrained { config: EncoderConfig::default(), seed: 0 };
+        let mut options = LinearOptions { cached, epochs: 20, seed: 5, ..LinearOptions::new(untrained) };
+        options.optimizer.lr = 30.0;
+        let mut recipe = Recipe::named("simclr/cifar10").expect("a recipe of the library");
+        (recipe.data.image_size, recipe.data.workers) = (8, workers);
+        let (device, classes) = (device(), sets.classes().expect("three"));
+        let probe =
+            Probe { options: &options, recipe: &recipe, sets: &sets, device: &device, classes, batch_size: 8 };
+        let trained = probe.train(encoder, &mut NoObserver).expect("usable");
+        assert_eq!(trained.steps, 60);
+        let accuracy = probe.test(encoder, &trained.module.valid()).expect("usable");
+        (named::encode(&named::collect(&trained.module), ""), trained.loss, accuracy)
+    }
+
+    #[test]
+    fn linearly_separable_features_are_told_apart() {
+        for cached in [true, false] {
+            let (_, loss, accuracy) = probed(&MeanColour {}, cached, 2);
+            assert!(loss < 0.05, "cached {cached}: {loss}");
+            assert_eq!((accuracy.top1, accuracy.top5), (1.0, 1.0), "cached {cached}");
+        }
+    }
+
+    #[test]
+    fn the_encoder_is_bit_equal_after_the_probe() {
+        let config = EncoderConfig { width: 4, ..EncoderConfig::default() };
+        let encoder = config.init(8, &mut Init::new(0, &device())).expect("usable");
+        let before = named::collect(&encoder);
+        assert!(before.contains_key("bn1.running_mean"), "statistics are what could move");
+        for cached in [true, false] {
+            probed(&encoder, cached, 2);
+            assert_eq!(named::collect(&encoder), before, "cached {cached}");
+        }
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_bytes_whatever_the_workers() {
+        for cached in [true, false] {
+            let bytes = |workers| probed(&MeanColour {}, cached, workers).0;
+            assert_eq!(bytes(1), bytes(2), "cached {cached}");
+        }
+    }
+
+    #[test]
+    fn sets_that_no_probe_could_use_are_named() {
+        let encoder = || EncoderSource::Untrained { config: EncoderConfig::default(), seed: 0 };
+        let error = |change: fn(&mut LinearOptions)| {
+            let mut options = LinearOptions::new(encoder());
+            options.sets.train = Some(PathBuf::from("demo:train"));
+            options.sets.test = Some(PathBuf::from("demo:test"));
+            (options.sets.train_limit, options.sets.test_limit) = (Some(20), Some(10));
+            change(&mut options);
+            linear_probe(&options, &mut NoObserver).expect_err("unusable").to_string()
+        };
+        assert_eq!(error(|o| o.sets.train = None), "there is no train set to evaluate on: expected the option --train PATH");
+        let class = error(|o| o.sets.train_limit = Some(7));
+        assert!(class.starts_with("the training images have none of class triangles"), "{class}");
+        let batch = error(|o| o.batch_size = Some(21));
+        assert_eq!(batch, "a batch of 21 images is larger than the data set of 20 images");
+        assert!(error(|o| o.epochs = 0).starts_with("schedule.epochs is 0"));
+        assert!(error(|o| o.optimizer.lr = -1.0).starts_with("optimizer.lr is -1"));
+    }
+}

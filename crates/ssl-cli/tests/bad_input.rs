@@ -5,19 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{class_folders, run, stderr, text, tiny};
-
-/// Runs a command that has to fail with one sentence, and gives that sentence.
-fn sentence(args: &[&str]) -> String {
-    let output = run(args);
-    let stderr = stderr(&output);
-    assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
-    assert!(output.stdout.is_empty(), "{args:?} printed a result");
-    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
-    let sentence = stderr.trim().strip_prefix("error: ").unwrap_or_else(|| panic!("{args:?}: {stderr}"));
-    assert!(!sentence.contains("panicked") && sentence.len() > 20, "{args:?}: {sentence}");
-    sentence.to_owned()
-}
+use common::{class_folders, run, sentence, stderr, text, tiny};
 
 /// Runs a pretraining that has to fail before it makes its directory.
 fn refused(data: &Path, more: &[&str]) -> String {

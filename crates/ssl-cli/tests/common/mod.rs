@@ -50,6 +50,18 @@ pub(crate) fn json(args: &[&str]) -> Value {
     serde_json::from_str(text.lines().last().expect("a line")).expect("one line of JSON")
 }
 
+/// Runs a command that has to fail with one sentence, and gives that sentence.
+pub(crate) fn sentence(args: &[&str]) -> String {
+    let output = run(args);
+    let stderr = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{args:?} printed a result");
+    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
+    let sentence = stderr.trim().strip_prefix("error: ").unwrap_or_else(|| panic!("{args:?}: {stderr}"));
+    assert!(!sentence.contains("panicked") && sentence.len() > 20, "{args:?}: {sentence}");
+    sentence.to_owned()
+}
+
 /// Arguments of a tiny run on `data` in `out`.
 pub(crate) fn tiny<'a>(data: &'a str, out: &'a str) -> Vec<&'a str> {
     [&["pretrain", "--data", data, "--out", out][..], &TINY].concat()
