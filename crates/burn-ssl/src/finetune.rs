@@ -159,7 +159,7 @@ pub fn finetune(options: &FinetuneOptions, observer: &mut impl Observer) -> Resu
         test: Some(eval_loader(&sets.test, recipe)?),
         metrics: METRICS,
     };
-    let tested = run.train(&FineTuning::new(), network, &loader, observer)?;
+    let tested = run.train(&FineTuning::<Classifier<AnyEncoder>>::new(), network, &loader, observer)?;
     Ok(FinetuneReport {
         finetune_top1: tested.accuracy.map(|[top1, _]| top1),
         finetune_top5: tested.accuracy.map(|[_, top5]| top5),

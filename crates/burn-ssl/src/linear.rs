@@ -147,7 +147,7 @@ impl Probe<'_> {
         if !self.options.cached {
             let loader =
                 images::train_loader(&self.sets.bank, self.recipe, self.batch_size, self.options.seed)?;
-            let features = loader.batches(0, 0)?.map(|batch| Ok(embed_batch(encoder, batch?, self.device)));
+            let features = loader.batches(0, 0)?.map(|batch| Ok::<_, Error>(embed_batch(encoder, batch?, self.device)));
             return self.descend(dim, loader.batches_per_epoch(), features, observer);
         }
         let features = embed(encoder, &eval_loader(&self.sets.bank, self.recipe)?, self.device)?;

@@ -7,7 +7,7 @@ use ssl_core::{Progress, SslMethod, Views};
 use ssl_data::{Batch, Batches, DataError, TrainLoader};
 
 use super::clock::Clock;
-use super::{Summary, TrainConfig, Trained, Trainer};
+use super::{Summary, Trained, Trainer};
 use crate::checkpoint::{Checkpoints, Meta, load_module, load_optimizer};
 use crate::metrics::MetricsFile;
 use crate::{Evaluation, Gradients, Hooks, MicroBatch, Optimizer, Rates, StepReport, TrainError, in_chunks};
