@@ -1,6 +1,5 @@
 //! Directories of classifiers: what `finetune` and `distill` write and what reads it.
 
-#[cfg(feature = "simclr")]
 mod read;
 mod run;
 
@@ -14,7 +13,6 @@ use ssl_encoders::weights::Metadata;
 use ssl_eval::Classifier;
 use ssl_train::RunDir;
 
-#[cfg(feature = "simclr")]
 pub(crate) use read::{load, recorded_test};
 pub(crate) use run::{ClassifierRun, Record, Tested};
 

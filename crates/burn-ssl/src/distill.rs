@@ -9,8 +9,7 @@ use ssl_core::{DeviceSpec, Init};
 use ssl_data::{Dataset, EvalLoader};
 use ssl_encoders::weights::Metadata;
 use ssl_encoders::{AnyEncoder, EncoderConfig};
-use ssl_eval::{Classifier, EvalError};
-use ssl_simclr::{Distillation, DistillationConfig};
+use ssl_eval::{Classifier, Distillation, DistillationConfig, EvalError};
 use ssl_train::{NoDecay, OptimizerConfig, ScheduleConfig};
 use toml::Value;
 
@@ -267,12 +266,8 @@ impl<'a> Distilling<'a> {
 
     fn record(&self, test: Option<PathBuf>, schedule: ScheduleConfig, train_images: usize) -> Record {
         let options = self.options;
-        let DistillationConfig { temperature, alpha, t2_scale } = options.distillation;
-        let own = [
-            ("temperature", Value::Float(temperature)),
-            ("alpha", Value::Float(alpha)),
-            ("t2_scale", Value::Boolean(t2_scale)),
-        ];
+        let DistillationConfig { temperature, alpha } = options.distillation;
+        let own = [("temperature", Value::Float(temperature)), ("alpha", Value::Float(alpha))];
         Record {
             made_by: "distill",
             from: format!("classifier {}", absolute(&options.teacher).display()),

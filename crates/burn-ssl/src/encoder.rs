@@ -15,8 +15,7 @@ use crate::{Error, Recipe, classifier};
 /// Where a command takes its encoder from.
 #[derive(Clone, Debug, PartialEq)]
 pub enum EncoderSource {
-    /// The directory of a finished run, or of a classifier that [`finetune`](crate::finetune) or `distill`
-    /// wrote.
+    /// The directory of a finished run, or of a classifier that `finetune` or `distill` wrote.
     Run(PathBuf),
     /// A file of weights: ours, torchvision's or timm's.
     Weights {

@@ -91,7 +91,9 @@ pub enum Error {
     #[error("there is no {0} set to evaluate on: expected the option --{0} PATH")]
     NoSet(&'static str),
     /// A class has no image to learn it from.
-    #[error("the training images have none of class {class}: expected at least one of each of the {classes} classes")]
+    #[error(
+        "the training images have none of class {class}: expected at least one of each of the {classes} classes"
+    )]
     MissingClass {
         /// Its name, or its number where classes have no names.
         class: String,
@@ -113,7 +115,9 @@ pub enum Error {
     #[error("label {0} is no class: expected whole numbers from 0")]
     NoClass(i64),
     /// Layers of a projector were asked for where there is none that may be kept.
-    #[error("there is no projector to fine-tune from the middle of in {0}: expected --run with a run of SimCLR, or --from-head-layer 0")]
+    #[error(
+        "there is no projector to fine-tune from the middle of in {0}: expected --run with a run of SimCLR, or --from-head-layer 0"
+    )]
     NoProjector(String),
     /// More layers of a projector were asked for than it has.
     #[error("--from-head-layer is {layers}, expected at most {most}, the layers of the run's projector")]

@@ -17,7 +17,7 @@ use crate::classifier::{ClassifierMetadata, ClassifierRun, Record, absolute};
 use crate::images::{self, EvalData, eval_loader};
 use crate::registry::{WithMethod, with_method};
 use crate::sets::OpenedSets;
-use crate::{EncoderSource, Error, Observer, Recipe, SetOptions};
+use crate::{EncoderSource, Error, Observer, Recipe, SetOptions, registry};
 
 /// Names of the accuracies in the metrics file.
 const METRICS: [&str; 2] = ["finetune_top1", "finetune_top5"];
@@ -58,12 +58,8 @@ pub struct FinetuneOptions {
 impl FinetuneOptions {
     /// Fine-tuning of an encoder on all labels of the sets of its run.
     pub fn new(encoder: EncoderSource, out: impl Into<PathBuf>) -> Self {
-        let optimizer = OptimizerConfig {
-            lr: 0.05,
-            lr_scale_batch: 256,
-            nesterov: true,
-            ..OptimizerConfig::default()
-        };
+        let optimizer =
+            OptimizerConfig { lr: 0.05, lr_scale_batch: 256, nesterov: true, ..OptimizerConfig::default() };
         Self {
             encoder,
             sets: SetOptions::default(),
@@ -204,7 +200,10 @@ fn network(
 /// The first layers of the projector of a run, as its last checkpoint has them.
 fn neck(options: &FinetuneOptions, recipe: &Recipe, device: &Device) -> Result<Option<Mlp>, Error> {
     let asked = options.from_head_layer;
+    // A method that only its author's program has is no reason not to tune its encoder.
+    let known = registry::method(&recipe.method).is_ok();
     match options.encoder.run_dir()? {
+        Some(_) if asked == Some(0) || (asked.is_none() && !known) => Ok(None),
         Some(run) => {
             let visitor = KeptLayers { asked, run, recipe, device };
             with_method(&recipe.method, &recipe.method_options, visitor)?

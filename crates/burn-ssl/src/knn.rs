@@ -26,12 +26,7 @@ pub struct KnnOptions {
 impl KnnOptions {
     /// An encoder on the sets of its run.
     pub fn new(encoder: EncoderSource) -> Self {
-        Self {
-            encoder,
-            sets: SetOptions::default(),
-            knn: KnnConfig::default(),
-            device: DeviceSpec::Flex,
-        }
+        Self { encoder, sets: SetOptions::default(), knn: KnnConfig::default(), device: DeviceSpec::Flex }
     }
 }
 

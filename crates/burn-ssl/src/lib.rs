@@ -2,7 +2,6 @@
 
 mod classifier;
 pub mod demo;
-#[cfg(feature = "simclr")]
 mod distill;
 mod embeddings;
 mod encoder;
@@ -43,7 +42,6 @@ pub use ssl_supcon as supcon;
 pub use ssl_swav as swav;
 pub use ssl_train as train;
 
-#[cfg(feature = "simclr")]
 pub use distill::{DistillOptions, DistillReport, distill};
 pub use embeddings::{EmbedOptions, EmbedReport, embed_images};
 pub use encoder::EncoderSource;

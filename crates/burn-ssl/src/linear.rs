@@ -147,7 +147,8 @@ impl Probe<'_> {
         if !self.options.cached {
             let loader =
                 images::train_loader(&self.sets.bank, self.recipe, self.batch_size, self.options.seed)?;
-            let features = loader.batches(0, 0)?.map(|batch| Ok::<_, Error>(embed_batch(encoder, batch?, self.device)));
+            let features =
+                loader.batches(0, 0)?.map(|batch| Ok::<_, Error>(embed_batch(encoder, batch?, self.device)));
             return self.descend(dim, loader.batches_per_epoch(), features, observer);
         }
         let features = embed(encoder, &eval_loader(&self.sets.bank, self.recipe)?, self.device)?;
@@ -237,8 +238,14 @@ mod tests {
         let mut recipe = Recipe::named("simclr/cifar10").expect("a recipe of the library");
         (recipe.data.image_size, recipe.data.workers) = (8, workers);
         let (device, classes) = (device(), sets.classes().expect("three"));
-        let probe =
-            Probe { options: &options, recipe: &recipe, sets: &sets, device: &device, classes, batch_size: 8 };
+        let probe = Probe {
+            options: &options,
+            recipe: &recipe,
+            sets: &sets,
+            device: &device,
+            classes,
+            batch_size: 8,
+        };
         let trained = probe.train(encoder, &mut NoObserver).expect("usable");
         assert_eq!(trained.steps, 60);
         let accuracy = probe.test(encoder, &trained.module.valid()).expect("usable");
@@ -285,7 +292,10 @@ mod tests {
             change(&mut options);
             linear_probe(&options, &mut NoObserver).expect_err("unusable").to_string()
         };
-        assert_eq!(error(|o| o.sets.train = None), "there is no train set to evaluate on: expected the option --train PATH");
+        assert_eq!(
+            error(|o| o.sets.train = None),
+            "there is no train set to evaluate on: expected the option --train PATH"
+        );
         let class = error(|o| o.sets.train_limit = Some(7));
         assert!(class.starts_with("the training images have none of class triangles"), "{class}");
         let batch = error(|o| o.batch_size = Some(21));

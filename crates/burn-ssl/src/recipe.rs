@@ -15,8 +15,8 @@ use ssl_eval::KnnConfig;
 use ssl_train::{CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
 use toml::Table;
 
-pub(crate) use draft::{difference, typed};
 pub use draft::{Draft, Value};
+pub(crate) use draft::{difference, typed};
 pub use error::RecipeError;
 pub use name::RecipeName;
 

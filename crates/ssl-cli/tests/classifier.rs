@@ -124,9 +124,12 @@ fn a_smaller_student_is_distilled_on_images_without_labels() {
         assert!(result[key].as_f64().is_some_and(f64::is_finite), "{key} in {result}");
     }
     assert_eq!((result["train_images"].as_u64(), result["classes"].as_u64()), (Some(10), Some(2)));
-    assert!(read(student.join("encoder.safetensors")).len() < read(teacher.join("encoder.safetensors")).len());
+    assert!(
+        read(student.join("encoder.safetensors")).len() < read(teacher.join("encoder.safetensors")).len()
+    );
 
-    let labelled = distill(&images, &dir.path().join("labelled"), &["--alpha", "0.5", "--temperature", "0.5"]);
+    let labelled =
+        distill(&images, &dir.path().join("labelled"), &["--alpha", "0.5", "--temperature", "0.5"]);
     assert_eq!((labelled["alpha"].as_f64(), labelled["temperature"].as_f64()), (Some(0.5), Some(0.5)));
     let next = dir.path().join("next");
     let chain = ["distill", "--teacher", text(&student), "--data", text(&bare), "--out", text(&next)];
@@ -196,9 +199,8 @@ fn what_no_classifier_could_use_is_named_and_nothing_is_written() {
         sentence
     };
     for (command, place) in [("linear", &[][..]), ("finetune", &["--out", text(&out)])] {
-        let refused = |train: &Path, test: &Path, more: &[&str]| {
-            refused(command, train, test, &[place, more].concat())
-        };
+        let refused =
+            |train: &Path, test: &Path, more: &[&str]| refused(command, train, test, &[place, more].concat());
         assert!(refused(&bare, &images, &[]).starts_with("the training images have no labels"));
         assert!(refused(&images, &bare, &[]).starts_with("the test images have no labels"));
         assert!(refused(&images, &other, &[]).contains("the class grey is not among the 2 classes"));
@@ -208,7 +210,8 @@ fn what_no_classifier_could_use_is_named_and_nothing_is_written() {
         assert_eq!(large, "a batch of 21 images is larger than the data set of 20 images");
         assert!(refused(&images, &images, &["--lr", "nan"]).starts_with("optimizer.lr is NaN"));
     }
-    let finetune = |more: &[&str]| refused("finetune", &images, &images, &[&["--out", text(&out)], more].concat());
+    let finetune =
+        |more: &[&str]| refused("finetune", &images, &images, &[&["--out", text(&out)], more].concat());
     for fraction in ["0", "1.5", "-1"] {
         let range = finetune(&[&format!("--fraction={fraction}")]);
         assert_eq!(range, format!("fraction is {fraction}, expected a number above 0 and at most 1"));
@@ -246,5 +249,8 @@ fn what_is_there_is_left_alone() {
     assert!(refused.starts_with("there is no classifier in "), "{refused}");
     let projector = ["finetune", "--width", "2", "--train", text(&images), "--test", text(&images)];
     let refused = sentence(&[&projector[..], &["--out", "x", "--from-head-layer", "1"]].concat());
-    assert!(refused.starts_with("there is no projector to fine-tune from the middle of in weights without a run"), "{refused}");
+    assert!(
+        refused.starts_with("there is no projector to fine-tune from the middle of in weights without a run"),
+        "{refused}"
+    );
 }

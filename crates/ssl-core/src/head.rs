@@ -221,7 +221,8 @@ mod tests {
         assert_eq!(part.layers(), layers()[..2]);
         let all = named::collect(&whole);
         assert!(named::collect(&part).iter().all(|(path, tensor)| all[path] == *tensor));
-        let x = Tensor::<2>::from_floats([[1.0, -2.0, 0.5, 3.0, 0.0]], &DeviceSpec::Flex.open().expect("flex"));
+        let x =
+            Tensor::<2>::from_floats([[1.0, -2.0, 0.5, 3.0, 0.0]], &DeviceSpec::Flex.open().expect("flex"));
         let inside = whole.forward_first(2, x.clone(), Mode::Eval);
         assert_eq!(part.forward(x, Mode::Eval).into_data(), inside.into_data());
     }

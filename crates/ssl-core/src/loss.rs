@@ -7,12 +7,14 @@ mod cross_view;
 mod info_nce;
 mod negative_cosine;
 mod similarities;
+mod tempered_cross_entropy;
 
 pub use cross_entropy::cross_entropy;
 pub use cross_view::cross_view_cross_entropy;
 pub use info_nce::info_nce;
 pub use negative_cosine::negative_cosine;
 pub use similarities::{RowLoss, Similarities};
+pub use tempered_cross_entropy::tempered_cross_entropy;
 
 /// A loss: a function from what a method computed to one number.
 ///

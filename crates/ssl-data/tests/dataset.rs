@@ -335,7 +335,10 @@ fn labels_follow_the_names_of_another_set() {
 #[test]
 fn a_subset_has_the_images_and_labels_of_its_places() {
     let folder = tempdir().unwrap();
-    write(folder.path(), &[("a/1.ppm", ppm(1)), ("a/2.ppm", ppm(2)), ("b/3.ppm", ppm(3)), ("b/4.ppm", ppm(4))]);
+    write(
+        folder.path(),
+        &[("a/1.ppm", ppm(1)), ("a/2.ppm", ppm(2)), ("b/3.ppm", ppm(3)), ("b/4.ppm", ppm(4))],
+    );
     let part = Dataset::open(folder.path()).unwrap().subset(&[3, 0, 2]);
     assert_eq!((part.len(), marks(&part), part.labels().unwrap()), (3, vec![4, 1, 3], &[1, 0, 1][..]));
     let less = part.subset(&[1]);

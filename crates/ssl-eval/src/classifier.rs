@@ -170,6 +170,10 @@ mod tests {
         assert_eq!(step.loss.clone().into_data(), want.into_data());
 
         let gradients = burn::optim::GradientsParams::from_grads(step.loss.backward(), &network);
-        assert_eq!(gradients.len(), 5, "weight, norm weight and norm bias of the neck; weight and bias of the head");
+        assert_eq!(
+            gradients.len(),
+            5,
+            "weight, norm weight and norm bias of the neck; weight and bias of the head"
+        );
     }
 }

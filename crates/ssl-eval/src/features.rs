@@ -94,7 +94,8 @@ impl Features {
     /// The rows at the given places, in the order given.
     fn select(&self, places: &[usize]) -> Self {
         let indices: Vec<i64> = places.iter().map(|&place| place as i64).collect();
-        let indices = Tensor::<1, Int>::from_data(TensorData::from(indices.as_slice()), &self.values.device());
+        let indices =
+            Tensor::<1, Int>::from_data(TensorData::from(indices.as_slice()), &self.values.device());
         let labels = self.labels.as_ref().map(|labels| places.iter().map(|&place| labels[place]).collect());
         Self { values: self.values.clone().select(0, indices), labels }
     }

@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod classifier;
+mod distillation;
 mod error;
 mod features;
 mod fraction;
@@ -10,6 +11,7 @@ mod metrics;
 
 pub use accuracy::Accuracy;
 pub use classifier::{Classifier, FineTuning, linear_head};
+pub use distillation::{Distillation, DistillationConfig};
 pub use error::EvalError;
 pub use features::{Features, embed, embed_batch, embed_each, raw_pixels};
 pub use fraction::fraction;

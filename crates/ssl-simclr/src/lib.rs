@@ -1,12 +1,10 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
-mod distill;
 mod loss;
 mod model;
 
 pub use config::SimClrConfig;
-pub use distill::{Distillation, DistillationConfig};
 pub use loss::{DistillationInput, DistillationLoss, NtXentInput, NtXentLoss, nt_xent};
 pub use model::{SimClr, SimClrStudent};
 pub use ssl_core::{

@@ -1,9 +1,9 @@
 //! NT-Xent, the loss of SimCLR, and the distillation loss of v2.
 
-use burn::tensor::{Tensor, activation::softmax};
+use burn::tensor::Tensor;
 use ssl_core::Loss;
-use ssl_core::loss::{Similarities, info_nce};
-use ssl_core::math::{NORMALIZE_EPS, l2_normalize, soft_cross_entropy};
+use ssl_core::loss::{Similarities, info_nce, tempered_cross_entropy};
+use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 
 /// Normalised temperature-scaled cross entropy, the loss of SimCLR.
 ///
@@ -95,8 +95,7 @@ impl Loss for DistillationLoss {
     type Input = DistillationInput;
 
     fn forward(&self, input: DistillationInput) -> Tensor<1> {
-        let targets = softmax(input.teacher.detach().div_scalar(self.temperature), 1);
-        let loss = soft_cross_entropy(targets, input.student.div_scalar(self.temperature));
+        let loss = tempered_cross_entropy(input.teacher, input.student, self.temperature);
         if self.t2_scale { loss.mul_scalar(self.temperature.powi(2)) } else { loss }
     }
 }

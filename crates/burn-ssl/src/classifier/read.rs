@@ -26,14 +26,15 @@ pub(crate) fn load(
     let bytes = fs::read(&file).map_err(|source| Error::Io { path: file.clone(), source })?;
     let damaged = |reason: String| WeightsError::Format { path: file.clone(), reason };
     let (tensors, json) = named::decode(&bytes).map_err(|error| damaged(error.to_string()))?;
-    let metadata: ClassifierMetadata =
-        serde_json::from_str(&json).map_err(|error| damaged(format!("its metadata is of another version ({error})")))?;
+    let metadata: ClassifierMetadata = serde_json::from_str(&json)
+        .map_err(|error| damaged(format!("its metadata is of another version ({error})")))?;
     let mut init = Init::new(0, device);
     let encoder = metadata.encoder.encoder.init(metadata.encoder.image_size, &mut init)?;
-    let neck = (!metadata.neck.is_empty()).then(|| Mlp::init(encoder.feature_dim(), &metadata.neck, &mut init));
+    let neck =
+        (!metadata.neck.is_empty()).then(|| Mlp::init(encoder.feature_dim(), &metadata.neck, &mut init));
     let network = Classifier::new(encoder, neck, metadata.classes, &mut init);
-    let network =
-        named::load(network, tensors).map_err(|source| WeightsError::Tensor { path: file.clone(), source })?;
+    let network = named::load(network, tensors)
+        .map_err(|source| WeightsError::Tensor { path: file.clone(), source })?;
     Ok((network, metadata))
 }
 

@@ -1,7 +1,7 @@
 //! The commands that train a classifier in a directory, and `embed`.
 
 use anyhow::Result;
-use burn_ssl::simclr::DistillationConfig;
+use burn_ssl::eval::DistillationConfig;
 use burn_ssl::{
     DistillOptions, DistillReport, EmbedOptions, FinetuneOptions, FinetuneReport, distill, embed_images,
     finetune,
@@ -57,11 +57,7 @@ pub(super) fn run_distill(args: DistillArgs, json: bool, bars: &MultiProgress) -
         test: args.test,
         test_limit: number(args.test_limit),
         student,
-        distillation: DistillationConfig {
-            temperature: args.temperature,
-            alpha: args.alpha,
-            ..DistillationConfig::default()
-        },
+        distillation: DistillationConfig { temperature: args.temperature, alpha: args.alpha },
         epochs: u64::from(args.epochs),
         batch_size: number(args.optimizer.batch_size),
         warmup_epochs: args.optimizer.warmup_epochs,
@@ -97,7 +93,9 @@ fn ended(finished: bool, steps: u64, command: &str) -> Ended {
     if finished {
         return Ended::Done;
     }
-    eprintln!("stopped and saved after step {steps}; go on with the same options and --resume: burn-ssl {command} ... --resume");
+    eprintln!(
+        "stopped and saved after step {steps}; go on with the same options and --resume: burn-ssl {command} ... --resume"
+    );
     Ended::Interrupted
 }
 
@@ -113,7 +111,8 @@ pub(super) fn run_embed(args: EmbedArgs, json: bool) -> Result<()> {
         ..EmbedOptions::new(encoder, args.data, args.out)
     };
     let report = embed_images(&options)?;
-    let mut words = format!("{} images, {} features each: {}", report.images, report.dim, report.out.display());
+    let mut words =
+        format!("{} images, {} features each: {}", report.images, report.dim, report.out.display());
     if let Some(names) = &report.names {
         words += &format!("\nnames and labels: {}", names.display());
     }

@@ -1,12 +1,10 @@
-//! Distillation, the third stage of SimCLR v2, as a method.
+//! Distillation of class scores into another network.
 
 use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
-use ssl_core::loss::cross_entropy;
-use ssl_core::{ConfigError, Encoder, Init, Loss, Mode, Needs, NoState, Progress, SslMethod, Step, Views};
-
-use crate::{DistillationInput, DistillationLoss};
+use ssl_core::loss::{cross_entropy, tempered_cross_entropy};
+use ssl_core::{ConfigError, Encoder, Init, Mode, Needs, NoState, Progress, SslMethod, Step, Views};
 
 /// Hyper-parameters of distillation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,13 +15,11 @@ pub struct DistillationConfig {
     /// `α`, from 0 to 1: the weight of the distillation loss; `1 − α` is that of the cross entropy with labels. Default 1: no
     /// labels are needed (eq. 2).
     pub alpha: f64,
-    /// Whether the distillation loss is multiplied by `T²`. Default no (eq. 2).
-    pub t2_scale: bool,
 }
 
 impl Default for DistillationConfig {
     fn default() -> Self {
-        Self { temperature: 1.0, alpha: 1.0, t2_scale: false }
+        Self { temperature: 1.0, alpha: 1.0 }
     }
 }
 
@@ -35,11 +31,10 @@ impl DistillationConfig {
     /// # Errors
     /// The first field whose value no run could use.
     pub fn build<S: Encoder, T: Encoder>(&self, teacher: T) -> Result<Distillation<S, T>, ConfigError> {
-        let Self { temperature: t, alpha, t2_scale } = *self;
+        let Self { temperature: t, alpha } = *self;
         ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
         ConfigError::check((0.0..=1.0).contains(&alpha), "alpha", alpha, "a number from 0 to 1")?;
-        let loss = DistillationLoss { temperature: t, t2_scale };
-        Ok(Distillation { loss, alpha, teacher, student: PhantomData })
+        Ok(Distillation { config: self.clone(), teacher, student: PhantomData })
     }
 }
 
@@ -56,8 +51,7 @@ impl DistillationConfig {
 /// labelled and many unlabelled images; here both are means over the images of a batch, which all have a label if `α < 1`.
 #[derive(Clone, Debug)]
 pub struct Distillation<S, T> {
-    loss: DistillationLoss,
-    alpha: f64,
+    config: DistillationConfig,
     teacher: T,
     student: PhantomData<S>,
 }
@@ -73,7 +67,7 @@ impl<S: Encoder, T: Encoder> SslMethod for Distillation<S, T> {
     }
 
     fn needs(&self) -> Needs {
-        Needs { global_views: 1, local_views: false, labels: self.alpha < 1.0 }
+        Needs { global_views: 1, local_views: false, labels: self.config.alpha < 1.0 }
     }
 
     fn loss(&self, network: &S, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
@@ -81,11 +75,10 @@ impl<S: Encoder, T: Encoder> SslMethod for Distillation<S, T> {
         let teacher = self.teacher.encode(view.clone(), Mode::Eval);
         let student = network.encode(view, Mode::Train);
         let embeddings = student.clone().without_autodiff();
-        let labelled = views.labels.clone().filter(|_| self.alpha < 1.0);
-        let of_labels = labelled.map(|labels| cross_entropy(student.clone(), labels));
-        let loss = self.loss.forward(DistillationInput { student, teacher }).mul_scalar(self.alpha);
-        let loss = match of_labels {
-            Some(of_labels) => loss + of_labels.mul_scalar(1.0 - self.alpha),
+        let DistillationConfig { temperature, alpha } = self.config;
+        let loss = tempered_cross_entropy(teacher, student.clone(), temperature).mul_scalar(alpha);
+        let loss = match views.labels.clone().filter(|_| alpha < 1.0) {
+            Some(labels) => loss + cross_entropy(student, labels).mul_scalar(1.0 - alpha),
             None => loss,
         };
         Step { loss, carry: (), embeddings }
@@ -149,24 +142,20 @@ mod tests {
     #[test]
     fn the_loss_is_the_weighted_sum_of_equation_3() {
         let student = scores(2, &device().autodiff());
-        let at = |alpha| {
-            value(loss(&DistillationConfig { temperature: 0.5, alpha, ..Default::default() }, &student))
-        };
+        let at = |alpha| value(loss(&DistillationConfig { temperature: 0.5, alpha }, &student));
         let mixed = 0.3 * at(1.0) + 0.7 * at(0.0);
         assert!((at(0.3) - mixed).abs() < 1e-5, "{} and {mixed}", at(0.3));
 
         let images = views().crops[0].clone();
         let (own, teacher) = (student.encode(images.clone(), Mode::Train), scores(1, &device()));
-        let input = DistillationInput { student: own, teacher: teacher.encode(images, Mode::Eval) };
-        let want = DistillationLoss { temperature: 0.5, t2_scale: false }.forward(input);
+        let want = tempered_cross_entropy(teacher.encode(images, Mode::Eval), own, 0.5);
         assert!((at(1.0) - value(want)).abs() < 1e-6);
     }
 
     #[test]
     fn the_student_learns_from_the_teacher_without_labels_and_the_teacher_stays() {
         let teacher = scores(1, &device());
-        let method =
-            DistillationConfig::default().build::<Scores, Scores>(teacher.clone()).expect("usable");
+        let method = DistillationConfig::default().build::<Scores, Scores>(teacher.clone()).expect("usable");
         assert!(!method.needs().labels);
         let mut student = scores(2, &device().autodiff());
         let mut optimizer = SgdConfig::new().init();
@@ -188,7 +177,7 @@ mod tests {
     #[test]
     fn unusable_values_are_named() {
         let error = |temperature, alpha| {
-            let config = DistillationConfig { temperature, alpha, ..Default::default() };
+            let config = DistillationConfig { temperature, alpha };
             config.build::<Scores, Scores>(scores(1, &device())).expect_err("unusable").to_string()
         };
         assert_eq!(error(0.0, 1.0), "temperature is 0, expected a number above 0");
