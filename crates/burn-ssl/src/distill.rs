@@ -26,7 +26,7 @@ const WARMUP: f64 = 0.05;
 /// What is distilled into what, on which images and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DistillOptions {
-    /// The directory of the teacher, which [`finetune`](crate::finetune) or an earlier distillation wrote.
+    /// The directory of the teacher, which [`finetune`](crate::finetune()) or an earlier distillation wrote.
     pub teacher: PathBuf,
     /// The images; labels are not needed unless `alpha` is below 1.
     pub data: PathBuf,
@@ -147,7 +147,7 @@ pub struct DistillReport {
 }
 
 /// Trains a student to give the class scores of a fine-tuned teacher, and tests both; the directory gets the files of
-/// [`finetune`](crate::finetune).
+/// [`finetune`](crate::finetune()).
 ///
 /// # Errors
 /// What the teacher, the images, the device, the directory or the options have wrong.

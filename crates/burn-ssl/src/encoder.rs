@@ -78,7 +78,16 @@ impl EncoderSource {
 
     /// The encoder for images of the recipe's size, on the given device.
     pub(crate) fn open(&self, recipe: &Recipe, device: &Device) -> Result<AnyEncoder, Error> {
-        let (config, size) = (self.config(recipe)?, recipe.data.image_size);
+        self.open_as(self.config(recipe)?, recipe.data.image_size, device)
+    }
+
+    /// [`open`](Self::open) with a configuration that has the same tensors.
+    pub(crate) fn open_as(
+        &self,
+        config: EncoderConfig,
+        size: usize,
+        device: &Device,
+    ) -> Result<AnyEncoder, Error> {
         let path = match self.located() {
             Self::Untrained { seed, .. } => return Ok(config.init(size, &mut Init::new(seed, device))?),
             Self::Run(path) => encoder_of_run(&path)?,

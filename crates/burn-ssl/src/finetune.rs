@@ -190,9 +190,10 @@ fn network(
     classes: usize,
     device: &Device,
 ) -> Result<(EncoderConfig, Classifier<AnyEncoder>), Error> {
-    let config = options.encoder.config(recipe)?;
+    // Split batch norm keeps a contrastive loss from cheating; here it would only ask for batches of so many images.
+    let config = EncoderConfig { bn_splits: 1, ..options.encoder.config(recipe)? };
     let neck = neck(options, recipe, device)?;
-    let encoder = options.encoder.open(recipe, device)?;
+    let encoder = options.encoder.open_as(config.clone(), recipe.data.image_size, device)?;
     let network = Classifier::new(encoder, neck, classes, &mut Init::new(options.seed, device));
     Ok((config, network))
 }
