@@ -19,6 +19,7 @@ pub fn linear_head(feature_dim: usize, classes: usize, init: &mut Init) -> Linea
     Linear {
         weight: init.normal([classes, feature_dim], HEAD_STD),
         bias: Some(init.constant([classes], 0.0)),
+        precision: init.precision(),
     }
 }
 

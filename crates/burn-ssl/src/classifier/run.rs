@@ -11,8 +11,7 @@ use ssl_data::{EvalLoader, TrainLoader};
 use ssl_encoders::{AnyEncoder, EncoderConfig};
 use ssl_eval::{Accuracy, Classifier, EvalError, embed};
 use ssl_train::{
-    CheckpointConfig, HookError, Hooks, OptimizerConfig, RunDir, ScheduleConfig, StepReport, Summary,
-    TrainConfig, Trainer,
+    HookError, Hooks, OptimizerConfig, RunDir, ScheduleConfig, StepReport, Summary, TrainConfig, Trainer,
 };
 use toml::{Table, Value};
 use tracing::info;
@@ -107,9 +106,7 @@ impl ClassifierRun<'_> {
             seed: self.record.seed,
             optimizer: self.record.optimizer.clone(),
             schedule: self.record.schedule.clone(),
-            checkpoint: CheckpointConfig::default(),
-            log_every: 0,
-            eval_every_epochs: 0,
+            ..TrainConfig::default()
         }
     }
 
