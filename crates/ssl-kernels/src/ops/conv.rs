@@ -4,8 +4,7 @@ use burn::tensor::{Tensor, module, ops::ConvOptions};
 
 /// Convolution with equal stride and zero padding on both axes.
 ///
-/// On `flex`, forward and backward pass are matrix products over unfolded patches, see the module's source; elsewhere
-/// they are Burn's.
+/// On `flex`, forward and backward pass are kernels of our own, see the module's source; elsewhere they are Burn's.
 ///
 /// # Shapes
 /// - `input`: `[batch, channel_in, height, width]`

@@ -5,6 +5,7 @@
 
 mod blocked;
 mod direct;
+mod field;
 mod geometry;
 mod product;
 mod winograd;

@@ -6,6 +6,7 @@
 use rayon::prelude::*;
 
 use super::blocked::{blocks, pack, unpack};
+use super::field::Field;
 use super::geometry::{Geometry, Kernel};
 use super::product::{sum_channels, sum_pixels};
 use crate::ops::flex::pool::{Scratch, any_values, scratch};
@@ -49,7 +50,7 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let taps = g.kernel * g.kernel;
     let field = Field::of_images(g);
     let rows = output_rows(g, &field);
-    let dense = Field { at: (0..g.pixels_out()).collect(), width: g.output[1], area: g.pixels_out() };
+    let dense = Field::dense(g.output);
     let (blocks_in, blocks_out) = (g.channels_in.div_ceil(LANES), g.channels_out.div_ceil(LANES));
     let (size_x, size_dy) = (blocks_in * field.area, blocks_out * dense.area);
     let images = (CHUNK / (size_x + size_dy)).clamp(4, (x.len() / g.image_in()).max(4));
@@ -89,34 +90,6 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
         }
     });
     dw
-}
-
-/// A packed image: its pixels among zeros.
-struct Field {
-    /// Where the pixels of the image are.
-    at: Vec<usize>,
-    width: usize,
-    /// Pixels with the zeros.
-    area: usize,
-}
-
-impl Field {
-    fn of_images(g: &Geometry) -> Self {
-        Self::new(g.input, g.padding, [0, 1].map(|axis| g.input[axis] + 2 * g.padding))
-    }
-
-    /// Gradients with as many zeros before them as taps may reach, and as many behind.
-    fn of_gradients(g: &Geometry) -> Self {
-        let before = (g.kernel - 1) / g.stride;
-        let reach = |axis: usize| (g.input[axis] - 1 + g.padding) / g.stride + 1;
-        Self::new(g.output, before, [0, 1].map(|axis| before + reach(axis).max(g.output[axis])))
-    }
-
-    fn new(image: [usize; 2], before: usize, [height, width]: [usize; 2]) -> Self {
-        let pixels = 0..image[0] * image[1];
-        let at = pixels.map(|p| (p / image[1] + before) * width + p % image[1] + before).collect();
-        Self { at, width, area: height * width }
-    }
 }
 
 /// Where the patch of each output pixel starts.

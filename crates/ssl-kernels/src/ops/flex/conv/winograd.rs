@@ -9,6 +9,7 @@
 
 mod gradient;
 mod scheme;
+mod tiling;
 
 use std::marker::PhantomData;
 
@@ -21,9 +22,8 @@ use crate::ops::flex::pool::{Scratch, any_values, scratch};
 use crate::ops::flex::simd::{Job, LANES, Lanes, Vector, dispatch};
 use gradient::tap_sums;
 use scheme::{Four, Scheme, Two, both};
+use tiling::Tiling;
 
-/// Tiles of a group of images, about: enough to use a panel of weights several times, few enough for a cache.
-const GROUP: usize = 64;
 /// From this many tiles of four on, the larger transforms pay.
 const MANY: usize = 96;
 
@@ -69,52 +69,6 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
 fn four_pays(images: usize, [height, width]: [usize; 2]) -> bool {
     let waste = height % 4 == 1 || height % 4 == 2 || width % 4 == 1 || width % 4 == 2;
     images * (height / 4) * (width / 4) >= MANY && (!waste || height > 8)
-}
-
-/// How an image is cut into tiles.
-struct Tiling {
-    /// Tiles along the height and the width.
-    tiles: [usize; 2],
-    /// Width of the packed input.
-    width: usize,
-    /// Pixels of the packed input.
-    area: usize,
-    /// Where the pixels of an input are in the packed one.
-    input_at: Vec<usize>,
-    /// Width of the packed output.
-    output_width: usize,
-    /// Where the pixels of an output are in the packed one.
-    output_at: Vec<usize>,
-}
-
-impl Tiling {
-    fn new(input: [usize; 2], output: [usize; 2], padding: usize, side: usize) -> Self {
-        let tiles = output.map(|size| size.div_ceil(side));
-        let reach = |axis: usize| (tiles[axis] * side + 2).max(input[axis] + padding);
-        let width = reach(1);
-        let output_width = tiles[1] * side;
-        let at = |size: [usize; 2], offset: usize, width: usize| {
-            (0..size[0] * size[1]).map(|p| (p / size[1] + offset) * width + p % size[1] + offset).collect()
-        };
-        Self {
-            tiles,
-            width,
-            area: width * reach(0),
-            input_at: at(input, padding, width),
-            output_width,
-            output_at: at(output, 0, output_width),
-        }
-    }
-
-    fn tiles_per_image(&self) -> usize {
-        self.tiles[0] * self.tiles[1]
-    }
-
-    /// Images of a group, so that several threads have work.
-    fn images_per_group(&self, images: usize) -> usize {
-        let enough = GROUP.div_ceil(self.tiles_per_image());
-        enough.min(images.div_ceil(4)).max(1)
-    }
 }
 
 /// The distance of points in the transformed tiles: not a multiple of a page, which would share few lines of a cache.
