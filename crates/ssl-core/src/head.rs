@@ -1,10 +1,10 @@
 //! Heads: the small networks on top of an encoder (projectors and predictors), all of them one kind of MLP.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{Tensor, activation::gelu};
 use serde::{Deserialize, Serialize};
 
-use crate::nn::{Affine, BatchNorm, BatchNormConfig, Linear, LinearConfig};
+use crate::nn::{Affine, BatchNorm, BatchNormConfig, Linear, LinearConfig, relu};
 use crate::{Init, Mode};
 
 /// A network from features to embeddings, or from embeddings to predictions.
@@ -179,8 +179,8 @@ impl MlpLayer {
         };
         match self.activation {
             Activation::None => x,
-            Activation::Relu => activation::relu(x),
-            Activation::Gelu => activation::gelu(x),
+            Activation::Relu => relu(x),
+            Activation::Gelu => gelu(x),
         }
     }
 }

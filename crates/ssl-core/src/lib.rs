@@ -47,5 +47,5 @@ pub use momentum::{MomentumUpdate, Teacher};
 pub use precision::Precision;
 pub use queue::Queue;
 pub use ssl_kernels::ops::{SgdRates, sgd_momentum};
-pub use ssl_kernels::{DeviceError, DeviceInfo, DeviceSpec};
+pub use ssl_kernels::{DeviceError, DeviceInfo, DeviceSpec, FoundDevice};
 pub use views::Views;

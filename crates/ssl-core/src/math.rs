@@ -1,6 +1,7 @@
 //! Functions of tensors that several losses are made of.
 
 use burn::tensor::{Tensor, activation::log_softmax};
+pub use ssl_kernels::ops::add_scaled;
 
 /// Smallest norm that [`l2_normalize`] divides by, the default of `torch.nn.functional.normalize`.
 pub const NORMALIZE_EPS: f64 = 1e-12;

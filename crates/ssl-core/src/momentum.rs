@@ -3,6 +3,7 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, container::TensorContainer};
 
+use crate::math::add_scaled;
 use crate::named::{Path, is_buffer};
 
 /// Moving the parameters of one network towards those of another.
@@ -115,7 +116,7 @@ impl ModuleMapper for Average {
             .online
             .remove(&path)
             .unwrap_or_else(|| panic!("momentum update: the online network has no parameter '{path}'"));
-        param.map(|old| old.mul_scalar(self.momentum) + online.mul_scalar(1.0 - self.momentum))
+        param.map(|old| add_scaled(old.mul_scalar(self.momentum), online, 1.0 - self.momentum))
     }
 }
 

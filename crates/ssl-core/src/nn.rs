@@ -13,3 +13,4 @@ mod linear;
 pub use batch_norm::{Affine, BatchNorm, BatchNormConfig};
 pub use conv::{Conv2d, Conv2dConfig};
 pub use linear::{Linear, LinearConfig};
+pub use ssl_kernels::ops::relu;

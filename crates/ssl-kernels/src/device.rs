@@ -1,9 +1,14 @@
 //! Device specifications: the text a user writes after `--device`, and the Burn device it names.
 
+mod found;
+mod memory;
+
 use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
+
+pub use found::FoundDevice;
 
 /// A device as a user names it: a backend, and the index of the device where the backend has several.
 ///
@@ -23,11 +28,11 @@ pub enum DeviceSpec {
     TchCuda(usize),
     /// `tch:mps`: libtorch on Apple's Metal Performance Shaders.
     TchMps,
-    /// `wgpu`, `wgpu:N`: the default or the N-th GPU through WebGPU shaders (WGSL).
+    /// `wgpu`, `wgpu:N`: the default or the N-th GPU through WebGPU shaders (WGSL), counted as `burn-ssl devices` does.
     Wgpu(Option<usize>),
-    /// `vulkan`, `vulkan:N`: the default or the N-th GPU through Vulkan (SPIR-V).
+    /// `vulkan`, `vulkan:N`: the default or the N-th GPU through Vulkan (SPIR-V), counted likewise.
     Vulkan(Option<usize>),
-    /// `metal`, `metal:N`: the default or the N-th GPU through Metal.
+    /// `metal`, `metal:N`: the default or the N-th GPU through Metal, counted likewise.
     Metal(Option<usize>),
     /// `cuda:N`: the N-th NVIDIA GPU through CubeCL.
     Cuda(usize),
@@ -40,6 +45,8 @@ pub enum DeviceSpec {
 pub struct DeviceInfo {
     /// The text to write after `--device`.
     pub name: &'static str,
+    /// The same, parsed.
+    pub spec: DeviceSpec,
     /// The cargo feature that compiles it in.
     pub feature: &'static str,
     /// Whether this program was compiled with that feature.
@@ -65,6 +72,14 @@ pub enum DeviceError {
         feature: &'static str,
     },
     /// The backend is there, the device is not.
+    #[error("there is no device '{spec}' on this machine: found {found}")]
+    Missing {
+        /// The device asked for.
+        spec: String,
+        /// What its backend finds instead.
+        found: String,
+    },
+    /// The device is there and cannot be used.
     #[error("device '{spec}' could not be opened: {reason}")]
     Unavailable {
         /// The device asked for.
@@ -77,16 +92,22 @@ pub enum DeviceError {
 impl DeviceSpec {
     /// All kinds of device that burn-ssl knows, compiled in or not, in the order of the README's table.
     pub fn kinds() -> [DeviceInfo; 8] {
-        let kind = |name, feature, compiled, about| DeviceInfo { name, feature, compiled, about };
+        let kind = |name, spec: Self, compiled, about| DeviceInfo {
+            name,
+            spec,
+            feature: spec.feature(),
+            compiled,
+            about,
+        };
         [
-            kind("flex", "flex", cfg!(feature = "flex"), "CPU, pure Rust"),
-            kind("tch", "tch", cfg!(feature = "tch"), "CPU, libtorch"),
-            kind("tch:cuda:0", "tch", cfg!(feature = "tch"), "NVIDIA GPU, libtorch"),
-            kind("wgpu", "wgpu", cfg!(feature = "wgpu"), "any GPU, WebGPU shaders"),
-            kind("vulkan", "vulkan", cfg!(feature = "vulkan"), "any GPU with Vulkan, SPIR-V"),
-            kind("metal", "metal", cfg!(feature = "metal"), "Apple GPU, Metal"),
-            kind("cuda:0", "cuda", cfg!(feature = "cuda"), "NVIDIA GPU, CubeCL"),
-            kind("rocm:0", "rocm", cfg!(feature = "rocm"), "AMD GPU, CubeCL and HIP"),
+            kind("flex", Self::Flex, cfg!(feature = "flex"), "CPU, pure Rust"),
+            kind("tch", Self::Tch, cfg!(feature = "tch"), "CPU, libtorch"),
+            kind("tch:cuda:0", Self::TchCuda(0), cfg!(feature = "tch"), "NVIDIA GPU, libtorch"),
+            kind("wgpu", Self::Wgpu(None), cfg!(feature = "wgpu"), "any GPU, WebGPU shaders"),
+            kind("vulkan", Self::Vulkan(None), cfg!(feature = "vulkan"), "any GPU with Vulkan, SPIR-V"),
+            kind("metal", Self::Metal(None), cfg!(feature = "metal"), "Apple GPU, Metal"),
+            kind("cuda:0", Self::Cuda(0), cfg!(feature = "cuda"), "NVIDIA GPU, CubeCL"),
+            kind("rocm:0", Self::Rocm(0), cfg!(feature = "rocm"), "AMD GPU, CubeCL and HIP"),
         ]
     }
 
@@ -105,53 +126,63 @@ impl DeviceSpec {
 
     /// Opens the device.
     ///
+    /// On the CPU, the C library is told to keep freed memory. On CUDA, libtorch is told to try out cuDNN's algorithms
+    /// for every new shape of a convolution and to keep the fastest: shapes repeat in training.
+    ///
     /// # Errors
-    /// [`DeviceError::NotCompiled`] if its backend is not part of this build, [`DeviceError::Unavailable`] if the
-    /// backend finds no such device.
+    /// [`DeviceError::NotCompiled`] if its backend is not part of this build, [`DeviceError::Missing`] if the backend
+    /// finds no such device, [`DeviceError::Unavailable`] if it cannot use it.
     pub fn open(&self) -> Result<Device, DeviceError> {
+        let unavailable = |reason| DeviceError::Unavailable { spec: self.to_string(), reason };
+        let found = self.found().map_err(unavailable)?;
+        let Some(found) = found else {
+            return Err(DeviceError::NotCompiled { spec: self.to_string(), feature: self.feature() });
+        };
+        let device = found.get(self.index().unwrap_or(0)).ok_or_else(|| self.missing(&found))?.device.clone();
+        catch(|| self.prepare(&device)).map_err(unavailable)?;
+        Ok(device)
+    }
+
+    /// The devices of this kind on this machine, in the order of their index; `None` if the backend is not part of this
+    /// build.
+    ///
+    /// # Errors
+    /// What the backend says if it cannot even look.
+    pub fn found(&self) -> Result<Option<Vec<FoundDevice>>, String> {
         let spec = *self;
-        // Backends report a missing driver or index by panicking on first use.
-        let opened = std::panic::catch_unwind(move || spec.device().inspect(touch));
-        match opened {
-            Ok(Some(device)) => Ok(device),
-            Ok(None) => Err(DeviceError::NotCompiled { spec: self.to_string(), feature: self.feature() }),
-            Err(panic) => {
-                Err(DeviceError::Unavailable { spec: self.to_string(), reason: panic_text(panic.as_ref()) })
-            }
+        catch(move || found::devices(spec))
+    }
+
+    /// Settings of the process that a device works better with.
+    fn prepare(&self, device: &Device) {
+        if let Self::Flex | Self::Tch = self {
+            memory::keep_freed();
+        }
+        #[cfg(feature = "tch")]
+        if let Self::TchCuda(_) = self {
+            tch::Cuda::cudnn_set_benchmark(true);
+        }
+        touch(device);
+    }
+
+    fn index(&self) -> Option<usize> {
+        match *self {
+            Self::Flex | Self::Tch | Self::TchMps => None,
+            Self::TchCuda(index) | Self::Cuda(index) | Self::Rocm(index) => Some(index),
+            Self::Wgpu(index) | Self::Vulkan(index) | Self::Metal(index) => index,
         }
     }
 
-    #[allow(deprecated)] // Burn deprecates its libtorch backend, which is the reason for pinning this version of Burn
-    #[allow(unreachable_patterns)] // with every backend compiled in, nothing is left for the last arm
-    fn device(&self) -> Option<Device> {
-        match *self {
-            #[cfg(feature = "flex")]
-            Self::Flex => Some(Device::flex()),
-            #[cfg(feature = "tch")]
-            Self::Tch => Some(Device::libtorch()),
-            #[cfg(feature = "tch")]
-            Self::TchCuda(index) => Some(Device::libtorch_cuda(index)),
-            #[cfg(feature = "tch")]
-            Self::TchMps => Some(Device::libtorch_mps()),
-            #[cfg(feature = "wgpu")]
-            Self::Wgpu(index) => Some(Device::wgpu(gpu(index))),
-            #[cfg(feature = "vulkan")]
-            Self::Vulkan(index) => Some(Device::vulkan(gpu(index))),
-            #[cfg(feature = "metal")]
-            Self::Metal(index) => Some(Device::metal(gpu(index))),
-            #[cfg(feature = "cuda")]
-            Self::Cuda(index) => Some(Device::cuda(index)),
-            #[cfg(feature = "rocm")]
-            Self::Rocm(index) => Some(Device::rocm(index)),
-            _ => None,
-        }
+    fn missing(&self, found: &[FoundDevice]) -> DeviceError {
+        let names = found.iter().map(|device| device.to_string()).collect::<Vec<_>>().join(", ");
+        let found = if names.is_empty() { "none of its kind".to_owned() } else { names };
+        DeviceError::Missing { spec: self.to_string(), found }
     }
 }
 
-#[cfg(feature = "wgpu")]
-fn gpu(index: Option<usize>) -> burn::tensor::DeviceKind {
-    use burn::tensor::DeviceKind;
-    index.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu)
+/// Runs something that may panic: backends report a missing driver that way.
+fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|panic| panic_text(panic.as_ref()))
 }
 
 /// Runs one operation, so that a device that cannot be used says so here and not in the middle of a run.
@@ -238,6 +269,32 @@ mod tests {
     fn a_device_outside_the_build_names_the_feature_that_adds_it() {
         let error = DeviceSpec::Rocm(0).open().expect_err("rocm is not compiled in").to_string();
         assert!(error.contains("--features rocm"), "{error}");
+    }
+
+    #[test]
+    fn a_device_that_is_not_there_is_answered_with_those_that_are() {
+        let error = DeviceSpec::Cuda(1).missing(&[]).to_string();
+        assert_eq!(error, "there is no device 'cuda:1' on this machine: found none of its kind");
+        #[cfg(feature = "flex")]
+        {
+            let found = DeviceSpec::Flex.found().expect("it looks").expect("flex is compiled in");
+            let error = DeviceSpec::Cuda(1).missing(&found).to_string();
+            assert!(error.ends_with("found flex (CPU)"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_kind_is_the_text_of_its_spec() {
+        for kind in DeviceSpec::kinds() {
+            assert_eq!(kind.name, kind.spec.to_string());
+        }
+    }
+
+    #[cfg(feature = "tch")]
+    #[test]
+    fn a_gpu_beyond_the_last_one_is_missing() {
+        let error = DeviceSpec::TchCuda(1000).open().expect_err("nobody has so many").to_string();
+        assert!(error.starts_with("there is no device 'tch:cuda:1000' on this machine: found "), "{error}");
     }
 
     #[cfg(feature = "flex")]

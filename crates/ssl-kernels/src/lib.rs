@@ -7,4 +7,4 @@
 pub mod device;
 pub mod ops;
 
-pub use device::{DeviceError, DeviceInfo, DeviceSpec};
+pub use device::{DeviceError, DeviceInfo, DeviceSpec, FoundDevice};

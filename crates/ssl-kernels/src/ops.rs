@@ -1,11 +1,17 @@
 //! Operations that a backend may do better than Burn's generic formulation, behind one portable signature each.
 
+mod add_scaled;
 mod batch_norm;
 mod conv;
 #[cfg(feature = "flex")]
 mod flex;
+#[cfg(feature = "tch")]
+mod libtorch;
+mod relu;
 mod sgd;
 
+pub use add_scaled::add_scaled;
 pub use batch_norm::{BatchNormOutput, batch_norm_eval, batch_norm_relu_train, batch_norm_train};
 pub use conv::conv2d;
+pub use relu::relu;
 pub use sgd::{SgdRates, sgd_momentum};

@@ -1,7 +1,7 @@
 //! What there is.
 
 use anyhow::Result;
-use burn_ssl::core::DeviceSpec;
+use burn_ssl::core::{DeviceInfo, DeviceSpec};
 use burn_ssl::encoders::MODELS;
 use burn_ssl::recipe::{Draft, RecipeName};
 use burn_ssl::registry::METHODS;
@@ -38,14 +38,47 @@ pub(super) fn recipes(name: Option<&str>, json: bool) -> Result<()> {
 }
 
 pub(super) fn devices(json: bool) -> Result<()> {
-    let kinds = DeviceSpec::kinds();
-    let object = |kind: &burn_ssl::core::DeviceInfo| json!({ "name": kind.name, "feature": kind.feature, "compiled": kind.compiled, "about": kind.about });
-    let row = |kind: &burn_ssl::core::DeviceInfo| {
-        let state = match kind.compiled {
-            true => "in this build".to_owned(),
-            false => format!("needs --features {}", kind.feature),
-        };
-        [kind.name.to_owned(), kind.about.to_owned(), state]
+    let kinds = DeviceSpec::kinds().map(|kind| (kind, Found::of(kind.spec)));
+    let objects = kinds.iter().map(|(kind, found)| {
+        json!({
+            "name": kind.name,
+            "feature": kind.feature,
+            "compiled": kind.compiled,
+            "about": kind.about,
+            "found": found.devices,
+            "problem": found.problem,
+        })
+    });
+    let row = |(kind, found): &(DeviceInfo, Found)| {
+        [kind.name.to_owned(), kind.about.to_owned(), found.describe(kind)]
     };
-    print(json, &kinds.iter().map(object).collect::<Vec<_>>(), columns(&kinds.map(|kind| row(&kind))))
+    print(json, &objects.collect::<Vec<_>>(), columns(&kinds.iter().map(row).collect::<Vec<_>>()))
+}
+
+/// The devices of a kind on this machine.
+struct Found {
+    devices: Vec<String>,
+    /// Why the backend could not look.
+    problem: Option<String>,
+}
+
+impl Found {
+    fn of(spec: DeviceSpec) -> Self {
+        match spec.found() {
+            Ok(devices) => {
+                let devices = devices.unwrap_or_default().iter().map(ToString::to_string).collect();
+                Self { devices, problem: None }
+            }
+            Err(problem) => Self { devices: Vec::new(), problem: Some(problem) },
+        }
+    }
+
+    fn describe(&self, kind: &DeviceInfo) -> String {
+        match &self.problem {
+            _ if !kind.compiled => format!("needs --features {}", kind.feature),
+            Some(problem) => format!("unusable: {problem}"),
+            None if self.devices.is_empty() => "in this build, none found".to_owned(),
+            None => format!("usable: {}", self.devices.join(", ")),
+        }
+    }
 }

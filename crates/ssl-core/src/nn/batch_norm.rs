@@ -2,8 +2,7 @@
 
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
-use ssl_kernels::ops::{self, BatchNormOutput};
+use ssl_kernels::ops::{self, BatchNormOutput, relu};
 
 use crate::{Init, Mode};
 

@@ -2,8 +2,8 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::{relu, sigmoid};
-use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig};
+use burn::tensor::activation::sigmoid;
+use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig, relu};
 use ssl_core::{Init, Mode};
 
 /// Channels between the two 1×1 convolutions, per channel of a branch (official README, `--sk_ratio=0.0625`).

@@ -1,6 +1,8 @@
 //! Batch normalisation, with batch statistics or with given ones.
 
-use burn::tensor::{Tensor, activation::relu, module};
+use burn::tensor::{Tensor, module};
+
+use super::relu;
 
 /// Normalised values together with the statistics that normalised them.
 pub struct BatchNormOutput<const D: usize> {
@@ -31,6 +33,13 @@ pub fn batch_norm_train<const D: usize>(
         && super::flex::is_f32(&input)
     {
         return super::flex::batch_norm_train(input, weight, bias, After::Nothing, eps);
+    }
+    #[cfg(feature = "tch")]
+    if super::libtorch::serves(&[&input.device(), &weight.device(), &bias.device()])
+        && input.dtype() == weight.dtype()
+        && input.shape().num_elements() > weight.shape().num_elements()
+    {
+        return super::libtorch::batch_norm_train(input, weight, bias, eps);
     }
     portable(input, weight, bias, eps)
 }

@@ -4,7 +4,8 @@ use burn::tensor::{Tensor, module, ops::ConvOptions};
 
 /// Convolution with equal stride and zero padding on both axes.
 ///
-/// On `flex`, forward and backward pass are kernels of our own, see the module's source; elsewhere they are Burn's.
+/// On `flex`, forward and backward pass are kernels of our own, see the module's source; on libtorch they are its own, on
+/// channels-last images; elsewhere they are Burn's.
 ///
 /// # Shapes
 /// - `input`: `[batch, channel_in, height, width]`
@@ -19,13 +20,21 @@ pub fn conv2d(
 ) -> Tensor<4> {
     #[cfg(feature = "flex")]
     if super::flex::serves(&[&input.device(), &weight.device()]) && super::flex::is_f32(&input) {
-        let output = super::flex::conv2d(input, weight, stride, padding);
-        return match bias {
-            Some(bias) => output + bias.reshape([1, -1, 1, 1]),
-            None => output,
-        };
+        return shifted(super::flex::conv2d(input, weight, stride, padding), bias);
+    }
+    #[cfg(feature = "tch")]
+    if super::libtorch::serves(&[&input.device(), &weight.device()]) && input.dtype() == weight.dtype() {
+        return shifted(super::libtorch::conv2d(input, weight, stride, padding), bias);
     }
     portable(input, weight, bias, stride, padding)
+}
+
+#[cfg(any(feature = "flex", feature = "tch"))]
+fn shifted(output: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+    match bias {
+        Some(bias) => output + bias.reshape([1, -1, 1, 1]),
+        None => output,
+    }
 }
 
 /// The same through Burn's own operation.

@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+use super::add_scaled;
+
 /// What scales an update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdRates {
@@ -48,10 +50,10 @@ pub(super) fn portable(
     buffer: Option<Tensor<1>>,
     rates: SgdRates,
 ) -> (Tensor<1>, Tensor<1>) {
-    let g = if rates.decay == 0.0 { g } else { g + p.clone().mul_scalar(rates.decay) };
+    let g = if rates.decay == 0.0 { g } else { add_scaled(g, p.clone(), rates.decay) };
     let buffer = match buffer {
-        Some(buffer) => buffer.mul_scalar(rates.momentum) + g,
+        Some(buffer) => add_scaled(g, buffer, rates.momentum),
         None => g,
     };
-    (p - buffer.clone().mul_scalar(rates.lr), buffer)
+    (add_scaled(p, buffer.clone(), -rates.lr), buffer)
 }

@@ -1,6 +1,7 @@
 //! The update rules, one function each, on flattened tensors `[parameter]`.
 
 use burn::tensor::Tensor;
+use ssl_core::math::add_scaled;
 use ssl_core::{SgdRates, sgd_momentum};
 
 use super::{OptimizerConfig, Slots};
@@ -118,7 +119,7 @@ pub(super) fn momentum(
     if config.lr_in_momentum {
         return p - gather(config, slots, g.mul_scalar(lr));
     }
-    p - gather(config, slots, g).mul_scalar(lr)
+    add_scaled(p, gather(config, slots, g), -lr)
 }
 
 /// The momentum buffer after taking `g` in.
@@ -127,7 +128,7 @@ fn gather(config: &OptimizerConfig, slots: &mut Slots, g: Tensor<1>) -> Tensor<1
         return g;
     }
     let buffer = match slots.first.take() {
-        Some(buffer) => buffer.mul_scalar(config.momentum) + g,
+        Some(buffer) => add_scaled(g, buffer, config.momentum),
         None => g,
     };
     slots.first = Some(buffer.clone());
@@ -135,7 +136,7 @@ fn gather(config: &OptimizerConfig, slots: &mut Slots, g: Tensor<1>) -> Tensor<1
 }
 
 fn decayed(p: &Tensor<1>, g: Tensor<1>, decay: f64) -> Tensor<1> {
-    if decay == 0.0 { g } else { g + p.clone().mul_scalar(decay) }
+    if decay == 0.0 { g } else { add_scaled(g, p.clone(), decay) }
 }
 
 /// `η ‖p‖ / denominator`, or 1 where a norm is 0. On the device: reading a norm back would stall a GPU.

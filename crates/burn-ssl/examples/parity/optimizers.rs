@@ -1,0 +1,38 @@
+//! Every optimizer on one weight, two steps, so that its state takes part.
+
+use burn::tensor::{Device, Tensor};
+use burn_ssl::core::Init;
+use burn_ssl::train::{Optimizer, OptimizerConfig, OptimizerName, Rates};
+
+use crate::Case;
+use crate::record::Record;
+
+const RATES: Rates = Rates { lr: 0.1, lr_1d: 0.1, lr_constant: 0.1, weight_decay: 0.01 };
+
+/// One case per optimizer, and SGD with Nesterov's momentum.
+pub(crate) fn cases() -> Vec<Case> {
+    let plain = |name| OptimizerConfig { name, momentum: 0.9, ..OptimizerConfig::default() };
+    let nesterov = OptimizerConfig { nesterov: true, ..plain(OptimizerName::Sgd) };
+    let names = [OptimizerName::Sgd, OptimizerName::Lars, OptimizerName::Larc, OptimizerName::Adamw];
+    let mut cases: Vec<Case> = names.into_iter().map(|name| case(format!("{name:?}"), plain(name))).collect();
+    cases.push(case("nesterov".to_owned(), nesterov));
+    cases
+}
+
+fn case(name: String, config: OptimizerConfig) -> Case {
+    Case::new(format!("optimizer {}", name.to_lowercase()), move |device| two_updates(&config, device))
+}
+
+fn two_updates(config: &OptimizerConfig, device: &Device) -> Record {
+    let mut draws = Init::new(0, device);
+    let mut normal = || draws.normal([24], 1.0).val();
+    let (mut weight, gradients): (Tensor<1>, _) = (normal(), [normal(), normal()]);
+    let mut optimizer = Optimizer::new(config.clone());
+    for gradient in gradients {
+        weight = optimizer.update("weight", 2, weight, gradient, RATES);
+    }
+    let mut record = Record::default();
+    record.insert("weight", "", weight);
+    record.insert_all("state", optimizer.state());
+    record
+}

@@ -1,0 +1,87 @@
+//! Named results and how far two sets of them are apart.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use burn::tensor::{Tensor, TensorData};
+
+/// A gradient that is 0 but for rounding is as large as rounding makes it; a tensor therefore counts as no smaller than
+/// this share of the largest of its group.
+const SMALLEST_SHARE: f64 = 1e-3;
+
+/// Results of a case by `group/path`: `loss/`, `gradient/encoder.conv1.weight`.
+#[derive(Default)]
+pub(crate) struct Record(BTreeMap<String, TensorData>);
+
+impl Record {
+    /// Adds a tensor to a group.
+    pub(crate) fn insert<const D: usize>(&mut self, group: &str, path: &str, tensor: Tensor<D>) {
+        self.insert_data(group, path, tensor.without_autodiff().into_data());
+    }
+
+    /// Adds what was read back already.
+    pub(crate) fn insert_data(&mut self, group: &str, path: &str, data: TensorData) {
+        self.0.insert(format!("{group}/{path}"), data);
+    }
+
+    /// Adds all tensors of a module.
+    pub(crate) fn insert_all(&mut self, group: &str, tensors: BTreeMap<String, TensorData>) {
+        tensors.into_iter().for_each(|(path, data)| self.insert_data(group, &path, data));
+    }
+
+    /// Largest absolute value of a group.
+    fn size_of(&self, group: &str) -> f64 {
+        let members = self.0.iter().filter(|(path, _)| group_of(path) == group);
+        members.map(|(_, data)| size(data)).fold(0.0, f64::max)
+    }
+}
+
+/// The tensor in which two records differ most.
+#[derive(Debug)]
+pub(crate) struct Difference {
+    path: String,
+    /// Largest absolute difference over the size of the tensor; infinite if a value or the tensor itself is missing.
+    pub(crate) relative: f64,
+}
+
+impl Difference {
+    /// Compares all tensors of two records.
+    pub(crate) fn largest(want: &Record, got: &Record) -> Self {
+        let mut largest = Self { path: "nothing".to_owned(), relative: 0.0 };
+        for path in want.0.keys().chain(got.0.keys()) {
+            let relative = match (want.0.get(path), got.0.get(path)) {
+                (Some(a), Some(b)) if a.shape() == b.shape() => {
+                    let scale = size(a).max(SMALLEST_SHARE * want.size_of(group_of(path)));
+                    distance(a, b) / scale.max(f64::MIN_POSITIVE)
+                }
+                _ => f64::INFINITY,
+            };
+            if relative > largest.relative {
+                largest = Self { path: path.clone(), relative };
+            }
+        }
+        largest
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1e} in {}", self.relative, self.path)
+    }
+}
+
+fn group_of(path: &str) -> &str {
+    path.split('/').next().unwrap_or(path)
+}
+
+fn size(data: &TensorData) -> f64 {
+    data.iter::<f64>().fold(0.0, |size, value| size.max(value.abs()))
+}
+
+fn distance(want: &TensorData, got: &TensorData) -> f64 {
+    let pairs = want.iter::<f64>().zip(got.iter::<f64>());
+    pairs.fold(0.0, |largest, (want, got)| {
+        let difference = (want - got).abs();
+        if difference.is_nan() { f64::INFINITY } else { largest.max(difference) }
+    })
+}

@@ -1,0 +1,116 @@
+//! One training step of every method: loss, gradients, and what student and state are after it.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use burn_ssl::core::named;
+use burn_ssl::encoders::{BlockKind, ResNetConfig, Stem, VitConfig};
+use burn_ssl::prelude::*;
+use burn_ssl::registry::{METHODS, WithMethod, resolve_options, with_method};
+use burn_ssl::train::{Gradients, Optimizer, OptimizerConfig, Rates};
+
+use crate::Case;
+use crate::record::Record;
+
+const BATCH: usize = 8;
+const IMAGE_SIZE: usize = 16;
+const LOCAL_SIZE: usize = 8;
+
+const RATES: Rates = Rates { lr: 0.1, lr_1d: 0.1, lr_constant: 0.1, weight_decay: 1e-4 };
+
+/// Options that make every method small; a method takes those that it knows.
+const SMALL: &str = "
+    hidden_dim = 16
+    output_dim = 8
+    bottleneck_dim = 8
+    predictor_dim = 8
+    queue_len = 32
+    prototypes = 12
+    queue_start_epoch = 0
+    freeze_prototypes_steps = 0
+    freeze_last_layer_epochs = 0
+    off_diagonal_weight = 0.05
+";
+
+/// One case per method and network: a ResNet for all, a ViT for those whose papers train one.
+pub(crate) fn cases() -> Vec<Case> {
+    let resnets = METHODS.iter().map(|method| case(method.name, Network::ResNet));
+    let vits = METHODS.iter().filter(|method| ["dino", "moco-v3"].contains(&method.name));
+    resnets.chain(vits.map(|method| case(method.name, Network::Vit))).collect()
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Network {
+    ResNet,
+    Vit,
+}
+
+impl Network {
+    fn init(self, init: &mut Init) -> AnyEncoder {
+        match self {
+            Self::ResNet => AnyEncoder::ResNet(
+                ResNetConfig::new(BlockKind::Basic, [1, 1]).with_width(4).with_stem(Stem::Cifar).init(init),
+            ),
+            Self::Vit => AnyEncoder::Vit(
+                VitConfig::new(16, 2, 2).with_image_size(IMAGE_SIZE).with_patch_size(4).init(init),
+            ),
+        }
+    }
+}
+
+fn case(method: &'static str, network: Network) -> Case {
+    let name = format!("step {method} {}", format!("{network:?}").to_lowercase());
+    Case::new(name, move |device| {
+        let known = resolve_options(method, &Default::default()).expect("defaults are valid");
+        let mut options: toml::Table = SMALL.parse().expect("valid TOML");
+        options.retain(|key, _| known.contains_key(key));
+        with_method(method, &options, OneStep { network, device }).expect("the options are valid")
+    })
+}
+
+struct OneStep<'a> {
+    network: Network,
+    device: &'a Device,
+}
+
+impl WithMethod for OneStep<'_> {
+    type Output = Record;
+
+    fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Record {
+        let mut init = Init::new(0, &self.device.clone().autodiff());
+        let encoder = self.network.init(&mut init);
+        let (student, state) = method.init(encoder, &mut init);
+        let views = views(&method, self.device);
+        let at = Progress { step: 3, total_steps: 100, steps_per_epoch: 10 };
+        let mut record = Record::default();
+
+        let (student, state) = method.before_step(student, state, at);
+        let step = method.loss(&student, &state, &views, at);
+        let mut gradients = Gradients::of(step.loss.backward(), &student);
+        record.insert("loss", "", step.loss);
+        for (path, gradient) in gradients.iter() {
+            record.insert("gradient", path, gradient.clone());
+        }
+        let rules = method.gradient_rules(at);
+        gradients.drop_frozen(&rules);
+        let state = method.absorb(state, step.carry);
+        let mut optimizer = Optimizer::new(OptimizerConfig { momentum: 0.9, ..OptimizerConfig::default() });
+        let student = optimizer.step(student, gradients, RATES, &rules);
+        let state = method.after_step(&student, state, at);
+        record.insert_all("student", named::collect(&student));
+        record.insert_all("state", named::collect(&state));
+        record
+    }
+}
+
+/// Drawn views of the kinds that the method needs.
+fn views<M: SslMethod>(method: &M, device: &Device) -> Views {
+    let needs = method.needs();
+    let mut draws = Init::new(1, device);
+    let mut crop = |size: usize| draws.normal([BATCH, 3, size, size], 1.0).val();
+    let mut crops: Vec<Tensor<4>> = (0..needs.global_views).map(|_| crop(IMAGE_SIZE)).collect();
+    if needs.local_views {
+        crops.extend((0..2).map(|_| crop(LOCAL_SIZE)));
+    }
+    let labels = (0..BATCH as i64).map(|index| index % 3).collect::<Vec<_>>();
+    let labels = needs.labels.then(|| Tensor::from_data(TensorData::new(labels, [BATCH]), device));
+    Views { crops, global: needs.global_views, labels }
+}

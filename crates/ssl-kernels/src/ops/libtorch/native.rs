@@ -1,0 +1,117 @@
+//! What `native/libtorch.cpp` exports, as functions on tensors.
+
+#![allow(unsafe_code)] // foreign functions
+
+use std::ffi::{CStr, c_char};
+use std::ptr::null_mut;
+
+use burn_tch::TchTensor;
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+unsafe extern "C" {
+    fn ssl_channels_last(out: *mut *mut C_tensor, x: *const C_tensor) -> *const c_char;
+    fn ssl_add_scaled(
+        out: *mut *mut C_tensor,
+        a: *const C_tensor,
+        b: *const C_tensor,
+        factor: f64,
+        in_place: bool,
+    ) -> *const c_char;
+    fn ssl_convolution_backward(
+        out: *mut *mut C_tensor,
+        dy: *const C_tensor,
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        stride: i64,
+        padding: i64,
+        needs_dx: bool,
+        needs_dw: bool,
+    ) -> *const c_char;
+    fn ssl_batch_norm_backward(
+        out: *mut *mut C_tensor,
+        dy: *const C_tensor,
+        x: *const C_tensor,
+        weight: *const C_tensor,
+        mean: *const C_tensor,
+        inv_std: *const C_tensor,
+        eps: f64,
+        needs_dx: bool,
+    ) -> *const c_char;
+}
+
+/// `x` with the channels of a pixel side by side in memory: itself, if they are so already.
+pub(super) fn channels_last(x: &Tensor) -> Tensor {
+    // SAFETY: the tensor is alive during the call.
+    let [out] = results(|out| unsafe { ssl_channels_last(out, x.as_ptr()) });
+    out.expect("libtorch returns a tensor")
+}
+
+/// `a + factor · b`.
+pub(super) fn add_scaled(a: &Tensor, b: &Tensor, factor: f64) -> Tensor {
+    // SAFETY: both tensors are alive during the call.
+    let [out] = results(|out| unsafe { ssl_add_scaled(out, a.as_ptr(), b.as_ptr(), factor, false) });
+    out.expect("libtorch returns a tensor")
+}
+
+/// `a ← a + factor · b`; returns a handle to `a`.
+pub(super) fn add_scaled_in_place(a: &mut Tensor, b: &Tensor, factor: f64) -> Tensor {
+    // SAFETY: both tensors are alive during the call, and `a` is borrowed mutably.
+    let [out] = results(|out| unsafe { ssl_add_scaled(out, a.as_mut_ptr(), b.as_ptr(), factor, true) });
+    out.expect("libtorch returns a tensor")
+}
+
+/// Gradients of a convolution with respect to `x` and `weight`.
+pub(super) fn convolution_backward(
+    dy: &Tensor,
+    x: &Tensor,
+    weight: &Tensor,
+    [stride, padding]: [i64; 2],
+    [needs_dx, needs_dw]: [bool; 2],
+) -> [Option<Tensor>; 2] {
+    let (dy, x, weight) = (dy.as_ptr(), x.as_ptr(), weight.as_ptr());
+    // SAFETY: all tensors are alive during the call, and there is room for the two results.
+    results(|out| unsafe {
+        ssl_convolution_backward(out, dy, x, weight, stride, padding, needs_dx, needs_dw)
+    })
+}
+
+/// What the backward pass of a batch norm reads besides the gradient of its output.
+#[derive(Clone, Debug)]
+pub(super) struct BatchNormSaved {
+    pub(super) x: TchTensor,
+    pub(super) weight: TchTensor,
+    pub(super) mean: TchTensor,
+    /// `1 / sqrt(variance + eps)`
+    pub(super) inv_std: TchTensor,
+    pub(super) eps: f64,
+}
+
+/// Gradients of a batch norm with respect to `x`, weight and bias.
+pub(super) fn batch_norm_backward(
+    dy: &Tensor,
+    saved: &BatchNormSaved,
+    needs_dx: bool,
+) -> [Option<Tensor>; 3] {
+    let BatchNormSaved { x, weight, mean, inv_std, eps } = saved;
+    let [x, weight, mean, inv_std] = [x, weight, mean, inv_std].map(|saved| saved.tensor.as_ptr());
+    // SAFETY: all tensors are alive during the call, and there is room for the three results.
+    results(|out| unsafe {
+        ssl_batch_norm_backward(out, dy.as_ptr(), x, weight, mean, inv_std, *eps, needs_dx)
+    })
+}
+
+/// Calls a function with room for `N` results.
+///
+/// # Panics
+/// With libtorch's message if it refuses, as `tch` does: wrong shapes, which are bugs, or lack of memory.
+fn results<const N: usize>(call: impl FnOnce(*mut *mut C_tensor) -> *const c_char) -> [Option<Tensor>; N] {
+    let mut out = [null_mut(); N];
+    let message = call(out.as_mut_ptr());
+    if !message.is_null() {
+        // SAFETY: the text ends with a zero and lives until the next call on this thread.
+        panic!("libtorch: {}", unsafe { CStr::from_ptr(message) }.to_string_lossy());
+    }
+    // SAFETY: what is not null is a tensor made for the caller, and taken once.
+    out.map(|tensor| (!tensor.is_null()).then(|| unsafe { Tensor::from_ptr(tensor) }))
+}

@@ -1,0 +1,150 @@
+//! Outputs and gradients of the kernels, against Burn's generic operations in float32 and in float64.
+
+use burn::tensor::{DType, Device, Distribution, Tensor, TensorData, activation};
+
+use crate::DeviceSpec;
+use crate::ops::{add_scaled, batch_norm, conv, relu};
+
+/// Allowed error relative to the largest value of a tensor.
+const TOLERANCE: f64 = 5e-5;
+
+fn device() -> Device {
+    DeviceSpec::Tch.open().expect("libtorch runs on every CPU")
+}
+
+fn drawn<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+    Tensor::random(shape, Distribution::Normal(0.5, 1.0), &device())
+}
+
+/// A tensor to differentiate by, of the given precision.
+fn variable<const D: usize>(values: &Tensor<D>, dtype: DType) -> Tensor<D> {
+    Tensor::<D>::from_inner(values.clone().cast(dtype)).require_grad()
+}
+
+/// `y`, then the gradients of `Σ y sin(y)`, which weighs every element of `y` on its own.
+fn results<const D: usize>(
+    y: Tensor<D>,
+    inputs: &[&dyn Fn(&burn::tensor::Gradients) -> TensorData],
+) -> Vec<TensorData> {
+    let gradients = (y.clone() * y.clone().sin()).sum().backward();
+    let gradients = inputs.iter().map(|input| input(&gradients));
+    std::iter::once(y.clone().inner().into_data()).chain(gradients).collect()
+}
+
+fn gradient<const D: usize>(x: &Tensor<D>) -> impl Fn(&burn::tensor::Gradients) -> TensorData {
+    let x = x.clone();
+    move |gradients| x.grad(gradients).expect("a gradient").into_data()
+}
+
+fn assert_close(ours: &[TensorData], want: &[TensorData], about: &str) {
+    assert_eq!(ours.len(), want.len());
+    for (index, (ours, want)) in ours.iter().zip(want).enumerate() {
+        assert_eq!(ours.shape(), want.shape(), "{about}, result {index}");
+        let scale = want.iter::<f64>().fold(0.0, |scale: f64, value| scale.max(value.abs()));
+        let error = ours
+            .iter::<f64>()
+            .zip(want.iter::<f64>())
+            .fold(0.0, |error: f64, (a, b)| error.max((a - b).abs()));
+        assert!(error <= TOLERANCE * scale, "{about}, result {index}: off by {error} of {scale}");
+    }
+}
+
+#[test]
+fn convolution_and_its_gradients_are_those_of_the_portable_operation_and_of_float64() {
+    for (batch, from, to, size, kernel, stride, padding) in [
+        (5, 3, 4, 8, 3, 1, 1),
+        (4, 4, 6, 8, 3, 2, 1),
+        (3, 4, 6, 9, 1, 2, 0),
+        (2, 3, 5, 33, 7, 2, 3),
+        (1, 16, 16, 4, 3, 1, 1),
+    ] {
+        let (x, w) = (drawn([batch, from, size, size]), drawn([to, from, kernel, kernel]));
+        let run = |dtype, portable: bool| {
+            let (x, w) = (variable(&x, dtype), variable(&w, dtype));
+            let convolve = if portable { conv::portable } else { conv::conv2d };
+            let y = convolve(x.clone(), w.clone(), None, stride, padding);
+            results(y, &[&gradient(&x), &gradient(&w)])
+        };
+        let about = format!("kernel {kernel}, stride {stride}");
+        assert_close(&run(DType::F32, false), &run(DType::F64, true), &about);
+        assert_close(&run(DType::F32, false), &run(DType::F32, true), &about);
+        assert_close(&run(DType::F64, false), &run(DType::F64, true), &about);
+    }
+}
+
+#[test]
+fn batch_norm_and_its_gradients_are_those_of_the_portable_operation_and_of_float64() {
+    fn check<const D: usize>(shape: [usize; D]) {
+        let (x, w, b) = (drawn(shape), drawn([shape[1]]), drawn([shape[1]]));
+        let run = |dtype, portable: bool| {
+            let (x, w, b) = (variable(&x, dtype), variable(&w, dtype), variable(&b, dtype));
+            let normalise = if portable { batch_norm::portable } else { batch_norm::batch_norm_train };
+            let out = normalise(x.clone(), w.clone(), b.clone(), 1e-5);
+            let mut results = results(out.output, &[&gradient(&x), &gradient(&w), &gradient(&b)]);
+            results
+                .extend([out.mean, out.variance].map(|statistic| statistic.without_autodiff().into_data()));
+            results
+        };
+        let about = format!("{shape:?}");
+        assert_close(&run(DType::F32, false), &run(DType::F64, true), &about);
+        assert_close(&run(DType::F32, false), &run(DType::F32, true), &about);
+    }
+    check([6, 3, 7, 5]);
+    check([4, 16, 8, 8]);
+    check([9, 5]);
+}
+
+#[test]
+fn a_small_variance_is_not_lost_beside_eps() {
+    let x = Tensor::<2>::from_floats([[0.0], [2e-4], [0.0], [2e-4]], &device());
+    let (weight, bias) = (Tensor::ones([1], &device()), Tensor::zeros([1], &device()));
+    let variance = batch_norm::batch_norm_train(x, weight, bias, 1e-5).variance.into_scalar::<f32>();
+    assert!((variance - 1e-8).abs() < 1e-13, "{variance}");
+}
+
+#[test]
+fn relu_has_the_gradient_of_the_portable_operation() {
+    let x = drawn([3, 5]);
+    let run = |rectify: fn(Tensor<2>) -> Tensor<2>| {
+        let x = variable(&x, DType::F32);
+        results(rectify(x.clone().mul_scalar(2.0)), &[&gradient(&x)])
+    };
+    assert_close(&run(relu), &run(activation::relu), "relu");
+}
+
+#[test]
+fn relu_leaves_what_others_read() {
+    let x = variable(&drawn([4, 4]), DType::F32);
+    let doubled = x.clone().mul_scalar(2.0);
+    let before = doubled.to_data();
+    let y = relu(doubled.clone());
+    assert_eq!(doubled.to_data(), before);
+    assert_ne!(y.to_data(), before);
+    let plain = doubled.inner();
+    let _rectified = relu(plain.clone());
+    assert_eq!(plain.into_data(), before);
+}
+
+#[test]
+fn a_scaled_sum_changes_neither_summand_that_others_read() {
+    let (a, b) = (drawn([5, 3]), drawn([5, 3]));
+    let (a_before, b_before) = (a.to_data(), b.to_data());
+    let want = (a.clone() + b.clone().mul_scalar(-0.3)).into_data();
+    assert_close(&[add_scaled(a.clone(), b.clone(), -0.3).into_data()], &[want.clone()], "shared");
+    assert_eq!((a.to_data(), b.to_data()), (a_before.clone(), b_before.clone()));
+    let own = Tensor::<2>::from_data(a_before, &device());
+    assert_close(&[add_scaled(own, b.clone(), -0.3).into_data()], &[want], "in place");
+    assert_eq!(b.into_data(), b_before);
+}
+
+#[test]
+fn images_without_gradient_are_constants() {
+    let x = Tensor::<4>::ones([2, 1, 4, 4], &device());
+    let weight = Tensor::<4>::ones([1, 1, 3, 3], &device().autodiff()).require_grad();
+    let y = conv::conv2d(x.clone(), weight.clone(), None, 1, 1);
+    let plain = conv::conv2d(x, weight.clone().inner(), None, 1, 1);
+    assert!(!plain.device().is_autodiff());
+    assert_eq!(y.clone().inner().into_data(), plain.into_data());
+    let gradient = weight.grad(&y.sum().backward()).expect("a gradient");
+    assert_eq!(gradient.slice([0..1, 0..1, 1..2, 1..2]).into_scalar::<f32>(), 32.0);
+}
