@@ -146,7 +146,6 @@ fn adapt(config: &EncoderConfig, encoder: &AnyEncoder) -> Vec<&'static str> {
 mod tests {
     use super::*;
     use ssl_core::Init;
-    use ssl_encoders::EncoderConfig;
 
     #[test]
     fn every_format_survives_a_round_trip_through_its_text() {
@@ -159,12 +158,10 @@ mod tests {
 
     #[test]
     fn a_model_that_a_library_does_not_have_is_refused_with_a_format_that_has_it() {
-        let mut recipe = Recipe::named("").expect("the recipe of defaults");
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
-        let mut check = |config: EncoderConfig, format| {
+        let check = |config: EncoderConfig, format| {
             let encoder = config.init(32, &mut Init::new(0, &device)).expect("a valid configuration");
-            recipe.encoder = config;
-            check_form(&recipe, &encoder, format).map_err(|error| error.to_string())
+            check_form(&config, &encoder, format).map_err(|error| error.to_string())
         };
         let selective =
             || EncoderConfig { selective_kernel: true, width: 2, ..EncoderConfig::named("resnet50") };
