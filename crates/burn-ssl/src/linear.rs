@@ -58,6 +58,12 @@ impl LinearOptions {
     }
 }
 
+impl LinearOptions {
+    fn schedule(&self, batch_size: usize) -> ScheduleConfig {
+        ScheduleConfig { epochs: self.epochs, batch_size, ..ScheduleConfig::default() }
+    }
+}
+
 /// The result of a linear probe. Accuracies are in per cent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LinearReport {
@@ -102,6 +108,8 @@ pub fn linear_probe(options: &LinearOptions, observer: &mut impl Observer) -> Re
     let OpenedSets { recipe, data: sets, .. } = options.sets.open(&options.encoder, "training")?;
     let classes = sets.classes()?;
     let batch_size = images::batch_size(options.batch_size, sets.bank.len())?;
+    options.optimizer.validate()?;
+    options.schedule(batch_size).validate()?;
     let encoder = options.encoder.open(&recipe, &device)?;
     info!("training: {}", sets.bank);
     info!("test: {}", sets.test);
@@ -168,9 +176,8 @@ impl Probe<'_> {
         features: impl Iterator<Item = Result<Features, Error>>,
         observer: &mut impl Observer,
     ) -> Result<Descended<Linear>, Error> {
-        let LinearOptions { epochs, optimizer, seed, .. } = self.options;
-        let batch_size = self.batch_size;
-        let schedule = ScheduleConfig { epochs: *epochs, batch_size, ..ScheduleConfig::default() };
+        let LinearOptions { optimizer, seed, .. } = self.options;
+        let schedule = self.options.schedule(self.batch_size);
         let steps_per_epoch = batches_per_epoch as u64;
         let descent = Descent { optimizer, schedule: &schedule, steps_per_epoch };
         let mut init = Init::new(*seed, &self.device.clone().autodiff());

@@ -24,7 +24,7 @@ pub(super) fn add(flavour: &str, pack: &Pack, archives: &Path) -> Result<()> {
     let mut known: Vec<_> = DeviceSpec::kinds().map(|kind| kind.feature).into();
     known.dedup();
     ensure!(known.contains(&flavour), "there is no flavour {flavour}, expected one of {}", known.join(", "));
-    let environment = if flavour == "tch" { Libtorch::new(pack)?.environment()? } else { Vec::new() };
+    let environment = if flavour == "tch" { Tch::new(pack)?.environment()? } else { Vec::new() };
     let folder = archives.join(flavour);
     fs::create_dir_all(&folder)?;
     let mut built = vec![build(
@@ -57,11 +57,11 @@ fn strip(program: &Path, folder: &Path) -> Result<()> {
 }
 
 /// The torch to build against.
-struct Libtorch {
+struct Tch {
     python: PathBuf,
 }
 
-impl Libtorch {
+impl Tch {
     fn new(pack: &Pack) -> Result<Self> {
         if let Some(python) = &pack.torch_python {
             return Ok(Self { python: python.clone() });

@@ -77,6 +77,7 @@ pub fn batch_norm_relu_train<const D: usize>(
 
 /// What follows a batch normalisation in the same pass.
 #[cfg(feature = "flex")]
+#[allow(clippy::large_enum_variant)] // a tensor is a handle, and one of these lives for one call
 pub(super) enum After<const D: usize> {
     /// Nothing.
     Nothing,

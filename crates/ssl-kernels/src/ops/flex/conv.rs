@@ -3,6 +3,9 @@
 //! Images are packed into pixels of sixteen channels, so that one loop over channels and one over pixels serve all passes.
 //! 3×3 convolutions with stride 1 go through [`winograd`], the others through [`direct`]. No pass unfolds images.
 
+// Unrolled loops over several arrays of one length: the index says which entries belong together.
+#![allow(clippy::needless_range_loop)]
+
 mod blocked;
 mod direct;
 mod field;
