@@ -5,7 +5,7 @@ use super::super::simd::{Job, Lanes, Vector};
 /// Values in a vector.
 const WIDTH: usize = 8;
 /// Values that are summed in float32 before the sum goes to float64.
-const RUN: usize = 4096;
+const RUN: usize = 512;
 
 /// `[batch, channels, pixels]`, whatever the rank.
 #[derive(Clone, Copy, Debug)]

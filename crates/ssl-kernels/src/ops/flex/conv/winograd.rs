@@ -27,9 +27,9 @@ use gradient::tap_sums;
 use scheme::{Scheme, Two, both};
 use tiling::Tiling;
 
-/// Whether these passes serve a shape.
+/// Whether these passes serve a shape. With fewer channels than a block has, transforms cost more than they save.
 pub(super) fn serves(g: &Geometry) -> bool {
-    g.kernel == 3 && g.stride == 1 && g.padding <= 2 && g.channels_in >= 8 && g.channels_out >= 8
+    g.kernel == 3 && g.stride == 1 && g.padding <= 2 && g.channels_in >= LANES && g.channels_out >= LANES
 }
 
 /// `[image, channel_out, pixel]`
