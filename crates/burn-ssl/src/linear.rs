@@ -56,9 +56,7 @@ impl LinearOptions {
             device: DeviceSpec::Flex,
         }
     }
-}
 
-impl LinearOptions {
     fn schedule(&self, batch_size: usize) -> ScheduleConfig {
         ScheduleConfig { epochs: self.epochs, batch_size, ..ScheduleConfig::default() }
     }
