@@ -20,7 +20,7 @@ use crate::{EncoderSource, Error, Observer, Recipe};
 /// Names of the accuracies in the metrics file.
 const METRICS: [&str; 2] = ["distill_top1", "distill_top5"];
 
-/// Share of the epochs in which the learning rate rises (SimCLR v2, section 4).
+/// Share of the epochs in which the learning rate rises (SimCLR v2, section 3.1).
 const WARMUP: f64 = 0.05;
 
 /// What is distilled into what, on which images and how.
@@ -41,11 +41,11 @@ pub struct DistillOptions {
     pub student: Option<EncoderConfig>,
     /// Temperature, and weight of the labels.
     pub distillation: DistillationConfig,
-    /// Passes over the images. Default 400 (SimCLR v2, section 4, on ImageNet).
+    /// Passes over the images. Default 400 (SimCLR v2, section 3.1, on ImageNet).
     pub epochs: u64,
     /// Images in a batch, at least 2. Default: 256, or all if there are fewer.
     pub batch_size: Option<usize>,
-    /// Epochs of rising learning rate. Default: 5 % of them (SimCLR v2, section 4).
+    /// Epochs of rising learning rate. Default: 5 % of them (SimCLR v2, section 3.1).
     pub warmup_epochs: Option<f64>,
     /// The optimizer; its rate falls along a cosine to 0. Default: SGD of Nesterov momentum 0.9, rate `0.1 · batch / 256` (our
     /// choice, usual in training with labels; the paper has LARS for batches of 4096), weight decay 1e-4 of weights (the

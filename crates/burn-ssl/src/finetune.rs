@@ -41,7 +41,7 @@ pub struct FinetuneOptions {
     /// Epochs of rising learning rate. Default 0 (SimCLR, appendix B.5).
     pub warmup_epochs: f64,
     /// The optimizer; its rate falls along a cosine to 0. Default: SGD of Nesterov momentum 0.9 without weight decay, rate
-    /// `0.05 · batch / 256` (SimCLR, appendix B.5). SimCLR v2 has LARS of rate 0.16 for a batch of 1024 (section 4).
+    /// `0.05 · batch / 256` (SimCLR, appendix B.5). SimCLR v2 has LARS of rate 0.16 for a batch of 1024 (section 3.1).
     pub optimizer: OptimizerConfig,
     /// Seed of the fraction, of the classifier, of the order of the images and of their views. Default 0.
     pub seed: u64,

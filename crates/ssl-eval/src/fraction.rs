@@ -16,7 +16,7 @@ const CHOICE: u64 = 0x6672_6163;
 /// If `share` is not above 0 and at most 1.
 ///
 /// # Source
-/// SimCLR v2, section 4 (1 % and 10 % of the labels, balanced by class), <https://arxiv.org/abs/2006.10029>; the authors'
+/// SimCLR v2, section 3.1 (1 % and 10 % of the labels, balanced by class), <https://arxiv.org/abs/2006.10029>; the authors'
 /// lists of files for ImageNet are not reproduced.
 pub fn fraction(labels: &[i64], share: f64, seed: u64) -> Vec<usize> {
     assert!(share > 0.0 && share <= 1.0, "a share of {share}, expected above 0 and at most 1");

@@ -5,9 +5,12 @@ use std::fmt;
 
 use burn::tensor::{Tensor, TensorData};
 
-/// A gradient that is 0 but for rounding is as large as rounding makes it; a tensor therefore counts as no smaller than
-/// this share of the largest of its group.
+/// A tensor counts as no smaller than this share of the largest of its group, for the sums in it may have been as large.
 const SMALLEST_SHARE: f64 = 1e-3;
+
+/// Below this share of the largest of its group, a tensor is 0 but for rounding, and has to be so on both devices: the
+/// gradient of a bias before a batch norm.
+const ZERO_SHARE: f64 = 1e-5;
 
 /// Results of a case by `group/path`: `loss/`, `gradient/encoder.conv1.weight`.
 #[derive(Default)]
@@ -50,10 +53,7 @@ impl Difference {
         let mut largest = Self { path: "nothing".to_owned(), relative: 0.0 };
         for path in want.0.keys().chain(got.0.keys()) {
             let relative = match (want.0.get(path), got.0.get(path)) {
-                (Some(a), Some(b)) if a.shape() == b.shape() => {
-                    let scale = size(a).max(SMALLEST_SHARE * want.size_of(group_of(path)));
-                    distance(a, b) / scale.max(f64::MIN_POSITIVE)
-                }
+                (Some(a), Some(b)) if a.shape() == b.shape() => relative(a, b, want.size_of(group_of(path))),
                 _ => f64::INFINITY,
             };
             if relative > largest.relative {
@@ -76,6 +76,15 @@ fn group_of(path: &str) -> &str {
 
 fn size(data: &TensorData) -> f64 {
     data.iter::<f64>().fold(0.0, |size, value| size.max(value.abs()))
+}
+
+/// Largest absolute difference over the size of the tensor, in a group whose largest value is `largest`.
+fn relative(want: &TensorData, got: &TensorData, largest: f64) -> f64 {
+    if size(want).max(size(got)) < ZERO_SHARE * largest {
+        return 0.0;
+    }
+    let scale = size(want).max(SMALLEST_SHARE * largest);
+    distance(want, got) / scale.max(f64::MIN_POSITIVE)
 }
 
 fn distance(want: &TensorData, got: &TensorData) -> f64 {

@@ -13,8 +13,8 @@ use super::{Tracked, native, parts, register};
 pub(in crate::ops) fn conv2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
     let plain = !x.device().is_autodiff() && !weight.device().is_autodiff();
     let ((x, x_node), (weight, weight_node)) = (parts(x), parts(weight));
-    let x = TchTensor::from_existing(native::channels_last(&x.tensor), x.storage);
     let geometry = [stride as i64, padding as i64];
+    let x = TchTensor::from_existing(arranged(&x.tensor, &weight.tensor, geometry), x.storage);
     let [strides, paddings] = geometry.map(|length| [length; 2]);
     let output = x.tensor.conv2d(&weight.tensor, None::<&tch::Tensor>, strides, paddings, [1, 1], 1);
     let output = TchTensor::new(output);
@@ -27,6 +27,14 @@ pub(in crate::ops) fn conv2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, pad
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
     Tensor::from_primitive::<Tracked>(output)
+}
+
+/// The images with the channels of a pixel side by side in memory, but where libtorch fails on such images.
+fn arranged(x: &tch::Tensor, weight: &tch::Tensor, [stride, _]: [i64; 2]) -> tch::Tensor {
+    // The weight gradient of libtorch 2.9 (oneDNN on AVX2) writes beyond its memory for strided 1 × 1 kernels on 2 to 7
+    // channels: `docs/backends.md` has the program that shows it.
+    let [channels, kernel] = [weight.size()[1], weight.size()[2]];
+    if kernel == 1 && stride > 1 && channels < 8 { x.contiguous() } else { native::channels_last(x) }
 }
 
 #[derive(Debug)]

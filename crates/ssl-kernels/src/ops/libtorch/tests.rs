@@ -57,6 +57,8 @@ fn convolution_and_its_gradients_are_those_of_the_portable_operation_and_of_floa
         (3, 4, 6, 9, 1, 2, 0),
         (2, 3, 5, 33, 7, 2, 3),
         (1, 16, 16, 4, 3, 1, 1),
+        (8, 4, 8, 16, 1, 2, 0), // see `arranged` in conv.rs
+        (8, 8, 8, 16, 1, 2, 0),
     ] {
         let (x, w) = (drawn([batch, from, size, size]), drawn([to, from, kernel, kernel]));
         let run = |dtype, portable: bool| {

@@ -14,8 +14,6 @@ mod gradient;
 mod scheme;
 mod tiling;
 
-use std::marker::PhantomData;
-
 use rayon::prelude::*;
 
 use super::blocked::{blocks, pack, unpack};
@@ -24,7 +22,7 @@ use super::product::sum_channels;
 use crate::ops::flex::pool::{Scratch, any_values, scratch};
 use crate::ops::flex::simd::{Job, LANES, Lanes, Vector, dispatch};
 use gradient::tap_sums;
-use scheme::{Scheme, Two, both};
+use scheme::{M, N, both};
 use tiling::Tiling;
 
 /// Whether these passes serve a shape. With fewer channels than a block has, transforms cost more than they save.
@@ -35,18 +33,18 @@ pub(super) fn serves(g: &Geometry) -> bool {
 /// `[image, channel_out, pixel]`
 pub(super) fn forward(g: &Geometry, x: &[f32], weight: &[f32]) -> Vec<f32> {
     let kernel = Kernel::forward(g, weight);
-    correlate::<Two, 4, 2>(&Tiling::new(g.input, g.output, g.padding, 2), kernel, x)
+    correlate(&Tiling::new(g.input, g.output, g.padding), kernel, x)
 }
 
 /// `[image, channel_in, pixel]`
 pub(super) fn input_gradient(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
     let kernel = Kernel::backward(g, weight);
-    correlate::<Two, 4, 2>(&Tiling::new(g.output, g.input, 2 - g.padding, 2), kernel, dy)
+    correlate(&Tiling::new(g.output, g.input, 2 - g.padding), kernel, dy)
 }
 
 /// `[channel_out, channel_in, 3, 3]`
 pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    tap_sums::<Two, 4, 2>(g, &Tiling::new(g.input, g.output, g.padding, 2), x, dy)
+    tap_sums(g, &Tiling::new(g.input, g.output, g.padding), x, dy)
 }
 
 /// The distance of points in the transformed tiles: not a multiple of a page, which would share few lines of a cache.
@@ -55,49 +53,38 @@ fn point_stride(blocks: usize, tiles: usize) -> usize {
 }
 
 /// The convolution of images with a kernel.
-fn correlate<S: Scheme<N, M>, const N: usize, const M: usize>(
-    tiling: &Tiling,
-    kernel: Kernel<'_>,
-    x: &[f32],
-) -> Vec<f32> {
+fn correlate(tiling: &Tiling, kernel: Kernel<'_>, x: &[f32]) -> Vec<f32> {
     let image_in = kernel.ins * tiling.input_at.len();
     let image_out = kernel.outs * tiling.output_at.len();
     let images = x.len() / image_in;
-    let weights = transformed_weights::<S, N, M>(kernel);
+    let weights = transformed_weights(kernel);
     let group = tiling.images_per_group(images);
     let mut output = any_values(images * image_out);
     let jobs = output.par_chunks_mut(group * image_out).zip(x.par_chunks(group * image_in));
     jobs.for_each(|(output, x)| {
-        dispatch(Correlate::<S, N, M> { tiling, kernel, weights: &weights, x, output, scheme: PhantomData });
+        dispatch(Correlate { tiling, kernel, weights: &weights, x, output });
     });
     output
 }
 
 /// `[block of outputs, point, input, 16 outputs]`
-fn transformed_weights<S: Scheme<N, M>, const N: usize, const M: usize>(kernel: Kernel<'_>) -> Scratch {
+fn transformed_weights(kernel: Kernel<'_>) -> Scratch {
     let ins = kernel.ins.div_ceil(LANES) * kernel.depth();
     let mut weights = scratch(kernel.outs.div_ceil(LANES) * N * N * ins);
     weights.par_chunks_mut(N * N * ins).enumerate().for_each(|(block, weights)| {
-        dispatch(TransformWeights::<S, N, M> {
-            kernel,
-            first: block * LANES,
-            ins,
-            weights,
-            scheme: PhantomData,
-        });
+        dispatch(TransformWeights { kernel, first: block * LANES, ins, weights });
     });
     weights
 }
 
-struct TransformWeights<'a, S, const N: usize, const M: usize> {
+struct TransformWeights<'a> {
     kernel: Kernel<'a>,
     first: usize,
     ins: usize,
     weights: &'a mut [Lanes],
-    scheme: PhantomData<S>,
 }
 
-impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for TransformWeights<'_, S, N, M> {
+impl Job for TransformWeights<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -112,7 +99,7 @@ impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for TransformWeights<'
                 for tap in 0..9 {
                     g[tap / 3][tap % 3] = V::load(&taps[tap], half);
                 }
-                let points = both!(g, 3 => N, S::weight);
+                let points = both!(g, 3 => N, scheme::weight);
                 for i in 0..N {
                     for j in 0..N {
                         points[i][j].store(&mut self.weights[(i * N + j) * self.ins + input], half);
@@ -123,16 +110,15 @@ impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for TransformWeights<'
     }
 }
 
-struct Correlate<'a, S, const N: usize, const M: usize> {
+struct Correlate<'a> {
     tiling: &'a Tiling,
     kernel: Kernel<'a>,
     weights: &'a [Lanes],
     x: &'a [f32],
     output: &'a mut [f32],
-    scheme: PhantomData<S>,
 }
 
-impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for Correlate<'_, S, N, M> {
+impl Job for Correlate<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -144,7 +130,7 @@ impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for Correlate<'_, S, N
         let blocks_in = kernel.ins.div_ceil(LANES);
         let stride = point_stride(blocks_in, tiles);
         let mut points = scratch(N * N * stride);
-        transform_tiles::<S, V, N, M>(tiling, kernel.ins, self.x, &mut points);
+        transform_tiles::<V>(tiling, kernel.ins, self.x, &mut points);
 
         let rows: Vec<usize> = (0..tiles).collect();
         let segments: Vec<usize> = (0..blocks_in).map(|block| block * tiles).collect();
@@ -165,7 +151,7 @@ impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for Correlate<'_, S, N
                 );
             }
             for n in 0..images {
-                inverse::<S, V, N, M>(tiling, &sums[n * per_image..], sum_stride, &mut image);
+                inverse::<V>(tiling, &sums[n * per_image..], sum_stride, &mut image);
                 let first = (n * kernel.outs + block * LANES) * pixels;
                 let channels = LANES.min(kernel.outs - block * LANES);
                 unpack::<V>(&image, &tiling.output_at, &mut self.output[first..first + channels * pixels]);
@@ -176,12 +162,7 @@ impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for Correlate<'_, S, N
 
 /// `V = Bᵀ d B` of all tiles: `[point, block of channels, tile]`, points apart by [`point_stride`].
 #[inline(always)]
-fn transform_tiles<S: Scheme<N, M>, V: Vector, const N: usize, const M: usize>(
-    tiling: &Tiling,
-    channels: usize,
-    x: &[f32],
-    points: &mut [Lanes],
-) {
+fn transform_tiles<V: Vector>(tiling: &Tiling, channels: usize, x: &[f32], points: &mut [Lanes]) {
     let pixels = tiling.input_at.len();
     let per_image = tiling.tiles_per_image();
     let tiles = x.len() / (channels * pixels) * per_image;
@@ -202,7 +183,7 @@ fn transform_tiles<S: Scheme<N, M>, V: Vector, const N: usize, const M: usize>(
                             d[i][j] = V::load(&row[j], half);
                         }
                     }
-                    let d = both!(d, N => N, S::input);
+                    let d = both!(d, N => N, scheme::input);
                     for i in 0..N {
                         for j in 0..N {
                             d[i][j].store(&mut points[(i * N + j) * stride + first + tile], half);
@@ -216,12 +197,7 @@ fn transform_tiles<S: Scheme<N, M>, V: Vector, const N: usize, const M: usize>(
 
 /// `Y = Aᵀ m A` of the tiles of one image, as pixels.
 #[inline(always)]
-fn inverse<S: Scheme<N, M>, V: Vector, const N: usize, const M: usize>(
-    tiling: &Tiling,
-    sums: &[Lanes],
-    stride: usize,
-    image: &mut [Lanes],
-) {
+fn inverse<V: Vector>(tiling: &Tiling, sums: &[Lanes], stride: usize, image: &mut [Lanes]) {
     for tile in 0..tiling.tiles_per_image() {
         let corner = tile / tiling.tiles[1] * M * tiling.output_width + tile % tiling.tiles[1] * M;
         for half in 0..2 {
@@ -231,7 +207,7 @@ fn inverse<S: Scheme<N, M>, V: Vector, const N: usize, const M: usize>(
                     m[i][j] = V::load(&sums[(i * N + j) * stride + tile], half);
                 }
             }
-            let y = both!(m, N => M, S::output);
+            let y = both!(m, N => M, scheme::output);
             for i in 0..M {
                 let row = &mut image[corner + i * tiling.output_width..][..M];
                 for j in 0..M {

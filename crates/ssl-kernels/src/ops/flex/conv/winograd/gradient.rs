@@ -3,14 +3,12 @@
 //! Images and gradients are transformed a chunk at a time; then every point of the tiles sums over all tiles of the chunk.
 //! The order of the sums does not depend on the number of threads.
 
-use std::marker::PhantomData;
-
 use rayon::prelude::*;
 
 use super::super::blocked::{blocks, pack};
 use super::super::geometry::Geometry;
 use super::super::product::sum_pixels;
-use super::scheme::{Scheme, both};
+use super::scheme::{self, M, N, both};
 use super::{Tiling, point_stride, transform_tiles};
 use crate::ops::flex::pool::{Scratch, any_values, scratch};
 use crate::ops::flex::simd::{Job, LANES, Lanes, Vector, dispatch};
@@ -19,12 +17,7 @@ use crate::ops::flex::simd::{Job, LANES, Lanes, Vector, dispatch};
 const CHUNK: usize = 1 << 17;
 
 /// `[channel_out, channel_in, 3, 3]`
-pub(super) fn tap_sums<S: Scheme<N, M>, const N: usize, const M: usize>(
-    g: &Geometry,
-    tiling: &Tiling,
-    x: &[f32],
-    dy: &[f32],
-) -> Vec<f32> {
+pub(super) fn tap_sums(g: &Geometry, tiling: &Tiling, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let images = x.len() / g.image_in();
     let per_image = tiling.tiles_per_image();
     let group = tiling.images_per_group(images);
@@ -36,8 +29,7 @@ pub(super) fn tap_sums<S: Scheme<N, M>, const N: usize, const M: usize>(
     let pieces = x.chunks(groups * group * g.image_in()).zip(dy.chunks(groups * group * g.image_out()));
     for (x, dy) in pieces {
         let groups = x.par_chunks(group * g.image_in()).zip(dy.par_chunks(group * g.image_out()));
-        let transform =
-            |(x, dy)| dispatch(TransformPair::<S, N, M> { g, tiling, x, dy, scheme: PhantomData });
+        let transform = |(x, dy)| dispatch(TransformPair { g, tiling, x, dy });
         let chunk: Vec<Transformed> = groups.map(transform).collect();
         sums.par_chunks_mut(blocks_out * LANES).enumerate().for_each(|(index, sums)| {
             let (point, block) = (index / blocks_in, index % blocks_in);
@@ -47,15 +39,7 @@ pub(super) fn tap_sums<S: Scheme<N, M>, const N: usize, const M: usize>(
     }
     let mut dw = any_values(g.channels_out * g.channels_in * 9);
     dw.par_chunks_mut(LANES * g.channels_in * 9).enumerate().for_each(|(block, dw)| {
-        dispatch(InverseWeights::<S, N, M> {
-            sums: &sums,
-            block,
-            blocks_in,
-            blocks_out,
-            channels: g.channels_in,
-            dw,
-            scheme: PhantomData,
-        });
+        dispatch(InverseWeights { sums: &sums, block, blocks_in, blocks_out, channels: g.channels_in, dw });
     });
     dw
 }
@@ -67,15 +51,14 @@ struct Transformed {
     tiles: usize,
 }
 
-struct TransformPair<'a, S, const N: usize, const M: usize> {
+struct TransformPair<'a> {
     g: &'a Geometry,
     tiling: &'a Tiling,
     x: &'a [f32],
     dy: &'a [f32],
-    scheme: PhantomData<S>,
 }
 
-impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for TransformPair<'_, S, N, M> {
+impl Job for TransformPair<'_> {
     type Output = Transformed;
 
     #[inline(always)]
@@ -84,20 +67,15 @@ impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for TransformPair<'_, 
         let tiles = self.x.len() / g.image_in() * self.tiling.tiles_per_image();
         let points = |channels: usize| scratch(N * N * point_stride(channels.div_ceil(LANES), tiles));
         let (mut images, mut gradients) = (points(g.channels_in), points(g.channels_out));
-        transform_tiles::<S, V, N, M>(self.tiling, g.channels_in, self.x, &mut images);
-        transform_gradients::<S, V, N, M>(self.tiling, g.channels_out, self.dy, &mut gradients);
+        transform_tiles::<V>(self.tiling, g.channels_in, self.x, &mut images);
+        transform_gradients::<V>(self.tiling, g.channels_out, self.dy, &mut gradients);
         Transformed { images, gradients, tiles }
     }
 }
 
 /// `Q = A dY Aᵀ` of all tiles, laid out as by [`transform_tiles`].
 #[inline(always)]
-fn transform_gradients<S: Scheme<N, M>, V: Vector, const N: usize, const M: usize>(
-    tiling: &Tiling,
-    channels: usize,
-    dy: &[f32],
-    points: &mut [Lanes],
-) {
+fn transform_gradients<V: Vector>(tiling: &Tiling, channels: usize, dy: &[f32], points: &mut [Lanes]) {
     let pixels = tiling.output_at.len();
     let per_image = tiling.tiles_per_image();
     let tiles = dy.len() / (channels * pixels) * per_image;
@@ -118,7 +96,7 @@ fn transform_gradients<S: Scheme<N, M>, V: Vector, const N: usize, const M: usiz
                             y[i][j] = V::load(&row[j], half);
                         }
                     }
-                    let q = both!(y, M => N, S::output_gradient);
+                    let q = both!(y, M => N, scheme::output_gradient);
                     for i in 0..N {
                         for j in 0..N {
                             q[i][j].store(&mut points[(i * N + j) * stride + first + tile], half);
@@ -159,17 +137,16 @@ impl Job for PointSums<'_> {
     }
 }
 
-struct InverseWeights<'a, S, const N: usize, const M: usize> {
+struct InverseWeights<'a> {
     sums: &'a [Lanes],
     block: usize,
     blocks_in: usize,
     blocks_out: usize,
     channels: usize,
     dw: &'a mut [f32],
-    scheme: PhantomData<S>,
 }
 
-impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for InverseWeights<'_, S, N, M> {
+impl Job for InverseWeights<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -185,7 +162,7 @@ impl<S: Scheme<N, M>, const N: usize, const M: usize> Job for InverseWeights<'_,
                         m[i][j] = V::load(&self.sums[point * LANES + c % LANES], half);
                     }
                 }
-                let g = both!(m, N => 3, S::weight_gradient);
+                let g = both!(m, N => 3, scheme::weight_gradient);
                 for tap in 0..9 {
                     g[tap / 3][tap % 3].store(&mut taps[tap], half);
                 }

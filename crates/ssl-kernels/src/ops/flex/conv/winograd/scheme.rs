@@ -4,23 +4,17 @@
 //! F(m, 3):   y = Aᵀ [(G g) ⊙ (Bᵀ d)]       m outputs of a kernel g of 3 from a tile d of m + 2 inputs
 //! ```
 //!
+//! Here m is 2, and the points are 0, 1, −1, ∞.
+//!
 //! Source: Lavin and Gray 2015, <https://arxiv.org/abs/1509.09308>, sections 4.1 and 4.3.
 
 use crate::ops::flex::simd::Vector;
 
-/// A choice of `m`, the outputs of a tile: `N` = m + 2 points, `M` = m.
-pub(super) trait Scheme<const N: usize, const M: usize> {
-    /// `Bᵀ d`
-    fn input<V: Vector>(d: [V; N]) -> [V; N];
-    /// `Aᵀ m`
-    fn output<V: Vector>(m: [V; N]) -> [V; M];
-    /// `A y`, the transpose of [`Scheme::output`].
-    fn output_gradient<V: Vector>(y: [V; M]) -> [V; N];
-    /// `G g`
-    fn weight<V: Vector>(g: [V; 3]) -> [V; N];
-    /// `Gᵀ m`, the transpose of [`Scheme::weight`].
-    fn weight_gradient<V: Vector>(m: [V; N]) -> [V; 3];
-}
+/// Points of a tile along an axis.
+pub(super) const N: usize = 4;
+
+/// Outputs of a tile along an axis, `m`.
+pub(super) const M: usize = 2;
 
 /// A transform of one axis applied to both axes of a square: `[[V; A]; A]` to `[[V; B]; B]`.
 ///
@@ -47,31 +41,35 @@ macro_rules! both {
 }
 pub(in crate::ops::flex::conv) use both;
 
-/// F(2, 3) with the points 0, 1, −1, ∞.
-pub(super) struct Two;
+/// `Bᵀ d`
+#[inline(always)]
+pub(super) fn input<V: Vector>(d: [V; 4]) -> [V; 4] {
+    [d[0].sub(d[2]), d[1].add(d[2]), d[2].sub(d[1]), d[1].sub(d[3])]
+}
 
-impl Scheme<4, 2> for Two {
-    #[inline(always)]
-    fn input<V: Vector>(d: [V; 4]) -> [V; 4] {
-        [d[0].sub(d[2]), d[1].add(d[2]), d[2].sub(d[1]), d[1].sub(d[3])]
-    }
-    #[inline(always)]
-    fn output<V: Vector>(m: [V; 4]) -> [V; 2] {
-        [m[0].add(m[1]).add(m[2]), m[1].sub(m[2]).sub(m[3])]
-    }
-    #[inline(always)]
-    fn output_gradient<V: Vector>(y: [V; 2]) -> [V; 4] {
-        [y[0], y[0].add(y[1]), y[0].sub(y[1]), V::splat(0.0).sub(y[1])]
-    }
-    #[inline(always)]
-    fn weight<V: Vector>(g: [V; 3]) -> [V; 4] {
-        let (even, half) = (g[0].add(g[2]), V::splat(0.5));
-        [g[0], even.add(g[1]).mul(half), even.sub(g[1]).mul(half), g[2]]
-    }
-    #[inline(always)]
-    fn weight_gradient<V: Vector>(m: [V; 4]) -> [V; 3] {
-        let half = V::splat(0.5);
-        let even = m[1].add(m[2]).mul(half);
-        [m[0].add(even), m[1].sub(m[2]).mul(half), even.add(m[3])]
-    }
+/// `Aᵀ m`
+#[inline(always)]
+pub(super) fn output<V: Vector>(m: [V; 4]) -> [V; 2] {
+    [m[0].add(m[1]).add(m[2]), m[1].sub(m[2]).sub(m[3])]
+}
+
+/// `A y`, the transpose of [`output`].
+#[inline(always)]
+pub(super) fn output_gradient<V: Vector>(y: [V; 2]) -> [V; 4] {
+    [y[0], y[0].add(y[1]), y[0].sub(y[1]), V::splat(0.0).sub(y[1])]
+}
+
+/// `G g`
+#[inline(always)]
+pub(super) fn weight<V: Vector>(g: [V; 3]) -> [V; 4] {
+    let (even, half) = (g[0].add(g[2]), V::splat(0.5));
+    [g[0], even.add(g[1]).mul(half), even.sub(g[1]).mul(half), g[2]]
+}
+
+/// `Gᵀ m`, the transpose of [`weight`].
+#[inline(always)]
+pub(super) fn weight_gradient<V: Vector>(m: [V; 4]) -> [V; 3] {
+    let half = V::splat(0.5);
+    let even = m[1].add(m[2]).mul(half);
+    [m[0].add(even), m[1].sub(m[2]).mul(half), even.add(m[3])]
 }

@@ -1,5 +1,7 @@
 //! How images are cut into the tiles of Winograd's convolution.
 
+use super::scheme::M;
+
 /// Tiles of a group of images, about: enough to use a panel of weights several times, few enough for a cache.
 const GROUP: usize = 64;
 
@@ -20,11 +22,11 @@ pub(super) struct Tiling {
 }
 
 impl Tiling {
-    pub(super) fn new(input: [usize; 2], output: [usize; 2], padding: usize, side: usize) -> Self {
-        let tiles = output.map(|size| size.div_ceil(side));
-        let reach = |axis: usize| (tiles[axis] * side + 2).max(input[axis] + padding);
+    pub(super) fn new(input: [usize; 2], output: [usize; 2], padding: usize) -> Self {
+        let tiles = output.map(|size| size.div_ceil(M));
+        let reach = |axis: usize| (tiles[axis] * M + 2).max(input[axis] + padding);
         let width = reach(1);
-        let output_width = tiles[1] * side;
+        let output_width = tiles[1] * M;
         let at = |size: [usize; 2], offset: usize, width: usize| {
             (0..size[0] * size[1]).map(|p| (p / size[1] + offset) * width + p % size[1] + offset).collect()
         };
