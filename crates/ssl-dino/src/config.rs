@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 use ssl_core::schedule::{linear_warmup, momentum_cosine};
-use ssl_core::{ConfigError, Encoder, LayerConfig, Progress};
+use ssl_core::{ConfigError, Encoder, LayerConfig, Norm, Progress};
 
 use crate::Dino;
 
@@ -34,6 +34,9 @@ pub struct DinoConfig {
     pub freeze_last_layer_epochs: u64,
     /// Layers of the head before its last one. Default 3 (section 3.2; official `DINOHead`, `nlayers`).
     pub head_layers: usize,
+    /// Whether these layers but the last of them have a batch norm. Default no (official `--use_bn_in_head`); without one, SGD
+    /// needs a low rate and a warm-up, or all outputs become equal.
+    pub bn_in_head: bool,
     /// Width of these layers but the last of them. Default 2048 (official `DINOHead`, `hidden_dim`).
     pub hidden_dim: usize,
     /// Length of an embedding, the input of the last layer. Default 256 (official `DINOHead`, `bottleneck_dim`).
@@ -53,6 +56,7 @@ impl Default for DinoConfig {
             teacher_momentum: 0.996,
             freeze_last_layer_epochs: 1,
             head_layers: 3,
+            bn_in_head: false,
             hidden_dim: 2048,
             bottleneck_dim: 256,
             output_dim: 65536,
@@ -114,12 +118,14 @@ impl DinoConfig {
         Ok(Dino { config: self.clone(), encoder: PhantomData })
     }
 
-    /// The layers of the head before its last one: linear with bias and GELU, no activation at the end, no batch norm.
+    /// The layers of the head before its last one: linear with bias, batch norm where wanted and GELU; the last of them is
+    /// linear alone.
     ///
     /// # Source
     /// Official `vision_transformer.py`, `DINOHead`.
     pub(crate) fn head(&self) -> Vec<LayerConfig> {
-        let hidden = LayerConfig::new(self.hidden_dim).bias().gelu();
+        let norm = if self.bn_in_head { Norm::Affine } else { Norm::None };
+        let hidden = LayerConfig::new(self.hidden_dim).bias().norm(norm).gelu();
         let mut layers = vec![hidden; self.head_layers - 1];
         layers.push(LayerConfig::new(self.bottleneck_dim).bias());
         layers
@@ -174,6 +180,17 @@ mod tests {
             error(DinoConfig { teacher_momentum: -0.1, ..new() }),
             "teacher_momentum is -0.1, expected a number from 0 to 1"
         );
+    }
+
+    #[test]
+    fn batch_norm_in_the_head_is_before_every_activation() {
+        let layers = DinoConfig { bn_in_head: true, ..DinoConfig::new() }.head();
+        assert_eq!(layers.iter().map(|layer| layer.norm).collect::<Vec<_>>(), [
+            Norm::Affine,
+            Norm::Affine,
+            Norm::None
+        ]);
+        assert!(DinoConfig::new().head().iter().all(|layer| layer.norm == Norm::None));
     }
 
     #[test]

@@ -16,8 +16,7 @@ const WEIGHT_STD: f64 = 0.02;
 /// ```
 ///
 /// # Source
-/// Official `vision_transformer.py`, `DINOHead`, with `use_bn=False` and `norm_last_layer=True`, the defaults of
-/// `main_dino.py`.
+/// Official `vision_transformer.py`, `DINOHead`, with `norm_last_layer=True`, the default of `main_dino.py`.
 #[derive(Module, Debug)]
 pub struct DinoHead {
     /// The layers before the last one.
@@ -32,7 +31,7 @@ impl DinoHead {
     pub fn init(inputs: usize, layers: &[LayerConfig], outputs: usize, init: &mut Init) -> Self {
         let mlp = Mlp::init(inputs, layers, init);
         let last_layer = WeightNormLinear::init(mlp.outputs(), outputs, init);
-        Self { mlp: mlp.map(&mut Redraw(init)), last_layer }
+        Self { mlp: mlp.map(&mut Redraw { init, name: String::new() }), last_layer }
     }
 
     /// Logits of several views.
@@ -85,13 +84,26 @@ impl WeightNormLinear {
     }
 }
 
-/// Draws weights anew from a truncated normal distribution and sets biases to 0.
-struct Redraw<'a>(&'a mut Init);
+/// Draws the weights of linear layers anew from a truncated normal distribution and sets their biases to 0; batch norms stay
+/// as they are.
+struct Redraw<'a> {
+    init: &'a mut Init,
+    /// The field that is visited.
+    name: String,
+}
 
 impl ModuleMapper for Redraw<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        name.clone_into(&mut self.name);
+    }
+
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let shape = param.val().dims();
-        if D == 1 { self.0.constant(shape, 0.0) } else { self.0.truncated_normal(shape, WEIGHT_STD) }
+        match self.name.as_str() {
+            "weight" if D == 2 => self.init.truncated_normal(shape, WEIGHT_STD),
+            "bias" => self.init.constant(shape, 0.0),
+            _ => param,
+        }
     }
 }
 
@@ -99,7 +111,7 @@ impl ModuleMapper for Redraw<'_> {
 mod tests {
     use super::*;
     use burn::tensor::{Device, Int, Tolerance};
-    use ssl_core::{DeviceSpec, named};
+    use ssl_core::{DeviceSpec, Norm, named};
 
     fn device() -> Device {
         DeviceSpec::Flex.open().expect("flex is compiled in")
@@ -148,6 +160,15 @@ mod tests {
         assert!(values("mlp.layers.1.linear.bias").iter().all(|&b| b == 0.0));
         assert!(values("last_layer.weight_g").iter().all(|&g| g == 1.0));
         assert!(values("last_layer.weight_v").iter().any(|v| v.abs() > 0.1));
+    }
+
+    #[test]
+    fn a_batch_norm_starts_as_it_does_elsewhere() {
+        let layers = [LayerConfig::new(64).bias().norm(Norm::Affine).gelu(), LayerConfig::new(8).bias()];
+        let tensors = named::collect(&DinoHead::init(32, &layers, 5, &mut Init::new(0, &device())));
+        let is = |path: &str, value: f32| tensors[path].iter::<f32>().all(|x| x == value);
+        assert!(is("mlp.layers.0.norm.weight", 1.0) && is("mlp.layers.0.norm.bias", 0.0));
+        assert!(is("mlp.layers.0.norm.running_var", 1.0) && is("mlp.layers.0.linear.bias", 0.0));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt;
 use burn::tensor::{Tensor, TensorData};
 
 /// A tensor counts as no smaller than this share of the largest of its group, for the sums in it may have been as large.
-const SMALLEST_SHARE: f64 = 1e-3;
+const SMALLEST_SHARE: f64 = 1e-2;
 
 /// Below this share of the largest of its group, a tensor is 0 but for rounding, and has to be so on both devices: the
 /// gradient of a bias before a batch norm.
