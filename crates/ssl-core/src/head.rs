@@ -1,10 +1,10 @@
 //! Heads: the small networks on top of an encoder (projectors and predictors), all of them one kind of MLP.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, activation::gelu};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::nn::{Affine, BatchNorm, BatchNormConfig, Linear, LinearConfig, relu};
+use crate::nn::{Affine, BatchNorm, BatchNormConfig, Linear, LinearConfig, gelu, relu};
 use crate::{Init, Mode};
 
 /// A network from features to embeddings, or from embeddings to predictions.

@@ -185,11 +185,10 @@ mod tests {
     #[test]
     fn batch_norm_in_the_head_is_before_every_activation() {
         let layers = DinoConfig { bn_in_head: true, ..DinoConfig::new() }.head();
-        assert_eq!(layers.iter().map(|layer| layer.norm).collect::<Vec<_>>(), [
-            Norm::Affine,
-            Norm::Affine,
-            Norm::None
-        ]);
+        assert_eq!(
+            layers.iter().map(|layer| layer.norm).collect::<Vec<_>>(),
+            [Norm::Affine, Norm::Affine, Norm::None]
+        );
         assert!(DinoConfig::new().head().iter().all(|layer| layer.norm == Norm::None));
     }
 

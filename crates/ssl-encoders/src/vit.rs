@@ -8,8 +8,7 @@ mod start;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use burn::tensor::activation::gelu;
-use ssl_core::nn::Linear;
+use ssl_core::nn::{Linear, gelu};
 use ssl_core::{Encoder, Init, Mode};
 
 use attention::Attention;

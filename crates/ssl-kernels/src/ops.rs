@@ -5,6 +5,7 @@ mod batch_norm;
 mod conv;
 #[cfg(feature = "flex")]
 mod flex;
+mod gelu;
 #[cfg(feature = "tch")]
 mod libtorch;
 mod relu;
@@ -13,5 +14,6 @@ mod sgd;
 pub use add_scaled::add_scaled;
 pub use batch_norm::{BatchNormOutput, batch_norm_eval, batch_norm_relu_train, batch_norm_train};
 pub use conv::conv2d;
+pub use gelu::gelu;
 pub use relu::relu;
 pub use sgd::{SgdRates, sgd_momentum};

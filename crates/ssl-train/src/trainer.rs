@@ -1,7 +1,9 @@
 //! The explicit training loop.
 
 mod clock;
+mod losses;
 mod run;
+mod views;
 
 use burn::tensor::Device;
 use ssl_core::{Init, Precision, SslMethod};

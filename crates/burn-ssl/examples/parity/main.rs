@@ -1,4 +1,4 @@
-//! One training step of every method, every loss and every optimizer on other devices, compared with `flex`.
+//! Layers, losses, optimizers and one training step of every method on other devices, compared with `flex`.
 //!
 //! ```sh
 //! cargo run -p burn-ssl --features tch --example parity -- tch
@@ -6,8 +6,9 @@
 //!
 //! compares on the named devices, and fails if one of them cannot be opened or a result is off by more than 1e-4 of its
 //! size. Without names it takes one device of every kind that the build has, says which could not be opened, and fails
-//! if none could.
+//! if none could. `--only TEXT` leaves the cases whose name has the text, such as `--only layer`.
 
+mod layers;
 mod losses;
 mod optimizers;
 mod record;
@@ -16,7 +17,7 @@ mod steps;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
 use burn_ssl::prelude::*;
 
@@ -41,9 +42,12 @@ impl Case {
 #[allow(clippy::print_stdout)] // the report of the program
 fn main() -> Result<()> {
     let reference = DeviceSpec::Flex.open()?;
-    let devices = devices(&std::env::args().skip(1).collect::<Vec<_>>())?;
-    let cases: Vec<Case> =
-        losses::cases().into_iter().chain(optimizers::cases()).chain(steps::cases()).collect();
+    let (names, only) = arguments()?;
+    let devices = devices(&names)?;
+    let groups = [layers::cases(), losses::cases(), optimizers::cases(), steps::cases()];
+    let cases = groups.into_iter().flatten().filter(|case| case.name.contains(&only));
+    let cases: Vec<Case> = cases.collect();
+    ensure!(!cases.is_empty(), "no case is named '{only}', expected a part of a name such as 'step simclr'");
     let mut failed = 0;
     for case in &cases {
         let want = (case.run)(&reference);
@@ -67,6 +71,18 @@ fn main() -> Result<()> {
     }
     println!("{} cases on {} devices are within {TOLERANCE} of flex", cases.len(), devices.len());
     Ok(())
+}
+
+/// Names of devices, and what names of cases have to contain.
+fn arguments() -> Result<(Vec<String>, String)> {
+    let mut names: Vec<String> = std::env::args().skip(1).collect();
+    let Some(place) = names.iter().position(|name| name == "--only") else {
+        return Ok((names, String::new()));
+    };
+    ensure!(place + 1 < names.len(), "--only is the last argument, expected a text after it");
+    let only = names.remove(place + 1);
+    names.remove(place);
+    Ok((names, only))
 }
 
 /// The named devices, or one of every kind of this build but `flex`.

@@ -87,7 +87,8 @@ impl WithMethod for OneStep<'_> {
         let mut gradients = Gradients::of(step.loss.backward(), &student);
         record.insert("loss", "", step.loss);
         for (path, gradient) in gradients.iter() {
-            record.insert("gradient", path, gradient.clone());
+            // Multiplied, for Burn 0.22.1 with fusion reads such a tensor wrongly: `docs/backends.md`.
+            record.insert("gradient", path, gradient.clone().mul_scalar(1.0));
         }
         let rules = method.gradient_rules(at);
         gradients.drop_frozen(&rules);

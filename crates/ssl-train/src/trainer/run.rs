@@ -1,12 +1,14 @@
 //! One run in progress.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use ssl_core::math::feature_std;
 use ssl_core::{Progress, SslMethod, Views};
 use ssl_data::{Batch, Batches, DataError, TrainLoader};
 
 use super::clock::Clock;
+use super::losses::Losses;
+use super::views::views;
 use super::{Summary, Trained, Trainer};
 use crate::checkpoint::{Checkpoints, Meta, load_module, load_optimizer};
 use crate::metrics::MetricsFile;
@@ -22,9 +24,7 @@ pub(super) struct Run<'a, M> {
     checkpoints: Checkpoints,
     at: Progress,
     clock: Clock,
-    /// Losses on the device that were not read yet.
-    unread: Vec<Tensor<1>>,
-    epoch_loss: (f64, u64),
+    losses: Losses,
     untrained: Vec<(String, f64)>,
     evaluation: Vec<(String, f64)>,
 }
@@ -57,8 +57,7 @@ impl<'a, M: SslMethod> Run<'a, M> {
             checkpoints: Checkpoints::of(trainer.run),
             at: Progress { step: 0, total_steps, steps_per_epoch },
             clock: Clock::new(0.0),
-            unread: Vec::new(),
-            epoch_loss: (0.0, 0),
+            losses: Losses::default(),
             untrained: Vec::new(),
             evaluation: Vec::new(),
         })
@@ -76,7 +75,7 @@ impl<'a, M: SslMethod> Run<'a, M> {
         }
         load_optimizer(&folder, &mut self.optimizer, self.trainer.device)?;
         self.at.step = meta.step;
-        self.epoch_loss = meta.epoch_loss;
+        self.losses = Losses::restored(meta.epoch_loss);
         self.untrained = meta.untrained;
         self.clock = Clock::new(meta.seconds);
         Ok(Networks {
@@ -101,7 +100,7 @@ impl<'a, M: SslMethod> Run<'a, M> {
         self.clock.skip();
         while self.at.step < self.at.total_steps && !stopped {
             if self.at.step.is_multiple_of(self.at.steps_per_epoch) {
-                self.epoch_loss = (0.0, 0);
+                self.losses = Losses::default();
             }
             let (next, done) = self.step(networks, &mut batches)?;
             networks = next;
@@ -131,17 +130,19 @@ impl<'a, M: SslMethod> Run<'a, M> {
         networks: Networks<M>,
         batches: &mut impl Iterator<Item = Result<Batch, DataError>>,
     ) -> Result<(Networks<M>, Done), TrainError> {
-        let (method, at) = (self.trainer.method, self.at);
-        let accumulate = self.trainer.config.optimizer.accumulate;
+        let (method, config, at) = (self.trainer.method, self.trainer.config, self.at);
+        let accumulate = config.optimizer.accumulate;
         let (student, mut state) = method.before_step(networks.student, networks.state, at);
         let mut gradients = Gradients::default();
         let mut embeddings = None;
         for _ in 0..accumulate {
-            let views = self.views(batches)?;
+            let batch = batches.next().expect("the loader goes on through the epochs without an end")?;
+            let views = views(batch, &method.needs(), config.micro_batch(), self.trainer.device)?;
+            self.clock.data_is_here();
             let (next, done) = self.micro_batch(&student, state, &views);
             state = next;
             gradients.add(done.gradients);
-            self.unread.push(done.loss);
+            self.losses.push(done.loss);
             embeddings = Some(done.embeddings);
         }
         if accumulate > 1 {
@@ -149,9 +150,9 @@ impl<'a, M: SslMethod> Run<'a, M> {
         }
         let grad_norm = self.is_logged().then(|| gradients.norm()).flatten();
         let rules = method.gradient_rules(at);
-        gradients.clip(&self.trainer.config.optimizer);
+        gradients.clip(&config.optimizer);
         gradients.drop_frozen(&rules);
-        let rates = self.trainer.config.schedule.rates(&self.trainer.config.optimizer, at);
+        let rates = config.schedule.rates(&config.optimizer, at);
         let student = self.optimizer.step(student, gradients, rates, &rules);
         let state = method.after_step(&student, state, at);
         Ok((Networks { student, state }, Done { embeddings, grad_norm, rates }))
@@ -170,29 +171,6 @@ impl<'a, M: SslMethod> Run<'a, M> {
         (method.absorb(state, step.carry), done)
     }
 
-    /// The views of the next batch, on the device.
-    fn views(
-        &mut self,
-        batches: &mut impl Iterator<Item = Result<Batch, DataError>>,
-    ) -> Result<Views, TrainError> {
-        let needs = self.trainer.method.needs();
-        let batch = batches.next().expect("the loader goes on through the epochs without an end")?;
-        let (found, expected) = (batch.views.len(), needs.global_views);
-        if found < expected || (found > expected && !needs.local_views) {
-            let more = if needs.local_views { "at least " } else { "" };
-            return Err(TrainError::Views { found, expected: format!("{more}{expected}") });
-        }
-        if needs.labels && batch.labels.is_none() {
-            return Err(TrainError::Labels);
-        }
-        let micro_batch = self.trainer.config.micro_batch();
-        if batch.len() != micro_batch {
-            return Err(TrainError::Batch { found: batch.len(), expected: micro_batch });
-        }
-        self.clock.data_is_here();
-        Ok(to_device(batch, needs.global_views, self.trainer.device))
-    }
-
     /// Counts the step, reads the loss and writes a row of metrics if one is due.
     fn report(
         &mut self,
@@ -205,7 +183,7 @@ impl<'a, M: SslMethod> Run<'a, M> {
         self.at.step += 1;
         let mut report = StepReport { at: self.at, loss: None, lr: done.rates.lr, images_per_s: 0.0 };
         if logged {
-            let loss = self.read_losses()?;
+            let loss = self.losses.read(self.at.step)?;
             self.clock.step_is_done();
             let averages = self.clock.averages();
             report.loss = Some(loss);
@@ -241,22 +219,6 @@ impl<'a, M: SslMethod> Run<'a, M> {
         step.is_multiple_of(every)
             || step.is_multiple_of(self.at.steps_per_epoch)
             || step == self.at.total_steps
-    }
-
-    /// The mean of the losses that were not read yet.
-    fn read_losses(&mut self) -> Result<f64, TrainError> {
-        let unread = std::mem::take(&mut self.unread);
-        let count = unread.len() as u64;
-        if count == 0 {
-            return Ok(f64::NAN);
-        }
-        let sum: f64 = Tensor::cat(unread, 0).into_data().iter::<f64>().sum();
-        let loss = sum / count as f64;
-        if !loss.is_finite() {
-            return Err(TrainError::NotFinite { step: self.at.step, loss });
-        }
-        self.epoch_loss = (self.epoch_loss.0 + sum, self.epoch_loss.1 + count);
-        Ok(loss)
     }
 
     /// Evaluation and checkpoint, where they are due.
@@ -295,13 +257,11 @@ impl<'a, M: SslMethod> Run<'a, M> {
     }
 
     fn save(&mut self, networks: &Networks<M>) -> Result<(), TrainError> {
-        if !self.unread.is_empty() {
-            self.read_losses()?;
-        }
+        self.losses.read(self.at.step)?;
         let meta = Meta {
             step: self.at.step,
             steps_per_epoch: self.at.steps_per_epoch,
-            epoch_loss: self.epoch_loss,
+            epoch_loss: self.losses.epoch(),
             seconds: self.clock.seconds(),
             untrained: self.untrained.clone(),
         };
@@ -311,28 +271,15 @@ impl<'a, M: SslMethod> Run<'a, M> {
 
     fn summary(self) -> Summary {
         let images = self.at.step as f64 * self.trainer.config.schedule.batch_size as f64;
-        let (sum, count) = self.epoch_loss;
         Summary {
             steps: self.at.step,
             epochs: self.at.epoch(),
             seconds: self.clock.seconds(),
-            train_loss: sum / count.max(1) as f64,
+            train_loss: self.losses.mean(),
             images_per_s: images / self.clock.seconds().max(f64::MIN_POSITIVE),
             finished: self.at.step == self.at.total_steps,
             untrained: self.untrained,
             evaluation: self.evaluation,
         }
-    }
-}
-
-fn to_device(batch: Batch, global: usize, device: &burn::tensor::Device) -> Views {
-    let count = batch.len();
-    let crop = |view: ssl_data::ViewBatch| {
-        Tensor::from_data(TensorData::new(view.data, [count, 3, view.size, view.size]), device)
-    };
-    Views {
-        crops: batch.views.into_iter().map(crop).collect(),
-        global,
-        labels: batch.labels.map(|labels| Tensor::from_data(TensorData::new(labels, [count]), device)),
     }
 }

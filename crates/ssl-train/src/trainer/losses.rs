@@ -1,0 +1,54 @@
+//! The losses of an epoch.
+
+use burn::tensor::Tensor;
+
+use crate::TrainError;
+
+/// The losses of an epoch so far. They stay on the device until somebody asks, since reading one waits for its step.
+#[derive(Default)]
+pub(super) struct Losses {
+    unread: Vec<Tensor<1>>,
+    sum: f64,
+    count: u64,
+}
+
+impl Losses {
+    /// Those of an epoch that a checkpoint interrupted, as [`Losses::epoch`] gave them.
+    pub(super) fn restored((sum, count): (f64, u64)) -> Self {
+        Self { unread: Vec::new(), sum, count }
+    }
+
+    pub(super) fn push(&mut self, loss: Tensor<1>) {
+        self.unread.push(loss);
+    }
+
+    /// The mean of the losses that were not read yet, NaN if there are none. They count for the epoch from now on.
+    ///
+    /// # Errors
+    /// A loss that is not finite; `step` says when.
+    pub(super) fn read(&mut self, step: u64) -> Result<f64, TrainError> {
+        let unread = std::mem::take(&mut self.unread);
+        let count = unread.len() as u64;
+        if count == 0 {
+            return Ok(f64::NAN);
+        }
+        let sum: f64 = Tensor::cat(unread, 0).into_data().iter::<f64>().sum();
+        let loss = sum / count as f64;
+        if !loss.is_finite() {
+            return Err(TrainError::NotFinite { step, loss });
+        }
+        self.sum += sum;
+        self.count += count;
+        Ok(loss)
+    }
+
+    /// Sum and number of the losses read in this epoch.
+    pub(super) fn epoch(&self) -> (f64, u64) {
+        (self.sum, self.count)
+    }
+
+    /// Their mean, 0 if there are none.
+    pub(super) fn mean(&self) -> f64 {
+        self.sum / self.count.max(1) as f64
+    }
+}
