@@ -10,6 +10,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/convolution_backward.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/native_batch_norm_backward.h>
 
 namespace {
@@ -37,6 +38,15 @@ extern "C" {
 // x with the channels of a pixel side by side in memory; the same tensor if they are so already.
 const char* ssl_channels_last(at::Tensor** out, const at::Tensor* x) {
   return guarded([&] { *out = owned(x->contiguous(at::MemoryFormat::ChannelsLast)); });
+}
+
+// A tensor over float32 values of the caller, who gets `context` back when libtorch has no more use for them.
+const char* ssl_over_values(at::Tensor** out, float* values, const int64_t* shape, size_t rank,
+                            void (*release)(void*), void* context) {
+  return guarded([&] {
+    *out = owned(at::from_blob(
+        values, {shape, rank}, [release, context](void*) { release(context); }, at::kFloat));
+  });
 }
 
 // a + factor * b, in place of a if so wanted.

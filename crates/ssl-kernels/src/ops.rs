@@ -3,6 +3,8 @@
 mod add_scaled;
 mod batch_norm;
 mod conv;
+#[cfg(any(feature = "flex", feature = "tch"))]
+mod cpu;
 #[cfg(feature = "flex")]
 mod flex;
 mod gelu;

@@ -28,20 +28,7 @@ pub fn batch_norm_train<const D: usize>(
     bias: Tensor<1>,
     eps: f64,
 ) -> BatchNormOutput<D> {
-    #[cfg(feature = "flex")]
-    if super::flex::serves(&[&input.device(), &weight.device(), &bias.device()])
-        && super::flex::is_f32(&input)
-    {
-        return super::flex::batch_norm_train(input, weight, bias, After::Nothing, eps);
-    }
-    #[cfg(feature = "tch")]
-    if super::libtorch::serves(&[&input.device(), &weight.device(), &bias.device()])
-        && input.dtype() == weight.dtype()
-        && input.shape().num_elements() > weight.shape().num_elements()
-    {
-        return super::libtorch::batch_norm_train(input, weight, bias, eps);
-    }
-    portable(input, weight, bias, eps)
+    followed(input, weight, bias, After::Nothing, eps)
 }
 
 /// Batch normalisation, a shortcut and a rectifier: the end of a residual block.
@@ -59,24 +46,10 @@ pub fn batch_norm_relu_train<const D: usize>(
     shortcut: Option<Tensor<D>>,
     eps: f64,
 ) -> BatchNormOutput<D> {
-    #[cfg(feature = "flex")]
-    if super::flex::serves(&[&input.device(), &weight.device(), &bias.device()])
-        && super::flex::is_f32(&input)
-        && shortcut.as_ref().is_none_or(|s| super::flex::serves(&[&s.device()]) && super::flex::is_f32(s))
-    {
-        let after = shortcut.map_or(After::Relu, After::AddRelu);
-        return super::flex::batch_norm_train(input, weight, bias, after, eps);
-    }
-    let out = batch_norm_train(input, weight, bias, eps);
-    let sum = match shortcut {
-        Some(shortcut) => out.output + shortcut,
-        None => out.output,
-    };
-    BatchNormOutput { output: relu(sum), ..out }
+    followed(input, weight, bias, shortcut.map_or(After::Relu, After::AddRelu), eps)
 }
 
 /// What follows a batch normalisation in the same pass.
-#[cfg(feature = "flex")]
 #[allow(clippy::large_enum_variant)] // a tensor is a handle, and one of these lives for one call
 pub(super) enum After<const D: usize> {
     /// Nothing.
@@ -85,6 +58,44 @@ pub(super) enum After<const D: usize> {
     Relu,
     /// The sum with a shortcut, and a rectifier.
     AddRelu(Tensor<D>),
+}
+
+impl<const D: usize> After<D> {
+    /// The same as operations of their own.
+    pub(super) fn apply(self, output: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Nothing => output,
+            Self::Relu => relu(output),
+            Self::AddRelu(shortcut) => relu(output + shortcut),
+        }
+    }
+}
+
+fn followed<const D: usize>(
+    input: Tensor<D>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    after: After<D>,
+    eps: f64,
+) -> BatchNormOutput<D> {
+    #[cfg(any(feature = "flex", feature = "tch"))]
+    let devices = {
+        let shortcut = if let After::AddRelu(shortcut) = &after { shortcut } else { &input };
+        &[&input.device(), &weight.device(), &bias.device(), &shortcut.device()]
+    };
+    #[cfg(feature = "flex")]
+    if super::flex::serves(devices) && super::flex::is_f32(&input) {
+        return super::flex::batch_norm_train(input, weight, bias, after, eps);
+    }
+    #[cfg(feature = "tch")]
+    if super::libtorch::serves(devices)
+        && input.dtype() == weight.dtype()
+        && input.shape().num_elements() > weight.shape().num_elements()
+    {
+        return super::libtorch::batch_norm_train(input, weight, bias, after, eps);
+    }
+    let out = portable(input, weight, bias, eps);
+    BatchNormOutput { output: after.apply(out.output), ..out }
 }
 
 /// The same through Burn's own operation.

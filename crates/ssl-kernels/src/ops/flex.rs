@@ -1,26 +1,13 @@
-//! The operations on `flex`, Burn's pure-Rust CPU backend.
-//!
-//! Burn's generic backward pass of a convolution is two further convolutions, one of them with a kernel as large as the
-//! image, and its batch norm is a dozen element-wise passes. Here both are loops of their own. All sums have an order
-//! that does not depend on the number of threads, so results are the same bits on every machine size.
+//! The operations on `flex`, Burn's pure-Rust CPU backend: the loops of [`cpu`](super::cpu).
 
-mod batch_norm;
-mod conv;
-mod pool;
-mod sgd;
-mod simd;
+mod host;
 
-use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
-use burn::backend::{Autodiff, DType};
+use burn::backend::DType;
 use burn::tensor::{Device, GradientCheckpointingStrategy, Tensor};
-use burn_flex::{Flex, FlexTensor};
+use burn_flex::Flex;
 
-pub(super) use batch_norm::batch_norm_train;
-pub(super) use conv::conv2d;
-use pool::tensor;
-pub(super) use sgd::sgd_momentum;
-
-type Tracked = Autodiff<Flex, NoCheckpointing>;
+use super::batch_norm::{After, BatchNormOutput};
+use super::{SgdRates, cpu};
 
 /// Whether these kernels serve the devices: flex, with or without autodiff, and no gradient checkpointing, which keeps
 /// what a backward pass needs in its own way.
@@ -36,12 +23,28 @@ pub(super) fn is_f32<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32
 }
 
-/// The tensor on the autodiff device; one without gradients becomes a constant there.
-fn tracked<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
-    if tensor.device().is_autodiff() { tensor } else { Tensor::from_inner(tensor) }
+/// See [`conv2d`](super::conv2d).
+pub(super) fn conv2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
+    cpu::conv2d::<Flex>(x, weight, stride, padding)
 }
 
-/// The values of a contiguous float32 tensor.
-fn values(tensor: &FlexTensor) -> &[f32] {
-    tensor.as_slice::<f32>().expect("made contiguous before")
+/// See [`batch_norm_train`](super::batch_norm_train) and its relatives.
+pub(super) fn batch_norm_train<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    after: After<D>,
+    eps: f64,
+) -> BatchNormOutput<D> {
+    cpu::batch_norm_train::<Flex, D>(x, weight, bias, after, eps)
+}
+
+/// See [`sgd_momentum`](super::sgd_momentum).
+pub(super) fn sgd_momentum(
+    parameter: Tensor<1>,
+    gradient: Tensor<1>,
+    buffer: Option<Tensor<1>>,
+    rates: SgdRates,
+) -> (Tensor<1>, Tensor<1>) {
+    cpu::sgd_momentum::<Flex>(parameter, gradient, buffer, rates)
 }

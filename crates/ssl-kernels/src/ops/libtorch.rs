@@ -9,6 +9,7 @@
 mod add_scaled;
 mod batch_norm;
 mod conv;
+mod host;
 mod native;
 mod relu;
 #[cfg(test)]
@@ -19,12 +20,12 @@ use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::NodeGuard;
 use burn::backend::{Autodiff, DispatchDevice};
-use burn::tensor::{Device, GradientCheckpointingStrategy, Tensor};
-use burn_tch::{LibTorch, TchTensor};
+use burn::tensor::{DType, Device, GradientCheckpointingStrategy, Tensor};
+use burn_tch::{LibTorch, LibTorchDevice, TchTensor};
 
+use super::batch_norm::{After, BatchNormOutput};
+use super::{SgdRates, cpu};
 pub(super) use add_scaled::add_scaled;
-pub(super) use batch_norm::batch_norm_train;
-pub(super) use conv::conv2d;
 pub(super) use relu::relu;
 
 type Tracked = Autodiff<LibTorch, NoCheckpointing>;
@@ -37,6 +38,46 @@ pub(super) fn serves(devices: &[&Device]) -> bool {
         matches!((*device).clone().inner().as_dispatch(), DispatchDevice::LibTorch(_))
             && device.gradient_checkpointing_strategy() != balanced
     })
+}
+
+/// Whether the loops of [`cpu`] take the place of libtorch's kernels: float32 on the CPU.
+pub(super) fn in_memory<const D: usize>(tensor: &Tensor<D>) -> bool {
+    let device = tensor.device().inner();
+    tensor.dtype() == DType::F32
+        && matches!(device.as_dispatch(), DispatchDevice::LibTorch(LibTorchDevice::Cpu))
+}
+
+/// See [`conv2d`](super::conv2d).
+pub(super) fn conv2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
+    if in_memory(&x) {
+        return cpu::conv2d::<LibTorch>(x, weight, stride, padding);
+    }
+    conv::conv2d(x, weight, stride, padding)
+}
+
+/// See [`batch_norm_train`](super::batch_norm_train) and its relatives.
+pub(super) fn batch_norm_train<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    after: After<D>,
+    eps: f64,
+) -> BatchNormOutput<D> {
+    if in_memory(&x) {
+        return cpu::batch_norm_train::<LibTorch, D>(x, weight, bias, after, eps);
+    }
+    let out = batch_norm::batch_norm_train(x, weight, bias, eps);
+    BatchNormOutput { output: after.apply(out.output), ..out }
+}
+
+/// See [`sgd_momentum`](super::sgd_momentum); for float32 on the CPU.
+pub(super) fn sgd_momentum(
+    parameter: Tensor<1>,
+    gradient: Tensor<1>,
+    buffer: Option<Tensor<1>>,
+    rates: SgdRates,
+) -> (Tensor<1>, Tensor<1>) {
+    cpu::sgd_momentum::<LibTorch>(parameter, gradient, buffer, rates)
 }
 
 /// The values of a tensor and its place in the graph; one without gradients is a constant there.

@@ -32,13 +32,17 @@ pub fn sgd_momentum(
     buffer: Option<Tensor<1>>,
     rates: SgdRates,
 ) -> (Tensor<1>, Tensor<1>) {
+    let plain = !parameter.device().is_autodiff() && !gradient.device().is_autodiff();
     #[cfg(feature = "flex")]
-    if super::flex::serves(&[&parameter.device(), &gradient.device()])
+    if plain
+        && super::flex::serves(&[&parameter.device(), &gradient.device()])
         && super::flex::is_f32(&parameter)
-        && !parameter.device().is_autodiff()
-        && !gradient.device().is_autodiff()
     {
         return super::flex::sgd_momentum(parameter, gradient, buffer, rates);
+    }
+    #[cfg(feature = "tch")]
+    if plain && super::libtorch::in_memory(&parameter) && super::libtorch::in_memory(&gradient) {
+        return super::libtorch::sgd_momentum(parameter, gradient, buffer, rates);
     }
     portable(parameter, gradient, buffer, rates)
 }

@@ -2,15 +2,25 @@
 
 #![allow(unsafe_code)] // foreign functions
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 use std::ptr::null_mut;
 
 use burn_tch::TchTensor;
 use tch::Tensor;
 use torch_sys::C_tensor;
 
+use crate::ops::cpu::Pooled;
+
 unsafe extern "C" {
     fn ssl_channels_last(out: *mut *mut C_tensor, x: *const C_tensor) -> *const c_char;
+    fn ssl_over_values(
+        out: *mut *mut C_tensor,
+        values: *mut f32,
+        shape: *const i64,
+        rank: usize,
+        release: extern "C" fn(*mut c_void),
+        context: *mut c_void,
+    ) -> *const c_char;
     fn ssl_add_scaled(
         out: *mut *mut C_tensor,
         a: *const C_tensor,
@@ -44,6 +54,21 @@ unsafe extern "C" {
 pub(super) fn channels_last(x: &Tensor) -> Tensor {
     // SAFETY: the tensor is alive during the call.
     let [out] = results(|out| unsafe { ssl_channels_last(out, x.as_ptr()) });
+    out.expect("libtorch returns a tensor")
+}
+
+/// A tensor whose memory is that of the given values.
+pub(super) fn over_values(values: Pooled, shape: &[usize]) -> Tensor {
+    extern "C" fn release(context: *mut c_void) {
+        // SAFETY: the box given below, which libtorch hands back once.
+        drop(unsafe { Box::from_raw(context.cast::<Pooled>()) });
+    }
+    let shape: Vec<i64> = shape.iter().map(|length| *length as i64).collect();
+    let values = Box::into_raw(Box::new(values));
+    // SAFETY: the box keeps the values in their place until libtorch releases it, and `shape` covers all of them.
+    let [out] = results(|out| unsafe {
+        ssl_over_values(out, (*values).as_mut_ptr(), shape.as_ptr(), shape.len(), release, values.cast())
+    });
     out.expect("libtorch returns a tensor")
 }
 

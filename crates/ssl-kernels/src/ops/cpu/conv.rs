@@ -13,36 +13,42 @@ mod geometry;
 mod product;
 mod winograd;
 
-use burn::backend::TensorMetadata;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::Tensor;
-use burn_flex::{Flex, FlexTensor};
 
 use geometry::Geometry;
 
-use super::{Tracked, tensor, tracked, values};
+use super::{Bridge, Host, Tracked, tensor, tracked};
 
 /// See [`conv2d`](crate::ops::conv2d).
-pub(in crate::ops) fn conv2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
+pub(in crate::ops) fn conv2d<B: Host>(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    stride: usize,
+    padding: usize,
+) -> Tensor<4>
+where
+    DispatchTensor: Bridge<B>,
+{
     let shape = Shape { stride, padding };
-    if !x.device().is_autodiff() && !weight.device().is_autodiff() {
-        let x = x.try_into_primitive::<Flex>().expect("the device was checked");
-        let weight = weight.try_into_primitive::<Flex>().expect("the device was checked");
-        return Tensor::from_primitive::<Flex>(shape.forward(&x.to_contiguous(), &weight.to_contiguous()));
+    let plain = !x.device().is_autodiff() && !weight.device().is_autodiff();
+    let (x, weight) = (tracked::<B, 4>(x), tracked::<B, 4>(weight));
+    let (x_values, weight_values) = (B::contiguous(x.primitive()), B::contiguous(weight.primitive()));
+    let output = shape.forward::<B>(&x_values, &weight_values);
+    if plain {
+        return Tensor::from_primitive::<B>(output);
     }
-    let x = tracked(x).try_into_primitive::<Tracked>().expect("the device was checked");
-    let weight = tracked(weight).try_into_primitive::<Tracked>().expect("the device was checked");
-    let (x_values, weight_values) = (x.primitive().to_contiguous(), weight.primitive().to_contiguous());
-    let output = shape.forward(&x_values, &weight_values);
-    let prepared = Convolution
-        .prepare::<burn::backend::autodiff::checkpoint::strategy::NoCheckpointing>([x.node(), weight.node()]);
+    let prepared = Convolution.prepare::<NoCheckpointing>([x.node(), weight.node()]);
     let output = match prepared.compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish((x_values, weight_values, shape), output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
-    Tensor::from_primitive::<Tracked>(output)
+    Tensor::from_primitive::<Tracked<B>>(output)
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,53 +60,69 @@ struct Shape {
 #[derive(Debug)]
 struct Convolution;
 
-impl Backward<Flex, 2> for Convolution {
-    type State = (FlexTensor, FlexTensor, Shape);
+impl<B: Host> Backward<B, 2> for Convolution {
+    type State = (FloatTensor<B>, FloatTensor<B>, Shape);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let [x_node, weight_node] = ops.parents;
-        let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
+        let grad = B::contiguous(&grads.consume::<B>(&ops.node));
         let (x, weight, shape) = ops.state;
         if let Some(node) = x_node {
-            grads.register::<Flex>(node.id, shape.input_gradient(&x, &weight, &grad));
+            grads.register::<B>(node.id, shape.input_gradient::<B>(&x, &weight, &grad));
         }
         if let Some(node) = weight_node {
-            grads.register::<Flex>(node.id, shape.weight_gradient(&x, &weight, &grad));
+            grads.register::<B>(node.id, shape.weight_gradient::<B>(&x, &weight, &grad));
         }
     }
 }
 
 impl Shape {
-    fn geometry(self, x: &FlexTensor, weight: &FlexTensor) -> Geometry {
+    fn geometry<B: Host>(self, x: &FloatTensor<B>, weight: &FloatTensor<B>) -> Geometry {
         Geometry::new(x.shape().dims(), weight.shape().dims(), self.stride, self.padding)
     }
 
-    fn forward(self, x: &FlexTensor, weight: &FlexTensor) -> FlexTensor {
-        let g = self.geometry(x, weight);
+    fn forward<B: Host>(self, x: &FloatTensor<B>, weight: &FloatTensor<B>) -> FloatTensor<B> {
+        let g = self.geometry::<B>(x, weight);
         let [batch, ..]: [usize; 4] = x.shape().dims();
         let pass = if winograd::serves(&g) { winograd::forward } else { direct::forward };
-        tensor(pass(&g, values(x), values(weight)), [batch, g.channels_out, g.output[0], g.output[1]])
+        let output = pass(&g, B::values(x), B::values(weight));
+        tensor::<B>(output, [batch, g.channels_out, g.output[0], g.output[1]])
     }
 
-    fn input_gradient(self, x: &FlexTensor, weight: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
-        let g = self.geometry(x, weight);
+    fn input_gradient<B: Host>(
+        self,
+        x: &FloatTensor<B>,
+        weight: &FloatTensor<B>,
+        grad: &FloatTensor<B>,
+    ) -> FloatTensor<B> {
+        let g = self.geometry::<B>(x, weight);
         let pass = if winograd::serves(&g) { winograd::input_gradient } else { direct::input_gradient };
-        tensor(pass(&g, values(weight), values(grad)), x.shape().to_vec())
+        tensor::<B>(pass(&g, B::values(weight), B::values(grad)), x.shape().to_vec())
     }
 
-    fn weight_gradient(self, x: &FlexTensor, weight: &FlexTensor, grad: &FlexTensor) -> FlexTensor {
-        let g = self.geometry(x, weight);
+    fn weight_gradient<B: Host>(
+        self,
+        x: &FloatTensor<B>,
+        weight: &FloatTensor<B>,
+        grad: &FloatTensor<B>,
+    ) -> FloatTensor<B> {
+        let g = self.geometry::<B>(x, weight);
         let pass = if winograd::serves(&g) { winograd::weight_gradient } else { direct::weight_gradient };
-        tensor(pass(&g, values(x), values(grad)), weight.shape().to_vec())
+        tensor::<B>(pass(&g, B::values(x), B::values(grad)), weight.shape().to_vec())
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests {
     use super::*;
     use crate::ops::conv;
-    use crate::ops::flex::simd;
+    use crate::ops::cpu::simd;
     use burn::tensor::{Device, Distribution, Tolerance};
+    use burn_flex::{Flex, FlexTensor};
+
+    fn values(tensor: &FlexTensor) -> &[f32] {
+        Flex::values(tensor)
+    }
 
     type Grads = (Tensor<4>, Tensor<4>, Tensor<4>);
 
@@ -167,8 +189,10 @@ mod tests {
     }
 
     fn passes(shape: Shape, x: &FlexTensor, weight: &FlexTensor, dy: &FlexTensor) -> [Vec<f32>; 3] {
-        [shape.forward(x, weight), shape.input_gradient(x, weight, dy), shape.weight_gradient(x, weight, dy)]
-            .map(|pass| values(&pass).to_vec())
+        let gradients =
+            [shape.input_gradient::<Flex>(x, weight, dy), shape.weight_gradient::<Flex>(x, weight, dy)];
+        let [dx, dw] = gradients.map(|gradient| values(&gradient).to_vec());
+        [values(&shape.forward::<Flex>(x, weight)).to_vec(), dx, dw]
     }
 
     fn random(shape: [usize; 4], seed: usize) -> FlexTensor {
@@ -178,7 +202,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f32 / (1 << 24) as f32 - 0.5
         };
-        tensor((0..shape.iter().product()).map(next).collect(), shape)
+        tensor::<Flex>((0..shape.iter().product()).map(next).collect(), shape)
     }
 
     /// Batch, channels in and out, size, kernel, stride and padding: direct, and both kinds of tiles.
@@ -195,7 +219,7 @@ mod tests {
         let shape = Shape { stride, padding };
         let x = random([batch, from, size, size], 0);
         let weight = random([to, from, kernel, kernel], 7);
-        let g = shape.geometry(&x, &weight);
+        let g = shape.geometry::<Flex>(&x, &weight);
         (shape, [x, weight, random([batch, to, g.output[0], g.output[1]], 3)])
     }
 
@@ -206,7 +230,12 @@ mod tests {
             simd::PORTABLE.store(portable, std::sync::atomic::Ordering::Relaxed);
             for case in SHAPES {
                 let (shape, [x, weight, dy]) = operands(case);
-                let want = definition(&shape.geometry(&x, &weight), values(&x), values(&weight), values(&dy));
+                let want = definition(
+                    &shape.geometry::<Flex>(&x, &weight),
+                    values(&x),
+                    values(&weight),
+                    values(&dy),
+                );
                 for (got, want) in passes(shape, &x, &weight, &dy).iter().zip(&want) {
                     let largest = want.iter().fold(0.0, |largest: f64, v| largest.max(v.abs()));
                     for (got, want) in got.iter().zip(want) {

@@ -6,31 +6,34 @@
 
 mod channel;
 
-use burn::backend::TensorMetadata;
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{Device, Tensor};
-use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
 
 use super::pool::any_values;
 use super::simd::dispatch;
-use super::{Tracked, tensor, tracked, values};
+use super::{Bridge, Host, Tracked, owned, tensor, tracked};
 use crate::ops::BatchNormOutput;
 use crate::ops::batch_norm::After;
 use channel::{GradientSums, Layout, Moments};
 
 /// See [`batch_norm_train`](crate::ops::batch_norm_train) and its relatives.
-pub(in crate::ops) fn batch_norm_train<const D: usize>(
+pub(in crate::ops) fn batch_norm_train<B: Host, const D: usize>(
     x: Tensor<D>,
     weight: Tensor<1>,
     bias: Tensor<1>,
     after: After<D>,
     eps: f64,
-) -> BatchNormOutput<D> {
+) -> BatchNormOutput<D>
+where
+    DispatchTensor: Bridge<B>,
+{
     let (shortcut, relu) = match after {
         After::Nothing => (None, false),
         After::Relu => (None, true),
@@ -41,22 +44,20 @@ pub(in crate::ops) fn batch_norm_train<const D: usize>(
     let shortcut = shortcut.unwrap_or_else(|| Tensor::zeros([1; D], &x.device().inner()));
     let plain =
         ![x.device(), weight.device(), bias.device(), shortcut.device()].iter().any(Device::is_autodiff);
-    let x = tracked(x).try_into_primitive::<Tracked>().expect("the device was checked");
-    let weight = tracked(weight).try_into_primitive::<Tracked>().expect("the device was checked");
-    let bias = tracked(bias).try_into_primitive::<Tracked>().expect("the device was checked");
-    let shortcut = tracked(shortcut).try_into_primitive::<Tracked>().expect("the device was checked");
+    let (x, shortcut) = (tracked::<B, D>(x), tracked::<B, D>(shortcut));
+    let (weight, bias) = (tracked::<B, 1>(weight), tracked::<B, 1>(bias));
 
-    let saved = Normalised::of(
-        x.primitive().to_contiguous(),
-        weight.primitive().to_contiguous(),
-        &bias.primitive().to_contiguous(),
-        added.then(|| shortcut.primitive().to_contiguous()).as_ref(),
+    let saved = Normalised::<B>::of(
+        B::contiguous(x.primitive()),
+        B::contiguous(weight.primitive()),
+        &B::contiguous(bias.primitive()),
+        added.then(|| B::contiguous(shortcut.primitive())).as_ref(),
         relu,
         eps,
     );
     let vector = |value: fn(&Moments) -> f32| {
         let values: Vec<f32> = saved.moments.iter().map(value).collect();
-        Tensor::from_primitive::<Flex>(tensor(values, [saved.moments.len()]))
+        Tensor::from_primitive::<B>(tensor::<B>(values, [saved.moments.len()]))
     };
     let (mean, variance) = (vector(|m| m.mean), vector(|m| m.variance));
     let output = saved.output.clone();
@@ -65,26 +66,26 @@ pub(in crate::ops) fn batch_norm_train<const D: usize>(
         OpsKind::Tracked(prepared) => prepared.finish(saved.kept(), output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
-    let output = Tensor::from_primitive::<Tracked>(output);
+    let output = Tensor::from_primitive::<Tracked<B>>(output);
     BatchNormOutput { output: if plain { output.inner() } else { output }, mean, variance }
 }
 
 /// What the forward pass computes.
-struct Normalised {
-    x: FlexTensor,
-    weight: FlexTensor,
+struct Normalised<B: Host> {
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
     moments: Vec<Moments>,
-    output: FlexTensor,
+    output: FloatTensor<B>,
     added: bool,
     relu: bool,
 }
 
-impl Normalised {
+impl<B: Host> Normalised<B> {
     fn of(
-        x: FlexTensor,
-        weight: FlexTensor,
-        bias: &FlexTensor,
-        shortcut: Option<&FlexTensor>,
+        x: FloatTensor<B>,
+        weight: FloatTensor<B>,
+        bias: &FloatTensor<B>,
+        shortcut: Option<&FloatTensor<B>>,
         relu: bool,
         eps: f64,
     ) -> Self {
@@ -97,34 +98,34 @@ impl Normalised {
             dispatch(channel::Forward {
                 layout,
                 channel,
-                x: values(&x),
-                shortcut: shortcut.map(values),
+                x: B::values(&x),
+                shortcut: shortcut.map(B::values),
                 relu,
-                weight: values(&weight)[channel],
-                bias: values(bias)[channel],
+                weight: B::values(&weight)[channel],
+                bias: B::values(bias)[channel],
                 eps,
                 output,
             })
         };
         let moments = layout.planes_mut(&mut output).into_par_iter().enumerate().map(channel).collect();
-        let output = tensor(output, x.shape().to_vec());
+        let output = tensor::<B>(output, x.shape().to_vec());
         Self { x, weight, moments, output, added: shortcut.is_some(), relu }
     }
 
     /// What the backward pass needs of it.
-    fn kept(self) -> Kept {
+    fn kept(self) -> Kept<B> {
         let Self { x, weight, moments, output, added, relu } = self;
         Kept { x, weight, moments, output: relu.then_some(output), added }
     }
 }
 
 #[derive(Clone, Debug)]
-struct Kept {
-    x: FlexTensor,
-    weight: FlexTensor,
+struct Kept<B: Host> {
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
     moments: Vec<Moments>,
     /// The output, if a rectifier made it.
-    output: Option<FlexTensor>,
+    output: Option<FloatTensor<B>>,
     /// Whether a shortcut was added.
     added: bool,
 }
@@ -132,71 +133,64 @@ struct Kept {
 #[derive(Debug)]
 struct Normalisation;
 
-impl Backward<Flex, 4> for Normalisation {
-    type State = Kept;
+impl<B: Host> Backward<B, 4> for Normalisation {
+    type State = Kept<B>;
 
-    fn backward(self, ops: Ops<Kept, 4>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Kept<B>, 4>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let [x_node, weight_node, bias_node, shortcut_node] = ops.parents;
-        let (dx, dshortcut, sums) = ops.state.gradients(grads.consume::<Flex>(&ops.node));
+        let (dx, dshortcut, sums) = ops.state.gradients(grads.consume::<B>(&ops.node));
         let dw: Vec<f32> = sums.iter().map(|s| s.with_normalised as f32).collect();
         let db: Vec<f32> = sums.iter().map(|s| s.plain as f32).collect();
         let channels = [sums.len()];
-        let mut register = |node: Option<NodeId>, gradient: FlexTensor| {
+        let mut register = |node: Option<NodeId>, gradient: FloatTensor<B>| {
             if let Some(node) = node {
-                grads.register::<Flex>(node, gradient);
+                grads.register::<B>(node, gradient);
             }
         };
         register(x_node.map(|node| node.id), dx);
-        register(weight_node.map(|node| node.id), tensor(dw, channels));
-        register(bias_node.map(|node| node.id), tensor(db, channels));
+        register(weight_node.map(|node| node.id), tensor::<B>(dw, channels));
+        register(bias_node.map(|node| node.id), tensor::<B>(db, channels));
         if let Some(dshortcut) = dshortcut {
             register(shortcut_node.map(|node| node.id), dshortcut);
         }
     }
 }
 
-impl Kept {
+impl<B: Host> Kept<B> {
     /// Gradients of the input, of the shortcut if there is one, and the sums that are those of bias and weight.
-    fn gradients(self, gradient: FlexTensor) -> (FlexTensor, Option<FlexTensor>, Vec<GradientSums>) {
+    fn gradients(
+        self,
+        gradient: FloatTensor<B>,
+    ) -> (FloatTensor<B>, Option<FloatTensor<B>>, Vec<GradientSums>) {
         let shape = self.x.shape();
         let layout = Layout::of(&shape.to_vec());
-        let mut gradient = owned(gradient);
+        let mut gradient = owned::<B>(gradient);
         let mut dx = if self.added { any_values(shape.num_elements()) } else { Vec::new() };
         let mut dx_planes = self.added.then(|| layout.planes_mut(&mut dx));
-        let planes = layout.planes_mut(gradient.storage_mut::<f32>());
+        let planes = layout.planes_mut(B::own_values(&mut gradient).expect("made one's own above"));
         let jobs: Vec<_> = planes
             .into_iter()
             .enumerate()
             .map(|(channel, gradient)| channel::Backward {
                 layout,
                 channel,
-                x: values(&self.x),
-                y: self.output.as_ref().map(values),
+                x: B::values(&self.x),
+                y: self.output.as_ref().map(B::values),
                 moments: self.moments[channel],
-                weight: values(&self.weight)[channel],
+                weight: B::values(&self.weight)[channel],
                 gradient,
                 dx: dx_planes.as_mut().map(|planes| std::mem::take(&mut planes[channel])),
             })
             .collect();
         let sums = jobs.into_par_iter().map(dispatch).collect();
         match self.added {
-            true => (tensor(dx, shape.to_vec()), Some(gradient), sums),
+            true => (tensor::<B>(dx, shape.to_vec()), Some(gradient), sums),
             false => (gradient, None, sums),
         }
     }
 }
 
-/// The tensor with contiguous values of its own from the start of its memory on.
-fn owned(tensor: FlexTensor) -> FlexTensor {
-    let len = tensor.shape().num_elements();
-    if tensor.is_contiguous() && tensor.layout().start_offset() == 0 && tensor.storage::<f32>().len() == len {
-        return tensor;
-    }
-    let contiguous = tensor.to_contiguous();
-    super::tensor(values(&contiguous).to_vec(), tensor.shape().to_vec())
-}
-
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests {
     use crate::ops::batch_norm;
     use burn::tensor::{Device, Distribution, Tensor, TensorData, Tolerance, activation::relu};

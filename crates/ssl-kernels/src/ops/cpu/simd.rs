@@ -3,15 +3,15 @@
 /// One pixel of sixteen channels: a cache line.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
-pub(in crate::ops::flex) struct Lanes(pub(super) [f32; LANES]);
+pub(in crate::ops::cpu) struct Lanes(pub(super) [f32; LANES]);
 
 /// Channels of a block.
-pub(in crate::ops::flex) const LANES: usize = 16;
+pub(in crate::ops::cpu) const LANES: usize = 16;
 
 /// Work that is compiled once for every kind of vector.
 ///
 /// `run` and all it calls must be `#[inline(always)]`: only what is inlined is compiled for the instructions in question.
-pub(in crate::ops::flex) trait Job {
+pub(in crate::ops::cpu) trait Job {
     /// What the work results in.
     type Output;
     /// Does the work.
@@ -19,7 +19,7 @@ pub(in crate::ops::flex) trait Job {
 }
 
 /// Does the work with the widest vectors that this processor has.
-pub(in crate::ops::flex) fn dispatch<J: Job>(job: J) -> J::Output {
+pub(in crate::ops::cpu) fn dispatch<J: Job>(job: J) -> J::Output {
     #[cfg(test)]
     if PORTABLE.load(std::sync::atomic::Ordering::Relaxed) {
         return job.run::<Portable>();
@@ -35,18 +35,18 @@ pub(in crate::ops::flex) fn dispatch<J: Job>(job: J) -> J::Output {
 
 /// Whether tests do without the processor's vectors.
 #[cfg(test)]
-pub(in crate::ops::flex) static PORTABLE: std::sync::atomic::AtomicBool =
+pub(in crate::ops::cpu) static PORTABLE: std::sync::atomic::AtomicBool =
     std::sync::atomic::AtomicBool::new(false);
 
 /// Held by tests that set [`PORTABLE`], or compare bits.
 #[cfg(test)]
-pub(in crate::ops::flex) fn alone() -> std::sync::MutexGuard<'static, ()> {
+pub(in crate::ops::cpu) fn alone() -> std::sync::MutexGuard<'static, ()> {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Eight numbers.
-pub(in crate::ops::flex) trait Vector: Copy {
+pub(in crate::ops::cpu) trait Vector: Copy {
     /// All equal to `value`.
     fn splat(value: f32) -> Self;
     /// The first (`half` = 0) or last eight of a block's channels.
@@ -75,7 +75,7 @@ pub(in crate::ops::flex) trait Vector: Copy {
 
 /// Plain arithmetic, for any processor.
 #[derive(Clone, Copy)]
-pub(in crate::ops::flex) struct Portable([f32; 8]);
+pub(in crate::ops::cpu) struct Portable([f32; 8]);
 
 impl Vector for Portable {
     #[inline(always)]
@@ -137,7 +137,7 @@ mod avx2 {
     use super::{Job, Lanes, Vector};
 
     #[target_feature(enable = "avx2,fma")]
-    pub(in crate::ops::flex) fn run<J: Job>(job: J) -> J::Output {
+    pub(in crate::ops::cpu) fn run<J: Job>(job: J) -> J::Output {
         job.run::<Avx2>()
     }
 

@@ -10,8 +10,8 @@ use super::super::geometry::Geometry;
 use super::super::product::sum_pixels;
 use super::scheme::{self, M, N, both};
 use super::{Tiling, point_stride, transform_tiles};
-use crate::ops::flex::pool::{Scratch, any_values, scratch};
-use crate::ops::flex::simd::{Job, LANES, Lanes, Vector, dispatch};
+use crate::ops::cpu::pool::{Scratch, any_values, scratch};
+use crate::ops::cpu::simd::{Job, LANES, Lanes, Vector, dispatch};
 
 /// Transformed values of images and gradients that are held at once, in blocks of channels.
 const CHUNK: usize = 1 << 17;

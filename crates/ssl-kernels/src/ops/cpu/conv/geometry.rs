@@ -1,6 +1,6 @@
 //! Shapes of convolutions over square kernels.
 
-use crate::ops::flex::simd::LANES;
+use crate::ops::cpu::simd::LANES;
 
 /// The shape of a convolution over square kernels.
 #[derive(Clone, Copy, Debug)]

@@ -1,43 +1,43 @@
 //! Stochastic gradient descent in one pass over the parameters.
 
+use burn::backend::DispatchTensor;
 use burn::tensor::Tensor;
-use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
 
 use super::pool::any_values;
-use super::{tensor, values};
+use super::{Bridge, Host, tensor};
 use crate::ops::SgdRates;
 
 /// Values of a piece of work.
 const PIECE: usize = 1 << 15;
 
 /// See [`sgd_momentum`](crate::ops::sgd_momentum).
-pub(in crate::ops) fn sgd_momentum(
+pub(in crate::ops) fn sgd_momentum<B: Host>(
     parameter: Tensor<1>,
     gradient: Tensor<1>,
     buffer: Option<Tensor<1>>,
     rates: SgdRates,
-) -> (Tensor<1>, Tensor<1>) {
+) -> (Tensor<1>, Tensor<1>)
+where
+    DispatchTensor: Bridge<B>,
+{
     let primitive =
-        |t: Tensor<1>| contiguous(t.try_into_primitive::<Flex>().expect("the device was checked"));
+        |t: Tensor<1>| B::contiguous(&t.try_into_primitive::<B>().expect("the device was checked"));
     let (p, g, buffer) = (primitive(parameter), primitive(gradient), buffer.map(primitive));
-    let mut new_p = any_values(values(&p).len());
-    let mut new_buffer = any_values(new_p.len());
+    let (p, g, buffer) = (B::values(&p), B::values(&g), buffer.as_ref().map(B::values));
+    let mut new_p = any_values(p.len());
+    let mut new_buffer = any_values(p.len());
     let pieces = new_p.par_chunks_mut(PIECE).zip(new_buffer.par_chunks_mut(PIECE)).enumerate();
     pieces.for_each(|(index, (new_p, new_buffer))| {
         let piece = index * PIECE..index * PIECE + new_p.len();
-        let buffer = buffer.as_ref().map(|buffer| &values(buffer)[piece.clone()]);
-        update(&values(&p)[piece.clone()], &values(&g)[piece], buffer, rates, new_p, new_buffer);
+        let buffer = buffer.map(|buffer| &buffer[piece.clone()]);
+        update(&p[piece.clone()], &g[piece], buffer, rates, new_p, new_buffer);
     });
     let to_tensor = |values: Vec<f32>| {
         let len = values.len();
-        Tensor::from_primitive::<Flex>(tensor(values, [len]))
+        Tensor::from_primitive::<B>(tensor::<B>(values, [len]))
     };
     (to_tensor(new_p), to_tensor(new_buffer))
-}
-
-fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() }
 }
 
 /// In the order of the portable operation, for the same bits.
@@ -67,7 +67,7 @@ fn update(
     new_p.iter_mut().zip(old).for_each(|(new, (p, b))| *new = p - *b * lr);
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests {
     use crate::ops::{SgdRates, sgd, sgd_momentum};
     use burn::tensor::{Device, Distribution, Tensor};

@@ -8,7 +8,7 @@
 //!
 //! Source: Lavin and Gray 2015, <https://arxiv.org/abs/1509.09308>, sections 4.1 and 4.3.
 
-use crate::ops::flex::simd::Vector;
+use crate::ops::cpu::simd::Vector;
 
 /// Points of a tile along an axis.
 pub(super) const N: usize = 4;
@@ -39,7 +39,7 @@ macro_rules! both {
         result
     }};
 }
-pub(in crate::ops::flex::conv) use both;
+pub(in crate::ops::cpu::conv) use both;
 
 /// `Bᵀ d`
 #[inline(always)]

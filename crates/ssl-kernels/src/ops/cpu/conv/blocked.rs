@@ -1,6 +1,6 @@
 //! Images as pixels of sixteen channels, and back.
 
-use crate::ops::flex::simd::{LANES, Lanes, Vector};
+use crate::ops::cpu::simd::{LANES, Lanes, Vector};
 
 /// Copies channels of one image to pixels.
 ///

@@ -1,6 +1,6 @@
 //! The two inner loops of every convolution here: sums over channels, and sums over pixels.
 
-use crate::ops::flex::simd::{LANES, Lanes, Vector};
+use crate::ops::cpu::simd::{LANES, Lanes, Vector};
 
 /// Rows that are computed together: twelve sums of eight fill the registers of AVX2.
 const ROWS: usize = 6;

@@ -9,8 +9,8 @@ use super::blocked::{blocks, pack, unpack};
 use super::field::Field;
 use super::geometry::{Geometry, Kernel};
 use super::product::{sum_channels, sum_pixels};
-use crate::ops::flex::pool::{Scratch, any_values, scratch};
-use crate::ops::flex::simd::{Job, LANES, Lanes, Vector, dispatch};
+use crate::ops::cpu::pool::{Scratch, any_values, scratch};
+use crate::ops::cpu::simd::{Job, LANES, Lanes, Vector, dispatch};
 
 /// Output pixels of a group of images, about: a panel of weights is read once for them.
 const GROUP: usize = 96;

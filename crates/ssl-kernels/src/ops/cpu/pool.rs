@@ -4,12 +4,9 @@
 //! their pages anew at the next use; on a virtual machine that took longer than the convolutions themselves.
 
 use std::collections::BTreeMap;
-use std::mem::{MaybeUninit, take};
+use std::mem::take;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-
-use burn_flex::FlexTensor;
-use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
 
 use super::simd::Lanes;
 
@@ -24,21 +21,35 @@ pub(super) fn any_values(len: usize) -> Vec<f32> {
     if len < SMALL { vec![0.0; len] } else { lock(&VALUES).take(len, len) }
 }
 
-/// A tensor of the given values, whose memory comes back here when it is freed.
-pub(super) fn tensor(values: Vec<f32>, shape: impl Into<Vec<usize>>) -> FlexTensor {
-    let shape = shape.into();
-    assert_eq!(values.len(), shape.iter().product::<usize>(), "a tensor of shape {shape:?}");
-    let len = size_of_val(values.as_slice());
-    let bytes = if values.len() < SMALL {
-        Bytes::from_elems(values)
-    } else {
-        #[allow(unsafe_code)] // Burn's constructor for memory of one's own
-        // SAFETY: all of a vector's values are initialised, and `Pooled` keeps its vector until it is dropped.
-        unsafe {
-            Bytes::from_controller(Box::new(Pooled(values)), len)
+/// The values of a tensor, whose memory comes back here when they are dropped.
+#[derive(Debug)]
+pub(in crate::ops) struct Pooled(Vec<f32>);
+
+impl From<Vec<f32>> for Pooled {
+    fn from(values: Vec<f32>) -> Self {
+        Self(values)
+    }
+}
+
+impl Deref for Pooled {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
+
+impl DerefMut for Pooled {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut self.0
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        if self.0.len() >= SMALL {
+            lock(&VALUES).give(take(&mut self.0));
         }
-    };
-    FlexTensor::new(bytes, burn_flex::Layout::contiguous(shape.into()), burn::backend::DType::F32)
+    }
 }
 
 /// Scratch memory with any content, which comes back here when it is dropped.
@@ -119,49 +130,16 @@ impl<T: Copy + Default> Shelves<T> {
     }
 }
 
-/// The memory of a tensor.
-struct Pooled(Vec<f32>);
-
-impl Drop for Pooled {
-    fn drop(&mut self) {
-        lock(&VALUES).give(take(&mut self.0));
-    }
-}
-
-impl AllocationController for Pooled {
-    fn alloc_align(&self) -> usize {
-        align_of::<f32>()
-    }
-
-    fn property(&self) -> AllocationProperty {
-        AllocationProperty::Other
-    }
-
-    #[allow(unsafe_code)] // the trait's signature; the caller promises to write initialised bytes only
-    unsafe fn memory_mut(&mut self, _policy: AccessPolicy) -> Result<&mut [MaybeUninit<u8>], AccessError> {
-        let len = size_of_val(self.0.as_slice());
-        // SAFETY: the same memory as initialised bytes, borrowed as long; the caller writes none that are not.
-        Ok(unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) })
-    }
-
-    #[allow(unsafe_code)] // a view of values as bytes
-    fn memory(&self, _policy: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
-        let len = size_of_val(self.0.as_slice());
-        // SAFETY: the same memory as bytes, which may be uninitialised but are not.
-        Ok(unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), len) })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn the_memory_of_a_freed_tensor_serves_the_next_one_of_its_size() {
+    fn freed_memory_serves_the_next_of_its_size() {
         let len = SMALL + 12_345;
         let values = any_values(len);
         let address = values.as_ptr();
-        drop(tensor(values, [len]));
+        drop(Pooled::from(values));
         let again = any_values(len);
         assert_eq!(again.as_ptr(), address);
     }
@@ -174,13 +152,5 @@ mod tests {
             shelves.give(vector);
             assert!(shelves.kept + shelves.used <= shelves.peak + shelves.peak / 2, "after {len}");
         }
-    }
-
-    #[test]
-    fn a_tensor_can_be_read_changed_and_copied() {
-        let mut one = tensor(vec![1.0; SMALL], [SMALL]);
-        let copy = one.clone();
-        one.storage_mut::<f32>()[3] = 2.0;
-        assert_eq!((one.storage::<f32>()[3], copy.storage::<f32>()[3]), (2.0, 1.0));
     }
 }

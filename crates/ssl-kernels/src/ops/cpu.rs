@@ -1,0 +1,74 @@
+//! Loops of our own over float32 values in the memory of this process, for the backends that keep their tensors there.
+//!
+//! Burn's generic backward pass of a convolution is two further convolutions, one of them with a kernel as large as the
+//! image, and its batch norm is a dozen element-wise passes. Here both are loops of their own. All sums have an order
+//! that does not depend on the number of threads, so results are the same bits on every machine size.
+
+mod batch_norm;
+mod conv;
+mod pool;
+mod sgd;
+mod simd;
+
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, TensorMetadata};
+use burn::tensor::Tensor;
+
+pub(super) use batch_norm::batch_norm_train;
+pub(super) use conv::conv2d;
+pub(super) use pool::Pooled;
+pub(super) use sgd::sgd_momentum;
+
+/// A backend whose tensors of float32 are memory of this process.
+pub(super) trait Host: Backend {
+    /// The tensor with its values side by side in the order of its axes.
+    fn contiguous(tensor: &FloatTensor<Self>) -> FloatTensor<Self>;
+
+    /// The values of a contiguous tensor.
+    fn values(tensor: &FloatTensor<Self>) -> &[f32];
+
+    /// The values to be changed, if they are contiguous and nobody else reads them.
+    fn own_values(tensor: &mut FloatTensor<Self>) -> Option<&mut [f32]>;
+
+    /// A tensor over the given values, which gives their memory back to the pool in the end.
+    fn tensor(values: Pooled, shape: &[usize]) -> FloatTensor<Self>;
+}
+
+/// Ways between Burn's tensors and those of a backend, with and without gradients.
+pub(super) trait Bridge<B: Backend>:
+    DispatchKindConversion<B> + DispatchKindConversion<Tracked<B>>
+{
+}
+
+impl<B: Backend> Bridge<B> for DispatchTensor where
+    DispatchTensor: DispatchKindConversion<B> + DispatchKindConversion<Tracked<B>>
+{
+}
+
+type Tracked<B> = Autodiff<B, NoCheckpointing>;
+
+/// A tensor with its place in the graph; one without gradients becomes a constant there.
+fn tracked<B: Host, const D: usize>(tensor: Tensor<D>) -> FloatTensor<Tracked<B>>
+where
+    DispatchTensor: Bridge<B>,
+{
+    let tensor = if tensor.device().is_autodiff() { tensor } else { Tensor::from_inner(tensor) };
+    tensor.try_into_primitive::<Tracked<B>>().expect("the device was checked")
+}
+
+/// A tensor of the given values.
+fn tensor<B: Host>(values: Vec<f32>, shape: impl AsRef<[usize]>) -> FloatTensor<B> {
+    let shape = shape.as_ref();
+    assert_eq!(values.len(), shape.iter().product::<usize>(), "a tensor of shape {shape:?}");
+    B::tensor(Pooled::from(values), shape)
+}
+
+/// The tensor, or a copy of it, whose values may be changed.
+fn owned<B: Host>(mut tensor: FloatTensor<B>) -> FloatTensor<B> {
+    if B::own_values(&mut tensor).is_some() {
+        return tensor;
+    }
+    let values = B::values(&B::contiguous(&tensor)).to_vec();
+    self::tensor::<B>(values, tensor.shape().to_vec())
+}
