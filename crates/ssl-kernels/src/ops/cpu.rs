@@ -6,6 +6,7 @@
 
 mod batch_norm;
 mod conv;
+mod parallel;
 mod pool;
 mod sgd;
 mod simd;
@@ -30,6 +31,9 @@ pub(super) trait Host: Backend {
 
     /// The values to be changed, if they are contiguous and nobody else reads them.
     fn own_values(tensor: &mut FloatTensor<Self>) -> Option<&mut [f32]>;
+
+    /// Calls `job` once for every index below `count`, on the threads that the backend's own operations use.
+    fn parallel(count: usize, job: &(dyn Fn(usize) + Sync));
 
     /// A tensor over the given values, which gives their memory back to the pool in the end.
     fn tensor(values: Pooled, shape: &[usize]) -> FloatTensor<Self>;

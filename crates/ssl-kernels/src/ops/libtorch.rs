@@ -14,6 +14,7 @@ mod native;
 mod relu;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;

@@ -14,8 +14,8 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{Device, Tensor};
-use rayon::prelude::*;
 
+use super::parallel::map;
 use super::pool::any_values;
 use super::simd::dispatch;
 use super::{Bridge, Host, Tracked, owned, tensor, tracked};
@@ -107,7 +107,7 @@ impl<B: Host> Normalised<B> {
                 output,
             })
         };
-        let moments = layout.planes_mut(&mut output).into_par_iter().enumerate().map(channel).collect();
+        let moments = map::<B, _, _>(layout.planes_mut(&mut output).into_iter().enumerate(), channel);
         let output = tensor::<B>(output, x.shape().to_vec());
         Self { x, weight, moments, output, added: shortcut.is_some(), relu }
     }
@@ -182,7 +182,7 @@ impl<B: Host> Kept<B> {
                 dx: dx_planes.as_mut().map(|planes| std::mem::take(&mut planes[channel])),
             })
             .collect();
-        let sums = jobs.into_par_iter().map(dispatch).collect();
+        let sums = map::<B, _, _>(jobs, dispatch);
         match self.added {
             true => (tensor::<B>(dx, shape.to_vec()), Some(gradient), sums),
             false => (gradient, None, sums),

@@ -84,7 +84,7 @@ impl Shape {
     fn forward<B: Host>(self, x: &FloatTensor<B>, weight: &FloatTensor<B>) -> FloatTensor<B> {
         let g = self.geometry::<B>(x, weight);
         let [batch, ..]: [usize; 4] = x.shape().dims();
-        let pass = if winograd::serves(&g) { winograd::forward } else { direct::forward };
+        let pass = if winograd::serves(&g) { winograd::forward::<B> } else { direct::forward::<B> };
         let output = pass(&g, B::values(x), B::values(weight));
         tensor::<B>(output, [batch, g.channels_out, g.output[0], g.output[1]])
     }
@@ -96,7 +96,8 @@ impl Shape {
         grad: &FloatTensor<B>,
     ) -> FloatTensor<B> {
         let g = self.geometry::<B>(x, weight);
-        let pass = if winograd::serves(&g) { winograd::input_gradient } else { direct::input_gradient };
+        let pass =
+            if winograd::serves(&g) { winograd::input_gradient::<B> } else { direct::input_gradient::<B> };
         tensor::<B>(pass(&g, B::values(weight), B::values(grad)), x.shape().to_vec())
     }
 
@@ -107,7 +108,8 @@ impl Shape {
         grad: &FloatTensor<B>,
     ) -> FloatTensor<B> {
         let g = self.geometry::<B>(x, weight);
-        let pass = if winograd::serves(&g) { winograd::weight_gradient } else { direct::weight_gradient };
+        let pass =
+            if winograd::serves(&g) { winograd::weight_gradient::<B> } else { direct::weight_gradient::<B> };
         tensor::<B>(pass(&g, B::values(x), B::values(grad)), weight.shape().to_vec())
     }
 }

@@ -2,8 +2,8 @@
 
 use burn::backend::DispatchTensor;
 use burn::tensor::Tensor;
-use rayon::prelude::*;
 
+use super::parallel::each;
 use super::pool::any_values;
 use super::{Bridge, Host, tensor};
 use crate::ops::SgdRates;
@@ -27,8 +27,8 @@ where
     let (p, g, buffer) = (B::values(&p), B::values(&g), buffer.as_ref().map(B::values));
     let mut new_p = any_values(p.len());
     let mut new_buffer = any_values(p.len());
-    let pieces = new_p.par_chunks_mut(PIECE).zip(new_buffer.par_chunks_mut(PIECE)).enumerate();
-    pieces.for_each(|(index, (new_p, new_buffer))| {
+    let pieces = new_p.chunks_mut(PIECE).zip(new_buffer.chunks_mut(PIECE)).enumerate();
+    each::<B, _>(pieces, |(index, (new_p, new_buffer))| {
         let piece = index * PIECE..index * PIECE + new_p.len();
         let buffer = buffer.map(|buffer| &buffer[piece.clone()]);
         update(&p[piece.clone()], &g[piece], buffer, rates, new_p, new_buffer);

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use burn::backend::DType;
 use burn_flex::{Flex, FlexTensor, Layout};
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
+use rayon::prelude::*;
 
 use crate::ops::cpu::{Host, Pooled};
 
@@ -23,6 +24,10 @@ impl Host for Flex {
             && tensor.layout().start_offset() == 0
             && tensor.storage::<f32>().len() == tensor.layout().num_elements();
         whole.then(|| tensor.storage_mut::<f32>())
+    }
+
+    fn parallel(count: usize, job: &(dyn Fn(usize) + Sync)) {
+        (0..count).into_par_iter().for_each(job);
     }
 
     fn tensor(values: Pooled, shape: &[usize]) -> FlexTensor {

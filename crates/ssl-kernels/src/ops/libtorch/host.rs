@@ -6,7 +6,7 @@ use burn_tch::{LibTorch, TchTensor};
 use std::slice::{from_raw_parts, from_raw_parts_mut};
 use tch::{Device, Kind, Tensor};
 
-use super::native;
+use super::{native, threads};
 use crate::ops::cpu::{Host, Pooled};
 
 impl Host for LibTorch {
@@ -28,6 +28,10 @@ impl Host for LibTorch {
         let len = checked(&tensor.tensor);
         // SAFETY: as for `values`, and nobody else has this memory.
         Some(unsafe { from_raw_parts_mut(tensor.tensor.data_ptr().cast(), len) })
+    }
+
+    fn parallel(count: usize, job: &(dyn Fn(usize) + Sync)) {
+        threads::parallel(count, job);
     }
 
     fn tensor(values: Pooled, shape: &[usize]) -> TchTensor {

@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData, activation};
 
 use crate::DeviceSpec;
-use crate::ops::{add_scaled, batch_norm, conv, relu};
+use crate::ops::{BatchNormOutput, SgdRates, add_scaled, batch_norm, conv, relu, sgd, sgd_momentum};
 
 /// Allowed error relative to the largest value of a tensor.
 const TOLERANCE: f64 = 5e-5;
@@ -59,28 +59,30 @@ fn convolution_and_its_gradients_are_those_of_the_portable_operation_and_of_floa
         (1, 16, 16, 4, 3, 1, 1),
         (8, 4, 8, 16, 1, 2, 0), // see `arranged` in conv.rs
         (8, 8, 8, 16, 1, 2, 0),
+        (9, 16, 24, 12, 3, 1, 1), // Winograd
     ] {
         let (x, w) = (drawn([batch, from, size, size]), drawn([to, from, kernel, kernel]));
-        let run = |dtype, portable: bool| {
+        let run = |dtype, convolve: fn(Tensor<4>, Tensor<4>, usize, usize) -> Tensor<4>| {
             let (x, w) = (variable(&x, dtype), variable(&w, dtype));
-            let convolve = if portable { conv::portable } else { conv::conv2d };
-            let y = convolve(x.clone(), w.clone(), None, stride, padding);
-            results(y, &[&gradient(&x), &gradient(&w)])
+            results(convolve(x.clone(), w.clone(), stride, padding), &[&gradient(&x), &gradient(&w)])
         };
+        let portable = |x, w, stride, padding| conv::portable(x, w, None, stride, padding);
         let about = format!("kernel {kernel}, stride {stride}");
-        assert_close(&run(DType::F32, false), &run(DType::F64, true), &about);
-        assert_close(&run(DType::F32, false), &run(DType::F32, true), &about);
-        assert_close(&run(DType::F64, false), &run(DType::F64, true), &about);
+        for convolve in [super::conv2d, super::conv::conv2d] {
+            assert_close(&run(DType::F32, convolve), &run(DType::F64, portable), &about);
+            assert_close(&run(DType::F32, convolve), &run(DType::F32, portable), &about);
+            assert_close(&run(DType::F64, convolve), &run(DType::F64, portable), &about);
+        }
     }
 }
 
 #[test]
 fn batch_norm_and_its_gradients_are_those_of_the_portable_operation_and_of_float64() {
+    type Normalise<const D: usize> = fn(Tensor<D>, Tensor<1>, Tensor<1>, f64) -> BatchNormOutput<D>;
     fn check<const D: usize>(shape: [usize; D]) {
         let (x, w, b) = (drawn(shape), drawn([shape[1]]), drawn([shape[1]]));
-        let run = |dtype, portable: bool| {
+        let run = |dtype, normalise: Normalise<D>| {
             let (x, w, b) = (variable(&x, dtype), variable(&w, dtype), variable(&b, dtype));
-            let normalise = if portable { batch_norm::portable } else { batch_norm::batch_norm_train };
             let out = normalise(x.clone(), w.clone(), b.clone(), 1e-5);
             let mut results = results(out.output, &[&gradient(&x), &gradient(&w), &gradient(&b)]);
             results
@@ -88,8 +90,10 @@ fn batch_norm_and_its_gradients_are_those_of_the_portable_operation_and_of_float
             results
         };
         let about = format!("{shape:?}");
-        assert_close(&run(DType::F32, false), &run(DType::F64, true), &about);
-        assert_close(&run(DType::F32, false), &run(DType::F32, true), &about);
+        for normalise in [batch_norm::batch_norm_train, super::batch_norm::batch_norm_train] {
+            assert_close(&run(DType::F32, normalise), &run(DType::F64, batch_norm::portable), &about);
+            assert_close(&run(DType::F32, normalise), &run(DType::F32, batch_norm::portable), &about);
+        }
     }
     check([6, 3, 7, 5]);
     check([4, 16, 8, 8]);
@@ -100,8 +104,11 @@ fn batch_norm_and_its_gradients_are_those_of_the_portable_operation_and_of_float
 fn a_small_variance_is_not_lost_beside_eps() {
     let x = Tensor::<2>::from_floats([[0.0], [2e-4], [0.0], [2e-4]], &device());
     let (weight, bias) = (Tensor::ones([1], &device()), Tensor::zeros([1], &device()));
-    let variance = batch_norm::batch_norm_train(x, weight, bias, 1e-5).variance.into_scalar::<f32>();
-    assert!((variance - 1e-8).abs() < 1e-13, "{variance}");
+    for normalise in [batch_norm::batch_norm_train, super::batch_norm::batch_norm_train] {
+        let out = normalise(x.clone(), weight.clone(), bias.clone(), 1e-5);
+        let variance = out.variance.into_scalar::<f32>();
+        assert!((variance - 1e-8).abs() < 1e-13, "{variance}");
+    }
 }
 
 #[test]
@@ -149,4 +156,37 @@ fn images_without_gradient_are_constants() {
     assert_eq!(y.clone().inner().into_data(), plain.into_data());
     let gradient = weight.grad(&y.sum().backward()).expect("a gradient");
     assert_eq!(gradient.slice([0..1, 0..1, 1..2, 1..2]).into_scalar::<f32>(), 32.0);
+}
+
+#[test]
+fn updates_have_the_values_of_the_portable_operation() {
+    let rates = SgdRates { lr: 0.06, momentum: 0.9, decay: 5e-4 };
+    let (p, g) = (drawn([70_001]), drawn([70_001]));
+    for buffer in [None, Some(drawn([70_001]))] {
+        let before = [p.to_data(), g.to_data()];
+        let ours = sgd_momentum(p.clone(), g.clone(), buffer.clone(), rates);
+        let want = sgd::portable(p.clone(), g.clone(), buffer, rates);
+        let data = |(p, buffer): (Tensor<1>, Tensor<1>)| [p.into_data(), buffer.into_data()];
+        assert_close(&data(ours), &data(want), "parameter and buffer");
+        assert_eq!([p.to_data(), g.to_data()], before, "others read them");
+    }
+}
+
+#[test]
+fn the_end_of_a_block_has_the_gradients_of_its_parts() {
+    let (x, shortcut) = (drawn([4, 16, 8, 8]), drawn([4, 16, 8, 8]));
+    let (w, b) = (drawn([16]), drawn([16]));
+    let run = |fused: bool| {
+        let (x, shortcut) = (variable(&x, DType::F32), variable(&shortcut, DType::F32));
+        let (w, b) = (variable(&w, DType::F32), variable(&b, DType::F32));
+        let after = Some(shortcut.clone());
+        let y = if fused {
+            batch_norm::batch_norm_relu_train(x.clone(), w.clone(), b.clone(), after, 1e-5).output
+        } else {
+            let out = batch_norm::portable(x.clone(), w.clone(), b.clone(), 1e-5);
+            activation::relu(out.output + shortcut.clone())
+        };
+        results(y, &[&gradient(&x), &gradient(&shortcut), &gradient(&w), &gradient(&b)])
+    };
+    assert_close(&run(true), &run(false), "block");
 }

@@ -3,12 +3,12 @@
 //! A pass is a sum over taps and channels for every output pixel. The gradient of the images with stride s falls into s²
 //! passes, one for each remainder of an input pixel's place by s, since each meets its own taps.
 
-use rayon::prelude::*;
-
 use super::blocked::{blocks, pack, unpack};
 use super::field::Field;
 use super::geometry::{Geometry, Kernel};
 use super::product::{sum_channels, sum_pixels};
+use crate::ops::cpu::Host;
+use crate::ops::cpu::parallel::each;
 use crate::ops::cpu::pool::{Scratch, any_values, scratch};
 use crate::ops::cpu::simd::{Job, LANES, Lanes, Vector, dispatch};
 
@@ -18,19 +18,19 @@ const GROUP: usize = 96;
 const CHUNK: usize = 1 << 17;
 
 /// `[image, channel_out, pixel]`
-pub(super) fn forward(g: &Geometry, x: &[f32], weight: &[f32]) -> Vec<f32> {
+pub(super) fn forward<B: Host>(g: &Geometry, x: &[f32], weight: &[f32]) -> Vec<f32> {
     let kernel = Kernel::forward(g, weight);
     let field = Field::of_images(g);
     let taps: Vec<usize> = (0..kernel.taps).collect();
     let rows = output_rows(g, &field);
     let offsets = taps.iter().map(|tap| tap / g.kernel * field.width + tap % g.kernel).collect();
-    let pass = Pass::new(kernel, &field, &taps, offsets, rows);
+    let pass = Pass::new::<B>(kernel, &field, &taps, offsets, rows);
     let at = (0..g.pixels_out()).map(|pixel| (0, pixel)).collect();
-    correlate(kernel, &field, &[pass], at, x)
+    correlate::<B>(kernel, &field, &[pass], at, x)
 }
 
 /// `[image, channel_in, pixel]`
-pub(super) fn input_gradient(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
+pub(super) fn input_gradient<B: Host>(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
     let kernel = Kernel::backward(g, weight);
     let field = Field::of_gradients(g);
     let mut passes = Vec::new();
@@ -39,14 +39,14 @@ pub(super) fn input_gradient(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f3
         for px in 0..g.stride {
             let pixels = remainder_pixels(g, [py, px]);
             pixels.iter().enumerate().for_each(|(index, pixel)| at[*pixel] = (passes.len(), index));
-            passes.push(remainder_pass(g, kernel, &field, [py, px], &pixels));
+            passes.push(remainder_pass::<B>(g, kernel, &field, [py, px], &pixels));
         }
     }
-    correlate(kernel, &field, &passes, at, dy)
+    correlate::<B>(kernel, &field, &passes, at, dy)
 }
 
 /// `[channel_out, channel_in, kernel, kernel]`
-pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+pub(super) fn weight_gradient<B: Host>(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let taps = g.kernel * g.kernel;
     let field = Field::of_images(g);
     let rows = output_rows(g, &field);
@@ -62,14 +62,13 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let chunks = x.chunks(images * g.image_in()).zip(dy.chunks(images * g.image_out()));
     for (x, dy) in chunks {
         let filled = x.len() / g.image_in();
-        let jobs = packed_x.par_chunks_mut(size_x).zip(packed_dy.par_chunks_mut(size_dy));
-        jobs.zip(x.par_chunks(g.image_in())).zip(dy.par_chunks(g.image_out())).for_each(
-            |(((to_x, to_dy), x), dy)| {
-                dispatch(Pack { field: &field, values: x, to: to_x });
-                dispatch(Pack { field: &dense, values: dy, to: to_dy });
-            },
-        );
-        sums.par_chunks_mut(LANES).enumerate().for_each(|(index, sums)| {
+        let jobs = packed_x.chunks_mut(size_x).zip(packed_dy.chunks_mut(size_dy));
+        let jobs = jobs.zip(x.chunks(g.image_in())).zip(dy.chunks(g.image_out()));
+        each::<B, _>(jobs, |(((to_x, to_dy), x), dy)| {
+            dispatch(Pack { field: &field, values: x, to: to_x });
+            dispatch(Pack { field: &dense, values: dy, to: to_dy });
+        });
+        each::<B, _>(sums.chunks_mut(LANES).enumerate(), |(index, sums)| {
             let (tap, block) = (index % taps, index / taps % blocks_in);
             let offset = block * field.area + tap / g.kernel * field.width + tap % g.kernel;
             let channels = LANES.min(g.channels_in - block * LANES);
@@ -82,7 +81,7 @@ pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
         });
     }
     let mut dw = any_values(g.channels_out * g.channels_in * taps);
-    dw.par_chunks_mut(g.channels_in * taps).enumerate().for_each(|(k, dw)| {
+    each::<B, _>(dw.chunks_mut(g.channels_in * taps).enumerate(), |(k, dw)| {
         for (index, value) in dw.iter_mut().enumerate() {
             let (c, tap) = (index / taps, index % taps);
             *value =
@@ -104,7 +103,7 @@ fn remainder_pixels(g: &Geometry, remainder: [usize; 2]) -> Vec<usize> {
     (0..g.pixels_in()).filter(|p| hit(p / g.input[1], 0) && hit(p % g.input[1], 1)).collect()
 }
 
-fn remainder_pass(
+fn remainder_pass<B: Host>(
     g: &Geometry,
     kernel: Kernel<'_>,
     field: &Field,
@@ -124,7 +123,7 @@ fn remainder_pass(
             offsets.push((before - ky / g.stride) * field.width + before - kx / g.stride);
         }
     }
-    Pass::new(kernel, field, &taps, offsets, rows)
+    Pass::new::<B>(kernel, field, &taps, offsets, rows)
 }
 
 /// Sums for some pixels of the output.
@@ -138,12 +137,18 @@ struct Pass {
 }
 
 impl Pass {
-    fn new(kernel: Kernel<'_>, field: &Field, taps: &[usize], offsets: Vec<usize>, rows: Vec<usize>) -> Self {
+    fn new<B: Host>(
+        kernel: Kernel<'_>,
+        field: &Field,
+        taps: &[usize],
+        offsets: Vec<usize>,
+        rows: Vec<usize>,
+    ) -> Self {
         let blocks_in = kernel.ins.div_ceil(LANES);
         let segments = (0..blocks_in).flat_map(|block| offsets.iter().map(move |o| block * field.area + o));
         let panel = blocks_in * taps.len() * kernel.depth();
         let mut weights = scratch(kernel.outs.div_ceil(LANES) * panel);
-        weights.par_chunks_mut(panel.max(1)).enumerate().for_each(|(out, panel)| {
+        each::<B, _>(weights.chunks_mut(panel.max(1)).enumerate(), |(out, panel)| {
             for (index, weights) in panel.iter_mut().enumerate() {
                 let (c, tap) = (index % kernel.depth(), index / kernel.depth() % taps.len());
                 let block = index / kernel.depth() / taps.len();
@@ -157,7 +162,7 @@ impl Pass {
 /// All passes over all images.
 ///
 /// - `at`: pass and row of every output pixel
-fn correlate(
+fn correlate<B: Host>(
     kernel: Kernel<'_>,
     field: &Field,
     passes: &[Pass],
@@ -169,8 +174,8 @@ fn correlate(
     let images = x.len() / image_in;
     let group = GROUP.div_ceil(at.len()).min(images.div_ceil(4)).max(1);
     let mut output = any_values(images * image_out);
-    let jobs = output.par_chunks_mut(group * image_out).zip(x.par_chunks(group * image_in));
-    jobs.for_each(|(output, x)| {
+    let jobs = output.chunks_mut(group * image_out).zip(x.chunks(group * image_in));
+    each::<B, _>(jobs, |(output, x)| {
         dispatch(Correlate { kernel, field, passes, at: &at, x, output });
     });
     output

@@ -14,11 +14,11 @@ mod gradient;
 mod scheme;
 mod tiling;
 
-use rayon::prelude::*;
-
 use super::blocked::{blocks, pack, unpack};
 use super::geometry::{Geometry, Kernel};
 use super::product::sum_channels;
+use crate::ops::cpu::Host;
+use crate::ops::cpu::parallel::each;
 use crate::ops::cpu::pool::{Scratch, any_values, scratch};
 use crate::ops::cpu::simd::{Job, LANES, Lanes, Vector, dispatch};
 use gradient::tap_sums;
@@ -31,20 +31,20 @@ pub(super) fn serves(g: &Geometry) -> bool {
 }
 
 /// `[image, channel_out, pixel]`
-pub(super) fn forward(g: &Geometry, x: &[f32], weight: &[f32]) -> Vec<f32> {
+pub(super) fn forward<B: Host>(g: &Geometry, x: &[f32], weight: &[f32]) -> Vec<f32> {
     let kernel = Kernel::forward(g, weight);
-    correlate(&Tiling::new(g.input, g.output, g.padding), kernel, x)
+    correlate::<B>(&Tiling::new(g.input, g.output, g.padding), kernel, x)
 }
 
 /// `[image, channel_in, pixel]`
-pub(super) fn input_gradient(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
+pub(super) fn input_gradient<B: Host>(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
     let kernel = Kernel::backward(g, weight);
-    correlate(&Tiling::new(g.output, g.input, 2 - g.padding), kernel, dy)
+    correlate::<B>(&Tiling::new(g.output, g.input, 2 - g.padding), kernel, dy)
 }
 
 /// `[channel_out, channel_in, 3, 3]`
-pub(super) fn weight_gradient(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
-    tap_sums(g, &Tiling::new(g.input, g.output, g.padding), x, dy)
+pub(super) fn weight_gradient<B: Host>(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+    tap_sums::<B>(g, &Tiling::new(g.input, g.output, g.padding), x, dy)
 }
 
 /// The distance of points in the transformed tiles: not a multiple of a page, which would share few lines of a cache.
@@ -53,25 +53,25 @@ fn point_stride(blocks: usize, tiles: usize) -> usize {
 }
 
 /// The convolution of images with a kernel.
-fn correlate(tiling: &Tiling, kernel: Kernel<'_>, x: &[f32]) -> Vec<f32> {
+fn correlate<B: Host>(tiling: &Tiling, kernel: Kernel<'_>, x: &[f32]) -> Vec<f32> {
     let image_in = kernel.ins * tiling.input_at.len();
     let image_out = kernel.outs * tiling.output_at.len();
     let images = x.len() / image_in;
-    let weights = transformed_weights(kernel);
+    let weights = transformed_weights::<B>(kernel);
     let group = tiling.images_per_group(images);
     let mut output = any_values(images * image_out);
-    let jobs = output.par_chunks_mut(group * image_out).zip(x.par_chunks(group * image_in));
-    jobs.for_each(|(output, x)| {
+    let jobs = output.chunks_mut(group * image_out).zip(x.chunks(group * image_in));
+    each::<B, _>(jobs, |(output, x)| {
         dispatch(Correlate { tiling, kernel, weights: &weights, x, output });
     });
     output
 }
 
 /// `[block of outputs, point, input, 16 outputs]`
-fn transformed_weights(kernel: Kernel<'_>) -> Scratch {
+fn transformed_weights<B: Host>(kernel: Kernel<'_>) -> Scratch {
     let ins = kernel.ins.div_ceil(LANES) * kernel.depth();
     let mut weights = scratch(kernel.outs.div_ceil(LANES) * N * N * ins);
-    weights.par_chunks_mut(N * N * ins).enumerate().for_each(|(block, weights)| {
+    each::<B, _>(weights.chunks_mut(N * N * ins).enumerate(), |(block, weights)| {
         dispatch(TransformWeights { kernel, first: block * LANES, ins, weights });
     });
     weights

@@ -3,13 +3,13 @@
 //! Images and gradients are transformed a chunk at a time; then every point of the tiles sums over all tiles of the chunk.
 //! The order of the sums does not depend on the number of threads.
 
-use rayon::prelude::*;
-
 use super::super::blocked::{blocks, pack};
 use super::super::geometry::Geometry;
 use super::super::product::sum_pixels;
 use super::scheme::{self, M, N, both};
 use super::{Tiling, point_stride, transform_tiles};
+use crate::ops::cpu::Host;
+use crate::ops::cpu::parallel::{each, map};
 use crate::ops::cpu::pool::{Scratch, any_values, scratch};
 use crate::ops::cpu::simd::{Job, LANES, Lanes, Vector, dispatch};
 
@@ -17,7 +17,7 @@ use crate::ops::cpu::simd::{Job, LANES, Lanes, Vector, dispatch};
 const CHUNK: usize = 1 << 17;
 
 /// `[channel_out, channel_in, 3, 3]`
-pub(super) fn tap_sums(g: &Geometry, tiling: &Tiling, x: &[f32], dy: &[f32]) -> Vec<f32> {
+pub(super) fn tap_sums<B: Host>(g: &Geometry, tiling: &Tiling, x: &[f32], dy: &[f32]) -> Vec<f32> {
     let images = x.len() / g.image_in();
     let per_image = tiling.tiles_per_image();
     let group = tiling.images_per_group(images);
@@ -28,17 +28,17 @@ pub(super) fn tap_sums(g: &Geometry, tiling: &Tiling, x: &[f32], dy: &[f32]) -> 
     sums.fill(Lanes::default());
     let pieces = x.chunks(groups * group * g.image_in()).zip(dy.chunks(groups * group * g.image_out()));
     for (x, dy) in pieces {
-        let groups = x.par_chunks(group * g.image_in()).zip(dy.par_chunks(group * g.image_out()));
+        let groups = x.chunks(group * g.image_in()).zip(dy.chunks(group * g.image_out()));
         let transform = |(x, dy)| dispatch(TransformPair { g, tiling, x, dy });
-        let chunk: Vec<Transformed> = groups.map(transform).collect();
-        sums.par_chunks_mut(blocks_out * LANES).enumerate().for_each(|(index, sums)| {
+        let chunk: Vec<Transformed> = map::<B, _, _>(groups, transform);
+        each::<B, _>(sums.chunks_mut(blocks_out * LANES).enumerate(), |(index, sums)| {
             let (point, block) = (index / blocks_in, index % blocks_in);
             let channels = LANES.min(g.channels_in - block * LANES);
             dispatch(PointSums { chunk: &chunk, point, block, blocks_in, blocks_out, channels, sums });
         });
     }
     let mut dw = any_values(g.channels_out * g.channels_in * 9);
-    dw.par_chunks_mut(LANES * g.channels_in * 9).enumerate().for_each(|(block, dw)| {
+    each::<B, _>(dw.chunks_mut(LANES * g.channels_in * 9).enumerate(), |(block, dw)| {
         dispatch(InverseWeights { sums: &sums, block, blocks_in, blocks_out, channels: g.channels_in, dw });
     });
     dw

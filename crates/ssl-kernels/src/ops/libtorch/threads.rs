@@ -1,0 +1,131 @@
+//! Work on the threads that libtorch's own operations use.
+
+#![allow(unsafe_code)] // a function of another library's runtime
+
+use std::sync::OnceLock;
+
+/// Calls `job` once for every index below `count`, on libtorch's threads; on rayon's where those cannot be had.
+pub(super) fn parallel(count: usize, job: &(dyn Fn(usize) + Sync)) {
+    use rayon::prelude::*;
+
+    let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1).min(count);
+    if threads < 2 {
+        return (0..count).for_each(job);
+    }
+    static TEAM: OnceLock<Option<openmp::Team>> = OnceLock::new();
+    match TEAM.get_or_init(openmp::Team::find) {
+        Some(team) => team.share(threads, count, job),
+        None => (0..count).into_par_iter().for_each(job),
+    }
+}
+
+/// The OpenMP runtime that libtorch brings along.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod openmp {
+    use std::any::Any;
+    use std::ffi::{c_uint, c_void};
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Mutex, PoisonError};
+
+    type Body = extern "C" fn(*mut c_void);
+
+    /// `GOMP_parallel` of libgomp, which LLVM's runtime has as well: what `#pragma omp parallel` becomes. It runs the body
+    /// on every thread of a team, the calling one among them, and returns when all are done.
+    pub(super) struct Team(unsafe extern "C" fn(Body, *mut c_void, c_uint, c_uint));
+
+    struct Work<'a> {
+        next: AtomicUsize,
+        count: usize,
+        job: &'a (dyn Fn(usize) + Sync),
+        panic: Mutex<Option<Box<dyn Any + Send>>>,
+    }
+
+    impl Team {
+        /// The function in the libraries of this process.
+        pub(super) fn find() -> Option<Self> {
+            // SAFETY: the name ends with a zero; a function of that name has this signature since GCC 4.9.
+            unsafe {
+                let address = libc::dlsym(libc::RTLD_DEFAULT, c"GOMP_parallel".as_ptr());
+                (!address.is_null()).then(|| Self(std::mem::transmute(address)))
+            }
+        }
+
+        /// Shares the indices out, each to the thread that is free first.
+        pub(super) fn share(&self, threads: usize, count: usize, job: &(dyn Fn(usize) + Sync)) {
+            let work = Work { next: AtomicUsize::new(0), count, job, panic: Mutex::new(None) };
+            // SAFETY: `work` outlives the call, which returns when all threads are done, and is only read by them.
+            unsafe { (self.0)(body, (&raw const work).cast_mut().cast(), threads as c_uint, 0) };
+            if let Some(panic) = work.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                resume_unwind(panic);
+            }
+        }
+    }
+
+    extern "C" fn body(work: *mut c_void) {
+        // SAFETY: the address given by `share`.
+        let work = unsafe { &*work.cast::<Work<'_>>() };
+        // A panic must not pass through the runtime's frames.
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            loop {
+                let index = work.next.fetch_add(1, Ordering::Relaxed);
+                if index >= work.count {
+                    return;
+                }
+                (work.job)(index);
+            }
+        }));
+        if let Err(panic) = done {
+            *work.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+        }
+    }
+}
+
+/// Elsewhere it has other names.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+mod openmp {
+    pub(super) enum Team {}
+
+    impl Team {
+        pub(super) fn find() -> Option<Self> {
+            None
+        }
+
+        pub(super) fn share(&self, _threads: usize, _count: usize, _job: &(dyn Fn(usize) + Sync)) {
+            match *self {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn every_index_comes_once() {
+        for count in [0, 1, 2, 1000] {
+            let calls: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+            parallel(count, &|index| {
+                calls[index].fetch_add(1, Ordering::Relaxed);
+            });
+            assert!(calls.iter().all(|calls| calls.load(Ordering::Relaxed) == 1), "{count} indices");
+        }
+    }
+
+    #[test]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fn the_runtime_of_libtorch_is_found() {
+        assert!(tch::get_num_threads() > 0, "libtorch is loaded");
+        assert!(openmp::Team::find().is_some());
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller() {
+        let fails = || parallel(64, &|index| assert_ne!(index, 17, "the unlucky one"));
+        assert!(catch_unwind(fails).is_err());
+        every_index_comes_once();
+    }
+}
