@@ -103,7 +103,7 @@ impl DeviceSpec {
             kind("flex", Self::Flex, cfg!(feature = "flex"), "CPU, pure Rust"),
             kind("tch", Self::Tch, cfg!(feature = "tch"), "CPU, libtorch"),
             kind("tch:cuda:0", Self::TchCuda(0), cfg!(feature = "tch"), "NVIDIA GPU, libtorch"),
-            kind("wgpu", Self::Wgpu(None), cfg!(feature = "wgpu"), "any GPU, WebGPU shaders"),
+            kind("wgpu", Self::Wgpu(None), cfg!(feature = "wgpu-plain"), "any GPU, WebGPU shaders"),
             kind("vulkan", Self::Vulkan(None), cfg!(feature = "vulkan"), "any GPU with Vulkan, SPIR-V"),
             kind("metal", Self::Metal(None), cfg!(feature = "metal"), "Apple GPU, Metal"),
             kind("cuda:0", Self::Cuda(0), cfg!(feature = "cuda"), "NVIDIA GPU, CubeCL"),

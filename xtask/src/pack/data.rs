@@ -15,7 +15,7 @@ pub(super) fn add(sets: &[(&Path, usize, &str)], archives: &Path) -> Result<()> 
     for (path, images, name) in sets {
         copy_first(path, *images, &folder.join(name))?;
     }
-    compress(archives, "data")
+    compress(archives, &["data"])
 }
 
 /// Copies the first `count` files of a tar to another one.

@@ -21,7 +21,7 @@ pub(crate) struct Pack {
     /// The folder to make.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Backends, a build of each: flex, tch, cuda, wgpu, vulkan, metal, rocm.
+    /// Backends, a build of each: flex, tch, cuda, wgpu, vulkan, metal, rocm; with `+` several in one, as `cuda+vulkan`.
     #[arg(long, value_delimiter = ',', default_value = "flex")]
     flavours: Vec<String>,
     /// The torch that the other machine has, for the flavour `tch`: it is installed in a virtual environment to build
@@ -93,18 +93,22 @@ fn copy_scripts(out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Replaces the folder `archives/<name>` by `archives/<name>.tar.xz`. One archive holds programs that share most of
-/// their code, and the window of xz is wide enough to find it again.
-fn compress(archives: &Path, name: &str) -> Result<()> {
-    let archive = archives.join(format!("{name}.tar.xz"));
+/// Replaces some folders in `archives`, or links to the first of them, by an archive with the first one's name. It holds
+/// programs that share most of their code, and the window of xz is wide enough to find it again.
+fn compress(archives: &Path, names: &[&str]) -> Result<()> {
+    let archive = archives.join(format!("{}.tar.xz", names[0]));
     let status = Command::new("tar")
         .args(["--create", "--owner=0", "--group=0"])
         .args(["--use-compress-program", "xz --lzma2=preset=6,dict=192MiB"])
-        .args([Path::new("--file"), &archive, Path::new("--directory"), archives, Path::new(name)])
+        .args([Path::new("--file"), &archive, Path::new("--directory"), archives])
+        .args(names)
         .status()
         .context("tar cannot be started")?;
     ensure!(status.success(), "tar and xz do not make {}, see above", archive.display());
-    Ok(fs::remove_dir_all(archives.join(name))?)
+    for name in &names[1..] {
+        fs::remove_file(archives.join(name))?;
+    }
+    Ok(fs::remove_dir_all(archives.join(names[0]))?)
 }
 
 /// Prints the files with their sizes and returns the sum in bytes.

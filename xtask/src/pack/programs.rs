@@ -1,5 +1,6 @@
 //! The programs of a pack, built for one backend, stripped and compressed.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,25 +19,30 @@ const EXAMPLES: [(&str, &str); 4] =
 const WITHOUT_BACKEND: [(&str, &str); 2] =
     [("ssl-data", "augment_throughput"), ("ssl-data", "loader_throughput")];
 
-/// Builds the programs with the feature `flavour` and writes `<flavour>.tar.xz`; `flex` also holds `xtask` itself and
-/// the programs of the data pipeline.
+/// Builds the programs with the backends of `flavour`, such as `tch` or `cuda+vulkan`, and writes an archive with the
+/// name of the first, in which the others are links to its folder; `flex` also holds `xtask` itself and the programs of
+/// the data pipeline.
 pub(super) fn add(flavour: &str, pack: &Pack, archives: &Path) -> Result<()> {
-    let mut known: Vec<_> = DeviceSpec::kinds().map(|kind| kind.feature).into();
-    known.dedup();
-    ensure!(known.contains(&flavour), "there is no flavour {flavour}, expected one of {}", known.join(", "));
-    let environment = if flavour == "tch" { Tch::new(pack)?.environment()? } else { Vec::new() };
-    let folder = archives.join(flavour);
+    let backends: Vec<&str> = flavour.split('+').collect();
+    let known: BTreeSet<_> = DeviceSpec::kinds().map(|kind| kind.feature).into();
+    if let Some(unknown) = backends.iter().find(|backend| !known.contains(*backend)) {
+        let known: Vec<_> = known.into_iter().collect();
+        bail!("there is no backend {unknown}, expected one of {}", known.join(", "));
+    }
+    let environment = if backends.contains(&"tch") { Tch::new(pack)?.environment()? } else { Vec::new() };
+    let folder = archives.join(backends[0]);
     fs::create_dir_all(&folder)?;
+    let features = backends.join(",");
     let mut built = vec![build(
-        &["-p", "ssl-cli", "--bin", "burn-ssl", "--features", flavour],
+        &["-p", "ssl-cli", "--bin", "burn-ssl", "--features", &features],
         "burn-ssl",
         &environment,
     )?];
     for (package, example) in EXAMPLES {
-        let arguments = ["-p", package, "--example", example, "--features", flavour];
+        let arguments = ["-p", package, "--example", example, "--features", &features];
         built.push(build(&arguments, example, &environment)?);
     }
-    if flavour == "flex" {
+    if backends.contains(&"flex") {
         for (package, example) in WITHOUT_BACKEND {
             built.push(build(&["-p", package, "--example", example], example, &[])?);
         }
@@ -45,7 +51,19 @@ pub(super) fn add(flavour: &str, pack: &Pack, archives: &Path) -> Result<()> {
     for program in &built {
         strip(program, &folder)?;
     }
-    compress(archives, flavour)
+    for other in &backends[1..] {
+        symlink(backends[0], archives.join(other))?;
+    }
+    compress(archives, &backends)
+}
+
+/// Makes `link` a link to the folder `name` beside it.
+fn symlink(name: &str, link: PathBuf) -> Result<()> {
+    #[cfg(unix)]
+    let made = std::os::unix::fs::symlink(name, &link);
+    #[cfg(windows)]
+    let made = std::os::windows::fs::symlink_dir(name, &link);
+    made.with_context(|| format!("cannot make the link {}", link.display()))
 }
 
 /// Copies a program without its symbols.

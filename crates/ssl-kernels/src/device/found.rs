@@ -25,12 +25,12 @@ impl FoundDevice {
         }
     }
 
-    #[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
+    #[cfg(any(feature = "wgpu-plain", feature = "cuda", feature = "rocm"))]
     fn identity(&self) -> Option<String> {
         self.device.identity().map(|identity| identity.name)
     }
 
-    #[cfg(not(any(feature = "wgpu", feature = "cuda", feature = "rocm")))]
+    #[cfg(not(any(feature = "wgpu-plain", feature = "cuda", feature = "rocm")))]
     fn identity(&self) -> Option<String> {
         None
     }
@@ -50,7 +50,7 @@ pub(super) fn devices(spec: DeviceSpec) -> Option<Vec<FoundDevice>> {
         DeviceSpec::Flex => Some(vec![FoundDevice { spec, device: Device::flex() }]),
         #[cfg(feature = "tch")]
         DeviceSpec::Tch | DeviceSpec::TchCuda(_) | DeviceSpec::TchMps => Some(libtorch(spec)),
-        #[cfg(feature = "wgpu")]
+        #[cfg(feature = "wgpu-plain")]
         DeviceSpec::Wgpu(_) => Some(cube(burn::tensor::DeviceType::Wgpu, |n| DeviceSpec::Wgpu(Some(n)))),
         #[cfg(feature = "vulkan")]
         DeviceSpec::Vulkan(_) => {
@@ -84,7 +84,7 @@ fn libtorch(spec: DeviceSpec) -> Vec<FoundDevice> {
 }
 
 /// The devices of one of CubeCL's runtimes.
-#[cfg(any(feature = "wgpu", feature = "cuda", feature = "rocm"))]
+#[cfg(any(feature = "wgpu-plain", feature = "cuda", feature = "rocm"))]
 fn cube(kind: burn::tensor::DeviceType, spec: impl Fn(usize) -> DeviceSpec) -> Vec<FoundDevice> {
     let devices = Device::enumerate(kind).into_vec().into_iter().enumerate();
     devices.map(|(index, device)| FoundDevice { spec: spec(index), device }).collect()

@@ -4,8 +4,8 @@ use burn::tensor::{Tensor, module, ops::ConvOptions};
 
 /// Convolution with equal stride and zero padding on both axes.
 ///
-/// On `flex`, forward and backward pass are kernels of our own, see the module's source; on libtorch they are its own, on
-/// channels-last images; elsewhere they are Burn's.
+/// On `flex` and in float32 on `tch`, forward and backward pass are kernels of our own, see the source of `ops/cpu`; elsewhere
+/// on libtorch they are its own, on channels-last images; on other backends they are Burn's.
 ///
 /// # Shapes
 /// - `input`: `[batch, channel_in, height, width]`
