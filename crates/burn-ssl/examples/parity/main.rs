@@ -60,7 +60,8 @@ fn main() -> Result<()> {
             };
             failed += usize::from(!passes);
             let verdict = if passes { "ok" } else { "FAILED" };
-            println!("{verdict:6} {spec:12} {:28} {text}, {:.1} s", case.name, start.elapsed().as_secs_f64());
+            let (device, seconds) = (spec.to_string(), start.elapsed().as_secs_f64());
+            println!("{verdict:6} {device:12} {:28} {text}, {seconds:.1} s", case.name);
         }
     }
     if failed > 0 {
