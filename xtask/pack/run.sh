@@ -83,7 +83,7 @@ versions() {
     "CUDA", torch.version.cuda, "cuDNN", torch.backends.cudnn.version())'
   local folder
   for folder in unpacked/*/; do
-    [[ -x $folder/burn-ssl ]] && echo "== $folder" && "$folder/burn-ssl" --version && "$folder/burn-ssl" devices
+    [[ -x $folder/burn-ssl && ! -L ${folder%/} ]] && echo "== $folder" && "$folder/burn-ssl" --version && "$folder/burn-ssl" devices
   done
 }
 

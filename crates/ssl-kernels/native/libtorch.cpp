@@ -1,5 +1,5 @@
-// Functions of libtorch that the `tch` crate does not hand on. They are native there: their arguments include arrays of
-// booleans, which the generator of `tch` does not know. Called by `src/ops/libtorch/native.rs`.
+// Functions of libtorch that the `tch` crate does not hand on, or not whole: its generator does not know arrays of booleans,
+// and its tensors over memory of the caller never give it back. Called by `src/ops/libtorch/native.rs`.
 //
 // Every function returns null, or what went wrong as a text that lives until the next call on the same thread. Results
 // go to `out`, as tensors that the caller owns; null stands for a gradient that was not asked for.

@@ -106,8 +106,8 @@ impl DeviceSpec {
             kind("wgpu", Self::Wgpu(None), cfg!(feature = "wgpu-plain"), "any GPU, WebGPU shaders"),
             kind("vulkan", Self::Vulkan(None), cfg!(feature = "vulkan"), "any GPU with Vulkan, SPIR-V"),
             kind("metal", Self::Metal(None), cfg!(feature = "metal"), "Apple GPU, Metal"),
-            kind("cuda:0", Self::Cuda(0), cfg!(feature = "cuda"), "NVIDIA GPU, CubeCL"),
-            kind("rocm:0", Self::Rocm(0), cfg!(feature = "rocm"), "AMD GPU, CubeCL and HIP"),
+            kind("cuda:0", Self::Cuda(0), cfg!(feature = "cuda-plain"), "NVIDIA GPU, CubeCL"),
+            kind("rocm:0", Self::Rocm(0), cfg!(feature = "rocm-plain"), "AMD GPU, CubeCL and HIP"),
         ]
     }
 
@@ -264,7 +264,7 @@ mod tests {
         assert!("cuda:x".parse::<DeviceSpec>().is_err());
     }
 
-    #[cfg(not(feature = "rocm"))]
+    #[cfg(not(feature = "rocm-plain"))]
     #[test]
     fn a_device_outside_the_build_names_the_feature_that_adds_it() {
         let error = DeviceSpec::Rocm(0).open().expect_err("rocm is not compiled in").to_string();

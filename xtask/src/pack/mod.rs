@@ -47,13 +47,14 @@ pub(crate) struct Pack {
 
 pub(crate) fn run(pack: &Pack) -> Result<()> {
     let out = &pack.out;
+    let builds = programs::backends(&pack.flavours)?;
     let taken = fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some());
     ensure!(!taken, "{} is not empty, expected a new folder", out.display());
     let archives = out.join("archives");
     fs::create_dir_all(&archives).with_context(|| format!("cannot make {}", archives.display()))?;
     copy_scripts(out)?;
-    for flavour in &pack.flavours {
-        programs::add(flavour, pack, &archives)?;
+    for backends in &builds {
+        programs::add(backends, pack, &archives)?;
     }
     if let (Some(train), Some(test)) = (&pack.train, &pack.test) {
         data::add(

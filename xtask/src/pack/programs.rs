@@ -1,4 +1,4 @@
-//! The programs of a pack, built for one backend, stripped and compressed.
+//! The programs of a pack, built for some backends, stripped and compressed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -19,16 +19,28 @@ const EXAMPLES: [(&str, &str); 4] =
 const WITHOUT_BACKEND: [(&str, &str); 2] =
     [("ssl-data", "augment_throughput"), ("ssl-data", "loader_throughput")];
 
-/// Builds the programs with the backends of `flavour`, such as `tch` or `cuda+vulkan`, and writes an archive with the
-/// name of the first, in which the others are links to its folder; `flex` also holds `xtask` itself and the programs of
-/// the data pipeline.
-pub(super) fn add(flavour: &str, pack: &Pack, archives: &Path) -> Result<()> {
-    let backends: Vec<&str> = flavour.split('+').collect();
+/// The backends of every flavour, such as `tch` or `cuda+vulkan`.
+///
+/// # Errors
+/// If a backend is unknown or comes twice: a pack has one folder for each.
+pub(super) fn backends(flavours: &[String]) -> Result<Vec<Vec<&str>>> {
     let known: BTreeSet<_> = DeviceSpec::kinds().map(|kind| kind.feature).into();
-    if let Some(unknown) = backends.iter().find(|backend| !known.contains(*backend)) {
-        let known: Vec<_> = known.into_iter().collect();
-        bail!("there is no backend {unknown}, expected one of {}", known.join(", "));
+    let mut seen = BTreeSet::new();
+    let builds: Vec<Vec<&str>> = flavours.iter().map(|flavour| flavour.split('+').collect()).collect();
+    for backend in builds.iter().flatten() {
+        ensure!(
+            known.contains(backend),
+            "there is no backend {backend}, expected one of {}",
+            known.iter().copied().collect::<Vec<_>>().join(", ")
+        );
+        ensure!(seen.insert(backend), "the backend {backend} comes twice, expected one build for each");
     }
+    Ok(builds)
+}
+
+/// Builds the programs with some backends and writes an archive with the name of the first, in which the others are
+/// links to its folder; `flex` also holds `xtask` itself and the programs of the data pipeline.
+pub(super) fn add(backends: &[&str], pack: &Pack, archives: &Path) -> Result<()> {
     let environment = if backends.contains(&"tch") { Tch::new(pack)?.environment()? } else { Vec::new() };
     let folder = archives.join(backends[0]);
     fs::create_dir_all(&folder)?;
@@ -52,18 +64,9 @@ pub(super) fn add(flavour: &str, pack: &Pack, archives: &Path) -> Result<()> {
         strip(program, &folder)?;
     }
     for other in &backends[1..] {
-        symlink(backends[0], archives.join(other))?;
+        run(Command::new("ln").arg("-s").arg(backends[0]).arg(archives.join(other)))?;
     }
-    compress(archives, &backends)
-}
-
-/// Makes `link` a link to the folder `name` beside it.
-fn symlink(name: &str, link: PathBuf) -> Result<()> {
-    #[cfg(unix)]
-    let made = std::os::unix::fs::symlink(name, &link);
-    #[cfg(windows)]
-    let made = std::os::windows::fs::symlink_dir(name, &link);
-    made.with_context(|| format!("cannot make the link {}", link.display()))
+    compress(archives, backends)
 }
 
 /// Copies a program without its symbols.
@@ -117,5 +120,26 @@ fn run(command: &mut Command) -> Result<()> {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => bail!("{name} fails, see above"),
         Err(error) => bail!("{name} cannot be started: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builds(flavours: &[&str]) -> Result<usize> {
+        let flavours: Vec<String> = flavours.iter().map(|flavour| flavour.to_string()).collect();
+        Ok(backends(&flavours)?.len())
+    }
+
+    #[test]
+    fn every_backend_is_known_and_comes_once() {
+        assert_eq!(builds(&["flex", "tch", "cuda+vulkan"]).expect("three builds"), 3);
+        let error = |flavours: &[&str]| builds(flavours).expect_err("refused").to_string();
+        assert!(
+            error(&["flex", "cuda+gpu"]).starts_with("there is no backend gpu, expected one of cuda, flex")
+        );
+        assert!(error(&["cuda", "cuda+vulkan"]).starts_with("the backend cuda comes twice"));
+        assert!(error(&["tch", "cuda+tch"]).starts_with("the backend tch comes twice"));
     }
 }

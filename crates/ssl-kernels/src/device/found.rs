@@ -25,12 +25,12 @@ impl FoundDevice {
         }
     }
 
-    #[cfg(any(feature = "wgpu-plain", feature = "cuda", feature = "rocm"))]
+    #[cfg(any(feature = "wgpu-plain", feature = "cuda-plain", feature = "rocm-plain"))]
     fn identity(&self) -> Option<String> {
         self.device.identity().map(|identity| identity.name)
     }
 
-    #[cfg(not(any(feature = "wgpu-plain", feature = "cuda", feature = "rocm")))]
+    #[cfg(not(any(feature = "wgpu-plain", feature = "cuda-plain", feature = "rocm-plain")))]
     fn identity(&self) -> Option<String> {
         None
     }
@@ -58,9 +58,9 @@ pub(super) fn devices(spec: DeviceSpec) -> Option<Vec<FoundDevice>> {
         }
         #[cfg(feature = "metal")]
         DeviceSpec::Metal(_) => Some(cube(burn::tensor::DeviceType::Metal, |n| DeviceSpec::Metal(Some(n)))),
-        #[cfg(feature = "cuda")]
+        #[cfg(feature = "cuda-plain")]
         DeviceSpec::Cuda(_) => Some(cube(burn::tensor::DeviceType::Cuda, DeviceSpec::Cuda)),
-        #[cfg(feature = "rocm")]
+        #[cfg(feature = "rocm-plain")]
         DeviceSpec::Rocm(_) => Some(cube(burn::tensor::DeviceType::Rocm, DeviceSpec::Rocm)),
         _ => None,
     }
@@ -84,7 +84,7 @@ fn libtorch(spec: DeviceSpec) -> Vec<FoundDevice> {
 }
 
 /// The devices of one of CubeCL's runtimes.
-#[cfg(any(feature = "wgpu-plain", feature = "cuda", feature = "rocm"))]
+#[cfg(any(feature = "wgpu-plain", feature = "cuda-plain", feature = "rocm-plain"))]
 fn cube(kind: burn::tensor::DeviceType, spec: impl Fn(usize) -> DeviceSpec) -> Vec<FoundDevice> {
     let devices = Device::enumerate(kind).into_vec().into_iter().enumerate();
     devices.map(|(index, device)| FoundDevice { spec: spec(index), device }).collect()

@@ -61,6 +61,12 @@ pub(super) enum After<const D: usize> {
 }
 
 impl<const D: usize> After<D> {
+    /// What is added, if anything is.
+    #[cfg(any(feature = "flex", feature = "tch"))]
+    pub(super) fn shortcut(&self) -> Option<&Tensor<D>> {
+        if let Self::AddRelu(shortcut) = self { Some(shortcut) } else { None }
+    }
+
     /// The same as operations of their own.
     pub(super) fn apply(self, output: Tensor<D>) -> Tensor<D> {
         match self {
@@ -80,11 +86,16 @@ fn followed<const D: usize>(
 ) -> BatchNormOutput<D> {
     #[cfg(any(feature = "flex", feature = "tch"))]
     let devices = {
-        let shortcut = if let After::AddRelu(shortcut) = &after { shortcut } else { &input };
+        let shortcut = after.shortcut().unwrap_or(&input);
         &[&input.device(), &weight.device(), &bias.device(), &shortcut.device()]
     };
     #[cfg(feature = "flex")]
-    if super::flex::serves(devices) && super::flex::is_f32(&input) {
+    if super::flex::serves(devices)
+        && super::flex::is_f32(&input)
+        && super::flex::is_f32(&weight)
+        && super::flex::is_f32(&bias)
+        && after.shortcut().is_none_or(super::flex::is_f32)
+    {
         return super::flex::batch_norm_train(input, weight, bias, after, eps);
     }
     #[cfg(feature = "tch")]

@@ -19,7 +19,10 @@ pub fn conv2d(
     padding: usize,
 ) -> Tensor<4> {
     #[cfg(feature = "flex")]
-    if super::flex::serves(&[&input.device(), &weight.device()]) && super::flex::is_f32(&input) {
+    if super::flex::serves(&[&input.device(), &weight.device()])
+        && super::flex::is_f32(&input)
+        && super::flex::is_f32(&weight)
+    {
         return shifted(super::flex::conv2d(input, weight, stride, padding), bias);
     }
     #[cfg(feature = "tch")]

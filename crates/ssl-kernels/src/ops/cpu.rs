@@ -1,8 +1,8 @@
 //! Loops of our own over float32 values in the memory of this process, for the backends that keep their tensors there.
 //!
 //! Burn's generic backward pass of a convolution is two further convolutions, one of them with a kernel as large as the
-//! image, and its batch norm is a dozen element-wise passes. Here both are loops of their own. All sums have an order
-//! that does not depend on the number of threads, so results are the same bits on every machine size.
+//! image, and its batch norm is a dozen element-wise passes. All sums have an order that does not depend on the number of
+//! threads, so results are the same bits on every machine size.
 
 mod batch_norm;
 mod conv;
@@ -19,6 +19,7 @@ use burn::tensor::Tensor;
 pub(super) use batch_norm::batch_norm_train;
 pub(super) use conv::conv2d;
 pub(super) use pool::Pooled;
+pub(super) use pool::any_values;
 pub(super) use sgd::sgd_momentum;
 
 /// A backend whose tensors of float32 are memory of this process.
@@ -36,6 +37,9 @@ pub(super) trait Host: Backend {
     fn parallel(count: usize, job: &(dyn Fn(usize) + Sync));
 
     /// A tensor over the given values, which gives their memory back to the pool in the end.
+    ///
+    /// # Panics
+    /// If the shape is one of another number of values.
     fn tensor(values: Pooled, shape: &[usize]) -> FloatTensor<Self>;
 }
 
@@ -63,9 +67,7 @@ where
 
 /// A tensor of the given values.
 fn tensor<B: Host>(values: Vec<f32>, shape: impl AsRef<[usize]>) -> FloatTensor<B> {
-    let shape = shape.as_ref();
-    assert_eq!(values.len(), shape.iter().product::<usize>(), "a tensor of shape {shape:?}");
-    B::tensor(Pooled::from(values), shape)
+    B::tensor(Pooled::from(values), shape.as_ref())
 }
 
 /// The tensor, or a copy of it, whose values may be changed.
@@ -73,6 +75,7 @@ fn owned<B: Host>(mut tensor: FloatTensor<B>) -> FloatTensor<B> {
     if B::own_values(&mut tensor).is_some() {
         return tensor;
     }
-    let values = B::values(&B::contiguous(&tensor)).to_vec();
+    let mut values = any_values(tensor.shape().num_elements());
+    values.copy_from_slice(B::values(&B::contiguous(&tensor)));
     self::tensor::<B>(values, tensor.shape().to_vec())
 }

@@ -1,9 +1,9 @@
-//! The operations on libtorch: the loops of [`cpu`](super::cpu) for float32 on the CPU, its own kernels elsewhere.
+//! The operations on libtorch: convolution, batch norm and SGD through the loops of [`cpu`](super::cpu) for float32 on the
+//! CPU, everything else through its own kernels.
 //!
-//! Burn's generic backward pass of a convolution is two further convolutions, its batch norm and the backward pass of its
-//! ReLU are made of small operations, and its images are channels-first, which libtorch convolves more slowly. Here every
-//! operation is one call, and images are channels-last in memory, while the order of their axes stays. On the CPU our own
-//! loops are faster still: they multiply less, and read and write activations fewer times.
+//! Burn's generic formulation is made of many small operations, on channels-first images, which libtorch convolves more
+//! slowly. Its own kernels are one call for each operation, and images are channels-last in memory, while the order of
+//! their axes stays. The loops multiply less, and read and write activations fewer times.
 
 #![allow(deprecated)] // Burn deprecates its libtorch backend, which is the reason for pinning this version of Burn
 
@@ -42,7 +42,7 @@ pub(super) fn serves(devices: &[&Device]) -> bool {
     })
 }
 
-/// Whether the loops of [`cpu`] take the place of libtorch's kernels: float32 on the CPU.
+/// Whether the loops of [`cpu`] can read a tensor: float32 on the CPU.
 pub(super) fn in_memory<const D: usize>(tensor: &Tensor<D>) -> bool {
     let device = tensor.device().inner();
     tensor.dtype() == DType::F32
@@ -51,7 +51,7 @@ pub(super) fn in_memory<const D: usize>(tensor: &Tensor<D>) -> bool {
 
 /// See [`conv2d`](super::conv2d).
 pub(super) fn conv2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
-    if in_memory(&x) {
+    if in_memory(&x) && in_memory(&weight) {
         return cpu::conv2d::<LibTorch>(x, weight, stride, padding);
     }
     conv::conv2d(x, weight, stride, padding)
@@ -65,14 +65,14 @@ pub(super) fn batch_norm_train<const D: usize>(
     after: After<D>,
     eps: f64,
 ) -> BatchNormOutput<D> {
-    if in_memory(&x) {
+    if in_memory(&x) && in_memory(&weight) && in_memory(&bias) && after.shortcut().is_none_or(in_memory) {
         return cpu::batch_norm_train::<LibTorch, D>(x, weight, bias, after, eps);
     }
     let out = batch_norm::batch_norm_train(x, weight, bias, eps);
     BatchNormOutput { output: after.apply(out.output), ..out }
 }
 
-/// See [`sgd_momentum`](super::sgd_momentum); for float32 on the CPU.
+/// See [`sgd_momentum`](super::sgd_momentum); for tensors [`in_memory`].
 pub(super) fn sgd_momentum(
     parameter: Tensor<1>,
     gradient: Tensor<1>,

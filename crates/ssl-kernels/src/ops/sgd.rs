@@ -32,16 +32,16 @@ pub fn sgd_momentum(
     buffer: Option<Tensor<1>>,
     rates: SgdRates,
 ) -> (Tensor<1>, Tensor<1>) {
-    let plain = !parameter.device().is_autodiff() && !gradient.device().is_autodiff();
+    #[cfg(any(feature = "flex", feature = "tch"))]
+    let all = |holds: fn(&Tensor<1>) -> bool| {
+        holds(&parameter) && holds(&gradient) && buffer.as_ref().is_none_or(holds)
+    };
     #[cfg(feature = "flex")]
-    if plain
-        && super::flex::serves(&[&parameter.device(), &gradient.device()])
-        && super::flex::is_f32(&parameter)
-    {
+    if all(|t| !t.device().is_autodiff() && super::flex::serves(&[&t.device()]) && super::flex::is_f32(t)) {
         return super::flex::sgd_momentum(parameter, gradient, buffer, rates);
     }
     #[cfg(feature = "tch")]
-    if plain && super::libtorch::in_memory(&parameter) && super::libtorch::in_memory(&gradient) {
+    if all(|t| !t.device().is_autodiff() && super::libtorch::in_memory(t)) {
         return super::libtorch::sgd_momentum(parameter, gradient, buffer, rates);
     }
     portable(parameter, gradient, buffer, rates)

@@ -61,13 +61,15 @@ where
     };
     let (mean, variance) = (vector(|m| m.mean), vector(|m| m.variance));
     let output = saved.output.clone();
+    if plain {
+        return BatchNormOutput { output: Tensor::from_primitive::<B>(output), mean, variance };
+    }
     let nodes = [x.node(), weight.node(), bias.node(), shortcut.node()];
     let output = match Normalisation.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish(saved.kept(), output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
-    let output = Tensor::from_primitive::<Tracked<B>>(output);
-    BatchNormOutput { output: if plain { output.inner() } else { output }, mean, variance }
+    BatchNormOutput { output: Tensor::from_primitive::<Tracked<B>>(output), mean, variance }
 }
 
 /// What the forward pass computes.
@@ -94,15 +96,18 @@ impl<B: Host> Normalised<B> {
             assert_eq!(shortcut.shape(), x.shape(), "batch norm: shape of the shortcut and of the input");
         }
         let mut output = any_values(x.shape().num_elements());
+        let (values, shortcut) = (B::values(&x), shortcut.map(B::values));
+        let (weights, biases) = (B::values(&weight), B::values(bias));
         let channel = |(channel, output)| {
+            let (weight, bias) = (weights[channel], biases[channel]);
             dispatch(channel::Forward {
                 layout,
                 channel,
-                x: B::values(&x),
-                shortcut: shortcut.map(B::values),
+                x: values,
+                shortcut,
                 relu,
-                weight: B::values(&weight)[channel],
-                bias: B::values(bias)[channel],
+                weight,
+                bias,
                 eps,
                 output,
             })
@@ -168,16 +173,18 @@ impl<B: Host> Kept<B> {
         let mut dx = if self.added { any_values(shape.num_elements()) } else { Vec::new() };
         let mut dx_planes = self.added.then(|| layout.planes_mut(&mut dx));
         let planes = layout.planes_mut(B::own_values(&mut gradient).expect("made one's own above"));
+        let (x, y) = (B::values(&self.x), self.output.as_ref().map(B::values));
+        let weights = B::values(&self.weight);
         let jobs: Vec<_> = planes
             .into_iter()
             .enumerate()
             .map(|(channel, gradient)| channel::Backward {
                 layout,
                 channel,
-                x: B::values(&self.x),
-                y: self.output.as_ref().map(B::values),
+                x,
+                y,
                 moments: self.moments[channel],
-                weight: B::values(&self.weight)[channel],
+                weight: weights[channel],
                 gradient,
                 dx: dx_planes.as_mut().map(|planes| std::mem::take(&mut planes[channel])),
             })

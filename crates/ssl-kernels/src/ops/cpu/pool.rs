@@ -17,7 +17,7 @@ static VALUES: Mutex<Shelves<f32>> = Mutex::new(Shelves::new());
 static LANES: Mutex<Shelves<Lanes>> = Mutex::new(Shelves::new());
 
 /// A vector with any content: the caller writes all of it.
-pub(super) fn any_values(len: usize) -> Vec<f32> {
+pub(in crate::ops) fn any_values(len: usize) -> Vec<f32> {
     if len < SMALL { vec![0.0; len] } else { lock(&VALUES).take(len, len) }
 }
 

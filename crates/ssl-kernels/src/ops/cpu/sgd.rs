@@ -25,6 +25,8 @@ where
         |t: Tensor<1>| B::contiguous(&t.try_into_primitive::<B>().expect("the device was checked"));
     let (p, g, buffer) = (primitive(parameter), primitive(gradient), buffer.map(primitive));
     let (p, g, buffer) = (B::values(&p), B::values(&g), buffer.as_ref().map(B::values));
+    let lengths = [g.len(), buffer.map_or(p.len(), <[f32]>::len)];
+    assert_eq!(lengths, [p.len(); 2], "SGD: values of gradient and buffer, and of the parameter");
     let mut new_p = any_values(p.len());
     let mut new_buffer = any_values(p.len());
     let pieces = new_p.chunks_mut(PIECE).zip(new_buffer.chunks_mut(PIECE)).enumerate();

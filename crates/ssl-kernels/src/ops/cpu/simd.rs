@@ -39,7 +39,7 @@ pub(in crate::ops::cpu) static PORTABLE: std::sync::atomic::AtomicBool =
     std::sync::atomic::AtomicBool::new(false);
 
 /// Held by tests that set [`PORTABLE`], or compare bits.
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 pub(in crate::ops::cpu) fn alone() -> std::sync::MutexGuard<'static, ()> {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

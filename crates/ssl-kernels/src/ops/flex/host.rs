@@ -31,6 +31,7 @@ impl Host for Flex {
     }
 
     fn tensor(values: Pooled, shape: &[usize]) -> FlexTensor {
+        assert_eq!(values.len(), shape.iter().product::<usize>(), "a tensor of shape {shape:?}");
         let len = size_of_val(&*values);
         #[allow(unsafe_code)] // Burn's constructor for memory of one's own
         // SAFETY: all of a vector's values are initialised, and `Pooled` keeps its vector until it is dropped.
@@ -69,6 +70,16 @@ impl AllocationController for Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::cpu::any_values;
+
+    #[test]
+    fn the_memory_of_a_freed_tensor_serves_the_next() {
+        let len = (1 << 16) + 12_349;
+        let tensor = Flex::tensor(vec![0.0; len].into(), &[len]);
+        let address = Flex::values(&tensor).as_ptr();
+        drop(tensor);
+        assert_eq!(any_values(len).as_ptr(), address);
+    }
 
     #[test]
     fn a_tensor_can_be_read_changed_and_copied() {

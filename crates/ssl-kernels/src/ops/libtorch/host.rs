@@ -16,6 +16,9 @@ impl Host for LibTorch {
 
     fn values(tensor: &TchTensor) -> &[f32] {
         let len = checked(&tensor.tensor);
+        if len == 0 {
+            return &[]; // libtorch has no address for it
+        }
         // SAFETY: `len` values lie there, side by side, as long as the tensor lives. Burn changes a tensor in place only
         // where nobody else has it, and here it is borrowed.
         unsafe { from_raw_parts(tensor.tensor.data_ptr().cast(), len) }
@@ -26,6 +29,9 @@ impl Host for LibTorch {
             return None;
         }
         let len = checked(&tensor.tensor);
+        if len == 0 {
+            return Some(&mut []);
+        }
         // SAFETY: as for `values`, and nobody else has this memory.
         Some(unsafe { from_raw_parts_mut(tensor.tensor.data_ptr().cast(), len) })
     }
@@ -52,6 +58,7 @@ fn checked(tensor: &Tensor) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::cpu::any_values;
 
     #[test]
     fn a_tensor_can_be_read_changed_and_copied() {
@@ -64,6 +71,15 @@ mod tests {
             assert_eq!(LibTorch::values(&one)[..3], [1.0, 3.0, 1.0]);
             assert_eq!(one.tensor.sum(Kind::Double).double_value(&[]), (len + 2) as f64);
         }
+    }
+
+    #[test]
+    fn the_memory_of_a_freed_tensor_serves_the_next() {
+        let len = (1 << 16) + 12_347;
+        let tensor = LibTorch::tensor(vec![0.0; len].into(), &[len]);
+        let address = LibTorch::values(&tensor).as_ptr();
+        drop(tensor);
+        assert_eq!(any_values(len).as_ptr(), address);
     }
 
     #[test]

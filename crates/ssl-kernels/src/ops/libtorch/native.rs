@@ -63,9 +63,11 @@ pub(super) fn over_values(values: Pooled, shape: &[usize]) -> Tensor {
         // SAFETY: the box given below, which libtorch hands back once.
         drop(unsafe { Box::from_raw(context.cast::<Pooled>()) });
     }
+    assert_eq!(values.len(), shape.iter().product::<usize>(), "a tensor of shape {shape:?}");
     let shape: Vec<i64> = shape.iter().map(|length| *length as i64).collect();
     let values = Box::into_raw(Box::new(values));
-    // SAFETY: the box keeps the values in their place until libtorch releases it, and `shape` covers all of them.
+    // SAFETY: the box keeps the values in their place until libtorch releases it, and `shape` covers all of them. If libtorch
+    // fails before it takes the box over, the box is lost.
     let [out] = results(|out| unsafe {
         ssl_over_values(out, (*values).as_mut_ptr(), shape.as_ptr(), shape.len(), release, values.cast())
     });

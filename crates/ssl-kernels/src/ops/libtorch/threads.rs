@@ -32,7 +32,9 @@ mod openmp {
 
     /// `GOMP_parallel` of libgomp, which LLVM's runtime has as well: what `#pragma omp parallel` becomes. It runs the body
     /// on every thread of a team, the calling one among them, and returns when all are done.
-    pub(super) struct Team(unsafe extern "C" fn(Body, *mut c_void, c_uint, c_uint));
+    pub(super) struct Team(Parallel);
+
+    type Parallel = unsafe extern "C" fn(Body, *mut c_void, c_uint, c_uint);
 
     struct Work<'a> {
         next: AtomicUsize,
@@ -44,11 +46,11 @@ mod openmp {
     impl Team {
         /// The function in the libraries of this process.
         pub(super) fn find() -> Option<Self> {
-            // SAFETY: the name ends with a zero; a function of that name has this signature since GCC 4.9.
-            unsafe {
-                let address = libc::dlsym(libc::RTLD_DEFAULT, c"GOMP_parallel".as_ptr());
-                (!address.is_null()).then(|| Self(std::mem::transmute(address)))
-            }
+            // SAFETY: the name ends with a zero.
+            let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"GOMP_parallel".as_ptr()) };
+            // SAFETY: a function of that name has this signature since GCC 4.9.
+            (!address.is_null())
+                .then(|| Self(unsafe { std::mem::transmute::<*mut c_void, Parallel>(address) }))
         }
 
         /// Shares the indices out, each to the thread that is free first.
@@ -81,7 +83,7 @@ mod openmp {
     }
 }
 
-/// Elsewhere it has other names.
+/// Elsewhere its name was not tried.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 mod openmp {
     pub(super) enum Team {}
@@ -99,33 +101,55 @@ mod openmp {
 
 #[cfg(test)]
 mod tests {
-    use std::panic::catch_unwind;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
+    fn calls_of_each(count: usize, share: &dyn Fn(usize, &(dyn Fn(usize) + Sync))) -> Vec<usize> {
+        let calls: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
+        share(count, &|index| {
+            calls[index].fetch_add(1, Ordering::Relaxed);
+        });
+        calls.into_iter().map(AtomicUsize::into_inner).collect()
+    }
+
     #[test]
     fn every_index_comes_once() {
         for count in [0, 1, 2, 1000] {
-            let calls: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
-            parallel(count, &|index| {
-                calls[index].fetch_add(1, Ordering::Relaxed);
-            });
-            assert!(calls.iter().all(|calls| calls.load(Ordering::Relaxed) == 1), "{count} indices");
+            assert_eq!(calls_of_each(count, &parallel), vec![1; count]);
         }
+    }
+
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    fn team() -> openmp::Team {
+        assert!(tch::get_num_threads() > 0, "libtorch is loaded");
+        openmp::Team::find().expect("libtorch brings it along")
     }
 
     #[test]
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    fn the_runtime_of_libtorch_is_found() {
-        assert!(tch::get_num_threads() > 0, "libtorch is loaded");
-        assert!(openmp::Team::find().is_some());
+    fn a_team_shares_all_indices_also_inside_of_another_and_beside_it() {
+        let (team, sum) = (team(), AtomicUsize::new(0));
+        let share = |count: usize, job: &(dyn Fn(usize) + Sync)| team.share(3, count, job);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| assert_eq!(calls_of_each(1000, &share), [1; 1000]));
+            }
+        });
+        share(5, &|_| {
+            sum.fetch_add(calls_of_each(100, &share).len(), Ordering::Relaxed);
+        });
+        assert_eq!(sum.into_inner(), 500);
     }
 
     #[test]
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
     fn a_panic_reaches_the_caller() {
-        let fails = || parallel(64, &|index| assert_ne!(index, 17, "the unlucky one"));
+        let team = team();
+        let fails = AssertUnwindSafe(|| team.share(3, 64, &|index| assert_ne!(index, 17, "the unlucky one")));
         assert!(catch_unwind(fails).is_err());
-        every_index_comes_once();
+        let share = |count: usize, job: &(dyn Fn(usize) + Sync)| team.share(3, count, job);
+        assert_eq!(calls_of_each(64, &share), [1; 64]);
     }
 }
