@@ -50,8 +50,16 @@ fn stands_on_burn(package: &Package) -> bool {
 }
 
 fn forwards(package: &Package, feature: &str) -> bool {
-    let forwarded = |item: &String| item.split_once('/').is_some_and(|(_, to)| to == feature);
-    package.features.get(feature).is_some_and(|items| items.iter().any(forwarded))
+    leads_to(package, feature, feature)
+}
+
+/// Whether the feature `from` turns `feature` on in a dependency, by itself or through other features of the crate.
+fn leads_to(package: &Package, from: &str, feature: &str) -> bool {
+    let leads = |item: &String| match item.split_once('/') {
+        Some((_, to)) => to == feature,
+        None => leads_to(package, item, feature),
+    };
+    package.features.get(from).is_some_and(|items| items.iter().any(leads))
 }
 
 #[cfg(test)]
@@ -83,6 +91,14 @@ mod tests {
     #[test]
     fn a_complete_manifest_has_no_violation() {
         let (package, manifest) = tidy_crate();
+        assert!(sentences(package, manifest).is_empty());
+    }
+
+    #[test]
+    fn a_feature_may_lead_to_a_dependency_through_another() {
+        let (mut package, manifest) = tidy_crate();
+        package.features.insert("wgpu".to_owned(), vec!["wgpu-plain".to_owned(), "fusion".to_owned()]);
+        package.features.insert("wgpu-plain".to_owned(), vec!["burn/wgpu".to_owned()]);
         assert!(sentences(package, manifest).is_empty());
     }
 
