@@ -79,7 +79,8 @@ mod tests {
         let tensor = LibTorch::tensor(vec![0.0; len].into(), &[len]);
         let address = LibTorch::values(&tensor).as_ptr();
         drop(tensor);
-        assert_eq!(any_values(len).as_ptr(), address);
+        let next = any_values(len);
+        assert_eq!(next.as_ptr(), address);
     }
 
     #[test]
