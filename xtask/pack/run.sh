@@ -61,7 +61,7 @@ fi
 preload_cuda() {
   local program
   [[ -d unpacked/tch && -f $torch/lib/libtorch_cuda.so ]] || return 0
-  for program in burn-ssl step_time loss_time knn_time parity; do
+  for program in burn-ssl step_time parity; do
     [[ -f unpacked/tch/$program && ! -f unpacked/tch/$program.bin ]] || continue
     mv "unpacked/tch/$program" "unpacked/tch/$program.bin"
     printf '#!/bin/sh\nLD_PRELOAD=%s exec "%s" "$@"\n' "$torch/lib/libtorch_cuda.so" "$pack/unpacked/tch/$program.bin" \

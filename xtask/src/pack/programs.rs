@@ -11,13 +11,17 @@ use burn_ssl::core::DeviceSpec;
 use super::{Pack, compress};
 use crate::bench::build;
 
-/// What a flavour consists of: package and program.
-const EXAMPLES: [(&str, &str); 4] =
-    [("burn-ssl", "step_time"), ("burn-ssl", "loss_time"), ("burn-ssl", "knn_time"), ("burn-ssl", "parity")];
+/// What `run.sh` starts of every backend besides the tool: package and program. A program with a GPU backend is 10 MB of a
+/// pack, so there are no more.
+const EXAMPLES: [(&str, &str); 2] = [("burn-ssl", "step_time"), ("burn-ssl", "parity")];
 
-/// Those that have no backend are packed once.
-const WITHOUT_BACKEND: [(&str, &str); 2] =
-    [("ssl-data", "augment_throughput"), ("ssl-data", "loader_throughput")];
+/// Further programs for the CPU, for benchmarks by hand.
+const FLEX_EXAMPLES: [(&str, &str); 4] = [
+    ("burn-ssl", "loss_time"),
+    ("burn-ssl", "knn_time"),
+    ("ssl-data", "augment_throughput"),
+    ("ssl-data", "loader_throughput"),
+];
 
 /// The backends of every flavour, such as `tch` or `cuda+vulkan`.
 ///
@@ -39,7 +43,7 @@ pub(super) fn backends(flavours: &[String]) -> Result<Vec<Vec<&str>>> {
 }
 
 /// Builds the programs with some backends and writes an archive with the name of the first, in which the others are
-/// links to its folder; `flex` also holds `xtask` itself and the programs of the data pipeline.
+/// links to its folder; `flex` also holds `xtask` itself and further benchmarks.
 pub(super) fn add(backends: &[&str], pack: &Pack, archives: &Path) -> Result<()> {
     let environment = if backends.contains(&"tch") { Tch::new(pack)?.environment()? } else { Vec::new() };
     let folder = archives.join(backends[0]);
@@ -55,7 +59,7 @@ pub(super) fn add(backends: &[&str], pack: &Pack, archives: &Path) -> Result<()>
         built.push(build(&arguments, example, &environment)?);
     }
     if backends.contains(&"flex") {
-        for (package, example) in WITHOUT_BACKEND {
+        for (package, example) in FLEX_EXAMPLES {
             built.push(build(&["-p", package, "--example", example], example, &[])?);
         }
         built.push(std::env::current_exe().context("this program has no file")?);

@@ -139,7 +139,8 @@ fn a_scaled_sum_changes_neither_summand_that_others_read() {
     let (a, b) = (drawn([5, 3]), drawn([5, 3]));
     let (a_before, b_before) = (a.to_data(), b.to_data());
     let want = (a.clone() + b.clone().mul_scalar(-0.3)).into_data();
-    assert_close(&[add_scaled(a.clone(), b.clone(), -0.3).into_data()], &[want.clone()], "shared");
+    let shared = add_scaled(a.clone(), b.clone(), -0.3).into_data();
+    assert_close(&[shared], std::slice::from_ref(&want), "shared");
     assert_eq!((a.to_data(), b.to_data()), (a_before.clone(), b_before.clone()));
     let own = Tensor::<2>::from_data(a_before, &device());
     assert_close(&[add_scaled(own, b.clone(), -0.3).into_data()], &[want], "in place");

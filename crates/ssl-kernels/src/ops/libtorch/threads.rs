@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    fn calls_of_each(count: usize, share: &dyn Fn(usize, &(dyn Fn(usize) + Sync))) -> Vec<usize> {
+    fn calls_of_each(count: usize, share: &impl Fn(usize, &(dyn Fn(usize) + Sync))) -> Vec<usize> {
         let calls: Vec<AtomicUsize> = (0..count).map(|_| AtomicUsize::new(0)).collect();
         share(count, &|index| {
             calls[index].fetch_add(1, Ordering::Relaxed);
