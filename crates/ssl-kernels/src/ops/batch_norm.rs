@@ -96,7 +96,7 @@ fn followed<const D: usize>(
         && super::flex::is_f32(&bias)
         && after.shortcut().is_none_or(super::flex::is_f32)
     {
-        return super::flex::batch_norm_train(input, weight, bias, after, eps);
+        return super::cpu::batch_norm_train::<super::flex::Flex, D>(input, weight, bias, after, eps);
     }
     #[cfg(feature = "tch")]
     if super::libtorch::serves(devices)

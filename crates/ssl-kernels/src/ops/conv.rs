@@ -23,7 +23,7 @@ pub fn conv2d(
         && super::flex::is_f32(&input)
         && super::flex::is_f32(&weight)
     {
-        return shifted(super::flex::conv2d(input, weight, stride, padding), bias);
+        return shifted(super::cpu::conv2d::<super::flex::Flex>(input, weight, stride, padding), bias);
     }
     #[cfg(feature = "tch")]
     if super::libtorch::serves(&[&input.device(), &weight.device()]) && input.dtype() == weight.dtype() {

@@ -54,10 +54,11 @@ impl<B: Backend> Bridge<B> for DispatchTensor where
 {
 }
 
-type Tracked<B> = Autodiff<B, NoCheckpointing>;
+/// A backend with gradients.
+pub(super) type Tracked<B> = Autodiff<B, NoCheckpointing>;
 
 /// A tensor with its place in the graph; one without gradients becomes a constant there.
-fn tracked<B: Host, const D: usize>(tensor: Tensor<D>) -> FloatTensor<Tracked<B>>
+pub(super) fn tracked<B: Host, const D: usize>(tensor: Tensor<D>) -> FloatTensor<Tracked<B>>
 where
     DispatchTensor: Bridge<B>,
 {

@@ -17,11 +17,10 @@ mod relu;
 mod tests;
 mod threads;
 
+use burn::backend::DispatchDevice;
 use burn::backend::autodiff::NodeId;
-use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::NodeGuard;
-use burn::backend::{Autodiff, DispatchDevice};
 use burn::tensor::{DType, Device, GradientCheckpointingStrategy, Tensor};
 use burn_tch::{LibTorch, LibTorchDevice, TchTensor};
 
@@ -30,7 +29,7 @@ use super::{SgdRates, cpu};
 pub(super) use add_scaled::add_scaled;
 pub(super) use relu::relu;
 
-type Tracked = Autodiff<LibTorch, NoCheckpointing>;
+type Tracked = cpu::Tracked<LibTorch>;
 
 /// Whether these kernels serve the devices: libtorch, with or without autodiff, and no gradient checkpointing, which
 /// keeps what a backward pass needs in its own way.
@@ -84,8 +83,7 @@ pub(super) fn sgd_momentum(
 
 /// The values of a tensor and its place in the graph; one without gradients is a constant there.
 fn parts<const D: usize>(tensor: Tensor<D>) -> (TchTensor, NodeGuard) {
-    let tensor = if tensor.device().is_autodiff() { tensor } else { Tensor::from_inner(tensor) };
-    tensor.try_into_primitive::<Tracked>().expect("the device was checked").into_parts()
+    cpu::tracked::<LibTorch, D>(tensor).into_parts()
 }
 
 /// Adds a gradient to those of a node, where somebody wants it.

@@ -38,7 +38,7 @@ pub fn sgd_momentum(
     };
     #[cfg(feature = "flex")]
     if all(|t| !t.device().is_autodiff() && super::flex::serves(&[&t.device()]) && super::flex::is_f32(t)) {
-        return super::flex::sgd_momentum(parameter, gradient, buffer, rates);
+        return super::cpu::sgd_momentum::<super::flex::Flex>(parameter, gradient, buffer, rates);
     }
     #[cfg(feature = "tch")]
     if all(|t| !t.device().is_autodiff() && super::libtorch::in_memory(t)) {
