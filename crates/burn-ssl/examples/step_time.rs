@@ -81,7 +81,7 @@ impl WithMethod for Timing<'_> {
             let at = Progress { step: index as u64, total_steps: 1000, steps_per_epoch: 100 };
             let start = Instant::now();
             (student, state) = method.before_step(student, state, at);
-            let step = method.loss(&student, &state, &views, at);
+            let step = method.loss(&student, &state, &views, &StepContext::new(0, at, 0));
             let gradients = Gradients::of(step.loss.backward(), &student);
             state = method.absorb(state, step.carry);
             student = optimizer.step(student, gradients, RATES, &method.gradient_rules(at));

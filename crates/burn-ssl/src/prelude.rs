@@ -1,6 +1,6 @@
 //! What most programs need: `use burn_ssl::prelude::*`.
 
-pub use ssl_core::{DeviceSpec, Encoder, Init, Mode, Progress, SslMethod, Step, Views};
+pub use ssl_core::{DeviceSpec, Encoder, Init, Mode, Progress, SslMethod, Step, StepContext, Views};
 pub use ssl_data::{Dataset, EvalLoader, EvalTransform, Image, LoaderConfig, Normalization, TrainLoader};
 pub use ssl_encoders::{AnyEncoder, EncoderConfig};
 pub use ssl_eval::{Features, KnnConfig, embed, knn};

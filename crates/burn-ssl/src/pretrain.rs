@@ -14,6 +14,7 @@ use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, SslMethod};
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
 use ssl_encoders::{AnyEncoder, weights};
 use ssl_train::{RunDir, TrainError, Trainer};
+use toml::Table;
 use tracing::info;
 
 pub use hooks::{NoObserver, Observer};
@@ -23,7 +24,7 @@ use crate::evaluation::Evaluation;
 use crate::export::metadata;
 use crate::images::RunData;
 use crate::recipe::{Draft, RecipeError};
-use crate::registry::{WithMethod, with_method};
+use crate::registry::{WithMethod, resolve_options, table, with_method};
 use crate::{Error, Recipe};
 use hooks::RunHooks;
 
@@ -63,7 +64,8 @@ pub fn pretrain(
 ) -> Result<Report, Error> {
     let recipe = recipe.clone().resolved()?;
     let (name, method_options) = (recipe.method.clone(), recipe.method_options.clone());
-    with_method(&name, &method_options, Pretraining::open(recipe, options, observer)?)?
+    let defaults = resolve_options(&name, &Table::new())?;
+    with_method(&name, &method_options, Pretraining::open(recipe, defaults, options, observer)?)?
 }
 
 /// [`pretrain`] with a method that this build does not have: its recipe names it as its author likes, and sets fields
@@ -96,13 +98,16 @@ where
     C: Serialize + DeserializeOwned,
     M: SslMethod<Encoder = AnyEncoder>,
 {
+    let unset = table(&defaults)?;
     let (recipe, config) = recipe.clone().resolved_with(defaults)?;
     let method = build(&config).map_err(RecipeError::method_option)?;
-    Pretraining::open(recipe, options, observer)?.run(method)
+    Pretraining::open(recipe, unset, options, observer)?.run(method)
 }
 
 struct Pretraining<'a, O> {
     recipe: Recipe,
+    /// The method's options as they are where a recipe does not set them.
+    defaults: Table,
     options: &'a PretrainOptions,
     device: Device,
     data: RunData,
@@ -111,10 +116,15 @@ struct Pretraining<'a, O> {
 
 impl<'a, O> Pretraining<'a, O> {
     /// The device and the images of a resolved recipe.
-    fn open(recipe: Recipe, options: &'a PretrainOptions, observer: &'a mut O) -> Result<Self, Error> {
+    fn open(
+        recipe: Recipe,
+        defaults: Table,
+        options: &'a PretrainOptions,
+        observer: &'a mut O,
+    ) -> Result<Self, Error> {
         let device = options.device.open()?;
         let data = RunData::open(&recipe)?;
-        Ok(Self { recipe, options, device, data, observer })
+        Ok(Self { recipe, defaults, options, device, data, observer })
     }
 }
 
@@ -195,7 +205,11 @@ impl<O> Pretraining<'_, O> {
         let text = format!("# The recipe of this run with every key written.\n\n{}", self.recipe.to_toml()?);
         let run = if self.options.resume {
             let run = RunDir::open(&self.options.out)?;
-            let first = Draft::read(&run.recipe())?.finish()?;
+            let mut first = Draft::read(&run.recipe())?.finish()?;
+            // An option that is younger than the run is at its default there.
+            for (key, value) in &self.defaults {
+                first.method_options.entry(key).or_insert_with(|| value.clone());
+            }
             if let Some((key, there, here)) = Draft::first_difference(&first, &self.recipe) {
                 return Err(Error::OtherRecipe { run: self.options.out.clone(), key, there, here });
             }

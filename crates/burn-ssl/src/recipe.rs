@@ -31,7 +31,7 @@ use crate::{images, registry};
 pub struct Recipe {
     /// Name of the method, see [`METHODS`](crate::registry::METHODS).
     pub method: String,
-    /// Seed of the initial weights, the order of the images and their views. Default 0.
+    /// Seed of the initial weights, the order of the images, their views and the random choices of the method. Default 0.
     #[serde(default)]
     pub seed: u64,
     /// What convolutions and linear layers compute in, where the device can. Default float32.

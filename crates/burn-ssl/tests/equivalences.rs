@@ -107,7 +107,7 @@ fn swav_with_two_global_crops_and_no_queue_is_the_two_crop_formula() {
     let want = values_and_gradients(formula, &student);
 
     let (student, _) = started(&method);
-    let loss = method.loss(&student, &SwavState { queue: None }, &views, at(0)).loss;
+    let loss = method.loss(&student, &SwavState { queue: None }, &views, &context(0)).loss;
     assert_all_close(&values_and_gradients(loss, &student), &want);
 }
 
@@ -148,6 +148,10 @@ fn device() -> Device {
 
 fn at(step: u64) -> Progress {
     Progress { step, total_steps: 10, steps_per_epoch: 10 }
+}
+
+fn context(step: u64) -> StepContext {
+    StepContext::new(0, at(step), 0)
 }
 
 /// Rows without structure, the same every time.

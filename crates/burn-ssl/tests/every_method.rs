@@ -28,7 +28,7 @@ fn the_student_alone_gets_gradients_and_its_loss_is_finite() {
         fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) {
             let (student, state) = start(&method);
             let (student, state) = method.before_step(student, state, at(0));
-            let step = method.loss(&student, &state, &views(method.needs(), 0), at(0));
+            let step = method.loss(&student, &state, &views(method.needs(), 0), &context(0));
             assert!(step.loss.to_data().iter::<f32>().all(f32::is_finite));
             assert!(!step.embeddings.is_autodiff());
             let mut gradients = step.loss.backward();
@@ -58,7 +58,7 @@ fn a_teacher_is_the_average_of_its_students_by_hand_and_keeps_its_own_running_st
                 (student, state) = method.before_step(student, state, at(step));
                 averages +=
                     follow(&mut teacher, &named::collect(&student), &named::collect(&state), momentum);
-                let out = method.loss(&student, &state, &views(method.needs(), step), at(step));
+                let out = method.loss(&student, &state, &views(method.needs(), step), &context(step));
                 let mut gradients = Gradients::of(out.loss.backward(), &student);
                 let rules = method.gradient_rules(at(step));
                 gradients.drop_frozen(&rules);
@@ -117,7 +117,7 @@ fn a_shorter_last_batch_is_a_batch_like_any_other() {
                 let step = step as u64;
                 (student, state) = method.before_step(student, state, at(step));
                 let views = cut(views(method.needs(), step), batch);
-                let out = method.loss(&student, &state, &views, at(step));
+                let out = method.loss(&student, &state, &views, &context(step));
                 assert!(out.loss.to_data().iter::<f32>().all(f32::is_finite));
                 state = method.absorb(state, out.carry);
                 state = method.after_step(&student, state, at(step));
@@ -228,7 +228,7 @@ fn one_step<M: SslMethod>(
     step: u64,
 ) -> (M::Student, M::State) {
     let (student, state) = method.before_step(student, state, at(step));
-    let out = method.loss(&student, &state, &views(method.needs(), step), at(step));
+    let out = method.loss(&student, &state, &views(method.needs(), step), &context(step));
     let gradients = Gradients::of(out.loss.backward(), &student);
     let state = method.absorb(state, out.carry);
     let student = optimizer().step(student, gradients, RATES, &method.gradient_rules(at(step)));
@@ -245,6 +245,10 @@ fn start<M: SslMethod<Encoder = AnyEncoder>>(method: &M) -> (M::Student, M::Stat
 
 fn at(step: u64) -> Progress {
     Progress { step, total_steps: STEPS, steps_per_epoch: 2 }
+}
+
+fn context(step: u64) -> StepContext {
+    StepContext::new(0, at(step), 0)
 }
 
 fn device() -> Device {

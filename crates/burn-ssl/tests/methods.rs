@@ -137,6 +137,33 @@ fn a_killed_run_of_every_method_goes_on_to_the_bytes_of_an_undisturbed_one() {
     }
 }
 
+/// A run of before MoCo had `shuffle` has a recipe without that key.
+#[cfg(feature = "moco")]
+#[test]
+fn a_run_that_is_older_than_an_option_goes_on_with_its_default() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let out = dir.path().join("run");
+    let mut recipe = narrowed("moco-v2/cifar10");
+    recipe.checkpoint.every_steps = 4;
+    let options = PretrainOptions::new(&out);
+    let death = catch_unwind(AssertUnwindSafe(|| pretrain(&recipe, &options, &mut Killer)));
+    assert!(death.is_err(), "it was killed");
+    let file = out.join("recipe.toml");
+    let text = fs::read_to_string(&file).expect("the recipe of the run");
+    let old: String = text.split_inclusive('\n').filter(|line| *line != "shuffle = true\n").collect();
+    assert_ne!(old, text, "a run writes the option down");
+    fs::write(&file, old).expect("a writable folder");
+
+    let resumed = PretrainOptions { resume: true, ..options };
+    let old = Draft::of_run(&out).and_then(|draft| Ok(draft.finish()?)).expect("the recipe of the run");
+    let mut other = old.clone();
+    other.method_options.insert("shuffle".to_owned(), false.into());
+    let error = pretrain(&other, &resumed, &mut NoObserver).expect_err("another method").to_string();
+    assert!(error.contains("method_options.shuffle"), "{error}");
+    let report = pretrain(&old, &resumed, &mut NoObserver).expect("the same method");
+    assert!(report.finished && report.steps == 9, "{report:?}");
+}
+
 #[test]
 fn every_recipe_has_a_sheet_of_its_views() {
     let dir = tempfile::tempdir().expect("a temporary folder");

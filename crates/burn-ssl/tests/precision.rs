@@ -33,7 +33,8 @@ impl WithMethod for FirstStep {
         let encoder = config.init(16, &mut init).expect("a usable network");
         let (student, state) = method.init(encoder, &mut init);
         let (student, state) = method.before_step(student, state, AT);
-        let step = method.loss(&student, &state, &Views::two(images(0.0), images(1.0)), AT);
+        let step =
+            method.loss(&student, &state, &Views::two(images(0.0), images(1.0)), &StepContext::new(0, AT, 0));
         let loss = step.loss.clone().into_scalar::<f32>();
         let gradients = Gradients::of(step.loss.backward(), &student);
         let state = method.after_step(&student, method.absorb(state, step.carry), AT);

@@ -8,5 +8,6 @@ pub use config::BarlowTwinsConfig;
 pub use loss::{BarlowTwinsInput, BarlowTwinsLoss, barlow_twins};
 pub use model::{BarlowTwins, BarlowTwinsStudent};
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step, Views,
+    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step,
+    StepContext, Views,
 };

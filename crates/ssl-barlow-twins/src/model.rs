@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_each;
 use ssl_core::{
-    Embedded, EmbeddingLoss, Encoder, Init, Loss, Mlp, Mode, NoState, Progress, SslMethod, Step, Views,
+    Embedded, EmbeddingLoss, Encoder, Init, Loss, Mlp, Mode, NoState, SslMethod, Step, StepContext, Views,
 };
 
 use crate::{BarlowTwinsConfig, BarlowTwinsInput, BarlowTwinsLoss};
@@ -44,7 +44,13 @@ impl<E: Encoder> SslMethod for BarlowTwins<E> {
         (BarlowTwinsStudent { encoder, projector }, NoState {})
     }
 
-    fn loss(&self, student: &Self::Student, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
+    fn loss(
+        &self,
+        student: &Self::Student,
+        _state: &NoState,
+        views: &Views,
+        _context: &StepContext,
+    ) -> Step<()> {
         let Embedded { outputs, embeddings } = self.embed(student, views, Mode::Train);
         Step { loss: self.loss_of(outputs, vec![], None), carry: (), embeddings }
     }
@@ -80,10 +86,12 @@ mod tests {
     use super::*;
     use burn::optim::GradientsParams;
     use burn::tensor::{Device, Int};
-    use ssl_core::{DeviceSpec, named};
+    use ssl_core::{DeviceSpec, Progress, named};
     use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
 
-    const AT: Progress = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
+    fn context() -> StepContext {
+        StepContext::new(0, Progress { step: 0, total_steps: 1, steps_per_epoch: 1 }, 0)
+    }
 
     fn device() -> Device {
         DeviceSpec::Flex.open().expect("flex is compiled in")
@@ -110,7 +118,7 @@ mod tests {
     fn the_views_pass_one_after_the_other() {
         let (views, by_hand) = (Views::two(images(0.0), images(1.0)), student());
         let student = student();
-        let loss = method().loss(&student, &NoState {}, &views, AT).loss;
+        let loss = method().loss(&student, &NoState {}, &views, &context()).loss;
 
         let embed = |view| {
             use ssl_core::Head;
@@ -124,7 +132,7 @@ mod tests {
     #[test]
     fn every_parameter_gets_a_gradient_and_the_embeddings_get_none() {
         let student = student();
-        let step = method().loss(&student, &NoState {}, &Views::two(images(0.0), images(1.0)), AT);
+        let step = method().loss(&student, &NoState {}, &Views::two(images(0.0), images(1.0)), &context());
         assert!(!step.embeddings.is_autodiff());
         assert_eq!(step.embeddings.dims(), [12, 6]);
         let gradients = GradientsParams::from_grads(step.loss.backward(), &student);

@@ -5,7 +5,9 @@ use std::marker::PhantomData;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::embed::embed_each;
-use ssl_core::{Encoder, Head, Init, Loss, Mlp, Mode, Progress, SslMethod, Step, Teacher, Views, schedule};
+use ssl_core::{
+    Encoder, Head, Init, Loss, Mlp, Mode, Progress, SslMethod, Step, StepContext, Teacher, Views, schedule,
+};
 
 use crate::{ByolConfig, ByolInput, ByolLoss};
 
@@ -75,7 +77,13 @@ impl<E: Encoder> SslMethod for Byol<E> {
         (student, state)
     }
 
-    fn loss(&self, student: &Self::Student, state: &Self::State, views: &Views, _at: Progress) -> Step<()> {
+    fn loss(
+        &self,
+        student: &Self::Student,
+        state: &Self::State,
+        views: &Views,
+        _context: &StepContext,
+    ) -> Step<()> {
         let (v1, v2) = views.pair();
         let (views, teacher) = ([v1, v2], state.teacher.network());
         let z = embed_each(&student.encoder, &student.projector, &views, Mode::Train);
@@ -112,6 +120,10 @@ mod tests {
         Progress { step, total_steps: 10, steps_per_epoch: 10 }
     }
 
+    fn context(step: u64) -> StepContext {
+        StepContext::new(0, at(step), 0)
+    }
+
     fn device() -> Device {
         DeviceSpec::Flex.open().expect("flex is compiled in")
     }
@@ -129,7 +141,7 @@ mod tests {
 
     /// A student that is not what its teacher is.
     fn moved(student: ByolStudent<ResNet>, state: &ByolState<ResNet>) -> ByolStudent<ResNet> {
-        let gradients = method().loss(&student, state, &views(), at(0)).loss.backward();
+        let gradients = method().loss(&student, state, &views(), &context(0)).loss.backward();
         let gradients = GradientsParams::from_grads(gradients, &student);
         SgdConfig::new().init().step(0.5, student, gradients)
     }
@@ -157,7 +169,7 @@ mod tests {
         let input =
             ByolInput { p1: p(images(0.0)), p2: p(images(1.0)), z1: z(images(0.0)), z2: z(images(1.0)) };
         let want = method().loss.forward(input).into_data();
-        let step = method().loss(&student, &state, &views(), at(0));
+        let step = method().loss(&student, &state, &views(), &context(0));
         assert_eq!(step.loss.into_data(), want);
         assert_eq!(step.embeddings.dims(), [8, 6]);
     }
@@ -165,7 +177,7 @@ mod tests {
     #[test]
     fn the_student_gets_every_gradient_and_its_teacher_none() {
         let (student, state) = start();
-        let step = method().loss(&student, &state, &views(), at(0));
+        let step = method().loss(&student, &state, &views(), &context(0));
         assert!(!step.embeddings.device().is_autodiff());
         let mut gradients = step.loss.backward();
         assert!(GradientsParams::from_module(&mut gradients, &state).is_empty());
@@ -191,7 +203,7 @@ mod tests {
     fn the_teacher_keeps_running_statistics_of_its_own() {
         let (student, state) = start();
         let (before, students) = (named::collect(&state), named::collect(&student));
-        method().loss(&student, &state, &views(), at(0));
+        method().loss(&student, &state, &views(), &context(0));
         for (path, tensor) in named::collect(&state) {
             assert_eq!(tensor == before[&path], !named::is_buffer(&path), "{path}");
         }

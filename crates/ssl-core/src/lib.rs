@@ -10,6 +10,7 @@
 //!
 //! - [`encoder`], [`head`]: the two kinds of network, and [`Mode`], which says how batch norm behaves in them
 //! - [`method`]: what a method is ([`SslMethod`]): a loss over views, and what happens around an optimizer step
+//! - [`context`], [`draws`]: what a step knows of its place in a run, and its random choices
 //! - [`embedding_loss`]: losses of a batch that may be embedded in chunks
 //! - [`momentum`], [`queue`], [`counter`]: state that no optimizer sees: teachers, memories, numbers
 //! - [`views`], [`embed`]: what goes in, and how several views pass through one network
@@ -17,7 +18,9 @@
 //! - [`nn`], [`init`], [`precision`], [`named`]: layers with PyTorch's names, seeded initial values, the format of products,
 //!   tensors by path
 
+pub mod context;
 pub mod counter;
+pub mod draws;
 pub mod embed;
 pub mod embedding_loss;
 pub mod encoder;
@@ -35,7 +38,9 @@ pub mod queue;
 pub mod schedule;
 pub mod views;
 
+pub use context::StepContext;
 pub use counter::Counter;
+pub use draws::Draws;
 pub use embedding_loss::{Embedded, EmbeddingLoss};
 pub use encoder::{Encoder, Mode};
 pub use error::ConfigError;

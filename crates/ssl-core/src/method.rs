@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::{ConfigError, EmbeddingLoss, Encoder, Init, Mlp, Views};
+use crate::{ConfigError, EmbeddingLoss, Encoder, Init, Mlp, StepContext, Views};
 
 /// A self-supervised method: a loss over views, and what happens around an optimizer step.
 ///
@@ -16,14 +16,14 @@ use crate::{ConfigError, EmbeddingLoss, Encoder, Init, Mlp, Views};
 ///
 /// ```text
 /// (student, state) = before_step(student, state)         an average before the forward pass; prototypes to unit length
-/// step             = loss(student, state, views)
+/// step             = loss(student, state, views, context)
 /// gradients        = step.loss.backward()                clip, then drop those of gradient_rules().frozen
 /// state            = absorb(state, step.carry)           queue, centre
 /// student          = optimizer(student, gradients)
 /// state            = after_step(student, state)          an average after the optimizer
 /// ```
 ///
-/// With gradient accumulation, `loss`, `backward` and `absorb` run once per micro-batch.
+/// With gradient accumulation, `loss`, `backward` and `absorb` run once per micro-batch, each with a [`StepContext`] of its own.
 pub trait SslMethod {
     /// The network that is pretrained.
     type Encoder: Encoder;
@@ -63,13 +63,14 @@ pub trait SslMethod {
         (student, state)
     }
 
-    /// The loss of one batch. Nothing but running statistics changes here.
+    /// The loss of one batch. Nothing but running statistics changes here, and every random choice is one of
+    /// `context.draws`: then a resumed run is the same run.
     fn loss(
         &self,
         student: &Self::Student,
         state: &Self::State,
         views: &Views,
-        at: Progress,
+        context: &StepContext,
     ) -> Step<Self::Carry>;
 
     /// The loss in two parts, where a batch may be embedded in chunks; none by default.

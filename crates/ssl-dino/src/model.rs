@@ -5,7 +5,9 @@ use std::marker::PhantomData;
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
 use ssl_core::embed::embed_crops;
-use ssl_core::{Encoder, GradientRules, Init, Loss, Mode, Needs, Progress, SslMethod, Step, Teacher, Views};
+use ssl_core::{
+    Encoder, GradientRules, Init, Loss, Mode, Needs, Progress, SslMethod, Step, StepContext, Teacher, Views,
+};
 
 use crate::{DinoConfig, DinoHead, DinoInput, DinoLoss, mean_logits, next_center};
 
@@ -75,7 +77,7 @@ impl<E: Encoder> SslMethod for Dino<E> {
         student: &Self::Student,
         state: &Self::State,
         views: &Views,
-        at: Progress,
+        context: &StepContext,
     ) -> Step<Tensor<1>> {
         let teacher = state.teacher.network();
         let z = embed_crops(&teacher.encoder, &teacher.head, views.global(), Mode::Train);
@@ -86,7 +88,7 @@ impl<E: Encoder> SslMethod for Dino<E> {
         let student = student.head.logits(&z);
         let embeddings = Tensor::cat(z[..views.global].to_vec(), 0).without_autodiff();
 
-        let teacher_temperature = self.config.teacher_temperature_at(at);
+        let teacher_temperature = self.config.teacher_temperature_at(context.at);
         let loss = DinoLoss::new(self.config.student_temperature, teacher_temperature);
         let loss = loss.forward(DinoInput { student, teacher, center: state.center.val() });
         Step { loss, carry, embeddings }

@@ -6,7 +6,9 @@ use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ssl_core::named;
-use ssl_dino::{DeviceSpec, Dino, DinoConfig, DinoState, DinoStudent, Init, Progress, SslMethod, Views};
+use ssl_dino::{
+    DeviceSpec, Dino, DinoConfig, DinoState, DinoStudent, Init, Progress, SslMethod, StepContext, Views,
+};
 use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
 
 const BATCH: usize = 4;
@@ -39,6 +41,10 @@ fn at(step: u64) -> Progress {
     Progress { step, total_steps: 10, steps_per_epoch: 2 }
 }
 
+fn context(step: u64) -> StepContext {
+    StepContext::new(0, at(step), 0)
+}
+
 /// Two global crops and a small one, without structure, the same every time.
 fn crops(seed: f32) -> Views {
     let images = |seed: f32, size: usize| {
@@ -52,7 +58,7 @@ fn crops(seed: f32) -> Views {
 
 /// The loss and one training step with a learning rate of 0.1, as the trainer does it.
 fn step(method: &Dino<ResNet>, student: Student, state: State, step: u64) -> (f32, Student, State) {
-    let out = method.loss(&student, &state, &crops(step as f32), at(step));
+    let out = method.loss(&student, &state, &crops(step as f32), &context(step));
     let loss = out.loss.clone().into_scalar::<f32>();
     let gradients = GradientsParams::from_grads(out.loss.backward(), &student);
     let state = method.absorb(state, out.carry);
@@ -103,7 +109,7 @@ fn the_teacher_sees_the_global_crops_alone_in_training_mode_and_keeps_its_own_st
         tensors.into_iter().filter(|(path, _)| named::is_buffer(path)).collect()
     };
     let before = running(named::collect(state.teacher.network()));
-    method.loss(&student, &state, &crops(0.0), at(0));
+    method.loss(&student, &state, &crops(0.0), &context(0));
     let teacher = running(named::collect(state.teacher.network()));
     let student = running(named::collect(&student));
     assert!(before.iter().zip(&teacher).all(|(before, after)| before != after), "training mode");
@@ -117,7 +123,7 @@ fn the_teacher_sees_the_global_crops_alone_in_training_mode_and_keeps_its_own_st
 fn every_parameter_of_the_student_gets_a_gradient_but_the_lengths_of_the_last_layer() {
     let method = method(config());
     let (student, state) = start(&method);
-    let out = method.loss(&student, &state, &crops(0.0), at(0));
+    let out = method.loss(&student, &state, &crops(0.0), &context(0));
     assert!(!out.embeddings.is_autodiff() && !out.carry.is_autodiff());
     assert_eq!(out.embeddings.dims(), [2 * BATCH, 5]);
     let mut gradients = out.loss.backward();
@@ -131,7 +137,7 @@ fn every_parameter_of_the_student_gets_a_gradient_but_the_lengths_of_the_last_la
 fn the_loss_uses_the_old_center_and_the_step_moves_it() {
     let method = method(DinoConfig { center_momentum: 0.6, ..config() });
     let (student, state) = start(&method);
-    let out = method.loss(&student, &state, &crops(0.0), at(0));
+    let out = method.loss(&student, &state, &crops(0.0), &context(0));
     assert_eq!(state.center.val().into_data(), Tensor::<1>::zeros([OUTPUTS], &device()).into_data());
     let mean = floats(&out.carry.to_data());
     assert!(mean.iter().any(|logit| logit.abs() > 1e-3), "logits without a mean need no centre");
@@ -145,9 +151,10 @@ fn the_loss_uses_the_old_center_and_the_step_moves_it() {
 fn a_loss_without_the_center_would_be_another() {
     let method = method(config());
     let (student, mut state) = start(&method);
-    let loss = |state: &State| method.loss(&student, state, &crops(1.0), at(1)).loss.into_scalar::<f32>();
+    let loss =
+        |state: &State| method.loss(&student, state, &crops(1.0), &context(1)).loss.into_scalar::<f32>();
     let uncentered = loss(&state);
-    let carry = method.loss(&student, &state, &crops(0.0), at(0)).carry;
+    let carry = method.loss(&student, &state, &crops(0.0), &context(0)).carry;
     state = method.absorb(state, carry.mul_scalar(10.0));
     assert!((loss(&state) - uncentered).abs() > 1e-4);
 }
@@ -184,7 +191,7 @@ fn the_lengths_of_the_last_layer_are_never_trained() {
     assert!(floats(&lengths).iter().all(|&length| length == 1.0));
     // Nor after weights were loaded from a file.
     let loaded = named::load(student.clone(), named::collect(&student)).expect("the same network");
-    let out = method.loss(&loaded, &state, &crops(0.0), at(3));
+    let out = method.loss(&loaded, &state, &crops(0.0), &context(3));
     assert_eq!(GradientsParams::from_grads(out.loss.backward(), &loaded).len() + 1, parameters(&loaded));
 }
 

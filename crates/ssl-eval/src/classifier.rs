@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use ssl_core::loss::cross_entropy;
 use ssl_core::nn::Linear;
-use ssl_core::{Encoder, Head, Init, Mlp, Mode, Needs, NoState, Progress, SslMethod, Step, Views};
+use ssl_core::{Encoder, Head, Init, Mlp, Mode, Needs, NoState, SslMethod, Step, StepContext, Views};
 
 /// Standard deviation of a head's initial weights.
 const HEAD_STD: f64 = 0.01;
@@ -99,7 +99,7 @@ impl<N: Encoder> SslMethod for FineTuning<N> {
         Needs { global_views: 1, local_views: false, labels: true }
     }
 
-    fn loss(&self, network: &N, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
+    fn loss(&self, network: &N, _state: &NoState, views: &Views, _context: &StepContext) -> Step<()> {
         let scores = network.encode(views.crops[0].clone(), Mode::Train);
         let embeddings = scores.clone().without_autodiff();
         Step { loss: cross_entropy(scores, labels(views)), carry: (), embeddings }
@@ -117,7 +117,7 @@ fn labels(views: &Views) -> Tensor<1, Int> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_core::{DeviceSpec, LayerConfig, Norm};
+    use ssl_core::{DeviceSpec, LayerConfig, Norm, Progress};
 
     /// Features are the mean of each channel.
     #[derive(Module, Debug)]
@@ -166,7 +166,7 @@ mod tests {
         let labels = Tensor::from_ints([0, 1, 1, 0], &init.plain_device());
         let views = Views { crops: vec![images()], global: 1, labels: Some(labels.clone()) };
         let at = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
-        let step = FineTuning::new().loss(&network, &NoState {}, &views, at);
+        let step = FineTuning::new().loss(&network, &NoState {}, &views, &StepContext::new(0, at, 0));
         let want = cross_entropy(network.encode(images(), Mode::BatchStats), labels);
         assert_eq!(step.loss.clone().into_data(), want.into_data());
 

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
 use ssl_core::loss::{cross_entropy, tempered_cross_entropy};
-use ssl_core::{ConfigError, Encoder, Init, Mode, Needs, NoState, Progress, SslMethod, Step, Views};
+use ssl_core::{ConfigError, Encoder, Init, Mode, Needs, NoState, SslMethod, Step, StepContext, Views};
 
 /// Hyper-parameters of distillation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ impl<S: Encoder, T: Encoder> SslMethod for Distillation<S, T> {
         Needs { global_views: 1, local_views: false, labels: self.config.alpha < 1.0 }
     }
 
-    fn loss(&self, network: &S, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
+    fn loss(&self, network: &S, _state: &NoState, views: &Views, _context: &StepContext) -> Step<()> {
         let view = views.crops[0].clone();
         let teacher = self.teacher.encode(view.clone(), Mode::Eval);
         let student = network.encode(view, Mode::Train);
@@ -96,7 +96,7 @@ mod tests {
     use burn::optim::{GradientsParams, SgdConfig};
     use burn::tensor::{Device, Int, Tensor};
     use ssl_core::nn::{Linear, LinearConfig};
-    use ssl_core::{DeviceSpec, named};
+    use ssl_core::{DeviceSpec, Progress, named};
 
     /// Class scores that are linear in the pixels.
     #[derive(Module, Debug)]
@@ -114,7 +114,9 @@ mod tests {
         }
     }
 
-    const AT: Progress = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
+    fn context() -> StepContext {
+        StepContext::new(0, Progress { step: 0, total_steps: 1, steps_per_epoch: 1 }, 0)
+    }
 
     fn device() -> Device {
         DeviceSpec::Flex.open().expect("flex is compiled in")
@@ -132,7 +134,7 @@ mod tests {
 
     fn loss(config: &DistillationConfig, student: &Scores) -> Tensor<1> {
         let method = config.build::<Scores, Scores>(scores(1, &device())).expect("usable");
-        method.loss(student, &NoState {}, &views(), AT).loss
+        method.loss(student, &NoState {}, &views(), &context()).loss
     }
 
     fn value(loss: Tensor<1>) -> f64 {
@@ -162,7 +164,7 @@ mod tests {
         let views = Views { labels: None, ..views() };
         let mut losses = Vec::new();
         for _ in 0..60 {
-            let step = method.loss(&student, &NoState {}, &views, AT);
+            let step = method.loss(&student, &NoState {}, &views, &context());
             losses.push(value(step.loss.clone()));
             let gradients = GradientsParams::from_grads(step.loss.backward(), &student);
             student = optimizer.step(0.1, student, gradients);

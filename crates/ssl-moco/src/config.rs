@@ -32,6 +32,11 @@ pub struct MoCoConfig {
     /// Whether each view is query once and key once, which is twice the work for twice the terms. Default false (v1,
     /// algorithm 1); an option of the authors' CIFAR-10 demo.
     pub symmetric: bool,
+    /// Whether keys pass the teacher in an order of their own, so that batch norm normalises a key together with other
+    /// images than its query. Without it a query finds its key by their common statistics. Default true (v1, section
+    /// 3.3, Shuffling BN; official `builder.py`, `_batch_shuffle_ddp`, and the authors' CIFAR-10 demo). It has an effect
+    /// only where batch norm works on groups of the batch: `bn_splits` of the encoder above 1.
+    pub shuffle: bool,
 }
 
 impl Default for MoCoConfig {
@@ -45,6 +50,7 @@ impl Default for MoCoConfig {
             hidden_dim: 0,
             output_dim: 128,
             symmetric: false,
+            shuffle: true,
         }
     }
 }
@@ -96,6 +102,12 @@ impl MoCoConfig {
         self
     }
 
+    /// Sets whether keys pass the teacher in an order of their own.
+    pub fn with_shuffle(mut self, shuffle: bool) -> Self {
+        self.shuffle = shuffle;
+        self
+    }
+
     /// The method, for encoders of type `E`.
     ///
     /// # Errors
@@ -135,6 +147,11 @@ mod tests {
     #[test]
     fn both_versions_are_usable() {
         assert!(MoCoConfig::v1().build::<ResNet>().is_ok() && MoCoConfig::v2().build::<ResNet>().is_ok());
+    }
+
+    #[test]
+    fn both_versions_shuffle() {
+        assert!(MoCoConfig::v1().shuffle && MoCoConfig::v2().shuffle);
     }
 
     #[test]

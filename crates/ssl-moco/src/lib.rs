@@ -3,14 +3,15 @@
 mod config;
 mod loss;
 mod model;
+mod shuffle;
 mod v3;
 
 pub use config::MoCoConfig;
 pub use loss::{MoCoInput, MoCoLoss, moco};
 pub use model::{MoCo, MoCoState, MoCoStudent};
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, Progress, Queue, SslMethod, Step, Teacher,
-    Views,
+    ConfigError, DeviceSpec, Draws, Encoder, Head, Init, Loss, Mode, Progress, Queue, SslMethod, Step,
+    StepContext, Teacher, Views,
 };
 pub use v3::{
     MoCoV3, MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss, MoCoV3State, MoCoV3Student, MoCoV3Target,

@@ -8,5 +8,6 @@ pub use config::SimClrConfig;
 pub use loss::{DistillationInput, DistillationLoss, NtXentInput, NtXentLoss, nt_xent};
 pub use model::{SimClr, SimClrStudent};
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step, Views,
+    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step,
+    StepContext, Views,
 };

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_joint;
 use ssl_core::{
-    Embedded, EmbeddingLoss, Encoder, Init, KeptHead, Loss, Mlp, Mode, NoState, Progress, SslMethod, Step,
+    Embedded, EmbeddingLoss, Encoder, Init, KeptHead, Loss, Mlp, Mode, NoState, SslMethod, Step, StepContext,
     Views,
 };
 
@@ -47,7 +47,13 @@ impl<E: Encoder> SslMethod for SimClr<E> {
         (SimClrStudent { encoder, projector }, NoState {})
     }
 
-    fn loss(&self, student: &Self::Student, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
+    fn loss(
+        &self,
+        student: &Self::Student,
+        _state: &NoState,
+        views: &Views,
+        _context: &StepContext,
+    ) -> Step<()> {
         let Embedded { outputs, embeddings } = self.embed(student, views, Mode::Train);
         Step { loss: self.loss_of(outputs, vec![], None), carry: (), embeddings }
     }
@@ -89,10 +95,12 @@ mod tests {
     use super::*;
     use burn::optim::GradientsParams;
     use burn::tensor::{Device, Int};
-    use ssl_core::{DeviceSpec, Head, named};
+    use ssl_core::{DeviceSpec, Head, Progress, named};
     use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
 
-    const AT: Progress = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
+    fn context() -> StepContext {
+        StepContext::new(0, Progress { step: 0, total_steps: 1, steps_per_epoch: 1 }, 0)
+    }
 
     fn device() -> Device {
         DeviceSpec::Flex.open().expect("flex is compiled in")
@@ -115,7 +123,7 @@ mod tests {
     }
 
     fn loss(views: Views) -> f32 {
-        method().loss(&student(), &NoState {}, &views, AT).loss.into_scalar::<f32>()
+        method().loss(&student(), &NoState {}, &views, &context()).loss.into_scalar::<f32>()
     }
 
     #[test]
@@ -139,7 +147,7 @@ mod tests {
     #[test]
     fn every_parameter_gets_a_gradient_and_the_embeddings_get_none() {
         let student = student();
-        let step = method().loss(&student, &NoState {}, &Views::two(images(0.0), images(1.0)), AT);
+        let step = method().loss(&student, &NoState {}, &Views::two(images(0.0), images(1.0)), &context());
         assert!(!step.embeddings.is_autodiff());
         assert_eq!(step.embeddings.dims(), [8, 6]);
         let gradients = GradientsParams::from_grads(step.loss.backward(), &student);

@@ -8,5 +8,6 @@ pub use config::SimSiamConfig;
 pub use loss::{SimSiamInput, SimSiamLoss, simsiam};
 pub use model::{SimSiam, SimSiamStudent};
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step, Views,
+    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step,
+    StepContext, Views,
 };

@@ -6,7 +6,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::embed::embed_each;
 use ssl_core::{
-    Encoder, GradientRules, Head, Init, Loss, Mlp, Mode, NoState, Progress, SslMethod, Step, Views,
+    Encoder, GradientRules, Head, Init, Loss, Mlp, Mode, NoState, Progress, SslMethod, Step, StepContext,
+    Views,
 };
 
 use crate::{SimSiamConfig, SimSiamInput, SimSiamLoss};
@@ -49,7 +50,13 @@ impl<E: Encoder> SslMethod for SimSiam<E> {
         (SimSiamStudent { encoder, projector, predictor }, NoState {})
     }
 
-    fn loss(&self, student: &Self::Student, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
+    fn loss(
+        &self,
+        student: &Self::Student,
+        _state: &NoState,
+        views: &Views,
+        _context: &StepContext,
+    ) -> Step<()> {
         let (v1, v2) = views.pair();
         let mut z = embed_each(&student.encoder, &student.projector, &[v1, v2], Mode::Train);
         let embeddings = Tensor::cat(z.clone(), 0).without_autodiff();
@@ -78,6 +85,10 @@ mod tests {
 
     const AT: Progress = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
 
+    fn context() -> StepContext {
+        StepContext::new(0, AT, 0)
+    }
+
     fn device() -> Device {
         DeviceSpec::Flex.open().expect("flex is compiled in")
     }
@@ -99,7 +110,7 @@ mod tests {
     }
 
     fn loss(student: &SimSiamStudent<ResNet>) -> Step<()> {
-        method().loss(student, &NoState {}, &Views::two(images(0.0), images(1.0)), AT)
+        method().loss(student, &NoState {}, &Views::two(images(0.0), images(1.0)), &context())
     }
 
     /// The student after a step of gradient descent on a loss.

@@ -8,5 +8,6 @@ pub use config::SupConConfig;
 pub use loss::{SupConInput, SupConLoss, sup_con};
 pub use model::{SupCon, SupConStudent};
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step, Views,
+    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step,
+    StepContext, Views,
 };

@@ -6,7 +6,8 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_joint;
 use ssl_core::{
-    Embedded, EmbeddingLoss, Encoder, Init, Loss, Mlp, Mode, Needs, NoState, Progress, SslMethod, Step, Views,
+    Embedded, EmbeddingLoss, Encoder, Init, Loss, Mlp, Mode, Needs, NoState, SslMethod, Step, StepContext,
+    Views,
 };
 
 use crate::{SupConConfig, SupConInput, SupConLoss};
@@ -52,7 +53,13 @@ impl<E: Encoder> SslMethod for SupCon<E> {
 
     /// # Panics
     /// If the views have no labels, which [`needs`](Self::needs) asks for.
-    fn loss(&self, student: &Self::Student, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
+    fn loss(
+        &self,
+        student: &Self::Student,
+        _state: &NoState,
+        views: &Views,
+        _context: &StepContext,
+    ) -> Step<()> {
         let Embedded { outputs, embeddings } = self.embed(student, views, Mode::Train);
         Step { loss: self.loss_of(outputs, vec![], views.labels.clone()), carry: (), embeddings }
     }
@@ -88,10 +95,12 @@ mod tests {
     use super::*;
     use burn::optim::GradientsParams;
     use burn::tensor::{Device, Int};
-    use ssl_core::{DeviceSpec, Head, named};
+    use ssl_core::{DeviceSpec, Head, Progress, named};
     use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
 
-    const AT: Progress = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
+    fn context() -> StepContext {
+        StepContext::new(0, Progress { step: 0, total_steps: 1, steps_per_epoch: 1 }, 0)
+    }
 
     fn device() -> Device {
         DeviceSpec::Flex.open().expect("flex is compiled in")
@@ -119,7 +128,7 @@ mod tests {
     }
 
     fn loss(labels: [i32; 4]) -> Step<()> {
-        method().loss(&student(), &NoState {}, &views(labels), AT)
+        method().loss(&student(), &NoState {}, &views(labels), &context())
     }
 
     #[test]
@@ -137,7 +146,7 @@ mod tests {
     #[test]
     fn every_parameter_gets_a_gradient_and_the_embeddings_get_none() {
         let student = student();
-        let step = method().loss(&student, &NoState {}, &views([0, 0, 1, 1]), AT);
+        let step = method().loss(&student, &NoState {}, &views([0, 0, 1, 1]), &context());
         assert!(!step.embeddings.device().is_autodiff());
         assert_eq!(step.embeddings.dims(), [8, 6]);
         let gradients = GradientsParams::from_grads(step.loss.backward(), &student);
@@ -149,6 +158,6 @@ mod tests {
     #[should_panic(expected = "the images have no labels")]
     fn images_without_labels_are_refused() {
         assert!(method().needs().labels);
-        method().loss(&student(), &NoState {}, &Views::two(images(0.0), images(1.0)), AT);
+        method().loss(&student(), &NoState {}, &Views::two(images(0.0), images(1.0)), &context());
     }
 }

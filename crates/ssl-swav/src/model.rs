@@ -8,7 +8,8 @@ use ssl_core::embed::embed_crops;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::nn::{Linear, LinearConfig};
 use ssl_core::{
-    ConfigError, Encoder, GradientRules, Init, Loss, Mlp, Mode, Needs, Progress, SslMethod, Step, Views,
+    ConfigError, Encoder, GradientRules, Init, Loss, Mlp, Mode, Needs, Progress, SslMethod, Step,
+    StepContext, Views,
 };
 
 use crate::{CropQueue, SwavConfig, SwavInput, SwavLoss, sinkhorn};
@@ -98,13 +99,13 @@ impl<E: Encoder> SslMethod for Swav<E> {
         student: &Self::Student,
         state: &SwavState,
         views: &Views,
-        at: Progress,
+        context: &StepContext,
     ) -> Step<Self::Carry> {
         let z = embed_crops(&student.encoder, &student.projector, &views.crops, Mode::Train);
         let z: Vec<_> = z.into_iter().map(|z| l2_normalize(z, NORMALIZE_EPS)).collect();
         let scores: Vec<_> = z.iter().map(|z| student.prototypes.forward(z.clone())).collect();
 
-        let queue = state.queue.as_ref().filter(|_| at.epoch() >= self.config.queue_start_epoch);
+        let queue = state.queue.as_ref().filter(|_| context.at.epoch() >= self.config.queue_start_epoch);
         let prototypes = student.prototypes.weight.val().without_autodiff();
         let past = queue.filter(|queue| queue.is_full()).map(|queue| (queue, prototypes));
         let codes = [0, 1].map(|crop| self.codes(crop, scores[crop].clone(), past.as_ref()));

@@ -7,7 +7,7 @@ use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::named;
 use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
 use ssl_swav::{
-    DeviceSpec, Init, Mode, Progress, SslMethod, Swav, SwavConfig, SwavState, SwavStudent, Views,
+    DeviceSpec, Init, Mode, Progress, SslMethod, StepContext, Swav, SwavConfig, SwavState, SwavStudent, Views,
 };
 
 const BATCH: usize = 6;
@@ -37,6 +37,10 @@ fn start(method: &Swav<ResNet>) -> (Student, SwavState) {
 /// A step of a run with epochs of two steps.
 fn at(step: u64) -> Progress {
     Progress { step, total_steps: 10, steps_per_epoch: 2 }
+}
+
+fn context(step: u64) -> StepContext {
+    StepContext::new(0, at(step), 0)
 }
 
 /// Images without structure, the same every time.
@@ -104,7 +108,7 @@ fn two_global_crops_without_a_queue_are_the_two_crop_formula() {
     let (q1, q2) = (codes(&scores[0], 0.05, 3), codes(&scores[1], 0.05, 3));
     let want = (cross_entropy(&q1, &scores[1], 0.1) + cross_entropy(&q2, &scores[0], 0.1)) / 2.0;
 
-    let step = method.loss(&student, &state, &views, at(0));
+    let step = method.loss(&student, &state, &views, &context(0));
     assert!((value(&step.loss) - want).abs() < 1e-4 * want, "{} is not {want}", value(&step.loss));
     assert!(step.carry.is_none());
 }
@@ -115,7 +119,7 @@ fn a_batch_of_equal_images_costs_at_least_the_log_of_the_number_of_prototypes() 
     let method = method(config());
     let (student, state) = start(&method);
     let equal = images(0.0, 8).narrow(0, 0, 1).repeat(&[BATCH, 1, 1, 1]);
-    let loss = method.loss(&student, &state, &Views::two(equal.clone(), equal), at(0)).loss;
+    let loss = method.loss(&student, &state, &Views::two(equal.clone(), equal), &context(0)).loss;
     assert!(value(&loss) > (PROTOTYPES as f64).ln() - 1e-4, "{}", value(&loss));
 }
 
@@ -123,7 +127,7 @@ fn a_batch_of_equal_images_costs_at_least_the_log_of_the_number_of_prototypes() 
 fn every_parameter_gets_a_gradient_from_every_crop() {
     let method = method(config());
     let (student, state) = start(&method);
-    let step = method.loss(&student, &state, &four_crops(0.0), at(0));
+    let step = method.loss(&student, &state, &four_crops(0.0), &context(0));
     assert!(!step.embeddings.is_autodiff());
     assert_eq!(step.embeddings.dims(), [2 * BATCH, 4]);
     let gradients = GradientsParams::from_grads(step.loss.backward(), &student);
@@ -139,7 +143,7 @@ fn every_parameter_gets_a_gradient_from_every_crop() {
 fn small_crops_predict_and_are_not_remembered() {
     let method = method(config().with_queue(BATCH, 0));
     let (student, state) = start(&method);
-    let loss = |views: &Views| method.loss(&student, &state, views, at(0));
+    let loss = |views: &Views| method.loss(&student, &state, views, &context(0));
     let (two, four) = (loss(&two_crops(0.0)), loss(&four_crops(0.0)));
     assert!((value(&two.loss) - value(&four.loss)).abs() > 1e-4);
     assert_eq!(four.carry.expect("a queue").map(|z| z.dims()), [[BATCH, 4]; 2]);
@@ -155,7 +159,7 @@ fn prototypes_have_unit_length_in_a_step_and_are_still_trained() {
         let lengths = student.prototypes.weight.val().square().sum_dim(1).sqrt().into_data();
         assert!(lengths.iter::<f32>().all(|length| (length - 1.0).abs() < 1e-6));
         let before = student.prototypes.weight.val().into_data();
-        let loss = method.loss(&student, &state, &two_crops(step as f32), at(step)).loss;
+        let loss = method.loss(&student, &state, &two_crops(step as f32), &context(step)).loss;
         let gradients = GradientsParams::from_grads(loss.backward(), &student);
         student = optimizer.step(0.1, student, gradients);
         assert_ne!(student.prototypes.weight.val().into_data(), before);
@@ -177,8 +181,8 @@ fn a_queue_is_used_once_it_is_full() {
     let mut differences = Vec::new();
     for step in 0..3 {
         let views = two_crops(step as f32);
-        let without = method.loss(&student, &SwavState { queue: None }, &views, at(step));
-        let with = method.loss(&student, &state, &views, at(step));
+        let without = method.loss(&student, &SwavState { queue: None }, &views, &context(step));
+        let with = method.loss(&student, &state, &views, &context(step));
         differences.push((value(&with.loss) - value(&without.loss)).abs());
         state = method.absorb(state, with.carry);
     }
@@ -192,7 +196,7 @@ fn a_queue_holds_the_embeddings_of_the_global_crops_newest_first() {
     let (student, mut state) = start(&method);
     let mut pushed: Vec<Tensor<2>> = Vec::new();
     for step in 0..2 {
-        let step = method.loss(&student, &state, &four_crops(step as f32), at(step));
+        let step = method.loss(&student, &state, &four_crops(step as f32), &context(step));
         pushed.push(step.carry.clone().expect("a queue")[1].clone());
         state = method.absorb(state, step.carry);
     }
@@ -206,20 +210,20 @@ fn a_queue_holds_the_embeddings_of_the_global_crops_newest_first() {
 fn a_queue_begins_to_fill_in_its_epoch() {
     let method = method(config().with_queue(BATCH, 1));
     let (student, state) = start(&method);
-    assert!(method.loss(&student, &state, &two_crops(0.0), at(1)).carry.is_none());
-    assert!(method.loss(&student, &state, &two_crops(0.0), at(2)).carry.is_some());
+    assert!(method.loss(&student, &state, &two_crops(0.0), &context(1)).carry.is_none());
+    assert!(method.loss(&student, &state, &two_crops(0.0), &context(2)).carry.is_some());
 }
 
 #[test]
 fn a_full_queue_is_still_full_after_a_resume() {
     let method = method(config().with_queue(BATCH, 0));
     let (student, state) = start(&method);
-    let carry = method.loss(&student, &state, &two_crops(0.0), at(0)).carry;
+    let carry = method.loss(&student, &state, &two_crops(0.0), &context(0)).carry;
     let state = method.absorb(state, carry);
     let fresh = start(&method).1;
     let resumed = named::load(fresh, named::collect(&state)).expect("the same state");
     let loss = |state: &SwavState| -> TensorData {
-        method.loss(&student, state, &two_crops(1.0), at(1)).loss.into_data()
+        method.loss(&student, state, &two_crops(1.0), &context(1)).loss.into_data()
     };
     assert_eq!(loss(&resumed), loss(&state));
 }

@@ -73,7 +73,7 @@ pub enum CaseError {
 }
 
 /// First components of the names of tensors that a case gives; all others are to be computed.
-const GIVEN: [&str; 5] = ["in", "init", "views", "labels", "mask"];
+const GIVEN: [&str; 6] = ["in", "init", "views", "labels", "aux", "mask"];
 
 impl Case {
     /// Reads a golden file.

@@ -18,7 +18,7 @@ const HEADS: u64 = 0x6865_6164;
 /// Everything that decides the course of a run besides the method, the encoder and the data.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainConfig {
-    /// Seed of the heads and of the initial state.
+    /// Seed of the heads, of the initial state and of the random choices inside a step.
     pub seed: u64,
     /// What the heads compute in; the encoder has its own.
     pub precision: Precision,

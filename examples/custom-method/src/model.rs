@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use burn::{module::Module, tensor::Tensor};
 use burn_ssl::core::embed::embed_each;
 use burn_ssl::core::{
-    Encoder, Init, LayerConfig, Mlp, Mode, NoState, Norm, Progress, SslMethod, Step, Views,
+    Encoder, Init, LayerConfig, Mlp, Mode, NoState, Norm, SslMethod, Step, StepContext, Views,
 };
 
 use crate::{VicRegConfig, vicreg};
@@ -35,7 +35,7 @@ impl<E: Encoder> SslMethod for VicReg<E> {
         (Student { encoder, projector }, NoState {})
     }
 
-    fn loss(&self, student: &Student<E>, _state: &NoState, views: &Views, _at: Progress) -> Step<()> {
+    fn loss(&self, student: &Student<E>, _: &NoState, views: &Views, _: &StepContext) -> Step<()> {
         let (v1, v2) = views.pair();
         let z = embed_each(&student.encoder, &student.projector, &[v1, v2], Mode::Train);
         let loss = vicreg(z[0].clone(), z[1].clone(), &self.0);

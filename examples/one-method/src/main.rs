@@ -11,7 +11,9 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Distribution, Tensor};
-use ssl_simclr::{DeviceSpec, Encoder, Init, Mode, Progress, SimClr, SimClrConfig, SslMethod, Views};
+use ssl_simclr::{
+    DeviceSpec, Encoder, Init, Mode, Progress, SimClr, SimClrConfig, SslMethod, StepContext, Views,
+};
 
 const STEPS: u64 = 60;
 const IMAGES: usize = 64;
@@ -64,7 +66,8 @@ fn main() -> anyhow::Result<()> {
     let mut optimizer = AdamWConfig::new().init();
     for step in 0..STEPS {
         let at = Progress { step, total_steps: STEPS, steps_per_epoch: 1 };
-        let done = method.loss(&student, &state, &Views::two(view(&images), view(&images)), at);
+        let views = Views::two(view(&images), view(&images));
+        let done = method.loss(&student, &state, &views, &StepContext::new(0, at, 0));
         if step % 10 == 0 || step + 1 == STEPS {
             println!("step {step:2}: loss {:.3}", done.loss.clone().into_scalar::<f32>());
         }

@@ -99,7 +99,7 @@ impl WithMethod for OneStep<'_> {
         let mut record = Record::default();
 
         let (student, state) = method.before_step(student, state, at);
-        let step = method.loss(&student, &state, &views, at);
+        let step = method.loss(&student, &state, &views, &StepContext::new(0, at, 0));
         let mut gradients = Gradients::of(step.loss.backward(), &student);
         record.insert("loss", "", step.loss);
         for (path, gradient) in gradients.iter() {

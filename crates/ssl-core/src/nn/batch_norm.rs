@@ -84,7 +84,8 @@ impl BatchNormConfig {
 ///
 /// With `splits` > 1, sample `i` belongs to group `i mod splits`, every group is normalised alone, and the running
 /// statistics move by the mean of the groups' updates: on one device this stands for the separate batch norms of
-/// several GPUs, which keep a contrastive method from reading the answer out of the batch statistics.
+/// several GPUs. Groups alone keep no secret: two views of an image that pass in the same place share their group's
+/// statistics with the same other images. A method that must not find a key by them gives its keys another order.
 ///
 /// # Source
 /// `torch.nn.BatchNorm2d`; the splits: official MoCo CIFAR-10 notebook (`SplitBatchNorm`).

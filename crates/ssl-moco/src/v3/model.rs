@@ -7,7 +7,7 @@ use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_each;
 use ssl_core::{
     ConfigError, Embedded, EmbeddingLoss, Encoder, GradientRules, Head, Init, Loss, Mlp, Mode, Progress,
-    SslMethod, Step, Teacher, Views, named, schedule,
+    SslMethod, Step, StepContext, Teacher, Views, named, schedule,
 };
 
 use super::{MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss};
@@ -103,7 +103,13 @@ impl<E: Encoder> SslMethod for MoCoV3<E> {
         (student, MoCoV3State { teacher })
     }
 
-    fn loss(&self, student: &Self::Student, state: &Self::State, views: &Views, _at: Progress) -> Step<()> {
+    fn loss(
+        &self,
+        student: &Self::Student,
+        state: &Self::State,
+        views: &Views,
+        _context: &StepContext,
+    ) -> Step<()> {
         let Embedded { outputs, embeddings } = self.embed(student, views, Mode::Train);
         Step { loss: self.loss_of(outputs, self.targets(state, views), None), carry: (), embeddings }
     }
@@ -161,6 +167,10 @@ mod tests {
         Progress { step, total_steps: 10, steps_per_epoch: 10 }
     }
 
+    fn context(step: u64) -> StepContext {
+        StepContext::new(0, at(step), 0)
+    }
+
     fn device() -> Device {
         DeviceSpec::Flex.open().expect("flex is compiled in")
     }
@@ -178,7 +188,7 @@ mod tests {
 
     /// A student that is not what its teacher is.
     fn moved(student: MoCoV3Student<Vit>, state: &MoCoV3State<Vit>) -> MoCoV3Student<Vit> {
-        let gradients = method().loss(&student, state, &views(), at(0)).loss.backward();
+        let gradients = method().loss(&student, state, &views(), &context(0)).loss.backward();
         let gradients = GradientsParams::from_grads(gradients, &student);
         SgdConfig::new().init().step(0.5, student, gradients)
     }
@@ -218,7 +228,7 @@ mod tests {
         let input =
             MoCoV3Input { q1: q(images(0.0)), q2: q(images(1.0)), k1: k(images(0.0)), k2: k(images(1.0)) };
         let want = method().loss.forward(input).into_data();
-        let step = method().loss(&student, &state, &views(), at(0));
+        let step = method().loss(&student, &state, &views(), &context(0));
         assert_eq!(step.loss.into_data(), want);
         assert_eq!(step.embeddings.dims(), [8, 6]);
     }
@@ -226,7 +236,7 @@ mod tests {
     #[test]
     fn the_student_gets_every_gradient_and_its_teacher_none() {
         let (student, state) = start();
-        let step = method().loss(&student, &state, &views(), at(0));
+        let step = method().loss(&student, &state, &views(), &context(0));
         assert!(!step.embeddings.device().is_autodiff());
         let mut gradients = step.loss.backward();
         assert!(GradientsParams::from_module(&mut gradients, &state).is_empty());

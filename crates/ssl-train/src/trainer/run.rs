@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::math::feature_std;
-use ssl_core::{Progress, SslMethod, Views};
+use ssl_core::{Progress, SslMethod, StepContext, Views};
 use ssl_data::{Batch, Batches, DataError, TrainLoader};
 
 use super::clock::Clock;
@@ -135,11 +135,12 @@ impl<'a, M: SslMethod> Run<'a, M> {
         let (student, mut state) = method.before_step(networks.student, networks.state, at);
         let mut gradients = Gradients::default();
         let mut embeddings = None;
-        for _ in 0..accumulate {
+        for micro_batch in 0..accumulate {
             let batch = batches.next().expect("the loader goes on through the epochs without an end")?;
             let views = views(batch, &method.needs(), config.micro_batch(), self.trainer.device)?;
             self.clock.data_is_here();
-            let (next, done) = self.micro_batch(&student, state, &views);
+            let context = StepContext::new(config.seed, at, micro_batch);
+            let (next, done) = self.micro_batch(&student, state, &views, &context);
             state = next;
             gradients.add(done.gradients);
             self.losses.push(done.loss);
@@ -159,13 +160,19 @@ impl<'a, M: SslMethod> Run<'a, M> {
     }
 
     /// Forward and backward pass of a micro-batch, and what it leaves for the state.
-    fn micro_batch(&self, student: &M::Student, state: M::State, views: &Views) -> (M::State, MicroBatch) {
+    fn micro_batch(
+        &self,
+        student: &M::Student,
+        state: M::State,
+        views: &Views,
+        context: &StepContext,
+    ) -> (M::State, MicroBatch) {
         let (method, chunk) = (self.trainer.method, self.trainer.config.optimizer.embed_chunk);
         if let Some(loss) = method.embedding_loss().filter(|_| chunk > 0) {
             let done = in_chunks(loss, student, &state, views, chunk);
             return (state, done);
         }
-        let step = method.loss(student, &state, views, self.at);
+        let step = method.loss(student, &state, views, context);
         let gradients = Gradients::of(step.loss.backward(), student);
         let done = MicroBatch { loss: step.loss.without_autodiff(), embeddings: step.embeddings, gradients };
         (method.absorb(state, step.carry), done)

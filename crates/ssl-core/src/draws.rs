@@ -1,0 +1,188 @@
+//! Random choices inside a step, made on the host.
+//!
+//! A choice depends on what it is for and on nothing else: not on the device, and not on which other choices were
+//! made before it. So a resumed run makes the choices of an uninterrupted one, and a method that makes one more
+//! leaves all others as they were.
+//!
+//! ```text
+//! key      = seed ‖ step ‖ micro-batch ‖ fnv1a(name)     64 bits each, little-endian
+//! number n = bits 64·n to 64·n + 63 of the stream of ChaCha8 with this key, nonce 0 and counter 0
+//! below(k) = (number · k) >> 64                          in 0..k
+//! ```
+//!
+//! ChaCha: Bernstein 2008, with 8 rounds. `fnv1a`: the 64-bit hash FNV-1a of Fowler, Noll and Vo over the bytes of the
+//! name. The golden values in this file's tests pin the derivation.
+
+use std::collections::BTreeMap;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+/// The random choices of one micro-batch, each under a name.
+///
+/// The same name gives the same values again, so two choices of a step need two names.
+///
+/// ```
+/// # use ssl_core::Draws;
+/// let draws = Draws::new(0, 7, 0);
+/// let order = draws.permutation("shuffle.0", 8);
+/// assert_eq!(draws.permutation("shuffle.0", 8), order);
+/// assert_ne!(draws.permutation("shuffle.1", 8), order);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Draws(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    Seeded { seed: u64, step: u64, micro_batch: u64 },
+    Given(BTreeMap<String, Vec<usize>>),
+}
+
+impl Draws {
+    /// The choices of micro-batch `micro_batch` of step `step`, in a run with the seed `seed`.
+    pub fn new(seed: u64, step: u64, micro_batch: usize) -> Self {
+        Self(Source::Seeded { seed, step, micro_batch: micro_batch as u64 })
+    }
+
+    /// Choices that somebody else has made, by name: those of a reference trajectory.
+    pub fn given<N: Into<String>>(values: impl IntoIterator<Item = (N, Vec<usize>)>) -> Self {
+        Self(Source::Given(values.into_iter().map(|(name, values)| (name.into(), values)).collect()))
+    }
+
+    /// A permutation of `0..len`, each as likely as any other: a shuffle after Fisher and Yates (Knuth, The Art of
+    /// Computer Programming, 3.4.2, algorithm P).
+    ///
+    /// # Panics
+    /// If the choices are [given](Self::given) and this one is missing or no permutation of `0..len`.
+    pub fn permutation(&self, name: &str, len: usize) -> Vec<usize> {
+        match &self.0 {
+            Source::Seeded { seed, step, micro_batch } => {
+                let mut stream = Stream::new([*seed, *step, *micro_batch, fnv1a(name)]);
+                let mut order: Vec<usize> = (0..len).collect();
+                (1..len).rev().for_each(|last| order.swap(last, stream.below(last + 1)));
+                order
+            }
+            Source::Given(values) => {
+                let order = values.get(name).unwrap_or_else(|| {
+                    let known: Vec<_> = values.keys().collect();
+                    panic!("the draw '{name}' is not among the given ones, which are {known:?}: expected it there too")
+                });
+                assert!(
+                    is_permutation(order, len),
+                    "the draw '{name}' is given as {order:?}, expected a permutation of 0..{len}"
+                );
+                order.clone()
+            }
+        }
+    }
+}
+
+/// The random numbers of one choice.
+struct Stream(ChaCha8Rng);
+
+impl Stream {
+    fn new(key: [u64; 4]) -> Self {
+        let mut bytes = [0; 32];
+        for (place, part) in bytes.chunks_exact_mut(8).zip(key) {
+            place.copy_from_slice(&part.to_le_bytes());
+        }
+        Self(ChaCha8Rng::from_seed(bytes))
+    }
+
+    /// A number evenly spread over `0..count`, with a bias below `count / 2⁶⁴`.
+    fn below(&mut self, count: usize) -> usize {
+        ((u128::from(self.0.next_u64()) * count as u128) >> 64) as usize
+    }
+}
+
+fn fnv1a(name: &str) -> u64 {
+    name.bytes().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    })
+}
+
+fn is_permutation(order: &[usize], len: usize) -> bool {
+    let mut sorted = order.to_vec();
+    sorted.sort_unstable();
+    sorted.into_iter().eq(0..len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_derivation_never_changes() {
+        // Computed by the formulas at the head of this file in Python.
+        assert_eq!(Draws::new(0, 0, 0).permutation("shuffle.0", 8), [3, 7, 5, 0, 6, 4, 2, 1]);
+        assert_eq!(Draws::new(42, 3, 1).permutation("shuffle.1", 12), [7, 11, 0, 3, 6, 2, 1, 5, 4, 9, 8, 10]);
+        assert_eq!(Draws::new(u64::MAX, u64::MAX, 7).permutation("", 5), [1, 0, 3, 4, 2]);
+        assert_eq!(
+            Draws::new(7, 1000, 0).permutation("ids_keep", 20),
+            [14, 11, 0, 16, 13, 12, 9, 5, 8, 18, 15, 10, 19, 1, 17, 7, 6, 4, 2, 3]
+        );
+    }
+
+    #[test]
+    fn the_hash_of_names_is_fnv1a() {
+        // Test vectors of the authors, http://www.isthe.com/chongo/src/fnv/test_fnv.c.
+        assert_eq!(fnv1a(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a("foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn seed_step_micro_batch_and_name_each_change_a_draw() {
+        let draw = |seed, step, micro_batch, name| Draws::new(seed, step, micro_batch).permutation(name, 20);
+        let one = draw(1, 2, 3, "shuffle.0");
+        assert_eq!(one, draw(1, 2, 3, "shuffle.0"));
+        let others = [
+            draw(2, 2, 3, "shuffle.0"),
+            draw(1, 3, 3, "shuffle.0"),
+            draw(1, 2, 4, "shuffle.0"),
+            draw(1, 2, 3, "shuffle.1"),
+            draw(2, 1, 3, "shuffle.0"),
+            draw(1, 3, 2, "shuffle.0"),
+        ];
+        assert!(others.iter().all(|other| *other != one), "{one:?} is also one of {others:?}");
+    }
+
+    #[test]
+    fn a_draw_does_not_depend_on_those_before_it() {
+        let (fresh, used) = (Draws::new(5, 0, 0), Draws::new(5, 0, 0));
+        used.permutation("another", 100);
+        assert_eq!(fresh.permutation("shuffle.0", 12), used.permutation("shuffle.0", 12));
+    }
+
+    #[test]
+    fn every_permutation_comes_equally_often() {
+        let mut counts = BTreeMap::new();
+        for step in 0..6000 {
+            let order = Draws::new(3, step, 0).permutation("order", 3);
+            assert!(is_permutation(&order, 3));
+            *counts.entry(order).or_insert(0_u32) += 1;
+        }
+        // The standard deviation of a count is 29.
+        assert!(counts.len() == 6 && counts.values().all(|count| count.abs_diff(1000) < 150), "{counts:?}");
+        assert!(Draws::new(0, 0, 0).permutation("none", 0).is_empty());
+    }
+
+    #[test]
+    fn given_values_are_drawn_under_their_names() {
+        let draws = Draws::given([("shuffle.0", vec![2, 0, 1]), ("shuffle.1", vec![0, 1])]);
+        assert_eq!(draws.permutation("shuffle.0", 3), [2, 0, 1]);
+        assert_eq!(draws.permutation("shuffle.1", 2), [0, 1]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the draw 'shuffle.1' is not among the given ones, which are [\"shuffle.0\"]")]
+    fn a_draw_that_was_not_given_is_refused() {
+        Draws::given([("shuffle.0", vec![0])]).permutation("shuffle.1", 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "the draw 'order' is given as [0, 0, 1], expected a permutation of 0..3")]
+    fn a_given_list_that_is_no_permutation_is_refused() {
+        Draws::given([("order", vec![0, 0, 1])]).permutation("order", 3);
+    }
+}

@@ -1,0 +1,145 @@
+//! What a method draws inside a step follows from the seed of the run, the step and the micro-batch.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use burn::tensor::{Device, Tensor};
+use ssl_core::nn::{Linear, LinearConfig};
+use ssl_core::{DeviceSpec, Encoder, Init, Mode, NoState, SslMethod, Step, StepContext, Views};
+use ssl_data::{Dataset, Image, LoaderConfig, Normalization, TrainLoader, ViewConfig};
+use ssl_train::{Hooks, OptimizerConfig, RunDir, ScheduleConfig, StepReport, TrainConfig, Trainer};
+
+/// A linear encoder.
+#[derive(burn::module::Module, Debug)]
+struct Pixels {
+    linear: Linear,
+}
+
+impl Encoder for Pixels {
+    fn encode(&self, images: Tensor<4>, _mode: Mode) -> Tensor<2> {
+        self.linear.forward(images.flatten(1, 3))
+    }
+
+    fn feature_dim(&self) -> usize {
+        self.linear.weight.dims()[0]
+    }
+}
+
+/// What one call of `loss` was told, and an order that it drew.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Call {
+    step: u64,
+    micro_batch: usize,
+    order: Vec<usize>,
+}
+
+/// A method that draws an order in every call, writes it down, and does nothing else of interest.
+#[derive(Default)]
+struct Drawing {
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+impl SslMethod for Drawing {
+    type Encoder = Pixels;
+    type Student = Pixels;
+    type State = NoState;
+    type Carry = ();
+
+    fn init(&self, encoder: Pixels, _init: &mut Init) -> (Pixels, NoState) {
+        (encoder, NoState {})
+    }
+
+    fn loss(&self, student: &Pixels, _: &NoState, views: &Views, context: &StepContext) -> Step<()> {
+        let order = context.draws.permutation("order", 12);
+        let call = Call { step: context.at.step, micro_batch: context.micro_batch, order };
+        self.calls.lock().expect("no test has panicked").push(call);
+        let z = student.encode(views.crops[0].clone(), Mode::Train);
+        Step { loss: z.clone().square().mean(), carry: (), embeddings: z.without_autodiff() }
+    }
+
+    fn encoder<'a>(&self, student: &'a Pixels, _: &'a NoState) -> &'a Pixels {
+        student
+    }
+}
+
+/// Stops the run after a step.
+struct StopAfter {
+    step: u64,
+    done: u64,
+}
+
+impl Hooks<Pixels> for StopAfter {
+    fn on_step(&mut self, report: &StepReport) {
+        self.done = report.at.step;
+    }
+
+    fn stop(&self) -> bool {
+        self.done == self.step
+    }
+}
+
+fn device() -> Device {
+    DeviceSpec::Flex.open().expect("flex is compiled in")
+}
+
+fn loader(micro_batch: usize) -> TrainLoader {
+    let image = |index: u8| Image::new(4, 4, vec![index * 10; 48]);
+    let dataset = Arc::new(Dataset::from_images((0..12).map(image).collect(), None));
+    let views = [ViewConfig { count: 2, size: 4, ops: Vec::new() }];
+    let views = ssl_data::Views::new(&views, Normalization::CIFAR10).expect("two views");
+    let config = LoaderConfig { batch_size: micro_batch, workers: 1 };
+    TrainLoader::new(dataset, views, 0, config).expect("a loader")
+}
+
+/// The calls of a run of two epochs with two steps each, of two micro-batches; it stops after `steps` steps.
+fn calls(run: &Path, seed: u64, steps: u64, resume: bool) -> Vec<Call> {
+    let config = TrainConfig {
+        seed,
+        optimizer: OptimizerConfig { accumulate: 2, ..OptimizerConfig::default() },
+        schedule: ScheduleConfig { epochs: 2, batch_size: 6, ..ScheduleConfig::default() },
+        ..TrainConfig::default()
+    };
+    let run = match resume {
+        true => RunDir::open(run).expect("a run"),
+        false => RunDir::create(run, false).expect("a new folder"),
+    };
+    run.write_atomic("recipe.toml", b"").expect("a writable folder");
+    let (method, device) = (Drawing::default(), device());
+    let linear = LinearConfig::new(48, 3).init(&mut Init::new(0, &device.clone().autodiff()));
+    let trainer = Trainer { method: &method, config: &config, run: &run, device: &device };
+    let mut hooks = StopAfter { step: steps, done: 0 };
+    trainer.fit(Pixels { linear }, &loader(3), resume, &mut hooks).expect("a finite loss");
+    let calls = method.calls.lock().expect("no test has panicked");
+    calls.clone()
+}
+
+#[test]
+fn every_micro_batch_of_every_step_draws_for_itself() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let calls = calls(&dir.path().join("run"), 7, 4, false);
+    let places: Vec<_> = calls.iter().map(|call| (call.step, call.micro_batch)).collect();
+    assert_eq!(places, [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0), (3, 1)]);
+    let orders: BTreeSet<_> = calls.iter().map(|call| &call.order).collect();
+    assert_eq!(orders.len(), 8, "two calls drew the same order");
+}
+
+#[test]
+fn the_seed_of_the_run_decides_the_draws() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let run = |name: &str, seed| calls(&dir.path().join(name), seed, 4, false);
+    let (one, again, other) = (run("one", 7), run("again", 7), run("other", 8));
+    assert_eq!(one, again);
+    assert!(one.iter().zip(&other).all(|(one, other)| one.order != other.order));
+}
+
+#[test]
+fn a_resumed_run_draws_what_an_undisturbed_one_draws() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let whole = calls(&dir.path().join("whole"), 7, 4, false);
+    let stopped = dir.path().join("stopped");
+    let mut parts = calls(&stopped, 7, 3, false);
+    assert_eq!(parts.len(), 6, "it stopped after three steps");
+    parts.extend(calls(&stopped, 7, 4, true));
+    assert_eq!(parts, whole);
+}
