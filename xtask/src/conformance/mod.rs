@@ -2,7 +2,7 @@
 //!
 //! An operation is a function from a case to the tensors it computes; [`Case::compare`] holds them against what the
 //! case expects. Which function it is follows from the metadata of the file and never from its name; shapes and
-//! hyper-parameters are the file's.
+//! hyper-parameters are the file's. A case without a function fails, unless the list in `skipped.rs` says why.
 
 mod aug;
 mod ema;
@@ -12,6 +12,7 @@ mod method;
 mod model;
 mod optim;
 mod recipe;
+mod skipped;
 mod tree;
 mod values;
 
@@ -21,12 +22,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use skipped::Skipped;
 use ssl_testing::{Case, Comparison, Outputs, cases_dir};
 
 /// Computes the tensors that a case expects.
 type Op = fn(&Case) -> Result<Outputs>;
 
-/// The operations of a group by name; what is in no table is skipped.
+/// The operations of a group by name.
 fn ops(group: &str) -> &'static [(&'static str, Op)] {
     match group {
         "aug" => aug::OPS,
@@ -40,7 +42,8 @@ fn ops(group: &str) -> &'static [(&'static str, Op)] {
     }
 }
 
-/// Runs every case of a folder, by default those of this repository. Succeeds if there are cases and none fails.
+/// Runs every case of a folder, by default those of this repository. Succeeds if there are cases, none fails, and the list
+/// of what may be skipped has no operation that is implemented.
 pub(crate) fn run(dir: Option<PathBuf>) -> ExitCode {
     let dir = dir.unwrap_or_else(cases_dir);
     let paths = Case::paths(&dir).unwrap_or_else(|error| {
@@ -54,7 +57,22 @@ pub(crate) fn run(dir: Option<PathBuf>) -> ExitCode {
     let count = |result: &str| rows.iter().filter(|row| row.result() == result).count();
     let (passed, failed, skipped) = (count("pass"), count("fail"), count("skip"));
     println!("{passed} passed, {failed} failed, {skipped} skipped");
-    if failed == 0 && !rows.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let stale = implemented(skipped::SKIPPED);
+    for Skipped { group, op, .. } in &stale {
+        eprintln!(
+            "error: {group}.{op} is implemented, but skipped.rs still has it: expected its line to be removed"
+        );
+    }
+    if failed == 0 && !rows.is_empty() && stale.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The operations of a list that are implemented, and so cannot be skipped.
+fn implemented(list: &[Skipped]) -> Vec<&Skipped> {
+    list.iter().filter(|skipped| find(skipped.group, skipped.op).is_some()).collect()
+}
+
+fn find(group: &str, op: &str) -> Option<Op> {
+    ops(group).iter().find(|(name, _)| *name == op).map(|(_, op)| *op)
 }
 
 /// One case, as it is printed.
@@ -69,8 +87,8 @@ enum Verdict {
     Compared(Vec<(String, Comparison)>),
     /// Why there is nothing to compare.
     Failed(String),
-    /// No operation of that name.
-    Skipped,
+    /// Why there is no operation of that name.
+    Skipped(&'static str),
 }
 
 fn examine_all(paths: &[PathBuf]) -> Vec<Row> {
@@ -98,9 +116,21 @@ fn examine(path: &Path) -> Row {
             return Row { case: stem(path), tolerance: String::new(), verdict };
         }
     };
-    let op = ops(&case.group).iter().find(|(name, _)| *name == case.op);
-    let verdict = op.map_or(Verdict::Skipped, |(_, op)| judge(&case, *op));
+    let verdict = match find(&case.group, &case.op) {
+        Some(op) => judge(&case, op),
+        None => without_op(&case.group, &case.op),
+    };
     Row { tolerance: format!("rtol {:e}, atol {:e}", case.rtol, case.atol), case: case.name, verdict }
+}
+
+/// The verdict on a case of an operation that nothing computes.
+fn without_op(group: &str, op: &str) -> Verdict {
+    let missing = || {
+        format!(
+            "nothing computes {group}.{op}: expected an implementation, or a line with a reason in skipped.rs"
+        )
+    };
+    skipped::reason(group, op).map_or_else(|| Verdict::Failed(missing()), Verdict::Skipped)
 }
 
 fn judge(case: &Case, op: Op) -> Verdict {
@@ -115,7 +145,7 @@ fn judge(case: &Case, op: Op) -> Verdict {
 impl Row {
     fn result(&self) -> &'static str {
         match &self.verdict {
-            Verdict::Skipped => "skip",
+            Verdict::Skipped(_) => "skip",
             Verdict::Compared(all) if all.iter().all(|(_, comparison)| comparison.passes()) => "pass",
             _ => "fail",
         }
@@ -132,10 +162,11 @@ impl Row {
         self.worst().map_or_else(|| "-".to_owned(), |(_, ratio)| format!("{ratio:.4}"))
     }
 
-    /// What to look at, where a case failed.
+    /// What to look at, where a case failed, or why it was skipped.
     fn reason(&self) -> String {
         match (&self.verdict, self.worst()) {
             (Verdict::Failed(reason), _) => format!("  {reason}"),
+            (Verdict::Skipped(reason), _) => format!("  {reason}"),
             (_, Some((name, ratio))) if ratio > 1.0 => format!("  {name}"),
             _ => String::new(),
         }
@@ -203,8 +234,29 @@ mod tests {
     }
 
     #[test]
-    fn the_expected_values_pass_and_unknown_operations_are_skipped() {
+    fn the_expected_values_pass() {
         assert_eq!(result_of(|case| Ok(case.tensors().clone())).0, "pass");
-        assert!(ops("no such group").is_empty());
+    }
+
+    #[test]
+    fn an_operation_that_nothing_computes_fails_unless_it_is_on_the_list() {
+        let row = |group, op| {
+            let verdict = without_op(group, op);
+            let row = Row { case: String::new(), tolerance: String::new(), verdict };
+            (row.result(), row.reason())
+        };
+        let Skipped { group, op, reason } = &skipped::SKIPPED[0];
+        assert_eq!(row(group, op), ("skip", format!("  {reason}")));
+        let (result, reason) = row("loss", "no_such_loss");
+        assert_eq!(result, "fail");
+        assert!(reason.contains("nothing computes loss.no_such_loss"), "{reason}");
+        assert_eq!(row("no such group", "nt_xent").0, "fail");
+    }
+
+    #[test]
+    fn no_operation_of_the_list_is_implemented() {
+        assert!(implemented(skipped::SKIPPED).is_empty());
+        let stale = [Skipped { group: "loss", op: "nt_xent", reason: "none" }];
+        assert_eq!(implemented(&stale).len(), 1);
     }
 }

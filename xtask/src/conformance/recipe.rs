@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use ssl_core::{Activation, Init, LayerConfig, Mlp, Norm};
 use ssl_encoders::{AnyEncoder, BlockKind, ResNetConfig, Stem, VitConfig};
+use ssl_testing::Case;
 use ssl_train::{NoDecay, OptimizerConfig, OptimizerName, Rates};
 
 /// An encoder.
@@ -63,19 +64,34 @@ enum ActivationSpec {
     Gelu,
 }
 
-/// A head of the given layers.
-pub(super) fn mlp(layers: &[LayerSpec], init: &mut Init) -> Result<Mlp> {
-    let inputs = layers.first().context("a head without layers")?.inputs;
-    for pair in layers.windows(2) {
+/// Holds a head that a method built against the layers `name` of a case.
+pub(super) fn expect_layers(case: &Case, name: &str, specs: &[LayerSpec], built: &Mlp) -> Result<()> {
+    let wanted: Vec<_> = specs.iter().map(LayerSpec::config).collect();
+    ensure!(
+        built.layers() == wanted,
+        "the method builds a {name} of layers {:?}, expected {wanted:?}",
+        built.layers()
+    );
+    for (index, spec) in specs.iter().enumerate() {
+        // The shapes of what is built are held when these values are loaded.
+        let weight = format!("init.{name}.{index}.linear.weight");
+        let shape = &case.tensor(&weight)?.shape;
         ensure!(
-            pair[0].outputs == pair[1].inputs,
-            "a layer of {} inputs after {}",
-            pair[1].inputs,
-            pair[0].outputs
+            *shape == [spec.outputs, spec.inputs],
+            "'{weight}' has shape {shape:?}, expected that of {spec:?}"
         );
     }
-    let layers: Vec<_> = layers.iter().map(LayerSpec::config).collect();
-    Ok(Mlp::init(inputs, &layers, init))
+    Ok(())
+}
+
+/// Width of the first layer of a head of a case.
+pub(super) fn first_width(layers: &[LayerSpec]) -> Result<usize> {
+    Ok(layers.first().context("a head without layers")?.outputs)
+}
+
+/// Width of the last layer of a head of a case.
+pub(super) fn last_width(layers: &[LayerSpec]) -> Result<usize> {
+    Ok(layers.last().context("a head without layers")?.outputs)
 }
 
 impl LayerSpec {
@@ -164,6 +180,11 @@ impl OptimizerSpec {
         };
         config.validate()?;
         Ok(config)
+    }
+
+    /// Whether the tensor `name` has rates of its own.
+    pub(super) fn has_own_rates(&self, name: &str) -> bool {
+        self.lr_groups.keys().any(|prefix| name.starts_with(prefix))
     }
 
     /// The rates of a step.

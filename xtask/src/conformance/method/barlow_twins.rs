@@ -2,26 +2,26 @@
 
 use anyhow::Result;
 use ssl_barlow_twins::{BarlowTwins, BarlowTwinsConfig, BarlowTwinsStudent};
-use ssl_core::NoState;
 use ssl_encoders::AnyEncoder;
 use ssl_testing::{Case, Outputs};
 
-use super::{Recipe, init, trajectory};
-use crate::conformance::recipe::mlp;
+use super::params::{Params, Reads};
+use super::trajectory;
+use crate::conformance::recipe::{first_width, last_width};
 
 pub(super) fn run(case: &Case) -> Result<Outputs> {
-    let recipe = Recipe::of(case)?;
-    recipe.expect_batching("sequential")?;
-    let mut init = init()?;
-    let student = BarlowTwinsStudent {
-        encoder: recipe.encoder.init(&mut init),
-        projector: mlp(&recipe.projector, &mut init)?,
-    };
+    let loss = &["lambda", "scale"];
+    let params = Params::of(case, &Reads { batching: "sequential", loss, others: &["projector"] })?;
+    let config = BarlowTwinsConfig::new()
+        .with_hidden_dim(first_width(&params.projector)?)
+        .with_output_dim(last_width(&params.projector)?);
+    let check = |student: &BarlowTwinsStudent<_>| params.expect_heads(case, &student.projector, None);
     let method_at = |step| {
-        let config = BarlowTwinsConfig::new()
-            .with_off_diagonal_weight(recipe.loss("lambda", step)?)
-            .with_scale(recipe.loss("scale", step)?);
-        Ok((config.build::<AnyEncoder>()?, recipe.progress(step)))
+        let config = config
+            .clone()
+            .with_off_diagonal_weight(params.loss("lambda", step)?)
+            .with_scale(params.loss("scale", step)?);
+        Ok((config.build::<AnyEncoder>()?, params.progress(step)))
     };
-    trajectory::<BarlowTwins<AnyEncoder>>(case, &recipe, student, |_| Ok(NoState {}), method_at)
+    trajectory::<BarlowTwins<AnyEncoder>>(case, &params, check, method_at)
 }

@@ -1,30 +1,27 @@
 //! BYOL.
 
 use anyhow::Result;
-use ssl_byol::{Byol, ByolConfig, ByolState, ByolStudent};
-use ssl_core::Teacher;
+use ssl_byol::{Byol, ByolConfig, ByolStudent};
 use ssl_encoders::AnyEncoder;
 use ssl_testing::{Case, Outputs};
 
-use super::{Recipe, init, teacher_momentum, trajectory};
-use crate::conformance::recipe::mlp;
+use super::params::{Params, Reads};
+use super::trajectory;
+use crate::conformance::recipe::{first_width, last_width};
 
 pub(super) fn run(case: &Case) -> Result<Outputs> {
-    let recipe = Recipe::of(case)?;
-    recipe.expect_batching("sequential")?;
-    let momentum = teacher_momentum(case, "after_optimizer_step")?;
-    let mut init = init()?;
-    let student = ByolStudent {
-        encoder: recipe.encoder.init(&mut init),
-        projector: mlp(&recipe.projector, &mut init)?,
-        predictor: mlp(&recipe.predictor, &mut init)?,
-    };
+    let reads = Reads { batching: "sequential", loss: &[], others: &["projector", "predictor", "ema"] };
+    let params = Params::of(case, &reads)?;
+    let momentum = params.teacher_momentum("after_optimizer_step")?;
+    let config = ByolConfig::new()
+        .with_hidden_dim(first_width(&params.projector)?)
+        .with_output_dim(last_width(&params.projector)?);
+    let check =
+        |student: &ByolStudent<_>| params.expect_heads(case, &student.projector, Some(&student.predictor));
     let method_at = |step| {
         let momentum = momentum.at(step)?;
-        let config = ByolConfig::new().with_momentum(momentum, momentum);
-        Ok((config.build::<AnyEncoder>()?, recipe.progress(step)))
+        let config = config.clone().with_momentum(momentum, momentum);
+        Ok((config.build::<AnyEncoder>()?, params.progress(step)))
     };
-    let state =
-        |student: &ByolStudent<_>| Ok(ByolState { teacher: Teacher::from_student(&student.target()) });
-    trajectory::<Byol<AnyEncoder>>(case, &recipe, student, state, method_at)
+    trajectory::<Byol<AnyEncoder>>(case, &params, check, method_at)
 }

@@ -1,14 +1,16 @@
 //! DINO.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde::Deserialize;
 use ssl_core::Progress;
-use ssl_dino::{Dino, DinoConfig, DinoHead, DinoState, DinoStudent, WeightNormLinear};
+use ssl_core::schedule::linear_warmup;
+use ssl_dino::{Dino, DinoConfig, DinoStudent};
 use ssl_encoders::AnyEncoder;
 use ssl_testing::{Case, Outputs};
 
-use super::{Recipe, frozen_steps, init, trajectory};
-use crate::conformance::recipe::{LayerSpec, Table, mlp};
+use super::params::{Params, Reads};
+use super::trajectory;
+use crate::conformance::recipe::{LayerSpec, expect_layers, first_width, last_width};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,43 +20,70 @@ struct HeadSpec {
     outputs: usize,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EmaSpec {
-    momentum: Table,
-    when: String,
-}
-
-/// A run of one step, so that the schedules of a configuration are at their start.
-const START: Progress = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
+/// Steps of a run so long that the momentum of its teacher has not begun to rise: it is that of the configuration, the
+/// constant of a step.
+const ENDLESS: u64 = 1 << 40;
 
 pub(super) fn run(case: &Case) -> Result<Outputs> {
-    let recipe = Recipe::of(case)?;
-    recipe.expect_batching("multicrop")?;
+    let loss = &["student_temp", "teacher_temp", "center_momentum"];
+    let others = &["head", "ema", "clip_per_parameter", "freeze_first_steps"];
+    let params = Params::of(case, &Reads { batching: "multicrop", loss, others })?;
+    let momentum = params.teacher_momentum("after_optimizer_step")?;
     let head: HeadSpec = case.param("head")?;
-    let ema: EmaSpec = case.param("ema")?;
-    ensure!(
-        ema.when == "after_optimizer_step",
-        "the average is made {}, expected after_optimizer_step",
-        ema.when
-    );
-    let frozen = frozen_steps(case, "head.last_layer.")?;
-
-    let mut init = init()?;
-    let encoder = recipe.encoder.init(&mut init);
-    let mlp = mlp(&head.layers, &mut init)?;
-    let last_layer = WeightNormLinear::init(mlp.outputs(), head.outputs, &mut init);
-    let student = DinoStudent { encoder, head: DinoHead { mlp, last_layer } };
+    let config = DinoConfig {
+        freeze_last_layer_epochs: params.frozen_steps("head.last_layer.")?,
+        ..DinoConfig::new()
+            .with_hidden_dim(first_width(&head.layers)?)
+            .with_bottleneck_dim(last_width(&head.layers)?)
+            .with_output_dim(head.outputs)
+    };
+    let temperatures: Vec<f64> =
+        (0..params.steps).map(|step| params.loss("teacher_temp", step)).collect::<Result<_>>()?;
+    let check = |student: &DinoStudent<_>| expect_layers(case, "head", &head.layers, &student.head.mlp);
     let method_at = |step| {
         let config = DinoConfig {
-            student_temperature: recipe.loss("student_temp", step)?,
-            teacher_temperature: recipe.loss("teacher_temp", step)?,
-            center_momentum: recipe.loss("center_momentum", step)?,
-            teacher_momentum: ema.momentum.at(step)?,
-            freeze_last_layer_epochs: u64::from(step < frozen),
-            ..DinoConfig::new()
+            student_temperature: params.loss("student_temp", step)?,
+            center_momentum: params.loss("center_momentum", step)?,
+            teacher_momentum: momentum.at(step)?,
+            ..with_teacher_temperatures(config.clone(), &temperatures, step)
         };
-        Ok((config.build::<AnyEncoder>()?, START))
+        // An epoch for each step: temperatures and freezes go by epochs.
+        let at = Progress { step: step as u64, total_steps: ENDLESS, steps_per_epoch: 1 };
+        Ok((config.build::<AnyEncoder>()?, at))
     };
-    trajectory::<Dino<AnyEncoder>>(case, &recipe, student, |student| Ok(DinoState::new(student)), method_at)
+    trajectory::<Dino<AnyEncoder>>(case, &params, check, method_at)
+}
+
+/// The configuration whose warm-up by epochs goes through the temperatures; where no warm-up does, with the temperature of
+/// the step as a constant.
+fn with_teacher_temperatures(config: DinoConfig, temperatures: &[f64], step: usize) -> DinoConfig {
+    let (start, end) = (temperatures[0], temperatures[temperatures.len() - 1]);
+    let epochs = temperatures.len();
+    let warm_up = |epoch: usize| linear_warmup(epoch as f64, epochs as f64, start, end);
+    let is_warm_up = (0..epochs).all(|epoch| (warm_up(epoch) - temperatures[epoch]).abs() < 1e-12);
+    if is_warm_up {
+        DinoConfig {
+            teacher_temperature: end,
+            warmup_teacher_temperature: start,
+            warmup_teacher_temperature_epochs: epochs as u64,
+            ..config
+        }
+    } else {
+        DinoConfig { teacher_temperature: temperatures[step], warmup_teacher_temperature_epochs: 0, ..config }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temperatures_on_a_line_are_a_warm_up_and_others_are_constants() {
+        let warm_up = |temperatures: &[f64]| {
+            let config = with_teacher_temperatures(DinoConfig::new(), temperatures, 1);
+            (config.warmup_teacher_temperature_epochs, config.teacher_temperature)
+        };
+        assert_eq!(warm_up(&[0.04, 0.055, 0.07]), (3, 0.07));
+        assert_eq!(warm_up(&[0.07, 0.06, 0.06]), (0, 0.06));
+    }
 }

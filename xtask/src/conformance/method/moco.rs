@@ -1,38 +1,39 @@
 //! MoCo v1 and v2.
 
-use anyhow::{Result, ensure};
-use ssl_core::{Queue, Teacher};
+use anyhow::Result;
 use ssl_encoders::AnyEncoder;
-use ssl_moco::{MoCo, MoCoConfig, MoCoState, MoCoStudent};
+use ssl_moco::{MoCo, MoCoConfig, MoCoStudent};
 use ssl_testing::{Case, Outputs};
 
-use super::{Recipe, init, teacher_momentum, trajectory};
-use crate::conformance::recipe::mlp;
-use crate::conformance::values::tensor;
+use super::params::{Params, Reads};
+use super::trajectory;
+use crate::conformance::recipe::last_width;
 
-pub(super) fn run(case: &Case) -> Result<Outputs> {
-    let recipe = Recipe::of(case)?;
-    recipe.expect_batching("sequential")?;
-    let momentum = teacher_momentum(case, "before_key_forward")?;
-    let symmetric = case.param("symmetric")?;
-    let mut init = init()?;
-    let student = MoCoStudent {
-        encoder: recipe.encoder.init(&mut init),
-        projector: mlp(&recipe.projector, &mut init)?,
-    };
-    let method_at = |step| {
-        let config = MoCoConfig::v1()
-            .with_temperature(recipe.loss("temperature", step)?)
-            .with_momentum(momentum.at(step)?)
-            .with_symmetric(symmetric);
-        Ok((config.build::<AnyEncoder>()?, recipe.progress(step)))
-    };
-    trajectory::<MoCo<AnyEncoder>>(case, &recipe, student, |student| state(case, student), method_at)
+pub(super) fn v1(case: &Case) -> Result<Outputs> {
+    run(case, MoCoConfig::v1())
 }
 
-fn state(case: &Case, student: &MoCoStudent<AnyEncoder>) -> Result<MoCoState<AnyEncoder>> {
-    let (_, position) = case.i64("init.queue_ptr")?;
-    ensure!(position == [0], "the queue starts to write at {position:?}, expected 0");
-    let queue = Queue::new(tensor(case, "init.queue")?);
-    Ok(MoCoState { teacher: Teacher::from_student(student), queue })
+pub(super) fn v2(case: &Case) -> Result<Outputs> {
+    run(case, MoCoConfig::v2())
+}
+
+fn run(case: &Case, version: MoCoConfig) -> Result<Outputs> {
+    let others = &["projector", "ema", "queue", "symmetric", "shuffle"];
+    let params = Params::of(case, &Reads { batching: "sequential", loss: &["temperature"], others })?;
+    let momentum = params.teacher_momentum("before_key_forward")?;
+    let config = version
+        .with_output_dim(last_width(&params.projector)?)
+        .with_queue_len(case.param("queue")?)
+        .with_symmetric(case.param("symmetric")?)
+        // The cases of before shuffling do not mention it.
+        .with_shuffle(case.param::<Option<bool>>("shuffle")?.unwrap_or(false));
+    let check = |student: &MoCoStudent<_>| params.expect_heads(case, &student.projector, None);
+    let method_at = |step| {
+        let config = config
+            .clone()
+            .with_temperature(params.loss("temperature", step)?)
+            .with_momentum(momentum.at(step)?);
+        Ok((config.build::<AnyEncoder>()?, params.progress(step)))
+    };
+    trajectory::<MoCo<AnyEncoder>>(case, &params, check, method_at)
 }

@@ -1,25 +1,30 @@
 //! SimCLR v1 and v2.
 
 use anyhow::Result;
-use ssl_core::NoState;
 use ssl_encoders::AnyEncoder;
 use ssl_simclr::{SimClr, SimClrConfig, SimClrStudent};
 use ssl_testing::{Case, Outputs};
 
-use super::{Recipe, init, trajectory};
-use crate::conformance::recipe::mlp;
+use super::params::{Params, Reads};
+use super::trajectory;
+use crate::conformance::recipe::last_width;
 
-pub(super) fn run(case: &Case) -> Result<Outputs> {
-    let recipe = Recipe::of(case)?;
-    recipe.expect_batching("concat")?;
-    let mut init = init()?;
-    let student = SimClrStudent {
-        encoder: recipe.encoder.init(&mut init),
-        projector: mlp(&recipe.projector, &mut init)?,
-    };
+pub(super) fn v1(case: &Case) -> Result<Outputs> {
+    run(case, SimClrConfig::new())
+}
+
+pub(super) fn v2(case: &Case) -> Result<Outputs> {
+    run(case, SimClrConfig::v2())
+}
+
+fn run(case: &Case, version: SimClrConfig) -> Result<Outputs> {
+    let reads = Reads { batching: "concat", loss: &["temperature"], others: &["projector"] };
+    let params = Params::of(case, &reads)?;
+    let config = version.with_output_dim(last_width(&params.projector)?);
+    let check = |student: &SimClrStudent<_>| params.expect_heads(case, &student.projector, None);
     let method_at = |step| {
-        let config = SimClrConfig::new().with_temperature(recipe.loss("temperature", step)?);
-        Ok((config.build::<AnyEncoder>()?, recipe.progress(step)))
+        let config = config.clone().with_temperature(params.loss("temperature", step)?);
+        Ok((config.build::<AnyEncoder>()?, params.progress(step)))
     };
-    trajectory::<SimClr<AnyEncoder>>(case, &recipe, student, |_| Ok(NoState {}), method_at)
+    trajectory::<SimClr<AnyEncoder>>(case, &params, check, method_at)
 }

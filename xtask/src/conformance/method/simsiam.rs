@@ -1,23 +1,22 @@
 //! SimSiam.
 
 use anyhow::Result;
-use ssl_core::NoState;
 use ssl_encoders::AnyEncoder;
 use ssl_simsiam::{SimSiam, SimSiamConfig, SimSiamStudent};
 use ssl_testing::{Case, Outputs};
 
-use super::{Recipe, init, trajectory};
-use crate::conformance::recipe::mlp;
+use super::params::{Params, Reads};
+use super::trajectory;
+use crate::conformance::recipe::{first_width, last_width};
 
 pub(super) fn run(case: &Case) -> Result<Outputs> {
-    let recipe = Recipe::of(case)?;
-    recipe.expect_batching("sequential")?;
-    let mut init = init()?;
-    let student = SimSiamStudent {
-        encoder: recipe.encoder.init(&mut init),
-        projector: mlp(&recipe.projector, &mut init)?,
-        predictor: mlp(&recipe.predictor, &mut init)?,
-    };
-    let method_at = |step| Ok((SimSiamConfig::new().build::<AnyEncoder>()?, recipe.progress(step)));
-    trajectory::<SimSiam<AnyEncoder>>(case, &recipe, student, |_| Ok(NoState {}), method_at)
+    let reads = Reads { batching: "sequential", loss: &[], others: &["projector", "predictor"] };
+    let params = Params::of(case, &reads)?;
+    let config = SimSiamConfig::new()
+        .with_output_dim(last_width(&params.projector)?)
+        .with_predictor_dim(first_width(&params.predictor)?);
+    let check =
+        |student: &SimSiamStudent<_>| params.expect_heads(case, &student.projector, Some(&student.predictor));
+    let method_at = |step| Ok((config.build::<AnyEncoder>()?, params.progress(step)));
+    trajectory::<SimSiam<AnyEncoder>>(case, &params, check, method_at)
 }

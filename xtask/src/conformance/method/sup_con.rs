@@ -1,27 +1,25 @@
 //! SupCon.
 
 use anyhow::Result;
-use ssl_core::NoState;
 use ssl_encoders::AnyEncoder;
 use ssl_supcon::{SupCon, SupConConfig, SupConStudent};
 use ssl_testing::{Case, Outputs};
 
-use super::{Recipe, init, trajectory};
-use crate::conformance::recipe::mlp;
+use super::params::{Params, Reads};
+use super::trajectory;
+use crate::conformance::recipe::last_width;
 
 pub(super) fn run(case: &Case) -> Result<Outputs> {
-    let recipe = Recipe::of(case)?;
-    recipe.expect_batching("concat")?;
-    let mut init = init()?;
-    let student = SupConStudent {
-        encoder: recipe.encoder.init(&mut init),
-        projector: mlp(&recipe.projector, &mut init)?,
-    };
+    let loss = &["temperature", "base_temperature"];
+    let params = Params::of(case, &Reads { batching: "concat", loss, others: &["projector"] })?;
+    let config = SupConConfig::new().with_output_dim(last_width(&params.projector)?);
+    let check = |student: &SupConStudent<_>| params.expect_heads(case, &student.projector, None);
     let method_at = |step| {
-        let config = SupConConfig::new()
-            .with_temperature(recipe.loss("temperature", step)?)
-            .with_base_temperature(recipe.loss("base_temperature", step)?);
-        Ok((config.build::<AnyEncoder>()?, recipe.progress(step)))
+        let config = config
+            .clone()
+            .with_temperature(params.loss("temperature", step)?)
+            .with_base_temperature(params.loss("base_temperature", step)?);
+        Ok((config.build::<AnyEncoder>()?, params.progress(step)))
     };
-    trajectory::<SupCon<AnyEncoder>>(case, &recipe, student, |_| Ok(NoState {}), method_at)
+    trajectory::<SupCon<AnyEncoder>>(case, &params, check, method_at)
 }

@@ -2,14 +2,13 @@
 
 use anyhow::{Result, ensure};
 use serde::Deserialize;
-use ssl_core::nn::LinearConfig;
 use ssl_encoders::AnyEncoder;
-use ssl_swav::{CropQueue, Swav, SwavConfig, SwavState, SwavStudent};
+use ssl_swav::{Swav, SwavConfig, SwavStudent};
 use ssl_testing::{Case, Outputs};
 
-use super::{Recipe, frozen_steps, init, trajectory};
-use crate::conformance::recipe::mlp;
-use crate::conformance::values::{device, tensor};
+use super::params::{Params, Reads};
+use super::trajectory;
+use crate::conformance::recipe::{first_width, last_width};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,39 +20,30 @@ struct Prototypes {
 }
 
 pub(super) fn run(case: &Case) -> Result<Outputs> {
-    let recipe = Recipe::of(case)?;
-    recipe.expect_batching("multicrop")?;
+    let loss = &["temperature", "epsilon", "iterations"];
+    let others = &["projector", "prototypes", "queue", "freeze_first_steps"];
+    let params = Params::of(case, &Reads { batching: "multicrop", loss, others })?;
     let prototypes: Prototypes = case.param("prototypes")?;
-    let frozen = frozen_steps(case, "prototypes.")?;
-    let mut init = init()?;
-    let student = SwavStudent {
-        encoder: recipe.encoder.init(&mut init),
-        projector: mlp(&recipe.projector, &mut init)?,
-        prototypes: LinearConfig::new(prototypes.inputs, prototypes.outputs).with_bias(false).init(&mut init),
+    let output_dim = last_width(&params.projector)?;
+    let Prototypes { inputs, outputs } = prototypes;
+    ensure!(inputs == output_dim, "prototypes of {inputs} inputs after a projector of {output_dim} outputs");
+    let config = SwavConfig {
+        freeze_prototypes_steps: params.frozen_steps("prototypes.")?,
+        ..SwavConfig::new()
+            .with_hidden_dim(first_width(&params.projector)?)
+            .with_output_dim(output_dim)
+            .with_prototypes(outputs)
+            .with_queue(case.param::<Option<usize>>("queue")?.unwrap_or(0), 0)
     };
+    let check = |student: &SwavStudent<_>| params.expect_heads(case, &student.projector, None);
     let method_at = |step| {
         let config = SwavConfig {
-            temperature: recipe.loss("temperature", step)?,
-            epsilon: recipe.loss("epsilon", step)?,
-            sinkhorn_iterations: recipe.loss("iterations", step)? as usize,
-            queue_start_epoch: 0,
-            freeze_prototypes_steps: frozen as u64,
-            ..SwavConfig::new()
+            temperature: params.loss("temperature", step)?,
+            epsilon: params.loss("epsilon", step)?,
+            sinkhorn_iterations: params.loss("iterations", step)? as usize,
+            ..config.clone()
         };
-        Ok((config.build::<AnyEncoder>()?, recipe.progress(step)))
+        Ok((config.build::<AnyEncoder>()?, params.progress(step)))
     };
-    trajectory::<Swav<AnyEncoder>>(case, &recipe, student, |_| state(case), method_at)
-}
-
-/// The empty queue of a case, where it has one.
-fn state(case: &Case) -> Result<SwavState> {
-    let Some(len) = case.param::<Option<usize>>("queue")? else { return Ok(SwavState { queue: None }) };
-    let rows = tensor::<3>(case, "init.queue")?;
-    let [crops, rows_len, dim] = rows.dims();
-    ensure!((crops, rows_len) == (2, len), "a queue of {crops} x {rows_len} rows, expected 2 x {len}");
-    ensure!(
-        rows.abs().max().into_scalar::<f32>() == 0.0,
-        "a queue that starts with embeddings, expected zeros"
-    );
-    Ok(SwavState { queue: Some(CropQueue::new(len, dim, &device()?)) })
+    trajectory::<Swav<AnyEncoder>>(case, &params, check, method_at)
 }

@@ -1,0 +1,155 @@
+//! What a case says of its run.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
+use ssl_core::{GradientRules, Mlp, Progress, named};
+use ssl_testing::Case;
+
+use super::student_name;
+use crate::conformance::recipe::{EncoderSpec, LayerSpec, OptimizerSpec, Table, expect_layers};
+
+/// The parameters that every trajectory has.
+const COMMON: [&str; 11] = [
+    "batch",
+    "batching",
+    "bn_eps",
+    "bn_momentum",
+    "encoder",
+    "local_size",
+    "loss",
+    "method",
+    "optimizer",
+    "steps",
+    "views",
+];
+
+/// What a method reads of a case beside [`COMMON`]; a parameter that it does not read is an error.
+pub(super) struct Reads {
+    /// How views pass through the networks, which is part of a method here.
+    pub(super) batching: &'static str,
+    /// Numbers of the loss.
+    pub(super) loss: &'static [&'static str],
+    /// Other parameters.
+    pub(super) others: &'static [&'static str],
+}
+
+/// The parameters of a case that several methods have; what only one has, it reads from the case.
+#[derive(Debug, Deserialize)]
+pub(super) struct Params {
+    pub(super) encoder: EncoderSpec,
+    #[serde(default)]
+    pub(super) projector: Vec<LayerSpec>,
+    #[serde(default)]
+    pub(super) predictor: Vec<LayerSpec>,
+    loss: BTreeMap<String, Table>,
+    pub(super) optimizer: OptimizerSpec,
+    pub(super) clip_per_parameter: Option<f64>,
+    ema: Option<Average>,
+    /// What is never trained, by prefix of its name.
+    #[serde(default)]
+    pub(super) frozen: Vec<String>,
+    /// How many steps at the start something is not trained, by prefix of its name.
+    #[serde(default)]
+    freeze_first_steps: BTreeMap<String, usize>,
+    pub(super) batch: usize,
+    pub(super) views: usize,
+    pub(super) steps: usize,
+    batching: String,
+    bn_eps: f64,
+    bn_momentum: f64,
+}
+
+/// When a teacher is averaged, and how.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Average {
+    momentum: Table,
+    when: String,
+}
+
+impl Params {
+    /// Those of a case, which a method reads as `reads` says.
+    pub(super) fn of(case: &Case, reads: &Reads) -> Result<Self> {
+        let keys = case.params.as_object().context("parameters that are no object")?.keys();
+        for key in keys.map(String::as_str) {
+            let is_read = COMMON.contains(&key) || reads.others.contains(&key);
+            ensure!(is_read, "the case has a parameter '{key}', which this method does not read");
+        }
+        let params: Self = serde_json::from_value(case.params.clone())?;
+        for key in params.loss.keys().map(String::as_str) {
+            ensure!(
+                reads.loss.contains(&key),
+                "the loss has a parameter '{key}', which this method does not read"
+            );
+        }
+        let batch_norm = (params.bn_eps, params.bn_momentum);
+        ensure!(
+            batch_norm == (1e-5, 0.1),
+            "batch norm with {batch_norm:?}, expected eps 1e-5 and momentum 0.1"
+        );
+        let (batching, here) = (&params.batching, reads.batching);
+        ensure!(batching == here, "batching is {batching}, expected {here}");
+        Ok(params)
+    }
+
+    /// A number of the loss at a step.
+    pub(super) fn loss(&self, name: &str, step: usize) -> Result<f64> {
+        self.loss.get(name).with_context(|| format!("the loss has no parameter '{name}'"))?.at(step)
+    }
+
+    /// Where in the run a step is; the run is one epoch.
+    pub(super) fn progress(&self, step: usize) -> Progress {
+        Progress { step: step as u64, total_steps: self.steps as u64, steps_per_epoch: self.steps as u64 }
+    }
+
+    /// The momentum of the teacher per step; when it is averaged is part of a method here.
+    ///
+    /// The suite's momenta (0.9, 0.95, 0.98 and the like) lie on no cosine that ends at 1, so no schedule of a method gives
+    /// them: each step gets a method whose momentum is the constant of that step. The schedule itself is held by the
+    /// cases of `schedule_ema_cosine`, and that a method follows it by the tests of its crate.
+    pub(super) fn teacher_momentum(&self, when: &str) -> Result<&Table> {
+        let average = self.ema.as_ref().context("no average for the teacher")?;
+        ensure!(average.when == when, "the teacher is averaged {}, expected {when}", average.when);
+        Ok(&average.momentum)
+    }
+
+    /// Steps at the start in which what is under `prefix` is not trained.
+    pub(super) fn frozen_steps(&self, prefix: &str) -> Result<u64> {
+        let steps = self.freeze_first_steps.get(prefix);
+        Ok(*steps.with_context(|| format!("no frozen steps for '{prefix}'"))? as u64)
+    }
+
+    /// Holds projector and predictor that a method built against those of the case.
+    pub(super) fn expect_heads(&self, case: &Case, projector: &Mlp, predictor: Option<&Mlp>) -> Result<()> {
+        expect_layers(case, "projector", &self.projector, projector)?;
+        match predictor {
+            Some(predictor) => expect_layers(case, "predictor", &self.predictor, predictor),
+            None => Ok(ensure!(self.predictor.is_empty(), "the case has a predictor, and this method none")),
+        }
+    }
+
+    /// Holds the exceptions that a method makes for parameters at a step against those of the case.
+    pub(super) fn expect_rules(
+        &self,
+        step: usize,
+        rules: &GradientRules,
+        paths: impl Iterator<Item = String>,
+    ) -> Result<()> {
+        for path in paths.filter(|path| !named::is_buffer(path)) {
+            let name = student_name(&path);
+            let (found, expected) = (rules.is_frozen(&path), self.is_frozen(&name, step));
+            ensure!(found == expected, "at step {step} '{name}' is frozen: {found}, expected {expected}");
+            let (found, expected) = (rules.has_constant_lr(&path), self.optimizer.has_own_rates(&name));
+            ensure!(found == expected, "'{name}' keeps its learning rate: {found}, expected {expected}");
+        }
+        Ok(())
+    }
+
+    fn is_frozen(&self, name: &str, step: usize) -> bool {
+        let at_first = self.freeze_first_steps.iter().filter(|(_, steps)| step < **steps);
+        let prefixes = self.frozen.iter().chain(at_first.map(|(prefix, _)| prefix));
+        prefixes.into_iter().any(|prefix| name.starts_with(prefix.as_str()))
+    }
+}
