@@ -84,11 +84,12 @@ impl Params {
             total_steps: self.steps as u64,
             steps_per_epoch: self.steps as u64,
         };
-        let draws = case.under(&format!("aux.{step}")).map(|(name, array)| match &array.values {
+        let prefix = format!("aux.{step}");
+        let draws = case.under(&prefix).map(|(name, array)| match &array.values {
             Values::I64(values) => (name.to_owned(), values.iter().map(|&value| value as usize).collect()),
             other => panic!("{}: {name} is {}, expected I64", case.name, other.dtype()),
         });
-        StepContext { at, micro_batch: 0, draws: Draws::given(draws.collect::<Vec<_>>()) }
+        StepContext { at, micro_batch: 0, draws: Draws::given(draws) }
     }
 }
 

@@ -118,3 +118,53 @@ fn views(case: &Case, params: &Params, method: &impl SslMethod, step: usize) -> 
         labels: labels.map(|labels| Tensor::from_data(labels, &device)),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use ssl_testing::cases_dir;
+
+    use super::*;
+
+    /// What is said to a case with other parameters.
+    fn refused(name: &str, change: impl Fn(&mut Value)) -> String {
+        let path = cases_dir().join(format!("{name}.safetensors"));
+        let mut case = Case::read(&path).expect("a case of the repository");
+        change(&mut case.params);
+        let (_, op) = OPS.iter().find(|(op, _)| *op == case.op).expect("an implementation");
+        format!("{:#}", op(&case).expect_err("another trajectory"))
+    }
+
+    #[test]
+    fn a_head_that_the_method_does_not_build_is_refused() {
+        let error = refused("method.simclr.sgd", |params| params["projector"][0]["act"] = json!("gelu"));
+        assert!(error.starts_with("the method builds a projector of layers"), "{error}");
+        let error = refused("method.byol.sgd", |params| params["predictor"][1]["bias"] = json!(true));
+        assert!(error.starts_with("the method builds a predictor of layers"), "{error}");
+        let error = refused("method.dino.resnet_sgd", |params| {
+            params["head"]["layers"][1]["norm"] = json!("affine");
+        });
+        assert!(error.starts_with("the method builds a head of layers"), "{error}");
+        let error = refused("method.simclr.sgd", |params| params["projector"][0]["in"] = json!(3));
+        assert!(error.starts_with("'init.projector.0.linear.weight' has shape [16, 16]"), "{error}");
+    }
+
+    #[test]
+    fn a_parameter_that_the_method_does_not_read_is_refused() {
+        let error = refused("method.simclr.sgd", |params| params["shuffle"] = json!(true));
+        assert_eq!(error, "the case has a parameter 'shuffle', which this method does not read");
+        let error = refused("method.byol.sgd", |params| params["loss"]["temperature"] = json!(1.0));
+        assert_eq!(error, "the loss has a parameter 'temperature', which this method does not read");
+    }
+
+    #[test]
+    fn exceptions_for_parameters_that_the_method_does_not_make_are_refused() {
+        let error =
+            refused("method.moco_v3.vit_adamw", |params| params["frozen"][1] = json!("encoder.norm."));
+        assert!(error.contains("is frozen: true, expected false"), "{error}");
+        let error = refused("method.simsiam.fix_pred_lr", |params| {
+            params["optimizer"]["lr_groups"] = json!({});
+        });
+        assert!(error.contains("keeps its learning rate: true, expected false"), "{error}");
+    }
+}
