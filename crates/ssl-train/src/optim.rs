@@ -285,7 +285,8 @@ mod tests {
                 // Where the layer's rate is the smaller one, the given rate has no say.
                 let free = OptimizerConfig { clip_lr: false, ..config.clone() };
                 let alone: Vec<_> = updates(&config, 2, p, &[(g, lr)]);
-                let scaled = updates(&OptimizerConfig { name: OptimizerName::Larc, ..free }, 2, p, &[(g, 1.0)]);
+                let scaled =
+                    updates(&OptimizerConfig { name: OptimizerName::Larc, ..free }, 2, p, &[(g, 1.0)]);
                 let layers_rate_is_smaller = eta * 13.0 / (6.76f64.sqrt() + 1.3) < lr;
                 assert_eq!(
                     alone.iter().zip(&scaled).all(|(a, b)| (a - b).abs() < 2e-6),
@@ -298,7 +299,8 @@ mod tests {
 
     #[test]
     fn a_clipped_rate_leaves_a_parameter_or_gradient_of_zeros_to_the_momentum() {
-        for (name, lr) in [(OptimizerName::Lars, 4.8), (OptimizerName::Larc, 4.8), (OptimizerName::Lars, 0.0)] {
+        for (name, lr) in [(OptimizerName::Lars, 4.8), (OptimizerName::Larc, 4.8), (OptimizerName::Lars, 0.0)]
+        {
             let config =
                 OptimizerConfig { name, weight_decay: 0.1, clip_lr: true, ..OptimizerConfig::default() };
             assert_close(&updates(&config, 2, &[0.0, 0.0], &[(&[1.0, -2.0], lr)]), &[-lr, 2.0 * lr]);
