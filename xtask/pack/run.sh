@@ -91,7 +91,7 @@ pretrain() {
   local device=$1 out=$2
   "$(flavour "$device")/burn-ssl" --json pretrain --method simclr --data unpacked/data/train.tar --model resnet18 \
     --width "$WIDTH" --stem cifar --epochs "$EPOCHS" --batch-size "$BATCH" --eval-test unpacked/data/test.tar \
-    --device "$device" --out "$out" --overwrite
+    --set eval.k=20 --set eval.temperature=0.07 --device "$device" --out "$out" --overwrite
 }
 
 pretrain_torch() {

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use serde::{Deserialize, Serialize};
-use ssl_core::schedule::{linear_warmup, momentum_cosine};
+use ssl_core::schedule::{cosine, linear_warmup};
 use ssl_core::{ConfigError, Encoder, LayerConfig, Norm, Progress};
 
 use crate::Dino;
@@ -27,8 +27,11 @@ pub struct DinoConfig {
     pub warmup_teacher_temperature_epochs: u64,
     /// `m` of the centre. Default 0.9 (official `DINOLoss`, `center_momentum`).
     pub center_momentum: f64,
-    /// `τ` at the start; it rises to 1 along a cosine. Default 0.996 (section 3.2; official `--momentum_teacher`).
+    /// `τ` at the start. Default 0.996 (section 3.2; official `--momentum_teacher`).
     pub teacher_momentum: f64,
+    /// What `τ` becomes along a cosine until the end of the run. Default 1 (section 3.2; official `main_dino.py`). Equal to
+    /// `teacher_momentum`, it is constant.
+    pub teacher_momentum_end: f64,
     /// Epochs at the beginning in which the last layer of the head is not trained. Default 1 (official
     /// `--freeze_last_layer`).
     pub freeze_last_layer_epochs: u64,
@@ -54,6 +57,7 @@ impl Default for DinoConfig {
             warmup_teacher_temperature_epochs: 0,
             center_momentum: 0.9,
             teacher_momentum: 0.996,
+            teacher_momentum_end: 1.0,
             freeze_last_layer_epochs: 1,
             head_layers: 3,
             bn_in_head: false,
@@ -101,8 +105,11 @@ impl DinoConfig {
         for (field, t) in temperatures {
             ConfigError::check(t > 0.0 && t.is_finite(), field, t, "a number above 0")?;
         }
-        let momenta =
-            [("center_momentum", self.center_momentum), ("teacher_momentum", self.teacher_momentum)];
+        let momenta = [
+            ("center_momentum", self.center_momentum),
+            ("teacher_momentum", self.teacher_momentum),
+            ("teacher_momentum_end", self.teacher_momentum_end),
+        ];
         for (field, momentum) in momenta {
             ConfigError::check((0.0..=1.0).contains(&momentum), field, momentum, "a number from 0 to 1")?;
         }
@@ -139,7 +146,8 @@ impl DinoConfig {
 
     /// `τ` at a step.
     pub(crate) fn teacher_momentum_at(&self, at: Progress) -> f64 {
-        momentum_cosine(at.step as f64, at.total_steps as f64, self.teacher_momentum)
+        let (start, end) = (self.teacher_momentum, self.teacher_momentum_end);
+        cosine(at.step as f64, at.total_steps as f64, start, end)
     }
 }
 
@@ -180,6 +188,10 @@ mod tests {
             error(DinoConfig { teacher_momentum: -0.1, ..new() }),
             "teacher_momentum is -0.1, expected a number from 0 to 1"
         );
+        assert_eq!(
+            error(DinoConfig { teacher_momentum_end: 1.1, ..new() }),
+            "teacher_momentum_end is 1.1, expected a number from 0 to 1"
+        );
     }
 
     #[test]
@@ -217,5 +229,7 @@ mod tests {
         for (got, want) in momenta.into_iter().zip([0.996, 0.998, 1.0]) {
             assert!((got - want).abs() < 1e-12, "{got} is not {want}");
         }
+        let constant = DinoConfig { teacher_momentum_end: 0.996, ..config };
+        assert_eq!([0, 50, 100].map(|step| constant.teacher_momentum_at(at(step))), [0.996; 3]);
     }
 }

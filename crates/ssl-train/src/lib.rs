@@ -18,7 +18,7 @@ pub use descent::{Descended, Descent};
 pub use error::TrainError;
 pub use gradients::Gradients;
 pub use hooks::{Evaluation, HookError, Hooks, NoHooks, StepReport};
-pub use optim::{NoDecay, Optimizer, OptimizerConfig, OptimizerName, Rates};
+pub use optim::{LrScaling, NoDecay, Optimizer, OptimizerConfig, OptimizerName, Rates};
 pub use run_dir::RunDir;
 pub use schedule::{ScheduleConfig, Warmup};
 pub use trainer::{Summary, TrainConfig, Trained, Trainer};

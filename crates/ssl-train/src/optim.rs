@@ -13,7 +13,7 @@ use burn::tensor::{Tensor, TensorData};
 use ssl_core::GradientRules;
 use ssl_core::named::Path;
 
-pub use config::{NoDecay, OptimizerConfig, OptimizerName};
+pub use config::{LrScaling, NoDecay, OptimizerConfig, OptimizerName};
 
 use crate::Gradients;
 
@@ -86,6 +86,9 @@ impl Optimizer {
         let lr = if axes > 1 { rates.lr } else { rates.lr_1d };
         match self.config.name {
             OptimizerName::Sgd => update::sgd(&self.config, slots, parameter, gradient, lr, decay),
+            OptimizerName::Lars if axes > 1 && self.config.clip_lr => {
+                update::larc(&self.config, slots, parameter, gradient, lr, decay)
+            }
             OptimizerName::Lars if axes > 1 => {
                 update::lars(&self.config, slots, parameter, gradient, lr, decay)
             }
@@ -201,6 +204,121 @@ mod tests {
             tensors["layers.1.linear.weight"].try_to_vec::<f32>().expect("floats")[0]
         };
         assert!((moved(&before) - moved(&named::collect(&after)) - 1.0).abs() < 1e-6);
+    }
+
+    /// All updates of one parameter, each with its gradient and rate.
+    fn updates(config: &OptimizerConfig, axes: usize, start: &[f32], steps: &[(&[f32], f64)]) -> Vec<f32> {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let flat = |values: &[f32]| Tensor::from_floats(values, &device);
+        let mut optimizer = Optimizer::new(config.clone());
+        let last = steps.iter().fold(flat(start), |parameter, &(gradient, lr)| {
+            let rates = Rates { lr, lr_1d: lr, lr_constant: lr, weight_decay: config.weight_decay };
+            optimizer.update("p", axes, parameter, flat(gradient), rates)
+        });
+        last.to_data().iter().collect()
+    }
+
+    fn assert_close(got: &[f32], want: &[f64]) {
+        let close = got.iter().zip(want).all(|(&got, want)| (f64::from(got) - want).abs() < 2e-6);
+        assert!(got.len() == want.len() && close, "{got:?} is not {want:?}");
+    }
+
+    /// solo-learn's `LARS` (`solo/utils/lars.py`) with `clip_lars_lr` and `exclude_bias_n_norm_lars`, in float64. The factors
+    /// of the three steps are 1 (the rate is small), 1 (the gradient is) and 0.147.
+    #[test]
+    fn lars_with_a_clipped_rate_is_solo_learns() {
+        let config = OptimizerConfig {
+            name: OptimizerName::Lars,
+            weight_decay: 1e-2,
+            trust_coefficient: 0.02,
+            clip_lr: true,
+            ..OptimizerConfig::default()
+        };
+        let weights = updates(
+            &config,
+            2,
+            &[0.5, -1.0, 0.25, 2.0, 0.125, -0.75],
+            &[
+                (&[3.0, -2.0, 1.0, 0.5, 4.0, -1.5], 0.001),
+                (&[0.01, 0.02, -0.03, 0.005, -0.01, 0.015], 0.3),
+                (&[-0.5, 0.25, 0.75, 1.0, -0.125, 0.5], 0.2),
+            ],
+        );
+        assert_close(
+            &weights,
+            &[-0.7935431894, -0.1417015644, -0.1929440766, 1.7328705101, -1.5993621244, -0.1154721479],
+        );
+        let biases = updates(
+            &config,
+            1,
+            &[0.5, -0.25, 1.0],
+            &[(&[0.1, -0.2, 0.3], 0.001), (&[0.4, 0.0, -0.1], 0.3), (&[-0.3, 0.2, 0.1], 0.2)],
+        );
+        assert_close(&biases, &[0.3247, -0.2034, 0.8981]);
+    }
+
+    /// `p − lr · min(η ‖p‖ / (‖g‖ + decay · ‖p‖ + 1e-8) / lr, 1) · (g + decay · p)` in float64.
+    fn clipped_step(p: &[f32], g: &[f32], lr: f64, config: &OptimizerConfig) -> Vec<f64> {
+        let norm = |x: &[f32]| x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+        let denominator = norm(g) + config.weight_decay * norm(p) + 1e-8;
+        let factor = (config.trust_coefficient * norm(p) / denominator / lr).min(1.0);
+        let step = |(&p, &g): (&f32, &f32)| {
+            let (p, g) = (f64::from(p), f64::from(g));
+            p - lr * factor * (g + config.weight_decay * p)
+        };
+        p.iter().zip(g).map(step).collect()
+    }
+
+    #[test]
+    fn a_clipped_rate_is_the_smaller_of_the_layers_and_the_given() {
+        let (p, g): (&[f32], &[f32]) = (&[3.0, -4.0, 12.0], &[0.6, 0.8, -2.4]);
+        for name in [OptimizerName::Lars, OptimizerName::Larc] {
+            for (eta, lr) in [(1e-3, 0.5), (0.02, 0.5), (0.02, 0.01), (0.02, 4.8)] {
+                let config = OptimizerConfig {
+                    name,
+                    weight_decay: 0.1,
+                    trust_coefficient: eta,
+                    clip_lr: true,
+                    ..OptimizerConfig::default()
+                };
+                assert_close(&updates(&config, 2, p, &[(g, lr)]), &clipped_step(p, g, lr, &config));
+                // Where the layer's rate is the smaller one, the given rate has no say.
+                let free = OptimizerConfig { clip_lr: false, ..config.clone() };
+                let alone: Vec<_> = updates(&config, 2, p, &[(g, lr)]);
+                let scaled =
+                    updates(&OptimizerConfig { name: OptimizerName::Larc, ..free }, 2, p, &[(g, 1.0)]);
+                let layers_rate_is_smaller = eta * 13.0 / (6.76f64.sqrt() + 1.3) < lr;
+                assert_eq!(
+                    alone.iter().zip(&scaled).all(|(a, b)| (a - b).abs() < 2e-6),
+                    layers_rate_is_smaller,
+                    "{name:?}, {eta}, {lr}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_clipped_rate_leaves_a_parameter_or_gradient_of_zeros_to_the_momentum() {
+        for (name, lr) in [(OptimizerName::Lars, 4.8), (OptimizerName::Larc, 4.8), (OptimizerName::Lars, 0.0)]
+        {
+            let config =
+                OptimizerConfig { name, weight_decay: 0.1, clip_lr: true, ..OptimizerConfig::default() };
+            assert_close(&updates(&config, 2, &[0.0, 0.0], &[(&[1.0, -2.0], lr)]), &[-lr, 2.0 * lr]);
+            assert_close(&updates(&config, 2, &[1.0, -2.0], &[(&[0.0, 0.0], lr)]), &[1.0, -2.0]);
+        }
+    }
+
+    #[test]
+    fn a_clipped_rate_of_zero_gathers_the_gradient_as_it_is() {
+        let config = OptimizerConfig {
+            name: OptimizerName::Lars,
+            momentum: 0.5,
+            clip_lr: true,
+            ..OptimizerConfig::default()
+        };
+        // The second gradient of zeros has no factor, so half of the first one is what moves.
+        let moved = updates(&config, 2, &[1.0, 2.0], &[(&[3.0, 4.0], 0.0), (&[0.0, 0.0], 0.1)]);
+        assert_close(&moved, &[1.0 - 0.15, 2.0 - 0.2]);
     }
 
     #[test]

@@ -18,6 +18,16 @@ pub enum OptimizerName {
     Adamw,
 }
 
+/// How the learning rate grows with the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LrScaling {
+    /// `lr · batch / lr_scale_batch`.
+    Linear,
+    /// `lr · sqrt(batch / lr_scale_batch)`.
+    Sqrt,
+}
+
 /// Which parameters have no weight decay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -36,8 +46,10 @@ pub struct OptimizerConfig {
     pub name: OptimizerName,
     /// Learning rate at its peak, for a batch of `lr_scale_batch`. Default 0.06 (MoCo's CIFAR-10 notebook).
     pub lr: f64,
-    /// The batch that `lr` is for: the rate used is `lr · batch / lr_scale_batch`. 0, the default, uses `lr` as it is.
+    /// The batch that `lr` is for; the rate for another batch follows by `lr_scaling`. 0, the default, uses `lr` as it is.
     pub lr_scale_batch: usize,
+    /// How the rate grows with the batch. Default linear; SimCLR's README has the square root.
+    pub lr_scaling: LrScaling,
     /// Learning rate of tensors of at most one axis, scaled and scheduled like `lr`. Default: that of the weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr_1d: Option<f64>,
@@ -54,6 +66,9 @@ pub struct OptimizerConfig {
     pub no_decay: NoDecay,
     /// `η` of LARS and LARC. Default 0.001 (You et al. 2017, section 5).
     pub trust_coefficient: f64,
+    /// Whether no layer-wise rate exceeds the learning rate, LARS and LARC only: the factor of a gradient is
+    /// `min(η ‖p‖ / (‖g‖ + weight_decay · ‖p‖ + 1e-8) / lr, 1)`. Default no; solo-learn's recipes need it, with `η` = 0.02.
+    pub clip_lr: bool,
     /// Whether the learning rate enters the momentum buffer, LARS only (SimCLR's TensorFlow code). Default no.
     pub lr_in_momentum: bool,
     /// `β` of AdamW. Default 0.9 and 0.999 (PyTorch).
@@ -77,6 +92,7 @@ impl Default for OptimizerConfig {
             name: OptimizerName::Sgd,
             lr: 0.06,
             lr_scale_batch: 0,
+            lr_scaling: LrScaling::Linear,
             lr_1d: None,
             momentum: 0.9,
             nesterov: false,
@@ -84,6 +100,7 @@ impl Default for OptimizerConfig {
             weight_decay_end: None,
             no_decay: NoDecay::None,
             trust_coefficient: 0.001,
+            clip_lr: false,
             lr_in_momentum: false,
             betas: [0.9, 0.999],
             clip_norm: 0.0,
@@ -107,6 +124,9 @@ impl OptimizerConfig {
         not_negative("optimizer.weight_decay_end", self.weight_decay_end.unwrap_or_default())?;
         not_negative("optimizer.trust_coefficient", self.trust_coefficient)?;
         not_negative("optimizer.clip_norm", self.clip_norm)?;
+        let layer_wise = matches!(self.name, OptimizerName::Lars | OptimizerName::Larc);
+        let expected = "false: only lars and larc have a rate for each layer";
+        ConfigError::check(layer_wise || !self.clip_lr, "optimizer.clip_lr", self.clip_lr, expected)?;
         let share = |value: f64| (0.0..1.0).contains(&value);
         ConfigError::check(share(self.momentum), "optimizer.momentum", self.momentum, "between 0 and 1")?;
         let [b1, b2] = self.betas;
@@ -123,9 +143,13 @@ impl OptimizerConfig {
 
     /// The learning rate at its peak, for a batch of `batch_size` images.
     pub fn peak_lr(&self, batch_size: usize) -> f64 {
-        match self.lr_scale_batch {
-            0 => self.lr,
-            scale => self.lr * batch_size as f64 / scale as f64,
+        if self.lr_scale_batch == 0 {
+            return self.lr;
+        }
+        let (batch, scale) = (batch_size as f64, self.lr_scale_batch as f64);
+        match self.lr_scaling {
+            LrScaling::Linear => self.lr * batch / scale,
+            LrScaling::Sqrt => self.lr * (batch / scale).sqrt(),
         }
     }
 
@@ -145,6 +169,20 @@ mod tests {
         let config = OptimizerConfig { lr: 0.3, lr_scale_batch: 256, ..OptimizerConfig::default() };
         assert_eq!(config.peak_lr(4096), 4.8);
         assert_eq!(OptimizerConfig::default().peak_lr(4096), 0.06);
+    }
+
+    #[test]
+    fn the_rate_may_scale_with_the_root_of_the_batch() {
+        let sqrt = OptimizerConfig {
+            lr: 0.075,
+            lr_scale_batch: 1,
+            lr_scaling: LrScaling::Sqrt,
+            ..OptimizerConfig::default()
+        };
+        // SimCLR's README: at a batch of 4096 this is the linear rule's 0.3 for 256 images.
+        assert!((sqrt.peak_lr(4096) - 4.8).abs() < 1e-12 && (sqrt.peak_lr(256) - 1.2).abs() < 1e-12);
+        let constant = OptimizerConfig { lr_scale_batch: 0, ..sqrt };
+        assert_eq!(constant.peak_lr(4096), 0.075);
     }
 
     #[test]
@@ -170,6 +208,7 @@ mod tests {
         assert_eq!(bad(|c| c.weight_decay_end = Some(-1.0)), "optimizer.weight_decay_end");
         assert_eq!(bad(|c| c.trust_coefficient = -1.0), "optimizer.trust_coefficient");
         assert_eq!(bad(|c| c.clip_norm = -1.0), "optimizer.clip_norm");
+        assert_eq!(bad(|c| c.clip_lr = true), "optimizer.clip_lr");
         assert_eq!(bad(|c| c.momentum = 1.0), "optimizer.momentum");
         assert_eq!(bad(|c| c.betas = [0.9, 1.0]), "optimizer.betas");
         assert_eq!(bad(|c| c.accumulate = 0), "optimizer.accumulate");

@@ -1,6 +1,6 @@
 //! The update rules, one function each, on flattened tensors `[parameter]`.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor};
 use ssl_core::math::add_scaled;
 use ssl_core::{SgdRates, sgd_momentum};
 
@@ -50,16 +50,22 @@ pub(super) fn lars(
     decay: f64,
 ) -> Tensor<1> {
     let g = decayed(&p, g, decay);
-    let trust = trust(&p, &g, norm(&g), config.trust_coefficient);
-    momentum(config, slots, p, g * trust, lr)
+    let degenerate = degenerate(&p, &g);
+    let denominator = norm(&g).mask_fill(degenerate.clone(), 1.0);
+    let factor = norm(&p).mul_scalar(config.trust_coefficient) / denominator;
+    momentum(config, slots, p, g * factor.mask_fill(degenerate, 1.0), lr)
 }
 
 /// ```text
 /// g ← (g + decay · p) · η ‖p‖ / (‖g‖ + decay · ‖p‖ + 1e-8)   if both norms are above 0;   then momentum
 /// ```
 ///
+/// With `clip_lr` the factor is `min(η ‖p‖ / (‖g‖ + decay · ‖p‖ + 1e-8) / lr, 1)`, so that the rate of a layer, `lr` times
+/// the factor, is at most `lr`.
+///
 /// # Source
-/// NVIDIA apex `LARC(clip=False)` around SGD, as SwAV uses it: `‖g‖` before weight decay.
+/// NVIDIA apex `LARC(clip=False)` around SGD, as SwAV uses it: `‖g‖` before weight decay. `clip_lr` is `LARC(clip=True)`, and
+/// solo-learn's LARS (`solo/utils/lars.py`, `clip_lr`) on tensors of more than one axis.
 pub(super) fn larc(
     config: &OptimizerConfig,
     slots: &mut Slots,
@@ -68,12 +74,19 @@ pub(super) fn larc(
     lr: f64,
     decay: f64,
 ) -> Tensor<1> {
-    let denominator = norm(&g) + norm(&p).mul_scalar(decay) + 1e-8;
-    let trust = trust(&p, &g, denominator, config.trust_coefficient);
-    // Without a trust ratio the official wrapper adds no weight decay either.
-    let no_decay = norm(&p).equal_elem(0.0).bool_or(norm(&g).equal_elem(0.0));
-    let share = Tensor::full([1], decay, &p.device()).mask_fill(no_decay, 0.0);
-    let g = (g + p.clone() * share) * trust;
+    let (p_norm, degenerate) = (norm(&p), degenerate(&p, &g));
+    let denominator = norm(&g) + p_norm.clone().mul_scalar(decay) + 1e-8;
+    let factor = p_norm.mul_scalar(config.trust_coefficient) / denominator;
+    let factor = match (config.clip_lr, lr > 0.0) {
+        (true, true) => factor.div_scalar(lr).clamp_max(1.0),
+        // The limit of the above: at the start of a warm-up no layer's rate is below `lr`.
+        (true, false) => factor.ones_like(),
+        (false, _) => factor,
+    };
+    let factor = factor.mask_fill(degenerate.clone(), 1.0);
+    // Without a factor the official wrapper adds no weight decay either.
+    let decay = Tensor::full([1], decay, &p.device()).mask_fill(degenerate, 0.0);
+    let g = (g + p.clone() * decay) * factor;
     momentum(config, slots, p, g, lr)
 }
 
@@ -139,12 +152,9 @@ fn decayed(p: &Tensor<1>, g: Tensor<1>, decay: f64) -> Tensor<1> {
     if decay == 0.0 { g } else { add_scaled(g, p.clone(), decay) }
 }
 
-/// `η ‖p‖ / denominator`, or 1 where a norm is 0. On the device: reading a norm back would stall a GPU.
-fn trust(p: &Tensor<1>, g: &Tensor<1>, denominator: Tensor<1>, eta: f64) -> Tensor<1> {
-    let p_norm = norm(p);
-    let degenerate = p_norm.clone().equal_elem(0.0).bool_or(norm(g).equal_elem(0.0));
-    let denominator = denominator.mask_fill(degenerate.clone(), 1.0);
-    (p_norm.mul_scalar(eta) / denominator).mask_fill(degenerate, 1.0)
+/// Whether a norm is 0, which leaves no ratio. On the device: reading a norm back would stall a GPU.
+fn degenerate(p: &Tensor<1>, g: &Tensor<1>) -> Tensor<1, Bool> {
+    norm(p).equal_elem(0.0).bool_or(norm(g).equal_elem(0.0))
 }
 
 fn norm(x: &Tensor<1>) -> Tensor<1> {
