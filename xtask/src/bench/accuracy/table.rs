@@ -148,7 +148,7 @@ fn missing(current: &[&Record], stale: usize, recipes: &[(&str, String)]) -> Str
         }
     }
     if stale > 0 {
-        lines.push(format!("- {stale} runs are of recipes that have changed since, and do not count."));
+        lines.push(format!("- runs of recipes that have changed since, which do not count: {stale}"));
     }
     if lines.is_empty() { "Nothing.".to_owned() } else { lines.join("\n") }
 }
@@ -162,8 +162,8 @@ fn setups(records: &[&Record]) -> String {
         let versions = match side {
             Side::Ours => format!("Burn {}", of(&setup["burn"])),
             Side::Torch => {
-                let python = |name: &str| of(&setup["python"][name]);
-                format!("torch {}, torchvision {}", python("torch"), python("torchvision"))
+                let versions = ["torch", "torchvision", "lightly"];
+                versions.map(|name| format!("{name} {}", of(&record.report[name]))).join(", ")
             }
         };
         let (cpu, cores) = (of(&setup["cpu"]), of(&setup["cores"]));
@@ -203,8 +203,8 @@ mod tests {
             recipe: "a".into(),
             command: String::new(),
             commit: "abc".into(),
-            setup: json!({ "cpu": "EPYC", "cores": 2, "burn": "0.22.1", "python": { "torch": "2.9.0" } }),
-            report: Value::Null,
+            setup: json!({ "cpu": "EPYC", "cores": 2, "burn": "0.22.1" }),
+            report: json!({ "torch": "2.9.0", "torchvision": "0.24.0", "lightly": "1.6.0" }),
         }
     }
 
@@ -246,6 +246,8 @@ mod tests {
         assert!(page.contains("- `byol`, torch: seeds 0, 1, 2"), "{page}");
         assert!(!page.contains("- `simclr`, "), "{page}");
         assert!(!page.contains('{'), "a place that nothing was put into");
+        assert!(page.contains("- ours: EPYC, 2 cores; commit abc; Burn 0.22.1\n"), "{page}");
+        assert!(page.contains("; torch 2.9.0, torchvision 0.24.0, lightly 1.6.0\n"), "{page}");
     }
 
     #[test]
@@ -263,7 +265,7 @@ mod tests {
         let page = page(&records, &recipes());
         assert_eq!(row(&page, "simclr")[1], "38.00 ± 0.71 (2 runs)");
         assert!(page.contains("- `simclr`, ours: seeds 1\n"), "{page}");
-        assert!(page.contains("- 1 runs are of recipes that have changed since"), "{page}");
+        assert!(page.contains("- runs of recipes that have changed since, which do not count: 1"), "{page}");
     }
 
     #[test]
