@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::places;
-use crate::bench::{build, commit};
+use crate::bench::build;
 
 /// Whose program trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -59,7 +59,7 @@ impl Runs {
             Some(program) => program.clone(),
             None => build(&["-p", "ssl-cli", "--bin", "burn-ssl"], "burn-ssl", &[])?,
         };
-        Ok((program, self.commit.clone().unwrap_or_else(commit)))
+        Ok((program, self.commit.clone().unwrap_or_else(places::commit)))
     }
 }
 

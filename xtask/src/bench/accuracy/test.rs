@@ -16,7 +16,7 @@ use super::quick::Quick;
 use super::record::{Figures, Record};
 use super::sides::{Job, Runs, Side};
 use super::{methods, places, pool, table};
-use crate::bench::{Common, commit, machine};
+use crate::bench::{Common, machine};
 
 /// Images that are embedded at a time.
 const BATCH: usize = 250;
@@ -56,6 +56,8 @@ struct Trial {
 struct Bench {
     /// Our program and its commit.
     program: Option<(PathBuf, String)>,
+    /// The commit of PyTorch's script.
+    commit: String,
     pixels: f64,
     setup: Value,
     /// Held while results are written.
@@ -75,6 +77,7 @@ impl Test {
         );
         let bench = Bench {
             program: if trials.iter().all(is_torch) { None } else { Some(self.runs.program()?) },
+            commit: places::commit(),
             pixels: self.pixels(&first.recipe.resolved()?)?,
             setup: self.setup(),
             writing: Mutex::new(()),
@@ -151,7 +154,7 @@ impl Test {
             }
             Side::Torch => {
                 let python = self.baseline.as_ref().context("there is no Python for PyTorch's side")?;
-                (job(for_theirs).torch(python)?, commit())
+                (job(for_theirs).torch(python)?, bench.commit.clone())
             }
         };
         Ok(Record {
@@ -181,9 +184,16 @@ impl Test {
         Ok(100.0 * knn(&bank, &queries, &recipe.knn_config())?.top1)
     }
 
+    /// Machine and versions.
     fn setup(&self) -> Value {
         let baseline = self.baseline.clone();
-        machine::setup(&Common { baseline, rounds: 1, archive: None, tag: None, pack: None })
+        let common = Common { baseline, rounds: 1, archive: None, tag: None, pack: None };
+        let mut setup = machine::setup(&common);
+        // Every side has its own commit.
+        if let Some(keys) = setup.as_object_mut() {
+            keys.shift_remove("commit");
+        }
+        setup
     }
 }
 
