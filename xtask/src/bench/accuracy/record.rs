@@ -58,10 +58,11 @@ impl Figures {
     }
 }
 
-/// A number of a report.
+/// A number of a report, rounded to four decimals: accuracies of 2,000 images have two.
 pub(super) fn figure(report: &Value, name: &str) -> Result<f64> {
     let value = report.get(name).and_then(Value::as_f64).filter(|value| value.is_finite());
-    value.with_context(|| format!("the program printed no number '{name}', but {report}"))
+    let value = value.with_context(|| format!("the program printed no number '{name}', but {report}"))?;
+    Ok((value * 1e4).round() / 1e4)
 }
 
 impl Record {
@@ -116,9 +117,9 @@ mod tests {
 
     #[test]
     fn the_pixels_of_a_report_count_where_it_has_them() {
-        let mut report =
-            json!({ "knn_top1": 38.5, "knn_top1_untrained": 28, "train_loss": 4.5, "seconds": 300.0 });
+        let mut report = json!({ "knn_top1": 38.5, "knn_top1_untrained": 28.749999999999996, "train_loss": 4.5, "seconds": 300.0 });
         assert_eq!(Figures::of(&report, 36.45).expect("whole").knn_top1_pixels, 36.45);
+        assert_eq!(Figures::of(&report, 36.45).expect("whole").knn_top1_untrained, 28.75);
         report["knn_top1_pixels"] = json!(36.5);
         assert_eq!(Figures::of(&report, 36.45).expect("whole").knn_top1_pixels, 36.5);
         report["knn_top1"] = Value::Null;
