@@ -4,6 +4,7 @@
 mod bench;
 mod conformance;
 mod pack;
+mod tars;
 mod tidy;
 
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 //! Both sides are programs of their own that print one JSON object: ours are examples of the crates, PyTorch's are the
 //! scripts of `xtask/baseline`. They run one after the other, round by round, so that a noisy machine is noisy for both.
 
+mod accuracy;
 mod all;
 mod archive;
 mod augment;
@@ -43,8 +44,10 @@ enum What {
     Loss(loss::Loss),
     /// k-NN of 10,000 queries in a bank of 50,000 images.
     Knn(knn::Knn),
-    /// All of them with their defaults.
+    /// All of these with their defaults.
     All(all::All),
+    /// k-NN accuracy of every method after short runs, ours and PyTorch's, in phases; hours.
+    Accuracy(accuracy::Accuracy),
 }
 
 /// What every benchmark takes.
@@ -76,6 +79,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         What::Loss(loss) => ("loss", &loss.common, loss.run()?),
         What::Knn(knn) => ("knn", &knn.common, knn.run()?),
         What::All(all) => return all.run(),
+        What::Accuracy(accuracy) => return accuracy.run(),
     };
     let table = figures::table(&figures);
     println!("{table}");

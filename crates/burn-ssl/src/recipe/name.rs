@@ -11,32 +11,46 @@ use crate::registry::METHODS;
 /// has 64, STL-10, the next larger set of the field, 96).
 const SMALL: usize = 64;
 
+/// How the names of recipes for short runs end: asked for by name, and never taken by themselves.
+const QUICK: &str = "-quick";
+
 /// The files by name; of those of a method and a data set, the usual one first.
 const FILES: &[(&str, &str)] = &[
     ("simclr/cifar10", include_str!("../../recipes/simclr/cifar10.toml")),
+    ("simclr/cifar10-quick", include_str!("../../recipes/simclr/cifar10-quick.toml")),
     ("simclr/imagenet", include_str!("../../recipes/simclr/imagenet.toml")),
     ("simclr-v2/cifar10", include_str!("../../recipes/simclr-v2/cifar10.toml")),
+    ("simclr-v2/cifar10-quick", include_str!("../../recipes/simclr-v2/cifar10-quick.toml")),
     ("simclr-v2/imagenet", include_str!("../../recipes/simclr-v2/imagenet.toml")),
     ("moco-v1/cifar10", include_str!("../../recipes/moco-v1/cifar10.toml")),
+    ("moco-v1/cifar10-quick", include_str!("../../recipes/moco-v1/cifar10-quick.toml")),
     ("moco-v1/imagenet", include_str!("../../recipes/moco-v1/imagenet.toml")),
     ("moco-v2/cifar10", include_str!("../../recipes/moco-v2/cifar10.toml")),
+    ("moco-v2/cifar10-quick", include_str!("../../recipes/moco-v2/cifar10-quick.toml")),
     ("moco-v2/imagenet", include_str!("../../recipes/moco-v2/imagenet.toml")),
     ("moco-v3/cifar10", include_str!("../../recipes/moco-v3/cifar10.toml")),
+    ("moco-v3/cifar10-quick", include_str!("../../recipes/moco-v3/cifar10-quick.toml")),
     ("moco-v3/cifar10-vit", include_str!("../../recipes/moco-v3/cifar10-vit.toml")),
     ("moco-v3/imagenet", include_str!("../../recipes/moco-v3/imagenet.toml")),
     ("moco-v3/imagenet-vit", include_str!("../../recipes/moco-v3/imagenet-vit.toml")),
     ("byol/cifar10", include_str!("../../recipes/byol/cifar10.toml")),
+    ("byol/cifar10-quick", include_str!("../../recipes/byol/cifar10-quick.toml")),
     ("byol/imagenet", include_str!("../../recipes/byol/imagenet.toml")),
     ("simsiam/cifar10", include_str!("../../recipes/simsiam/cifar10.toml")),
+    ("simsiam/cifar10-quick", include_str!("../../recipes/simsiam/cifar10-quick.toml")),
     ("simsiam/imagenet", include_str!("../../recipes/simsiam/imagenet.toml")),
     ("swav/cifar10", include_str!("../../recipes/swav/cifar10.toml")),
+    ("swav/cifar10-quick", include_str!("../../recipes/swav/cifar10-quick.toml")),
     ("swav/imagenet", include_str!("../../recipes/swav/imagenet.toml")),
     ("dino/cifar10", include_str!("../../recipes/dino/cifar10.toml")),
+    ("dino/cifar10-quick", include_str!("../../recipes/dino/cifar10-quick.toml")),
     ("dino/imagenet", include_str!("../../recipes/dino/imagenet.toml")),
     ("dino/imagenet-resnet50", include_str!("../../recipes/dino/imagenet-resnet50.toml")),
     ("barlow-twins/cifar10", include_str!("../../recipes/barlow-twins/cifar10.toml")),
+    ("barlow-twins/cifar10-quick", include_str!("../../recipes/barlow-twins/cifar10-quick.toml")),
     ("barlow-twins/imagenet", include_str!("../../recipes/barlow-twins/imagenet.toml")),
     ("supcon/cifar10", include_str!("../../recipes/supcon/cifar10.toml")),
+    ("supcon/cifar10-quick", include_str!("../../recipes/supcon/cifar10-quick.toml")),
     ("supcon/imagenet", include_str!("../../recipes/supcon/imagenet.toml")),
     ("demo", include_str!("../../recipes/demo.toml")),
 ];
@@ -79,16 +93,15 @@ impl RecipeName {
     }
 
     /// The recipe that a method uses for a model: [`of_method`](Self::of_method), or a variant of it such as
-    /// `moco-v3/imagenet-vit` where that one is for a model of this kind.
+    /// `moco-v3/imagenet-vit` where that one is for a model of this kind. Recipes for short runs, such as
+    /// `simclr/cifar10-quick`, are not among them.
     ///
     /// # Errors
     /// If this build has no such method.
     pub fn of_model(method: &str, model: &str, pixels: usize) -> Result<Self, RecipeError> {
         let usual = Self::of_method(method, pixels)?;
         let is_vit = EncoderConfig::named(model).is_vit();
-        let mut variants = Self::all().filter(|recipe| {
-            recipe.name.strip_prefix(usual.name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-        });
+        let mut variants = Self::all().filter(|recipe| is_variant(recipe.name, usual.name));
         let fitting = variants
             .find(|recipe| Recipe::named(recipe.name).is_ok_and(|recipe| recipe.encoder.is_vit() == is_vit));
         Ok(fitting.unwrap_or(usual))
@@ -113,6 +126,12 @@ impl RecipeName {
     pub fn text(&self) -> &'static str {
         self.text
     }
+}
+
+/// Whether a recipe is the usual one or may stand in for it.
+fn is_variant(name: &str, usual: &str) -> bool {
+    let rest = name.strip_prefix(usual);
+    rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('-') && rest != QUICK))
 }
 
 fn data_set(pixels: usize) -> &'static str {
@@ -147,6 +166,30 @@ mod tests {
         assert_eq!(name("dino", "vit-base", 224), "dino/imagenet");
         assert_eq!(name("simclr", "vit-tiny", 32), "simclr/cifar10");
         assert_eq!(name("simclr", "resnet19", 32), "simclr/cifar10");
+    }
+
+    #[test]
+    fn a_recipe_for_short_runs_is_taken_by_its_name_alone() {
+        for method in METHODS {
+            let quick = format!("{}/cifar10{QUICK}", method.name);
+            assert_eq!(RecipeName::find(&quick).map(|recipe| recipe.as_str().to_owned()), Ok(quick.clone()));
+            for model in ["resnet18", "resnet50", "vit-tiny"] {
+                for pixels in [32, 224] {
+                    let name = RecipeName::of_model(method.name, model, pixels).expect("known").as_str();
+                    assert!(
+                        !name.ends_with(QUICK),
+                        "{} with {model} at {pixels} pixels: {name}",
+                        method.name
+                    );
+                }
+            }
+        }
+        for pixels in [32, 224] {
+            let usual = RecipeName::of_images(pixels).expect("there are recipes").as_str();
+            assert!(!usual.ends_with(QUICK), "{usual}");
+        }
+        assert!(is_variant("moco-v3/cifar10-vit", "moco-v3/cifar10"));
+        assert!(!is_variant("moco-v3/cifar10-quick", "moco-v3/cifar10"));
     }
 
     #[test]

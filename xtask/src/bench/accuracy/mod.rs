@@ -1,0 +1,74 @@
+//! `cargo xtask bench accuracy`: k-NN accuracy of every method after a short run, ours and PyTorch's on the same recipe.
+//!
+//! Numbers of the recipes `<method>/cifar10-quick` are chosen on validation images (`choose`), committed, and only then
+//! tested (`test`); `table` makes the page of the results from their files.
+
+mod choice;
+mod choose;
+mod places;
+mod pool;
+mod quick;
+mod record;
+mod sides;
+mod statistics;
+mod table;
+mod test;
+
+use anyhow::{Result, ensure};
+use burn_ssl::registry::METHODS;
+use clap::{Args, Subcommand};
+
+/// Options of `bench accuracy`.
+#[derive(Args)]
+pub(crate) struct Accuracy {
+    #[command(subcommand)]
+    phase: Phase,
+}
+
+#[derive(Subcommand)]
+enum Phase {
+    /// Trains the candidates of xtask/accuracy/candidates.toml, scores them on validation images and writes chosen.toml.
+    Choose(choose::Choose),
+    /// Trains every method on both sides with every seed and scores it on test images, once.
+    Test(test::Test),
+    /// Writes docs/benchmarks/accuracy/README.md from the files of the runs.
+    Table,
+}
+
+impl Accuracy {
+    pub(super) fn run(&self) -> Result<()> {
+        match &self.phase {
+            Phase::Choose(choose) => choose.run(),
+            Phase::Test(test) => test.run(),
+            Phase::Table => table::write(),
+        }
+    }
+}
+
+/// The methods asked for, in the order of the registry; all if none is.
+fn methods(only: &[String]) -> Result<Vec<&'static str>> {
+    let known: Vec<_> = METHODS.iter().map(|method| method.name).collect();
+    for name in only {
+        ensure!(
+            known.contains(&name.as_str()),
+            "there is no method {name}, expected one of {}",
+            known.join(", ")
+        );
+    }
+    let asked = |method: &&str| only.is_empty() || only.iter().any(|name| name == method);
+    Ok(known.into_iter().filter(asked).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_come_in_their_order_and_unknown_ones_are_named() {
+        let only = |names: &[&str]| methods(&names.iter().map(|name| name.to_string()).collect::<Vec<_>>());
+        assert_eq!(only(&[]).expect("all").len(), METHODS.len());
+        assert_eq!(only(&["byol", "simclr"]).expect("known"), ["simclr", "byol"]);
+        let error = only(&["mae"]).expect_err("unknown").to_string();
+        assert!(error.starts_with("there is no method mae, expected one of simclr, "), "{error}");
+    }
+}

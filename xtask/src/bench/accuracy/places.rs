@@ -1,0 +1,99 @@
+//! Where things are, and which images are for what.
+
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::bench::said;
+use crate::tars::copy_files;
+
+/// Members of the training tar that are trained on: the first ones.
+pub(super) const TRAIN_IMAGES: usize = 5000;
+/// Members of the training tar that candidates are scored on, counted from 0.
+const VALIDATION: Range<usize> = TRAIN_IMAGES..7000;
+/// Members of the test tar that results are scored on: the first ones.
+pub(super) const TEST_IMAGES: usize = 2000;
+
+/// The root of the repository.
+pub(super) fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// The folder of candidates and choice, relative to the root.
+pub(super) const CHOICE: &str = "xtask/accuracy";
+/// The folder of the results, relative to the root.
+pub(super) const RESULTS: &str = "docs/benchmarks/accuracy";
+
+/// A folder for recipes, run directories and logs, which `cargo clean` removes.
+pub(super) fn scratch(name: &str) -> Result<PathBuf> {
+    let folder = root().join("target/accuracy").join(name);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// A tar of the validation images.
+pub(super) fn validation(train: &Path) -> Result<PathBuf> {
+    let path = scratch("images")?.join("validation.tar");
+    copy_files(train, VALIDATION, &path)?;
+    Ok(path)
+}
+
+/// Fails if one of these files, relative to `root`, differs from what is committed there.
+pub(super) fn ensure_committed(root: &Path, files: &[String]) -> Result<()> {
+    for file in files {
+        let run = |arguments: &[&str]| {
+            let output = Command::new("git").arg("-C").arg(root).args(arguments).arg("--").arg(file).output();
+            output.context("git cannot be started")
+        };
+        let known = run(&["ls-files", "--error-unmatch"])?.status.success();
+        let status = run(&["status", "--porcelain"])?;
+        ensure!(
+            known && status.status.success() && status.stdout.is_empty(),
+            "{file} differs from what is committed: commit the choice before anything is tested"
+        );
+    }
+    Ok(())
+}
+
+/// The commit of the sources, with `-dirty` if they differ from it. Results and their page, which change while runs go on,
+/// are no sources.
+pub(super) fn commit() -> String {
+    let root = root().display().to_string();
+    let head = said("git", &["-C", &root, "rev-parse", "--short=9", "HEAD"]);
+    let changed = said("git", &["-C", &root, "status", "--porcelain", "--", ".", ":!docs"]);
+    if changed.is_empty() { head } else { head + "-dirty" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn git(root: &Path, arguments: &[&str]) {
+        let who = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
+        let status = Command::new("git").arg("-C").arg(root).args(who).args(arguments).status();
+        assert!(status.expect("git").success(), "{arguments:?}");
+    }
+
+    #[test]
+    fn a_file_that_is_new_or_changed_is_not_committed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = folder.path();
+        let check = || ensure_committed(root, &["chosen.toml".to_owned()]).map_err(|error| error.to_string());
+        assert!(check().is_err(), "no repository");
+        git(root, &["init", "--quiet"]);
+        assert!(check().is_err(), "no file");
+        fs::write(root.join("chosen.toml"), "a = 1").expect("written");
+        assert!(check().is_err(), "a new file");
+        git(root, &["add", "chosen.toml"]);
+        assert!(check().is_err(), "a file that is only added");
+        git(root, &["commit", "--quiet", "-m", "Choice"]);
+        assert_eq!(check(), Ok(()));
+        fs::write(root.join("chosen.toml"), "a = 2").expect("written");
+        let error = check().expect_err("a changed file");
+        assert!(error.starts_with("chosen.toml differs from what is committed"), "{error}");
+    }
+}

@@ -1,0 +1,152 @@
+//! The recipes for short runs, with candidates for their numbers in them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use burn_ssl::Recipe;
+use burn_ssl::recipe::{Draft, RecipeName};
+use toml::{Table, Value};
+
+/// A recipe as its file has it; what is not written there is a default.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Quick {
+    pub(super) method: String,
+    pub(super) table: Table,
+}
+
+impl Quick {
+    /// The recipe `<method>/cifar10-quick` of the library.
+    pub(super) fn of(method: &str) -> Result<Self> {
+        let text = RecipeName::find(&format!("{method}/cifar10-quick"))?.text();
+        Ok(Self { method: method.to_owned(), table: text.parse()? })
+    }
+
+    /// Its file, relative to the root of the repository.
+    pub(super) fn file(method: &str) -> String {
+        format!("crates/burn-ssl/recipes/{method}/cifar10-quick.toml")
+    }
+
+    /// The recipe with one candidate in it: every key that any of the method's `candidates` has is removed before, so that
+    /// the result does not depend on which of them the file holds today.
+    pub(super) fn with(&self, candidate: &Table, candidates: &[Table]) -> Self {
+        let mut table = self.table.clone();
+        for keys in candidates {
+            remove(&mut table, keys);
+        }
+        insert(&mut table, candidate);
+        Self { method: self.method.clone(), table }
+    }
+
+    /// A number for what is written in the recipe, whatever the order of its keys: FNV-1a of 64 bits.
+    pub(super) fn hash(&self) -> String {
+        let mut leaves = BTreeMap::new();
+        flatten("", &Value::Table(self.table.clone()), &mut leaves);
+        let text: String = leaves.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
+    }
+
+    /// The recipe with every key written.
+    pub(super) fn resolved(&self) -> Result<Recipe> {
+        let text = toml::to_string(&self.table)?;
+        Ok(Draft::parse(&self.method, &text)?.finish()?.resolved()?)
+    }
+
+    /// Writes it for both sides, as it is for ours and with every key for PyTorch's, and returns the two paths.
+    pub(super) fn save(&self, folder: &Path) -> Result<[PathBuf; 2]> {
+        let path = |ending| folder.join(format!("{}-{}.{ending}", self.method, self.hash()));
+        let resolved = self.resolved().with_context(|| format!("{}/cifar10-quick", self.method))?;
+        let (ours, theirs) = (path("toml"), path("json"));
+        fs::write(&ours, toml::to_string(&self.table)?)?;
+        fs::write(&theirs, serde_json::to_string_pretty(&resolved)? + "\n")?;
+        Ok([ours, theirs])
+    }
+}
+
+/// Removes the leaves of `keys` from a table.
+fn remove(table: &mut Table, keys: &Table) {
+    for (key, value) in keys {
+        match (table.get_mut(key), value) {
+            (Some(Value::Table(inner)), Value::Table(keys)) => remove(inner, keys),
+            _ => drop(table.remove(key)),
+        }
+    }
+}
+
+/// Sets the leaves of `values` in a table.
+fn insert(table: &mut Table, values: &Table) {
+    for (key, value) in values {
+        match (table.get_mut(key), value) {
+            (Some(Value::Table(inner)), Value::Table(values)) => insert(inner, values),
+            _ => drop(table.insert(key.clone(), value.clone())),
+        }
+    }
+}
+
+/// Numbers, texts and flags by their paths.
+fn flatten(path: &str, value: &Value, leaves: &mut BTreeMap<String, String>) {
+    match value {
+        Value::Table(table) => {
+            table.iter().for_each(|(key, value)| flatten(&format!("{path}.{key}"), value, leaves));
+        }
+        Value::Array(array) => {
+            array.iter().enumerate().for_each(|(place, value)| {
+                flatten(&format!("{path}.{place}"), value, leaves);
+            });
+        }
+        leaf => drop(leaves.insert(path.to_owned(), leaf.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn_ssl::registry::METHODS;
+
+    use super::*;
+
+    fn table(text: &str) -> Table {
+        text.parse().expect("TOML")
+    }
+
+    fn quick(text: &str) -> Quick {
+        Quick { method: "simclr".into(), table: table(text) }
+    }
+
+    #[test]
+    fn every_method_has_a_recipe_of_ten_narrow_epochs() {
+        for method in METHODS {
+            let recipe = Quick::of(method.name).and_then(|quick| quick.resolved());
+            let recipe = recipe.unwrap_or_else(|error| panic!("{}: {error}", method.name));
+            let found = (recipe.schedule.epochs, recipe.schedule.batch_size, recipe.encoder.width);
+            assert_eq!((recipe.method.as_str(), found), (method.name, (10, 128, 16)));
+            assert!(super::super::places::root().join(Quick::file(method.name)).is_file(), "{}", method.name);
+        }
+    }
+
+    #[test]
+    fn a_candidate_does_not_depend_on_the_one_that_the_file_holds() {
+        let candidates = [table("o.name = 'lars'\no.eta = 1\nm.t = 0.5"), table("o.name = 'sgd'\nm.t = 0.2")];
+        let files = [
+            quick("seed = 0\n[o]\nmomentum = 0.9\nname = 'lars'\neta = 1\n[m]\nt = 0.5"),
+            quick("seed = 0\n[o]\nname = 'sgd'\nmomentum = 0.9\n[m]\nt = 0.2"),
+        ];
+        for candidate in &candidates {
+            let [one, two] = files.each_ref().map(|file| file.with(candidate, &candidates).hash());
+            assert_eq!(one, two);
+        }
+        assert_eq!(files[1].with(&candidates[1], &candidates).hash(), files[1].hash());
+        assert_ne!(files[0].with(&candidates[1], &candidates).hash(), files[0].hash());
+    }
+
+    #[test]
+    fn the_hash_is_of_values_and_not_of_their_order_or_spelling() {
+        let hash = |text: &str| quick(text).hash();
+        assert_eq!(hash("a = 1e-3\nb = [1, 2]"), hash("# why\nb = [1, 2]\na = 0.001"));
+        assert_ne!(hash("b = [1, 2]"), hash("b = [2, 1]"));
+        assert_ne!(hash("a = 1\nb = 2"), hash("a = 2\nb = 1"));
+        // The start value of FNV-1a.
+        assert_eq!(quick("").hash(), "cbf29ce484222325");
+    }
+}

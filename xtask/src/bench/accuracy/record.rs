@@ -1,0 +1,154 @@
+//! The files of the test phase, one for each run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::places;
+use super::sides::Side;
+
+/// One run of the test phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Record {
+    pub(super) method: String,
+    pub(super) side: Side,
+    pub(super) seed: u64,
+    #[serde(flatten)]
+    pub(super) figures: Figures,
+    /// Hash of the recipe.
+    pub(super) recipe: String,
+    /// How the program was called.
+    pub(super) command: String,
+    /// What the program or the script is from.
+    pub(super) commit: String,
+    /// Machine and versions.
+    pub(super) setup: Value,
+    /// All that the program printed.
+    pub(super) report: Value,
+}
+
+/// What a run found. Accuracies are in per cent of the test images.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Figures {
+    pub(super) knn_top1: f64,
+    pub(super) knn_top1_untrained: f64,
+    pub(super) knn_top1_pixels: f64,
+    /// Mean loss of the last epoch.
+    pub(super) train_loss: f64,
+    /// Seconds of training.
+    pub(super) seconds: f64,
+}
+
+impl Figures {
+    /// Those of a report; `pixels` stands in where the program does not look at them.
+    pub(super) fn of(report: &Value, pixels: f64) -> Result<Self> {
+        let number = |name: &str| figure(report, name);
+        let knn_top1_pixels =
+            if report.get("knn_top1_pixels").is_some() { number("knn_top1_pixels")? } else { pixels };
+        Ok(Self {
+            knn_top1: number("knn_top1")?,
+            knn_top1_untrained: number("knn_top1_untrained")?,
+            knn_top1_pixels,
+            train_loss: number("train_loss")?,
+            seconds: number("seconds")?,
+        })
+    }
+}
+
+/// A number of a report, rounded to four decimals: accuracies of 2,000 images have two.
+pub(super) fn figure(report: &Value, name: &str) -> Result<f64> {
+    let value = report.get(name).and_then(Value::as_f64).filter(|value| value.is_finite());
+    let value = value.with_context(|| format!("the program printed no number '{name}', but {report}"))?;
+    Ok((value * 1e4).round() / 1e4)
+}
+
+impl Record {
+    /// The file of a run.
+    pub(super) fn path(method: &str, side: Side, seed: u64) -> PathBuf {
+        folder().join(format!("{method}-{}-{seed}.json", side.name()))
+    }
+
+    /// Writes it whole or not at all.
+    pub(super) fn write(&self) -> Result<()> {
+        let path = Self::path(&self.method, self.side, self.seed);
+        let new = path.with_extension("tmp");
+        fs::create_dir_all(folder())?;
+        fs::write(&new, serde_json::to_string_pretty(self)? + "\n")?;
+        fs::rename(&new, &path).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Reads a file.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let record: Self = serde_json::from_str(&text)
+            .with_context(|| format!("{} is no result of `bench accuracy`", path.display()))?;
+        let expected = Self::path(&record.method, record.side, record.seed);
+        ensure!(
+            path.file_name() == expected.file_name(),
+            "{} is of another run, expected the name {}",
+            path.display(),
+            expected.file_name().unwrap_or_default().to_string_lossy()
+        );
+        Ok(record)
+    }
+
+    /// All runs of this checkout, by the names of their files.
+    pub(super) fn all() -> Result<Vec<Self>> {
+        let Ok(entries) = fs::read_dir(folder()) else { return Ok(Vec::new()) };
+        let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        paths.sort();
+        paths.iter().map(|path| Self::read(path)).collect()
+    }
+}
+
+fn folder() -> PathBuf {
+    places::root().join(places::RESULTS).join("runs")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_pixels_of_a_report_count_where_it_has_them() {
+        let mut report = json!({ "knn_top1": 38.5, "knn_top1_untrained": 28.749999999999996, "train_loss": 4.5, "seconds": 300.0 });
+        assert_eq!(Figures::of(&report, 36.45).expect("whole").knn_top1_pixels, 36.45);
+        assert_eq!(Figures::of(&report, 36.45).expect("whole").knn_top1_untrained, 28.75);
+        report["knn_top1_pixels"] = json!(36.5);
+        assert_eq!(Figures::of(&report, 36.45).expect("whole").knn_top1_pixels, 36.5);
+        report["knn_top1"] = Value::Null;
+        let error = Figures::of(&report, 36.45).expect_err("no accuracy").to_string();
+        assert!(error.starts_with("the program printed no number 'knn_top1', but {"), "{error}");
+    }
+
+    #[test]
+    fn a_file_under_the_name_of_another_run_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("byol-ours-0.json");
+        let report = json!({ "knn_top1": 1, "knn_top1_untrained": 1, "train_loss": 1, "seconds": 1 });
+        let mut record = Record {
+            method: "byol".into(),
+            side: Side::Ours,
+            seed: 0,
+            figures: Figures::of(&report, 36.45).expect("whole"),
+            recipe: "0".into(),
+            command: "burn-ssl".into(),
+            commit: "0".into(),
+            setup: Value::Null,
+            report,
+        };
+        let mut write = |seed| {
+            record.seed = seed;
+            fs::write(&path, serde_json::to_string(&record).expect("JSON")).expect("written");
+            Record::read(&path).map(|read| assert_eq!(read, record)).map_err(|error| error.to_string())
+        };
+        assert_eq!(write(0), Ok(()));
+        assert!(write(1).expect_err("refused").ends_with("expected the name byol-ours-1.json"));
+    }
+}

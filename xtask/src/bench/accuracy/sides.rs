@@ -1,0 +1,209 @@
+//! The programs of the two sides, and one run of each.
+
+use std::fs::{self, File};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::places;
+use crate::bench::build;
+
+/// Whose program trains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Side {
+    /// `burn-ssl` on the device `flex`.
+    Ours,
+    /// `xtask/baseline/accuracy.py`.
+    Torch,
+}
+
+impl Side {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Torch => "torch",
+        }
+    }
+}
+
+/// What both phases take.
+#[derive(Args)]
+pub(super) struct Runs {
+    /// Tar of training images, <class>/<name>.jpg, the classes in turn.
+    #[arg(long, value_name = "TAR")]
+    pub(super) train: PathBuf,
+    /// These methods only.
+    #[arg(long, value_name = "METHODS", value_delimiter = ',')]
+    pub(super) only: Vec<String>,
+    /// Runs side by side, each of one thread and one more that makes views.
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub(super) jobs: NonZeroUsize,
+    /// A built burn-ssl, so that nothing is built here.
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
+    /// The commit that it was built from [default: that of this checkout].
+    #[arg(long, value_name = "COMMIT", requires = "program")]
+    commit: Option<String>,
+}
+
+impl Runs {
+    /// Our program, and the commit that it is from.
+    pub(super) fn program(&self) -> Result<(PathBuf, String)> {
+        let program = match &self.program {
+            Some(program) => program.clone(),
+            None => build(&["-p", "ssl-cli", "--bin", "burn-ssl"], "burn-ssl", &[])?,
+        };
+        Ok((program, self.commit.clone().unwrap_or_else(places::commit)))
+    }
+}
+
+/// One training and its evaluation.
+pub(super) struct Job<'a> {
+    /// The side's file of the recipe.
+    pub(super) recipe: &'a Path,
+    pub(super) seed: u64,
+    pub(super) train: &'a Path,
+    /// The images that k-NN classifies.
+    pub(super) queries: &'a Path,
+    pub(super) query_limit: usize,
+}
+
+/// What a program printed, and how it was called.
+pub(super) struct Finished {
+    pub(super) command: String,
+    pub(super) report: Value,
+}
+
+impl Job<'_> {
+    /// Trains with our program; a run that was interrupted goes on from its checkpoint.
+    pub(super) fn ours(&self, program: &Path) -> Result<Finished> {
+        let out = places::scratch("out")?.join(self.name());
+        let text = out.display().to_string();
+        let mut arguments = words("--json pretrain --recipe");
+        arguments.push(self.recipe.display().to_string());
+        arguments.extend(self.images());
+        arguments.extend(words("--workers 1 --out"));
+        arguments.push(text.clone());
+        let all = arguments.clone();
+        if has_checkpoint(&out) {
+            arguments = words("--json pretrain --resume --out");
+            arguments.push(text);
+        } else {
+            arguments.push("--overwrite".to_owned());
+        }
+        let environment = [("RAYON_NUM_THREADS", "1")];
+        let report = self.run(program, &arguments, &environment)?;
+        fs::remove_dir_all(&out).with_context(|| format!("cannot remove {}", out.display()))?;
+        Ok(Finished { command: command(program, &all, &environment), report })
+    }
+
+    /// Trains in PyTorch.
+    pub(super) fn torch(&self, python: &Path) -> Result<Finished> {
+        let script = places::root().join("xtask/baseline/accuracy.py");
+        let mut arguments = vec![script.display().to_string(), "--recipe-json".to_owned()];
+        arguments.push(self.recipe.display().to_string());
+        arguments.extend(self.images());
+        arguments.extend(words("--threads 1 --workers 1"));
+        let environment = [("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "PASSIVE")];
+        let report = self.run(python, &arguments, &environment)?;
+        Ok(Finished { command: command(python, &arguments, &environment), report })
+    }
+
+    /// Names the run directory and the log: another recipe, seed or set of queries has another one.
+    fn name(&self) -> String {
+        let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        format!("{}-{}-{}", stem(self.recipe), stem(self.queries), self.seed)
+    }
+
+    /// The options that both programs have.
+    fn images(&self) -> Vec<String> {
+        let numbers = [places::TRAIN_IMAGES as u64, self.query_limit as u64, self.seed];
+        let [limit, query_limit, seed] = numbers.map(|number| number.to_string());
+        let [train, queries] = [self.train, self.queries].map(|path| path.display().to_string());
+        let options = [
+            ["--data".to_owned(), train],
+            ["--limit".to_owned(), limit],
+            ["--eval-test".to_owned(), queries],
+            ["--eval-limit".to_owned(), query_limit],
+            ["--seed".to_owned(), seed],
+        ];
+        options.concat()
+    }
+
+    /// Runs a program with its progress in a log, and returns the JSON object on the last line of its output.
+    fn run(&self, program: &Path, arguments: &[String], environment: &[(&str, &str)]) -> Result<Value> {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let log = places::scratch("logs")?.join(format!("{name}-{}.log", self.name()));
+        let output = Command::new(program)
+            .args(arguments)
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .stderr(File::create(&log)?)
+            .output()
+            .with_context(|| format!("{} cannot be started", program.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() {
+            let said = fs::read_to_string(&log).unwrap_or_default();
+            let last = said.trim().lines().last().unwrap_or_default();
+            bail!("{name} ended with {} ({}): {last}", output.status, log.display());
+        }
+        let last = text.trim().lines().last().unwrap_or_default();
+        serde_json::from_str(last).with_context(|| format!("{name} printed '{last}', expected a JSON object"))
+    }
+}
+
+/// Whether a run directory holds something to go on from.
+fn has_checkpoint(out: &Path) -> bool {
+    ["last", "last.old"].iter().any(|name| out.join("checkpoints").join(name).join("meta.json").is_file())
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// A call as one would type it.
+fn command(program: &Path, arguments: &[String], environment: &[(&str, &str)]) -> String {
+    let mut words: Vec<String> = environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    words.push(program.display().to_string());
+    words.extend_from_slice(arguments);
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job<'a>(recipe: &'a Path, queries: &'a Path) -> Job<'a> {
+        Job { recipe, seed: 7, train: Path::new("train.tar"), queries, query_limit: 2000 }
+    }
+
+    #[test]
+    fn both_sides_get_the_same_images_and_seed() {
+        let options = job(Path::new("simclr-1.toml"), Path::new("test.tar")).images().join(" ");
+        let expected = "--data train.tar --limit 5000 --eval-test test.tar --eval-limit 2000 --seed 7";
+        assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn runs_of_other_recipes_and_queries_have_other_folders() {
+        let name = |recipe: &str, queries: &str| job(Path::new(recipe), Path::new(queries)).name();
+        assert_eq!(name("a/simclr-1.toml", "b/test.tar"), "simclr-1-test-7");
+        assert_ne!(name("a/simclr-1.toml", "b/test.tar"), name("a/simclr-2.toml", "b/test.tar"));
+        assert_ne!(name("a/simclr-1.toml", "b/test.tar"), name("a/simclr-1.toml", "b/validation.tar"));
+    }
+
+    #[test]
+    fn a_checkpoint_is_whole_when_it_says_what_it_is() {
+        let out = tempfile::tempdir().expect("a folder");
+        fs::create_dir_all(out.path().join("checkpoints/last")).expect("made");
+        assert!(!has_checkpoint(out.path()));
+        fs::write(out.path().join("checkpoints/last/meta.json"), "{}").expect("written");
+        assert!(has_checkpoint(out.path()));
+    }
+}

@@ -1,0 +1,278 @@
+//! The page of the results, made from their files.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use anyhow::{Context, Result};
+use burn_ssl::registry::METHODS;
+use serde_json::Value;
+
+use super::places;
+use super::quick::Quick;
+use super::record::Record;
+use super::sides::Side;
+use super::statistics::{Difference, SEEDS, Sample, over_pixels, over_untrained, verdict};
+
+/// The page with places for what is made here.
+const PAGE: &str = include_str!("../../../accuracy/page.md");
+
+/// Writes the page.
+pub(super) fn write() -> Result<()> {
+    let path = places::root().join(places::RESULTS).join("README.md");
+    fs::create_dir_all(path.parent().unwrap_or(&path))?;
+    fs::write(&path, page(&Record::all()?, &recipes()?))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Every method and the hash of its recipe.
+fn recipes() -> Result<Vec<(&'static str, String)>> {
+    METHODS.iter().map(|method| Ok((method.name, Quick::of(method.name)?.hash()))).collect()
+}
+
+/// The page of some runs. Only runs of today's recipes count.
+fn page(records: &[Record], recipes: &[(&str, String)]) -> String {
+    let is_current = |record: &&Record| {
+        recipes.iter().any(|(method, hash)| *method == record.method && *hash == record.recipe)
+    };
+    let current: Vec<_> = records.iter().filter(is_current).collect();
+    let rows: Vec<_> = recipes.iter().map(|(method, _)| Row::of(method, &current).text()).collect();
+    PAGE.replace("{rows}", &rows.join("\n"))
+        .replace("{missing}", &missing(&current, records.len() - current.len(), recipes))
+        .replace("{setups}", &setups(&current))
+}
+
+/// The runs of one side of a method.
+#[derive(Default)]
+struct Group {
+    trained: Vec<f64>,
+    untrained: Vec<f64>,
+    pixels: Vec<f64>,
+}
+
+impl Group {
+    fn of<'a>(records: impl Iterator<Item = &'a Record>) -> Self {
+        let mut group = Self::default();
+        for record in records {
+            group.trained.push(record.figures.knn_top1);
+            group.untrained.push(record.figures.knn_top1_untrained);
+            group.pixels.push(record.figures.knn_top1_pixels);
+        }
+        group
+    }
+
+    fn gain(&self) -> Option<Difference> {
+        Some(Sample::of(&self.trained)?.minus(&Sample::of(&self.untrained)?))
+    }
+
+    fn trained_and_pixels(&self) -> Option<[Sample; 2]> {
+        Some([Sample::of(&self.trained)?, Sample::of(&self.pixels)?])
+    }
+}
+
+/// A row of the table.
+struct Row<'a> {
+    method: &'a str,
+    ours: Group,
+    theirs: Group,
+}
+
+impl<'a> Row<'a> {
+    fn of(method: &'a str, records: &[&Record]) -> Self {
+        let group = |side| {
+            let of_side = |record: &&&Record| record.method == method && record.side == side;
+            Group::of(records.iter().filter(of_side).copied())
+        };
+        Self { method, ours: group(Side::Ours), theirs: group(Side::Torch) }
+    }
+
+    fn text(&self) -> String {
+        let Self { method, ours, theirs } = self;
+        let difference = match (Sample::of(&ours.trained), Sample::of(&theirs.trained)) {
+            (Some(ours), Some(theirs)) => Some(ours.minus(&theirs)),
+            _ => None,
+        };
+        let cells = [
+            format!("`{method}`"),
+            mean(&ours.trained),
+            mean(&theirs.trained),
+            difference.map_or_else(|| "missing".to_owned(), signed),
+            verdict(difference).to_string(),
+            mean(&ours.untrained),
+            mean(&theirs.untrained),
+            over_untrained(ours.gain()).to_string(),
+            over_untrained(theirs.gain()).to_string(),
+            pixels([ours, theirs]),
+            over_pixels(ours.trained_and_pixels(), theirs.trained_and_pixels()).to_string(),
+        ];
+        format!("| {} |", cells.join(" | "))
+    }
+}
+
+/// Mean and deviation, and how many runs there are unless three.
+fn mean(values: &[f64]) -> String {
+    match Sample::of(values) {
+        None => "missing".to_owned(),
+        Some(Sample { count: 1, mean, .. }) => format!("{mean:.2} (1 run)"),
+        Some(Sample { count: SEEDS, mean, deviation }) => format!("{mean:.2} ± {deviation:.2}"),
+        Some(Sample { count, mean, deviation }) => format!("{mean:.2} ± {deviation:.2} ({count} runs)"),
+    }
+}
+
+fn signed(difference: Difference) -> String {
+    let Difference { mean, error, .. } = difference;
+    if error.is_finite() { format!("{mean:+.2} ± {error:.2}") } else { format!("{mean:+.2}") }
+}
+
+/// The accuracies of pixels that any run of either side found.
+fn pixels(sides: [&Group; 2]) -> String {
+    let found: BTreeSet<_> =
+        sides.iter().flat_map(|side| &side.pixels).map(|value| format!("{value:.2}")).collect();
+    if found.is_empty() { "missing".to_owned() } else { found.into_iter().collect::<Vec<_>>().join(", ") }
+}
+
+/// Runs that there ought to be, one line for each method and side that lacks any.
+fn missing(current: &[&Record], stale: usize, recipes: &[(&str, String)]) -> String {
+    let mut lines = Vec::new();
+    for (method, _) in recipes {
+        for side in [Side::Ours, Side::Torch] {
+            let has = |seed: u64| {
+                current
+                    .iter()
+                    .any(|record| record.method == *method && record.side == side && record.seed == seed)
+            };
+            let seeds: Vec<_> =
+                (0..SEEDS as u64).filter(|seed| !has(*seed)).map(|seed| seed.to_string()).collect();
+            if !seeds.is_empty() {
+                lines.push(format!("- `{method}`, {}: seeds {}", side.name(), seeds.join(", ")));
+            }
+        }
+    }
+    if stale > 0 {
+        lines.push(format!("- runs of recipes that have changed since, which do not count: {stale}"));
+    }
+    if lines.is_empty() { "Nothing.".to_owned() } else { lines.join("\n") }
+}
+
+/// Processors, commits and versions of the runs.
+fn setups(records: &[&Record]) -> String {
+    let mut lines = BTreeSet::new();
+    for record in records {
+        let of = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let (setup, side) = (&record.setup, record.side);
+        let versions = match side {
+            Side::Ours => format!("Burn {}", of(&setup["burn"])),
+            Side::Torch => {
+                let versions = ["torch", "torchvision", "lightly"];
+                versions.map(|name| format!("{name} {}", of(&record.report[name]))).join(", ")
+            }
+        };
+        let (cpu, cores) = (of(&setup["cpu"]), of(&setup["cores"]));
+        lines.insert(format!(
+            "- {}: {cpu}, {cores} cores; commit {}; {versions}",
+            side.name(),
+            record.commit
+        ));
+    }
+    if lines.is_empty() {
+        "No runs yet.".to_owned()
+    } else {
+        lines.into_iter().collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::bench::accuracy::record::Figures;
+
+    fn record(method: &str, side: Side, seed: u64, knn_top1: f64) -> Record {
+        let figures = Figures {
+            knn_top1,
+            knn_top1_untrained: 27.0 + seed as f64 / 10.0,
+            knn_top1_pixels: 36.45,
+            train_loss: 1.0,
+            seconds: 300.0,
+        };
+        Record {
+            method: method.into(),
+            side,
+            seed,
+            figures,
+            recipe: "a".into(),
+            command: String::new(),
+            commit: "abc".into(),
+            setup: json!({ "cpu": "EPYC", "cores": 2, "burn": "0.22.1" }),
+            report: json!({ "torch": "2.9.0", "torchvision": "0.24.0", "lightly": "1.6.0" }),
+        }
+    }
+
+    fn runs(method: &str, side: Side, accuracies: [f64; 3]) -> Vec<Record> {
+        let seeds = accuracies.into_iter().enumerate();
+        seeds.map(|(seed, accuracy)| record(method, side, seed as u64, accuracy)).collect()
+    }
+
+    fn recipes() -> Vec<(&'static str, String)> {
+        vec![("simclr", "a".into()), ("byol", "a".into())]
+    }
+
+    fn row(page: &str, method: &str) -> Vec<String> {
+        let start = format!("| `{method}` |");
+        let row = page.lines().find(|line| line.starts_with(&start)).expect("a row");
+        row.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_row_has_both_sides_and_their_judgement() {
+        let mut records = runs("simclr", Side::Ours, [37.5, 38.0, 38.5]);
+        records.extend(runs("simclr", Side::Torch, [38.0, 38.5, 39.0]));
+        let page = page(&records, &recipes());
+        let expected = [
+            "`simclr`",
+            "38.00 ± 0.50",
+            "38.50 ± 0.50",
+            "-0.50 ± 0.41",
+            "right",
+            "27.10 ± 0.10",
+            "27.10 ± 0.10",
+            "yes",
+            "yes",
+            "36.45",
+            "yes",
+        ];
+        assert_eq!(row(&page, "simclr"), expected);
+        assert!(row(&page, "byol")[1..].iter().all(|cell| cell == "missing"), "{page}");
+        assert!(page.contains("- `byol`, torch: seeds 0, 1, 2"), "{page}");
+        assert!(!page.contains("- `simclr`, "), "{page}");
+        assert!(!page.contains('{'), "a place that nothing was put into");
+        assert!(page.contains("- ours: EPYC, 2 cores; commit abc; Burn 0.22.1\n"), "{page}");
+        assert!(page.contains("; torch 2.9.0, torchvision 0.24.0, lightly 1.6.0\n"), "{page}");
+    }
+
+    #[test]
+    fn a_method_that_is_worse_than_pytorch_and_pixels_is_told_so() {
+        let mut records = runs("byol", Side::Ours, [26.5, 27.0, 27.5]);
+        records.extend(runs("byol", Side::Torch, [38.0, 38.5, 39.0]));
+        let row = row(&page(&records, &recipes()), "byol");
+        assert_eq!([&row[4], &row[7], &row[8], &row[10]], ["**lower**", "**no**", "yes", "**no**"]);
+    }
+
+    #[test]
+    fn a_run_of_another_recipe_does_not_count() {
+        let mut records = runs("simclr", Side::Ours, [37.5, 38.0, 38.5]);
+        records[1].recipe = "b".into();
+        let page = page(&records, &recipes());
+        assert_eq!(row(&page, "simclr")[1], "38.00 ± 0.71 (2 runs)");
+        assert!(page.contains("- `simclr`, ours: seeds 1\n"), "{page}");
+        assert!(page.contains("- runs of recipes that have changed since, which do not count: 1"), "{page}");
+    }
+
+    #[test]
+    fn the_page_of_this_checkout_is_that_of_its_runs() {
+        let path = places::root().join(places::RESULTS).join("README.md");
+        let found = fs::read_to_string(path).expect("the page");
+        let expected = page(&Record::all().expect("whole files"), &super::recipes().expect("recipes"));
+        assert!(found == expected, "the page differs: run `cargo xtask bench accuracy table`");
+    }
+}

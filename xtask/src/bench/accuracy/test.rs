@@ -1,0 +1,222 @@
+//! The second phase: what was chosen, on test images, once.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, Result, ensure};
+use burn_ssl::core::DeviceSpec;
+use burn_ssl::data::{EvalLoader, LoaderConfig};
+use burn_ssl::eval::{knn, raw_pixels};
+use burn_ssl::{Recipe, images};
+use clap::Args;
+use serde_json::Value;
+
+use super::choice::{Chosen, candidates};
+use super::quick::Quick;
+use super::record::{Figures, Record};
+use super::sides::{Job, Runs, Side};
+use super::{methods, places, pool, table};
+use crate::bench::{Common, machine};
+
+/// Images that are embedded at a time.
+const BATCH: usize = 250;
+
+/// Options of `bench accuracy test`.
+#[derive(Args)]
+pub(crate) struct Test {
+    #[command(flatten)]
+    runs: Runs,
+    /// Tar of test images with the same classes.
+    #[arg(long, value_name = "TAR")]
+    test: PathBuf,
+    /// A Python that has torch, torchvision and lightly; PyTorch's side needs it.
+    #[arg(long, value_name = "PYTHON")]
+    baseline: Option<PathBuf>,
+    /// Whose programs run.
+    #[arg(long, value_delimiter = ',', default_value = "ours,torch")]
+    sides: Vec<Side>,
+    /// Seeds of weights, order and views.
+    #[arg(long, value_delimiter = ',', default_value = "0,1,2")]
+    seeds: Vec<u64>,
+    /// Leave out what has a result already.
+    #[arg(long)]
+    resume: bool,
+}
+
+/// One run of this phase.
+struct Trial {
+    recipe: Quick,
+    /// Where it is written, for ours and for PyTorch's.
+    files: [PathBuf; 2],
+    side: Side,
+    seed: u64,
+}
+
+/// What all runs share.
+struct Bench {
+    /// Our program and its commit.
+    program: Option<(PathBuf, String)>,
+    /// The commit of PyTorch's script.
+    commit: String,
+    pixels: f64,
+    setup: Value,
+    /// Held while results are written.
+    writing: Mutex<()>,
+}
+
+impl Test {
+    pub(super) fn run(&self) -> Result<()> {
+        let recipes = self.recipes()?;
+        let trials = self.trials(&recipes)?;
+        println!("{} runs have no result yet", trials.len());
+        let Some(first) = trials.first() else { return table::write() };
+        let is_torch = |trial: &Trial| trial.side == Side::Torch;
+        ensure!(
+            self.baseline.is_some() || !trials.iter().any(is_torch),
+            "there is no Python for PyTorch's side: expected --baseline PYTHON or --sides ours"
+        );
+        let bench = Bench {
+            program: if trials.iter().all(is_torch) { None } else { Some(self.runs.program()?) },
+            commit: places::commit(),
+            pixels: self.pixels(&first.recipe.resolved()?)?,
+            setup: self.setup(),
+            writing: Mutex::new(()),
+        };
+        pool::each(&trials, self.runs.jobs, |trial| {
+            let record = self.measure(trial, &bench)?;
+            println!(
+                "{} {} {}: {:.2}",
+                record.method,
+                trial.side.name(),
+                trial.seed,
+                record.figures.knn_top1
+            );
+            let _writing = bench.writing.lock();
+            record.write()?;
+            table::write()
+        })
+    }
+
+    /// The recipes of the methods, if they hold what was chosen, and the choice is committed.
+    fn recipes(&self) -> Result<Vec<Quick>> {
+        let (chosen, candidates) = (Chosen::read()?, candidates()?);
+        let recipes: Vec<_> = methods(&self.runs.only)?.into_iter().map(Quick::of).collect::<Result<_>>()?;
+        for recipe in &recipes {
+            let all = candidates.get(&recipe.method).map_or(&[][..], Vec::as_slice);
+            chosen.verify(recipe, all)?;
+        }
+        let mut files = vec![Chosen::file()];
+        files.extend(recipes.iter().map(|recipe| Quick::file(&recipe.method)));
+        places::ensure_committed(&places::root(), &files)?;
+        Ok(recipes)
+    }
+
+    /// The runs to do, seed by seed, so that an early end leaves something of every method.
+    fn trials(&self, recipes: &[Quick]) -> Result<Vec<Trial>> {
+        let (mut trials, folder) = (Vec::new(), places::scratch("recipes")?);
+        for &seed in &self.seeds {
+            for recipe in recipes {
+                for &side in &self.sides {
+                    if self.is_to_do(recipe, side, seed)? {
+                        let files = recipe.save(&folder)?;
+                        trials.push(Trial { recipe: recipe.clone(), files, side, seed });
+                    }
+                }
+            }
+        }
+        Ok(trials)
+    }
+
+    fn is_to_do(&self, recipe: &Quick, side: Side, seed: u64) -> Result<bool> {
+        let path = Record::path(&recipe.method, side, seed);
+        let has_result = path.exists() && Record::read(&path)?.recipe == recipe.hash();
+        let name = path.display();
+        ensure!(
+            self.resume || !has_result,
+            "{name} is there, and runs once: expected --resume to leave it out"
+        );
+        Ok(!has_result)
+    }
+
+    fn measure(&self, trial: &Trial, bench: &Bench) -> Result<Record> {
+        let Trial { recipe, files: [for_ours, for_theirs], side, seed } = trial;
+        let job = |recipe| Job {
+            recipe,
+            seed: *seed,
+            train: &self.runs.train,
+            queries: &self.test,
+            query_limit: places::TEST_IMAGES,
+        };
+        let (finished, commit) = match side {
+            Side::Ours => {
+                let (program, commit) = bench.program.as_ref().context("there is no program of ours")?;
+                (job(for_ours).ours(program)?, commit.clone())
+            }
+            Side::Torch => {
+                let python = self.baseline.as_ref().context("there is no Python for PyTorch's side")?;
+                (job(for_theirs).torch(python)?, bench.commit.clone())
+            }
+        };
+        Ok(Record {
+            method: recipe.method.clone(),
+            side: *side,
+            seed: *seed,
+            figures: Figures::of(&finished.report, bench.pixels)?,
+            recipe: recipe.hash(),
+            command: finished.command,
+            commit,
+            setup: bench.setup.clone(),
+            report: finished.report,
+        })
+    }
+
+    /// k-NN of the pixels in per cent, which our program does not report. Normalisation and size are those of all recipes.
+    fn pixels(&self, recipe: &Recipe) -> Result<f64> {
+        let device = DeviceSpec::Flex.open()?;
+        let features = |path: &Path, limit| -> Result<_> {
+            let set = Arc::new(images::open(path, Some(limit))?);
+            let config = LoaderConfig { batch_size: BATCH, workers: 1 };
+            let loader = EvalLoader::new(set, recipe.data.eval_transform()?, config)?;
+            Ok(raw_pixels(&loader, &device)?)
+        };
+        let bank = features(&self.runs.train, places::TRAIN_IMAGES)?;
+        let queries = features(&self.test, places::TEST_IMAGES)?;
+        Ok(100.0 * knn(&bank, &queries, &recipe.knn_config())?.top1)
+    }
+
+    /// Machine and versions.
+    fn setup(&self) -> Value {
+        let baseline = self.baseline.clone();
+        let common = Common { baseline, rounds: 1, archive: None, tag: None, pack: None };
+        let mut setup = machine::setup(&common);
+        // Every side has its own commit.
+        if let Some(keys) = setup.as_object_mut() {
+            keys.shift_remove("commit");
+        }
+        setup
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn_ssl::registry::METHODS;
+
+    use super::*;
+
+    #[test]
+    fn all_recipes_see_the_same_pixels() {
+        let seen = |method: &str| {
+            let recipe = Quick::of(method).and_then(|quick| quick.resolved()).expect("a recipe");
+            (
+                recipe.data.image_size,
+                recipe.data.mean,
+                recipe.data.std,
+                recipe.eval.k,
+                recipe.eval.temperature,
+            )
+        };
+        for method in METHODS {
+            assert_eq!(seen(method.name), seen(METHODS[0].name), "{}", method.name);
+        }
+    }
+}
