@@ -34,7 +34,7 @@ def main():
         torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True
     stem = args.stem if args.stem != "auto" else "cifar" if args.image_size <= 64 else "imagenet"
-    load_libraries(args.variant, make_step(args, stem, images(args, 8), width=8, compiled=False))
+    load_libraries(args.variant, make_step(args, stem, images(args, 2), width=8, compiled=False))
     views = images(args, args.batch)
     memory = Memory(args.device)
     step = make_step(args, stem, views, args.width, "compile" in args.variant)

@@ -19,8 +19,9 @@ const RATES: Rates = Rates { lr: 0.06, lr_1d: 0.06, lr_constant: 0.06, weight_de
 fn main() -> Result<()> {
     let options = Options::from_command_line()?;
     let spec = options.device.parse::<DeviceSpec>()?;
-    let timing = Timing { device: spec.open()?, options: &options };
-    let mut result = with_method(&options.method, &Default::default(), timing)??;
+    let device = spec.open()?;
+    options.small().measure(&device)?;
+    let mut result = options.measure(&device)?;
     result["device"] = options.device.clone().into();
     result["vectors"] = spec.vectors().into();
     result["method"] = options.method.clone().into();
@@ -28,6 +29,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+#[derive(Clone)]
 struct Options {
     method: String,
     model: String,
@@ -55,6 +57,16 @@ impl Options {
         given.finish()?;
         Ok(options)
     }
+
+    /// One step of small images, which loads the code. Methods with large heads would leave memory to the pool.
+    fn small(&self) -> Self {
+        Self { method: "simclr".into(), width: 8, batch: 2, steps: 1, warmup: 0, ..self.clone() }
+    }
+
+    fn measure(&self, device: &Device) -> Result<Value> {
+        let timing = Timing { device: device.clone(), options: self };
+        with_method(&self.method, &Default::default(), timing)?
+    }
 }
 
 struct Timing<'a> {
@@ -66,11 +78,9 @@ impl WithMethod for Timing<'_> {
     type Output = Result<Value>;
 
     fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Result<Value> {
-        self.steps(&method, 8, &self.views(8, method.needs().global_views), 1)?;
-        let views = self.views(self.options.batch, method.needs().global_views);
+        let views = self.views(method.needs().global_views);
         let memory = measure::Memory::start();
-        let mut seconds =
-            self.steps(&method, self.options.width, &views, self.options.warmup + self.options.steps)?;
+        let mut seconds = self.steps(&method, &views)?;
         let mut result = json!({ "step_seconds": seconds.split_off(self.options.warmup) });
         memory.add_to(&mut result);
         Ok(result)
@@ -79,20 +89,15 @@ impl WithMethod for Timing<'_> {
 
 impl Timing<'_> {
     /// Seconds of the first steps of a new model.
-    fn steps<M: SslMethod<Encoder = AnyEncoder>>(
-        &self,
-        method: &M,
-        width: usize,
-        views: &Views,
-        steps: usize,
-    ) -> Result<Vec<f64>> {
+    fn steps<M: SslMethod<Encoder = AnyEncoder>>(&self, method: &M, views: &Views) -> Result<Vec<f64>> {
+        let options = self.options;
         let mut init = Init::new(0, &self.device.clone().autodiff());
-        let config = EncoderConfig { width, ..EncoderConfig::named(&self.options.model) };
-        let encoder = config.init(self.options.image_size, &mut init)?;
+        let config = EncoderConfig { width: options.width, ..EncoderConfig::named(&options.model) };
+        let encoder = config.init(options.image_size, &mut init)?;
         let (mut student, mut state) = method.init(encoder, &mut init);
         let mut optimizer = Optimizer::new(OptimizerConfig::default());
         let mut seconds = Vec::new();
-        for index in 0..steps {
+        for index in 0..options.warmup + options.steps {
             let at = Progress { step: index as u64, total_steps: 1000, steps_per_epoch: 100 };
             let start = Instant::now();
             (student, state) = method.before_step(student, state, at);
@@ -107,7 +112,8 @@ impl Timing<'_> {
         Ok(seconds)
     }
 
-    fn views(&self, batch: usize, count: usize) -> Views {
+    fn views(&self, count: usize) -> Views {
+        let batch = self.options.batch;
         let shape = [batch, 3, self.options.image_size, self.options.image_size];
         let crop = |view: usize| measure::random(shape, view as u64, &self.device);
         let labels = (0..batch as i64).map(|i| i % 10).collect::<Vec<_>>();
