@@ -28,9 +28,9 @@ impl Cap {
     }
 
     /// PyTorch's, oneDNN's and MKL's own settings; and for all that has none, which is nearly everything on our side, a
-    /// processor that answers without AVX-512: `xtask/examples/cap.rs`, and glibc's setting for itself.
+    /// processor that answers without AVX-512: `xtask/cap`, and glibc's setting for itself.
     fn variables(self) -> Result<Variables> {
-        let library = build(&["-p", "xtask", "--example", "cap"], "cap", &[])?;
+        let library = build(&["-p", "xtask-cap"], "avx2_cap", &[])?;
         Ok(vec![
             ("ATEN_CPU_CAPABILITY", "avx2".into()),
             ("ONEDNN_MAX_CPU_ISA", "AVX2".into()),
