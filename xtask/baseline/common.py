@@ -1,7 +1,10 @@
-"""What the baseline scripts share: SimCLR in PyTorch, errors in one sentence, a result as one line of JSON."""
+"""What the baseline scripts share: SimCLR in PyTorch, variants, memory, errors in one sentence, JSON as the result."""
 
 import contextlib
+import ctypes
+import gc
 import json
+import os
 import sys
 import time
 from argparse import ArgumentTypeError
@@ -81,21 +84,31 @@ def nt_xent(z, temperature):
     """NT-Xent of z = [view 0; view 1], [2n, dim]: the mean over 2n rows of the cross-entropy (SimCLR, equation 1)."""
     rows = z.shape[0]
     z = F.normalize(z.float(), dim=1)
-    itself = torch.eye(rows, dtype=torch.bool, device=z.device)
-    logits = (z @ z.T / temperature).masked_fill(itself, float("-inf"))
+    # Scaling the embeddings and filling in place saves two passes over the large matrix.
+    logits = (z / temperature) @ z.T
+    logits.fill_diagonal_(float("-inf"))
     positives = (torch.arange(rows, device=z.device) + rows // 2) % rows
     return F.cross_entropy(logits, positives)
 
 
-VARIANTS = {"channels_last", "compile", "amp"}
+# What a variant may add to eager PyTorch. The last two are settings of the process, which has to start with them.
+VARIANTS = {"channels_last", "compile", "amp", "malloc", "pin"}
+ENVIRONMENT = {"malloc": ["MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_"], "pin": ["GOMP_CPU_AFFINITY"]}
 
 
 def variant(text):
-    """The type of `--variant`: the set of what is added to eager PyTorch, as in `amp+channels_last`."""
-    parts = set() if text == "eager" else set(text.split("+"))
+    """The type of `--variant`: the set of what is added to eager PyTorch, as in `channels_last+malloc`."""
+    parts = set(text.split("+")) - {"eager"}
     if not parts <= VARIANTS:
         raise ArgumentTypeError(f"found {text}, expected eager, or {', '.join(sorted(VARIANTS))} joined by +")
+    for name in (name for part in parts for name in ENVIRONMENT.get(part, []) if name not in os.environ):
+        raise ArgumentTypeError(f"{text} needs {name} in the environment, which `cargo xtask bench` sets")
     return parts
+
+
+def in_words(variant):
+    """The inverse of `variant`."""
+    return "+".join(sorted(variant)) or "eager"
 
 
 def layout(variant):
@@ -122,17 +135,76 @@ def timed(work, device):
     return time.perf_counter() - started
 
 
-def peak_memory(device):
-    """Peak bytes: of tensors on a CUDA device, else resident bytes of the process (None on Windows)."""
-    if device == "cuda":
-        return torch.cuda.max_memory_allocated()
-    try:
-        import resource
-    except ImportError:
+def load_libraries(variant, work):
+    """Runs `work`, a small piece of what is going to be measured, so that code and compilers are in memory."""
+    if "compile" in variant:
+        # Another function than the measured one: a second shape of that one would be compiled for any shape.
+        x = torch.ones(64, requires_grad=True)
+        torch.compile(lambda x: (2 * x).relu().sum())(x).backward()
+    work()
+
+
+class Memory:
+    """Peak memory in bytes: of tensors on a CUDA device, else resident (Linux only).
+
+    Made when libraries and data are in place and the measured work has not begun: what it needs is the peak above
+    that moment.
+    """
+
+    def __init__(self, device):
+        self.device = device
+        gc.collect()
+        if device == "cuda":
+            torch.cuda.empty_cache()
+            self.before, self.earlier_peak = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+            return
+        give_back_freed()
+        self.before, self.earlier_peak = resident("VmRSS"), resident("VmHWM")
+        with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+            file.write("5")  # Forgets the peak.
+
+    def figures(self):
+        """What every result says about memory; null where the system does not tell."""
+        peak = torch.cuda.max_memory_allocated() if self.device == "cuda" else resident("VmHWM")
+        known = peak is not None
+        return {
+            "peak_memory_bytes": max(peak, self.earlier_peak) if known else None,
+            "memory_before_bytes": self.before,
+            "peak_memory_above_bytes": peak - self.before if known else None,
+        }
+
+
+def give_back_freed():
+    """Returns freed memory to the system, so that resident memory is what is in use."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def resident(field):
+    """A size from /proc/self/status in bytes."""
+    with contextlib.suppress(OSError), open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith(f"{field}:"):
+                return int(line.split()[1]) * 1024
+    return None
+
+
+def vectors(device):
+    """The vector instructions in use on the CPU."""
+    if device != "cpu":
         return None
-    # Linux counts in KiB, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    check_float32()
+    most = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    return f"ATen {torch.backends.cpu.get_cpu_capability()}" + (f", oneDNN at most {most}" if most else "")
+
+
+def check_float32():
+    """Processors with AMX could round float32 to bfloat16 on the way: products with 1 show that they do not."""
+    x, ones = torch.full((64, 64), 1 + 2.0**-12), torch.eye(64)
+    convolved = F.conv2d(x.view(16, 64, 2, 2), ones.view(64, 64, 1, 1))
+    if not ((x @ ones == x).all() and (convolved.flatten() == x.flatten()).all()):
+        raise ValueError("this PyTorch computes float32 with fewer bits, expected its default precision")
 
 
 def at_least_one(text):

@@ -2,7 +2,20 @@
 
 import argparse
 
-from common import at_least_one, check_device, peak_memory, print_result, run, timed, torch, versions
+from common import (
+    Memory,
+    at_least_one,
+    check_device,
+    in_words,
+    load_libraries,
+    print_result,
+    run,
+    timed,
+    torch,
+    variant,
+    vectors,
+    versions,
+)
 from torch.nn import functional as F
 
 CLASSES = 10
@@ -17,21 +30,23 @@ def main():
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    bank = torch.randn(args.bank, args.dim, device=args.device)
-    queries = torch.randn(args.queries, args.dim, device=args.device)
-    labels = torch.arange(args.bank, device=args.device) % CLASSES
-    truth = torch.arange(args.queries, device=args.device) % CLASSES
+    load_libraries(args.variant, lambda: classify(*features(args, 10 * args.k), *features(args, args.k), args.k))
+    bank, labels = features(args, args.bank)
+    queries, truth = features(args, args.queries)
+    memory = Memory(args.device)
     right = []
 
     def work():
-        right.append((classify(bank, labels, queries, args.k) == truth).float().mean().item())
+        right.append(classify(bank, labels, queries, truth, args.k).item())
 
     seconds = [timed(work, args.device) for _ in range(args.runs)]
     result = {
         "seconds": seconds,
-        "peak_memory_bytes": peak_memory(args.device),
+        **memory.figures(),
         "top1": right[-1],
+        "variant": in_words(args.variant),
         "threads": torch.get_num_threads(),
+        "vectors": vectors(args.device),
     }
     print_result(result | versions())
 
@@ -44,13 +59,19 @@ def arguments():
     parser.add_argument("--k", type=at_least_one, default=20)
     parser.add_argument("--runs", type=at_least_one, default=1)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--variant", type=variant, default=set(), help="eager or malloc")
     parser.add_argument("--threads", type=at_least_one, help="threads of the tensor operations (PyTorch's choice)")
     return parser.parse_args()
 
 
+def features(args, images):
+    """Random features [images, dim] and their labels."""
+    return torch.randn(images, args.dim, device=args.device), torch.arange(images, device=args.device) % CLASSES
+
+
 @torch.inference_mode()
-def classify(bank, labels, queries, k):
-    """The class with the highest score of each query, [queries]."""
+def classify(bank, labels, queries, truth, k):
+    """The share of queries whose class with the highest score is the true one."""
     bank = F.normalize(bank, dim=1).T
     queries = F.normalize(queries, dim=1)
     found = []
@@ -59,7 +80,7 @@ def classify(bank, labels, queries, k):
         weights = (nearest.values / TEMPERATURE).exp()
         scores = torch.zeros(len(block), CLASSES, device=block.device)
         found.append(scores.scatter_add_(1, labels[nearest.indices], weights).argmax(dim=1))
-    return torch.cat(found)
+    return (torch.cat(found) == truth).float().mean()
 
 
 if __name__ == "__main__":

@@ -2,19 +2,22 @@
 
 import argparse
 import io
+import os
 import tarfile
 import time
 from itertools import islice
 from pathlib import Path
 
 import augment
+import numpy as np
 from common import at_least_one, print_result, run, torch, versions
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import v2
+from torch.utils.data import DataLoader, Dataset, RandomSampler
+from torchvision.io import ImageReadMode, decode_image
 
 ENDINGS = {".jpg", ".jpeg", ".png"}
 WARM_UP = 2
+ENDLESS = 1 << 40
 
 
 def main():
@@ -22,30 +25,15 @@ def main():
     torch.manual_seed(0)
     torch.set_num_threads(1)
     dataset = TwoViews(args.data, args.limit, args.library, args.size)
-    batches = endless(DataLoader(
-        dataset,
-        batch_size=args.batch,
-        shuffle=True,
-        drop_last=True,
-        num_workers=args.workers,
-        persistent_workers=args.workers > 0,
-    ))
-    # The processes have started and their queues are in use after the first batches.
-    for _ in range(WARM_UP * max(args.workers, 1)):
-        next(batches)
-    started = time.perf_counter()
-    for _ in range(args.batches):
-        next(batches)
-    rate = args.batches * args.batch / (time.perf_counter() - started)
+    _, found = augment.LIBRARIES[args.library](args.size, augment.RECIPES[args.size])
     result = {
-        "images_per_s": rate,
+        "runs": [measure(args, dataset, workers) for workers in args.workers],
         "library": args.library,
         "size": args.size,
         "batch": args.batch,
-        "workers": args.workers,
         "images": len(dataset),
     }
-    print_result(result | versions())
+    print_result(result | versions() | found)
 
 
 def arguments():
@@ -53,11 +41,42 @@ def arguments():
     parser.add_argument("--data", required=True, help="a tar or a folder of images")
     parser.add_argument("--limit", type=at_least_one, default=2048, help="use the first N images (2048)")
     parser.add_argument("--size", type=int, choices=list(augment.RECIPES), required=True, help="side of a view")
-    parser.add_argument("--library", choices=["torchvision-pil", "torchvision-v2"], default="torchvision-pil")
-    parser.add_argument("--workers", type=int, default=1, help="processes; 0: none but this one (1)")
+    parser.add_argument("--library", choices=list(augment.LIBRARIES), default="albumentations")
+    parser.add_argument("--workers", type=counts, default=[1, 2], help="numbers of processes, in turn (1,2)")
     parser.add_argument("--batch", type=at_least_one, default=64, help="images in a batch (64)")
-    parser.add_argument("--batches", type=at_least_one, default=40, help="batches to measure (40)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="least time to measure each number of workers (4)")
     return parser.parse_args()
+
+
+def counts(text):
+    return [at_least_one(count) for count in text.split(",")]
+
+
+def measure(args, dataset, workers):
+    """Images per second, and CPU time of all processes per image, in microseconds."""
+    # One endless epoch: between two, workers wait for each other.
+    order = RandomSampler(dataset, num_samples=ENDLESS)
+    loader = DataLoader(dataset, args.batch, sampler=order, num_workers=workers, persistent_workers=True)
+    batches = iter(loader)
+    # The processes have started and their queues are in use after the first batches.
+    for _ in range(WARM_UP * workers):
+        next(batches)
+    processes = [os.getpid(), *(worker.pid for worker in batches._workers)]
+    started, before, images = time.perf_counter(), cpu_seconds(processes), 0
+    while time.perf_counter() - started < args.seconds:
+        next(batches)
+        images += args.batch
+    seconds, cpu = time.perf_counter() - started, cpu_seconds(processes) - before
+    return {"workers": workers, "images_per_s": images / seconds, "cpu_us_per_image": 1e6 * cpu / images}
+
+
+def cpu_seconds(processes):
+    """Seconds that all threads of the processes have run, as the scheduler counts; NaN where there is no /proc."""
+    try:
+        tasks = [task for process in processes for task in Path(f"/proc/{process}/task").iterdir()]
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    except OSError:
+        return float("nan")
 
 
 class TwoViews(Dataset):
@@ -68,18 +87,24 @@ class TwoViews(Dataset):
         self.places = list(islice(places(path), limit))
         if not self.places:
             raise ValueError(f"{path} holds no images, expected files that end in {', '.join(sorted(ENDINGS))}")
-        self.view = None
+        self.view = self.decode = self.archive = None
 
     def __len__(self):
         return len(self.places)
 
     def __getitem__(self, index):
-        if self.view is None:
-            self.view = view(self.library, self.size)
-        image = Image.open(io.BytesIO(read(self.path, self.places[index]))).convert("RGB")
-        if self.library == "torchvision-v2":
-            image = v2.functional.pil_to_tensor(image)
+        if self.view is None:  # Once in each process.
+            self.view, self.decode = view(self.library, self.size), decoder(self.library)
+        image = self.decode(self.read(self.places[index]))
         return self.view(image), self.view(image)
+
+    def read(self, place):
+        if isinstance(place, Path):
+            return place.read_bytes()
+        if self.archive is None:
+            self.archive = os.open(self.path, os.O_RDONLY)
+        offset, size = place
+        return os.pread(self.archive, size, offset)
 
 
 def view(library, size):
@@ -88,9 +113,15 @@ def view(library, size):
     return make([])[0]
 
 
-def endless(loader):
-    while True:
-        yield from loader
+def decoder(library):
+    """Bytes of a file to what the library takes, by the decoder that goes with it."""
+    if library == "torchvision-v2":
+        return lambda data: decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB)
+    if library.startswith("albumentations"):
+        import cv2
+
+        return lambda data: cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    return lambda data: Image.open(io.BytesIO(data)).convert("RGB")
 
 
 def places(path):
@@ -105,15 +136,6 @@ def places(path):
                     yield member.offset_data, member.size
     except tarfile.TarError as error:
         raise ValueError(f"{path} is not a whole tar file: {error}") from error
-
-
-def read(path, place):
-    if isinstance(place, Path):
-        return place.read_bytes()
-    offset, size = place
-    with open(path, "rb") as archive:
-        archive.seek(offset)
-        return archive.read(size)
 
 
 if __name__ == "__main__":

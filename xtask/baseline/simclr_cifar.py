@@ -13,6 +13,7 @@ from common import (
     at_least_one,
     autocast,
     check_device,
+    in_words,
     layout,
     nt_xent,
     print_result,
@@ -67,7 +68,7 @@ def main():
         "workers": args.workers,
         "seed": args.seed,
         "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
-        "variant": "+".join(sorted(args.variant)) or "eager",
+        "variant": in_words(args.variant),
     }
     print_result(result | versions())
 
@@ -85,7 +86,7 @@ def arguments():
     parser.add_argument("--threads", type=at_least_one, default=2, help="threads of the tensor operations (2)")
     parser.add_argument("--workers", type=int, default=2, help="processes that make views; 0: none but this one (2)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--variant", type=variant, default=set(), help="eager, or channels_last, compile, amp joined by +")
+    parser.add_argument("--variant", type=variant, default=set(), help="eager, or several words joined by +, see README.md")
     return parser.parse_args()
 
 

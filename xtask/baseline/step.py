@@ -6,18 +6,21 @@ import time
 
 from common import (
     ARCHITECTURES,
+    Memory,
     SimClr,
     at_least_one,
     autocast,
     check_device,
+    in_words,
     layout,
+    load_libraries,
     nt_xent,
-    peak_memory,
     print_result,
     run,
     timed,
     torch,
     variant,
+    vectors,
     versions,
 )
 
@@ -31,7 +34,10 @@ def main():
         torch.set_num_threads(args.threads)
     torch.backends.cudnn.benchmark = True
     stem = args.stem if args.stem != "auto" else "cifar" if args.image_size <= 64 else "imagenet"
-    step = make_step(args, stem)
+    load_libraries(args.variant, make_step(args, stem, images(args, 2), width=8, compiled=False))
+    views = images(args, args.batch)
+    memory = Memory(args.device)
+    step = make_step(args, stem, views, args.width, "compile" in args.variant)
     started = time.perf_counter()
     for _ in range(args.warmup):
         timed(step, args.device)
@@ -43,15 +49,16 @@ def main():
         "median_s": median,
         "images_per_s": args.batch / median,
         "warmup_s": warmup,
-        "peak_memory_bytes": peak_memory(args.device),
+        **memory.figures(),
         "model": args.model,
         "width": args.width,
         "stem": stem,
         "image_size": args.image_size,
         "batch": args.batch,
-        "variant": "+".join(sorted(args.variant)) or "eager",
+        "variant": in_words(args.variant),
         "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
+        "vectors": vectors(args.device),
         "conv_tf32": args.device == "cuda" and torch.backends.cudnn.allow_tf32,
     }
     print_result(result | versions())
@@ -65,27 +72,37 @@ def arguments():
     parser.add_argument("--batch", type=at_least_one, default=128, help="images; each has two views (128)")
     parser.add_argument("--image-size", type=at_least_one, default=32)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--variant", type=variant, default=set(), help="eager, or channels_last, compile, amp joined by +")
+    parser.add_argument("--variant", type=variant, default=set(), help="eager, or several words joined by +, see README.md")
     parser.add_argument("--steps", type=at_least_one, default=10, help="timed steps (10)")
     parser.add_argument("--warmup", type=int, default=3, help="steps before them (3)")
     parser.add_argument("--threads", type=at_least_one, help="threads of the tensor operations (PyTorch's choice)")
     return parser.parse_args()
 
 
-def make_step(args, stem):
-    """A function that runs one step. All variants without `amp` (bfloat16 autocast) compute in float32."""
+def images(args, batch):
+    """Both views of `batch` images, [2 * batch, 3, size, size]."""
     torch.manual_seed(0)
-    model = SimClr(args.model, args.width, stem).to(args.device, memory_format=layout(args.variant)).train()
-    images = torch.randn(2 * args.batch, 3, args.image_size, args.image_size)
-    images = images.to(args.device, memory_format=layout(args.variant))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.06, momentum=0.9, weight_decay=5e-4)
-    forward = torch.compile(model) if "compile" in args.variant else model
+    made = torch.randn(2 * batch, 3, args.image_size, args.image_size)
+    return made.to(args.device, memory_format=layout(args.variant))
+
+
+def make_step(args, stem, views, width, compiled):
+    """A function that runs one step. All variants without `amp` (bfloat16 autocast) compute in float32."""
+    model = SimClr(args.model, width, stem).to(args.device, memory_format=layout(args.variant)).train()
+    # Fused is the fastest of PyTorch's three loops over the parameters.
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.06, momentum=0.9, weight_decay=5e-4, fused=True)
+
+    def loss(views):
+        with autocast(args.variant, args.device):
+            embeddings = model(views)
+        return nt_xent(embeddings, TEMPERATURE)
+
+    if compiled:
+        loss = torch.compile(loss)
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        with autocast(args.variant, args.device):
-            embeddings = forward(images)
-        nt_xent(embeddings, TEMPERATURE).backward()
+        loss(views).backward()
         optimizer.step()
 
     return step

@@ -8,7 +8,7 @@ mod measure;
 use std::time::Instant;
 
 use anyhow::Result;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use burn_ssl::prelude::*;
 use burn_ssl::simclr::nt_xent;
 
@@ -19,24 +19,30 @@ fn main() -> Result<()> {
     let (batch, dim) = (options.number("batch", 512)?, options.number("dim", 128)?);
     let (runs, spec) = (options.number("runs", 5)?, options.text("device", "flex"));
     options.finish()?;
-    let device = spec.parse::<DeviceSpec>()?.open()?;
-    let before = measure::peak_memory();
-    let _warm_up = seconds([batch, dim], &device);
-    let seconds: Vec<f64> = (0..runs).map(|_| seconds([batch, dim], &device)).collect();
-    measure::print(&serde_json::json!({
+    let spec = spec.parse::<DeviceSpec>()?;
+    let device = spec.open()?;
+    seconds(&embeddings([8, dim], &device), &device);
+    let embeddings = embeddings([batch, dim], &device);
+    let memory = measure::Memory::start();
+    let _warm_up = seconds(&embeddings, &device);
+    let seconds: Vec<f64> = (0..runs).map(|_| seconds(&embeddings, &device)).collect();
+    let mut result = serde_json::json!({
         "seconds": seconds,
-        "peak_memory_bytes": measure::peak_memory(),
-        "peak_memory_before_bytes": before,
-        "device": spec,
+        "device": spec.to_string(),
+        "vectors": spec.vectors(),
         "batch": batch,
         "dim": dim,
-    }));
+    });
+    memory.add_to(&mut result);
+    measure::print(&result);
     Ok(())
 }
 
-fn seconds(shape: [usize; 2], device: &Device) -> f64 {
-    let embeddings = |seed| measure::random(shape, seed, &device.clone().autodiff()).require_grad();
-    let (z1, z2) = (embeddings(1), embeddings(2));
+fn embeddings(shape: [usize; 2], device: &Device) -> [Tensor<2>; 2] {
+    [1, 2].map(|seed| measure::random(shape, seed, &device.clone().autodiff()).require_grad())
+}
+
+fn seconds([z1, z2]: &[Tensor<2>; 2], device: &Device) -> f64 {
     device.sync().expect("the device finishes its work");
     let start = Instant::now();
     let gradients = nt_xent(z1.clone(), z2.clone(), TEMPERATURE).backward();

@@ -12,27 +12,24 @@ use burn::tensor::{Device, Tensor, TensorData};
 use burn_ssl::prelude::*;
 use burn_ssl::registry::{WithMethod, with_method};
 use burn_ssl::train::{Gradients, Optimizer, OptimizerConfig, Rates};
+use serde_json::{Value, json};
 
 const RATES: Rates = Rates { lr: 0.06, lr_1d: 0.06, lr_constant: 0.06, weight_decay: 5e-4 };
 
 fn main() -> Result<()> {
     let options = Options::from_command_line()?;
-    let device = options.device.parse::<DeviceSpec>()?.open()?;
-    let mut init = Init::new(0, &device.clone().autodiff());
-    let config = EncoderConfig { width: options.width, ..EncoderConfig::named(&options.model) };
-    let encoder = config.init(options.image_size, &mut init)?;
-    let method = options.method.clone();
-    let seconds =
-        with_method(&method, &Default::default(), Timing { encoder, init, device, options: &options })?;
-    measure::print(&serde_json::json!({
-        "step_seconds": seconds,
-        "peak_memory_bytes": measure::peak_memory(),
-        "device": options.device,
-        "method": method,
-    }));
+    let spec = options.device.parse::<DeviceSpec>()?;
+    let device = spec.open()?;
+    options.small().measure(&device)?;
+    let mut result = options.measure(&device)?;
+    result["device"] = options.device.clone().into();
+    result["vectors"] = spec.vectors().into();
+    result["method"] = options.method.clone().into();
+    measure::print(&result);
     Ok(())
 }
 
+#[derive(Clone)]
 struct Options {
     method: String,
     model: String,
@@ -60,45 +57,67 @@ impl Options {
         given.finish()?;
         Ok(options)
     }
+
+    /// One step of small images, which loads the code. Methods with large heads would leave memory to the pool.
+    fn small(&self) -> Self {
+        Self { method: "simclr".into(), width: 8, batch: 2, steps: 1, warmup: 0, ..self.clone() }
+    }
+
+    fn measure(&self, device: &Device) -> Result<Value> {
+        let timing = Timing { device: device.clone(), options: self };
+        with_method(&self.method, &Default::default(), timing)?
+    }
 }
 
 struct Timing<'a> {
-    encoder: AnyEncoder,
-    init: Init,
     device: Device,
     options: &'a Options,
 }
 
 impl WithMethod for Timing<'_> {
-    type Output = Vec<f64>;
+    type Output = Result<Value>;
 
-    fn run<M: SslMethod<Encoder = AnyEncoder>>(mut self, method: M) -> Vec<f64> {
-        let (mut student, mut state) = method.init(self.encoder, &mut self.init);
+    fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Result<Value> {
+        let views = self.views(method.needs().global_views);
+        let memory = measure::Memory::start();
+        let mut seconds = self.steps(&method, &views)?;
+        let mut result = json!({ "step_seconds": seconds.split_off(self.options.warmup) });
+        memory.add_to(&mut result);
+        Ok(result)
+    }
+}
+
+impl Timing<'_> {
+    /// Seconds of the first steps of a new model.
+    fn steps<M: SslMethod<Encoder = AnyEncoder>>(&self, method: &M, views: &Views) -> Result<Vec<f64>> {
+        let options = self.options;
+        let mut init = Init::new(0, &self.device.clone().autodiff());
+        let config = EncoderConfig { width: options.width, ..EncoderConfig::named(&options.model) };
+        let encoder = config.init(options.image_size, &mut init)?;
+        let (mut student, mut state) = method.init(encoder, &mut init);
         let mut optimizer = Optimizer::new(OptimizerConfig::default());
-        let views = views(self.options, method.needs().global_views, &self.device);
         let mut seconds = Vec::new();
-        for index in 0..self.options.warmup + self.options.steps {
+        for index in 0..options.warmup + options.steps {
             let at = Progress { step: index as u64, total_steps: 1000, steps_per_epoch: 100 };
             let start = Instant::now();
             (student, state) = method.before_step(student, state, at);
-            let step = method.loss(&student, &state, &views, &StepContext::new(0, at, 0));
+            let step = method.loss(&student, &state, views, &StepContext::new(0, at, 0));
             let gradients = Gradients::of(step.loss.backward(), &student);
             state = method.absorb(state, step.carry);
             student = optimizer.step(student, gradients, RATES, &method.gradient_rules(at));
             state = method.after_step(&student, state, at);
             self.device.sync().expect("the device finishes its work");
-            if index >= self.options.warmup {
-                seconds.push(start.elapsed().as_secs_f64());
-            }
+            seconds.push(start.elapsed().as_secs_f64());
         }
-        seconds
+        Ok(seconds)
     }
-}
 
-fn views(options: &Options, count: usize, device: &Device) -> Views {
-    let shape = [options.batch, 3, options.image_size, options.image_size];
-    let crop = |view: usize| measure::random(shape, view as u64, device);
-    let labels = (0..options.batch as i64).map(|i| i % 10).collect::<Vec<_>>();
-    let labels = Tensor::from_data(TensorData::new(labels, [options.batch]), device);
-    Views { crops: (0..count).map(crop).collect(), global: count, labels: Some(labels) }
+    fn views(&self, count: usize) -> Views {
+        let batch = self.options.batch;
+        let shape = [batch, 3, self.options.image_size, self.options.image_size];
+        let crop = |view: usize| measure::random(shape, view as u64, &self.device);
+        let labels = (0..batch as i64).map(|i| i % 10).collect::<Vec<_>>();
+        let labels = Tensor::from_data(TensorData::new(labels, [batch]), &self.device);
+        Views { crops: (0..count).map(crop).collect(), global: count, labels: Some(labels) }
+    }
 }

@@ -1,42 +1,36 @@
 //! Views per second of the SimCLR recipes on one core, from decoded images to normalised floats.
 //!
 //! `cargo run --release -p ssl-data --example augment_throughput` prints one JSON object. An argument sets the
-//! seconds per recipe (2). At 32 pixels the source is a 32 x 32 image and the views are CIFAR's (no blur); at 224
-//! pixels the source is a 500 x 375 image and the views are ImageNet's. The images are random pixels, eight of each.
+//! seconds per recipe (2), a second one whether the crop antialiases (true). At 32 pixels the source is a 32 x 32 image
+//! and the views are CIFAR's (no blur); at 224 pixels the source is a 500 x 375 image and the views are ImageNet's. The
+//! images are random pixels, eight of each.
+
+mod measured;
 
 use std::time::{Duration, Instant};
 
-use ssl_data::{Image, Normalization, OpConfig, SampleKey, Scratch, ViewConfig, Views};
+use measured::{simclr_views, vectors};
+use ssl_data::{Image, Normalization, SampleKey, Scratch, Views};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let seconds = std::env::args().nth(1).map_or(Ok(2.0), |text| text.parse::<f64>())?;
+    let antialias = std::env::args().nth(2).map_or(Ok(true), |text| text.parse::<bool>())?;
     let budget = Duration::from_secs_f64(seconds);
-    let cifar = Views::new(&[simclr(32, [0.4, 0.4, 0.4, 0.1], None)], Normalization::CIFAR10)?;
-    let imagenet = Views::new(&[simclr(224, [0.8, 0.8, 0.8, 0.2], Some(0.5))], Normalization::IMAGENET)?;
+    let cifar = Views::new(&[simclr_views(32, antialias)], Normalization::CIFAR10)?;
+    let imagenet = Views::new(&[simclr_views(224, antialias)], Normalization::IMAGENET)?;
     let at_32 = views_per_second(&cifar, &images(32, 32), budget);
     let at_224 = views_per_second(&imagenet, &images(500, 375), budget);
-    let result = serde_json::json!({ "views_per_s_32": at_32.round(), "views_per_s_224": at_224.round() });
+    let result = serde_json::json!({
+        "views_per_s_32": at_32.round(),
+        "views_per_s_224": at_224.round(),
+        "antialias": antialias,
+        "vectors": vectors(),
+    });
     #[allow(clippy::print_stdout)] // The result of the program.
     {
         println!("{result}");
     }
     Ok(())
-}
-
-/// SimCLR, appendix A; `strengths` of brightness, contrast, saturation and hue, `blur` the blur's probability.
-fn simclr(size: usize, [brightness, contrast, saturation, hue]: [f64; 4], blur: Option<f64>) -> ViewConfig {
-    let mut ops = vec![
-        OpConfig::RandomResizedCrop {
-            scale: [0.08, 1.0],
-            ratio: [3.0 / 4.0, 4.0 / 3.0],
-            interpolation: Default::default(),
-        },
-        OpConfig::HorizontalFlip { p: 0.5 },
-        OpConfig::ColorJitter { p: 0.8, brightness, contrast, saturation, hue },
-        OpConfig::Grayscale { p: 0.2 },
-    ];
-    ops.extend(blur.map(|p| OpConfig::GaussianBlur { p, sigma: [0.1, 2.0], kernel_size: None }));
-    ViewConfig { count: 2, size, ops }
 }
 
 fn images(width: usize, height: usize) -> Vec<Image> {

@@ -2,6 +2,7 @@
 
 mod found;
 mod memory;
+mod vectors;
 
 use std::fmt;
 use std::str::FromStr;

@@ -16,6 +16,8 @@ mod sgd;
 pub use add_scaled::add_scaled;
 pub use batch_norm::{BatchNormOutput, batch_norm_eval, batch_norm_relu_train, batch_norm_train};
 pub use conv::conv2d;
+#[cfg(any(feature = "flex", feature = "tch"))]
+pub(crate) use cpu::instructions;
 pub use gelu::gelu;
 pub use relu::relu;
 pub use sgd::{SgdRates, sgd_momentum};

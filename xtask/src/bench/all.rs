@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Result;
 use clap::{Args, Command, FromArgMatches, Subcommand};
@@ -19,15 +20,33 @@ pub(crate) struct All {
     /// Photographs for `loader`.
     #[arg(long, value_name = "PATH")]
     large: Option<PathBuf>,
+    /// Our devices for `step`; their backends are built.
+    #[arg(long, value_delimiter = ',', default_value = "flex")]
+    devices: Vec<String>,
 }
+
+/// The benchmarks and the seconds of a round with all rivals on two cores, idle, roughly.
+const ROUNDS: [(&str, u32); 5] = [("augment", 45), ("step", 130), ("loader", 90), ("loss", 35), ("knn", 25)];
+
+/// What `torch.compile` takes in the first round, when it finds nothing in its cache, roughly, in seconds.
+const FIRST_COMPILATION: u32 = 150;
 
 impl All {
     pub(super) fn run(&self) -> Result<()> {
-        for name in ["augment", "step", "loader", "loss", "knn"] {
+        let started = Instant::now();
+        println!("{}", self.estimate());
+        for (name, _) in ROUNDS {
             println!("\n## {name}\n");
             super::run(&self.bench(name)?)?;
+            println!("\nAfter {name}: {:.1} minutes so far", started.elapsed().as_secs_f64() / 60.0);
         }
         Ok(())
+    }
+
+    fn estimate(&self) -> String {
+        let rounds = self.common.rounds * ROUNDS.iter().map(|(_, seconds)| seconds).sum::<u32>();
+        let minutes = (rounds + FIRST_COMPILATION).div_ceil(60);
+        format!("About {minutes} minutes against PyTorch on two idle cores, and the time of the builds")
     }
 
     /// A benchmark as its own command line would make it, so that its defaults are written once.
@@ -36,15 +55,22 @@ impl All {
         let mut add = |flag: &str, value: Option<&Path>| {
             words.extend(value.into_iter().flat_map(|value| [flag.into(), value.into()]));
         };
-        add("--rounds", Some(Path::new(&self.common.rounds.to_string())));
-        add("--baseline", self.common.baseline.as_deref());
-        add("--pack", self.common.pack.as_deref());
-        add("--tag", self.common.tag.as_deref().map(Path::new));
-        add("--archive", self.common.archive.as_deref().map(Path::new));
-        if name == "loader" {
-            add("--small", self.small.as_deref());
-            add("--large", self.large.as_deref());
+        let common = &self.common;
+        add("--rounds", Some(Path::new(&common.rounds.to_string())));
+        add("--baseline", common.baseline.as_deref());
+        add("--pack", common.pack.as_deref());
+        add("--tag", common.tag.as_deref().map(Path::new));
+        add("--archive", common.archive.as_deref().map(Path::new));
+        add("--cap", common.cap.map(|cap| Path::new(cap.word())));
+        match name {
+            "loader" => {
+                add("--small", self.small.as_deref());
+                add("--large", self.large.as_deref());
+            }
+            "step" => add("--devices", Some(Path::new(&self.devices.join(",")))),
+            _ => {}
         }
+        words.extend(common.no_build.then(|| "--no-build".into()));
         let command = What::augment_subcommands(Command::new("bench"));
         Ok(Bench { what: What::from_arg_matches(&command.try_get_matches_from(words)?)? })
     }
@@ -52,6 +78,7 @@ impl All {
 
 #[cfg(test)]
 mod tests {
+    use super::super::environment::Cap;
     use super::*;
 
     #[test]
@@ -62,14 +89,22 @@ mod tests {
             archive: Some(String::new()),
             tag: None,
             pack: None,
+            cap: Some(Cap::Avx2),
+            no_build: true,
         };
-        let all = All { common, small: Some("a.tar".into()), large: None };
+        let devices = vec!["flex".to_owned(), "tch".to_owned()];
+        let all = All { common, small: Some("a.tar".into()), large: None, devices };
         let bench = all.bench("loader").expect("a command line that the parser takes");
         let What::Loader(loader) = bench.what else { panic!("another benchmark than asked for") };
         assert_eq!((loader.common.rounds, loader.small), (3, Some(PathBuf::from("a.tar"))));
+        assert_eq!((loader.common.cap, loader.common.no_build), (Some(Cap::Avx2), true));
         assert!(loader.common.archive.is_some());
-        for name in ["augment", "step", "loss", "knn"] {
+        for (name, _) in ROUNDS {
             assert!(all.bench(name).is_ok(), "{name}");
         }
+        let What::Step(step) = all.bench("step").expect("a command line that the parser takes").what else {
+            panic!("another benchmark than asked for")
+        };
+        assert_eq!(step.devices, ["flex", "tch"]);
     }
 }

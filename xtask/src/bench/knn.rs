@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::figures::{Side, median};
-use super::program::{Example, arguments, measure_baseline, numbers};
+use super::program::{Baseline, Example, arguments, numbers, variants};
 use super::{Common, Figures};
 
 /// Options of `bench knn`.
@@ -25,6 +25,9 @@ pub(crate) struct Knn {
     /// Our devices; their backends are built.
     #[arg(long, value_delimiter = ',', default_value = "flex")]
     devices: Vec<String>,
+    /// PyTorch's variants: eager, or malloc and pin joined by `+`.
+    #[arg(long, value_delimiter = ',', default_value = "eager,eager+malloc")]
+    variants: Vec<String>,
     /// PyTorch's device.
     #[arg(long, default_value = "cpu")]
     baseline_device: String,
@@ -34,18 +37,19 @@ impl Knn {
     pub(super) fn run(&self) -> Result<Vec<Figures>> {
         let program = Example::new(&self.common, "burn-ssl", "knn_time", &self.devices)?;
         let mut ours: Vec<Side> = self.devices.iter().map(Side::new).collect();
-        let rivals = usize::from(self.common.baseline.is_some());
-        let mut theirs: Vec<Side> = (0..rivals).map(|_| Side::new("torch eager")).collect();
+        let (baseline, rivals) = (Baseline::new(&self.common)?, variants(&self.common, &self.variants));
+        let mut theirs: Vec<Side> =
+            rivals.iter().map(|variant| Side::new(format!("torch {variant}"))).collect();
         let options = arguments(&[("queries", &self.queries), ("bank", &self.bank), ("dim", &self.dim)]);
         let on = |device: &str| [options.clone(), arguments(&[("device", &device)])].concat();
         for _ in 0..self.common.rounds {
             for (side, device) in ours.iter_mut().zip(&self.devices) {
-                self.take(side, &program.measure(device, &on(device))?);
+                self.take(side, &program.measure(device, &on(device))?)?;
             }
-            for side in &mut theirs {
-                if let Some(measured) = measure_baseline(&self.common, "knn.py", &on(&self.baseline_device))?
-                {
-                    self.take(side, &measured);
+            for (side, variant) in theirs.iter_mut().zip(&rivals) {
+                let options = [on(&self.baseline_device), arguments(&[("variant", variant)])].concat();
+                if let Some(baseline) = &baseline {
+                    self.take(side, &baseline.measure("knn.py", variant, &options)?)?;
                 }
             }
         }
@@ -53,8 +57,8 @@ impl Knn {
         Ok(vec![Figures { work, unit: "queries/s", per_run: Some(self.queries as f64), ours, theirs }])
     }
 
-    fn take(&self, side: &mut Side, measured: &Value) {
+    fn take(&self, side: &mut Side, measured: &Value) -> Result<()> {
         let seconds = median(&numbers(&measured["seconds"]));
-        side.take(self.queries as f64 / seconds, measured["peak_memory_bytes"].as_f64());
+        side.take(self.queries as f64 / seconds, measured, self.common.cap)
     }
 }

@@ -1,13 +1,20 @@
 //! Images per second of the training loader.
 
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
+use serde_json::{Value, json};
 
-use super::program::{Example, arguments, measure_baseline, numbers, variants};
+use super::program::{Baseline, Example, arguments, numbers, variants};
 use super::{Common, Figures, figures::Side};
+
+/// The rivals: the fastest library and its way of antialiasing, what the official code of most methods uses, and
+/// torchvision's newer transforms.
+pub(super) const LIBRARIES: &str = "albumentations,albumentations-area,pil,torchvision-v2";
+
+/// Our sides: with and without antialiasing, which albumentations does without.
+pub(super) const OURS: [&str; 2] = ["burn-ssl", "burn-ssl, aliased"];
 
 /// Options of `bench loader`.
 #[derive(Args)]
@@ -23,64 +30,109 @@ pub(crate) struct Loader {
     /// Workers: our threads, PyTorch's processes.
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     workers: Vec<usize>,
-    /// Rivals, of torchvision-pil and torchvision-v2.
-    #[arg(long, value_delimiter = ',', default_value = "torchvision-pil,torchvision-v2")]
+    /// Rivals, of albumentations, albumentations-area, pil, torchvision-v2 and torchvision-pil.
+    #[arg(long, value_delimiter = ',', default_value = LIBRARIES)]
     libraries: Vec<String>,
+    /// Least seconds that a rival measures per size, number of workers and round.
+    #[arg(long, default_value_t = 3.0)]
+    seconds: f64,
 }
 
-/// Sides of a view, and batches of 64 images that we and a rival make per round: a few seconds' worth.
-const SIZES: [(usize, usize, usize); 2] = [(32, 200, 40), (224, 16, 6)];
+/// Side of a view, images in a batch, and our batches per round, which take about as long as a rival's.
+struct Size {
+    pixels: usize,
+    batch: usize,
+    batches: usize,
+}
+
+const SIZES: [Size; 2] =
+    [Size { pixels: 32, batch: 64, batches: 1000 }, Size { pixels: 224, batch: 32, batches: 40 }];
 
 impl Loader {
     pub(super) fn run(&self) -> Result<Vec<Figures>> {
         let program = Example::new(&self.common, "ssl-data", "loader_throughput", &["flex".into()])?;
+        let (baseline, rivals) = (Baseline::new(&self.common)?, variants(&self.common, &self.libraries));
         let mut all = Vec::new();
-        for ((size, ours, theirs), data) in SIZES.into_iter().zip([&self.small, &self.large]) {
-            for &workers in &self.workers {
-                let work = Work { size, workers, data: data.as_deref(), batches: [ours, theirs] };
-                all.push(self.compare(&program, &work)?);
+        for (size, data) in SIZES.iter().zip([&self.small, &self.large]) {
+            let baseline = baseline.as_ref().filter(|_| data.is_some());
+            let rivals = if data.is_some() { rivals.as_slice() } else { &[] };
+            let mut figures: Vec<Figures> =
+                self.workers.iter().map(|&workers| figures(size, workers, data.is_some(), rivals)).collect();
+            for _ in 0..self.common.rounds {
+                self.round(&program, baseline, size, data.as_deref(), &mut figures)?;
             }
+            all.extend(figures);
         }
         Ok(all)
     }
 
-    fn compare(&self, program: &Example, work: &Work<'_>) -> Result<Figures> {
-        let rivals = if work.data.is_some() { variants(&self.common, &self.libraries) } else { Vec::new() };
-        let mut ours = Side::new("burn-ssl");
-        let mut theirs: Vec<Side> = rivals.iter().map(|name| Side::new(*name)).collect();
-        for _ in 0..self.common.rounds {
-            let mut options = work.arguments(work.batches[0], &[("rounds", &1)]);
-            options.extend(arguments(&[("decode", &"always")]));
+    /// Runs each side once; a program measures all numbers of workers.
+    fn round(
+        &self,
+        program: &Example,
+        baseline: Option<&Baseline>,
+        size: &Size,
+        data: Option<&Path>,
+        all: &mut [Figures],
+    ) -> Result<()> {
+        for (index, antialias) in [true, false].into_iter().enumerate() {
+            let mut options = self.arguments(size, data);
+            options.extend(arguments(&[
+                ("batches", &size.batches),
+                ("rounds", &1),
+                ("decode", &"always"),
+                ("antialias", &antialias),
+            ]));
             let measured = program.measure("flex", &options)?;
-            numbers(&measured["runs"][0]["images_per_s"]).into_iter().for_each(|rate| ours.take(rate, None));
-            for (side, library) in theirs.iter_mut().zip(&rivals) {
-                let options = work.arguments(work.batches[1], &[("library", library)]);
-                if let Some(measured) = measure_baseline(&self.common, "loader.py", &options)? {
-                    side.take(measured["images_per_s"].as_f64().unwrap_or(f64::NAN), None);
-                }
+            self.take(all, |figures| &mut figures.ours[index], &measured)?;
+        }
+        let libraries: Vec<String> = all[0].theirs.iter().map(|side| side.name.clone()).collect();
+        for (index, library) in libraries.iter().enumerate() {
+            let mut options = self.arguments(size, data);
+            options.extend(arguments(&[("library", library), ("seconds", &self.seconds)]));
+            if let Some(baseline) = baseline {
+                let measured = baseline.measure("loader.py", library, &options)?;
+                self.take(all, |figures| &mut figures.theirs[index], &measured)?;
             }
         }
-        Ok(Figures { work: work.in_words(), unit: "images/s", per_run: None, ours: vec![ours], theirs })
-    }
-}
-
-struct Work<'a> {
-    size: usize,
-    workers: usize,
-    data: Option<&'a Path>,
-    batches: [usize; 2],
-}
-
-impl Work<'_> {
-    fn in_words(&self) -> String {
-        let images = if self.data.is_some() { "files" } else { "random pixels" };
-        format!("two SimCLR views at {} px from {images}, {} worker(s)", self.size, self.workers)
+        Ok(())
     }
 
-    fn arguments(&self, batches: usize, more: &[(&str, &dyn Display)]) -> Vec<String> {
-        let mut all = arguments(&[("size", &self.size), ("workers", &self.workers), ("batches", &batches)]);
-        all.extend(self.data.into_iter().flat_map(|path| arguments(&[("data", &path.display())])));
-        all.extend(arguments(more));
+    fn take(
+        &self,
+        all: &mut [Figures],
+        side: impl Fn(&mut Figures) -> &mut Side,
+        measured: &Value,
+    ) -> Result<()> {
+        for (index, figures) in all.iter_mut().enumerate() {
+            let run = &measured["runs"][index];
+            let says =
+                json!({ "cpu_us_per_image": one(&run["cpu_us_per_image"]), "vectors": measured["vectors"] });
+            side(figures).take(one(&run["images_per_s"]), &says, self.common.cap)?;
+        }
+        Ok(())
+    }
+
+    fn arguments(&self, size: &Size, data: Option<&Path>) -> Vec<String> {
+        let workers = self.workers.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+        let mut all = arguments(&[("size", &size.pixels), ("batch", &size.batch), ("workers", &workers)]);
+        all.extend(data.into_iter().flat_map(|path| arguments(&[("data", &path.display())])));
         all
+    }
+}
+
+/// A number, or the one of an array: our program keeps a list of rounds.
+fn one(value: &Value) -> f64 {
+    value.as_f64().or_else(|| numbers(value).first().copied()).unwrap_or(f64::NAN)
+}
+
+fn figures(size: &Size, workers: usize, from_files: bool, rivals: &[&str]) -> Figures {
+    let images = if from_files { "files" } else { "random pixels" };
+    Figures {
+        work: format!("two SimCLR views at {} px from {images}, {workers} worker(s)", size.pixels),
+        unit: "images/s",
+        per_run: None,
+        ours: OURS.map(Side::new).into(),
+        theirs: rivals.iter().map(|name| Side::new(*name)).collect(),
     }
 }

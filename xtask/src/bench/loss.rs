@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::figures::{Side, median};
-use super::program::{Example, arguments, measure_baseline, numbers, variants};
+use super::program::{Baseline, Example, arguments, numbers, variants};
 use super::{Common, Figures};
 
 /// Options of `bench loss`.
@@ -14,7 +14,7 @@ pub(crate) struct Loss {
     #[command(flatten)]
     pub(super) common: Common,
     /// Images in a batch, each with two embeddings.
-    #[arg(long, value_delimiter = ',', default_value = "512,4096,16384")]
+    #[arg(long, value_delimiter = ',', default_value = "512,4096")]
     sizes: Vec<usize>,
     /// PyTorch holds several matrices of (2 x size)^2 numbers: it runs up to this size.
     #[arg(long, default_value_t = 4096)]
@@ -25,8 +25,8 @@ pub(crate) struct Loss {
     /// Our devices; their backends are built.
     #[arg(long, value_delimiter = ',', default_value = "flex")]
     devices: Vec<String>,
-    /// PyTorch's variants, of eager and compile.
-    #[arg(long, value_delimiter = ',', default_value = "eager,compile")]
+    /// PyTorch's variants: eager, or several of compile, malloc and pin joined by `+`.
+    #[arg(long, value_delimiter = ',', default_value = "eager,eager+malloc,compile+malloc")]
     variants: Vec<String>,
     /// PyTorch's device.
     #[arg(long, default_value = "cpu")]
@@ -36,12 +36,19 @@ pub(crate) struct Loss {
 impl Loss {
     pub(super) fn run(&self) -> Result<Vec<Figures>> {
         let program = Example::new(&self.common, "burn-ssl", "loss_time", &self.devices)?;
-        let rivals = variants(&self.common, &self.variants);
+        let (baseline, rivals) = (Baseline::new(&self.common)?, variants(&self.common, &self.variants));
         let rivals_at = |size: usize| if size <= self.baseline_limit { rivals.as_slice() } else { &[] };
-        self.sizes.iter().map(|&size| self.compare(&program, size, rivals_at(size))).collect()
+        let compare = |&size: &usize| self.compare(&program, baseline.as_ref(), size, rivals_at(size));
+        self.sizes.iter().map(compare).collect()
     }
 
-    fn compare(&self, program: &Example, size: usize, rivals: &[&str]) -> Result<Figures> {
+    fn compare(
+        &self,
+        program: &Example,
+        baseline: Option<&Baseline>,
+        size: usize,
+        rivals: &[&str],
+    ) -> Result<Figures> {
         let mut ours: Vec<Side> = self.devices.iter().map(Side::new).collect();
         let mut theirs: Vec<Side> =
             rivals.iter().map(|variant| Side::new(format!("torch {variant}"))).collect();
@@ -51,21 +58,21 @@ impl Loss {
         let with = |more: &[(&str, &dyn std::fmt::Display)]| [options.clone(), arguments(more)].concat();
         for _ in 0..self.common.rounds {
             for (side, device) in ours.iter_mut().zip(&self.devices) {
-                take(side, size, &program.measure(device, &with(&[("device", device)]))?);
+                self.take(side, size, &program.measure(device, &with(&[("device", device)]))?)?;
             }
             for (side, variant) in theirs.iter_mut().zip(rivals) {
                 let options = with(&[("device", &self.baseline_device), ("variant", variant)]);
-                if let Some(measured) = measure_baseline(&self.common, "loss.py", &options)? {
-                    take(side, size, &measured);
+                if let Some(baseline) = baseline {
+                    self.take(side, size, &baseline.measure("loss.py", variant, &options)?)?;
                 }
             }
         }
         let work = format!("NT-Xent, N = {size}, dim {}, forward and backward", self.dim);
         Ok(Figures { work, unit: "images/s", per_run: Some(size as f64), ours, theirs })
     }
-}
 
-fn take(side: &mut Side, size: usize, measured: &Value) {
-    let seconds = median(&numbers(&measured["seconds"]));
-    side.take(size as f64 / seconds, measured["peak_memory_bytes"].as_f64());
+    fn take(&self, side: &mut Side, size: usize, measured: &Value) -> Result<()> {
+        let seconds = median(&numbers(&measured["seconds"]));
+        side.take(size as f64 / seconds, measured, self.common.cap)
+    }
 }

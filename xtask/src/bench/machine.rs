@@ -14,24 +14,61 @@ pub(super) fn setup(common: &Common) -> Value {
         |name: &str| Some(fs::read_to_string(common.pack.as_ref()?.join(name)).ok()?.trim().to_owned());
     json!({
         "cpu": cpu(),
+        "processor": processor(),
         "cores": cores(),
         "memory_mib": memory_mib(),
-        "load_average": fs::read_to_string("/proc/loadavg").unwrap_or_default().trim(),
+        "huge_pages": fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default().trim(),
+        "load_average": load_average(),
         "gpu": said("nvidia-smi", &["--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]),
         "commit": packed("commit.txt").unwrap_or_else(commit),
         "rustc": packed("rustc.txt").unwrap_or_else(|| said("rustc", &["--version"])),
         "burn": burn(),
+        "glibc": said("getconf", &["GNU_LIBC_VERSION"]),
+        "c++": said("c++", &["--version"]).lines().next().unwrap_or_default(),
         "python": common.baseline.as_deref().map(python),
     })
 }
 
-/// A name for a folder: the processor's and the number of cores.
+/// Processes that run or wait for a core, as the system averages them over 1, 5 and 15 minutes.
+pub(super) fn load_average() -> String {
+    fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned()
+}
+
+/// A name for a folder: the processor's, the number of cores and the widest vectors. The names of virtual processors
+/// say little.
 pub(super) fn name() -> String {
     let word =
         |text: &str| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase();
     let known = cpu();
     let words = known.split_whitespace().map(word).filter(|word| !word.is_empty()).take(4);
-    format!("{}-{}core", words.collect::<Vec<_>>().join("-"), cores())
+    let flags = info("flags").unwrap_or_default();
+    let widest = [("avx512f", "-avx512"), ("avx2", "-avx2")];
+    let widest = widest.into_iter().find(|(flag, _)| flags.split_whitespace().any(|known| known == *flag));
+    let widest = widest.map_or("", |(_, name)| name);
+    format!("{}-{}core{widest}", words.collect::<Vec<_>>().join("-"), cores())
+}
+
+/// Family, model and stepping, which tell processors with the same name apart, and what they have for vectors.
+fn processor() -> Value {
+    const SHOWN: [&str; 5] = ["avx2", "fma", "avx_vnni", "f16c", "hypervisor"];
+    let is_shown =
+        |flag: &&str| SHOWN.contains(flag) || flag.starts_with("avx512") || flag.starts_with("amx");
+    let flags = info("flags").unwrap_or_default();
+    json!({
+        "vendor": info("vendor_id"),
+        "family": info("cpu family"),
+        "model": info("model"),
+        "stepping": info("stepping"),
+        "cache": info("cache size"),
+        "flags": flags.split_whitespace().filter(is_shown).collect::<Vec<_>>(),
+    })
+}
+
+/// What /proc/cpuinfo says of the first core.
+fn info(name: &str) -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
+    pairs.find(|(known, _)| known.trim() == name).map(|(_, value)| value.trim().to_owned())
 }
 
 /// What a program says, nothing if it cannot be run.
@@ -46,12 +83,7 @@ fn cores() -> usize {
 }
 
 fn cpu() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let line = info.lines().find_map(|line| line.strip_prefix("model name"));
-    line.map_or_else(
-        || std::env::consts::ARCH.to_owned(),
-        |line| line.trim_start_matches([' ', '\t', ':']).to_owned(),
-    )
+    info("model name").unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
 fn memory_mib() -> Option<u64> {
@@ -76,7 +108,7 @@ fn python(python: &Path) -> Value {
     let program = "import json, platform\n\
         from importlib.metadata import PackageNotFoundError, version\n\
         found = {'python': platform.python_version()}\n\
-        for name in ['torch', 'torchvision', 'albumentations', 'numpy', 'pillow']:\n\
+        for name in ['torch', 'torchvision', 'albumentations', 'opencv-python-headless', 'opencv-python', 'numpy', 'pillow']:\n\
         \x20   try:\n\
         \x20       found[name] = version(name)\n\
         \x20   except PackageNotFoundError:\n\

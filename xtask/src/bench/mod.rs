@@ -7,6 +7,7 @@ mod accuracy;
 mod all;
 mod archive;
 mod augment;
+mod environment;
 mod figures;
 mod knn;
 mod loader;
@@ -21,6 +22,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use archive::archive;
+use environment::Cap;
 use figures::Figures;
 pub(crate) use machine::{commit, said};
 pub(crate) use program::build;
@@ -44,7 +46,7 @@ enum What {
     Loss(loss::Loss),
     /// k-NN of 10,000 queries in a bank of 50,000 images.
     Knn(knn::Knn),
-    /// All of these with their defaults.
+    /// All of these with their defaults: what the documentation quotes.
     All(all::All),
     /// k-NN accuracy of every method after short runs, ours and PyTorch's, in phases; hours.
     Accuracy(accuracy::Accuracy),
@@ -53,7 +55,7 @@ enum What {
 /// What every benchmark takes.
 #[derive(Args, Clone)]
 pub(crate) struct Common {
-    /// A Python that has torch and torchvision, and albumentations where augmentations are compared.
+    /// A Python that has torch and torchvision, and albumentations and OpenCV for `augment` and `loader`.
     #[arg(long, value_name = "PYTHON")]
     baseline: Option<PathBuf>,
     /// How often each side runs.
@@ -69,9 +71,17 @@ pub(crate) struct Common {
     /// A folder that `cargo xtask pack` made: its programs run instead of built ones, and it gets the archive.
     #[arg(long, value_name = "DIR")]
     pack: Option<PathBuf>,
+    /// The widest vector instructions for both sides (Linux on x86-64), for figures of another kind of processor; the
+    /// names of archived files carry it.
+    #[arg(long, value_enum)]
+    cap: Option<Cap>,
+    /// Runs the programs that an earlier run has built.
+    #[arg(long)]
+    no_build: bool,
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
+    let load_before = machine::load_average();
     let (name, common, figures) = match &bench.what {
         What::Augment(augment) => ("augment", &augment.common, augment.run()?),
         What::Step(step) => ("step", &step.common, step.run()?),
@@ -81,7 +91,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         What::All(all) => return all.run(),
         What::Accuracy(accuracy) => return accuracy.run(),
     };
-    let table = figures::table(&figures);
-    println!("{table}");
-    if common.archive.is_some() { archive(name, common, &figures, &table) } else { Ok(()) }
+    let tables = figures::tables(&figures);
+    println!("{tables}");
+    if common.archive.is_some() { archive(name, common, &figures, &tables, &load_before) } else { Ok(()) }
 }

@@ -1,52 +1,56 @@
 //! Running the programs that measure.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use burn_ssl::prelude::DeviceSpec;
 use serde_json::Value;
 
+use super::environment::{self, Variables};
 use super::{Common, machine};
 
-/// An example of a crate, as it runs on some devices.
+/// An example of a crate, built once for each backend: a library that another backend needs takes memory too.
 pub(super) struct Example {
     name: &'static str,
-    place: Place,
-}
-
-enum Place {
-    /// Built here, for all devices in one.
-    Built(PathBuf),
-    /// Unpacked on a machine without Rust, one for each backend.
-    Packed(PathBuf),
+    /// Holds a folder for each backend.
+    folder: PathBuf,
+    environment: Variables,
 }
 
 impl Example {
-    /// Builds it with the backends of `devices`, or finds it in the pack.
+    /// Builds it for the backends of `devices`, or finds it where an earlier run or a pack has put it.
     pub(super) fn new(
         common: &Common,
         package: &str,
         name: &'static str,
         devices: &[String],
     ) -> Result<Self> {
-        let features = devices.iter().map(|device| feature(device)).collect::<Result<BTreeSet<_>>>()?;
-        let place = match &common.pack {
-            Some(pack) => Place::Packed(pack.join("unpacked")),
-            None => {
-                Place::Built(build_example(package, name, features.into_iter().filter(|f| *f != "flex"))?)
-            }
+        let environment = environment::of_both(common)?;
+        let backends = devices.iter().map(|device| feature(device)).collect::<Result<BTreeSet<_>>>()?;
+        let folder = match &common.pack {
+            Some(pack) => pack.join("unpacked"),
+            None => target_folder().join("bench"),
         };
-        Ok(Self { name, place })
+        for backend in backends {
+            let program = folder.join(backend).join(name);
+            if common.pack.is_none() && !common.no_build {
+                build_example(package, name, backend, &program)?;
+            }
+            ensure!(
+                program.is_file(),
+                "there is no {}, expected the program of an earlier run or a pack",
+                program.display()
+            );
+        }
+        Ok(Self { name, folder, environment })
     }
 
     /// Runs it; `device` is one of those that it was made with.
     pub(super) fn measure(&self, device: &str, arguments: &[String]) -> Result<Value> {
-        match &self.place {
-            Place::Built(program) => measure(program, arguments),
-            Place::Packed(folder) => measure(&folder.join(feature(device)?).join(self.name), arguments),
-        }
+        measure(&self.folder.join(feature(device)?).join(self.name), arguments, &self.environment)
     }
 }
 
@@ -55,17 +59,22 @@ fn feature(device: &str) -> Result<&'static str> {
     Ok(device.parse::<DeviceSpec>()?.feature())
 }
 
-/// Builds an example of a crate with some features and returns the program.
-fn build_example<'a>(
-    package: &str,
-    example: &str,
-    features: impl Iterator<Item = &'a str>,
-) -> Result<PathBuf> {
-    let features = features.collect::<Vec<_>>().join(",");
-    build(&["-p", package, "--example", example, "--features", &features], example, &[])
+/// Builds an example of a crate with a backend and puts it where builds for other backends do not replace it.
+fn build_example(package: &str, example: &str, backend: &str, program: &Path) -> Result<()> {
+    let more = if backend == "flex" { "" } else { backend };
+    let built = build(&["-p", package, "--example", example, "--features", more], example, &[])?;
+    let folder = program.parent().context("a program without a folder")?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::copy(&built, program).with_context(|| format!("cannot write {}", program.display()))?;
+    Ok(())
 }
 
-/// Runs `cargo build --release` and returns the program called `name`.
+fn target_folder() -> PathBuf {
+    let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(default, PathBuf::from)
+}
+
+/// Runs `cargo build --release` and returns the program or shared library called `name`.
 pub(crate) fn build(arguments: &[&str], name: &str, environment: &[(String, String)]) -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
@@ -77,20 +86,21 @@ pub(crate) fn build(arguments: &[&str], name: &str, environment: &[(String, Stri
         .context("cargo cannot be started")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let program = messages
+    let made = messages
         .filter(|message| message["target"]["name"] == name)
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    match (output.status.success(), program) {
-        (true, Some(program)) => Ok(program),
+        .find_map(|message| message["filenames"][0].as_str().map(PathBuf::from));
+    match (output.status.success(), made) {
+        (true, Some(made)) => Ok(made),
         _ => bail!("cargo build {} does not make {name}, see above", arguments.join(" ")),
     }
 }
 
 /// Runs a program and returns the JSON object on its last line of output.
-fn measure(program: &Path, arguments: &[String]) -> Result<Value> {
+fn measure(program: &Path, arguments: &[String], environment: &[(&str, String)]) -> Result<Value> {
     let name = program.display();
     let output = Command::new(program)
         .args(arguments)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .output()
         .with_context(|| format!("{name} cannot be started"))?;
@@ -103,16 +113,30 @@ fn measure(program: &Path, arguments: &[String]) -> Result<Value> {
     serde_json::from_str(last).with_context(|| format!("{name} printed '{last}', expected a JSON object"))
 }
 
-/// Runs a script of `xtask/baseline`; nothing if there is no baseline.
-pub(super) fn measure_baseline(common: &Common, script: &str, arguments: &[String]) -> Result<Option<Value>> {
-    let Some(python) = &common.baseline else { return Ok(None) };
-    let folder = match &common.pack {
-        Some(pack) => pack.join("baseline"),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("baseline"),
-    };
-    let mut all = vec![folder.join(script).display().to_string()];
-    all.extend_from_slice(arguments);
-    measure(python, &all).map(Some)
+/// PyTorch's side: the scripts of `xtask/baseline` in a Python that has torch.
+pub(super) struct Baseline {
+    python: PathBuf,
+    scripts: PathBuf,
+    environment: Variables,
+}
+
+impl Baseline {
+    /// None without `--baseline`.
+    pub(super) fn new(common: &Common) -> Result<Option<Self>> {
+        let Some(python) = common.baseline.clone() else { return Ok(None) };
+        let scripts = match &common.pack {
+            Some(pack) => pack.join("baseline"),
+            None => Path::new(env!("CARGO_MANIFEST_DIR")).join("baseline"),
+        };
+        Ok(Some(Self { python, scripts, environment: environment::of_both(common)? }))
+    }
+
+    /// Runs a script in the environment of a variant.
+    pub(super) fn measure(&self, script: &str, variant: &str, arguments: &[String]) -> Result<Value> {
+        let script = self.scripts.join(script).display().to_string();
+        let environment = [self.environment.clone(), environment::of_variant(variant)].concat();
+        measure(&self.python, &[&[script], arguments].concat(), &environment)
+    }
 }
 
 /// The variants of PyTorch that can run here: none without a baseline, compiled ones only with a compiler.

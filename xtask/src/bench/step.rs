@@ -8,11 +8,14 @@ use clap::Args;
 use serde_json::Value;
 
 use super::figures::{Side, median};
-use super::program::{Example, arguments, measure_baseline, numbers, variants};
+use super::program::{Baseline, Example, arguments, numbers, variants};
 use super::{Common, Figures};
 
 /// The method that has a baseline in PyTorch, `xtask/baseline/step.py`.
 const WITH_BASELINE: &str = "simclr";
+
+/// The variants that may be the best on some machine, and the two that people know.
+const VARIANTS: &str = "eager,channels_last,channels_last+malloc,compile+malloc,channels_last+compile+malloc";
 
 /// Options of `bench step`.
 #[derive(Args)]
@@ -24,7 +27,7 @@ pub(crate) struct Step {
     methods: Vec<String>,
     /// Our devices; their backends are built.
     #[arg(long, value_delimiter = ',', default_value = "flex")]
-    devices: Vec<String>,
+    pub(super) devices: Vec<String>,
     /// Encoder.
     #[arg(long, default_value = "resnet18")]
     model: String,
@@ -34,8 +37,11 @@ pub(crate) struct Step {
     /// Side of a view in pixels.
     #[arg(long, default_value_t = 32)]
     image_size: usize,
-    /// PyTorch's variants: eager, or several of channels_last, compile and amp joined by `+`.
-    #[arg(long, value_delimiter = ',', default_value = "eager,channels_last,compile")]
+    /// PyTorch's variants: eager, or several of channels_last, compile, malloc, pin and amp joined by `+`.
+    ///
+    /// `malloc` is the settings of the C library that we give ourselves. Of `compile` without it and of
+    /// `eager+malloc` none has been the best anywhere, so they are no default.
+    #[arg(long, value_delimiter = ',', default_value = VARIANTS)]
     variants: Vec<String>,
     /// PyTorch's device.
     #[arg(long, default_value = "cpu")]
@@ -70,12 +76,12 @@ impl FromStr for Shape {
 impl Step {
     pub(super) fn run(&self) -> Result<Vec<Figures>> {
         let program = Example::new(&self.common, "burn-ssl", "step_time", &self.devices)?;
-        let rivals = variants(&self.common, &self.variants);
+        let (baseline, rivals) = (Baseline::new(&self.common)?, variants(&self.common, &self.variants));
         let mut all = Vec::new();
         for &shape in &self.shapes {
             for method in self.methods() {
                 let rivals = if method == WITH_BASELINE { rivals.as_slice() } else { &[] };
-                all.push(self.compare(&program, method, shape, rivals)?);
+                all.push(self.compare(&program, baseline.as_ref(), method, shape, rivals)?);
             }
         }
         Ok(all)
@@ -88,26 +94,38 @@ impl Step {
         }
     }
 
-    fn compare(&self, program: &Example, method: &str, shape: Shape, rivals: &[&str]) -> Result<Figures> {
+    fn compare(
+        &self,
+        program: &Example,
+        baseline: Option<&Baseline>,
+        method: &str,
+        shape: Shape,
+        rivals: &[&str],
+    ) -> Result<Figures> {
         let mut ours: Vec<Side> = self.devices.iter().map(Side::new).collect();
         let mut theirs: Vec<Side> =
             rivals.iter().map(|variant| Side::new(format!("torch {variant}"))).collect();
         for _ in 0..self.common.rounds {
             for (side, device) in ours.iter_mut().zip(&self.devices) {
                 let options = self.arguments(shape, &[("method", method), ("device", device)]);
-                take(side, shape, &program.measure(device, &options)?);
+                self.take(side, shape, &program.measure(device, &options)?)?;
             }
             for (side, variant) in theirs.iter_mut().zip(rivals) {
                 let options =
                     self.arguments(shape, &[("device", &self.baseline_device), ("variant", variant)]);
-                if let Some(measured) = measure_baseline(&self.common, "step.py", &options)? {
-                    take(side, shape, &measured);
+                if let Some(baseline) = baseline {
+                    self.take(side, shape, &baseline.measure("step.py", variant, &options)?)?;
                 }
             }
         }
         let (model, size, Shape { width, batch }) = (&self.model, self.image_size, shape);
         let work = format!("{method}, {model} width {width}, {size} px, batch {batch}");
         Ok(Figures { work, unit: "images/s", per_run: Some(batch as f64), ours, theirs })
+    }
+
+    fn take(&self, side: &mut Side, shape: Shape, measured: &Value) -> Result<()> {
+        let seconds = numbers(&measured["step_seconds"]);
+        side.take(shape.batch as f64 / median(&seconds), measured, self.common.cap)
     }
 
     fn arguments(&self, shape: Shape, more: &[(&str, &str)]) -> Vec<String> {
@@ -122,11 +140,6 @@ impl Step {
         all.extend(more.iter().flat_map(|(flag, value)| [format!("--{flag}"), (*value).to_owned()]));
         all
     }
-}
-
-fn take(side: &mut Side, shape: Shape, measured: &Value) {
-    let seconds = numbers(&measured["step_seconds"]);
-    side.take(shape.batch as f64 / median(&seconds), measured["peak_memory_bytes"].as_f64());
 }
 
 #[cfg(test)]

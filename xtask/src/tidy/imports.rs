@@ -98,7 +98,7 @@ impl Room {
             "ssl-testing" => Self::Testing,
             "ssl-cli" => Self::Cli,
             "burn-ssl" => Self::Facade,
-            "xtask" => Self::Xtask,
+            "xtask" | "xtask-cap" => Self::Xtask,
             "example-one-method" => Self::OneMethod,
             name if name.starts_with("example-") => Self::Example,
             name if name.starts_with("ssl-") => Self::Method,

@@ -1,9 +1,13 @@
 //! What the programs that measure share: options, random tensors, memory, the result.
 
+mod memory;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::{Device, Tensor, TensorData};
+
+pub(crate) use memory::Memory;
 
 /// The `--option value` pairs of the command line.
 pub(crate) struct Options(BTreeMap<String, String>);
@@ -48,13 +52,6 @@ pub(crate) fn random<const D: usize>(shape: [usize; D], seed: u64, device: &Devi
     };
     let values: Vec<f32> = (0..shape.iter().product()).map(|_| value()).collect();
     Tensor::from_data(TensorData::new(values, shape), device)
-}
-
-/// Largest resident size so far in bytes, where the system tells.
-pub(crate) fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 /// Prints the result of the program as its last line.

@@ -5,7 +5,7 @@
 //! cargo run --release -p ssl-data --example loader_throughput -- --size 224 --data photos.tar --decode always
 //! ```
 //!
-//! Views are SimCLR's, two of each image, `--size` pixels wide. Without `--data` the images are random pixels in
+//! Views are SimCLR's, two of each image, `--size` pixels wide; `--antialias false` makes them as OpenCV does. Without `--data` the images are random pixels in
 //! memory, as large as the views; with it, those of a data set, decoded `once` beforehand or `always` anew. The worker
 //! counts are measured in turn, `--rounds` times, on `--batches` batches of `--batch` images.
 //!
@@ -15,14 +15,15 @@
 //! share these cores.
 #![allow(clippy::print_stdout)] // The result.
 
+#[path = "../measured/mod.rs"]
+mod measured;
 mod threads;
 
 use std::{collections::BTreeMap, error::Error, sync::Arc, time::Instant};
 
+use measured::{simclr_views, vectors};
 use serde_json::{Value, json};
-use ssl_data::{
-    Dataset, DatasetOptions, Image, LoaderConfig, Normalization, OpConfig, TrainLoader, ViewConfig, Views,
-};
+use ssl_data::{Dataset, DatasetOptions, Image, LoaderConfig, Normalization, TrainLoader, Views};
 use threads::Times;
 
 /// Batches before the measurement: the buffers of the threads have grown then.
@@ -45,6 +46,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         "view_size": options.size,
         "batch_size": options.batch,
         "images_per_round": options.batches * options.batch,
+        "antialias": options.antialias,
+        "vectors": vectors(),
         "runs": rows,
         "speedup": ratio(|run| run.images_per_s),
         "speedup_cpu": ratio(Run::possible_images_per_s),
@@ -61,6 +64,7 @@ fn row(workers: usize, runs: &[Run]) -> Value {
         "busy": list(|run| run.busy),
         "worker_us_per_image": list(|run| run.worker_us),
         "other_us_per_image": list(|run| run.other_us),
+        "cpu_us_per_image": list(|run| run.worker_us + run.other_us),
     })
 }
 
@@ -78,7 +82,7 @@ struct Run {
 
 impl Run {
     fn measure(dataset: &Arc<Dataset>, options: &Options, workers: usize) -> Result<Self, Box<dyn Error>> {
-        let views = Views::new(&[simclr_views(options.size)], Normalization::CIFAR10)?;
+        let views = Views::new(&[simclr_views(options.size, options.antialias)], Normalization::CIFAR10)?;
         let config = LoaderConfig { batch_size: options.batch, workers };
         let loader = TrainLoader::new(Arc::clone(dataset), views, 0, config)?;
         let mut stream = loader.batches(0, 0)?;
@@ -115,6 +119,7 @@ struct Options {
     data: Option<String>,
     limit: usize,
     decode_once: bool,
+    antialias: bool,
 }
 
 impl Options {
@@ -142,6 +147,7 @@ impl Options {
             rounds: text("rounds", "5").parse()?,
             workers: text("workers", "1,2").split(',').map(str::parse).collect::<Result<_, _>>()?,
             decode_once: text("decode", "once") == "once",
+            antialias: text("antialias", "true").parse()?,
             limit: text("limit", "2048").parse()?,
             data: given.remove("data"),
         };
@@ -172,26 +178,6 @@ fn random_images(size: usize) -> Vec<Image> {
         (state >> 56) as u8
     };
     (0..256).map(|_| Image::new(size, size, (0..3 * size * size).map(|_| byte()).collect())).collect()
-}
-
-/// The views of SimCLR: from 64 pixels on ImageNet's, below CIFAR's, which the paper does not blur.
-fn simclr_views(size: usize) -> ViewConfig {
-    let strength = if size >= 64 { 0.8 } else { 0.4 };
-    let (brightness, contrast, saturation, hue) = (strength, strength, strength, strength / 4.0);
-    let mut ops = vec![
-        OpConfig::RandomResizedCrop {
-            scale: [0.08, 1.0],
-            ratio: [0.75, 4.0 / 3.0],
-            interpolation: Default::default(),
-        },
-        OpConfig::HorizontalFlip { p: 0.5 },
-        OpConfig::ColorJitter { p: 0.8, brightness, contrast, saturation, hue },
-        OpConfig::Grayscale { p: 0.2 },
-    ];
-    if size >= 64 {
-        ops.push(OpConfig::GaussianBlur { p: 0.5, sigma: [0.1, 2.0], kernel_size: None });
-    }
-    ViewConfig { count: 2, size, ops }
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

@@ -25,7 +25,7 @@ impl CropBox {
     }
 }
 
-/// The filter of a resize; both widen with the scale, that is, they are antialiased.
+/// The filter of a resize. The first two widen where the image shrinks, that is, they are antialiased.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interpolation {
@@ -34,6 +34,9 @@ pub enum Interpolation {
     Bilinear,
     /// The cubic with a = −0.5, four pixels wide; the choice of SimCLR, BYOL and DINO.
     Bicubic,
+    /// The triangle, two pixels wide at any scale: faster where the image shrinks, and aliased. What OpenCV's
+    /// `INTER_LINEAR` and with it albumentations compute; torchvision's `antialias=False`.
+    BilinearAliased,
 }
 
 /// Crops and resizes; keeps its buffers from one image to the next.
@@ -46,9 +49,9 @@ pub struct Resizer {
 impl Resizer {
     /// Cuts `crop` out of `image` and resizes it to `out_height` by `out_width`.
     ///
-    /// Pixels outside of the box have no influence. The filter is separable and antialiased, its weights are
-    /// renormalised at the borders of the box, and values are rounded and clamped to 0..=255 after each of the two
-    /// passes, as PIL does. torchvision `resized_crop(antialias=True)`.
+    /// Pixels outside of the box have no influence. The filter is separable, its weights are renormalised at the
+    /// borders of the box, and values are rounded and clamped to 0..=255 after each of the two passes, as PIL does.
+    /// torchvision `resized_crop`, with `antialias=True` but for [`Interpolation::BilinearAliased`].
     ///
     /// # Panics
     /// If the box is empty or reaches beyond the image, or a size of the output is 0.
@@ -110,11 +113,12 @@ impl Resizer {
             .unwrap_or_else(|_| panic!("{crop:?} does not lie inside of {width} x {height} pixels"));
         let mut target =
             Target::from_slice_u8(out_width, out_height, out, PixelType::U8x3).expect("just resized to fit");
-        let filter = match interpolation {
-            Interpolation::Bilinear => FilterType::Bilinear,
-            Interpolation::Bicubic => FilterType::CatmullRom,
+        let algorithm = match interpolation {
+            Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+            Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+            Interpolation::BilinearAliased => ResizeAlg::Interpolation(FilterType::Bilinear),
         };
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
+        let options = ResizeOptions::new().resize_alg(algorithm).use_alpha(false);
         self.inner.resize(&source, &mut target, &options).expect("both images hold three 8-bit channels");
     }
 }
@@ -130,5 +134,37 @@ pub(crate) struct Interleaved<'a> {
 impl<'a> Interleaved<'a> {
     pub(crate) fn new(width: usize, height: usize, pixels: &'a [u8]) -> Self {
         Self { width, height, pixels }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CropBox, Interpolation, Resizer};
+    use crate::image::Image;
+    use crate::ops::Planes;
+
+    /// Resizes a square image to `to` by `to` pixels and returns the first channel.
+    fn resized(from: usize, pixel: impl Fn(usize, usize) -> u8, to: usize, filter: Interpolation) -> Vec<u8> {
+        let places = (0..from * from).map(|place| pixel(place / from, place % from));
+        let image = Image::new(from, from, places.flat_map(|value| [value; 3]).collect());
+        let mut out = Planes::default();
+        Resizer::default().resized_crop(&image, CropBox::whole(from, from), to, to, filter, &mut out);
+        out.to_image().pixels().iter().copied().step_by(3).collect()
+    }
+
+    #[test]
+    fn only_the_aliased_filter_overlooks_pixels_of_an_image_that_shrinks() {
+        // An output pixel lies between the third and fourth of eight pixels.
+        let read = |place: usize| matches!(place % 8, 3 | 4);
+        let unseen = |row: usize, column: usize| if read(row) && read(column) { 0 } else { 255 };
+        assert_eq!(resized(32, unseen, 4, Interpolation::BilinearAliased), [0; 16]);
+        assert!(resized(32, unseen, 4, Interpolation::Bilinear).iter().all(|&value| value > 128));
+    }
+
+    #[test]
+    fn both_triangles_agree_on_an_image_that_grows() {
+        let any = |row: usize, column: usize| (37 * row + 101 * column) as u8;
+        let [plain, aliased] = [Interpolation::Bilinear, Interpolation::BilinearAliased];
+        assert_eq!(resized(8, any, 20, plain), resized(8, any, 20, aliased));
     }
 }

@@ -21,6 +21,7 @@ pub(super) use conv::conv2d;
 pub(super) use pool::Pooled;
 pub(super) use pool::any_values;
 pub(super) use sgd::sgd_momentum;
+pub(crate) use simd::instructions;
 
 /// A backend whose tensors of float32 are memory of this process.
 pub(super) trait Host: Backend {

@@ -25,12 +25,27 @@ pub(in crate::ops::cpu) fn dispatch<J: Job>(job: J) -> J::Output {
         return job.run::<Portable>();
     }
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+    if has_avx2() {
         #[allow(unsafe_code)] // instructions beyond the baseline
         // SAFETY: the processor has both extensions, as just checked.
         return unsafe { avx2::run(job) };
     }
     job.run::<Portable>()
+}
+
+/// Whether the processor has the instructions of [`avx2`].
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+}
+
+/// The instructions that [`dispatch`] chooses, in words.
+pub(crate) fn instructions() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    if has_avx2() {
+        return "AVX2";
+    }
+    "no vector instructions"
 }
 
 /// Whether tests do without the processor's vectors.

@@ -1,0 +1,33 @@
+//! What a CPU computes with.
+
+use super::DeviceSpec;
+
+impl DeviceSpec {
+    /// The vector instructions that computations on this device use on this processor, in words, beginning with those
+    /// of this crate's loops; `None` for a GPU, or if the backend is not part of this build.
+    ///
+    /// ```
+    /// # use ssl_kernels::DeviceSpec;
+    /// println!("{:?}", DeviceSpec::Flex.vectors()); // "AVX2, Burn's operations AVX-512"
+    /// assert_eq!(DeviceSpec::Wgpu(None).vectors(), None);
+    /// ```
+    pub fn vectors(&self) -> Option<String> {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Flex => Some(format!("{}, Burn's operations {}", crate::ops::instructions(), burn())),
+            #[cfg(feature = "tch")]
+            Self::Tch => Some(format!("{}, others as libtorch chooses", crate::ops::instructions())),
+            _ => None,
+        }
+    }
+}
+
+/// The widest vectors of flex's matrix products (`gemm` with the feature `x86-v4`) and element-wise loops (`macerator`).
+#[cfg(feature = "flex")]
+fn burn() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        return "AVX-512";
+    }
+    crate::ops::instructions()
+}
