@@ -21,6 +21,7 @@ use clap::{Args, Subcommand};
 
 use archive::archive;
 use figures::Figures;
+pub(crate) use figures::median;
 pub(crate) use machine::{commit, said};
 pub(crate) use program::build;
 
