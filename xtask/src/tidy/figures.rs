@@ -158,7 +158,7 @@ mod tests {
     ]}"#;
     const TABLE: &str = "| width | flex, images/s | PyTorch | ratio |\n|---|---|---|---|\n| 16 | 340 | 278 | 1.22 |\n| 64 | 31.1 | 20.2 | 1.54 |\n";
     const RECORD: &str =
-        "| `moco`, `queue_len=1024` | 40.15 | k = 20, seed 7, 5,000 images, untrained 29.35 |\n";
+        "| `moco`, `queue_len=1024` | 40.15 | k = 300, seed 7, 5,000 images, untrained 29.35 |\n";
 
     /// What is wrong with a file beside an archive.
     fn sentences(path: &str, text: &str) -> Vec<String> {
@@ -265,10 +265,10 @@ mod tests {
                 &format!("# MoCo.\n# Source: k-NN 85.3 %.\n{text}\n\nqueue = 4096\n"),
             )
         };
-        let measured = "# Measured: k-NN (k = 20) 40.15, untrained 29.35, seed 7: 5,000 images,\n# a queue of 1024. See docs/benchmarks/day. All 200 epochs: not yet";
+        let measured = "# Measured: k-NN (k = 300) 40.15, untrained 29.35, seed 7: 5,000 images,\n# a queue of 1024. See docs/benchmarks/day. All 800 epochs: not\n# yet";
         assert!(recipe(measured).is_empty(), "{:?}", recipe(measured));
         assert!(recipe("# Measured: not yet").is_empty());
-        for text in with_another_digit(&measured.replace("200", "all"), 0) {
+        for text in with_another_digit(&measured.replace("800", "all"), 0) {
             assert_eq!(recipe(&text).len(), 1, "{text}");
         }
         let found = recipe("# Measured: k-NN 40.15");

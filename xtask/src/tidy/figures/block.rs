@@ -87,7 +87,7 @@ impl Block<'_> {
                 statements
                     .last_mut()
                     .into_iter()
-                    .for_each(|statement| statement.text += &format!("{piece} "));
+                    .for_each(|statement| statement.text += &format!("{} ", piece.trim()));
                 complete = is_row || piece.trim_end().ends_with(['.', ';']);
             }
         }
