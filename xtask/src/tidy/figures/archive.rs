@@ -14,10 +14,11 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// has one for each row of its tables, with the text in all of them. Any other file is one part.
 pub(super) struct Archive(Vec<Part>);
 
-struct Part {
-    numbers: Vec<f64>,
-    /// What numbers with the unit of seconds are looked up in.
-    seconds: Vec<f64>,
+enum Part {
+    /// The values of a benchmark, and those that have the unit of seconds.
+    Values { numbers: Vec<f64>, seconds: Vec<f64> },
+    /// The numbers of a text, which was rounded by who wrote it.
+    Text(Vec<f64>),
 }
 
 impl Archive {
@@ -39,12 +40,17 @@ impl Archive {
 
 impl Part {
     fn has(&self, number: &Number) -> bool {
-        let values = if number.is_seconds { &self.seconds } else { &self.numbers };
-        values.iter().any(|value| number.rounds(*value))
+        let (values, is_text) = match self {
+            Self::Values { seconds, .. } if number.is_seconds => (seconds, false),
+            Self::Values { numbers, .. } => (numbers, false),
+            Self::Text(numbers) => (numbers, true),
+        };
+        let is_exact = is_text && !number.has_decimals();
+        values.iter().any(|value| if is_exact { *value == number.value } else { number.rounds(*value) })
     }
 
     fn of_text(text: &str) -> Self {
-        Self { numbers: values(text), seconds: values(text) }
+        Self::Text(values(text))
     }
 
     /// Each row with all text that is no row.
@@ -69,13 +75,13 @@ impl Part {
         }
         if !work["unit"].as_str().is_some_and(|unit| unit.ends_with("/s")) {
             numbers.extend(ours.iter().chain(&theirs).flat_map(spread));
-            return Self { numbers, seconds: Vec::new() };
+            return Self::Values { numbers, seconds: Vec::new() };
         }
         numbers.extend(ours.iter().chain(&theirs).flat_map(median_and_range));
         numbers
             .extend(ours.iter().filter_map(|side| ratio(middle(side), theirs.iter().map(middle), f64::max)));
         let of_run = |side| Some(work["per_run"].as_f64()? / middle(side));
-        Self { numbers, seconds: ours.iter().chain(&theirs).filter_map(of_run).collect() }
+        Self::Values { numbers, seconds: ours.iter().chain(&theirs).filter_map(of_run).collect() }
     }
 }
 
@@ -169,7 +175,8 @@ mod tests {
         let page = "10 epochs.\n\n| `queue_len=1024` | 37.93 |\n| `dim=2` | 38.1 |\n\nUntrained: 29.35.";
         assert_eq!(parts_of("a.md", page, "37.9 with 1,024 after 10 epochs, untrained 29.35"), [true, false]);
         assert_eq!(parts_of("a.md", page, "38.1 and 1,024"), [false, false]);
-        assert_eq!(parts_of("a.md", "10 epochs", "10"), [true]);
+        assert_eq!(parts_of("a.md", "10 epochs, 29.7", "10"), [true]);
+        assert_eq!(parts_of("a.md", "10 epochs, 29.7", "30"), [false], "whole numbers are those of the text");
         assert_eq!(parts_of("a.toml", page, "38.1 and 1,024"), [true]);
         assert_eq!(parts_of("a.toml", page, "38.2"), [false]);
     }
