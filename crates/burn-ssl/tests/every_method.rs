@@ -53,6 +53,11 @@ fn a_teacher_is_the_average_of_its_students_by_hand_and_keeps_its_own_running_st
             let (mut student, mut state) = start(&method);
             let mut optimizer = optimizer();
             let (mut teacher, mut averages) = (teacher_of(&named::collect(&state)), 0);
+            assert_eq!(
+                teacher.is_empty(),
+                self.0.end == 0.0,
+                "a method with a momentum has a teacher, and no other"
+            );
             for step in 0..STEPS {
                 let momentum = self.0.at(step);
                 (student, state) = method.before_step(student, state, at(step));

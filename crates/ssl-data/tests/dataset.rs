@@ -7,6 +7,7 @@ use std::{fs, path::Path, path::PathBuf};
 
 use common::{ppm, write};
 use ssl_data::{DataError, Dataset, DatasetOptions};
+use ssl_testing::shared_data;
 use tempfile::tempdir;
 
 /// The first byte of every image.
@@ -356,15 +357,11 @@ fn a_cached_image_is_not_read_again() {
     assert_eq!(marks(&dataset), [1, 9], "12 bytes hold the first image only");
 }
 
-/// The project's shared data, beside the repository.
-fn shared(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
-    path.is_file().then_some(path)
-}
-
 #[test]
+#[ignore = "needs cifar10-test.tar and photos.tar in ../shared/data"]
 fn the_shared_archives_are_recognised() {
-    let (Some(cifar), Some(photos)) = (shared("cifar10-test.tar"), shared("photos.tar")) else { return };
+    let shared = |name| shared_data(name).expect("the archive lies in ../shared/data");
+    let (cifar, photos) = (shared("cifar10-test.tar"), shared("photos.tar"));
     let dataset = limited(&cifar, 1000);
     assert_eq!(dataset.len(), 1000);
     assert_eq!(dataset.class_names().unwrap()[..2], ["airplane", "automobile"]);

@@ -158,6 +158,8 @@ impl ModuleVisitor for Reader {
 
 fn assert_close(name: &str, got: TensorData, want: &TensorData) {
     assert_eq!(got.shape(), want.shape(), "{name}");
+    // The largest of some differences would leave out those that are no number.
+    assert!(got.iter::<f32>().all(f32::is_finite), "{name} is not finite");
     let largest = want.iter::<f32>().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     let difference =
         got.iter::<f32>().zip(want.iter::<f32>()).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));

@@ -170,7 +170,7 @@ fn most(values: &[f64]) -> f64 {
 }
 
 /// The middle value; of an even number the mean of the two in the middle; NaN of none.
-pub(super) fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {

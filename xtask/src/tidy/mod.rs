@@ -3,6 +3,7 @@
 //! Every rule is a function from what the repository holds to a list of [`Violation`]s, so that a test can show
 //! it a violating input. Rules read the tracked files and `cargo metadata --no-deps`; they need no network.
 
+mod figures;
 mod imports;
 mod manifests;
 mod methods;
@@ -46,6 +47,7 @@ fn check(repository: &Repository) -> Vec<Violation> {
     let mut violations = imports::check(packages, files);
     violations.extend(manifests::check(packages, files));
     violations.extend(quotes::check(files));
+    violations.extend(figures::check(files));
     violations.extend(methods::check(packages, files));
     violations.extend(readmes::check(packages, files));
     violations.extend(files.iter().flat_map(text::check));

@@ -40,6 +40,8 @@ fn assert_close(ours: &[TensorData], want: &[TensorData], about: &str) {
     assert_eq!(ours.len(), want.len());
     for (index, (ours, want)) in ours.iter().zip(want).enumerate() {
         assert_eq!(ours.shape(), want.shape(), "{about}, result {index}");
+        // The largest of some errors would leave out those that are no number.
+        assert!(ours.iter::<f64>().all(f64::is_finite), "{about}, result {index} is not finite");
         let scale = want.iter::<f64>().fold(0.0, |scale: f64, value| scale.max(value.abs()));
         let error = ours
             .iter::<f64>()
