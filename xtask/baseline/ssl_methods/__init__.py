@@ -4,6 +4,13 @@ Written from the papers and from the definitions of the conformance suite, not f
 piece of equal meaning it is lightly's, and a comment says so; where it only looks equal, a comment says what differs.
 """
 
+import sys
+
+try:
+    import lightly as _
+except ImportError as error:
+    sys.exit(f"error: this Python cannot import {error.name}, expected lightly 1.6 ({sys.executable})")
+
 from .barlow_twins import BarlowTwins
 from .byol import Byol
 from .dino import Dino
