@@ -20,7 +20,10 @@ except ImportError as error:
 
 ARCHITECTURES = {
     "resnet18": (tv_resnet.BasicBlock, [2, 2, 2, 2]),
+    "resnet34": (tv_resnet.BasicBlock, [3, 4, 6, 3]),
     "resnet50": (tv_resnet.Bottleneck, [3, 4, 6, 3]),
+    "resnet101": (tv_resnet.Bottleneck, [3, 4, 23, 3]),
+    "resnet152": (tv_resnet.Bottleneck, [3, 8, 36, 3]),
 }
 
 
@@ -36,24 +39,26 @@ class SimClr(nn.Module):
         return self.projector(self.encoder(images))
 
 
-def resnet(name, width, stem):
+def resnet(name, width, stem, norm_layer=nn.BatchNorm2d):
     """A ResNet without `fc` and its feature dimension; stage s has blocks of width `width * 2**s`.
 
     With width 64 and the "imagenet" stem it is torchvision's own network. The "cifar" stem is a 3x3 convolution of
     stride 1 without max-pool. torchvision's `width_per_group` widens only the middle of a bottleneck, so the stages
-    are made anew from its blocks.
+    are made anew from its blocks. In place of a name it takes a block and the number of blocks of up to four stages.
     """
-    block, layers = ARCHITECTURES[name]
-    net = tv_resnet.ResNet(block, layers)
+    block, layers = ARCHITECTURES[name] if isinstance(name, str) else name
+    net = tv_resnet.ResNet(block, [1, 1, 1, 1], norm_layer=norm_layer)
     if stem == "cifar":
         net.conv1 = nn.Conv2d(3, width, kernel_size=3, stride=1, padding=1, bias=False)
         net.maxpool = nn.Identity()
     else:
         net.conv1 = nn.Conv2d(3, width, kernel_size=7, stride=2, padding=3, bias=False)
-    net.bn1 = nn.BatchNorm2d(width)
+    net.bn1 = norm_layer(width)
     net.inplanes = width
-    for stage, blocks in enumerate(layers):
-        made = net._make_layer(block, width * 2**stage, blocks, stride=1 if stage == 0 else 2)
+    for stage in range(4):
+        made = nn.Identity()
+        if stage < len(layers):
+            made = net._make_layer(block, width * 2**stage, layers[stage], stride=1 if stage == 0 else 2)
         setattr(net, f"layer{stage + 1}", made)
     net.fc = nn.Identity()
     init_as_torchvision(net)

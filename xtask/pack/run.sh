@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Compares burn-ssl with the PyTorch of this machine. Needs bash, tar, xz (or a Python with lzma) and a Python with
-# torch and torchvision; no network, no Rust, nothing outside this folder.
+# torch and torchvision, for the training in PyTorch also lightly, from Python 3.11 on; no network, no Rust, nothing
+# outside this folder.
 #
 #   ./run.sh PYTHON [DEVICE...]       such as: ./run.sh python3 tch:cuda:0 cuda:0 vulkan
 #
@@ -94,9 +95,9 @@ pretrain() {
     --set eval.k=20 --set eval.temperature=0.07 --device "$device" --out "$out" --overwrite
 }
 
+# By the recipe that a run of ours wrote.
 pretrain_torch() {
-  "$python" baseline/simclr_cifar.py --data unpacked/data/train.tar --eval-test unpacked/data/test.tar \
-    --width "$WIDTH" --epochs "$EPOCHS" --batch-size "$BATCH" --device "$baseline_device" --variant "$1" \
+  "$python" baseline/accuracy.py --recipe "$1/recipe.toml" --device "$baseline_device" --variant "$2" \
     --threads "$(nproc)" --workers "$(nproc)"
 }
 
@@ -147,10 +148,10 @@ for device in "${devices[@]}"; do
   fi
 done
 if [[ -f unpacked/data/train.tar ]]; then
-  part pretrain-torch pretrain_torch "$amp"
   for device in "${devices[@]}"; do
     part "pretrain-${device//:/-}" pretrain "$device" "$results/run-${device//:/-}"
   done
+  part pretrain-torch pretrain_torch "$results/run-${devices[0]//:/-}" "$amp"
   # The checkpoints are large and can be made again.
   find "$results" -name "*.safetensors" -delete
 fi

@@ -78,20 +78,30 @@ pub(crate) fn run(pack: &Pack) -> Result<()> {
 /// The scripts, and the commit that all of it comes from.
 fn copy_scripts(out: &Path) -> Result<()> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let copy = |from: &Path, to: PathBuf| {
-        fs::copy(from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
-    };
-    copy(&source.join("pack/run.sh"), out.join("run.sh"))?;
-    fs::create_dir_all(out.join("baseline"))?;
-    for entry in fs::read_dir(source.join("baseline"))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "py") {
-            copy(&path, out.join("baseline").join(path.file_name().unwrap_or_default()))?;
-        }
-    }
+    copy(&source.join("pack/run.sh"), &out.join("run.sh"))?;
+    copy_python(&source.join("baseline"), &out.join("baseline"))?;
     fs::write(out.join("commit.txt"), crate::bench::commit() + "\n")?;
     fs::write(out.join("rustc.txt"), said("rustc", &["--version"]) + "\n")?;
     Ok(())
+}
+
+/// The Python files of a folder and of the packages in it.
+fn copy_python(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let to = to.join(path.file_name().unwrap_or_default());
+        if path.join("__init__.py").exists() {
+            copy_python(&path, &to)?;
+        } else if path.extension().is_some_and(|extension| extension == "py") {
+            copy(&path, &to)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<u64> {
+    fs::copy(from, to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))
 }
 
 /// Replaces some folders in `archives`, or links to the first of them, by an archive with the first one's name. It holds

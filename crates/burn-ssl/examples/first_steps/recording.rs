@@ -1,0 +1,120 @@
+//! A method that does what another one does, and keeps what it sees.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use burn::module::Module;
+use burn::tensor::{DType, TensorData};
+use burn_ssl::core::{ConfigError, EmbeddingLoss, GradientRules, KeptHead, Needs, named};
+use burn_ssl::prelude::*;
+use burn_ssl::train::StepReport;
+
+/// What was seen of a run.
+#[derive(Default)]
+pub(crate) struct Tape {
+    pub(crate) tensors: BTreeMap<String, TensorData>,
+    /// Learning rate of the weights at every step.
+    pub(crate) lr: Vec<f64>,
+    pub(crate) steps_per_epoch: u64,
+    pub(crate) total_steps: u64,
+}
+
+impl Tape {
+    fn insert_module(&mut self, name: &str, module: &impl Module) {
+        let tensors = named::collect(module).into_iter();
+        self.tensors.extend(tensors.map(|(path, data)| (format!("init.{name}.{path}"), data)));
+    }
+
+    fn insert_views(&mut self, step: u64, views: &Views) {
+        for (index, crop) in views.crops.iter().enumerate() {
+            self.tensors.insert(format!("views.{step}.{index}"), crop.to_data().convert_dtype(DType::F32));
+        }
+        if let Some(labels) = &views.labels {
+            self.tensors.insert(format!("labels.{step}"), labels.to_data().convert_dtype(DType::I64));
+        }
+    }
+}
+
+/// Counts the steps, and stops the run after the last one that is wanted.
+pub(crate) struct Watch<'a> {
+    pub(crate) tape: &'a RefCell<Tape>,
+    pub(crate) steps: u64,
+}
+
+impl Observer for Watch<'_> {
+    fn on_step(&mut self, report: &StepReport) {
+        let mut tape = self.tape.borrow_mut();
+        tape.lr.push(report.lr);
+        (tape.steps_per_epoch, tape.total_steps) = (report.at.steps_per_epoch, report.at.total_steps);
+    }
+
+    fn stop(&self) -> bool {
+        self.tape.borrow().lr.len() as u64 >= self.steps
+    }
+}
+
+/// The method, and where what it sees is kept.
+pub(crate) struct Recording<'a, M> {
+    pub(crate) method: M,
+    pub(crate) tape: &'a RefCell<Tape>,
+}
+
+impl<M: SslMethod> SslMethod for Recording<'_, M> {
+    type Encoder = M::Encoder;
+    type Student = M::Student;
+    type State = M::State;
+    type Carry = M::Carry;
+
+    fn init(&self, encoder: M::Encoder, init: &mut Init) -> (M::Student, M::State) {
+        let (student, state) = self.method.init(encoder, init);
+        let mut tape = self.tape.borrow_mut();
+        tape.insert_module("student", &student);
+        tape.insert_module("state", &state);
+        (student, state)
+    }
+
+    fn loss(&self, student: &M::Student, state: &M::State, views: &Views, at: Progress) -> Step<M::Carry> {
+        let step = self.method.loss(student, state, views, at);
+        let loss = step.loss.clone().without_autodiff().into_data().convert_dtype(DType::F32);
+        let mut tape = self.tape.borrow_mut();
+        tape.insert_views(at.step, views);
+        tape.tensors.insert(format!("loss.{}", at.step), loss);
+        step
+    }
+
+    fn needs(&self) -> Needs {
+        self.method.needs()
+    }
+
+    fn check(&self, encoder: &M::Encoder, batch: usize) -> Result<(), ConfigError> {
+        self.method.check(encoder, batch)
+    }
+
+    fn before_step(&self, student: M::Student, state: M::State, at: Progress) -> (M::Student, M::State) {
+        self.method.before_step(student, state, at)
+    }
+
+    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<M::Student, M::State>> {
+        self.method.embedding_loss()
+    }
+
+    fn gradient_rules(&self, at: Progress) -> GradientRules {
+        self.method.gradient_rules(at)
+    }
+
+    fn absorb(&self, state: M::State, carry: M::Carry) -> M::State {
+        self.method.absorb(state, carry)
+    }
+
+    fn after_step(&self, student: &M::Student, state: M::State, at: Progress) -> M::State {
+        self.method.after_step(student, state, at)
+    }
+
+    fn encoder<'a>(&self, student: &'a M::Student, state: &'a M::State) -> &'a M::Encoder {
+        self.method.encoder(student, state)
+    }
+
+    fn kept_head<'a>(&self, student: &'a M::Student) -> Option<KeptHead<'a>> {
+        self.method.kept_head(student)
+    }
+}

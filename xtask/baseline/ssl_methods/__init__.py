@@ -1,0 +1,62 @@
+"""The eleven methods of burn-ssl in PyTorch, made from the same resolved recipe.
+
+Written from the papers and from the definitions of the conformance suite, not from burn-ssl's code. Where lightly has a
+piece of equal meaning it is lightly's, and a comment says so; where it only looks equal, a comment says what differs.
+"""
+
+import sys
+
+try:
+    import lightly as _
+except ImportError as error:
+    sys.exit(f"error: this Python cannot import {error.name}, expected lightly 1.6 ({sys.executable})")
+
+from .barlow_twins import BarlowTwins
+from .byol import Byol
+from .dino import Dino
+from .encoders import build_encoder
+from .method import Batch
+from .moco import MoCo
+from .moco_v3 import MoCoV3
+from .recipe import Progress, check_recipe, rates_at, read_recipe, total_steps
+from .simclr import SimClr
+from .simsiam import SimSiam
+from .supcon import SupCon
+from .swav import Swav
+from .training import Training
+
+METHODS = {
+    "simclr": SimClr,
+    "simclr-v2": SimClr,
+    "moco-v1": MoCo,
+    "moco-v2": MoCo,
+    "moco-v3": MoCoV3,
+    "byol": Byol,
+    "simsiam": SimSiam,
+    "swav": Swav,
+    "dino": Dino,
+    "barlow-twins": BarlowTwins,
+    "supcon": SupCon,
+}
+
+__all__ = [
+    "METHODS",
+    "Batch",
+    "Progress",
+    "Training",
+    "build_encoder",
+    "build_method",
+    "check_recipe",
+    "rates_at",
+    "read_recipe",
+    "total_steps",
+]
+
+
+def build_method(recipe):
+    """The method of a resolved recipe, with fresh weights from torch's generator."""
+    check_recipe(recipe)
+    if recipe["method"] not in METHODS:
+        raise ValueError(f"the recipe's method is {recipe['method']}, expected one of {', '.join(METHODS)}")
+    encoder, feature_dim = build_encoder(recipe["encoder"], recipe["data"]["image_size"])
+    return METHODS[recipe["method"]](recipe["method_options"], encoder, feature_dim)

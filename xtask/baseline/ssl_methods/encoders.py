@@ -1,0 +1,93 @@
+"""Encoders with torchvision's and timm's names."""
+
+from functools import partial
+
+import torch
+from common import resnet
+from torch import nn
+from torch.nn import functional as F
+
+# Dimension, blocks, heads (DeiT, table 1).
+VITS = {"vit-tiny": (192, 12, 3), "vit-small": (384, 12, 6), "vit-base": (768, 12, 12)}
+
+
+def build_encoder(config, image_size):
+    """The network of the recipe's section `[encoder]` and its feature dimension."""
+    name = config["name"]
+    if name in VITS:
+        return named_vit(config, image_size)
+    norm = partial(SplitBatchNorm2d, splits=config["bn_splits"]) if config["bn_splits"] > 1 else nn.BatchNorm2d
+    encoder, feature_dim = resnet(name, config["width"], config["stem"], norm)
+    if config["zero_init_residual"]:
+        zero_residuals(encoder)
+    return encoder, feature_dim
+
+
+def zero_residuals(encoder):
+    """The last batch norm of every block starts at 0, so that blocks start as the identity."""
+    for name, module in encoder.named_modules():
+        if name.startswith("layer") and name.count(".") == 1:
+            nn.init.zeros_((module.bn3 if hasattr(module, "bn3") else module.bn2).weight)
+
+
+class SplitBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm that normalises `splits` groups of a batch apart: image i belongs to group i mod splits.
+
+    Own code: lightly's SplitBatchNorm keeps running statistics per group, the suite their mean over the groups.
+    """
+
+    def __init__(self, num_features, splits):
+        super().__init__(num_features)
+        self.splits = splits
+
+    def forward(self, x):
+        if not self.training:
+            return super().forward(x)
+        images, channels, height, width = x.shape
+        groups = x.reshape(images // self.splits, self.splits * channels, height, width)
+        mean, variance, weight, bias = (
+            values.repeat(self.splits) for values in (self.running_mean, self.running_var, self.weight, self.bias)
+        )
+        groups = F.batch_norm(groups, mean, variance, weight, bias, True, self.momentum, self.eps)
+        self.running_mean.copy_(mean.view(self.splits, channels).mean(dim=0))
+        self.running_var.copy_(variance.view(self.splits, channels).mean(dim=0))
+        return groups.reshape(images, channels, height, width)
+
+
+def named_vit(config, image_size):
+    dim, depth, heads = VITS[config["name"]]
+    return vit(image_size, config.get("patch_size", 16), dim, depth, config.get("heads", heads), 4)
+
+
+def vit(image_size, patch_size, dim, depth, heads, mlp_ratio):
+    """timm's vision transformer; of images of another size, the position embedding is resized as DINO does."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    class Vit(VisionTransformer):
+        def _pos_embed(self, x):
+            images, height, width, dim = x.shape
+            position = resized_positions(self.pos_embed, self.patch_embed.grid_size, (height, width))
+            tokens = torch.cat([self.cls_token.expand(images, -1, -1), x.reshape(images, -1, dim)], dim=1)
+            return tokens + position
+
+    made = Vit(
+        img_size=image_size,
+        patch_size=patch_size,
+        embed_dim=dim,
+        depth=depth,
+        num_heads=heads,
+        mlp_ratio=mlp_ratio,
+        num_classes=0,
+        dynamic_img_size=True,
+    )
+    return made, dim
+
+
+def resized_positions(positions, grid, wanted):
+    """Conformance suite, `pos_embed_resize`: bicubic, with 0.1 added to the size that is asked for."""
+    if grid == wanted:
+        return positions
+    patches = positions[:, 1:].reshape(1, *grid, -1).permute(0, 3, 1, 2)
+    scale = [(out + 0.1) / size for out, size in zip(wanted, grid)]
+    patches = F.interpolate(patches, scale_factor=scale, mode="bicubic").flatten(2).transpose(1, 2)
+    return torch.cat([positions[:, :1], patches], dim=1)

@@ -1,0 +1,100 @@
+"""LARS and LARC, which PyTorch lacks; SGD and AdamW are torch's (conformance suite, section 4)."""
+
+import torch
+
+from .method import trained_parameters
+
+
+class Lars(torch.optim.Optimizer):
+    """Own code: lightly's LARS adds ‖g‖ and wd·‖p‖ in the denominator and does nothing without weight decay."""
+
+    def __init__(self, groups, momentum, eta, lr_in_momentum):
+        super().__init__(groups, {"momentum": momentum, "eta": eta, "lr_in_momentum": lr_in_momentum})
+
+    @torch.no_grad()
+    def step(self):
+        for group, parameter in with_gradient(self.param_groups):
+            gradient = parameter.grad
+            if parameter.ndim > 1:
+                gradient = gradient + group["weight_decay"] * parameter
+                size, slope = parameter.norm(), gradient.norm()
+                if size > 0 and slope > 0:
+                    gradient = gradient * (group["eta"] * size / slope)
+            apply_momentum(self.state[parameter], group, parameter, gradient)
+
+
+class Larc(torch.optim.Optimizer):
+    """Around SGD, without clipping, as SwAV uses it: every tensor is adapted, biases too."""
+
+    def __init__(self, groups, momentum, eta):
+        super().__init__(groups, {"momentum": momentum, "eta": eta, "lr_in_momentum": False})
+
+    @torch.no_grad()
+    def step(self):
+        for group, parameter in with_gradient(self.param_groups):
+            gradient, decay = parameter.grad, group["weight_decay"]
+            size, slope = parameter.norm(), gradient.norm()
+            if size > 0 and slope > 0:
+                trust = group["eta"] * size / (slope + decay * size + 1e-8)
+                gradient = (gradient + decay * parameter) * trust
+            apply_momentum(self.state[parameter], group, parameter, gradient)
+
+
+def with_gradient(groups):
+    return ((group, p) for group in groups for p in group["params"] if p.grad is not None)
+
+
+def apply_momentum(state, group, parameter, gradient):
+    lr = group["lr"]
+    if group["lr_in_momentum"]:
+        gradient, lr = lr * gradient, 1.0
+    buffer = state.setdefault("momentum_buffer", torch.zeros_like(parameter))
+    buffer.mul_(group["momentum"]).add_(gradient)
+    parameter.sub_(buffer, alpha=lr)
+
+
+def build_optimizer(config, method):
+    """The optimizer of the recipe's section `[optimizer]`, with a group for every mix of rates."""
+    groups = {}
+    for name, parameter in trained_parameters(method.student).items():
+        kind = rate_of(name, parameter, method), decays(config, name, parameter)
+        groups.setdefault(kind, []).append(parameter)
+    groups = [{"params": params, "rate": rate, "decays": decay, "lr": 0.0} for (rate, decay), params in groups.items()]
+    return make(config, groups)
+
+
+def make(config, groups):
+    name, momentum, eta = config["name"], config["momentum"], config["trust_coefficient"]
+    if config["lr_in_momentum"] and name != "lars":
+        raise ValueError(f"optimizer.lr_in_momentum is true for {name}, expected lars: the twin has it there only")
+    for group in groups:
+        group["weight_decay"] = 0.0
+    match name:
+        case "sgd":
+            return torch.optim.SGD(groups, momentum=momentum, nesterov=config["nesterov"])
+        case "adamw":
+            return torch.optim.AdamW(groups, betas=tuple(config["betas"]), eps=1e-8)
+        case "lars":
+            return Lars(groups, momentum, eta, config["lr_in_momentum"])
+        case "larc":
+            return Larc(groups, momentum, eta)
+    raise ValueError(f"optimizer.name is {name}, expected sgd, lars, larc or adamw")
+
+
+def rate_of(name, parameter, method):
+    """Which of the rates of a step is this parameter's."""
+    if name.startswith(tuple(method.constant_rate)):
+        return "lr_constant"
+    return "lr" if parameter.ndim > 1 else "lr_1d"
+
+
+def decays(config, name, parameter):
+    """LARS never decays tensors of at most one axis; others not with `no_decay = "bias-and-norm"`."""
+    bare = parameter.ndim <= 1 or name.endswith(".bias")
+    return not bare or (config["no_decay"] == "none" and config["name"] != "lars")
+
+
+def set_rates(optimizer, rates):
+    for group in optimizer.param_groups:
+        group["lr"] = getattr(rates, group["rate"])
+        group["weight_decay"] = rates.weight_decay if group["decays"] else 0.0

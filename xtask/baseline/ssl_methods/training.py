@@ -1,0 +1,45 @@
+"""One optimizer step, in the order of the conformance suite, section 9."""
+
+from torch.nn.utils import clip_grad_norm_
+
+from .method import trained_parameters
+from .optimizers import build_optimizer, set_rates
+
+
+class Training:
+    """A method with its optimizer; `rates_at(at)` gives the rates of a step."""
+
+    def __init__(self, method, optimizer, rates_at):
+        self.method, self.config, self.rates_at = method, optimizer, rates_at
+        self.parameters = trained_parameters(method.student)
+        self.optimizer = build_optimizer(optimizer, method)
+
+    def step(self, batch, at, on_gradients=None):
+        """Trains on a batch and returns its loss; `on_gradients` sees the gradients as backward left them."""
+        self.method.train()
+        self.method.before_step(at)
+        loss = self.method.loss(batch, at)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if on_gradients:
+            on_gradients(self.parameters)
+        self.clip()
+        self.drop(tuple(self.method.frozen(at)))
+        set_rates(self.optimizer, self.rates_at(at))
+        self.optimizer.step()
+        self.method.after_step(at)
+        return loss.detach()
+
+    def clip(self):
+        largest = self.config["clip_norm"]
+        if largest and self.config["clip_per_parameter"]:
+            for parameter in self.parameters.values():
+                clip_grad_norm_([parameter], largest)
+        elif largest:
+            clip_grad_norm_(self.parameters.values(), largest)
+
+    def drop(self, frozen):
+        """A parameter without gradient is skipped by the optimizer: no weight decay, no momentum."""
+        for name, parameter in self.parameters.items():
+            if frozen and name.startswith(frozen):
+                parameter.grad = None
