@@ -1,13 +1,13 @@
 //! Values on the host.
 
-use burn::tensor::{BasicOps, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData, kind::Basic};
 
 /// The values of a tensor as they are now.
 ///
 /// Burn's `into_data` promises less. On CubeCL's backends the copy to the host is made when its bytes are first looked at,
 /// and shows what the tensor's memory holds by then. That memory changes when somebody else has the tensor and the next
 /// operation on it works in place: an optimizer on its parameters, clipping on gradients.
-pub fn read_values<const D: usize, K: BasicOps>(tensor: Tensor<D, K>) -> TensorData {
+pub fn read_values<const D: usize, K: Basic>(tensor: Tensor<D, K>) -> TensorData {
     let data = tensor.into_data();
     let _copied_now = data.as_bytes();
     data
