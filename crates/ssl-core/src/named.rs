@@ -9,6 +9,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use ssl_kernels::ops::read_values;
 
 /// Why tensors could not be put into a module.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -139,11 +140,11 @@ impl ModuleVisitor for Collector {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.tensors.insert(self.path.join(), param.val().into_data().convert_dtype(DType::F32));
+        self.tensors.insert(self.path.join(), read_values(param.val()).convert_dtype(DType::F32));
     }
 
     fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
-        self.tensors.insert(self.path.join(), param.val().into_data().convert_dtype(DType::I64));
+        self.tensors.insert(self.path.join(), read_values(param.val()).convert_dtype(DType::I64));
     }
 }
 

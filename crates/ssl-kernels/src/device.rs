@@ -7,7 +7,7 @@ mod vectors;
 use std::fmt;
 use std::str::FromStr;
 
-use burn::tensor::Device;
+use burn::tensor::{Device, FloatDType};
 
 pub use found::FoundDevice;
 
@@ -134,14 +134,34 @@ impl DeviceSpec {
     /// [`DeviceError::NotCompiled`] if its backend is not part of this build, [`DeviceError::Missing`] if the backend
     /// finds no such device, [`DeviceError::Unavailable`] if it cannot use it.
     pub fn open(&self) -> Result<Device, DeviceError> {
-        let unavailable = |reason| DeviceError::Unavailable { spec: self.to_string(), reason };
-        let found = self.found().map_err(unavailable)?;
-        let Some(found) = found else {
+        let device = self.find()?;
+        catch(|| self.prepare(&device)).map_err(|reason| self.unavailable(reason))?;
+        Ok(device)
+    }
+
+    /// Opens the device for a process that computes in float64: everything made on it is float64 from then on. It is the
+    /// reference that float32 is compared with.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open), and [`DeviceError::Unavailable`] if this process has opened the device before or the
+    /// device has no float64.
+    pub fn open_float64(&self) -> Result<Device, DeviceError> {
+        let mut device = self.find()?;
+        device.configure(FloatDType::F64).map_err(|error| self.unavailable(error.to_string()))?;
+        self.open()
+    }
+
+    /// The device, untouched.
+    fn find(&self) -> Result<Device, DeviceError> {
+        let Some(found) = self.found().map_err(|reason| self.unavailable(reason))? else {
             return Err(DeviceError::NotCompiled { spec: self.to_string(), feature: self.feature() });
         };
-        let device = found.get(self.index().unwrap_or(0)).ok_or_else(|| self.missing(&found))?.device.clone();
-        catch(|| self.prepare(&device)).map_err(unavailable)?;
-        Ok(device)
+        let device = found.get(self.index().unwrap_or(0)).ok_or_else(|| self.missing(&found))?;
+        Ok(device.device.clone())
+    }
+
+    fn unavailable(&self, reason: String) -> DeviceError {
+        DeviceError::Unavailable { spec: self.to_string(), reason }
     }
 
     /// The devices of this kind on this machine, in the order of their index; `None` if the backend is not part of this
@@ -300,7 +320,10 @@ mod tests {
 
     #[cfg(feature = "flex")]
     #[test]
-    fn flex_opens() {
-        assert!(DeviceSpec::Flex.open().is_ok());
+    fn flex_opens_and_keeps_the_precision_that_it_was_opened_in() {
+        let device = DeviceSpec::Flex.open().expect("every machine has a CPU");
+        let error = DeviceSpec::Flex.open_float64().expect_err("it computes in float32 by now");
+        assert!(error.to_string().starts_with("device 'flex' could not be opened: "), "{error}");
+        assert_eq!(burn::tensor::Tensor::<1>::zeros([1], &device).dtype(), burn::tensor::DType::F32);
     }
 }

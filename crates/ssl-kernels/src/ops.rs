@@ -2,6 +2,7 @@
 
 mod add_scaled;
 mod batch_norm;
+mod choice;
 mod conv;
 #[cfg(any(feature = "flex", feature = "tch"))]
 mod cpu;
@@ -10,14 +11,17 @@ mod flex;
 mod gelu;
 #[cfg(feature = "tch")]
 mod libtorch;
+mod read;
 mod relu;
 mod sgd;
 
 pub use add_scaled::add_scaled;
 pub use batch_norm::{BatchNormOutput, batch_norm_eval, batch_norm_relu_train, batch_norm_train};
+pub use choice::with_backend_kernels;
 pub use conv::conv2d;
 #[cfg(any(feature = "flex", feature = "tch"))]
 pub(crate) use cpu::instructions;
 pub use gelu::gelu;
+pub use read::read_values;
 pub use relu::relu;
 pub use sgd::{SgdRates, sgd_momentum};

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData};
-use ssl_core::GradientRules;
 use ssl_core::named::Path;
+use ssl_core::{GradientRules, read_values};
 
 pub use config::{LrScaling, NoDecay, OptimizerConfig, OptimizerName};
 
@@ -105,7 +105,7 @@ impl Optimizer {
             tensors.insert(format!("{path}:steps"), TensorData::from([slots.steps]));
             for (name, slot) in [("first", &slots.first), ("second", &slots.second)] {
                 if let Some(tensor) = slot {
-                    tensors.insert(format!("{path}:{name}"), tensor.to_data());
+                    tensors.insert(format!("{path}:{name}"), read_values(tensor.clone()));
                 }
             }
         }

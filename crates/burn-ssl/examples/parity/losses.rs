@@ -1,10 +1,11 @@
 //! Every loss of the method crates on drawn embeddings, with its gradients.
 
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use burn_ssl::core::{Init, Loss};
 
 use crate::Case;
+use crate::inputs::Inputs;
 use crate::record::Record;
 
 /// Rows and columns of every input.
@@ -77,13 +78,14 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn case<const N: usize>(name: &str, loss: fn([Tensor<2>; N]) -> Tensor<1>) -> Case {
-    Case::new(format!("loss {name}"), move |device| loss_and_gradients(loss, device))
+    Case::new(format!("loss {name}"), move |inputs| loss_and_gradients(loss, inputs))
 }
 
 /// The loss and its gradients with respect to all inputs that have one.
-fn loss_and_gradients<const N: usize>(loss: fn([Tensor<2>; N]) -> Tensor<1>, device: &Device) -> Record {
-    let mut draws = Init::new(0, &device.clone().autodiff());
-    let inputs: [Tensor<2>; N] = std::array::from_fn(|_| draws.normal(SHAPE, 1.0).val().require_grad());
+fn loss_and_gradients<const N: usize>(loss: fn([Tensor<2>; N]) -> Tensor<1>, inputs: &Inputs) -> Record {
+    let mut draws = Init::new(0, &inputs.device().clone().autodiff());
+    let inputs: [Tensor<2>; N] =
+        std::array::from_fn(|_| inputs.tensor(draws.normal(SHAPE, 1.0).val()).require_grad());
     let value = loss(inputs.clone());
     let gradients = value.backward();
     let mut record = Record::default();

@@ -1,13 +1,17 @@
-//! Layers, losses, optimizers and one training step of every method on other devices, compared with `flex`.
+//! Layers, losses, optimizers and one training step of every method on devices, compared with float64.
 //!
 //! ```sh
 //! cargo run -p burn-ssl --features tch --example parity -- tch
 //! ```
 //!
-//! compares on the named devices, and fails if one of them cannot be opened or a result is off by more than 1e-4 of its
-//! size. Without names it takes one device of every kind that the build has, says which could not be opened, and fails
-//! if none could. `--only TEXT` leaves the cases whose name has the text, such as `--only layer`.
+//! compares `flex` and the named devices, `tch` also with libtorch's own kernels, and fails if one of them cannot be opened
+//! or a result is further off than [`difference`] allows. Without names it takes one device of every kind that the build has,
+//! says which could not be opened, and fails if none could. `--only TEXT` leaves the cases whose name has the text, such as
+//! `--only layer`.
 
+mod difference;
+mod exact;
+mod inputs;
 mod layers;
 mod losses;
 mod optimizers;
@@ -15,97 +19,146 @@ mod record;
 mod steps;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use burn::tensor::Device;
+use burn_ssl::core::with_backend_kernels;
 use burn_ssl::prelude::*;
 
-use record::{Difference, Record};
+use difference::{Difference, Expected, TOLERANCE};
+use inputs::Inputs;
+use record::Record;
 
-/// Largest difference allowed, relative to the size of a tensor.
-const TOLERANCE: f64 = 1e-4;
-
-/// Something to compute on a device.
+/// Something to compute.
 pub(crate) struct Case {
     /// What it is, such as `step simclr`.
     name: String,
-    run: Box<dyn Fn(&Device) -> Record>,
+    run: Box<dyn Fn(&Inputs) -> Record>,
 }
 
 impl Case {
-    pub(crate) fn new(name: impl Into<String>, run: impl Fn(&Device) -> Record + 'static) -> Self {
+    pub(crate) fn new(name: impl Into<String>, run: impl Fn(&Inputs) -> Record + 'static) -> Self {
         Self { name: name.into(), run: Box::new(run) }
     }
 }
 
-#[allow(clippy::print_stdout)] // the report of the program
+/// What is compared with float64.
+struct Subject {
+    name: String,
+    device: Device,
+    /// Whether the loops of `ssl-kernels` are left out.
+    backend_kernels: bool,
+}
+
+impl Subject {
+    fn run(&self, case: &Case) -> Record {
+        let inputs = Inputs::plain(&self.device);
+        if self.backend_kernels { with_backend_kernels(|| (case.run)(&inputs)) } else { (case.run)(&inputs) }
+    }
+}
+
 fn main() -> Result<()> {
-    let reference = DeviceSpec::Flex.open()?;
-    let (names, only) = arguments()?;
-    let devices = devices(&names)?;
+    let arguments = Arguments::parse()?;
     let groups = [layers::cases(), losses::cases(), optimizers::cases(), steps::cases()];
-    let cases = groups.into_iter().flatten().filter(|case| case.name.contains(&only));
+    let cases = groups.into_iter().flatten().filter(|case| case.name.contains(&arguments.only));
     let cases: Vec<Case> = cases.collect();
+    let only = &arguments.only;
     ensure!(!cases.is_empty(), "no case is named '{only}', expected a part of a name such as 'step simclr'");
-    let mut failed = 0;
-    for case in &cases {
-        let want = (case.run)(&reference);
-        for (spec, device) in &devices {
+    match &arguments.float64 {
+        Some(folder) => exact::compute(&cases, folder),
+        None => compare(&cases, &arguments),
+    }
+}
+
+#[allow(clippy::print_stdout)] // the report of the program
+fn compare(cases: &[Case], arguments: &Arguments) -> Result<()> {
+    let subjects = subjects(&arguments.devices)?;
+    let flex = &subjects[0].device;
+    let exact = exact::in_another_process(&arguments.only)?;
+    let (mut failed, mut rounding) = (0, 0);
+    for case in cases {
+        let rounded = inputs::Inputs::nudged(flex).map(|inputs| with_backend_kernels(|| (case.run)(&inputs)));
+        let expected = Expected::new(exact.read(case)?, rounded);
+        for subject in &subjects {
             let start = Instant::now();
-            let outcome = catch_unwind(AssertUnwindSafe(|| Difference::largest(&want, &(case.run)(device))));
-            let (passes, text) = match outcome {
-                Ok(difference) => (difference.relative <= TOLERANCE, difference.to_string()),
+            let outcome = catch_unwind(AssertUnwindSafe(|| expected.compare(&subject.run(case))));
+            let (passes, text) = match &outcome {
+                Ok(difference) => (difference.is_allowed(), difference.to_string()),
                 Err(_) => (false, "stopped, see the message above".to_owned()),
             };
             failed += usize::from(!passes);
+            rounding += outcome.map_or(0, |difference: Difference| difference.judged_by_rounding());
             let verdict = if passes { "ok" } else { "FAILED" };
-            let (device, seconds) = (spec.to_string(), start.elapsed().as_secs_f64());
-            println!("{verdict:6} {device:12} {:28} {text}, {seconds:.1} s", case.name);
+            let seconds = start.elapsed().as_secs_f64();
+            println!("{verdict:6} {:12} {:32} {text}, {seconds:.1} s", subject.name, case.name);
         }
     }
+    let results = cases.len() * subjects.len();
     if failed > 0 {
-        bail!(
-            "{failed} of {} results differ from flex by more than {TOLERANCE}",
-            cases.len() * devices.len()
-        );
+        bail!("{failed} of {results} results are further from float64 than allowed");
     }
-    println!("{} cases on {} devices are within {TOLERANCE} of flex", cases.len(), devices.len());
+    println!(
+        "{results} results agree with float64: tensors within {TOLERANCE} of their size, {rounding} by rounding"
+    );
     Ok(())
 }
 
-/// Names of devices, and what names of cases have to contain.
-fn arguments() -> Result<(Vec<String>, String)> {
-    let mut names: Vec<String> = std::env::args().skip(1).collect();
-    let Some(place) = names.iter().position(|name| name == "--only") else {
-        return Ok((names, String::new()));
-    };
-    ensure!(place + 1 < names.len(), "--only is the last argument, expected a text after it");
-    let only = names.remove(place + 1);
-    names.remove(place);
-    Ok((names, only))
+/// What the program was started with.
+struct Arguments {
+    devices: Vec<String>,
+    /// What names of cases have to contain.
+    only: String,
+    /// Where to write the results in float64: the program calls itself with it.
+    float64: Option<std::path::PathBuf>,
 }
 
-/// The named devices, or one of every kind of this build but `flex`.
-#[allow(clippy::print_stdout)] // the report of the program
-fn devices(names: &[String]) -> Result<Vec<(DeviceSpec, Device)>> {
-    let open = |name: &str| -> Result<(DeviceSpec, Device)> {
-        let spec = name.parse::<DeviceSpec>()?;
-        Ok((spec, spec.open()?))
-    };
-    if !names.is_empty() {
-        return names.iter().map(|name| open(name)).collect();
+impl Arguments {
+    fn parse() -> Result<Self> {
+        let mut parsed = Self { devices: Vec::new(), only: String::new(), float64: None };
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            let mut value =
+                || arguments.next().with_context(|| format!("{argument} is last, expected a value after it"));
+            match argument.as_str() {
+                "--only" => parsed.only = value()?,
+                exact::OPTION => parsed.float64 = Some(Path::new(&value()?).to_owned()),
+                _ => parsed.devices.push(argument),
+            }
+        }
+        Ok(parsed)
     }
-    let kinds = DeviceSpec::kinds().into_iter().filter(|kind| kind.compiled && kind.name != "flex");
-    let mut devices = Vec::new();
+}
+
+/// `flex`, and the named devices or one of every kind of this build; on `tch` with both kinds of kernels.
+#[allow(clippy::print_stdout)] // the report of the program
+fn subjects(names: &[String]) -> Result<Vec<Subject>> {
+    let open = |spec: DeviceSpec| -> Result<Vec<Subject>> {
+        let device = spec.open()?;
+        let subject = |name, backend_kernels| Subject { name, device: device.clone(), backend_kernels };
+        let mut subjects = vec![subject(spec.to_string(), false)];
+        if spec == DeviceSpec::Tch {
+            subjects.push(subject("tch libtorch".to_owned(), true));
+        }
+        Ok(subjects)
+    };
+    let mut subjects = open(DeviceSpec::Flex)?;
+    for name in names {
+        subjects.extend(open(name.parse()?)?);
+    }
+    if !names.is_empty() {
+        return Ok(subjects);
+    }
+    let kinds = DeviceSpec::kinds().into_iter().filter(|kind| kind.compiled && kind.spec != DeviceSpec::Flex);
     for kind in kinds {
-        match open(kind.name) {
-            Ok(device) => devices.push(device),
+        match open(kind.spec) {
+            Ok(more) => subjects.extend(more),
             Err(error) => println!("not compared: {error}"),
         }
     }
-    devices
-        .first()
-        .context("found no usable device besides flex, expected one; build with --features tch or wgpu")?;
-    Ok(devices)
+    if subjects.len() == 1 {
+        bail!("found no usable device besides flex, expected one; build with --features tch or wgpu");
+    }
+    Ok(subjects)
 }

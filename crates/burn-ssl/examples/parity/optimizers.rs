@@ -1,10 +1,11 @@
 //! Every optimizer on one weight, two steps, so that its state takes part.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use burn_ssl::core::Init;
 use burn_ssl::train::{Optimizer, OptimizerConfig, OptimizerName, Rates};
 
 use crate::Case;
+use crate::inputs::Inputs;
 use crate::record::Record;
 
 const RATES: Rates = Rates { lr: 0.1, lr_1d: 0.1, lr_constant: 0.1, weight_decay: 0.01 };
@@ -20,12 +21,12 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn case(name: String, config: OptimizerConfig) -> Case {
-    Case::new(format!("optimizer {}", name.to_lowercase()), move |device| two_updates(&config, device))
+    Case::new(format!("optimizer {}", name.to_lowercase()), move |inputs| two_updates(&config, inputs))
 }
 
-fn two_updates(config: &OptimizerConfig, device: &Device) -> Record {
-    let mut draws = Init::new(0, device);
-    let mut normal = || draws.normal([24], 1.0).val();
+fn two_updates(config: &OptimizerConfig, inputs: &Inputs) -> Record {
+    let mut draws = Init::new(0, inputs.device());
+    let mut normal = || inputs.tensor(draws.normal([24], 1.0).val());
     let (mut weight, gradients): (Tensor<1>, _) = (normal(), [normal(), normal()]);
     let mut optimizer = Optimizer::new(config.clone());
     for gradient in gradients {

@@ -1,20 +1,22 @@
-//! One training step of every method: loss, gradients, and what student and state are after it.
+//! One training step of every method: loss, gradients, their norm, what clipping leaves of them, and how student, state and
+//! optimizer change.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use burn_ssl::core::named;
 use burn_ssl::encoders::{BlockKind, ResNetConfig, Stem, Vit, VitConfig};
 use burn_ssl::prelude::*;
 use burn_ssl::registry::{METHODS, WithMethod, resolve_options, with_method};
-use burn_ssl::train::{Gradients, Optimizer, OptimizerConfig, Rates};
+use burn_ssl::train::{Gradients, Optimizer, OptimizerConfig, OptimizerName, Rates};
 
 use crate::Case;
+use crate::inputs::Inputs;
 use crate::record::Record;
 
 const BATCH: usize = 8;
 const IMAGE_SIZE: usize = 16;
 const LOCAL_SIZE: usize = 8;
 
-const RATES: Rates = Rates { lr: 0.1, lr_1d: 0.1, lr_constant: 0.1, weight_decay: 1e-4 };
+const RATES: Rates = Rates { lr: 1.0, lr_1d: 1.0, lr_constant: 1.0, weight_decay: 1e-4 };
 
 /// Options that make every method small; a method takes those that it knows.
 const SMALL: &str = "
@@ -47,7 +49,7 @@ impl Network {
     fn init(self, init: &mut Init) -> AnyEncoder {
         match self {
             Self::ResNet => AnyEncoder::ResNet(
-                ResNetConfig::new(BlockKind::Basic, [1, 1]).with_width(4).with_stem(Stem::Cifar).init(init),
+                ResNetConfig::new(BlockKind::Basic, [1, 1]).with_width(16).with_stem(Stem::Cifar).init(init),
             ),
             Self::Vit => {
                 let vit = VitConfig::new(16, 2, 2).with_image_size(IMAGE_SIZE).with_patch_size(4).init(init);
@@ -74,55 +76,80 @@ fn grown(vit: Vit) -> Vit {
 
 fn case(method: &'static str, network: Network) -> Case {
     let name = format!("step {method} {}", format!("{network:?}").to_lowercase());
-    Case::new(name, move |device| {
+    Case::new(name, move |inputs| {
         let known = resolve_options(method, &Default::default()).expect("defaults are valid");
         let mut options: toml::Table = SMALL.parse().expect("valid TOML");
         options.retain(|key, _| known.contains_key(key));
-        with_method(method, &options, OneStep { network, device }).expect("the options are valid")
+        let step = OneStep { network, descent: descent(method, network), inputs };
+        with_method(method, &options, step).expect("the options are valid")
     })
+}
+
+/// The optimizer of a step, and its clipping: as the methods have them, and all of them.
+fn descent(method: &str, network: Network) -> OptimizerConfig {
+    let (name, clip_norm) = match (method, network) {
+        (_, Network::Vit) => (OptimizerName::Adamw, 0.5),
+        ("barlow-twins" | "byol" | "simclr" | "simclr-v2", _) => (OptimizerName::Lars, 0.0),
+        ("swav", _) => (OptimizerName::Larc, 0.0),
+        _ => (OptimizerName::Sgd, 0.5),
+    };
+    let clip_per_parameter = method == "dino";
+    OptimizerConfig { name, clip_norm, clip_per_parameter, momentum: 0.9, ..OptimizerConfig::default() }
 }
 
 struct OneStep<'a> {
     network: Network,
-    device: &'a Device,
+    descent: OptimizerConfig,
+    inputs: &'a Inputs,
 }
 
 impl WithMethod for OneStep<'_> {
     type Output = Record;
 
     fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Record {
-        let mut init = Init::new(0, &self.device.clone().autodiff());
-        let encoder = self.network.init(&mut init);
-        let (student, state) = method.init(encoder, &mut init);
-        let views = views(&method, self.device);
+        let Self { network, descent, inputs } = self;
+        let mut init = Init::new(0, &inputs.device().clone().autodiff());
+        let (student, state) = method.init(network.init(&mut init), &mut init);
+        let (student, state) = (inputs.module(student), inputs.module(state));
+        let (student_before, state_before) = (named::collect(&student), named::collect(&state));
+        let views = views(&method, inputs);
         let at = Progress { step: 3, total_steps: 100, steps_per_epoch: 10 };
         let mut record = Record::default();
 
+        // What the trainer does, and a look at all that it reads.
         let (student, state) = method.before_step(student, state, at);
         let step = method.loss(&student, &state, &views, &StepContext::new(0, at, 0));
         let mut gradients = Gradients::of(step.loss.backward(), &student);
         record.insert("loss", "", step.loss);
-        for (path, gradient) in gradients.iter() {
-            // Multiplied, for Burn 0.22.1 with fusion reads such a tensor wrongly: `docs/backends.md`.
-            record.insert("gradient", path, gradient.clone().mul_scalar(1.0));
-        }
+        insert_gradients(&mut record, "gradient", &gradients);
+        let norm = gradients.norm().expect("the loss depends on the student");
+        record.insert("norm", "", norm);
+        gradients.clip(&descent);
+        insert_gradients(&mut record, "clipped", &gradients);
         let rules = method.gradient_rules(at);
         gradients.drop_frozen(&rules);
         let state = method.absorb(state, step.carry);
-        let mut optimizer = Optimizer::new(OptimizerConfig { momentum: 0.9, ..OptimizerConfig::default() });
+        let mut optimizer = Optimizer::new(descent);
         let student = optimizer.step(student, gradients, RATES, &rules);
         let state = method.after_step(&student, state, at);
-        record.insert_all("student", named::collect(&student));
-        record.insert_all("state", named::collect(&state));
+        record.insert_all("optimizer", optimizer.state());
+        record.insert_changes("student", &student_before, named::collect(&student));
+        record.insert_changes("state", &state_before, named::collect(&state));
         record
     }
 }
 
+fn insert_gradients(record: &mut Record, group: &str, gradients: &Gradients) {
+    for (path, gradient) in gradients.iter() {
+        record.insert(group, path, gradient.clone());
+    }
+}
+
 /// Drawn views of the kinds that the method needs.
-fn views<M: SslMethod>(method: &M, device: &Device) -> Views {
-    let needs = method.needs();
+fn views<M: SslMethod>(method: &M, inputs: &Inputs) -> Views {
+    let (needs, device) = (method.needs(), inputs.device());
     let mut draws = Init::new(1, device);
-    let mut crop = |size: usize| draws.normal([BATCH, 3, size, size], 1.0).val();
+    let mut crop = |size: usize| inputs.tensor(draws.normal([BATCH, 3, size, size], 1.0).val());
     let mut crops: Vec<Tensor<4>> = (0..needs.global_views).map(|_| crop(IMAGE_SIZE)).collect();
     if needs.local_views {
         crops.extend((0..2).map(|_| crop(LOCAL_SIZE)));

@@ -91,10 +91,10 @@ fn followed<const D: usize>(
     };
     #[cfg(feature = "flex")]
     if super::flex::serves(devices)
-        && super::flex::is_f32(&input)
-        && super::flex::is_f32(&weight)
-        && super::flex::is_f32(&bias)
-        && after.shortcut().is_none_or(super::flex::is_f32)
+        && super::flex::loops_take(&input)
+        && super::flex::loops_take(&weight)
+        && super::flex::loops_take(&bias)
+        && after.shortcut().is_none_or(super::flex::loops_take)
     {
         return super::cpu::batch_norm_train::<super::flex::Flex, D>(input, weight, bias, after, eps);
     }

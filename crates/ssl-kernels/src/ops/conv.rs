@@ -20,8 +20,8 @@ pub fn conv2d(
 ) -> Tensor<4> {
     #[cfg(feature = "flex")]
     if super::flex::serves(&[&input.device(), &weight.device()])
-        && super::flex::is_f32(&input)
-        && super::flex::is_f32(&weight)
+        && super::flex::loops_take(&input)
+        && super::flex::loops_take(&weight)
     {
         return shifted(super::cpu::conv2d::<super::flex::Flex>(input, weight, stride, padding), bias);
     }

@@ -6,6 +6,8 @@ use burn::backend::DType;
 use burn::tensor::{Device, GradientCheckpointingStrategy, Tensor};
 pub(super) use burn_flex::Flex;
 
+use super::choice::backend_kernels;
+
 /// Whether these kernels serve the devices: flex, with or without autodiff, and no gradient checkpointing, which keeps
 /// what a backward pass needs in its own way.
 pub(super) fn serves(devices: &[&Device]) -> bool {
@@ -15,7 +17,8 @@ pub(super) fn serves(devices: &[&Device]) -> bool {
         .all(|device| **device == Device::flex() && device.gradient_checkpointing_strategy() != balanced)
 }
 
-/// Whether a tensor holds float32 values.
-pub(super) fn is_f32<const D: usize>(tensor: &Tensor<D>) -> bool {
-    tensor.dtype() == DType::F32
+/// Whether the loops of [`cpu`](super::cpu) take a tensor: float32, where nobody
+/// [chose otherwise](super::with_backend_kernels).
+pub(super) fn loops_take<const D: usize>(tensor: &Tensor<D>) -> bool {
+    tensor.dtype() == DType::F32 && !backend_kernels()
 }

@@ -1,5 +1,5 @@
 //! The operations on libtorch: convolution, batch norm and SGD through the loops of [`cpu`](super::cpu) for float32 on the
-//! CPU, everything else through its own kernels.
+//! CPU, everything else (and on [request](super::with_backend_kernels) these too) through its own kernels.
 //!
 //! Burn's generic formulation is made of many small operations, on channels-first images, which libtorch convolves more
 //! slowly. Its own kernels are one call for each operation, and images are channels-last in memory, while the order of
@@ -25,6 +25,7 @@ use burn::tensor::{DType, Device, GradientCheckpointingStrategy, Tensor};
 use burn_tch::{LibTorch, LibTorchDevice, TchTensor};
 
 use super::batch_norm::{After, BatchNormOutput};
+use super::choice::backend_kernels;
 use super::{SgdRates, cpu};
 pub(super) use add_scaled::add_scaled;
 pub(super) use relu::relu;
@@ -41,16 +42,18 @@ pub(super) fn serves(devices: &[&Device]) -> bool {
     })
 }
 
-/// Whether the loops of [`cpu`] can read a tensor: float32 on the CPU.
-pub(super) fn in_memory<const D: usize>(tensor: &Tensor<D>) -> bool {
+/// Whether the loops of [`cpu`] take a tensor: float32 on the CPU, where nobody
+/// [chose otherwise](super::with_backend_kernels).
+pub(super) fn loops_take<const D: usize>(tensor: &Tensor<D>) -> bool {
     let device = tensor.device().inner();
     tensor.dtype() == DType::F32
+        && !backend_kernels()
         && matches!(device.as_dispatch(), DispatchDevice::LibTorch(LibTorchDevice::Cpu))
 }
 
 /// See [`conv2d`](super::conv2d).
 pub(super) fn conv2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<4> {
-    if in_memory(&x) && in_memory(&weight) {
+    if loops_take(&x) && loops_take(&weight) {
         return cpu::conv2d::<LibTorch>(x, weight, stride, padding);
     }
     conv::conv2d(x, weight, stride, padding)
@@ -64,14 +67,14 @@ pub(super) fn batch_norm_train<const D: usize>(
     after: After<D>,
     eps: f64,
 ) -> BatchNormOutput<D> {
-    if in_memory(&x) && in_memory(&weight) && in_memory(&bias) && after.shortcut().is_none_or(in_memory) {
+    if loops_take(&x) && loops_take(&weight) && loops_take(&bias) && after.shortcut().is_none_or(loops_take) {
         return cpu::batch_norm_train::<LibTorch, D>(x, weight, bias, after, eps);
     }
     let out = batch_norm::batch_norm_train(x, weight, bias, eps);
     BatchNormOutput { output: after.apply(out.output), ..out }
 }
 
-/// See [`sgd_momentum`](super::sgd_momentum); for tensors [`in_memory`].
+/// See [`sgd_momentum`](super::sgd_momentum); for tensors that the [loops take](loops_take).
 pub(super) fn sgd_momentum(
     parameter: Tensor<1>,
     gradient: Tensor<1>,

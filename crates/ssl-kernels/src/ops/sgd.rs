@@ -37,11 +37,12 @@ pub fn sgd_momentum(
         holds(&parameter) && holds(&gradient) && buffer.as_ref().is_none_or(holds)
     };
     #[cfg(feature = "flex")]
-    if all(|t| !t.device().is_autodiff() && super::flex::serves(&[&t.device()]) && super::flex::is_f32(t)) {
+    if all(|t| !t.device().is_autodiff() && super::flex::serves(&[&t.device()]) && super::flex::loops_take(t))
+    {
         return super::cpu::sgd_momentum::<super::flex::Flex>(parameter, gradient, buffer, rates);
     }
     #[cfg(feature = "tch")]
-    if all(|t| !t.device().is_autodiff() && super::libtorch::in_memory(t)) {
+    if all(|t| !t.device().is_autodiff() && super::libtorch::loops_take(t)) {
         return super::libtorch::sgd_momentum(parameter, gradient, buffer, rates);
     }
     portable(parameter, gradient, buffer, rates)

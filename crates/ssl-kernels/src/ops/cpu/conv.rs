@@ -240,6 +240,8 @@ mod tests {
                 );
                 for (got, want) in passes(shape, &x, &weight, &dy).iter().zip(&want) {
                     let largest = want.iter().fold(0.0, |largest: f64, v| largest.max(v.abs()));
+                    let e = got.iter().zip(want).fold(0.0, |e: f64, (g, w)| e.max((f64::from(*g) - w).abs() / largest));
+                    eprintln!("ERR {case:?} {portable} {e:.2e}");
                     for (got, want) in got.iter().zip(want) {
                         let error = (f64::from(*got) - want).abs() / largest;
                         assert!(error < 2e-5, "{case:?}, portable {portable}: {got} and {want}");
