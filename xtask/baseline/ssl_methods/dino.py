@@ -16,7 +16,8 @@ class Dino(Method):
     def __init__(self, options, encoder, feature_dim):
         super().__init__(encoder=encoder, head=dino_head(options, feature_dim))
         self.make_teacher("encoder", "head")
-        self.momentum, self.frozen_epochs = options["teacher_momentum"], options["freeze_last_layer_epochs"]
+        self.momentum, self.momentum_end = options["teacher_momentum"], options.get("teacher_momentum_end", 1.0)
+        self.frozen_epochs = options["freeze_last_layer_epochs"]
         self.temperatures = options["warmup_teacher_temperature"], options["teacher_temperature"]
         self.temperature_epochs = options["warmup_teacher_temperature_epochs"]
         # lightly: takes the centre of before this step and moves it afterwards, as the official code. The temperature
@@ -50,7 +51,7 @@ class Dino(Method):
         self.move_teacher(self.momentum_at(at))
 
     def momentum_at(self, at):
-        return cosine(at.step, at.total_steps, self.momentum, 1.0)
+        return cosine(at.step, at.total_steps, self.momentum, self.momentum_end)
 
     def state(self):
         return {"center": self.criterion.center.reshape(-1)}

@@ -8,14 +8,17 @@ from .method import trained_parameters
 class Lars(torch.optim.Optimizer):
     """Own code: lightly's LARS adds ‖g‖ and wd·‖p‖ in the denominator and does nothing without weight decay."""
 
-    def __init__(self, groups, momentum, eta, lr_in_momentum):
-        super().__init__(groups, {"momentum": momentum, "eta": eta, "lr_in_momentum": lr_in_momentum})
+    def __init__(self, groups, momentum, eta, lr_in_momentum, clip_lr):
+        defaults = {"momentum": momentum, "eta": eta, "lr_in_momentum": lr_in_momentum, "clip_lr": clip_lr}
+        super().__init__(groups, defaults)
 
     @torch.no_grad()
     def step(self):
         for group, parameter in with_gradient(self.param_groups):
             gradient = parameter.grad
-            if parameter.ndim > 1:
+            if parameter.ndim > 1 and group["clip_lr"]:
+                gradient = adapted(group, parameter)
+            elif parameter.ndim > 1:
                 gradient = gradient + group["weight_decay"] * parameter
                 size, slope = parameter.norm(), gradient.norm()
                 if size > 0 and slope > 0:
@@ -24,20 +27,27 @@ class Lars(torch.optim.Optimizer):
 
 
 class Larc(torch.optim.Optimizer):
-    """Around SGD, without clipping, as SwAV uses it: every tensor is adapted, biases too."""
+    """Around SGD, as SwAV uses it without clipping: every tensor is adapted, biases too."""
 
-    def __init__(self, groups, momentum, eta):
-        super().__init__(groups, {"momentum": momentum, "eta": eta, "lr_in_momentum": False})
+    def __init__(self, groups, momentum, eta, clip_lr):
+        super().__init__(groups, {"momentum": momentum, "eta": eta, "lr_in_momentum": False, "clip_lr": clip_lr})
 
     @torch.no_grad()
     def step(self):
         for group, parameter in with_gradient(self.param_groups):
-            gradient, decay = parameter.grad, group["weight_decay"]
-            size, slope = parameter.norm(), gradient.norm()
-            if size > 0 and slope > 0:
-                trust = group["eta"] * size / (slope + decay * size + 1e-8)
-                gradient = (gradient + decay * parameter) * trust
-            apply_momentum(self.state[parameter], group, parameter, gradient)
+            apply_momentum(self.state[parameter], group, parameter, adapted(group, parameter))
+
+
+def adapted(group, parameter):
+    """The gradient by LARC's formula, which is that of solo-learn's LARS too; with `clip_lr` no layer is faster than `lr`."""
+    gradient, decay = parameter.grad, group["weight_decay"]
+    size, slope = parameter.norm(), gradient.norm()
+    if not (size > 0 and slope > 0):
+        return gradient
+    factor = group["eta"] * size / (slope + decay * size + 1e-8)
+    if group["clip_lr"]:
+        factor = (factor / group["lr"]).clamp(max=1.0)
+    return (gradient + decay * parameter) * factor
 
 
 def with_gradient(groups):
@@ -65,6 +75,7 @@ def build_optimizer(config, method):
 
 def make(config, groups):
     name, momentum, eta = config["name"], config["momentum"], config["trust_coefficient"]
+    clip_lr = config.get("clip_lr", False)
     if config["lr_in_momentum"] and name != "lars":
         raise ValueError(f"optimizer.lr_in_momentum is true for {name}, expected lars: the twin has it there only")
     for group in groups:
@@ -75,9 +86,9 @@ def make(config, groups):
         case "adamw":
             return torch.optim.AdamW(groups, betas=tuple(config["betas"]), eps=1e-8)
         case "lars":
-            return Lars(groups, momentum, eta, config["lr_in_momentum"])
+            return Lars(groups, momentum, eta, config["lr_in_momentum"], clip_lr)
         case "larc":
-            return Larc(groups, momentum, eta)
+            return Larc(groups, momentum, eta, clip_lr)
     raise ValueError(f"optimizer.name is {name}, expected sgd, lars, larc or adamw")
 
 

@@ -64,7 +64,8 @@ def rates_at(recipe, at):
     optimizer, schedule = recipe["optimizer"], recipe["schedule"]
     peak = optimizer["lr"]
     if optimizer["lr_scale_batch"]:
-        peak *= schedule["batch_size"] / optimizer["lr_scale_batch"]
+        share = schedule["batch_size"] / optimizer["lr_scale_batch"]
+        peak *= math.sqrt(share) if optimizer.get("lr_scaling") == "sqrt" else share
     lr = learning_rate(schedule, peak, at)
     ratio = optimizer["lr_1d"] / optimizer["lr"] if "lr_1d" in optimizer else 1.0
     decay = optimizer["weight_decay"]
