@@ -109,7 +109,7 @@ if "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; th
   : "${SHAPES:=64/512,16/64}" "${WIDTH:=64}" "${BATCH:=512}" "${LARGE:=1}"
 else
   baseline_device=cpu amp=channels_last
-  variants=eager,channels_last,compile
+  variants=eager,channels_last,channels_last+malloc,compile+malloc,channels_last+compile+malloc
   : "${SHAPES:=64/32,16/64}" "${WIDTH:=16}" "${BATCH:=128}" "${LARGE:=}"
 fi
 : "${ROUNDS:=5}" "${EPOCHS:=2}" "${LARGE_BATCH:=64}"

@@ -1,7 +1,7 @@
 //! Measured figures in the documentation are those of archived files.
 //!
 //! `<!-- figures: docs/benchmarks/<folder>/<file> -->` above a paragraph, a list or a table names the archived file, or
-//! several with commas in between. Every number below it, up to the next empty line, has to be in one of them: rounded to
+//! several with commas in between. Every number below it, to the end of that block, has to be in one of them: rounded to
 //! the digits that are quoted, and all numbers of a row or a sentence in what the file says of one piece of work. Code,
 //! versions, dates, shapes and names such as `ResNet-18` are no numbers. Where there is no such comment, a number with a
 //! unit of measurement needs `<!-- not measured: reason -->`. A recipe names its file within its `# Measured:` paragraph.
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_mark_above_nothing_or_above_no_number_is_a_violation() {
-        for block in ["", "\n340 images/s\n", "Nothing.\n"] {
+        for block in ["", "\n", "```\n340 images/s\n```\n", "Nothing.\n"] {
             assert!(!sentences("README.md", &quote(block)).is_empty(), "{block}");
         }
     }

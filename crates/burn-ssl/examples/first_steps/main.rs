@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `init.student.<path>`, `init.state.<path>` | what the run starts from, by path |
 //! | `views.<step>.<i>`, `labels.<step>` | views as the network sees them, `[batch, 3, size, size]`; classes, where the data has them |
+//! | `aux.<step>.shuffle.<i>` | the order in which MoCo encodes the i-th keys of the step, `[batch]` |
 //! | `loss.<step>` | `[1]` |
 //!
 //! and in its metadata, under `burn-ssl`, a JSON object: the resolved `recipe`, `lr` of every step, `steps_per_epoch`,
@@ -126,7 +127,8 @@ impl WithMethod for FirstSteps<'_> {
         let device = self.options.device;
         let options = PretrainOptions { device, ..PretrainOptions::new(folder.path().join("run")) };
         let recipe = Recipe { method: RECORDED.into(), ..self.recipe.clone() };
-        let build = |_: &toml::Table| Ok(Recording { method, tape: &tape });
+        let shuffles = recipe.method_options.get("shuffle").and_then(toml::Value::as_bool).unwrap_or(false);
+        let build = |_: &toml::Table| Ok(Recording { method, tape: &tape, shuffles });
         let mut watch = Watch { tape: &tape, steps: self.options.steps };
         pretrain_with(recipe.method_options.clone(), build, &recipe, &options, &mut watch)?;
         Ok(tape.into_inner())

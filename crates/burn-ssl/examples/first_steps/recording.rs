@@ -35,6 +35,18 @@ impl Tape {
     }
 }
 
+impl Tape {
+    /// The orders in which keys are encoded, by the names of the conformance suite.
+    fn insert_orders(&mut self, batch: usize, context: &StepContext) {
+        for name in ["shuffle.0", "shuffle.1"] {
+            let order: Vec<i64> =
+                context.draws.permutation(name, batch).into_iter().map(|place| place as i64).collect();
+            let name = format!("aux.{}.{name}", context.at.step);
+            self.tensors.insert(name, TensorData::new(order, [batch]));
+        }
+    }
+}
+
 /// Counts the steps, and stops the run after the last one that is wanted.
 pub(crate) struct Watch<'a> {
     pub(crate) tape: &'a RefCell<Tape>,
@@ -57,6 +69,8 @@ impl Observer for Watch<'_> {
 pub(crate) struct Recording<'a, M> {
     pub(crate) method: M,
     pub(crate) tape: &'a RefCell<Tape>,
+    /// Whether the method draws an order for each of its up to two encodings of keys.
+    pub(crate) shuffles: bool,
 }
 
 impl<M: SslMethod> SslMethod for Recording<'_, M> {
@@ -73,11 +87,21 @@ impl<M: SslMethod> SslMethod for Recording<'_, M> {
         (student, state)
     }
 
-    fn loss(&self, student: &M::Student, state: &M::State, views: &Views, at: Progress) -> Step<M::Carry> {
-        let step = self.method.loss(student, state, views, at);
+    fn loss(
+        &self,
+        student: &M::Student,
+        state: &M::State,
+        views: &Views,
+        context: &StepContext,
+    ) -> Step<M::Carry> {
+        let at = context.at;
+        let step = self.method.loss(student, state, views, context);
         let loss = step.loss.clone().without_autodiff().into_data().convert_dtype(DType::F32);
         let mut tape = self.tape.borrow_mut();
         tape.insert_views(at.step, views);
+        if self.shuffles {
+            tape.insert_orders(views.batch(), context);
+        }
         tape.tensors.insert(format!("loss.{}", at.step), loss);
         step
     }

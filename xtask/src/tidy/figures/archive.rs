@@ -65,23 +65,24 @@ impl Part {
     fn of_work(work: &Value, setup: &Value) -> Self {
         let sides = |key: &str| work[key].as_array().cloned().unwrap_or_default();
         let (ours, theirs) = (sides("ours"), sides("theirs"));
+        let all = || ours.iter().chain(&theirs);
         let mut numbers: Vec<f64> = setup["cores"].as_f64().into_iter().collect();
-        numbers.extend(
-            [&setup["command"], &work["work"]].into_iter().filter_map(Value::as_str).flat_map(values),
-        );
-        numbers.extend(ours.iter().chain(&theirs).flat_map(memories).map(|(_, bytes)| bytes / MIB));
-        for (key, bytes) in ours.iter().flat_map(memories) {
-            numbers.extend(ratio(bytes, theirs.iter().filter_map(|side| side[key].as_f64()), f64::min));
+        let texts = [&setup["command"], &work["work"]].into_iter().filter_map(Value::as_str);
+        numbers.extend(texts.flat_map(values));
+        numbers.extend(all().flat_map(costs).map(|(_, cost)| cost));
+        for (key, cost) in ours.iter().flat_map(costs) {
+            let theirs = theirs.iter().flat_map(costs).filter(|(other, _)| *other == key);
+            numbers.extend(ratio(cost, theirs.map(|(_, cost)| cost), f64::min));
         }
         if !work["unit"].as_str().is_some_and(|unit| unit.ends_with("/s")) {
-            numbers.extend(ours.iter().chain(&theirs).flat_map(spread));
+            numbers.extend(all().flat_map(spread));
             return Self::Values { numbers, seconds: Vec::new() };
         }
-        numbers.extend(ours.iter().chain(&theirs).flat_map(median_and_range));
-        numbers
-            .extend(ours.iter().filter_map(|side| ratio(middle(side), theirs.iter().map(middle), f64::max)));
+        numbers.extend(all().flat_map(median_and_range));
+        let to_best = |side| ratio(middle(side), theirs.iter().map(middle), f64::max);
+        numbers.extend(ours.iter().filter_map(to_best));
         let of_run = |side| Some(work["per_run"].as_f64()? / middle(side));
-        Self::Values { numbers, seconds: ours.iter().chain(&theirs).filter_map(of_run).collect() }
+        Self::Values { numbers, seconds: all().filter_map(of_run).collect() }
     }
 }
 
@@ -89,9 +90,13 @@ fn values(text: &str) -> Vec<f64> {
     numbers(text).iter().map(|number| number.value).collect()
 }
 
-/// The figures of a side, one per round or seed.
+/// One number per round or seed.
+fn rounds(values: &Value) -> Vec<f64> {
+    values.as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
+}
+
 fn figures(side: &Value) -> Vec<f64> {
-    side["figures"].as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
+    rounds(&side["figures"])
 }
 
 fn middle(side: &Value) -> f64 {
@@ -115,10 +120,15 @@ fn spread(side: &Value) -> Vec<f64> {
     out
 }
 
-/// The fields that are bytes of memory.
-fn memories(side: &Value) -> impl Iterator<Item = (&str, f64)> {
-    let fields = side.as_object().into_iter().flatten();
-    fields.filter_map(|(key, value)| Some((key.as_str(), value.as_f64().filter(|_| key.contains("memory"))?)))
+/// What a side costs beside its time, as the median of its rounds: memory in MiB, and the rest as it is.
+fn costs(side: &Value) -> Vec<(&str, f64)> {
+    let fields = side.as_object().into_iter().flatten().filter(|(key, _)| key.as_str() != "figures");
+    let measured = fields.filter_map(|(key, value)| {
+        let cost = value.as_f64().unwrap_or_else(|| median(&rounds(value)));
+        let unit = if key.contains("memory") { MIB } else { 1.0 };
+        cost.is_finite().then_some((key.as_str(), cost / unit))
+    });
+    measured.collect()
 }
 
 /// A figure of ours by the best of theirs, if there is one.
@@ -132,9 +142,9 @@ mod tests {
 
     const STEP: &str = r#"{"setup": {"cores": 2, "load_average": "91.5 1.5", "command": "bench --rounds 3"}, "figures": [
         {"work": "width 16, batch 64", "unit": "images/s", "per_run": 64.0,
-         "ours": [{"name": "flex", "figures": [320.0, 300.0, 361.0], "peak_memory": 104857600.0}],
+         "ours": [{"name": "flex", "figures": [320.0, 300.0, 361.0], "peak_memory": 104857600.0, "cpu_us": [20.5, 9.0, 30.0]}],
          "theirs": [{"name": "eager", "figures": [150.0], "peak_memory": 524288000.0},
-                    {"name": "compile", "figures": [200.0], "peak_memory": 629145600.0}]},
+                    {"name": "compile", "figures": [200.0], "peak_memory": [629145600.0], "cpu_us": [40.0, 41.0, 60.0]}]},
         {"work": "k-NN", "unit": "%", "per_run": null, "ours": [{"name": "flex", "figures": [37.0, 38.0, 39.6]}], "theirs": []}
     ]}"#;
 
@@ -149,8 +159,10 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_quoted_by_median_range_seconds_and_ratio_to_the_best_rival() {
-        for quoted in ["320", "300 to 361", "0.2 s", "1.60", "16 and 64", "100 and 500 MiB, 0.20"] {
+    fn a_rate_is_quoted_by_median_range_seconds_costs_and_ratios_to_the_best_rival() {
+        for quoted in
+            ["320", "300 to 361", "0.2 s", "1.60", "16 and 64", "100 and 500 MiB, 0.20", "20.5 to 41, 0.50"]
+        {
             assert_eq!(parts(STEP, quoted), [true, false], "{quoted}");
         }
         assert_eq!(parts(STEP, "2 cores, 3 rounds"), [true, true], "the setup is that of all");

@@ -44,7 +44,9 @@ pub(super) fn blocks(document: &TextFile) -> Vec<Block<'_>> {
         let fence = trimmed.starts_with("```");
         fenced ^= fence;
         match Mark::of(trimmed) {
-            _ if fenced || fence || trimmed.is_empty() => open = false,
+            _ if fenced || fence => open = false,
+            // An empty line may stand between a mark and its block.
+            _ if trimmed.is_empty() => open &= blocks.last().is_some_and(|block| block.text.is_empty()),
             Some(mark) => {
                 blocks.push(Block { mark, line: number + 1, text: String::new() });
                 open = true;
@@ -54,7 +56,7 @@ pub(super) fn blocks(document: &TextFile) -> Vec<Block<'_>> {
                     blocks.push(Block { mark: Mark::None, line: number, text: String::new() });
                 }
                 open = true;
-                blocks.last_mut().into_iter().for_each(|block| block.text += &format!("{line}\n"));
+                blocks.last_mut().into_iter().for_each(|block| block.push(number, line));
             }
         }
     }
@@ -71,6 +73,14 @@ impl<'a> Mark<'a> {
 }
 
 impl Block<'_> {
+    fn push(&mut self, number: usize, line: &str) {
+        if self.text.is_empty() {
+            self.line = number;
+        }
+        self.text += line;
+        self.text += "\n";
+    }
+
     /// The rows and sentences of this block; a semicolon ends a sentence too.
     pub(super) fn statements(&self) -> Vec<Statement> {
         let mut statements: Vec<Statement> = Vec::new();
@@ -140,7 +150,7 @@ mod tests {
     #[test]
     fn a_block_reaches_from_its_mark_to_an_empty_line_a_mark_or_code() {
         let text = format!(
-            "a\n{FIGURES} x.json, y.json -->\nb\nc\n\nd\n{NOT_MEASURED} why -->\n- e\n```\n1 s\n```\nf\n"
+            "a\n{FIGURES} x.json, y.json -->\n\nb\nc\n\nd\n{NOT_MEASURED} why -->\n- e\n```\n1 s\n```\nf\n"
         );
         let document = document(&text);
         let found = blocks(&document)
@@ -152,10 +162,10 @@ mod tests {
             found,
             [
                 block(1, Mark::None, "a\n"),
-                block(3, Mark::Figures(vec!["x.json", "y.json"]), "b\nc\n"),
-                block(6, Mark::None, "d\n"),
-                block(8, Mark::NotMeasured("why"), "- e\n"),
-                block(12, Mark::None, "f\n"),
+                block(4, Mark::Figures(vec!["x.json", "y.json"]), "b\nc\n"),
+                block(7, Mark::None, "d\n"),
+                block(9, Mark::NotMeasured("why"), "- e\n"),
+                block(13, Mark::None, "f\n"),
             ]
         );
     }
