@@ -195,13 +195,19 @@ def resident(field):
     return None
 
 
-def vectors(device):
+def vectors(device, variant=frozenset()):
     """The vector instructions in use on the CPU."""
     if device != "cpu":
         return None
     check_float32()
-    most = os.environ.get("ONEDNN_MAX_CPU_ISA")
-    return f"ATen {torch.backends.cpu.get_cpu_capability()}" + (f", oneDNN at most {most}" if most else "")
+    used = [f"ATen {torch.backends.cpu.get_cpu_capability()}"]
+    if "ONEDNN_MAX_CPU_ISA" in os.environ:
+        used.append(f"oneDNN at most {os.environ['ONEDNN_MAX_CPU_ISA']}")
+    if "compile" in variant:
+        from torch._inductor.cpu_vec_isa import pick_vec_isa
+
+        used.append(f"compiled {str(pick_vec_isa()).upper()}")
+    return ", ".join(used)
 
 
 def check_float32():

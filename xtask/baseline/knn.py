@@ -46,7 +46,7 @@ def main():
         "top1": right[-1],
         "variant": in_words(args.variant),
         "threads": torch.get_num_threads(),
-        "vectors": vectors(args.device),
+        "vectors": vectors(args.device, args.variant),
     }
     print_result(result | versions())
 

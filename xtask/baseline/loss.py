@@ -40,7 +40,7 @@ def main():
         "dim": args.dim,
         "variant": in_words(args.variant),
         "threads": torch.get_num_threads(),
-        "vectors": vectors(args.device),
+        "vectors": vectors(args.device, args.variant),
     }
     print_result(result | versions())
 

@@ -58,7 +58,7 @@ def main():
         "variant": in_words(args.variant),
         "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
-        "vectors": vectors(args.device),
+        "vectors": vectors(args.device, args.variant),
         "conv_tf32": args.device == "cuda" and torch.backends.cudnn.allow_tf32,
     }
     print_result(result | versions())

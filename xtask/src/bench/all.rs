@@ -26,7 +26,7 @@ pub(crate) struct All {
 }
 
 /// The benchmarks and the seconds of a round with all rivals on two cores, idle, roughly.
-const ROUNDS: [(&str, u32); 5] = [("augment", 45), ("step", 130), ("loader", 90), ("loss", 35), ("knn", 25)];
+const ROUNDS: [(&str, u32); 5] = [("augment", 40), ("step", 130), ("loader", 95), ("loss", 45), ("knn", 25)];
 
 /// What `torch.compile` takes in the first round, when it finds nothing in its cache, roughly, in seconds.
 const FIRST_COMPILATION: u32 = 150;

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
 use super::Common;
-use super::program::build;
+use super::program::{build, target_folder};
 
 /// Names and values.
 pub(super) type Variables = Vec<(&'static str, String)>;
@@ -37,6 +37,8 @@ impl Cap {
             ("MKL_ENABLE_INSTRUCTIONS", "AVX2".into()),
             ("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512DQ,-AVX512CD".into()),
             ("LD_PRELOAD", library.display().to_string()),
+            // What `torch.compile` has cached for wider vectors would be found again.
+            ("TORCHINDUCTOR_CACHE_DIR", target_folder().join("bench/inductor-avx2").display().to_string()),
         ])
     }
 }

@@ -55,9 +55,11 @@ impl Loader {
         let mut all = Vec::new();
         for (size, data) in SIZES.iter().zip([&self.small, &self.large]) {
             let baseline = baseline.as_ref().filter(|_| data.is_some());
-            let rivals = if data.is_some() { rivals.as_slice() } else { &[] };
+            let mut rivals = if data.is_some() { rivals.clone() } else { Vec::new() };
+            // Crops of small images never shrink: there is nothing to antialias.
+            rivals.retain(|library| size.pixels > 32 || *library != "albumentations-area");
             let mut figures: Vec<Figures> =
-                self.workers.iter().map(|&workers| figures(size, workers, data.is_some(), rivals)).collect();
+                self.workers.iter().map(|&workers| figures(size, workers, data.is_some(), &rivals)).collect();
             for _ in 0..self.common.rounds {
                 self.round(&program, baseline, size, data.as_deref(), &mut figures)?;
             }
