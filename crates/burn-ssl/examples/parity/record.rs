@@ -48,6 +48,14 @@ impl Record {
         }
     }
 
+    /// Whether a tensor of one group is another one in the other group.
+    pub(crate) fn differ(&self, group: &str, other: &str) -> bool {
+        self.iter().any(|(path, data)| {
+            let place = path.strip_prefix(group).and_then(|path| path.strip_prefix('/'));
+            place.is_some_and(|place| self.get(&format!("{other}/{place}")) != Some(data))
+        })
+    }
+
     /// Paths and values, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&String, &TensorData)> {
         self.0.iter()

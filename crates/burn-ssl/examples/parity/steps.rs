@@ -18,7 +18,7 @@ const LOCAL_SIZE: usize = 8;
 
 const RATES: Rates = Rates { lr: 1.0, lr_1d: 1.0, lr_constant: 1.0, weight_decay: 1e-4 };
 
-/// Options that make every method small; a method takes those that it knows.
+/// Options that make every method small and teachers fast; a method takes those that it knows.
 const SMALL: &str = "
     hidden_dim = 16
     output_dim = 8
@@ -30,6 +30,8 @@ const SMALL: &str = "
     freeze_prototypes_steps = 0
     freeze_last_layer_epochs = 0
     off_diagonal_weight = 0.05
+    momentum = 0.9
+    teacher_momentum = 0.9
 ";
 
 /// One case per method and network: a ResNet for all, a ViT for those whose papers train one.
@@ -94,7 +96,10 @@ fn descent(method: &str, network: Network) -> OptimizerConfig {
         _ => (OptimizerName::Sgd, 0.5),
     };
     let clip_per_parameter = method == "dino";
-    OptimizerConfig { name, clip_norm, clip_per_parameter, momentum: 0.9, ..OptimizerConfig::default() }
+    // Layer-wise rates that move weights by more than float32 rounds them.
+    let trust_coefficient = 0.02;
+    let defaults = OptimizerConfig { momentum: 0.9, trust_coefficient, ..OptimizerConfig::default() };
+    OptimizerConfig { name, clip_norm, clip_per_parameter, ..defaults }
 }
 
 struct OneStep<'a> {
@@ -126,6 +131,11 @@ impl WithMethod for OneStep<'_> {
         record.insert("norm", "", norm);
         gradients.clip(&descent);
         insert_gradients(&mut record, "clipped", &gradients);
+        assert_eq!(
+            record.differ("gradient", "clipped"),
+            descent.clip_norm > 0.0,
+            "clipping that has to act does"
+        );
         let rules = method.gradient_rules(at);
         gradients.drop_frozen(&rules);
         let state = method.absorb(state, step.carry);

@@ -1,7 +1,8 @@
 //! Convolution, forward and backward.
 //!
 //! Images are packed into pixels of sixteen channels, so that one loop over channels and one over pixels serve all passes.
-//! 3×3 convolutions with stride 1 go through [`winograd`], the others through [`direct`]. No pass unfolds images.
+//! 3×3 convolutions with stride 1 on sixteen channels and more go through [`winograd`], the others through [`direct`]. No
+//! pass unfolds images.
 
 // Unrolled loops over several arrays of one length: the index says which entries belong together.
 #![allow(clippy::needless_range_loop)]
@@ -156,9 +157,10 @@ mod tests {
             let ours = run(&x, &weight, |x, w| conv::conv2d(x, w, None, stride, padding));
             let portable = run(&x, &weight, |x, w| conv::portable(x, w, None, stride, padding));
             let close = |a: Tensor<4>, b: Tensor<4>| {
-                // A sum of terms of both signs is as exact as the largest of them allows.
+                // A sum of terms of both signs is as exact as the largest of them allows. The sine makes more of its
+                // errors: up to 3.5e-6 in twenty runs.
                 let largest = b.clone().abs().max().into_scalar::<f32>();
-                let tolerance = Tolerance::absolute(2e-5 * largest);
+                let tolerance = Tolerance::absolute(1e-5 * largest);
                 a.into_data().assert_approx_eq::<f32>(&b.into_data(), tolerance);
             };
             close(ours.0, portable.0);
@@ -207,15 +209,27 @@ mod tests {
         tensor::<Flex>((0..shape.iter().product()).map(next).collect(), shape)
     }
 
-    /// Batch, channels in and out, size, kernel, stride and padding: direct, and both kinds of tiles.
-    const SHAPES: [[usize; 7]; 6] = [
+    /// Batch, channels in and out, size, kernel, stride and padding: direct and after Winograd, and both with many channels.
+    const SHAPES: [[usize; 7]; 8] = [
         [3, 5, 20, 9, 3, 2, 1],
         [2, 3, 8, 17, 7, 2, 3],
         [3, 17, 9, 11, 5, 3, 2],
+        [7, 9, 16, 18, 3, 1, 0],
         [4, 20, 35, 7, 3, 1, 1],
         [12, 16, 24, 12, 3, 1, 1],
-        [7, 9, 16, 18, 3, 1, 0],
+        [1, 256, 256, 4, 3, 2, 1],
+        [1, 256, 256, 4, 3, 1, 1],
     ];
+
+    /// The largest error against float64 by the largest value, as `docs/performance.md` states it for these shapes.
+    fn stated_error(g: &Geometry) -> f64 {
+        match (winograd::serves(g), g.channels_in) {
+            (false, ..64) => 7e-7,
+            (true, ..64) => 3e-7,
+            (false, _) => 2e-6,
+            (true, _) => 8e-7,
+        }
+    }
 
     fn operands([batch, from, to, size, kernel, stride, padding]: [usize; 7]) -> (Shape, [FlexTensor; 3]) {
         let shape = Shape { stride, padding };
@@ -232,19 +246,14 @@ mod tests {
             simd::PORTABLE.store(portable, std::sync::atomic::Ordering::Relaxed);
             for case in SHAPES {
                 let (shape, [x, weight, dy]) = operands(case);
-                let want = definition(
-                    &shape.geometry::<Flex>(&x, &weight),
-                    values(&x),
-                    values(&weight),
-                    values(&dy),
-                );
+                let g = shape.geometry::<Flex>(&x, &weight);
+                let want = definition(&g, values(&x), values(&weight), values(&dy));
                 for (got, want) in passes(shape, &x, &weight, &dy).iter().zip(&want) {
                     let largest = want.iter().fold(0.0, |largest: f64, v| largest.max(v.abs()));
-                    let e = got.iter().zip(want).fold(0.0, |e: f64, (g, w)| e.max((f64::from(*g) - w).abs() / largest));
-                    eprintln!("ERR {case:?} {portable} {e:.2e}");
                     for (got, want) in got.iter().zip(want) {
                         let error = (f64::from(*got) - want).abs() / largest;
-                        assert!(error < 2e-5, "{case:?}, portable {portable}: {got} and {want}");
+                        let about = format_args!("{case:?}, portable {portable}: {got} and {want}");
+                        assert!(error < stated_error(&g), "{about}: {error:e}");
                     }
                 }
             }
