@@ -124,10 +124,11 @@ impl Params {
     /// Holds projector and predictor that a method built against those of the case.
     pub(super) fn expect_heads(&self, case: &Case, projector: &Mlp, predictor: Option<&Mlp>) -> Result<()> {
         expect_layers(case, "projector", &self.projector, projector)?;
-        match predictor {
-            Some(predictor) => expect_layers(case, "predictor", &self.predictor, predictor),
-            None => Ok(ensure!(self.predictor.is_empty(), "the case has a predictor, and this method none")),
+        if let Some(predictor) = predictor {
+            return expect_layers(case, "predictor", &self.predictor, predictor);
         }
+        ensure!(self.predictor.is_empty(), "the case has a predictor, and this method none");
+        Ok(())
     }
 
     /// Holds the exceptions that a method makes for parameters at a step against those of the case.
