@@ -3,6 +3,8 @@
 import argparse
 import json
 import sys
+import zlib
+from typing import NamedTuple
 
 from common import at_least_one, print_result, run, torch, versions
 from lightly import __version__ as lightly_version
@@ -14,6 +16,8 @@ from ssl_methods.method import load_tensors, named_tensors
 TOLERANCE = 1e-4
 # A difference is rounding where it is at most so many times that of PyTorch from itself.
 ROUNDING_FACTOR = 10
+# The same for tensors after the last step, as a share of their change.
+END_TOLERANCE = 1e-2
 # Perturbed runs, of which the one that departs most counts.
 PERTURBATIONS = 3
 
@@ -24,14 +28,12 @@ def main():
     if args.double:
         torch.set_default_dtype(torch.float64)
     file = Steps(args.file)
-    losses = replay(file)
-    differences = [relative(ours, theirs) for ours, theirs in zip(file.losses, losses)]
-    departures = departures_of_torch(file, losses, args.perturb) if args.perturb else None
-    for step, difference in enumerate(differences):
-        itself = f", PyTorch from itself {departures[step]:.1e}" if departures else ""
-        say(f"step {step}: burn-ssl {file.losses[step]:.6f}, PyTorch {losses[step]:.6f}, apart {difference:.1e}{itself}")
-    print_result(result(file, args, losses, differences, departures))
-    judge(differences, departures)
+    torch_run = replay(file)
+    perturbed = [replay(file, args.perturb, seed) for seed in range(1, PERTURBATIONS + 1)] if args.perturb else []
+    comparison = Comparison(file, torch_run, perturbed)
+    comparison.tell()
+    print_result(comparison.result(args))
+    comparison.judge()
 
 
 def arguments():
@@ -64,6 +66,13 @@ class Steps:
     def under(self, prefix):
         return {key[len(prefix) :]: self.tensor(key) for key in self.keys if key.startswith(prefix)}
 
+    def tensors_at(self, place):
+        """Student, teacher and state at `init` or `end`, by the suite's names."""
+        found = {suite_name(path): tensor for path, tensor in self.under(f"{place}.").items()}
+        # SwAV's twin sees by the rows whether its queue is full.
+        found.pop("queue.filled", None)
+        return found
+
     def batch(self, step):
         views, shuffles = self.under(f"views.{step}."), self.under(f"aux.{step}.shuffle.")
         labels = self.tensor(f"labels.{step}") if f"labels.{step}" in self.keys else None
@@ -73,50 +82,64 @@ class Steps:
         return Progress(step, self.total_steps, self.steps_per_epoch)
 
 
+class Run(NamedTuple):
+    """The losses of every step, and all tensors after the last."""
+
+    losses: list
+    end: dict
+
+
 def replay(file, perturb=0.0, seed=0):
-    """The losses of PyTorch, from weights that are changed by the share `perturb`."""
+    """What PyTorch makes of the steps, from weights that are changed by the share `perturb`."""
     method = build_method(file.recipe)
     load_start(method, file, perturb, seed)
-    needs_orders = getattr(method, "shuffle", False)
-    if needs_orders and not any(key.startswith("aux.0.shuffle.") for key in file.keys):
+    if getattr(method, "shuffle", False) and "aux.0.shuffle.0" not in file.keys:
         raise ValueError("the recipe shuffles keys, but the file has no aux.0.shuffle.0, expected the orders of every step")
     training = Training(method, file.recipe["optimizer"], lambda at: rates_at(file.recipe, at))
     losses = []
     for step, rate in enumerate(file.rates):
         at = file.at(step)
         if relative(rate, rates_at(file.recipe, at).lr) > 1e-9:
-            raise ValueError(f"the rate of step {step} is {rates_at(file.recipe, at).lr} here and {rate} in the file")
+            raise ValueError(f"the rate of step {step} is {rate} in the file, expected {rates_at(file.recipe, at).lr}")
         losses.append(training.step(file.batch(step), at).item())
-    return losses
+    return Run(losses, tensors_of(method))
+
+
+def tensors_of(method):
+    networks = {"student": method.student, "teacher": method.teacher or {}}
+    named = {f"{who}.{name}": tensor for who, parts in networks.items() for name, tensor in named_tensors(parts).items()}
+    return {name: tensor.detach().clone() for name, tensor in (named | method.state()).items()}
 
 
 def load_start(method, file, perturb, seed):
-    """Weights and state as the file has them; the teacher's weights are changed as the student's."""
-    student = {suite_name(path): value for path, value in file.under("init.student.").items()}
-    state = file.under("init.state.")
-    teacher = {suite_name(path): value for path, value in taken(state, "teacher.network.").items()}
-    generator = torch.Generator().manual_seed(seed)
-    for name in sorted(student):
-        if perturb and not name.endswith(("running_mean", "running_var")):
-            signs = torch.randint(0, 2, student[name].shape, generator=generator) * 2 - 1
-            student[name] = student[name] * (1 + perturb * signs)
-            if name in teacher:
-                teacher[name] = student[name]
-    load_tensors(method.student, student)
-    if method.teacher is not None or teacher:
-        load_tensors(method.teacher or {}, teacher)
-    load_state(method, state)
-
-
-def load_state(method, state):
-    # SwAV's twin sees by the rows whether its queue is full.
-    taken(state, "queue.filled")
-    given = {STATE_NAMES.get(path, path): value for path, value in state.items()}
+    """Weights and state as the file has them; weights of the teacher are changed in the directions of the student's."""
+    given = file.tensors_at("init")
+    for name, tensor in given.items():
+        if perturb and name.startswith(("student.", "teacher.")) and not name.endswith(("running_mean", "running_var")):
+            given[name] = tensor * (1 + perturb * signs(name.split(".", 1)[1], tensor.shape, seed))
+    load_tensors(method.student, taken(given, "student."))
+    load_tensors(method.teacher or {}, taken(given, "teacher."))
     wanted = method.state()
     if given.keys() != wanted.keys():
         raise ValueError(f"the file's state has {sorted(given)}, expected {sorted(wanted)}")
     for name, tensor in wanted.items():
         tensor.copy_(given[name].reshape(tensor.shape))
+
+
+def signs(name, shape, seed):
+    """1 and -1 at random, the same for the same name."""
+    generator = torch.Generator().manual_seed(zlib.crc32(name.encode()) + seed)
+    return torch.randint(0, 2, shape, generator=generator) * 2 - 1
+
+
+def suite_name(path):
+    """`student.projector.layers.0.linear.weight` is `student.projector.0.linear.weight` in the conformance suite."""
+    who, _, rest = path.replace("state.teacher.network.", "teacher.", 1).partition(".")
+    if who == "state":
+        return STATE_NAMES.get(rest, rest)
+    if not rest.startswith("encoder."):
+        rest = rest.replace(".mlp.layers.", ".", 1).replace(".layers.", ".", 1)
+    return f"{who}.{rest}"
 
 
 STATE_NAMES = {"queue.rows": "queue", "queue.next": "queue_ptr"}
@@ -127,61 +150,87 @@ def taken(tensors, prefix):
     return {path[len(prefix) :]: tensors.pop(path) for path in list(tensors) if path.startswith(prefix)}
 
 
-def suite_name(path):
-    """`projector.layers.0.linear.weight` is `projector.0.linear.weight` in the conformance suite."""
-    if path.startswith("encoder."):
-        return path
-    return path.replace(".mlp.layers.", ".", 1).replace(".layers.", ".", 1)
-
-
 def relative(one, other):
     return abs(one - other) / max(abs(other), 1e-30)
 
 
-def departures_of_torch(file, losses, perturb):
-    """How far PyTorch is from itself at every step, from weights that differ by `perturb`."""
-    runs = [replay(file, perturb, seed) for seed in range(1, PERTURBATIONS + 1)]
-    return [max(relative(run[step], loss) for run in runs) for step, loss in enumerate(losses)]
+class Comparison:
+    """Our losses and last tensors with PyTorch's, and PyTorch with itself from perturbed weights."""
+
+    def __init__(self, file, torch_run, perturbed):
+        self.file, self.run = file, torch_run
+        self.differences = [relative(ours, theirs) for ours, theirs in zip(file.losses, torch_run.losses)]
+        departures = [[relative(run.losses[step], loss) for run in perturbed] for step, loss in enumerate(torch_run.losses)]
+        self.departures = [max(step) for step in departures] if perturbed else None
+        self.steps = len(self.differences)
+        if perturbed:
+            apart = (step for step, departure in enumerate(self.departures) if departure > TOLERANCE)
+            self.steps = next(apart, self.steps)
+        self.end = end_differences(file, torch_run, perturbed) if self.compares_end() else None
+
+    def compares_end(self):
+        """The tensors after the last step have to agree where the losses of all steps do."""
+        return self.steps == len(self.differences)
+
+    def tell(self):
+        for step, difference in enumerate(self.differences):
+            itself = f", PyTorch from itself {self.departures[step]:.1e}" if self.departures else ""
+            losses = f"burn-ssl {self.file.losses[step]:.6f}, PyTorch {self.run.losses[step]:.6f}"
+            say(f"step {step}: {losses}, apart {difference:.1e}{itself}")
+        for name, (difference, departure) in list((self.end or {}).items())[:5]:
+            say(f"after the last step: {name} apart {difference:.1e}, PyTorch from itself {departure:.1e}")
+
+    def result(self, args):
+        recipe = self.file.recipe
+        found = {
+            "method": recipe["method"],
+            "encoder": f"{recipe['encoder']['name']}, width {recipe['encoder']['width']}",
+            "optimizer": recipe["optimizer"]["name"],
+            "batch_size": recipe["schedule"]["batch_size"],
+            "device": self.file.device,
+            "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
+            "perturb": args.perturb,
+            "steps": len(self.differences),
+            "steps_compared": self.steps,
+            "largest_difference": max(self.differences[: self.steps], default=None),
+            "largest_departure_of_torch": max((self.departures or [])[: self.steps], default=None),
+            "worst_tensor": next(iter(self.end.items()), None) if self.end else None,
+            "lr": self.file.rates,
+            "losses": self.file.losses,
+            "losses_of_torch": self.run.losses,
+            "differences": self.differences,
+            "departures_of_torch": self.departures,
+            "recipe": recipe,
+        }
+        return found | versions() | {"lightly": lightly_version}
+
+    def judge(self):
+        """Raises a ValueError unless everything that is compared is within its tolerance or 10 times PyTorch's departure."""
+        if self.steps == 0:
+            raise ValueError("PyTorch departs from itself in step 0, expected steps to compare")
+        for step in range(self.steps):
+            found, itself = self.differences[step], self.departures[step] if self.departures else 0.0
+            if not found <= max(TOLERANCE, ROUNDING_FACTOR * itself):
+                raise ValueError(f"the losses of step {step} are {found:.1e} apart, PyTorch from itself {itself:.1e}")
+        for name, (found, itself) in (self.end or {}).items():
+            if not found <= max(END_TOLERANCE, ROUNDING_FACTOR * itself):
+                raise ValueError(f"{name} is {found:.1e} apart after the last step, PyTorch from itself {itself:.1e}")
 
 
-def compared_steps(differences, departures):
-    """Steps before PyTorch itself departs by more than the tolerance."""
-    if departures is None:
-        return len(differences)
-    return next((step for step, found in enumerate(departures) if found > TOLERANCE), len(departures))
+def end_differences(file, torch_run, perturbed):
+    """Per tensor after the last step, ours and perturbed PyTorch's largest difference from PyTorch as a share of the tensor's
+    largest change; those come first that are furthest off for their rounding."""
+    start, ours, found = file.tensors_at("init"), file.tensors_at("end"), {}
+    for name, theirs in torch_run.end.items():
+        change = float((theirs - start[name].reshape(theirs.shape)).abs().max())
+        share = [apart(run[name], theirs) / max(change, 1e-30) for run in [ours] + [run.end for run in perturbed]]
+        if change > 0 or share[0] > 0:
+            found[name] = share[0], max(share[1:], default=0.0)
+    return dict(sorted(found.items(), key=lambda item: item[1][0] / max(END_TOLERANCE, ROUNDING_FACTOR * item[1][1]), reverse=True))
 
 
-def result(file, args, losses, differences, departures):
-    steps = compared_steps(differences, departures)
-    found = {
-        "method": file.recipe["method"],
-        "encoder": f"{file.recipe['encoder']['name']}, width {file.recipe['encoder']['width']}",
-        "optimizer": file.recipe["optimizer"]["name"],
-        "batch_size": file.recipe["schedule"]["batch_size"],
-        "device": file.device,
-        "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
-        "steps": len(losses),
-        "steps_compared": steps,
-        "largest_difference": max(differences[:steps], default=None),
-        "differences": differences,
-        "losses": file.losses,
-        "losses_of_torch": losses,
-    }
-    if departures:
-        departure = {"perturb": args.perturb, "largest_departure_of_torch": max(departures[:steps], default=None)}
-        found |= departure | {"departures_of_torch": departures}
-    return found | versions() | {"lightly": lightly_version}
-
-
-def judge(differences, departures):
-    """Raises a ValueError unless all compared steps agree: within 1e-4, or 10 times PyTorch's departure from itself."""
-    steps = compared_steps(differences, departures)
-    if steps == 0:
-        raise ValueError("PyTorch departs from itself in step 0, expected steps to compare")
-    for step in range(steps):
-        allowed = max(TOLERANCE, ROUNDING_FACTOR * departures[step]) if departures else TOLERANCE
-        if not differences[step] <= allowed:
-            raise ValueError(f"the losses of step {step} are {differences[step]:.1e} apart, expected at most {allowed:.1e}")
+def apart(one, other):
+    return float((one.reshape(other.shape) - other).abs().max())
 
 
 def say(text):

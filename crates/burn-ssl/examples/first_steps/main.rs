@@ -10,19 +10,25 @@
 //! | tensor | |
 //! |---|---|
 //! | `init.student.<path>`, `init.state.<path>` | what the run starts from, by path |
+//! | `end.student.<path>`, `end.state.<path>` | what the last of the steps leaves |
 //! | `views.<step>.<i>`, `labels.<step>` | views as the network sees them, `[batch, 3, size, size]`; classes, where the data has them |
 //! | `aux.<step>.shuffle.<i>` | the order in which MoCo encodes the i-th keys of the step, `[batch]` |
 //! | `loss.<step>` | `[1]` |
 //!
 //! and in its metadata, under `burn-ssl`, a JSON object: the resolved `recipe`, `lr` of every step, `steps_per_epoch`,
 //! `total_steps`, `device`. `xtask/baseline/first_steps.py` reads it.
+//!
+//! `--start EARLIER` starts from what the steps of another file left, with a new optimizer: fresh networks are so sensitive
+//! that two programs part within a few steps by rounding alone.
 
 mod recording;
 
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
+use burn::tensor::TensorData;
 use burn_ssl::core::named;
 use burn_ssl::prelude::*;
 use burn_ssl::recipe::Draft;
@@ -37,8 +43,12 @@ fn main() -> Result<()> {
     let options = Options::from_command_line()?;
     let recipe = options.recipe()?;
     let (whole, chunk) = (recipe.optimizer.accumulate == 1, recipe.optimizer.embed_chunk);
-    ensure!(whole && chunk == 0, "the recipe takes a batch in pieces, expected accumulate 1 and embed_chunk 0");
-    let first_steps = FirstSteps { recipe: &recipe, options: &options };
+    ensure!(
+        whole && chunk == 0,
+        "the recipe takes a batch in pieces, expected accumulate 1 and embed_chunk 0"
+    );
+    let start = options.start.as_ref().map(|path| earlier(path)).transpose()?;
+    let first_steps = FirstSteps { recipe: &recipe, options: &options, start: start.as_ref() };
     let tape = with_method(&recipe.method, &recipe.method_options, first_steps)??;
     let (found, expected) = (tape.lr.len() as u64, options.steps);
     ensure!(found == expected, "the run has {found} steps, expected at least --steps, {expected}");
@@ -53,12 +63,19 @@ fn main() -> Result<()> {
     std::fs::write(&options.out, bytes).with_context(|| format!("cannot write {}", options.out.display()))
 }
 
+/// The tensors of an earlier file.
+fn earlier(path: &Path) -> Result<BTreeMap<String, TensorData>> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(named::decode(&bytes).with_context(|| path.display().to_string())?.0)
+}
+
 struct Options {
     recipe: String,
     assignments: Vec<String>,
     data: String,
     seed: Option<i64>,
     steps: u64,
+    start: Option<PathBuf>,
     device: DeviceSpec,
     out: PathBuf,
 }
@@ -72,6 +89,7 @@ impl Options {
             data: "demo:train".into(),
             seed: None,
             steps: 20,
+            start: None,
             device: DeviceSpec::Flex,
             out: PathBuf::from("steps.safetensors"),
         };
@@ -91,9 +109,12 @@ impl Options {
             "--data" => self.data = value.to_owned(),
             "--seed" => self.seed = Some(value.parse().with_context(number)?),
             "--steps" => self.steps = value.parse().with_context(number)?,
+            "--start" => self.start = Some(value.into()),
             "--device" => self.device = value.parse()?,
             "--out" => self.out = value.into(),
-            _ => bail!("found {flag}, expected --recipe, --set, --data, --seed, --steps, --device or --out"),
+            _ => bail!(
+                "found {flag}, expected --recipe, --set, --data, --seed, --steps, --start, --device or --out"
+            ),
         }
         Ok(())
     }
@@ -116,6 +137,7 @@ impl Options {
 struct FirstSteps<'a> {
     recipe: &'a Recipe,
     options: &'a Options,
+    start: Option<&'a BTreeMap<String, TensorData>>,
 }
 
 impl WithMethod for FirstSteps<'_> {
@@ -128,8 +150,9 @@ impl WithMethod for FirstSteps<'_> {
         let options = PretrainOptions { device, ..PretrainOptions::new(folder.path().join("run")) };
         let recipe = Recipe { method: RECORDED.into(), ..self.recipe.clone() };
         let shuffles = recipe.method_options.get("shuffle").and_then(toml::Value::as_bool).unwrap_or(false);
-        let build = |_: &toml::Table| Ok(Recording { method, tape: &tape, shuffles });
-        let mut watch = Watch { tape: &tape, steps: self.options.steps };
+        let (start, steps) = (self.start, self.options.steps);
+        let build = |_: &toml::Table| Ok(Recording { method, tape: &tape, shuffles, start, steps });
+        let mut watch = Watch { tape: &tape, steps };
         pretrain_with(recipe.method_options.clone(), build, &recipe, &options, &mut watch)?;
         Ok(tape.into_inner())
     }

@@ -20,9 +20,9 @@ pub(crate) struct Tape {
 }
 
 impl Tape {
-    fn insert_module(&mut self, name: &str, module: &impl Module) {
+    fn insert_module(&mut self, prefix: &str, module: &impl Module) {
         let tensors = named::collect(module).into_iter();
-        self.tensors.extend(tensors.map(|(path, data)| (format!("init.{name}.{path}"), data)));
+        self.tensors.extend(tensors.map(|(path, data)| (format!("{prefix}{path}"), data)));
     }
 
     fn insert_views(&mut self, step: u64, views: &Views) {
@@ -71,6 +71,22 @@ pub(crate) struct Recording<'a, M> {
     pub(crate) tape: &'a RefCell<Tape>,
     /// Whether the method draws an order for each of its up to two encodings of keys.
     pub(crate) shuffles: bool,
+    /// The tensors of an earlier file whose end is the start of this run.
+    pub(crate) start: Option<&'a BTreeMap<String, TensorData>>,
+    /// Steps to record.
+    pub(crate) steps: u64,
+}
+
+impl<M> Recording<'_, M> {
+    /// The module with the tensors that the earlier run left.
+    fn started<T: Module>(&self, prefix: &str, module: T) -> T {
+        let Some(start) = self.start else { return module };
+        let of_module = start.iter().filter_map(|(path, data)| {
+            let path = path.strip_prefix(prefix)?;
+            Some((path.to_owned(), data.clone()))
+        });
+        named::load(module, of_module.collect()).expect("the earlier run was of the same method and network")
+    }
 }
 
 impl<M: SslMethod> SslMethod for Recording<'_, M> {
@@ -81,9 +97,10 @@ impl<M: SslMethod> SslMethod for Recording<'_, M> {
 
     fn init(&self, encoder: M::Encoder, init: &mut Init) -> (M::Student, M::State) {
         let (student, state) = self.method.init(encoder, init);
+        let (student, state) = (self.started("end.student.", student), self.started("end.state.", state));
         let mut tape = self.tape.borrow_mut();
-        tape.insert_module("student", &student);
-        tape.insert_module("state", &state);
+        tape.insert_module("init.student.", &student);
+        tape.insert_module("init.state.", &state);
         (student, state)
     }
 
@@ -131,7 +148,13 @@ impl<M: SslMethod> SslMethod for Recording<'_, M> {
     }
 
     fn after_step(&self, student: &M::Student, state: M::State, at: Progress) -> M::State {
-        self.method.after_step(student, state, at)
+        let state = self.method.after_step(student, state, at);
+        if at.step + 1 == self.steps {
+            let mut tape = self.tape.borrow_mut();
+            tape.insert_module("end.student.", student);
+            tape.insert_module("end.state.", &state);
+        }
+        state
     }
 
     fn encoder<'a>(&self, student: &'a M::Student, state: &'a M::State) -> &'a M::Encoder {

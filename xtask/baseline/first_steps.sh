@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Compares the first steps of every method with its PyTorch twin. Needs Rust, and a Python with torch, lightly, safetensors.
+#
+#   xtask/baseline/first_steps.sh PYTHON CIFAR10_TRAIN_TAR OUT [CASE...]
+#
+# Per case a run of 40 steps by the recipe, whose weights and state the 20 compared steps start from, with a new optimizer,
+# other views, the schedules from their beginning and a tenth of the rate. Writes OUT/CASE.json. Exit status 1 if a case fails; the others run.
+#   CARGO (cargo)    how to build and run the example
+#   TMPDIR (/tmp)    room for 120 MB
+set -uo pipefail
+[[ $# -ge 3 ]] || { sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2; }
+python=$1 data=$2 out=$3
+shift 3
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$out"
+failed=()
+
+crop='{op="random_resized_crop",scale=[0.08,1.0]},{op="horizontal_flip"}'
+warmup=schedule.warmup_epochs=0.5
+multicrop="views=[{count=2,size=32,ops=[$crop]},{count=2,size=16,ops=[$crop]}]"
+
+# case NAME RECIPE [key=value...] [-- key=value...]: what follows -- is for the compared steps alone.
+declare -A recipes options later
+names=()
+case_() {
+  names+=("$1") recipes[$1]=$2
+  local name=$1 list=options
+  shift 2
+  for word in "$@"; do
+    [[ $word == -- ]] && { list=later; continue; }
+    declare -n chosen=$list
+    chosen[$name]+="--set"$'\n'"$word"$'\n'
+  done
+}
+case_ simclr simclr/cifar10 -- optimizer.lr=0.006
+case_ simclr-v2 simclr-v2/cifar10 -- optimizer.lr=0.006
+case_ moco-v1 moco-v1/cifar10 -- optimizer.lr=0.006
+case_ moco-v2 moco-v2/cifar10 -- optimizer.lr=0.006
+case_ moco-v3 moco-v3/cifar10 -- optimizer.lr=0.006
+case_ byol byol/cifar10 -- optimizer.lr=0.006
+case_ simsiam simsiam/cifar10 "$warmup" -- optimizer.lr=0.024
+case_ swav swav/cifar10 method_options.queue_len=256 method_options.queue_start_epoch=9 \
+  -- optimizer.lr=1e-4 method_options.queue_start_epoch=1 method_options.freeze_prototypes_steps=3
+case_ dino dino/cifar10 "$warmup" -- optimizer.lr=0.02
+case_ barlow-twins barlow-twins/cifar10 "$warmup" -- optimizer.lr=0.01 optimizer.lr_1d=0.00024
+case_ supcon supcon/cifar10 -- optimizer.lr=0.05
+# The recipe's own rate.
+case_ simclr-full-rate simclr/cifar10
+# The other optimizers, crops of two sizes, clipping of all gradients together, weight decay that changes.
+case_ simclr-lars simclr/cifar10 optimizer.name=lars optimizer.lr_in_momentum=true optimizer.lr=1.2 -- optimizer.lr=0.12
+case_ byol-lars byol/cifar10 optimizer.name=lars optimizer.lr=1.2 optimizer.clip_norm=1.0 -- optimizer.lr=0.12
+case_ swav-larc swav/cifar10 optimizer.name=larc optimizer.lr=1.2 "$multicrop" -- optimizer.lr=0.12
+case_ dino-adamw dino/cifar10 optimizer.name=adamw optimizer.lr=1e-3 optimizer.no_decay=bias-and-norm \
+  optimizer.weight_decay=0.04 optimizer.weight_decay_end=0.4 "$multicrop" "$warmup" -- optimizer.lr=1e-4
+
+steps() {
+  "${CARGO:-cargo}" run --quiet -p burn-ssl --example first_steps -- --data "$data" "$@" \
+    --set encoder.width=16 --set schedule.batch_size=64
+}
+
+compare() {
+  local name=$1 both then
+  mapfile -t both <<<"${options[$name]:-}"
+  mapfile -t then <<<"${later[$name]:-}"
+  [[ -n ${both[-1]} ]] || unset 'both[-1]'
+  [[ -n ${then[-1]} ]] || unset 'then[-1]'
+  steps --recipe "${recipes[$name]}" "${both[@]}" --seed 0 --steps 40 --set data.limit=1280 --set schedule.epochs=3 \
+    --out "$work/start.safetensors" &&
+    steps --recipe "${recipes[$name]}" "${both[@]}" "${then[@]}" --seed 1 --steps 20 --set data.limit=640 \
+      --set schedule.epochs=3 --start "$work/start.safetensors" --out "$work/steps.safetensors" &&
+    "$python" "$here/first_steps.py" "$work/steps.safetensors" --perturb 1e-7 >"$out/$name.json"
+}
+
+[[ $# -gt 0 ]] || set -- "${names[@]}"
+for name in "$@"; do
+  echo "==> $name" >&2
+  compare "$name" || failed+=("$name")
+done
+[[ ${#failed[@]} -eq 0 ]] || { echo "failed: ${failed[*]}" >&2; exit 1; }
