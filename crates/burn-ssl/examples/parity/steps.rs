@@ -16,7 +16,8 @@ const BATCH: usize = 8;
 const IMAGE_SIZE: usize = 16;
 const LOCAL_SIZE: usize = 8;
 
-const RATES: Rates = Rates { lr: 1.0, lr_1d: 1.0, lr_constant: 1.0, weight_decay: 1e-4 };
+/// Large, so that steps are not lost in the rounding of the weights.
+const RATES: Rates = Rates { lr: 10.0, lr_1d: 10.0, lr_constant: 10.0, weight_decay: 1e-4 };
 
 /// Options that make every method small and teachers fast; a method takes those that it knows.
 const SMALL: &str = "
@@ -87,19 +88,19 @@ fn case(method: &'static str, network: Network) -> Case {
     })
 }
 
+/// Less than the gradients of any method have.
+const CLIP_NORM: f64 = 0.05;
+
 /// The optimizer of a step, and its clipping: as the methods have them, and all of them.
 fn descent(method: &str, network: Network) -> OptimizerConfig {
     let (name, clip_norm) = match (method, network) {
-        (_, Network::Vit) => (OptimizerName::Adamw, 0.5),
+        (_, Network::Vit) => (OptimizerName::Adamw, CLIP_NORM),
         ("barlow-twins" | "byol" | "simclr" | "simclr-v2", _) => (OptimizerName::Lars, 0.0),
         ("swav", _) => (OptimizerName::Larc, 0.0),
-        _ => (OptimizerName::Sgd, 0.5),
+        _ => (OptimizerName::Sgd, CLIP_NORM),
     };
     let clip_per_parameter = method == "dino";
-    // Layer-wise rates that move weights by more than float32 rounds them.
-    let trust_coefficient = 0.02;
-    let defaults = OptimizerConfig { momentum: 0.9, trust_coefficient, ..OptimizerConfig::default() };
-    OptimizerConfig { name, clip_norm, clip_per_parameter, ..defaults }
+    OptimizerConfig { name, clip_norm, clip_per_parameter, momentum: 0.9, ..OptimizerConfig::default() }
 }
 
 struct OneStep<'a> {
@@ -113,8 +114,11 @@ impl WithMethod for OneStep<'_> {
 
     fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Record {
         let Self { network, descent, inputs } = self;
-        let mut init = Init::new(0, &inputs.device().clone().autodiff());
-        let (student, state) = method.init(network.init(&mut init), &mut init);
+        // The student has other weights than its teacher, or an average before the first step would change nothing.
+        let [(student, _), (_, state)] = [0, 1].map(|seed| {
+            let mut init = Init::new(seed, &inputs.device().clone().autodiff());
+            method.init(network.init(&mut init), &mut init)
+        });
         let (student, state) = (inputs.module(student), inputs.module(state));
         let (student_before, state_before) = (named::collect(&student), named::collect(&state));
         let views = views(&method, inputs);

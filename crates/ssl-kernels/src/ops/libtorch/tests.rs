@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData, activation};
 
 use crate::DeviceSpec;
-use crate::ops::{BatchNormOutput, SgdRates, add_scaled, batch_norm, conv, relu, sgd};
+use crate::ops::{BatchNormOutput, SgdRates, add_scaled, batch_norm, conv, relu, sgd, with_backend_kernels};
 
 /// Allowed error relative to the largest value of a tensor.
 const TOLERANCE: f64 = 5e-5;
@@ -76,6 +76,15 @@ fn convolution_and_its_gradients_are_those_of_the_portable_operation_and_of_floa
         }
         assert_close(&run(DType::F64, super::conv2d), &run(DType::F64, portable), &about);
     }
+}
+
+#[test]
+fn on_request_libtorch_convolves_float32_too() {
+    let (x, w) = (drawn([9, 16, 12, 12]), drawn([24, 16, 3, 3]));
+    let ours = || conv::conv2d(x.clone(), w.clone(), None, 1, 1).into_data();
+    let libtorchs = super::conv::conv2d(x.clone(), w.clone(), 1, 1).into_data();
+    assert_ne!(ours(), libtorchs, "the two round differently, or nothing is tested here");
+    assert_eq!(with_backend_kernels(ours), libtorchs);
 }
 
 #[test]
