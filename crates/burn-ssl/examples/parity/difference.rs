@@ -97,13 +97,6 @@ impl Difference {
             return self.by_size.add(distance / size, path);
         }
         self.judged_by_rounding += 1;
-        if std::env::var("PARITY_LIST").is_ok() {
-            println!(
-                "  ROUND {path} size {size:.1e} distance/size {:.1e} x {:.2}",
-                distance / size,
-                distance / rounding
-            );
-        }
         self.by_rounding.add(distance / rounding, path);
         if distance > ROUNDINGS * rounding {
             self.wrong.push(format!("{path} ({:.1e} of its size)", distance / size));

@@ -187,7 +187,8 @@ impl Test {
     /// Machine and versions.
     fn setup(&self) -> Value {
         let baseline = self.baseline.clone();
-        let common = Common { baseline, rounds: 1, archive: None, tag: None, pack: None, cap: None, no_build: false };
+        let common =
+            Common { baseline, rounds: 1, archive: None, tag: None, pack: None, cap: None, no_build: false };
         let mut setup = machine::setup(&common);
         // Every side has its own commit.
         if let Some(keys) = setup.as_object_mut() {
