@@ -9,7 +9,7 @@ pub(super) struct Skipped {
 }
 
 const fn no_method(op: &'static str) -> Skipped {
-    Skipped { group: "method", op, reason: "a method that is not here yet" }
+    Skipped { group: "method", op, reason: "the method is not implemented yet" }
 }
 
 const fn loss_of(op: &'static str, reason: &'static str) -> Skipped {
@@ -23,27 +23,24 @@ const fn model(op: &'static str, reason: &'static str) -> Skipped {
 /// All of them. A case of any other operation without an implementation fails, and so does an implementation of one of
 /// these: its line goes when its operation comes.
 pub(super) const SKIPPED: &[Skipped] = &[
-    loss_of("dcl", "the loss of DCL, which is not here yet"),
-    loss_of("dclw", "the loss of DCLW, which is not here yet"),
-    loss_of("dinov2_sinkhorn_center", "of DINOv2, which is not here yet"),
-    loss_of("distill_features", "distillation here is of class scores alone"),
-    loss_of("ibot", "the loss of iBOT, which is not here yet"),
-    loss_of("ijepa", "the loss of I-JEPA, which is not here yet"),
-    loss_of("koleo", "of DINOv2, which is not here yet"),
-    loss_of("lejepa", "the loss of LeJEPA, which is not here yet"),
-    loss_of("mae", "the loss of MAE, which is not here yet"),
-    loss_of("msn", "the loss of MSN, which is not here yet"),
-    loss_of("nnclr", "the loss of NNCLR, which is not here yet"),
-    loss_of("sigreg", "of LeJEPA, which is not here yet"),
-    loss_of("tico", "the loss of TiCo, which is not here yet"),
-    loss_of(
-        "vicreg",
-        "the loss of VICReg, which is an example outside of the library: examples/custom-method",
-    ),
+    loss_of("dcl", "DCL is not implemented yet"),
+    loss_of("dclw", "DCLW is not implemented yet"),
+    loss_of("dinov2_sinkhorn_center", "DINOv2 is not implemented yet"),
+    loss_of("distill_features", "only distillation of class scores is implemented"),
+    loss_of("ibot", "iBOT is not implemented yet"),
+    loss_of("ijepa", "I-JEPA is not implemented yet"),
+    loss_of("koleo", "DINOv2 is not implemented yet"),
+    loss_of("lejepa", "LeJEPA is not implemented yet"),
+    loss_of("mae", "MAE is not implemented yet"),
+    loss_of("msn", "MSN is not implemented yet"),
+    loss_of("nnclr", "NNCLR is not implemented yet"),
+    loss_of("sigreg", "LeJEPA is not implemented yet"),
+    loss_of("tico", "TiCo is not implemented yet"),
+    loss_of("vicreg", "VICReg is an example outside of the library: examples/custom-method"),
     no_method("dcl"),
     no_method("dclw"),
     no_method("dinov2"),
-    Skipped { group: "method", op: "distill", reason: "distillation here is of class scores alone" },
+    Skipped { group: "method", op: "distill", reason: "only distillation of class scores is implemented" },
     no_method("ibot"),
     no_method("ijepa"),
     no_method("lejepa"),
@@ -54,12 +51,12 @@ pub(super) const SKIPPED: &[Skipped] = &[
     Skipped {
         group: "method",
         op: "vicreg",
-        reason: "an example outside of the library: examples/custom-method",
+        reason: "VICReg is an example outside of the library: examples/custom-method",
     },
-    model("ijepa_predictor", "of I-JEPA, which is not here yet"),
-    model("mae", "the decoder of MAE, which is not here yet"),
-    model("sincos_pos_embed", "MAE's, which has the column first; the one of MoCo v3 has the row first"),
-    model("vit_tokens", "the ViT here gives its class token alone"),
+    model("ijepa_predictor", "I-JEPA is not implemented yet"),
+    model("mae", "MAE is not implemented yet"),
+    model("sincos_pos_embed", "MAE's layout, column first; ours is MoCo v3's, row first"),
+    model("vit_tokens", "our ViT returns only its class token"),
 ];
 
 /// Why an operation may be skipped, if it may.
