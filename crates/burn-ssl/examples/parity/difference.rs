@@ -18,7 +18,7 @@ use burn::tensor::TensorData;
 use crate::record::Record;
 
 /// Difference that is always allowed, relative to the size of a tensor.
-pub(crate) const TOLERANCE: f64 = 1e-4;
+const TOLERANCE: f64 = 1e-4;
 
 /// How many times the rounding of the generic operations is allowed. Other kernels sum in another order.
 const ROUNDINGS: f64 = 8.0;
@@ -69,10 +69,10 @@ pub(crate) struct Difference {
     /// Tensors that are missing, of another shape, or further off than allowed.
     wrong: Vec<String>,
     /// The largest difference among the tensors within [`TOLERANCE`], relative to their size.
-    by_size: Largest,
+    largest: Largest,
     /// The largest difference among the others, in multiples of rounding.
-    by_rounding: Largest,
-    judged_by_rounding: usize,
+    largest_by_rounding: Largest,
+    by_rounding: usize,
 }
 
 #[derive(Debug, Default)]
@@ -94,12 +94,14 @@ impl Difference {
         let size = exact.iter::<f64>().fold(0.0, |size: f64, value| size.max(value.abs()));
         let tolerance = if exact.dtype().is_float() { TOLERANCE } else { 0.0 };
         if distance <= tolerance * size {
-            return self.by_size.add(distance / size, path);
+            return self.largest.add(distance / size, path);
         }
-        self.judged_by_rounding += 1;
-        self.by_rounding.add(distance / rounding, path);
-        if distance > ROUNDINGS * rounding {
-            self.wrong.push(format!("{path} ({:.1e} of its size)", distance / size));
+        self.by_rounding += 1;
+        self.largest_by_rounding.add(distance / rounding, path);
+        let allowed = ROUNDINGS * rounding;
+        if distance > allowed || !allowed.is_finite() {
+            self.wrong
+                .push(format!("{path} (off by {distance:.1e}, size {size:.1e}, rounding {rounding:.1e})"));
         }
     }
 
@@ -109,8 +111,8 @@ impl Difference {
     }
 
     /// How many tensors are off by more than [`TOLERANCE`].
-    pub(crate) fn judged_by_rounding(&self) -> usize {
-        self.judged_by_rounding
+    pub(crate) fn by_rounding(&self) -> usize {
+        self.by_rounding
     }
 }
 
@@ -119,10 +121,10 @@ impl fmt::Display for Difference {
         if !self.wrong.is_empty() {
             write!(f, "wrong: {}; ", self.wrong.join(", "))?;
         }
-        write!(f, "{:.1e} in {}", self.by_size.value, self.by_size.path)?;
-        if self.judged_by_rounding > 0 {
-            let Largest { value, path } = &self.by_rounding;
-            write!(f, "; {} by rounding, {value:.1} x in {path}", self.judged_by_rounding)?;
+        write!(f, "{:.1e} in {}", self.largest.value, self.largest.path)?;
+        if self.by_rounding > 0 {
+            let Largest { value, path } = &self.largest_by_rounding;
+            write!(f, "; {} by rounding, {value:.1} x in {path}", self.by_rounding)?;
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ mod record;
 mod steps;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -27,7 +27,7 @@ use burn::tensor::Device;
 use burn_ssl::core::with_backend_kernels;
 use burn_ssl::prelude::*;
 
-use difference::{Difference, Expected, TOLERANCE};
+use difference::{Difference, Expected};
 use inputs::Inputs;
 use record::Record;
 
@@ -75,34 +75,36 @@ fn main() -> Result<()> {
 #[allow(clippy::print_stdout)] // the report of the program
 fn compare(cases: &[Case], arguments: &Arguments) -> Result<()> {
     let subjects = subjects(&arguments.devices)?;
-    let flex = &subjects[0].device;
     let exact = exact::in_another_process(&arguments.only)?;
-    let (mut failed, mut rounding) = (0, 0);
+    let (mut failed, mut by_rounding) = (0, 0);
     for case in cases {
-        let rounded = inputs::Inputs::nudged(flex).map(|inputs| with_backend_kernels(|| (case.run)(&inputs)));
+        let rounded = Inputs::nudged(&subjects[0].device);
+        let rounded = rounded.map(|inputs| with_backend_kernels(|| (case.run)(&inputs)));
         let expected = Expected::new(exact.read(case)?, rounded);
         for subject in &subjects {
-            let start = Instant::now();
-            let outcome = catch_unwind(AssertUnwindSafe(|| expected.compare(&subject.run(case))));
-            let (passes, text) = match &outcome {
-                Ok(difference) => (difference.is_allowed(), difference.to_string()),
-                Err(_) => (false, "stopped, see the message above".to_owned()),
-            };
-            failed += usize::from(!passes);
-            rounding += outcome.map_or(0, |difference: Difference| difference.judged_by_rounding());
-            let verdict = if passes { "ok" } else { "FAILED" };
-            let seconds = start.elapsed().as_secs_f64();
-            println!("{verdict:6} {:12} {:32} {text}, {seconds:.1} s", subject.name, case.name);
+            let difference = report(subject, case, &expected);
+            failed += usize::from(!difference.as_ref().is_some_and(Difference::is_allowed));
+            by_rounding += difference.map_or(0, |difference| difference.by_rounding());
         }
     }
     let results = cases.len() * subjects.len();
-    if failed > 0 {
-        bail!("{failed} of {results} results are further from float64 than allowed");
-    }
+    ensure!(failed == 0, "{failed} of {results} results are further from float64 than allowed");
     println!(
-        "{results} results agree with float64: tensors within {TOLERANCE} of their size, {rounding} by rounding"
+        "{results} results are as near to float64 as float32 can be, for {by_rounding} tensors by their rounding"
     );
     Ok(())
+}
+
+/// Runs a case and prints how far its results are off; nothing is returned if it panics.
+#[allow(clippy::print_stdout)] // the report of the program
+fn report(subject: &Subject, case: &Case, expected: &Expected) -> Option<Difference> {
+    let start = Instant::now();
+    let difference = catch_unwind(AssertUnwindSafe(|| expected.compare(&subject.run(case)))).ok();
+    let verdict = if difference.as_ref().is_some_and(Difference::is_allowed) { "ok" } else { "FAILED" };
+    let text = difference.as_ref().map_or("stopped, see the message above".to_owned(), Difference::to_string);
+    let seconds = start.elapsed().as_secs_f64();
+    println!("{verdict:6} {:12} {:38} {text}, {seconds:.1} s", subject.name, case.name);
+    difference
 }
 
 /// What the program was started with.
@@ -111,7 +113,7 @@ struct Arguments {
     /// What names of cases have to contain.
     only: String,
     /// Where to write the results in float64: the program calls itself with it.
-    float64: Option<std::path::PathBuf>,
+    float64: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -123,7 +125,7 @@ impl Arguments {
                 || arguments.next().with_context(|| format!("{argument} is last, expected a value after it"));
             match argument.as_str() {
                 "--only" => parsed.only = value()?,
-                exact::OPTION => parsed.float64 = Some(Path::new(&value()?).to_owned()),
+                exact::OPTION => parsed.float64 = Some(value()?.into()),
                 _ => parsed.devices.push(argument),
             }
         }
