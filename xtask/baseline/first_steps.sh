@@ -3,18 +3,20 @@
 #
 #   xtask/baseline/first_steps.sh PYTHON CIFAR10_TRAIN_TAR OUT [CASE...]
 #
-# Per case a run of 40 steps by the recipe, whose weights and state the 20 compared steps start from, with a new optimizer,
-# other views, the schedules from their beginning and a tenth of the rate. Writes OUT/CASE.json. Exit status 1 if a case fails; the others run.
+# Per case a run of 40 steps, whose weights and state the 20 compared steps start from, with a new optimizer, other views, the
+# schedules from their beginning and a tenth of the learning rate. Writes OUT/CASE.json. Exit status 1 if a case fails; the
+# others run.
 #   CARGO (cargo)    how to build and run the example
 #   TMPDIR (/tmp)    room for 120 MB
+#   KEEP             a folder for CASE.safetensors, 40 MB each; without it they are removed
 set -uo pipefail
-[[ $# -ge 3 ]] || { sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2; }
+[[ $# -ge 3 ]] || { sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 2; }
 python=$1 data=$2 out=$3
 shift 3
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-mkdir -p "$out"
+mkdir -p "$out" ${KEEP:+"$KEEP"}
 failed=()
 
 crop='{op="random_resized_crop",scale=[0.08,1.0]},{op="horizontal_flip"}'
@@ -34,26 +36,34 @@ case_() {
     chosen[$name]+="--set"$'\n'"$word"$'\n'
   done
 }
-case_ simclr simclr/cifar10 -- optimizer.lr=0.006
-case_ simclr-v2 simclr-v2/cifar10 -- optimizer.lr=0.006
-case_ moco-v1 moco-v1/cifar10 -- optimizer.lr=0.006
-case_ moco-v2 moco-v2/cifar10 -- optimizer.lr=0.006
-case_ moco-v3 moco-v3/cifar10 -- optimizer.lr=0.006
-case_ byol byol/cifar10 -- optimizer.lr=0.006
-case_ simsiam simsiam/cifar10 "$warmup" -- optimizer.lr=0.024
-case_ swav swav/cifar10 method_options.queue_len=256 method_options.queue_start_epoch=9 \
-  -- optimizer.lr=1e-4 method_options.queue_start_epoch=1 method_options.freeze_prototypes_steps=3
-case_ dino dino/cifar10 "$warmup" -- optimizer.lr=0.02
-case_ barlow-twins barlow-twins/cifar10 "$warmup" -- optimizer.lr=0.01 optimizer.lr_1d=0.00024
-case_ supcon supcon/cifar10 -- optimizer.lr=0.05
+case_ simclr simclr/cifar10-quick -- optimizer.lr=0.006
+case_ simclr-v2 simclr-v2/cifar10-quick -- optimizer.lr=0.006
+case_ moco-v1 moco-v1/cifar10-quick -- optimizer.lr=0.006
+case_ moco-v2 moco-v2/cifar10-quick -- optimizer.lr=0.006
+case_ moco-v3 moco-v3/cifar10-quick -- optimizer.lr=0.006
+case_ byol byol/cifar10-quick -- optimizer.lr=0.006
+case_ simsiam simsiam/cifar10-quick "$warmup" -- optimizer.lr=0.012
+case_ swav swav/cifar10-quick "$warmup" -- optimizer.lr=1e-4
+case_ dino dino/cifar10-quick "$warmup" -- optimizer.lr=0.02
+case_ barlow-twins barlow-twins/cifar10-quick "$warmup" -- optimizer.lr=1e-4
+case_ supcon supcon/cifar10-quick -- optimizer.lr=0.006
 # The recipe's own rate.
-case_ simclr-full-rate simclr/cifar10
-# The other optimizers, crops of two sizes, clipping of all gradients together, weight decay that changes.
-case_ simclr-lars simclr/cifar10 optimizer.name=lars optimizer.lr_in_momentum=true optimizer.lr=1.2 -- optimizer.lr=0.12
+case_ simclr-full-rate simclr/cifar10-quick
+# Keys in the order of the queries, one direction.
+case_ moco-v2-plain moco-v2/cifar10-quick method_options.shuffle=false method_options.symmetric=false -- optimizer.lr=0.006
+# The other optimizers and schedules, larger heads, a queue that fills, crops of two sizes, clipping of all gradients together.
+case_ simclr-lars simclr/cifar10 optimizer.name=lars optimizer.lr_in_momentum=true optimizer.lr_scaling=sqrt \
+  optimizer.lr=0.1 optimizer.lr_scale_batch=1 -- optimizer.lr=0.01
 case_ byol-lars byol/cifar10 optimizer.name=lars optimizer.lr=1.2 optimizer.clip_norm=1.0 -- optimizer.lr=0.12
-case_ swav-larc swav/cifar10 optimizer.name=larc optimizer.lr=1.2 "$multicrop" -- optimizer.lr=0.12
+case_ moco-v3-lars moco-v3/cifar10 "$warmup" -- optimizer.lr=0.03
+case_ barlow-twins-lars barlow-twins/cifar10 optimizer.clip_lr=false optimizer.trust_coefficient=0.001 \
+  optimizer.lr_1d=0.0072 "$warmup" -- optimizer.lr=0.03 optimizer.lr_1d=0.00072
+case_ swav-larc swav/cifar10 optimizer.name=larc optimizer.lr=4.8 "$multicrop" method_options.queue_len=256 \
+  method_options.queue_start_epoch=9 -- method_options.queue_start_epoch=1 method_options.freeze_prototypes_steps=3
 case_ dino-adamw dino/cifar10 optimizer.name=adamw optimizer.lr=1e-3 optimizer.no_decay=bias-and-norm \
-  optimizer.weight_decay=0.04 optimizer.weight_decay_end=0.4 "$multicrop" "$warmup" -- optimizer.lr=1e-4
+  optimizer.weight_decay=0.04 optimizer.weight_decay_end=0.4 "$multicrop" "$warmup" \
+  method_options.freeze_last_layer_epochs=1 method_options.teacher_temperature=0.07 \
+  method_options.warmup_teacher_temperature_epochs=2 -- optimizer.lr=3e-4
 
 steps() {
   "${CARGO:-cargo}" run --quiet -p burn-ssl --example first_steps -- --data "$data" "$@" \
@@ -71,6 +81,9 @@ compare() {
     steps --recipe "${recipes[$name]}" "${both[@]}" "${then[@]}" --seed 1 --steps 20 --set data.limit=640 \
       --set schedule.epochs=3 --start "$work/start.safetensors" --out "$work/steps.safetensors" &&
     "$python" "$here/first_steps.py" "$work/steps.safetensors" --perturb 1e-7 >"$out/$name.json"
+  local status=$?
+  [[ -z ${KEEP:-} ]] || mv "$work/steps.safetensors" "$KEEP/$name.safetensors"
+  return $status
 }
 
 [[ $# -gt 0 ]] || set -- "${names[@]}"
