@@ -33,9 +33,7 @@ impl Tape {
             self.tensors.insert(format!("labels.{step}"), labels.to_data().convert_dtype(DType::I64));
         }
     }
-}
 
-impl Tape {
     /// The orders in which keys are encoded, by the names of the conformance suite.
     fn insert_orders(&mut self, batch: usize, context: &StepContext) {
         for name in ["shuffle.0", "shuffle.1"] {

@@ -90,7 +90,7 @@ fn compare(cases: &[Case], arguments: &Arguments) -> Result<()> {
     let results = cases.len() * subjects.len();
     ensure!(failed == 0, "{failed} of {results} results are further from float64 than allowed");
     println!(
-        "{results} results are as near to float64 as float32 can be, for {by_rounding} tensors by their rounding"
+        "{results} results are as near to float64 as they have to be; {by_rounding} tensors are judged by their rounding"
     );
     Ok(())
 }
