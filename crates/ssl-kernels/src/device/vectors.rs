@@ -8,7 +8,7 @@ impl DeviceSpec {
     ///
     /// ```
     /// # use ssl_kernels::DeviceSpec;
-    /// println!("{:?}", DeviceSpec::Flex.vectors()); // "AVX2, Burn's operations AVX-512"
+    /// println!("{:?}", DeviceSpec::Flex.vectors()); // "AVX2, Burn's operations AVX2"
     /// assert_eq!(DeviceSpec::Wgpu(None).vectors(), None);
     /// ```
     pub fn vectors(&self) -> Option<String> {

@@ -21,6 +21,8 @@ pub(super) use conv::conv2d;
 pub(super) use pool::Pooled;
 pub(super) use pool::any_values;
 pub(super) use sgd::sgd_momentum;
+#[cfg(all(test, feature = "flex"))]
+pub(super) use simd::alone;
 pub(crate) use simd::instructions;
 
 /// A backend whose tensors of float32 are memory of this process.

@@ -119,7 +119,7 @@ impl Shape {
 mod tests {
     use super::*;
     use crate::ops::conv;
-    use crate::ops::cpu::simd;
+    use crate::ops::cpu::simd::{self, Level};
     use burn::tensor::{Device, Distribution, Tolerance};
     use burn_flex::{Flex, FlexTensor};
 
@@ -241,9 +241,9 @@ mod tests {
 
     #[test]
     fn all_passes_are_those_of_the_definition_with_and_without_vector_instructions() {
-        let _alone = simd::alone();
-        for portable in [false, true] {
-            simd::PORTABLE.store(portable, std::sync::atomic::Ordering::Relaxed);
+        let alone = simd::alone();
+        for level in [Level::Portable, Level::Avx2, Level::Avx512] {
+            alone.limit(level);
             for case in SHAPES {
                 let (shape, [x, weight, dy]) = operands(case);
                 let g = shape.geometry::<Flex>(&x, &weight);
@@ -252,13 +252,24 @@ mod tests {
                     let largest = want.iter().fold(0.0, |largest: f64, v| largest.max(v.abs()));
                     for (got, want) in got.iter().zip(want) {
                         let error = (f64::from(*got) - want).abs() / largest;
-                        let about = format_args!("{case:?}, portable {portable}: {got} and {want}");
+                        let about = format_args!("{case:?}, {level:?} at most: {got} and {want}");
                         assert!(error < stated_error(&g), "{about}: {error:e}");
                     }
                 }
             }
         }
-        simd::PORTABLE.store(false, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    #[test]
+    fn wider_vectors_change_no_bit() {
+        let alone = simd::alone();
+        for case in SHAPES {
+            let (shape, [x, weight, dy]) = operands(case);
+            alone.limit(Level::Avx2);
+            let narrow = passes(shape, &x, &weight, &dy);
+            alone.limit(Level::Avx512);
+            assert_eq!(passes(shape, &x, &weight, &dy), narrow, "{case:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! One channel of a batch normalisation: sums over its values, then its results while they are in a cache.
 
-use super::super::simd::{Job, Lanes, Vector};
+use super::super::simd::{Eight, Instructions, Job, Lanes, Vector};
 
 /// Values in a vector.
 const WIDTH: usize = 8;
@@ -80,10 +80,10 @@ impl Job for Forward<'_> {
     type Output = Moments;
 
     #[inline(always)]
-    fn run<V: Vector>(self) -> Moments {
-        let moments = moments::<V>(self.layout, self.x, self.channel, self.eps);
-        let (mean, bias) = (V::splat(moments.mean), V::splat(self.bias));
-        let factor = V::splat(moments.scale * self.weight);
+    fn run<I: Instructions>(self) -> Moments {
+        let moments = moments::<I::Eight>(self.layout, self.x, self.channel, self.eps);
+        let (mean, bias) = (I::Eight::splat(moments.mean), I::Eight::splat(self.bias));
+        let factor = I::Eight::splat(moments.scale * self.weight);
         for (n, output) in self.output.into_iter().enumerate() {
             let x = self.layout.plane(self.x, n, self.channel);
             let shortcut = match self.shortcut {
@@ -91,7 +91,7 @@ impl Job for Forward<'_> {
                 None => &[],
             };
             for at in (0..output.len()).step_by(WIDTH) {
-                let mut y = bias.mul_add(load::<V>(x, at).sub(mean), factor);
+                let mut y = bias.mul_add(load::<I::Eight>(x, at).sub(mean), factor);
                 if !shortcut.is_empty() {
                     y = y.add(load(shortcut, at));
                 }
@@ -106,7 +106,7 @@ impl Job for Forward<'_> {
 }
 
 #[inline(always)]
-fn moments<V: Vector>(layout: Layout, x: &[f32], channel: usize, eps: f64) -> Moments {
+fn moments<V: Eight>(layout: Layout, x: &[f32], channel: usize, eps: f64) -> Moments {
     // Deviations from the first plane's mean: squares of the values themselves would cancel where the mean is large.
     let first = layout.plane(x, 0, channel);
     let shift = (first.iter().map(|v| f64::from(*v)).sum::<f64>() / first.len() as f64) as f32;
@@ -167,17 +167,17 @@ impl Job for Backward<'_> {
     type Output = GradientSums;
 
     #[inline(always)]
-    fn run<V: Vector>(mut self) -> GradientSums {
-        let sums = self.sums::<V>();
+    fn run<I: Instructions>(mut self) -> GradientSums {
+        let sums = self.sums::<I::Eight>();
         let count = self.layout.count();
-        let mean = V::splat(self.moments.mean);
-        let factor = V::splat(self.weight * self.moments.scale);
-        let shift = V::splat((sums.plain / count) as f32);
-        let slope = V::splat((sums.with_normalised / count) as f32 * self.moments.scale);
+        let mean = I::Eight::splat(self.moments.mean);
+        let factor = I::Eight::splat(self.weight * self.moments.scale);
+        let shift = I::Eight::splat((sums.plain / count) as f32);
+        let slope = I::Eight::splat((sums.with_normalised / count) as f32 * self.moments.scale);
         for (n, gradient) in self.gradient.into_iter().enumerate() {
             let x = self.layout.plane(self.x, n, self.channel);
             for at in (0..x.len()).step_by(WIDTH) {
-                let (x, g) = (load::<V>(x, at), load::<V>(gradient, at));
+                let (x, g) = (load::<I::Eight>(x, at), load::<I::Eight>(gradient, at));
                 let dx = factor.mul(g.sub(shift).sub(x.sub(mean).mul(slope)));
                 match &mut self.dx {
                     Some(planes) => store(dx, planes[n], at),
@@ -192,7 +192,7 @@ impl Job for Backward<'_> {
 impl Backward<'_> {
     /// Sums over the gradients, which are set to 0 where the rectifier cut.
     #[inline(always)]
-    fn sums<V: Vector>(&mut self) -> GradientSums {
+    fn sums<V: Eight>(&mut self) -> GradientSums {
         let mean = V::splat(self.moments.mean);
         let (mut plain, mut weighted) = (Sum::<V>::new(), Sum::<V>::new());
         for (n, gradient) in self.gradient.iter_mut().enumerate() {
@@ -232,7 +232,7 @@ struct Sum<V> {
     total: f64,
 }
 
-impl<V: Vector> Sum<V> {
+impl<V: Eight> Sum<V> {
     #[inline(always)]
     fn new() -> Self {
         Self { lanes: [V::splat(0.0); 2], run: 0, total: 0.0 }
@@ -270,7 +270,7 @@ impl<V: Vector> Sum<V> {
 
 /// Eight values from `at` on, 0 beyond the end.
 #[inline(always)]
-fn load<V: Vector>(plane: &[f32], at: usize) -> V {
+fn load<V: Eight>(plane: &[f32], at: usize) -> V {
     let values = &plane[at..];
     match values.first_chunk::<WIDTH>() {
         Some(values) => V::load_slice(values),
@@ -284,7 +284,7 @@ fn load<V: Vector>(plane: &[f32], at: usize) -> V {
 
 /// The inverse of [`load`].
 #[inline(always)]
-fn store<V: Vector>(vector: V, plane: &mut [f32], at: usize) {
+fn store<V: Eight>(vector: V, plane: &mut [f32], at: usize) {
     let values = &mut plane[at..];
     match values.first_chunk_mut::<WIDTH>() {
         Some(values) => vector.store_slice(values),
@@ -328,21 +328,21 @@ mod tests {
         places.iter().map(|i| [output(*i), dx(*i), g(*i)]).collect()
     }
 
-    fn check<V: Vector>() {
+    fn check<I: Instructions>() {
         let (x, shortcut) = (wave(0.7, 3.0), wave(0.31, 0.0));
         let (mut y, mut g, mut dx) = (wave(0.0, 0.0), wave(0.13, 0.0), wave(0.0, 0.0));
         let dy = g.clone();
         let outputs = LAYOUT.planes_mut(&mut y).into_iter().enumerate().map(|(channel, output)| {
             let (shortcut, weight) = (Some(shortcut.as_slice()), WEIGHT as f32);
             let (relu, bias, eps) = (true, 0.2, 1e-5);
-            Forward { layout: LAYOUT, channel, x: &x, shortcut, relu, weight, bias, eps, output }.run::<V>()
+            Forward { layout: LAYOUT, channel, x: &x, shortcut, relu, weight, bias, eps, output }.run::<I>()
         });
         let moments: Vec<Moments> = outputs.collect();
         let planes = LAYOUT.planes_mut(&mut g).into_iter().zip(LAYOUT.planes_mut(&mut dx)).enumerate();
         for (channel, (gradient, dx)) in planes {
             let (moments, weight) = (moments[channel], WEIGHT as f32);
             let (y, dx) = (Some(y.as_slice()), Some(dx));
-            Backward { layout: LAYOUT, channel, x: &x, y, moments, weight, gradient, dx }.run::<V>();
+            Backward { layout: LAYOUT, channel, x: &x, y, moments, weight, gradient, dx }.run::<I>();
         }
         for channel in 0..LAYOUT.channels {
             let places = (0..x.len()).filter(|i| i / LAYOUT.pixels % LAYOUT.channels == channel);
@@ -359,8 +359,8 @@ mod tests {
         struct Check;
         impl Job for Check {
             type Output = ();
-            fn run<V: Vector>(self) {
-                check::<V>();
+            fn run<I: Instructions>(self) {
+                check::<I>();
             }
         }
         super::super::super::simd::dispatch(Check);

@@ -1,13 +1,13 @@
 //! Images as pixels of sixteen channels, and back.
 
-use crate::ops::cpu::simd::{LANES, Lanes, Vector};
+use crate::ops::cpu::simd::{Eight, LANES, Lanes};
 
 /// Copies channels of one image to pixels.
 ///
 /// - `planes`: `[channel, pixel]`, at most sixteen channels; missing ones become 0
 /// - `at`: where each pixel goes
 #[inline(always)]
-pub(super) fn pack<V: Vector>(planes: &[f32], at: &[usize], pixels: &mut [Lanes]) {
+pub(super) fn pack<V: Eight>(planes: &[f32], at: &[usize], pixels: &mut [Lanes]) {
     let count = at.len();
     let channels = planes.len() / count;
     for half in 0..2 {
@@ -36,7 +36,7 @@ pub(super) fn pack<V: Vector>(planes: &[f32], at: &[usize], pixels: &mut [Lanes]
 
 /// The inverse of [`pack`].
 #[inline(always)]
-pub(super) fn unpack<V: Vector>(pixels: &[Lanes], at: &[usize], planes: &mut [f32]) {
+pub(super) fn unpack<V: Eight>(pixels: &[Lanes], at: &[usize], planes: &mut [f32]) {
     let count = at.len();
     let channels = planes.len() / count;
     for half in 0..channels.div_ceil(8).min(2) {

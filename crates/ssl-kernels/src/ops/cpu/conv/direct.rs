@@ -10,7 +10,7 @@ use super::product::{sum_channels, sum_pixels};
 use crate::ops::cpu::Host;
 use crate::ops::cpu::parallel::each;
 use crate::ops::cpu::pool::{Scratch, any_values, scratch};
-use crate::ops::cpu::simd::{Job, LANES, Lanes, Vector, dispatch};
+use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, dispatch};
 
 /// Output pixels of a group of images, about: a panel of weights is read once for them.
 const GROUP: usize = 96;
@@ -194,7 +194,7 @@ impl Job for Correlate<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<I: Instructions>(self) {
         let (kernel, field) = (self.kernel, self.field);
         let image_in = kernel.ins * field.at.len();
         let images = self.x.len() / image_in;
@@ -202,7 +202,7 @@ impl Job for Correlate<'_> {
         let mut packed = scratch(images * size);
         packed.fill(Lanes::default());
         for (x, to) in self.x.chunks_exact(image_in).zip(packed.chunks_exact_mut(size)) {
-            pack_image::<V>(field, x, to);
+            pack_image::<I>(field, x, to);
         }
         let rows: Vec<Vec<usize>> =
             self.passes.iter().map(|pass| rows_of_images(pass, images, size)).collect();
@@ -220,7 +220,7 @@ impl Job for Correlate<'_> {
         for block in 0..kernel.outs.div_ceil(LANES) {
             for ((pass, rows), start) in self.passes.iter().zip(&rows).zip(&starts) {
                 let panel = pass.segments.len() * kernel.depth();
-                sum_channels::<V>(
+                sum_channels::<I::Wide>(
                     &packed,
                     rows,
                     &pass.segments,
@@ -232,7 +232,7 @@ impl Job for Correlate<'_> {
             let channels = LANES.min(kernel.outs - block * LANES);
             for (n, places) in places.iter().enumerate() {
                 let first = (n * kernel.outs + block * LANES) * pixels;
-                unpack::<V>(&sums, places, &mut self.output[first..first + channels * pixels]);
+                unpack::<I::Eight>(&sums, places, &mut self.output[first..first + channels * pixels]);
             }
         }
     }
@@ -252,15 +252,15 @@ impl Job for Pack<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(self) {
-        pack_image::<V>(self.field, self.values, self.to);
+    fn run<I: Instructions>(self) {
+        pack_image::<I>(self.field, self.values, self.to);
     }
 }
 
 #[inline(always)]
-fn pack_image<V: Vector>(field: &Field, values: &[f32], to: &mut [Lanes]) {
+fn pack_image<I: Instructions>(field: &Field, values: &[f32], to: &mut [Lanes]) {
     for (planes, to) in blocks(values, field.at.len()).zip(to.chunks_exact_mut(field.area)) {
-        pack::<V>(planes, &field.at, to);
+        pack::<I::Eight>(planes, &field.at, to);
     }
 }
 
@@ -277,8 +277,8 @@ impl Job for TapSum<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<I: Instructions>(self) {
         let x = self.rows.iter().map(|row| &self.x[*row]);
-        sum_pixels::<V>(x.zip(self.dy), self.channels, self.sums);
+        sum_pixels::<I::Wide>(x.zip(self.dy), self.channels, self.sums);
     }
 }

@@ -2,9 +2,6 @@
 
 use crate::ops::cpu::simd::{LANES, Lanes, Vector};
 
-/// Rows that are computed together: twelve sums of eight fill the registers of AVX2.
-const ROWS: usize = 6;
-
 /// Sums over channels, for sixteen outputs of every row.
 ///
 /// ```text
@@ -21,13 +18,10 @@ pub(super) fn sum_channels<V: Vector>(
     w: &[Lanes],
     out: &mut [Lanes],
 ) {
-    let mut outs = out.chunks_exact_mut(ROWS);
-    let (blocks, rest) = rows.as_chunks::<ROWS>();
-    for (rows, out) in blocks.iter().zip(&mut outs) {
-        block::<V, ROWS>(x, rows, segments, depth, w, out);
-    }
-    let out = outs.into_remainder();
-    match *rest {
+    let (rows, out) =
+        if V::PARTS == 1 { blocks::<V, 12>(x, rows, segments, depth, w, out) } else { (rows, out) };
+    let (rows, out) = blocks::<V, 6>(x, rows, segments, depth, w, out);
+    match *rows {
         [] => {}
         [a] => block::<V, 1>(x, &[a], segments, depth, w, out),
         [a, b] => block::<V, 2>(x, &[a, b], segments, depth, w, out),
@@ -35,6 +29,24 @@ pub(super) fn sum_channels<V: Vector>(
         [a, b, c, d] => block::<V, 4>(x, &[a, b, c, d], segments, depth, w, out),
         [a, b, c, d, e, ..] => block::<V, 5>(x, &[a, b, c, d, e], segments, depth, w, out),
     }
+}
+
+/// Does as many rows as are whole blocks of `R`; the others are returned.
+#[inline(always)]
+fn blocks<'a, 'b, V: Vector, const R: usize>(
+    x: &[Lanes],
+    rows: &'a [usize],
+    segments: &[usize],
+    depth: usize,
+    w: &[Lanes],
+    out: &'b mut [Lanes],
+) -> (&'a [usize], &'b mut [Lanes]) {
+    let mut outs = out.chunks_exact_mut(R);
+    let (blocks, rest) = rows.as_chunks::<R>();
+    for (rows, out) in blocks.iter().zip(&mut outs) {
+        block::<V, R>(x, rows, segments, depth, w, out);
+    }
+    (rest, outs.into_remainder())
 }
 
 #[inline(always)]
@@ -66,19 +78,27 @@ fn block<V: Vector, const R: usize>(
         }
     }
     for (out, sums) in out.iter_mut().zip(sums) {
-        sums[0].store(out, 0);
-        sums[1].store(out, 1);
+        for part in 0..V::PARTS {
+            sums[part].store(out, part);
+        }
     }
 }
 
 #[inline(always)]
 fn step<V: Vector, const R: usize>(sums: &mut [[V; 2]; R], a: [&[f32; LANES]; R], c: usize, w: &Lanes) {
-    let (low, high) = (V::load(w, 0), V::load(w, 1));
+    let w = parts::<V>(w);
     for r in 0..R {
         let a = V::splat(a[r][c]);
-        sums[r][0] = sums[r][0].mul_add(a, low);
-        sums[r][1] = sums[r][1].mul_add(a, high);
+        for part in 0..V::PARTS {
+            sums[r][part] = sums[r][part].mul_add(a, w[part]);
+        }
     }
+}
+
+/// All parts of a pixel; the second is of no use where one vector holds a pixel.
+#[inline(always)]
+fn parts<V: Vector>(pixel: &Lanes) -> [V; 2] {
+    [V::load(pixel, 0), V::load(pixel, V::PARTS - 1)]
 }
 
 /// Sums over pixels: `sums[c][k] += Σ_p x[p][c] · y[p][k]` over pairs of pixels, for the first `channels` of `x`.
@@ -88,6 +108,10 @@ pub(super) fn sum_pixels<'a, V: Vector>(
     channels: usize,
     sums: &mut [Lanes],
 ) {
+    if V::PARTS == 1 && channels > 6 {
+        outer::<V, 0, LANES>(pairs, sums);
+        return;
+    }
     outer::<V, 0, 6>(pairs.clone(), sums);
     if channels > 6 {
         outer::<V, 6, 5>(pairs.clone(), sums);
@@ -104,17 +128,18 @@ fn outer<'a, V: Vector, const FIRST: usize, const R: usize>(
 ) {
     let mut acc = [[V::splat(0.0); 2]; R];
     for (x, y) in pairs {
-        let (low, high) = (V::load(y, 0), V::load(y, 1));
+        let y = parts::<V>(y);
         for r in 0..R {
             let a = V::splat(x.0[FIRST + r]);
-            acc[r][0] = acc[r][0].mul_add(a, low);
-            acc[r][1] = acc[r][1].mul_add(a, high);
+            for part in 0..V::PARTS {
+                acc[r][part] = acc[r][part].mul_add(a, y[part]);
+            }
         }
     }
     // Added last: a sum of sums loses fewer digits than one long sum.
     for (sums, acc) in sums[FIRST..].iter_mut().zip(acc) {
-        for (half, acc) in acc.into_iter().enumerate() {
-            V::load(sums, half).add(acc).store(sums, half);
+        for part in 0..V::PARTS {
+            V::load(sums, part).add(acc[part]).store(sums, part);
         }
     }
 }

@@ -20,7 +20,7 @@ use super::product::sum_channels;
 use crate::ops::cpu::Host;
 use crate::ops::cpu::parallel::each;
 use crate::ops::cpu::pool::{Scratch, any_values, scratch};
-use crate::ops::cpu::simd::{Job, LANES, Lanes, Vector, dispatch};
+use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector, dispatch};
 use gradient::tap_sums;
 use scheme::{M, N, both};
 use tiling::Tiling;
@@ -91,21 +91,21 @@ impl Job for TransformWeights<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<I: Instructions>(self) {
         for input in 0..self.ins {
             let mut taps = [Lanes::default(); 9];
             for tap in 0..9 {
                 taps[tap] = Lanes(self.kernel.column(self.first, input, tap));
             }
-            for half in 0..2 {
-                let mut g = [[V::splat(0.0); 3]; 3];
+            for part in 0..I::Wide::PARTS {
+                let mut g = [[I::Wide::splat(0.0); 3]; 3];
                 for tap in 0..9 {
-                    g[tap / 3][tap % 3] = V::load(&taps[tap], half);
+                    g[tap / 3][tap % 3] = I::Wide::load(&taps[tap], part);
                 }
                 let points = both!(g, 3 => N, scheme::weight);
                 for i in 0..N {
                     for j in 0..N {
-                        points[i][j].store(&mut self.weights[(i * N + j) * self.ins + input], half);
+                        points[i][j].store(&mut self.weights[(i * N + j) * self.ins + input], part);
                     }
                 }
             }
@@ -125,7 +125,7 @@ impl Job for Correlate<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<I: Instructions>(self) {
         let (tiling, kernel) = (self.tiling, self.kernel);
         let per_image = tiling.tiles_per_image();
         let images = self.x.len() / (kernel.ins * tiling.input_at.len());
@@ -133,7 +133,7 @@ impl Job for Correlate<'_> {
         let blocks_in = kernel.ins.div_ceil(LANES);
         let stride = point_stride(blocks_in, tiles);
         let mut points = scratch(N * N * stride);
-        transform_tiles::<V>(tiling, kernel.ins, self.x, &mut points);
+        transform_tiles::<I>(tiling, kernel.ins, self.x, &mut points);
 
         let rows: Vec<usize> = (0..tiles).collect();
         let segments: Vec<usize> = (0..blocks_in).map(|block| block * tiles).collect();
@@ -144,7 +144,7 @@ impl Job for Correlate<'_> {
         let mut image = scratch(per_image * M * M);
         for (block, weights) in self.weights.chunks_exact(N * N * ins).enumerate() {
             for point in 0..N * N {
-                sum_channels::<V>(
+                sum_channels::<I::Wide>(
                     &points[point * stride..(point + 1) * stride],
                     &rows,
                     &segments,
@@ -154,10 +154,14 @@ impl Job for Correlate<'_> {
                 );
             }
             for n in 0..images {
-                inverse::<V>(tiling, &sums[n * per_image..], sum_stride, &mut image);
+                inverse::<I>(tiling, &sums[n * per_image..], sum_stride, &mut image);
                 let first = (n * kernel.outs + block * LANES) * pixels;
                 let channels = LANES.min(kernel.outs - block * LANES);
-                unpack::<V>(&image, &tiling.output_at, &mut self.output[first..first + channels * pixels]);
+                unpack::<I::Eight>(
+                    &image,
+                    &tiling.output_at,
+                    &mut self.output[first..first + channels * pixels],
+                );
             }
         }
     }
@@ -165,7 +169,7 @@ impl Job for Correlate<'_> {
 
 /// `V = Bᵀ d B` of all tiles: `[point, block of channels, tile]`, points apart by [`point_stride`].
 #[inline(always)]
-fn transform_tiles<V: Vector>(tiling: &Tiling, channels: usize, x: &[f32], points: &mut [Lanes]) {
+fn transform_tiles<I: Instructions>(tiling: &Tiling, channels: usize, x: &[f32], points: &mut [Lanes]) {
     let pixels = tiling.input_at.len();
     let per_image = tiling.tiles_per_image();
     let tiles = x.len() / (channels * pixels) * per_image;
@@ -174,22 +178,22 @@ fn transform_tiles<V: Vector>(tiling: &Tiling, channels: usize, x: &[f32], point
     image.fill(Lanes::default());
     for (n, values) in x.chunks_exact(channels * pixels).enumerate() {
         for (block, planes) in blocks(values, pixels).enumerate() {
-            pack::<V>(planes, &tiling.input_at, &mut image);
+            pack::<I::Eight>(planes, &tiling.input_at, &mut image);
             let first = block * tiles + n * per_image;
             for tile in 0..per_image {
                 let corner = tile / tiling.tiles[1] * M * tiling.width + tile % tiling.tiles[1] * M;
-                for half in 0..2 {
-                    let mut d = [[V::splat(0.0); N]; N];
+                for part in 0..I::Wide::PARTS {
+                    let mut d = [[I::Wide::splat(0.0); N]; N];
                     for i in 0..N {
                         let row = &image[corner + i * tiling.width..][..N];
                         for j in 0..N {
-                            d[i][j] = V::load(&row[j], half);
+                            d[i][j] = I::Wide::load(&row[j], part);
                         }
                     }
                     let d = both!(d, N => N, scheme::input);
                     for i in 0..N {
                         for j in 0..N {
-                            d[i][j].store(&mut points[(i * N + j) * stride + first + tile], half);
+                            d[i][j].store(&mut points[(i * N + j) * stride + first + tile], part);
                         }
                     }
                 }
@@ -200,21 +204,21 @@ fn transform_tiles<V: Vector>(tiling: &Tiling, channels: usize, x: &[f32], point
 
 /// `Y = Aᵀ m A` of the tiles of one image, as pixels.
 #[inline(always)]
-fn inverse<V: Vector>(tiling: &Tiling, sums: &[Lanes], stride: usize, image: &mut [Lanes]) {
+fn inverse<I: Instructions>(tiling: &Tiling, sums: &[Lanes], stride: usize, image: &mut [Lanes]) {
     for tile in 0..tiling.tiles_per_image() {
         let corner = tile / tiling.tiles[1] * M * tiling.output_width + tile % tiling.tiles[1] * M;
-        for half in 0..2 {
-            let mut m = [[V::splat(0.0); N]; N];
+        for part in 0..I::Wide::PARTS {
+            let mut m = [[I::Wide::splat(0.0); N]; N];
             for i in 0..N {
                 for j in 0..N {
-                    m[i][j] = V::load(&sums[(i * N + j) * stride + tile], half);
+                    m[i][j] = I::Wide::load(&sums[(i * N + j) * stride + tile], part);
                 }
             }
             let y = both!(m, N => M, scheme::output);
             for i in 0..M {
                 let row = &mut image[corner + i * tiling.output_width..][..M];
                 for j in 0..M {
-                    y[i][j].store(&mut row[j], half);
+                    y[i][j].store(&mut row[j], part);
                 }
             }
         }

@@ -11,7 +11,7 @@ use super::{Tiling, point_stride, transform_tiles};
 use crate::ops::cpu::Host;
 use crate::ops::cpu::parallel::{each, map};
 use crate::ops::cpu::pool::{Scratch, any_values, scratch};
-use crate::ops::cpu::simd::{Job, LANES, Lanes, Vector, dispatch};
+use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector, dispatch};
 
 /// Transformed values of images and gradients that are held at once, in blocks of channels.
 const CHUNK: usize = 1 << 17;
@@ -62,20 +62,20 @@ impl Job for TransformPair<'_> {
     type Output = Transformed;
 
     #[inline(always)]
-    fn run<V: Vector>(self) -> Transformed {
+    fn run<I: Instructions>(self) -> Transformed {
         let g = self.g;
         let tiles = self.x.len() / g.image_in() * self.tiling.tiles_per_image();
         let points = |channels: usize| scratch(N * N * point_stride(channels.div_ceil(LANES), tiles));
         let (mut images, mut gradients) = (points(g.channels_in), points(g.channels_out));
-        transform_tiles::<V>(self.tiling, g.channels_in, self.x, &mut images);
-        transform_gradients::<V>(self.tiling, g.channels_out, self.dy, &mut gradients);
+        transform_tiles::<I>(self.tiling, g.channels_in, self.x, &mut images);
+        transform_gradients::<I>(self.tiling, g.channels_out, self.dy, &mut gradients);
         Transformed { images, gradients, tiles }
     }
 }
 
 /// `Q = A dY Aᵀ` of all tiles, laid out as by [`transform_tiles`].
 #[inline(always)]
-fn transform_gradients<V: Vector>(tiling: &Tiling, channels: usize, dy: &[f32], points: &mut [Lanes]) {
+fn transform_gradients<I: Instructions>(tiling: &Tiling, channels: usize, dy: &[f32], points: &mut [Lanes]) {
     let pixels = tiling.output_at.len();
     let per_image = tiling.tiles_per_image();
     let tiles = dy.len() / (channels * pixels) * per_image;
@@ -84,22 +84,22 @@ fn transform_gradients<V: Vector>(tiling: &Tiling, channels: usize, dy: &[f32], 
     image.fill(Lanes::default());
     for (n, values) in dy.chunks_exact(channels * pixels).enumerate() {
         for (block, planes) in blocks(values, pixels).enumerate() {
-            pack::<V>(planes, &tiling.output_at, &mut image);
+            pack::<I::Eight>(planes, &tiling.output_at, &mut image);
             let first = block * tiles + n * per_image;
             for tile in 0..per_image {
                 let corner = tile / tiling.tiles[1] * M * tiling.output_width + tile % tiling.tiles[1] * M;
-                for half in 0..2 {
-                    let mut y = [[V::splat(0.0); M]; M];
+                for part in 0..I::Wide::PARTS {
+                    let mut y = [[I::Wide::splat(0.0); M]; M];
                     for i in 0..M {
                         let row = &image[corner + i * tiling.output_width..][..M];
                         for j in 0..M {
-                            y[i][j] = V::load(&row[j], half);
+                            y[i][j] = I::Wide::load(&row[j], part);
                         }
                     }
                     let q = both!(y, M => N, scheme::output_gradient);
                     for i in 0..N {
                         for j in 0..N {
-                            q[i][j].store(&mut points[(i * N + j) * stride + first + tile], half);
+                            q[i][j].store(&mut points[(i * N + j) * stride + first + tile], part);
                         }
                     }
                 }
@@ -123,7 +123,7 @@ impl Job for PointSums<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<I: Instructions>(self) {
         for part in self.chunk {
             let tiles = part.tiles;
             let x = self.point * point_stride(self.blocks_in, tiles) + self.block * tiles;
@@ -131,7 +131,7 @@ impl Job for PointSums<'_> {
             for (block, sums) in self.sums.chunks_exact_mut(LANES).enumerate() {
                 let q = self.point * point_stride(self.blocks_out, tiles) + block * tiles;
                 let q = &part.gradients[q..q + tiles];
-                sum_pixels::<V>(x.iter().zip(q), self.channels, sums);
+                sum_pixels::<I::Wide>(x.iter().zip(q), self.channels, sums);
             }
         }
     }
@@ -150,21 +150,21 @@ impl Job for InverseWeights<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector>(self) {
+    fn run<I: Instructions>(self) {
         let outs = self.dw.len() / (self.channels * 9);
         for c in 0..self.channels {
             let mut taps = [Lanes::default(); 9];
-            for half in 0..2 {
-                let mut m = [[V::splat(0.0); N]; N];
+            for part in 0..I::Wide::PARTS {
+                let mut m = [[I::Wide::splat(0.0); N]; N];
                 for i in 0..N {
                     for j in 0..N {
                         let point = ((i * N + j) * self.blocks_in + c / LANES) * self.blocks_out + self.block;
-                        m[i][j] = V::load(&self.sums[point * LANES + c % LANES], half);
+                        m[i][j] = I::Wide::load(&self.sums[point * LANES + c % LANES], part);
                     }
                 }
                 let g = both!(m, N => 3, scheme::weight_gradient);
                 for tap in 0..9 {
-                    g[tap / 3][tap % 3].store(&mut taps[tap], half);
+                    g[tap / 3][tap % 3].store(&mut taps[tap], part);
                 }
             }
             for k in 0..outs {

@@ -21,13 +21,13 @@ pub(super) const M: usize = 2;
 /// A macro, for a transform passed as a function would not be compiled for the instructions of its caller.
 macro_rules! both {
     ($x:expr, $a:expr => $b:expr, $transform:expr) => {{
-        let mut rows = [[V::splat(0.0); $b]; $a];
+        let mut rows = [[$x[0][0]; $b]; $a];
         for i in 0..$a {
             rows[i] = $transform($x[i]);
         }
-        let mut result = [[V::splat(0.0); $b]; $b];
+        let mut result = [[$x[0][0]; $b]; $b];
         for j in 0..$b {
-            let mut column = [V::splat(0.0); $a];
+            let mut column = [$x[0][0]; $a];
             for i in 0..$a {
                 column[i] = rows[i][j];
             }
