@@ -1,5 +1,8 @@
 //! Vectors of eight or sixteen numbers, as instructions where the processor has them.
 
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
 /// One pixel of sixteen channels: a cache line.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C, align(64))]
@@ -35,7 +38,6 @@ pub(in crate::ops::cpu) fn dispatch<J: Job>(job: J) -> J::Output {
 
 /// Kinds of instructions, from the plainest on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
 pub(in crate::ops::cpu) enum Level {
     /// Those that every processor has.
     Portable,
@@ -57,7 +59,7 @@ impl Level {
     }
 
     #[cfg(target_arch = "x86_64")]
-    pub(in crate::ops::cpu) fn detected() -> Self {
+    fn detected() -> Self {
         if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
             Self::Portable
         } else if is_x86_feature_detected!("avx512f")
@@ -72,7 +74,7 @@ impl Level {
     }
 
     #[cfg(not(target_arch = "x86_64"))]
-    pub(in crate::ops::cpu) fn detected() -> Self {
+    fn detected() -> Self {
         Self::Portable
     }
 }
@@ -96,6 +98,7 @@ pub(in crate::ops) struct Alone {
     _guard: std::sync::MutexGuard<'static, ()>,
 }
 
+/// Waits until no other such test runs.
 #[cfg(all(test, feature = "flex"))]
 pub(in crate::ops) fn alone() -> Alone {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -222,6 +225,3 @@ impl Eight for Portable {
         std::array::from_fn(|i| Self(std::array::from_fn(|j| rows[j].0[i])))
     }
 }
-
-#[cfg(target_arch = "x86_64")]
-mod x86;

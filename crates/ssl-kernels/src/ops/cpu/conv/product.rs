@@ -2,6 +2,11 @@
 
 use crate::ops::cpu::simd::{LANES, Lanes, Vector};
 
+/// Rows that are computed together: twelve sums of eight, two to a row, fill the registers of AVX2.
+const ROWS: usize = 6;
+/// The same where one vector holds a pixel: again twelve sums.
+const WIDE_ROWS: usize = 12;
+
 /// Sums over channels, for sixteen outputs of every row.
 ///
 /// ```text
@@ -19,8 +24,8 @@ pub(super) fn sum_channels<V: Vector>(
     out: &mut [Lanes],
 ) {
     let (rows, out) =
-        if V::PARTS == 1 { blocks::<V, 12>(x, rows, segments, depth, w, out) } else { (rows, out) };
-    let (rows, out) = blocks::<V, 6>(x, rows, segments, depth, w, out);
+        if V::PARTS == 1 { blocks::<V, WIDE_ROWS>(x, rows, segments, depth, w, out) } else { (rows, out) };
+    let (rows, out) = blocks::<V, ROWS>(x, rows, segments, depth, w, out);
     match *rows {
         [] => {}
         [a] => block::<V, 1>(x, &[a], segments, depth, w, out),
@@ -31,7 +36,7 @@ pub(super) fn sum_channels<V: Vector>(
     }
 }
 
-/// Does as many rows as are whole blocks of `R`; the others are returned.
+/// Computes whole blocks of `R` rows, and returns the rows that are left.
 #[inline(always)]
 fn blocks<'a, 'b, V: Vector, const R: usize>(
     x: &[Lanes],
@@ -95,7 +100,7 @@ fn step<V: Vector, const R: usize>(sums: &mut [[V; 2]; R], a: [&[f32; LANES]; R]
     }
 }
 
-/// All parts of a pixel; the second is of no use where one vector holds a pixel.
+/// All parts of a pixel; the second repeats the first where one vector holds a pixel.
 #[inline(always)]
 fn parts<V: Vector>(pixel: &Lanes) -> [V; 2] {
     [V::load(pixel, 0), V::load(pixel, V::PARTS - 1)]
@@ -108,6 +113,7 @@ pub(super) fn sum_pixels<'a, V: Vector>(
     channels: usize,
     sums: &mut [Lanes],
 ) {
+    // The registers hold the sums of all channels: one pass over the pairs is enough.
     if V::PARTS == 1 && channels > 6 {
         outer::<V, 0, LANES>(pairs, sums);
         return;

@@ -31,15 +31,38 @@ impl Instructions for Avx512 {
     type Wide = F32x16;
 }
 
+/// What vectors of both widths do alike.
+macro_rules! arithmetic {
+    ($set1:ident, $add:ident, $sub:ident, $mul:ident, $fmadd:ident) => {
+        #[inline(always)]
+        fn splat(value: f32) -> Self {
+            Self(unsafe { $set1(value) })
+        }
+        #[inline(always)]
+        fn add(self, other: Self) -> Self {
+            Self(unsafe { $add(self.0, other.0) })
+        }
+        #[inline(always)]
+        fn sub(self, other: Self) -> Self {
+            Self(unsafe { $sub(self.0, other.0) })
+        }
+        #[inline(always)]
+        fn mul(self, other: Self) -> Self {
+            Self(unsafe { $mul(self.0, other.0) })
+        }
+        #[inline(always)]
+        fn mul_add(self, a: Self, b: Self) -> Self {
+            Self(unsafe { $fmadd(a.0, b.0, self.0) })
+        }
+    };
+}
+
 #[derive(Clone, Copy)]
 pub(in crate::ops::cpu) struct F32x8(__m256);
 
 impl Vector for F32x8 {
     const PARTS: usize = 2;
-    #[inline(always)]
-    fn splat(value: f32) -> Self {
-        Self(unsafe { _mm256_set1_ps(value) })
-    }
+    arithmetic!(_mm256_set1_ps, _mm256_add_ps, _mm256_sub_ps, _mm256_mul_ps, _mm256_fmadd_ps);
     #[inline(always)]
     fn load(from: &Lanes, part: usize) -> Self {
         let from: &[f32] = &from.0[part * 8..part * 8 + 8];
@@ -49,22 +72,6 @@ impl Vector for F32x8 {
     fn store(self, to: &mut Lanes, part: usize) {
         let to: &mut [f32] = &mut to.0[part * 8..part * 8 + 8];
         unsafe { _mm256_store_ps(to.as_mut_ptr(), self.0) }
-    }
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        Self(unsafe { _mm256_add_ps(self.0, other.0) })
-    }
-    #[inline(always)]
-    fn sub(self, other: Self) -> Self {
-        Self(unsafe { _mm256_sub_ps(self.0, other.0) })
-    }
-    #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        Self(unsafe { _mm256_mul_ps(self.0, other.0) })
-    }
-    #[inline(always)]
-    fn mul_add(self, a: Self, b: Self) -> Self {
-        Self(unsafe { _mm256_fmadd_ps(a.0, b.0, self.0) })
     }
 }
 
@@ -113,10 +120,7 @@ pub(in crate::ops::cpu) struct F32x16(__m512);
 
 impl Vector for F32x16 {
     const PARTS: usize = 1;
-    #[inline(always)]
-    fn splat(value: f32) -> Self {
-        Self(unsafe { _mm512_set1_ps(value) })
-    }
+    arithmetic!(_mm512_set1_ps, _mm512_add_ps, _mm512_sub_ps, _mm512_mul_ps, _mm512_fmadd_ps);
     #[inline(always)]
     fn load(from: &Lanes, part: usize) -> Self {
         debug_assert_eq!(part, 0, "a pixel is one vector");
@@ -126,21 +130,5 @@ impl Vector for F32x16 {
     fn store(self, to: &mut Lanes, part: usize) {
         debug_assert_eq!(part, 0, "a pixel is one vector");
         unsafe { _mm512_store_ps(to.0.as_mut_ptr(), self.0) }
-    }
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        Self(unsafe { _mm512_add_ps(self.0, other.0) })
-    }
-    #[inline(always)]
-    fn sub(self, other: Self) -> Self {
-        Self(unsafe { _mm512_sub_ps(self.0, other.0) })
-    }
-    #[inline(always)]
-    fn mul(self, other: Self) -> Self {
-        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
-    }
-    #[inline(always)]
-    fn mul_add(self, a: Self, b: Self) -> Self {
-        Self(unsafe { _mm512_fmadd_ps(a.0, b.0, self.0) })
     }
 }
