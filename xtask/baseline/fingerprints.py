@@ -3,8 +3,8 @@
     python3 xtask/baseline/fingerprints.py BURN_SSL CIFAR_TRAIN_TAR > docs/benchmarks/fingerprints/CPU.txt
 
 Thirty steps of every method (resnet18 of width 8, 1,000 images, batch 64, seed 7, device flex, recipe METHOD/cifar10), with and
-without `optimizer.accumulate = 2`, and for four of them a run that is killed at its first checkpoint, after 15 steps, and goes on. Each line is the
-hash over the tensors of encoder.safetensors in the order of their names: name, type, shape, bytes.
+without `optimizer.accumulate = 2`. Four of them also run in two parts: killed at the first checkpoint, after 15 steps, and resumed.
+Each line is the hash over the tensors of encoder.safetensors in the order of their names: name, type, shape, bytes.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 METHODS = "barlow-twins byol dino moco-v1 moco-v2 moco-v3 simclr simclr-v2 simsiam supcon swav".split()
 RESUMED = "byol dino moco-v2 swav".split()
@@ -37,17 +38,18 @@ def call(program, *arguments):
         sys.exit(f"{' '.join(arguments)}: {done.stderr.strip()}")
 
 
-def train(program, images, method, out, more=(), stop=None):
+def train(program, images, method, out, more=(), killed=False):
     arguments = f"pretrain --recipe {method}/cifar10 --data {images} --model resnet18 --width 8 --limit 1000 --batch-size 64"
     arguments = [*arguments.split(), "--seed", "7", "--device", "flex", "--max-steps", str(STEPS), "--eval-every", "0"]
     arguments += ["--out", out, *more]
-    if stop is None:
+    if not killed:
         return call(program, *arguments)
     running = subprocess.Popen([program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while running.poll() is None and not any(pathlib.Path(out).glob("checkpoints/*")):
-        pass
+    while running.poll() is None and not pathlib.Path(out, "checkpoints/last/meta.json").exists():
+        time.sleep(0.01)
     running.kill()
-    running.wait()
+    if running.wait() >= 0 or pathlib.Path(out, "encoder.safetensors").exists():
+        sys.exit(f"{method}: the run ended before it was killed, expected a checkpoint half-way")
     call(program, "pretrain", "--resume", "--out", out)
 
 
@@ -55,7 +57,7 @@ def main(program, images):
     for method in METHODS:
         runs = {"": {}, " accumulate=2": {"more": ["--set", "optimizer.accumulate=2"]}}
         if method in RESUMED:
-            runs[" resumed"] = {"stop": 17}
+            runs[" resumed"] = {"killed": True}
         for name, options in runs.items():
             with tempfile.TemporaryDirectory() as folder:
                 out = f"{folder}/run"

@@ -36,16 +36,16 @@ case_() {
     chosen[$name]+="--set"$'\n'"$word"$'\n'
   done
 }
-case_ simclr simclr/cifar10-quick -- optimizer.lr=0.006
+case_ simclr simclr/cifar10-quick -- optimizer.lr=0.012
 case_ simclr-v2 simclr-v2/cifar10-quick -- optimizer.lr=0.006
 case_ moco-v1 moco-v1/cifar10-quick -- optimizer.lr=0.006
 case_ moco-v2 moco-v2/cifar10-quick -- optimizer.lr=0.006
 case_ moco-v3 moco-v3/cifar10-quick -- optimizer.lr=0.006
-case_ byol byol/cifar10-quick -- optimizer.lr=0.006
-case_ simsiam simsiam/cifar10-quick "$warmup" -- optimizer.lr=0.012
+case_ byol byol/cifar10-quick -- optimizer.lr=0.012
+case_ simsiam simsiam/cifar10-quick "$warmup" -- optimizer.lr=0.02
 case_ swav swav/cifar10-quick "$warmup" -- optimizer.lr=1e-4
 case_ dino dino/cifar10-quick "$warmup" -- optimizer.lr=0.02
-case_ barlow-twins barlow-twins/cifar10-quick "$warmup" -- optimizer.lr=1e-4
+case_ barlow-twins barlow-twins/cifar10-quick "$warmup" -- optimizer.lr=0.005 optimizer.lr_1d=0.00012
 case_ supcon supcon/cifar10-quick -- optimizer.lr=0.006
 # The recipe's own rate.
 case_ simclr-full-rate simclr/cifar10-quick
