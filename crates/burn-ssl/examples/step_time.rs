@@ -74,10 +74,10 @@ struct Timing<'a> {
     options: &'a Options,
 }
 
-impl WithMethod for Timing<'_> {
+impl WithMethod<AnyEncoder> for Timing<'_> {
     type Output = Result<Value>;
 
-    fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Result<Value> {
+    fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> Result<Value> {
         let views = self.views(method.needs().global_views);
         let memory = measure::Memory::start();
         let mut seconds = self.steps(&method, &views)?;
@@ -89,7 +89,7 @@ impl WithMethod for Timing<'_> {
 
 impl Timing<'_> {
     /// Seconds of the first steps of a new model.
-    fn steps<M: SslMethod<Encoder = AnyEncoder>>(&self, method: &M, views: &Views) -> Result<Vec<f64>> {
+    fn steps<M: SslMethod<AnyEncoder>>(&self, method: &M, views: &Views) -> Result<Vec<f64>> {
         let options = self.options;
         let mut init = Init::new(0, &self.device.clone().autodiff());
         let config = EncoderConfig { width: options.width, ..EncoderConfig::named(&options.model) };

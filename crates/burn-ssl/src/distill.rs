@@ -166,7 +166,7 @@ pub fn distill(options: &DistillOptions, observer: &mut impl Observer) -> Result
     let network = distilling.student()?;
     let run = distilling.run(&network, &schedule, data.len())?;
     let teacher_top1 = run.accuracy(&teacher)?.map(|[top1, _]| top1);
-    let method: Distillation<Classifier<AnyEncoder>, _> = options.distillation.build(teacher)?;
+    let method = options.distillation.build(teacher)?;
     let loader = images::train_loader(&data, &recipe, schedule.batch_size, options.seed)?;
     let Tested { accuracy, summary } = run.train(&method, network, &loader, observer)?;
     Ok(DistillReport {

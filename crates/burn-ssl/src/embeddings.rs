@@ -5,12 +5,13 @@ mod format;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use serde::Serialize;
-use ssl_core::DeviceSpec;
+use ssl_core::{DeviceSpec, Encoder, Init};
 use ssl_eval::embed_each;
 
 use crate::images::{self, eval_loader};
-use crate::{EncoderSource, Error, files};
+use crate::{EncoderSource, Error, Recipe, files, load_encoder};
 use format::{Format, Table};
 
 /// Which images are embedded, by which encoder, and where their features go.
@@ -72,6 +73,27 @@ pub struct EmbedReport {
 /// # Errors
 /// What the encoder, the images, the device or the file have wrong.
 pub fn embed_images(options: &EmbedOptions) -> Result<EmbedReport, Error> {
+    embedded(options, |recipe, device| options.encoder.open(recipe, device))
+}
+
+/// [`embed_images`] with the encoder of a run of [`pretrain_encoder`](crate::pretrain_encoder).
+///
+/// `encoder` makes the network as it did for the run; its values are then read from `encoder.safetensors`.
+///
+/// # Errors
+/// Those of [`embed_images`], a source that is no run, and a network whose tensors are not those of the file.
+pub fn embed_images_with<E: Encoder>(
+    encoder: impl FnOnce(&mut Init) -> E,
+    options: &EmbedOptions,
+) -> Result<EmbedReport, Error> {
+    let run = options.encoder.run_dir()?.ok_or_else(|| Error::NoRun(options.encoder.to_string()))?;
+    embedded(options, |_, device| load_encoder(&run, encoder, device))
+}
+
+fn embedded<E: Encoder>(
+    options: &EmbedOptions,
+    open: impl FnOnce(&Recipe, &Device) -> Result<E, Error>,
+) -> Result<EmbedReport, Error> {
     let format = Format::of(&options.out)?;
     let names = format.companion(&options.out);
     for path in std::iter::once(&options.out).chain(&names) {
@@ -85,7 +107,7 @@ pub fn embed_images(options: &EmbedOptions) -> Result<EmbedReport, Error> {
     };
     recipe.data.image_size = options.image_size.unwrap_or(recipe.data.image_size);
     recipe.data.workers = options.workers;
-    let encoder = options.encoder.open(&recipe, &device)?;
+    let encoder = open(&recipe, &device)?;
     let (features, places) = embed_each(&encoder, &eval_loader(&set, &recipe)?, &device)?;
 
     let table = Table::new(features, &places, &set);

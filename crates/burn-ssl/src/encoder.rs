@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use ssl_core::Init;
+use ssl_core::{Encoder, Init};
 use ssl_encoders::weights::{self, Metadata};
 use ssl_encoders::{AnyEncoder, EncoderConfig};
 use ssl_train::RunDir;
@@ -138,6 +138,24 @@ impl fmt::Display for EncoderSource {
 }
 
 /// The encoder file of a finished run.
+/// The encoder of a run of [`pretrain_encoder`](crate::pretrain_encoder), on a device without gradients.
+///
+/// `encoder` makes the network as it did for the run.
+///
+/// # Errors
+/// A run that has not finished, and a network whose tensors are not those of the file.
+pub fn load_encoder<E: Encoder>(
+    run: &RunDir,
+    encoder: impl FnOnce(&mut Init) -> E,
+    device: &Device,
+) -> Result<E, Error> {
+    let file = run.encoder();
+    if !file.is_file() {
+        return Err(Error::NotFinished(run.path().into()));
+    }
+    Ok(weights::load(&file, encoder(&mut Init::new(0, device)))?)
+}
+
 fn encoder_of_run(path: &Path) -> Result<PathBuf, Error> {
     let file = RunDir::open(path)?.encoder();
     if file.is_file() { Ok(file) } else { Err(Error::NotFinished(path.into())) }

@@ -49,6 +49,9 @@ pub enum Error {
     /// A run has no encoder.
     #[error("{} holds no finished run: expected encoder.safetensors in it, which `pretrain --resume` writes at the end", .0.display())]
     NotFinished(PathBuf),
+    /// Something else where a run is needed.
+    #[error("found {0}, expected a run: only a run knows the encoder of your own that it trained")]
+    NoRun(String),
     /// A file of weights does not say which network it is for.
     #[error("{} does not say which model it is for: expected the option --model NAME", .0.display())]
     UnknownModel(PathBuf),

@@ -155,7 +155,7 @@ pub fn finetune(options: &FinetuneOptions, observer: &mut impl Observer) -> Resu
         test: Some(eval_loader(&sets.test, recipe)?),
         metrics: METRICS,
     };
-    let tested = run.train(&FineTuning::<Classifier<AnyEncoder>>::new(), network, &loader, observer)?;
+    let tested = run.train(&FineTuning, network, &loader, observer)?;
     Ok(FinetuneReport {
         finetune_top1: tested.accuracy.map(|[top1, _]| top1),
         finetune_top5: tested.accuracy.map(|[_, top5]| top5),
@@ -222,10 +222,10 @@ struct KeptLayers<'a> {
     device: &'a Device,
 }
 
-impl WithMethod for KeptLayers<'_> {
+impl WithMethod<AnyEncoder> for KeptLayers<'_> {
     type Output = Result<Option<Mlp>, Error>;
 
-    fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Self::Output {
+    fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> Self::Output {
         let Recipe { encoder, data, .. } = self.recipe;
         let config = EncoderConfig { init: None, ..encoder.clone() };
         let mut init = Init::new(0, self.device);

@@ -43,13 +43,15 @@ pub use ssl_swav as swav;
 pub use ssl_train as train;
 
 pub use distill::{DistillOptions, DistillReport, distill};
-pub use embeddings::{EmbedOptions, EmbedReport, embed_images};
-pub use encoder::EncoderSource;
+pub use embeddings::{EmbedOptions, EmbedReport, embed_images, embed_images_with};
+pub use encoder::{EncoderSource, load_encoder};
 pub use error::Error;
 pub use finetune::{FinetuneOptions, FinetuneReport, finetune};
 pub use knn::{KnnOptions, KnnReport, evaluate_knn};
 pub use linear::{LinearOptions, LinearReport, linear_probe};
-pub use pretrain::{NoObserver, Observer, PretrainOptions, Report, pretrain, pretrain_with};
+pub use pretrain::{
+    NoObserver, Observer, PretrainOptions, Report, pretrain, pretrain_encoder, pretrain_with,
+};
 pub use recipe::Recipe;
 pub use sets::SetOptions;
 pub use sheet::{PreviewOptions, preview};

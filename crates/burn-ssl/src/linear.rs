@@ -200,7 +200,7 @@ mod tests {
     use super::*;
     use crate::NoObserver;
     use burn::tensor::Tensor;
-    use ssl_core::{Mode, named};
+    use ssl_core::{Pass, named};
     use ssl_data::{Dataset, Image};
     use ssl_encoders::EncoderConfig;
     use std::path::PathBuf;
@@ -211,7 +211,7 @@ mod tests {
     struct MeanColour {}
 
     impl Encoder for MeanColour {
-        fn encode(&self, images: Tensor<4>, _mode: Mode) -> Tensor<2> {
+        fn encode(&self, images: Tensor<4>, _pass: &Pass) -> Tensor<2> {
             images.mean_dim(3).mean_dim(2).flatten(1, 3)
         }
 

@@ -10,7 +10,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, SslMethod};
+use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, MethodRules, SslMethod};
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
 use ssl_encoders::{AnyEncoder, weights};
 use ssl_train::{RunDir, TrainError, Trainer};
@@ -65,7 +65,7 @@ pub fn pretrain(
     let recipe = recipe.clone().resolved()?;
     let (name, method_options) = (recipe.method.clone(), recipe.method_options.clone());
     let defaults = resolve_options(&name, &Table::new())?;
-    with_method(&name, &method_options, Pretraining::open(recipe, defaults, options, observer)?)?
+    with_method(&name, &method_options, Pretraining::open(recipe, defaults, options, built_in, observer)?)?
 }
 
 /// [`pretrain`] with a method that this build does not have: its recipe names it as its author likes, and sets fields
@@ -96,57 +96,105 @@ pub fn pretrain_with<C, M>(
 ) -> Result<Report, Error>
 where
     C: Serialize + DeserializeOwned,
-    M: SslMethod<Encoder = AnyEncoder>,
+    M: SslMethod<AnyEncoder>,
 {
     let unset = table(&defaults)?;
     let (recipe, config) = recipe.clone().resolved_with(defaults)?;
     let method = build(&config).map_err(RecipeError::method_option)?;
-    Pretraining::open(recipe, unset, options, observer)?.run(method)
+    Pretraining::open(recipe, unset, options, built_in, observer)?.run(method)
 }
 
-struct Pretraining<'a, O> {
+/// [`pretrain`] with an encoder that is not one of ours, under a `name` that no model here has; the recipe's `[encoder]`
+/// does not count.
+///
+/// `encoder` makes the network on the device of the `Init`, with its initial values drawn from that; it is called again
+/// where a run is resumed. The run directory has all that any other has, and `encoder.safetensors` under the paths of
+/// the network's own fields; [`load_encoder`](crate::load_encoder) reads it back, and
+/// [`embed_images_with`](crate::embed_images_with) uses it.
+///
+/// ```no_run
+/// # use burn_ssl::prelude::*;
+/// # fn small_net(init: &mut Init) -> AnyEncoder { unimplemented!() }
+/// let mut recipe = Recipe::named("demo")?;
+/// let options = PretrainOptions::new("run");
+/// let report = pretrain_encoder("small-net", small_net, &recipe, &options, &mut NoObserver)?;
+/// # Ok::<(), burn_ssl::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`pretrain`], and a name that a model here has.
+pub fn pretrain_encoder<E: Encoder>(
+    name: &str,
+    encoder: impl FnOnce(&mut Init) -> E,
+    recipe: &Recipe,
+    options: &PretrainOptions,
+    observer: &mut impl Observer,
+) -> Result<Report, Error> {
+    let recipe = recipe.clone().resolved_for_encoder(name)?;
+    let (method, method_options) = (recipe.method.clone(), recipe.method_options.clone());
+    let defaults = resolve_options(&method, &Table::new())?;
+    let make = |_: &Recipe, init: &mut Init| Ok(encoder(init));
+    with_method(&method, &method_options, Pretraining::open(recipe, defaults, options, make, observer)?)?
+}
+
+/// The encoder that a recipe describes.
+fn built_in(recipe: &Recipe, init: &mut Init) -> Result<AnyEncoder, Error> {
+    Ok(recipe.encoder.init(recipe.data.image_size, init)?)
+}
+
+struct Pretraining<'a, O, F> {
     recipe: Recipe,
     /// The method's options as they are where a recipe does not set them.
     defaults: Table,
     options: &'a PretrainOptions,
     device: Device,
     data: RunData,
+    /// Makes the encoder of a recipe.
+    make: F,
     observer: &'a mut O,
 }
 
-impl<'a, O> Pretraining<'a, O> {
+impl<'a, O, F> Pretraining<'a, O, F> {
     /// The device and the images of a resolved recipe.
     fn open(
         recipe: Recipe,
         defaults: Table,
         options: &'a PretrainOptions,
+        make: F,
         observer: &'a mut O,
     ) -> Result<Self, Error> {
         let device = options.device.open()?;
         let data = RunData::open(&recipe)?;
-        Ok(Self { recipe, defaults, options, device, data, observer })
+        Ok(Self { recipe, defaults, options, device, data, make, observer })
     }
 }
 
-impl<O: Observer> WithMethod for Pretraining<'_, O> {
+impl<E, O, F> WithMethod<E> for Pretraining<'_, O, F>
+where
+    E: Encoder,
+    O: Observer,
+    F: FnOnce(&Recipe, &mut Init) -> Result<E, Error>,
+{
     type Output = Result<Report, Error>;
 
-    fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Result<Report, Error> {
+    fn run<M: SslMethod<E>>(self, method: M) -> Result<Report, Error> {
         self.check(&method)?;
         let loader = self.loader()?;
-        let encoder = self.encoder()?;
-        let fits = method.check(&encoder, self.recipe.train_config().micro_batch());
+        let mut init = Init::new(self.recipe.seed, &self.device.clone().autodiff());
+        init = init.with_precision(self.recipe.precision);
+        let (this, encoder) = self.with_encoder(&mut init)?;
+        let fits = method.check(&encoder, this.recipe.train_config().micro_batch());
         fits.map_err(RecipeError::MethodOption)?;
-        let evaluation = self.data.evaluation.as_ref();
+        let evaluation = this.data.evaluation.as_ref();
         let evaluation =
-            evaluation.map(|data| Evaluation::new(data, &self.recipe, &self.device)).transpose()?;
-        let run = self.run_dir()?;
-        self.announce(&encoder, &loader);
+            evaluation.map(|data| Evaluation::new(data, &this.recipe, &this.device)).transpose()?;
+        let run = this.run_dir()?;
+        this.announce(&encoder, &loader);
 
-        let config = self.recipe.train_config();
-        let trainer = Trainer { method: &method, config: &config, run: &run, device: &self.device };
-        let mut hooks = RunHooks { observer: &mut *self.observer, evaluation };
-        let mut trained = trainer.fit(encoder, &loader, self.options.resume, &mut hooks)?;
+        let config = this.recipe.train_config();
+        let trainer = Trainer::new(&method, &config, &run, &this.device);
+        let mut hooks = RunHooks { observer: &mut *this.observer, evaluation };
+        let mut trained = trainer.fit(encoder, &loader, this.options.resume, &mut hooks)?;
         if trained.summary.finished {
             let encoder = method.encoder(&trained.student, &trained.state).valid();
             if trained.summary.evaluation.is_empty() {
@@ -154,15 +202,26 @@ impl<O: Observer> WithMethod for Pretraining<'_, O> {
                 let metrics = hooks.metrics(&encoder)?.into_iter();
                 trained.summary.evaluation = metrics.map(|(name, value)| (name.to_owned(), value)).collect();
             }
-            weights::save(&encoder, &run.encoder(), &metadata(&self.recipe))?;
+            weights::save(&encoder, &run.encoder(), &metadata(&this.recipe))?;
         }
-        Ok(Report::new(&self.recipe, self.options, &trained.summary))
+        Ok(Report::new(&this.recipe, this.options, &trained.summary))
     }
 }
 
-impl<O> Pretraining<'_, O> {
+impl<'a, O, F> Pretraining<'a, O, F> {
+    /// The initial encoder, on the device of `init`.
+    fn with_encoder<E>(self, init: &mut Init) -> Result<(Pretraining<'a, O, ()>, E), Error>
+    where
+        F: FnOnce(&Recipe, &mut Init) -> Result<E, Error>,
+    {
+        let Self { recipe, defaults, options, device, data, make, observer } = self;
+        let encoder = make(&recipe, init)?;
+        Ok((Pretraining { recipe, defaults, options, device, data, make: (), observer }, encoder))
+    }
+
+
     /// What the method needs of recipe and images.
-    fn check<M: SslMethod>(&self, method: &M) -> Result<(), Error> {
+    fn check(&self, method: &impl MethodRules) -> Result<(), Error> {
         self.recipe.precision.check(&self.device)?;
         let (needs, views) = (method.needs(), self.recipe.views()?);
         let (found, expected) = (views.len(), needs.global_views);
@@ -192,14 +251,6 @@ impl<O> Pretraining<'_, O> {
         Ok(TrainLoader::new(Arc::clone(&self.data.train), self.recipe.views()?, self.recipe.seed, config)?)
     }
 
-    /// The initial encoder, on the autodiff device.
-    fn encoder(&self) -> Result<AnyEncoder, Error> {
-        let device = self.device.clone().autodiff();
-        let Recipe { encoder, data, seed, precision, .. } = &self.recipe;
-        let mut init = Init::new(*seed, &device).with_precision(*precision);
-        Ok(encoder.init(data.image_size, &mut init)?)
-    }
-
     /// The directory with the recipe in it.
     fn run_dir(&self) -> Result<RunDir, Error> {
         let text = format!("# The recipe of this run with every key written.\n\n{}", self.recipe.to_toml()?);
@@ -221,7 +272,7 @@ impl<O> Pretraining<'_, O> {
         Ok(run)
     }
 
-    fn announce(&self, encoder: &AnyEncoder, loader: &TrainLoader) {
+    fn announce(&self, encoder: &impl Encoder, loader: &TrainLoader) {
         let Recipe { method, schedule, encoder: config, .. } = &self.recipe;
         let (parameters, dim) = (encoder.num_params() as f64 / 1e6, encoder.feature_dim());
         let steps_per_epoch = loader.batches_per_epoch() as u64 / self.recipe.optimizer.accumulate as u64;

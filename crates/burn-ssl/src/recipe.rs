@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, Precision};
 use ssl_data::{EvalTransform, Normalization, ViewConfig, Views};
-use ssl_encoders::EncoderConfig;
+use ssl_encoders::{EncoderConfig, MODELS};
 use ssl_eval::KnnConfig;
 use ssl_train::{CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
 use toml::Table;
@@ -142,8 +142,24 @@ impl Recipe {
     }
 
     /// Every key but the method's.
+    /// [`resolved`](Self::resolved) for an encoder of the caller's, which the recipe names `name`.
+    pub(crate) fn resolved_for_encoder(mut self, name: &str) -> Result<Self, RecipeError> {
+        self.method_options = registry::resolve_options(&self.method, &self.method_options)?;
+        let is_ours = MODELS.iter().any(|model| model.name == name);
+        ConfigError::check(!is_ours, "encoder.name", format!("'{name}'"), "a name that no model here has")?;
+        self.encoder = EncoderConfig::named(name);
+        self.with_paths().checked_around_encoder()
+    }
+
     fn resolved_around_method(mut self) -> Result<Self, RecipeError> {
         self.encoder = self.encoder.resolved(self.data.image_size);
+        let recipe = self.with_paths();
+        recipe.encoder.validate(recipe.data.image_size)?;
+        recipe.checked_around_encoder()
+    }
+
+    /// The recipe with paths that mean the same in every folder.
+    fn with_paths(mut self) -> Self {
         let given = [
             Some(&mut self.data.path),
             self.eval.train.as_mut(),
@@ -154,8 +170,7 @@ impl Recipe {
             // An empty path stays empty: a recipe of the library names no images.
             *path = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
         }
-        self.validate()?;
-        Ok(self)
+        self
     }
 
     /// The recipe as TOML.
@@ -182,6 +197,7 @@ impl Recipe {
             optimizer: self.optimizer.clone(),
             schedule: self.schedule.clone(),
             checkpoint: self.checkpoint.clone(),
+            sync_batch_norm: false,
             log_every: 0,
             eval_every_epochs: self.eval.every_epochs,
         }
@@ -192,7 +208,7 @@ impl Recipe {
         KnnConfig { k: self.eval.k, temperature: self.eval.temperature }
     }
 
-    fn validate(&self) -> Result<(), RecipeError> {
+    fn checked_around_encoder(self) -> Result<Self, RecipeError> {
         let size = self.data.image_size;
         ConfigError::check(size > 0, "data.image_size", size, "at least 1")?;
         ConfigError::check(self.data.limit != Some(0), "data.limit", 0, "at least 1")?;
@@ -200,11 +216,11 @@ impl Recipe {
         ConfigError::check(self.eval.k > 0, "eval.k", 0, "at least 1")?;
         let t = self.eval.temperature;
         ConfigError::check(t > 0.0 && t.is_finite(), "eval.temperature", t, "a number above 0")?;
-        self.encoder.validate(size)?;
         self.views()?;
         let config = self.train_config();
         config.validate()?;
-        self.check_splits(config.pass())
+        self.check_splits(config.pass())?;
+        Ok(self)
     }
 
     /// Every group of the encoder's batch norm needs several images to have statistics of.

@@ -2,8 +2,7 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ssl_core::SslMethod;
-use ssl_encoders::AnyEncoder;
+use ssl_core::{Encoder, SslMethod};
 use toml::Table;
 
 use crate::recipe::{RecipeError, RecipeName, typed};
@@ -38,10 +37,10 @@ impl MethodInfo {
 ///
 /// struct Views;
 ///
-/// impl WithMethod for Views {
+/// impl WithMethod<AnyEncoder> for Views {
 ///     type Output = usize;
 ///
-///     fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> usize {
+///     fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> usize {
 ///         method.needs().global_views
 ///     }
 /// }
@@ -49,12 +48,12 @@ impl MethodInfo {
 /// assert_eq!(with_method("simclr", &Default::default(), Views)?, 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub trait WithMethod {
-    /// What comes out.
+pub trait WithMethod<E: Encoder> {
+    /// The result.
     type Output;
 
-    /// Does it.
-    fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Self::Output;
+    /// Called once, with the method.
+    fn run<M: SslMethod<E>>(self, method: M) -> Self::Output;
 }
 
 /// One line per method: cargo feature, name, the configuration that it starts from, the idea, the paper.
@@ -70,7 +69,7 @@ macro_rules! methods {
         ///
         /// # Errors
         /// An unknown name, an option that the method does not have, or a value that it could not use.
-        pub fn with_method<V: WithMethod>(
+        pub fn with_method<E: Encoder, V: WithMethod<E>>(
             name: &str,
             options: &Table,
             visitor: V,
@@ -80,7 +79,7 @@ macro_rules! methods {
                 $name => {
                     use $krate::*;
                     let config = with_defaults($config, options)?;
-                    let method = config.build::<AnyEncoder>().map_err(RecipeError::method_option)?;
+                    let method = config.build().map_err(RecipeError::method_option)?;
                     Ok(visitor.run(method))
                 })*
                 _ => Err(unknown(name)),
@@ -149,13 +148,14 @@ pub(crate) fn table(config: &impl Serialize) -> Result<Table, RecipeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ssl_encoders::AnyEncoder;
 
     struct Nothing;
 
-    impl WithMethod for Nothing {
+    impl WithMethod<AnyEncoder> for Nothing {
         type Output = ();
 
-        fn run<M: SslMethod<Encoder = AnyEncoder>>(self, _method: M) {}
+        fn run<M: SslMethod<AnyEncoder>>(self, _method: M) {}
     }
 
     fn build(name: &str, options: &str) -> Result<(), String> {

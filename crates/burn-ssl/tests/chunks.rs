@@ -32,10 +32,10 @@ fn views() -> Views {
 /// Compares chunks with one pass over the batch, embedded chunk by chunk in one graph.
 struct OneShot;
 
-impl WithMethod for OneShot {
+impl WithMethod<AnyEncoder> for OneShot {
     type Output = ();
 
-    fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) {
+    fn run<M: SslMethod<AnyEncoder>>(self, method: M) {
         let start = || {
             let mut init = Init::new(0, &device().autodiff());
             let config = EncoderConfig { width: 4, ..EncoderConfig::named("resnet18") };
@@ -44,18 +44,19 @@ impl WithMethod for OneShot {
         };
         let (views, loss) = (views(), method.embedding_loss().expect("it can be embedded in chunks"));
         let (student, state) = start();
-        let found = in_chunks(loss, &student, &state, &views, CHUNK);
+        let context = StepContext::new(0, Progress { step: 0, total_steps: 1, steps_per_epoch: 1 }, 0);
+        let found = in_chunks(loss, &student, &state, &views, CHUNK, &context);
 
         let (once, its_state) = start();
         let chunks = views.chunks(CHUNK);
         let outputs: Vec<_> =
-            chunks.iter().map(|chunk| loss.embed(&once, chunk, Mode::Train).outputs).collect();
-        let targets: Vec<_> = chunks.iter().map(|chunk| loss.targets(&its_state, chunk)).collect();
-        let whole = loss.loss_of(joined(&outputs), joined(&targets), views.labels.clone());
+            chunks.iter().map(|chunk| loss.embed(&once, chunk, &Pass::train()).outputs).collect();
+        let targets: Vec<_> = chunks.iter().map(|chunk| loss.targets(&its_state, chunk, &Pass::train())).collect();
+        let whole = loss.loss_of(joined(&outputs), joined(&targets), views.labels.clone(), &context.group);
         let (value, want) = (whole.to_data(), Gradients::of(whole.backward(), &once));
 
         assert_eq!(found.loss.into_data(), value);
-        assert_eq!(found.embeddings.dims()[0], 2 * BATCH);
+        assert_eq!(found.metrics.names().collect::<Vec<_>>(), ["z_std"]);
         assert_eq!(named::collect(&student), named::collect(&once), "running statistics of the student");
         assert_eq!(named::collect(&state), named::collect(&its_state), "running statistics of the teacher");
         assert_close(&found.gradients, &want);

@@ -87,15 +87,15 @@ fn the_regression_of_byol_is_two_plus_two_negative_cosines_in_each_direction() {
 fn swav_with_two_global_crops_and_no_queue_is_the_two_crop_formula() {
     use burn_ssl::swav::{Swav, SwavConfig, SwavState};
     let config = SwavConfig::new().with_hidden_dim(8).with_output_dim(4).with_prototypes(5);
-    let method: Swav<ResNet> = config.build().expect("a valid configuration");
+    let method: Swav = config.build().expect("a valid configuration");
     let (student, state) = started(&method);
     assert!(state.queue.is_none());
 
-    let z = |view: &Tensor<4>| student.encoder.encode(view.clone(), Mode::Train);
+    let z = |view: &Tensor<4>| student.encoder.encode(view.clone(), &Pass::train());
     let views = views();
     // The projector sees both crops at once, and so does the encoder, as they are of one size.
     let features = z(&Tensor::cat(views.crops.clone(), 0));
-    let z = burn_ssl::core::Head::forward(&student.projector, features, Mode::Train);
+    let z = burn_ssl::core::Head::forward(&student.projector, features, &Pass::train());
     let scores = l2_normalize(z, NORMALIZE_EPS).matmul(student.prototypes.weight.val().transpose());
     let [s1, s2] = [0, 1].map(|crop| scores.clone().narrow(0, crop * BATCH, BATCH));
     let cross_entropy = |code: Tensor<2>, scores: Tensor<2>| {
@@ -170,7 +170,7 @@ fn views() -> Views {
 }
 
 /// A method at its first step with a tiny network, the same every time.
-fn started<M: SslMethod<Encoder = ResNet>>(method: &M) -> (M::Student, M::State) {
+fn started<M: SslMethod<ResNet>>(method: &M) -> (M::Student, M::State) {
     let mut init = Init::new(0, &device().autodiff());
     let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
     let (student, state) = method.init(encoder.init(&mut init), &mut init);

@@ -1,7 +1,8 @@
-//! What holds for every method of the registry, whichever are built in.
+//! What holds for every method of the registry, whichever are built in, with a ResNet and with a ViT.
 
 use std::collections::BTreeMap;
 
+use burn::module::{Module, ModuleVisitor};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_ssl::core::{Needs, named, schedule};
@@ -14,23 +15,24 @@ use toml::Table;
 const STEPS: u64 = 4;
 /// Images of a batch; no queue below is a multiple of it.
 const BATCH: usize = 4;
-/// What a teacher's tensors are called in a state, in front of their path in the student.
-const TEACHER: &str = "teacher.network.";
-
 type Tensors = BTreeMap<String, TensorData>;
 
 #[test]
 fn the_student_alone_gets_gradients_and_its_loss_is_finite() {
-    struct Check;
-    impl WithMethod for Check {
+    struct Check {
+        encoder: EncoderConfig,
+    }
+    impl WithMethod<AnyEncoder> for Check {
         type Output = ();
 
-        fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) {
-            let (student, state) = start(&method);
+        fn run<M: SslMethod<AnyEncoder>>(self, method: M) {
+            let (student, state) = start(&method, &self.encoder);
             let (student, state) = method.before_step(student, state, at(0));
             let step = method.loss(&student, &state, &views(method.needs(), 0), &context(0));
             assert!(step.loss.to_data().iter::<f32>().all(f32::is_finite));
-            assert!(!step.embeddings.is_autodiff());
+            let offers = step.metrics.read();
+            assert!(offers.iter().any(|(name, _)| *name == "z_std"), "{offers:?}");
+            assert!(offers.iter().all(|(_, value)| value.is_finite()), "{offers:?}");
             let mut gradients = step.loss.backward();
             let of_state = GradientsParams::from_module(&mut gradients, &state);
             assert!(of_state.is_empty(), "a teacher, a queue or a centre received gradients");
@@ -39,40 +41,43 @@ fn the_student_alone_gets_gradients_and_its_loss_is_finite() {
             assert!(encoder.count() > 3, "the encoder received no gradients");
         }
     }
-    for_every_method(|_| Check);
+    for_every_method(|_, encoder| Check { encoder: encoder.clone() });
 }
 
 /// Bit by bit, with the arithmetic of single precision: `teacher · m + student · (1 − m)`.
 #[test]
 fn a_teacher_is_the_average_of_its_students_by_hand_and_keeps_its_own_running_statistics() {
-    struct Check(Momentum);
-    impl WithMethod for Check {
+    struct Check {
+        momentum: Momentum,
+        encoder: EncoderConfig,
+    }
+    impl WithMethod<AnyEncoder> for Check {
         type Output = ();
 
-        fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) {
-            let (mut student, mut state) = start(&method);
+        fn run<M: SslMethod<AnyEncoder>>(self, method: M) {
+            let (mut student, mut state) = start(&method, &self.encoder);
             let mut optimizer = optimizer();
-            let (mut teacher, mut averages) = (teacher_of(&named::collect(&state)), 0);
+            let (mut teacher, mut averages) = (teacher_of(&state), 0);
             assert_eq!(
                 teacher.is_empty(),
-                self.0.end == 0.0,
+                self.momentum.end == 0.0,
                 "a method with a momentum has a teacher, and no other"
             );
             for step in 0..STEPS {
-                let momentum = self.0.at(step);
+                let momentum = self.momentum.at(step);
                 (student, state) = method.before_step(student, state, at(step));
                 averages +=
-                    follow(&mut teacher, &named::collect(&student), &named::collect(&state), momentum);
+                    follow(&mut teacher, &named::collect(&student), &state, momentum);
                 let out = method.loss(&student, &state, &views(method.needs(), step), &context(step));
                 let mut gradients = Gradients::of(out.loss.backward(), &student);
                 let rules = method.gradient_rules(at(step));
                 gradients.drop_frozen(&rules);
                 state = method.absorb(state, out.carry);
-                teacher = after_its_forward_pass(&teacher, &named::collect(&state));
+                teacher = after_its_forward_pass(&teacher, &state);
                 student = optimizer.step(student, gradients, RATES, &rules);
                 state = method.after_step(&student, state, at(step));
                 averages +=
-                    follow(&mut teacher, &named::collect(&student), &named::collect(&state), momentum);
+                    follow(&mut teacher, &named::collect(&student), &state, momentum);
             }
             if !teacher.is_empty() {
                 assert_eq!(averages, STEPS, "averages in {STEPS} steps");
@@ -84,20 +89,22 @@ fn a_teacher_is_the_average_of_its_students_by_hand_and_keeps_its_own_running_st
             }
         }
     }
-    for_every_method(|options| Check(Momentum::of(options)));
+    for_every_method(|options, encoder| Check { momentum: Momentum::of(options), encoder: encoder.clone() });
 }
 
 #[test]
 fn a_resumed_step_gives_the_same_bytes() {
-    struct Check;
-    impl WithMethod for Check {
+    struct Check {
+        encoder: EncoderConfig,
+    }
+    impl WithMethod<AnyEncoder> for Check {
         type Output = ();
 
-        fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) {
-            let (student, state) = start(&method);
+        fn run<M: SslMethod<AnyEncoder>>(self, method: M) {
+            let (student, state) = start(&method, &self.encoder);
             let (mut student, mut state) = one_step(&method, student, state, 0);
             (student, state) = one_step(&method, student, state, 1);
-            let (fresh_student, fresh_state) = start(&method);
+            let (fresh_student, fresh_state) = start(&method, &self.encoder);
             let resumed = named::load(fresh_student, named::collect(&student)).expect("the same student");
             let resumed_state = named::load(fresh_state, named::collect(&state)).expect("the same state");
             let (student, state) = one_step(&method, student, state, 2);
@@ -106,18 +113,20 @@ fn a_resumed_step_gives_the_same_bytes() {
             assert_eq!(named::collect(&state), named::collect(&resumed_state));
         }
     }
-    for_every_method(|_| Check);
+    for_every_method(|_, encoder| Check { encoder: encoder.clone() });
 }
 
 /// A data set that no batch divides, and a queue that no batch divides.
 #[test]
 fn a_shorter_last_batch_is_a_batch_like_any_other() {
-    struct Check;
-    impl WithMethod for Check {
+    struct Check {
+        encoder: EncoderConfig,
+    }
+    impl WithMethod<AnyEncoder> for Check {
         type Output = ();
 
-        fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) {
-            let (mut student, mut state) = start(&method);
+        fn run<M: SslMethod<AnyEncoder>>(self, method: M) {
+            let (mut student, mut state) = start(&method, &self.encoder);
             for (step, batch) in [BATCH, BATCH, 3, BATCH, 3].into_iter().enumerate() {
                 let step = step as u64;
                 (student, state) = method.before_step(student, state, at(step));
@@ -129,17 +138,22 @@ fn a_shorter_last_batch_is_a_batch_like_any_other() {
             }
         }
     }
-    for_every_method(|_| Check);
+    for_every_method(|_, encoder| Check { encoder: encoder.clone() });
 }
 
 /// Builds every method with narrow heads and runs a check on it.
-fn for_every_method<V: WithMethod<Output = ()>>(check: impl Fn(&Table) -> V) {
+fn for_every_method<V: WithMethod<AnyEncoder, Output = ()>>(check: impl Fn(&Table, &EncoderConfig) -> V) {
     assert!(!METHODS.is_empty(), "no method is built in");
     for method in METHODS {
-        eprintln!("{}", method.name);
-        let options = narrow(method.name);
-        let all = resolve_options(method.name, &options).expect("options of the method");
-        with_method(method.name, &options, check(&all)).expect("a valid configuration");
+        for encoder in [resnet(), vit()] {
+            eprintln!("{}, {}", method.name, encoder.name);
+            let mut options = narrow(method.name);
+            if let (true, Some(heads)) = (encoder.is_vit(), options.get_mut("heads")) {
+                *heads = "vit".into();
+            }
+            let all = resolve_options(method.name, &options).expect("options of the method");
+            with_method(method.name, &options, check(&all, &encoder)).expect("a valid configuration");
+        }
     }
 }
 
@@ -157,7 +171,10 @@ fn narrow(method: &str) -> Table {
     ];
     let all = resolve_options(method, &Table::new()).expect("the defaults");
     let known = sizes.into_iter().filter(|(key, _)| all.contains_key(*key));
-    known.map(|(key, size)| (key.to_owned(), toml::Value::Integer(size))).collect()
+    let mut options: Table =
+        known.map(|(key, size)| (key.to_owned(), toml::Value::Integer(size))).collect();
+    options.extend(all.get_key_value("heads").map(|(key, heads)| (key.clone(), heads.clone())));
+    options
 }
 
 /// How much of itself a teacher keeps, from the options of its method.
@@ -188,7 +205,7 @@ impl Momentum {
 
 /// Holds a teacher against what it was: either it is that, or it is the average with the student of now. Returns the
 /// number of averages, 0 or 1.
-fn follow(teacher: &mut Tensors, student: &Tensors, state: &Tensors, momentum: f64) -> u64 {
+fn follow(teacher: &mut Tensors, student: &Tensors, state: &impl Module, momentum: f64) -> u64 {
     let now = teacher_of(state);
     let mut by_hand = teacher.clone();
     for (path, data) in by_hand.iter_mut().filter(|(path, _)| !named::is_buffer(path)) {
@@ -206,18 +223,45 @@ fn follow(teacher: &mut Tensors, student: &Tensors, state: &Tensors, momentum: f
 }
 
 /// The teacher after its forward pass, which has moved its running statistics and nothing else.
-fn after_its_forward_pass(before: &Tensors, state: &Tensors) -> Tensors {
+fn after_its_forward_pass(before: &Tensors, state: &impl Module) -> Tensors {
     let now = teacher_of(state);
     let moved: Vec<_> = before.iter().filter(|(path, tensor)| *tensor != &now[*path]).collect();
     assert!(moved.iter().all(|(path, _)| named::is_buffer(path)), "parameters moved in the forward pass");
-    assert_eq!(moved.is_empty(), before.is_empty(), "the teacher does not use the statistics of its batch");
+    let has_statistics = before.keys().any(|path| named::is_buffer(path));
+    assert_eq!(!moved.is_empty(), has_statistics, "the teacher does not use the statistics of its batch");
     now
 }
 
-fn teacher_of(state: &Tensors) -> Tensors {
-    let own =
-        |(path, data): (&String, &TensorData)| Some((path.strip_prefix(TEACHER)?.to_owned(), data.clone()));
-    state.iter().filter_map(own).collect()
+/// The tensors of all teachers of a state, under their paths in the student.
+fn teacher_of(state: &impl Module) -> Tensors {
+    let mut teachers = Teachers::default();
+    state.visit(&mut teachers);
+    let tensors = named::collect(state).into_iter();
+    let own = |(path, data): (String, TensorData)| {
+        let inside = teachers.paths.iter().find_map(|teacher| path.strip_prefix(teacher.as_str()))?;
+        Some((inside.trim_start_matches('.').to_owned(), data))
+    };
+    tensors.filter_map(own).collect()
+}
+
+/// Where the networks of teachers are, whatever their fields are called.
+#[derive(Default)]
+struct Teachers {
+    path: named::Path,
+    paths: Vec<String>,
+}
+
+impl ModuleVisitor for Teachers {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name);
+        if container == "Struct:Teacher" {
+            self.paths.push(self.path.join());
+        }
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
 }
 
 const RATES: Rates = Rates { lr: 0.05, lr_1d: 0.05, lr_constant: 0.05, weight_decay: 0.0 };
@@ -226,7 +270,7 @@ fn optimizer() -> Optimizer {
     Optimizer::new(OptimizerConfig::default())
 }
 
-fn one_step<M: SslMethod>(
+fn one_step<M: SslMethod<AnyEncoder>>(
     method: &M,
     student: M::Student,
     state: M::State,
@@ -241,11 +285,19 @@ fn one_step<M: SslMethod>(
     (student, state)
 }
 
-fn start<M: SslMethod<Encoder = AnyEncoder>>(method: &M) -> (M::Student, M::State) {
+fn start<M: SslMethod<AnyEncoder>>(method: &M, encoder: &EncoderConfig) -> (M::Student, M::State) {
     let mut init = Init::new(0, &device().autodiff());
-    let config = EncoderConfig { width: 2, ..EncoderConfig::named("resnet18") };
-    let encoder = config.init(16, &mut init).expect("a valid configuration");
+    let encoder = encoder.init(16, &mut init).expect("a valid configuration");
+    method.check(&encoder, BATCH).expect("an encoder that the method takes");
     method.init(encoder, &mut init)
+}
+
+fn resnet() -> EncoderConfig {
+    EncoderConfig { width: 2, ..EncoderConfig::named("resnet18") }
+}
+
+fn vit() -> EncoderConfig {
+    EncoderConfig { patch_size: Some(8), ..EncoderConfig::named("vit-tiny") }
 }
 
 fn at(step: u64) -> Progress {

@@ -24,10 +24,10 @@ fn images(seed: f32) -> Tensor<4> {
 /// The loss of the first step, and what kinds of numbers network, state and gradients hold.
 struct FirstStep(Precision);
 
-impl WithMethod for FirstStep {
+impl WithMethod<AnyEncoder> for FirstStep {
     type Output = (f32, Vec<DType>);
 
-    fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Self::Output {
+    fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> Self::Output {
         let mut init = Init::new(0, &device().autodiff()).with_precision(self.0);
         let config = EncoderConfig { width: 8, ..EncoderConfig::named("resnet18") };
         let encoder = config.init(16, &mut init).expect("a usable network");

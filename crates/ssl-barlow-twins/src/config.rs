@@ -1,9 +1,7 @@
 //! Hyper-parameters of Barlow Twins.
 
-use std::marker::PhantomData;
-
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, Encoder, LayerConfig, Norm};
+use ssl_core::{ConfigError, LayerConfig, Norm};
 
 use crate::{BarlowTwins, BarlowTwinsLoss};
 
@@ -72,7 +70,7 @@ impl BarlowTwinsConfig {
     ///
     /// # Errors
     /// The first field whose value no run could use.
-    pub fn build<E: Encoder>(&self) -> Result<BarlowTwins<E>, ConfigError> {
+    pub fn build(&self) -> Result<BarlowTwins, ConfigError> {
         let (weight, scale) = (self.off_diagonal_weight, self.scale);
         let positive = |value: f64| value > 0.0 && value.is_finite();
         ConfigError::check(positive(weight), "off_diagonal_weight", weight, "a number above 0")?;
@@ -81,7 +79,7 @@ impl BarlowTwinsConfig {
         ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
         let loss = BarlowTwinsLoss::new(weight, scale);
-        Ok(BarlowTwins { loss, config: self.clone(), encoder: PhantomData })
+        Ok(BarlowTwins { loss, config: self.clone() })
     }
 
     /// The projector: linear without bias, batch norm and ReLU; the last layer is linear alone.
@@ -102,12 +100,12 @@ mod tests {
     use ssl_encoders::ResNet;
 
     fn error(config: BarlowTwinsConfig) -> String {
-        config.build::<ResNet>().expect_err("an unusable value").to_string()
+        config.build().expect_err("an unusable value").to_string()
     }
 
     #[test]
     fn the_defaults_are_usable() {
-        assert!(BarlowTwinsConfig::new().build::<ResNet>().is_ok());
+        assert!(BarlowTwinsConfig::new().build().is_ok());
     }
 
     #[test]

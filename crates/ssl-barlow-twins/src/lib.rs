@@ -6,8 +6,8 @@ mod model;
 
 pub use config::BarlowTwinsConfig;
 pub use loss::{BarlowTwinsInput, BarlowTwinsLoss, barlow_twins};
-pub use model::{BarlowTwins, BarlowTwinsStudent};
+pub use model::BarlowTwins;
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step,
+    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, NoState, Progress, SslMethod, Step,
     StepContext, Views,
 };

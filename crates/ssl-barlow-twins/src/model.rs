@@ -1,12 +1,11 @@
 //! Barlow Twins: one encoder, one projector, no state.
 
-use std::marker::PhantomData;
-
-use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_each;
+use ssl_core::group::gather;
 use ssl_core::{
-    Embedded, EmbeddingLoss, Encoder, Init, Loss, Mlp, Mode, NoState, SslMethod, Step, StepContext, Views,
+    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, Loss, MethodRules, Metrics, NoState, Pass,
+    SslMethod, Step, StepContext, Views,
 };
 
 use crate::{BarlowTwinsConfig, BarlowTwinsInput, BarlowTwinsLoss};
@@ -18,30 +17,24 @@ use crate::{BarlowTwinsConfig, BarlowTwinsInput, BarlowTwinsLoss};
 /// L  = barlow_twins(z1, z2)
 /// ```
 #[derive(Clone, Debug)]
-pub struct BarlowTwins<E> {
+pub struct BarlowTwins {
     pub(crate) config: BarlowTwinsConfig,
     pub(crate) loss: BarlowTwinsLoss,
-    pub(crate) encoder: PhantomData<E>,
 }
 
-/// What Barlow Twins trains.
-#[derive(Module, Debug)]
-pub struct BarlowTwinsStudent<E> {
-    /// The encoder.
-    pub encoder: E,
-    /// The projector, thrown away after pretraining.
-    pub projector: Mlp,
+impl MethodRules for BarlowTwins {
+    fn embeds_in_chunks(&self) -> bool {
+        true
+    }
 }
 
-impl<E: Encoder> SslMethod for BarlowTwins<E> {
-    type Encoder = E;
-    type Student = BarlowTwinsStudent<E>;
+impl<E: Encoder> SslMethod<E> for BarlowTwins {
+    type Student = EncoderWith<E>;
     type State = NoState;
     type Carry = ();
 
     fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, NoState) {
-        let projector = Mlp::init(encoder.feature_dim(), &self.config.projector(), init);
-        (BarlowTwinsStudent { encoder, projector }, NoState {})
+        (EncoderWith::init(encoder, &self.config.projector(), init), NoState {})
     }
 
     fn loss(
@@ -49,10 +42,11 @@ impl<E: Encoder> SslMethod for BarlowTwins<E> {
         student: &Self::Student,
         _state: &NoState,
         views: &Views,
-        _context: &StepContext,
+        context: &StepContext,
     ) -> Step<()> {
-        let Embedded { outputs, embeddings } = self.embed(student, views, Mode::Train);
-        Step { loss: self.loss_of(outputs, vec![], None), carry: (), embeddings }
+        let Embedded { outputs, embeddings } = self.embed(student, views, &context.pass("student"));
+        let loss = EmbeddingLoss::<Self::Student, _>::loss_of(self, outputs, vec![], None, &context.group);
+        Step::of_group(loss, ()).with_metrics(Metrics::of_embeddings(embeddings))
     }
 
     fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, NoState>> {
@@ -64,19 +58,21 @@ impl<E: Encoder> SslMethod for BarlowTwins<E> {
     }
 }
 
-impl<E: Encoder> EmbeddingLoss<BarlowTwinsStudent<E>, NoState> for BarlowTwins<E> {
-    fn embed(&self, student: &BarlowTwinsStudent<E>, views: &Views, mode: Mode) -> Embedded {
+impl<E: Encoder> EmbeddingLoss<EncoderWith<E>, NoState> for BarlowTwins {
+    fn embed(&self, student: &EncoderWith<E>, views: &Views, pass: &Pass) -> Embedded {
         let (v1, v2) = views.pair();
-        Embedded::new(embed_each(&student.encoder, &student.projector, &[v1, v2], mode))
+        Embedded::new(embed_each(&student.encoder, &student.projector, &[v1, v2], pass))
     }
 
+    /// The statistics of the embeddings are those of the images of all processes.
     fn loss_of(
         &self,
         mut z: Vec<Tensor<2>>,
         _targets: Vec<Tensor<2>>,
         _labels: Option<Tensor<1, Int>>,
+        group: &Group,
     ) -> Tensor<1> {
-        let (z2, z1) = (z.remove(1), z.remove(0));
+        let (z2, z1) = (gather(z.remove(1), group), gather(z.remove(0), group));
         self.loss.forward(BarlowTwinsInput { z1, z2 })
     }
 }
@@ -97,12 +93,12 @@ mod tests {
         DeviceSpec::Flex.open().expect("flex is compiled in")
     }
 
-    fn method() -> BarlowTwins<ResNet> {
+    fn method() -> BarlowTwins {
         let config = BarlowTwinsConfig::new().with_hidden_dim(8).with_output_dim(6);
         config.build().expect("a valid configuration")
     }
 
-    fn student() -> BarlowTwinsStudent<ResNet> {
+    fn student() -> EncoderWith<ResNet> {
         let mut init = Init::new(0, &device().autodiff());
         let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
         method().init(encoder.init(&mut init), &mut init).0
@@ -122,7 +118,7 @@ mod tests {
 
         let embed = |view| {
             use ssl_core::Head;
-            by_hand.projector.forward(by_hand.encoder.encode(view, Mode::Train), Mode::Train)
+            by_hand.projector.forward(by_hand.encoder.encode(view, &Pass::train()), &Pass::train())
         };
         let input = BarlowTwinsInput { z1: embed(images(0.0)), z2: embed(images(1.0)) };
         assert_eq!(loss.into_data(), method().loss.forward(input).into_data());

@@ -1,9 +1,7 @@
 //! Hyper-parameters of BYOL.
 
-use std::marker::PhantomData;
-
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, Encoder, LayerConfig, Norm};
+use ssl_core::{ConfigError, LayerConfig, Norm};
 
 use crate::{Byol, ByolLoss};
 
@@ -58,13 +56,13 @@ impl ByolConfig {
     ///
     /// # Errors
     /// The first field whose value no run could use.
-    pub fn build<E: Encoder>(&self) -> Result<Byol<E>, ConfigError> {
+    pub fn build(&self) -> Result<Byol, ConfigError> {
         let (start, end) = (self.momentum, self.momentum_end);
         ConfigError::check((0.0..=1.0).contains(&start), "momentum", start, "a number from 0 to 1")?;
         ConfigError::check((0.0..=1.0).contains(&end), "momentum_end", end, "a number from 0 to 1")?;
         ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
-        Ok(Byol { loss: ByolLoss, config: self.clone(), encoder: PhantomData })
+        Ok(Byol { loss: ByolLoss, config: self.clone() })
     }
 
     /// Projector and predictor: linear with bias, batch norm, ReLU, linear without bias.
@@ -83,12 +81,12 @@ mod tests {
     use ssl_encoders::ResNet;
 
     fn error(config: ByolConfig) -> String {
-        config.build::<ResNet>().expect_err("an unusable value").to_string()
+        config.build().expect_err("an unusable value").to_string()
     }
 
     #[test]
     fn the_defaults_are_usable() {
-        assert!(ByolConfig::new().build::<ResNet>().is_ok());
+        assert!(ByolConfig::new().build().is_ok());
     }
 
     #[test]

@@ -6,8 +6,8 @@ mod model;
 
 pub use config::ByolConfig;
 pub use loss::{ByolInput, ByolLoss, byol};
-pub use model::{Byol, ByolState, ByolStudent, ByolTarget};
+pub use model::Byol;
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, Progress, SslMethod, Step, StepContext,
-    Teacher, Views,
+    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, Progress, SslMethod, Step, StepContext,
+    Teacher, TeacherState, Views, WithPredictor,
 };

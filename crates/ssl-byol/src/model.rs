@@ -1,12 +1,10 @@
 //! BYOL: a student with a predictor, and a teacher without one.
 
-use std::marker::PhantomData;
-
-use burn::module::Module;
 use burn::tensor::Tensor;
-use ssl_core::embed::embed_each;
+use ssl_core::shape::with_teacher;
 use ssl_core::{
-    Encoder, Head, Init, Loss, Mlp, Mode, Progress, SslMethod, Step, StepContext, Teacher, Views, schedule,
+    Encoder, EncoderWith, Init, Loss, MethodRules, Metrics, Predicted, Progress, SslMethod, Step, StepContext,
+    TeacherState, Views, WithPredictor, schedule,
 };
 
 use crate::{ByolConfig, ByolInput, ByolLoss};
@@ -21,60 +19,21 @@ use crate::{ByolConfig, ByolInput, ByolLoss};
 /// ```
 #[doc(alias = "BYOL")]
 #[derive(Clone, Debug)]
-pub struct Byol<E> {
+pub struct Byol {
     pub(crate) config: ByolConfig,
     pub(crate) loss: ByolLoss,
-    pub(crate) encoder: PhantomData<E>,
 }
 
-/// What BYOL trains.
-#[derive(Module, Debug)]
-pub struct ByolStudent<E> {
-    /// The encoder.
-    pub encoder: E,
-    /// The projector, thrown away after pretraining.
-    pub projector: Mlp,
-    /// The predictor, which the teacher does not have.
-    pub predictor: Mlp,
-}
+impl MethodRules for Byol {}
 
-/// The part of the student that the teacher follows.
-#[derive(Module, Debug)]
-pub struct ByolTarget<E> {
-    /// The encoder.
-    pub encoder: E,
-    /// The projector.
-    pub projector: Mlp,
-}
-
-/// What BYOL keeps beside its student.
-#[derive(Module, Debug)]
-pub struct ByolState<E: Encoder> {
-    /// The network whose embeddings are predicted.
-    pub teacher: Teacher<ByolTarget<E>>,
-}
-
-impl<E: Encoder> ByolStudent<E> {
-    /// The part that the teacher follows. It shares its tensors with the student; [`Teacher::from_student`] makes
-    /// them its own.
-    pub fn target(&self) -> ByolTarget<E> {
-        ByolTarget { encoder: self.encoder.clone(), projector: self.projector.clone() }
-    }
-}
-
-impl<E: Encoder> SslMethod for Byol<E> {
-    type Encoder = E;
-    type Student = ByolStudent<E>;
-    type State = ByolState<E>;
+impl<E: Encoder> SslMethod<E> for Byol {
+    type Student = WithPredictor<E>;
+    type State = TeacherState<EncoderWith<E>>;
     type Carry = ();
 
     fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, Self::State) {
         let head = self.config.head();
-        let projector = Mlp::init(encoder.feature_dim(), &head, init);
-        let predictor = Mlp::init(self.config.output_dim, &head, init);
-        let student = ByolStudent { encoder, projector, predictor };
-        let state = ByolState { teacher: Teacher::from_student(&student.target()) };
-        (student, state)
+        with_teacher(WithPredictor::init(encoder, &head, &head, init))
     }
 
     fn loss(
@@ -82,25 +41,21 @@ impl<E: Encoder> SslMethod for Byol<E> {
         student: &Self::Student,
         state: &Self::State,
         views: &Views,
-        _context: &StepContext,
+        context: &StepContext,
     ) -> Step<()> {
         let (v1, v2) = views.pair();
-        let (views, teacher) = ([v1, v2], state.teacher.network());
-        let z = embed_each(&student.encoder, &student.projector, &views, Mode::Train);
-        let [p1, p2] = [0, 1].map(|view| student.predictor.forward(z[view].clone(), Mode::Train));
-        let mut targets = embed_each(&teacher.encoder, &teacher.projector, &views, Mode::Train);
-        let (z2, z1) = (targets.remove(1), targets.remove(0));
-        Step {
-            loss: self.loss.forward(ByolInput { p1, p2, z1, z2 }),
-            carry: (),
-            embeddings: Tensor::cat(z, 0).without_autodiff(),
-        }
+        let views = [v1, v2];
+        let Predicted { embeddings, predictions: mut p } = student.predict(&views, &context.pass("student"));
+        let mut z = state.embed_each(&views, &context.teacher_pass());
+        let (p2, p1, z2, z1) = (p.remove(1), p.remove(0), z.remove(1), z.remove(0));
+        let metrics = Metrics::of_embeddings(Tensor::cat(embeddings, 0));
+        Step::of_share(self.loss.forward(ByolInput { p1, p2, z1, z2 }), ()).with_metrics(metrics)
     }
 
     fn after_step(&self, student: &Self::Student, state: Self::State, at: Progress) -> Self::State {
         let (start, end) = (self.config.momentum, self.config.momentum_end);
         let momentum = schedule::cosine(at.step as f64, at.total_steps as f64, start, end);
-        ByolState { teacher: state.teacher.follow(&student.target(), momentum) }
+        TeacherState { teacher: state.teacher.follow(&student.target(), momentum) }
     }
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a Self::State) -> &'a E {
@@ -128,19 +83,19 @@ mod tests {
         DeviceSpec::Flex.open().expect("flex is compiled in")
     }
 
-    fn method() -> Byol<ResNet> {
+    fn method() -> Byol {
         let config = ByolConfig::new().with_momentum(0.9, 1.0).with_hidden_dim(8).with_output_dim(6);
         config.build().expect("a valid configuration")
     }
 
-    fn start() -> (ByolStudent<ResNet>, ByolState<ResNet>) {
+    fn start() -> (WithPredictor<ResNet>, TeacherState<EncoderWith<ResNet>>) {
         let mut init = Init::new(0, &device().autodiff());
         let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
         method().init(encoder.init(&mut init), &mut init)
     }
 
     /// A student that is not what its teacher is.
-    fn moved(student: ByolStudent<ResNet>, state: &ByolState<ResNet>) -> ByolStudent<ResNet> {
+    fn moved(student: WithPredictor<ResNet>, state: &TeacherState<EncoderWith<ResNet>>) -> WithPredictor<ResNet> {
         let gradients = method().loss(&student, state, &views(), &context(0)).loss.backward();
         let gradients = GradientsParams::from_grads(gradients, &student);
         SgdConfig::new().init().step(0.5, student, gradients)
@@ -162,23 +117,22 @@ mod tests {
         let student = moved(student, &state);
         let teacher = state.teacher.network();
         let p = |view| {
-            let z = student.projector.forward(student.encoder.encode(view, Mode::Train), Mode::Train);
-            student.predictor.forward(z, Mode::Train)
+            let z = student.projector.forward(student.encoder.encode(view, &Pass::train()), &Pass::train());
+            student.predictor.forward(z, &Pass::train())
         };
-        let z = |view| teacher.projector.forward(teacher.encoder.encode(view, Mode::Train), Mode::Train);
+        let z = |view| teacher.projector.forward(teacher.encoder.encode(view, &Pass::train()), &Pass::train());
         let input =
             ByolInput { p1: p(images(0.0)), p2: p(images(1.0)), z1: z(images(0.0)), z2: z(images(1.0)) };
         let want = method().loss.forward(input).into_data();
         let step = method().loss(&student, &state, &views(), &context(0));
         assert_eq!(step.loss.into_data(), want);
-        assert_eq!(step.embeddings.dims(), [8, 6]);
+        assert_eq!(step.metrics.names().collect::<Vec<_>>(), ["z_std"]);
     }
 
     #[test]
     fn the_student_gets_every_gradient_and_its_teacher_none() {
         let (student, state) = start();
         let step = method().loss(&student, &state, &views(), &context(0));
-        assert!(!step.embeddings.device().is_autodiff());
         let mut gradients = step.loss.backward();
         assert!(GradientsParams::from_module(&mut gradients, &state).is_empty());
         let parameters = named::collect(&student).keys().filter(|path| !named::is_buffer(path)).count();
@@ -216,7 +170,7 @@ mod tests {
     #[test]
     fn equal_ends_make_the_momentum_constant() {
         let config = ByolConfig::new().with_momentum(0.9, 0.9).with_hidden_dim(8).with_output_dim(6);
-        let method: Byol<ResNet> = config.build().expect("a valid configuration");
+        let method: Byol = config.build().expect("a valid configuration");
         let (student, state) = start();
         let student = moved(student, &state);
         let after = |step| named::collect(&method.after_step(&student, start().1, at(step)));

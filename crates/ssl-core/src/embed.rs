@@ -5,7 +5,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::{Encoder, Head, Mode};
+use crate::{Encoder, Head, Pass};
 
 /// One pass over all views together: batch norm sees `views · batch` images.
 ///
@@ -16,10 +16,10 @@ pub fn embed_joint(
     encoder: &impl Encoder,
     head: &impl Head,
     views: &[Tensor<4>],
-    mode: Mode,
+    pass: &Pass,
 ) -> Vec<Tensor<2>> {
-    let features = encoder.encode(Tensor::cat(views.to_vec(), 0), mode);
-    head.forward(features, mode).chunk(views.len(), 0)
+    let features = encoder.encode(Tensor::cat(views.to_vec(), 0), pass);
+    head.forward(features, pass).chunk(views.len(), 0)
 }
 
 /// One pass per view, in order: batch norm sees `batch` images at a time.
@@ -31,9 +31,13 @@ pub fn embed_each(
     encoder: &impl Encoder,
     head: &impl Head,
     views: &[Tensor<4>],
-    mode: Mode,
+    pass: &Pass,
 ) -> Vec<Tensor<2>> {
-    views.iter().map(|view| head.forward(encoder.encode(view.clone(), mode), mode)).collect()
+    let embed = |(index, view): (usize, &Tensor<4>)| {
+        let pass = pass.part("view", index);
+        head.forward(encoder.encode(view.clone(), &pass), &pass)
+    };
+    views.iter().enumerate().map(embed).collect()
 }
 
 /// Multi-crop: one pass of the encoder per run of views of equal resolution, one pass of the head over all.
@@ -45,9 +49,12 @@ pub fn embed_crops(
     encoder: &impl Encoder,
     head: &impl Head,
     views: &[Tensor<4>],
-    mode: Mode,
+    pass: &Pass,
 ) -> Vec<Tensor<2>> {
     let runs = views.chunk_by(|a, b| a.dims() == b.dims());
-    let features = runs.map(|run| encoder.encode(Tensor::cat(run.to_vec(), 0), mode)).collect();
-    head.forward(Tensor::cat(features, 0), mode).chunk(views.len(), 0)
+    let encode = |(index, run): (usize, &[Tensor<4>])| {
+        encoder.encode(Tensor::cat(run.to_vec(), 0), &pass.part("crops", index))
+    };
+    let features = runs.enumerate().map(encode).collect();
+    head.forward(Tensor::cat(features, 0), pass).chunk(views.len(), 0)
 }

@@ -1,14 +1,15 @@
 //! Losses that see a batch only through its embeddings.
 
 use burn::tensor::{Int, Tensor};
+use ssl_kernels::Group;
 
-use crate::{Mode, Views};
+use crate::{Pass, Views};
 
 /// A loss that sees a batch only through its embeddings, in two parts: what a loop needs to embed a batch in chunks and
 /// still compare all its images.
 ///
 /// ```text
-/// SslMethod::loss = loss_of(embed(student, views, Train), targets(state, views), labels)
+/// SslMethod::loss = loss_of(embed(student, views), targets(state, views), labels)
 /// ```
 ///
 /// For methods that leave nothing to [`absorb`](crate::SslMethod::absorb). One whose loss is a mean over images that
@@ -18,25 +19,26 @@ use crate::{Mode, Views};
 /// Gao et al. 2021, section 3 (gradient cache), <https://arxiv.org/abs/2101.06983>.
 pub trait EmbeddingLoss<Student, State> {
     /// What the loss compares of some images, and what batch norm sees is these images.
-    fn embed(&self, student: &Student, views: &Views, mode: Mode) -> Embedded;
+    fn embed(&self, student: &Student, views: &Views, pass: &Pass) -> Embedded;
 
     /// What it is compared with, without gradient: one tensor `[batch, dim]` for each kind, by default none.
-    fn targets(&self, state: &State, views: &Views) -> Vec<Tensor<2>> {
-        let _ = (state, views);
+    fn targets(&self, state: &State, views: &Views, pass: &Pass) -> Vec<Tensor<2>> {
+        let _ = (state, views, pass);
         Vec::new()
     }
 
-    /// The loss, `[1]`.
+    /// The loss of the images of all processes, `[1]`: [`gather`](crate::group::gather) brings their rows together.
     ///
     /// # Shapes
-    /// - `outputs`: those of [`Embedded`], `targets`: those of [`targets`](Self::targets), of all images of the batch,
-    ///   each `[batch, dim]`
+    /// - `outputs`: those of [`Embedded`], `targets`: those of [`targets`](Self::targets), of all images of this
+    ///   process, each `[batch, dim]`
     /// - `labels`: `[batch]`
     fn loss_of(
         &self,
         outputs: Vec<Tensor<2>>,
         targets: Vec<Tensor<2>>,
         labels: Option<Tensor<1, Int>>,
+        group: &Group,
     ) -> Tensor<1>;
 }
 

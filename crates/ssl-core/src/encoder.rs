@@ -3,6 +3,8 @@
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
+use crate::{Pass, TokenEncoder};
+
 /// A network from images to features. What pretraining is about; everything else is thrown away afterwards.
 pub trait Encoder: Module + ModuleDisplay {
     /// Features of a batch of images.
@@ -10,10 +12,25 @@ pub trait Encoder: Module + ModuleDisplay {
     /// # Shapes
     /// - `images`: `[batch, channel, height, width]`
     /// - returns: `[batch, feature_dim]`
-    fn encode(&self, images: Tensor<4>, mode: Mode) -> Tensor<2>;
+    fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2>;
 
     /// Length of a feature vector.
     fn feature_dim(&self) -> usize;
+
+    /// The same network as an encoder of tokens; none by default.
+    fn tokens(&self) -> Option<&dyn TokenEncoder> {
+        None
+    }
+
+    /// The features of each place of the images, for dense tasks and for distillation of features; none by default.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channel, height, width]`
+    /// - returns: `[batch, dim, rows, columns]`
+    fn feature_map(&self, images: Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
+        let _ = (images, pass);
+        None
+    }
 }
 
 /// Which statistics batch norm uses. Given explicitly, since a teacher runs without gradients and still needs

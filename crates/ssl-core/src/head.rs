@@ -5,14 +5,14 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::nn::{Affine, BatchNorm, BatchNormConfig, Linear, LinearConfig, gelu, relu};
-use crate::{Init, Mode};
+use crate::{Init, Pass};
 
 /// A network from features to embeddings, or from embeddings to predictions.
 pub trait Head: Module {
     /// # Shapes
     /// - `features`: `[batch, input]`
     /// - returns: `[batch, output]`
-    fn forward(&self, features: Tensor<2>, mode: Mode) -> Tensor<2>;
+    fn forward(&self, features: Tensor<2>, pass: &Pass) -> Tensor<2>;
 }
 
 /// The normalisation of a layer of an [`Mlp`].
@@ -89,12 +89,12 @@ impl LayerConfig {
 /// Layers of linear, normalisation and activation: every projector and every predictor.
 ///
 /// ```
-/// # use ssl_core::{DeviceSpec, Head, Init, LayerConfig, Mlp, Mode, Norm};
+/// # use ssl_core::{DeviceSpec, Head, Init, LayerConfig, Mlp, Norm, Pass};
 /// # use burn::tensor::Tensor;
 /// let device = DeviceSpec::Flex.open().unwrap();
 /// let layers = [LayerConfig::new(64).norm(Norm::Affine).relu(), LayerConfig::new(16).norm(Norm::Scale)];
 /// let projector = Mlp::init(32, &layers, &mut Init::new(0, &device));
-/// let z = projector.forward(Tensor::ones([8, 32], &device), Mode::Train);
+/// let z = projector.forward(Tensor::ones([8, 32], &device), &Pass::train());
 /// assert_eq!(z.dims(), [8, 16]);
 /// ```
 #[derive(Module, Debug)]
@@ -143,14 +143,14 @@ impl Mlp {
     /// # Shapes
     /// - `features`: `[batch, input]`
     /// - returns: `[batch, width of that layer]`
-    pub fn forward_first(&self, layers: usize, features: Tensor<2>, mode: Mode) -> Tensor<2> {
-        self.layers.iter().take(layers).fold(features, |x, layer| layer.forward(x, mode))
+    pub fn forward_first(&self, layers: usize, features: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        self.layers.iter().take(layers).fold(features, |x, layer| layer.forward(x, pass))
     }
 }
 
 impl Head for Mlp {
-    fn forward(&self, features: Tensor<2>, mode: Mode) -> Tensor<2> {
-        self.forward_first(self.layers.len(), features, mode)
+    fn forward(&self, features: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        self.forward_first(self.layers.len(), features, pass)
     }
 }
 
@@ -171,10 +171,10 @@ impl MlpLayer {
         }
     }
 
-    fn forward(&self, x: Tensor<2>, mode: Mode) -> Tensor<2> {
+    fn forward(&self, x: Tensor<2>, pass: &Pass) -> Tensor<2> {
         let x = self.linear.forward(x);
         let x = match &self.norm {
-            Some(norm) => norm.forward(x, mode),
+            Some(norm) => norm.forward(x, pass),
             None => x,
         };
         match self.activation {
@@ -223,7 +223,7 @@ mod tests {
         assert!(named::collect(&part).iter().all(|(path, tensor)| all[path] == *tensor));
         let x =
             Tensor::<2>::from_floats([[1.0, -2.0, 0.5, 3.0, 0.0]], &DeviceSpec::Flex.open().expect("flex"));
-        let inside = whole.forward_first(2, x.clone(), Mode::Eval);
-        assert_eq!(part.forward(x, Mode::Eval).into_data(), inside.into_data());
+        let inside = whole.forward_first(2, x.clone(), &Pass::eval());
+        assert_eq!(part.forward(x, &Pass::eval()).into_data(), inside.into_data());
     }
 }

@@ -3,9 +3,11 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::{ConfigError, EmbeddingLoss, Encoder, Init, Mlp, StepContext, Views};
+use crate::{ConfigError, EmbeddingLoss, Encoder, Init, Metrics, Mlp, StepContext, Views};
 
 /// A self-supervised method: a loss over views, and what happens around an optimizer step.
+///
+/// A method trains any encoder `E`; what does not depend on the encoder is in [`MethodRules`].
 ///
 /// What the optimizer trains ([`Student`](Self::Student)) and what it must not see ([`State`](Self::State): a
 /// teacher, a queue, a centre) are two modules. Burn keys gradients by parameter id and a clone keeps the ids, so
@@ -17,16 +19,14 @@ use crate::{ConfigError, EmbeddingLoss, Encoder, Init, Mlp, StepContext, Views};
 /// ```text
 /// (student, state) = before_step(student, state)         an average before the forward pass; prototypes to unit length
 /// step             = loss(student, state, views, context)
-/// gradients        = step.loss.backward()                clip, then drop those of gradient_rules().frozen
+/// gradients        = step.loss.backward()                sum over processes, clip, drop those of gradient_rules().frozen
 /// state            = absorb(state, step.carry)           queue, centre
 /// student          = optimizer(student, gradients)
 /// state            = after_step(student, state)          an average after the optimizer
 /// ```
 ///
 /// With gradient accumulation, `loss`, `backward` and `absorb` run once per micro-batch, each with a [`StepContext`] of its own.
-pub trait SslMethod {
-    /// The network that is pretrained.
-    type Encoder: Encoder;
+pub trait SslMethod<E: Encoder>: MethodRules {
     /// All that the optimizer sees, on the autodiff device.
     type Student: Module;
     /// Everything else that changes, on the plain device; saved as its own record.
@@ -35,19 +35,14 @@ pub trait SslMethod {
     type Carry;
 
     /// Puts heads on an encoder and makes the initial state.
-    fn init(&self, encoder: Self::Encoder, init: &mut Init) -> (Self::Student, Self::State);
+    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, Self::State);
 
-    /// What the views have to be like.
-    fn needs(&self) -> Needs {
-        Needs::default()
-    }
-
-    /// Whether this encoder can be trained with batches of `batch` images, of one micro-batch where gradients are
-    /// accumulated; any by default.
+    /// Whether this encoder can be trained with batches of `batch` images of all processes, of one micro-batch where
+    /// gradients are accumulated; any by default.
     ///
     /// # Errors
     /// The option that does not fit, such as a queue that is too short.
-    fn check(&self, encoder: &Self::Encoder, batch: usize) -> Result<(), ConfigError> {
+    fn check(&self, encoder: &E, batch: usize) -> Result<(), ConfigError> {
         let _ = (encoder, batch);
         Ok(())
     }
@@ -73,15 +68,10 @@ pub trait SslMethod {
         context: &StepContext,
     ) -> Step<Self::Carry>;
 
-    /// The loss in two parts, where a batch may be embedded in chunks; none by default.
+    /// The loss in two parts, where a batch may be embedded in chunks; none by default. A method that has it says so in
+    /// [`MethodRules::embeds_in_chunks`].
     fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, Self::State>> {
         None
-    }
-
-    /// Which gradients are dropped and which learning rates stay constant at this step; none by default.
-    fn gradient_rules(&self, at: Progress) -> GradientRules {
-        let _ = at;
-        GradientRules::default()
     }
 
     /// Takes what a forward pass left behind into the state; nothing by default.
@@ -97,13 +87,34 @@ pub trait SslMethod {
     }
 
     /// The encoder to evaluate and to keep: the student's, or a teacher's.
-    fn encoder<'a>(&self, student: &'a Self::Student, state: &'a Self::State) -> &'a Self::Encoder;
+    fn encoder<'a>(&self, student: &'a Self::Student, state: &'a Self::State) -> &'a E;
 
     /// The head whose first layers fine-tuning may keep on top of the encoder; none by default, for methods whose head is
     /// thrown away.
     fn kept_head<'a>(&self, student: &'a Self::Student) -> Option<KeptHead<'a>> {
         let _ = student;
         None
+    }
+}
+
+/// What is true of a method whatever its encoder.
+///
+/// A trait of its own, so that it can be asked without naming an encoder.
+pub trait MethodRules {
+    /// What the views have to be like.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    /// Which gradients are dropped and which learning rates stay constant at this step; none by default.
+    fn gradient_rules(&self, at: Progress) -> GradientRules {
+        let _ = at;
+        GradientRules::default()
+    }
+
+    /// Whether a batch may be embedded in chunks, see [`SslMethod::embedding_loss`]; not by default.
+    fn embeds_in_chunks(&self) -> bool {
+        false
     }
 }
 
@@ -121,10 +132,39 @@ pub struct KeptHead<'a> {
 pub struct Step<C> {
     /// The loss, `[1]`, on the autodiff device.
     pub loss: Tensor<1>,
+    /// Which images the loss is of.
+    pub loss_of: LossOf,
     /// Handed to [`SslMethod::absorb`].
     pub carry: C,
-    /// Embeddings of the student, `[row, dim]`, without gradient: what the collapse metrics look at.
-    pub embeddings: Tensor<2>,
+    /// What the method wants to be seen.
+    pub metrics: Metrics,
+}
+
+impl<C> Step<C> {
+    /// A step whose loss is a mean over the images of this process.
+    pub fn of_share(loss: Tensor<1>, carry: C) -> Self {
+        Self { loss, loss_of: LossOf::Share, carry, metrics: Metrics::none() }
+    }
+
+    /// A step whose loss is that of the images of all processes, with gradients for the rows of this one.
+    pub fn of_group(loss: Tensor<1>, carry: C) -> Self {
+        Self { loss_of: LossOf::Group, ..Self::of_share(loss, carry) }
+    }
+
+    /// Sets what is to be seen.
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = metrics;
+        self
+    }
+}
+
+/// The images that a loss is of, where several processes train together; decides how gradients of processes add up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LossOf {
+    /// Those of this process: the loss of the group is the mean of all, and so is its gradient.
+    Share,
+    /// Those of the group: every process has computed the same loss, and its gradient is the sum of all.
+    Group,
 }
 
 /// The state of a method that keeps none.

@@ -123,7 +123,7 @@ impl ModuleMapper for Average {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DeviceSpec, Head, Init, LayerConfig, Mlp, Mode, Norm, named};
+    use crate::{DeviceSpec, Head, Init, LayerConfig, Mlp, Norm, Pass, named};
     use burn::optim::{GradientsParams, SgdConfig};
     use burn::tensor::{Device, TensorData};
 
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_teacher_starts_as_an_exact_copy() {
         let student = student(0);
-        student.forward(rows(), Mode::Train);
+        student.forward(rows(), &Pass::train());
         assert_eq!(named::collect(&Teacher::from_student(&student).network), named::collect(&student));
     }
 
@@ -152,10 +152,10 @@ mod tests {
         let student = student(0);
         let teacher = Teacher::from_student(&student);
         let before = named::collect(teacher.network());
-        student.forward(rows(), Mode::Train);
+        student.forward(rows(), &Pass::train());
         assert_eq!(named::collect(teacher.network()), before);
         let student_before = named::collect(&student);
-        teacher.network().forward(rows() + 1.0, Mode::Train);
+        teacher.network().forward(rows() + 1.0, &Pass::train());
         assert_ne!(named::collect(teacher.network()), before);
         assert_eq!(named::collect(&student), student_before);
     }
@@ -164,9 +164,9 @@ mod tests {
     fn a_teacher_shares_no_parameter_id_and_gets_no_gradient() {
         let student = student(0);
         let teacher = Teacher::from_student(&student);
-        let target = teacher.network().forward(rows(), Mode::Train);
+        let target = teacher.network().forward(rows(), &Pass::train());
         assert!(!target.device().is_autodiff());
-        let loss = (student.forward(rows(), Mode::Train) - target).square().mean();
+        let loss = (student.forward(rows(), &Pass::train()) - target).square().mean();
         let mut gradients = loss.backward();
         let of_teacher = GradientsParams::from_module(&mut gradients, teacher.network());
         assert!(of_teacher.is_empty(), "the teacher received gradients");
@@ -180,7 +180,7 @@ mod tests {
         let mut by_hand = named::collect(teacher.network());
         let mut optimizer = SgdConfig::new().init();
         for _ in 0..3 {
-            let gradients = student.forward(rows(), Mode::Train).square().mean().backward();
+            let gradients = student.forward(rows(), &Pass::train()).square().mean().backward();
             let gradients = GradientsParams::from_grads(gradients, &student);
             student = optimizer.step(0.1, student, gradients);
             teacher = teacher.follow(&student, 0.9);

@@ -1,10 +1,8 @@
 //! Hyper-parameters of DINO.
 
-use std::marker::PhantomData;
-
 use serde::{Deserialize, Serialize};
 use ssl_core::schedule::{cosine, linear_warmup};
-use ssl_core::{ConfigError, Encoder, LayerConfig, Norm, Progress};
+use ssl_core::{ConfigError, LayerConfig, Norm, Progress};
 
 use crate::Dino;
 
@@ -96,7 +94,7 @@ impl DinoConfig {
     ///
     /// # Errors
     /// The first field whose value no run could use.
-    pub fn build<E: Encoder>(&self) -> Result<Dino<E>, ConfigError> {
+    pub fn build(&self) -> Result<Dino, ConfigError> {
         let temperatures = [
             ("student_temperature", self.student_temperature),
             ("teacher_temperature", self.teacher_temperature),
@@ -122,7 +120,7 @@ impl DinoConfig {
         for (field, size) in sizes {
             ConfigError::check(size > 0, field, size, "at least 1")?;
         }
-        Ok(Dino { config: self.clone(), encoder: PhantomData })
+        Ok(Dino { config: self.clone() })
     }
 
     /// The layers of the head before its last one: linear with bias, batch norm where wanted and GELU; the last of them is
@@ -157,12 +155,12 @@ mod tests {
     use ssl_encoders::ResNet;
 
     fn error(config: DinoConfig) -> String {
-        config.build::<ResNet>().expect_err("an unusable value").to_string()
+        config.build().expect_err("an unusable value").to_string()
     }
 
     #[test]
     fn the_defaults_are_usable() {
-        assert!(DinoConfig::new().build::<ResNet>().is_ok());
+        assert!(DinoConfig::new().build().is_ok());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::Tensor;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
-use ssl_core::{Head, Init, LayerConfig, Mlp, Mode};
+use ssl_core::{Head, Init, LayerConfig, Mlp, Pass};
 
 /// Standard deviation of the initial weights of the layers before the last one (official `DINOHead`).
 const WEIGHT_STD: f64 = 0.02;
@@ -48,8 +48,8 @@ impl DinoHead {
 
 impl Head for DinoHead {
     /// Embeddings, of length one.
-    fn forward(&self, features: Tensor<2>, mode: Mode) -> Tensor<2> {
-        l2_normalize(self.mlp.forward(features, mode), NORMALIZE_EPS)
+    fn forward(&self, features: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        l2_normalize(self.mlp.forward(features, pass), NORMALIZE_EPS)
     }
 }
 
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn embeddings_have_length_one_and_logits_are_cosines() {
         let head = head();
-        let z = head.forward(features(), Mode::Train);
+        let z = head.forward(features(), &Pass::train());
         let lengths = z.clone().square().sum_dim(1).into_data();
         lengths
             .assert_approx_eq::<f32>(&Tensor::<2>::ones([4, 1], &device()).into_data(), Tolerance::default());
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn only_the_direction_of_a_row_matters() {
         let mut head = head();
-        let z = head.forward(features(), Mode::Train);
+        let z = head.forward(features(), &Pass::train());
         let before = head.logits(std::slice::from_ref(&z))[0].to_data();
         let longer = head.last_layer.weight_v.val().without_autodiff() * 7.0;
         head.last_layer.weight_v = Param::from_tensor(longer);
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn the_length_of_a_row_gets_no_gradient() {
         let head = head();
-        let z = head.forward(features(), Mode::Train);
+        let z = head.forward(features(), &Pass::train());
         let gradients = head.logits(&[z])[0].clone().square().sum().backward();
         assert!(head.last_layer.weight_v.val().grad(&gradients).is_some());
         assert!(head.last_layer.weight_g.val().grad(&gradients).is_none());

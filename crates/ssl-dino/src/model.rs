@@ -1,12 +1,12 @@
 //! DINO: student and teacher of one structure, and the centre of the teacher's logits.
 
-use std::marker::PhantomData;
-
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
+use burn::tensor::activation::log_softmax;
 use ssl_core::embed::embed_crops;
 use ssl_core::{
-    Encoder, GradientRules, Init, Loss, Mode, Needs, Progress, SslMethod, Step, StepContext, Teacher, Views,
+    Encoder, GradientRules, Init, Loss, MethodRules, Metrics, Needs, Progress, SslMethod, Step, StepContext,
+    Teacher, Views, group,
 };
 
 use crate::{DinoConfig, DinoHead, DinoInput, DinoLoss, mean_logits, next_center};
@@ -22,9 +22,8 @@ use crate::{DinoConfig, DinoHead, DinoInput, DinoLoss, mean_logits, next_center}
 /// ```
 #[doc(alias = "DINO")]
 #[derive(Clone, Debug)]
-pub struct Dino<E> {
+pub struct Dino {
     pub(crate) config: DinoConfig,
-    pub(crate) encoder: PhantomData<E>,
 }
 
 /// What DINO trains; the teacher has the same structure.
@@ -54,11 +53,22 @@ impl<E: Encoder> DinoState<E> {
     }
 }
 
-impl<E: Encoder> SslMethod for Dino<E> {
-    type Encoder = E;
+impl MethodRules for Dino {
+    fn needs(&self) -> Needs {
+        Needs { local_views: true, ..Needs::default() }
+    }
+
+    fn gradient_rules(&self, at: Progress) -> GradientRules {
+        let is_frozen = at.epoch() < self.config.freeze_last_layer_epochs;
+        let frozen = is_frozen.then_some("head.last_layer").into_iter().collect();
+        GradientRules { frozen, ..Default::default() }
+    }
+}
+
+impl<E: Encoder> SslMethod<E> for Dino {
     type Student = DinoStudent<E>;
     type State = DinoState<E>;
-    /// The mean of the teacher's logits, `[output]`.
+    /// The mean of the teacher's logits over the images of all processes, `[output]`.
     type Carry = Tensor<1>;
 
     fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, Self::State) {
@@ -66,10 +76,6 @@ impl<E: Encoder> SslMethod for Dino<E> {
         let student = DinoStudent { encoder, head };
         let state = DinoState::new(&student);
         (student, state)
-    }
-
-    fn needs(&self) -> Needs {
-        Needs { local_views: true, ..Needs::default() }
     }
 
     fn loss(
@@ -80,24 +86,20 @@ impl<E: Encoder> SslMethod for Dino<E> {
         context: &StepContext,
     ) -> Step<Tensor<1>> {
         let teacher = state.teacher.network();
-        let z = embed_crops(&teacher.encoder, &teacher.head, views.global(), Mode::Train);
+        let z = embed_crops(&teacher.encoder, &teacher.head, views.global(), &context.teacher_pass());
         let teacher = teacher.head.logits(&z);
-        let carry = mean_logits(&teacher);
+        let carry = group::mean(mean_logits(&teacher), &context.group);
 
-        let z = embed_crops(&student.encoder, &student.head, &views.crops, Mode::Train);
+        let z = embed_crops(&student.encoder, &student.head, &views.crops, &context.pass("student"));
         let student = student.head.logits(&z);
-        let embeddings = Tensor::cat(z[..views.global].to_vec(), 0).without_autodiff();
+        let embeddings = Tensor::cat(z[..views.global].to_vec(), 0);
 
-        let teacher_temperature = self.config.teacher_temperature_at(context.at);
-        let loss = DinoLoss::new(self.config.student_temperature, teacher_temperature);
-        let loss = loss.forward(DinoInput { student, teacher, center: state.center.val() });
-        Step { loss, carry, embeddings }
-    }
-
-    fn gradient_rules(&self, at: Progress) -> GradientRules {
-        let is_frozen = at.epoch() < self.config.freeze_last_layer_epochs;
-        let frozen = is_frozen.then_some("head.last_layer").into_iter().collect();
-        GradientRules { frozen, ..Default::default() }
+        let (center, temperature) = (state.center.val(), self.config.teacher_temperature_at(context.at));
+        let metrics = Metrics::of_embeddings(embeddings);
+        let metrics = metrics.with("teacher_entropy", entropy(teacher.clone(), center.clone(), temperature));
+        let loss = DinoLoss::new(self.config.student_temperature, temperature);
+        let loss = loss.forward(DinoInput { student, teacher, center });
+        Step::of_share(loss, carry).with_metrics(metrics)
     }
 
     fn absorb(&self, mut state: Self::State, mean_logits: Tensor<1>) -> Self::State {
@@ -115,3 +117,17 @@ impl<E: Encoder> SslMethod for Dino<E> {
         &state.teacher.network().encoder
     }
 }
+
+/// The mean entropy of what the teacher says of a crop, in nats: 0 or the log of the number of outputs after a collapse.
+fn entropy(
+    logits: Vec<Tensor<2>>,
+    center: Tensor<1>,
+    temperature: f64,
+) -> impl FnOnce() -> Tensor<1> + Send + 'static {
+    move || {
+        let logits = (Tensor::cat(logits, 0) - center.unsqueeze()).div_scalar(temperature);
+        let log_p = log_softmax(logits, 1);
+        (log_p.clone().exp() * log_p).sum_dim(1).mean().neg()
+    }
+}
+

@@ -26,11 +26,11 @@ fn config() -> DinoConfig {
     DinoConfig { teacher_momentum: 0.9, ..config }
 }
 
-fn method(config: DinoConfig) -> Dino<ResNet> {
+fn method(config: DinoConfig) -> Dino {
     config.build().expect("a valid configuration")
 }
 
-fn start(method: &Dino<ResNet>) -> (Student, State) {
+fn start(method: &Dino) -> (Student, State) {
     let mut init = Init::new(0, &device().autodiff());
     let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
     method.init(encoder.init(&mut init), &mut init)
@@ -57,7 +57,7 @@ fn crops(seed: f32) -> Views {
 }
 
 /// The loss and one training step with a learning rate of 0.1, as the trainer does it.
-fn step(method: &Dino<ResNet>, student: Student, state: State, step: u64) -> (f32, Student, State) {
+fn step(method: &Dino, student: Student, state: State, step: u64) -> (f32, Student, State) {
     let out = method.loss(&student, &state, &crops(step as f32), &context(step));
     let loss = out.loss.clone().into_scalar::<f32>();
     let gradients = GradientsParams::from_grads(out.loss.backward(), &student);

@@ -5,7 +5,7 @@ use burn::module::{
     ModuleVisitor,
 };
 use burn::tensor::{Device, Tensor};
-use ssl_core::{Encoder, Mode};
+use ssl_core::{Encoder, Pass};
 
 use crate::{ResNet, Vit};
 
@@ -42,8 +42,8 @@ macro_rules! replace {
 }
 
 impl Encoder for AnyEncoder {
-    fn encode(&self, images: Tensor<4>, mode: Mode) -> Tensor<2> {
-        with!(self, encoder => encoder.encode(images, mode))
+    fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        with!(self, encoder => encoder.encode(images, pass))
     }
 
     fn feature_dim(&self) -> usize {
@@ -139,8 +139,8 @@ mod tests {
             let plain = encoder.valid();
             assert_eq!(named::collect(&plain), named::collect(&encoder));
             let images = Tensor::ones([2, 3, 8, 8], &plain.devices()[0].clone().inner());
-            let there = plain.clone().train().encode(images.clone(), Mode::Eval);
-            let here = plain.encode(images, Mode::Eval);
+            let there = plain.clone().train().encode(images.clone(), &Pass::eval());
+            let here = plain.encode(images, &Pass::eval());
             there.into_data().assert_approx_eq::<f32>(&here.into_data(), burn::tensor::Tolerance::default());
         }
     }

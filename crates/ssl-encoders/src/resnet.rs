@@ -8,7 +8,7 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::{Tensor, ops::MaxPoolOptions};
 use serde::{Deserialize, Serialize};
 use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig};
-use ssl_core::{Encoder, Init, Mode};
+use ssl_core::{Encoder, Init, Pass};
 
 use block::{Block, BlockConfig};
 
@@ -257,10 +257,10 @@ impl Encoder for ResNet {
     /// # Shapes
     /// - `images`: `[batch, 3, height, width]`
     /// - returns: `[batch, feature_dim]`
-    fn encode(&self, images: Tensor<4>, mode: Mode) -> Tensor<2> {
-        let stem = self.stem(images, mode);
+    fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        let stem = self.stem(images, pass);
         let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
-        let map = stages.into_iter().flatten().fold(stem, |x, block| block.forward(x, mode));
+        let map = stages.into_iter().flatten().fold(stem, |x, block| block.forward(x, pass));
         map.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2)
     }
 
@@ -270,8 +270,8 @@ impl Encoder for ResNet {
 }
 
 impl ResNet {
-    fn stem(&self, images: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let layer = |x, conv: &Conv2d, norm: &BatchNorm| norm.forward_relu(conv.forward(x), None, mode);
+    fn stem(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let layer = |x, conv: &Conv2d, norm: &BatchNorm| norm.forward_relu(conv.forward(x), None, pass);
         let x = self.deep_stem.iter().fold(images, |x, (conv, norm)| layer(x, conv, norm));
         let x = layer(x, &self.conv1, &self.bn1);
         if self.max_pool {
@@ -288,7 +288,7 @@ mod tests {
     use ssl_core::DeviceSpec;
 
     fn features(config: &ResNetConfig, images: Tensor<4>) -> Tensor<2> {
-        config.init(&mut Init::new(0, &images.device())).encode(images, Mode::Train)
+        config.init(&mut Init::new(0, &images.device())).encode(images, &Pass::train())
     }
 
     fn images(size: usize) -> Tensor<4> {
@@ -324,8 +324,8 @@ mod tests {
     fn a_block_that_starts_as_the_identity_passes_its_input_on() {
         let config = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_zero_init_residual(true);
         let network = config.init(&mut Init::new(0, &images(16).device()));
-        let stem = network.stem(images(16), Mode::Train);
-        assert_eq!(network.layer1[0].forward(stem.clone(), Mode::Train).into_data(), stem.into_data());
+        let stem = network.stem(images(16), &Pass::train());
+        assert_eq!(network.layer1[0].forward(stem.clone(), &Pass::train()).into_data(), stem.into_data());
     }
 
     #[test]

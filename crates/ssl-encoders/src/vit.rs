@@ -9,7 +9,7 @@ mod start;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use ssl_core::nn::{Linear, gelu};
-use ssl_core::{Encoder, Init, Mode};
+use ssl_core::{Encoder, Init, Pass};
 
 use attention::Attention;
 use layer_norm::LayerNorm;
@@ -151,7 +151,7 @@ impl Encoder for Vit {
     /// - returns: `[batch, dim]`
     ///
     /// `mode` changes nothing: there is no batch norm.
-    fn encode(&self, images: Tensor<4>, _mode: Mode) -> Tensor<2> {
+    fn encode(&self, images: Tensor<4>, _pass: &Pass) -> Tensor<2> {
         let tokens = self.blocks.iter().fold(self.tokens(images), |tokens, block| block.forward(tokens));
         // The norm works on each token alone, and only the class token is kept.
         self.norm.forward(tokens.slice_dim(1, 0..1)).squeeze_dim(1)
@@ -213,7 +213,7 @@ mod tests {
         let encoder = config.init(&mut Init::new(0, &device));
         for size in [[16, 16], [8, 8], [4, 12]] {
             let images = Tensor::ones([2, 3, size[0], size[1]], &device);
-            assert_eq!(encoder.encode(images, Mode::Eval).dims(), [2, encoder.feature_dim()], "{size:?}");
+            assert_eq!(encoder.encode(images, &Pass::eval()).dims(), [2, encoder.feature_dim()], "{size:?}");
         }
     }
 

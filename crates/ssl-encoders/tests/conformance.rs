@@ -6,7 +6,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 use ssl_core::named::{self, Path, is_buffer};
-use ssl_core::{DeviceSpec, Encoder, Init, Mode};
+use ssl_core::{DeviceSpec, Encoder, Init, Pass};
 use ssl_encoders::vit::resize_pos_embed;
 use ssl_encoders::{BlockKind, ResNetConfig, Stem, VitConfig};
 use ssl_testing::{Array, Case, Outputs, Values};
@@ -18,7 +18,7 @@ fn a_resnet_computes_features_gradients_and_running_statistics_as_torchvision_do
         let mut outputs = train_step(&case, &encoder, "out.train");
         let buffers = named::collect(&encoder).into_iter().filter(|(path, _)| is_buffer(path));
         outputs.extend(buffers.map(|(path, data)| (format!("out.buffer.{path}"), array(data))));
-        let evaluated = encoder.encode(input(&case, "in.x"), Mode::Eval);
+        let evaluated = encoder.encode(input(&case, "in.x"), &Pass::eval());
         outputs.insert("out.eval".to_owned(), array(evaluated.into_data()));
         assert_passes(&case, &outputs);
     }
@@ -73,7 +73,7 @@ fn with_initial_values<M: Module>(encoder: M, case: &Case) -> M {
 /// Features in training mode, the loss of the case and its gradients.
 fn train_step<E: Encoder>(case: &Case, encoder: &E, features_name: &str) -> Outputs {
     let images = input::<4>(case, "in.x").require_grad();
-    let features = encoder.encode(images.clone(), Mode::Train);
+    let features = encoder.encode(images.clone(), &Pass::train());
     let loss = (features.clone() * input(case, "in.loss_weights")).sum();
     let mut outputs = Outputs::from([
         (features_name.to_owned(), array(features.into_data())),

@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
-use ssl_core::{DeviceSpec, Encoder, Init, Mode, named};
+use ssl_core::{DeviceSpec, Encoder, Init, Pass, named};
 use ssl_encoders::{BlockKind, EncoderConfig, ResNet, ResNetConfig, Stem};
 
 /// Largest difference to float64, relative to the largest value of a tensor.
@@ -18,12 +18,12 @@ type Tensors = BTreeMap<String, TensorData>;
 fn features_and_running_statistics_are_those_of_the_definition() {
     let golden = golden();
     let network = golden_network(&golden);
-    assert_close("train", network.encode(pixels(&golden), Mode::Train).into_data(), &golden["train"]);
+    assert_close("train", network.encode(pixels(&golden), &Pass::train()).into_data(), &golden["train"]);
     let tensors = named::collect(&network);
     for (path, running) in under(&golden, "after.") {
         assert_close(&path, tensors[&path].clone(), &running);
     }
-    assert_close("eval", network.encode(pixels(&golden), Mode::Eval).into_data(), &golden["eval"]);
+    assert_close("eval", network.encode(pixels(&golden), &Pass::eval()).into_data(), &golden["eval"]);
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn gradients_are_those_of_the_definition() {
     let network = golden_network(&golden);
     let images = pixels(&golden).require_grad();
     let weights = Tensor::<2>::from_data(golden["weights"].clone(), init().device());
-    let gradients = (network.encode(images.clone(), Mode::Train) * weights).sum().backward();
+    let gradients = (network.encode(images.clone(), &Pass::train()) * weights).sum().backward();
     let of_images = images.grad(&gradients).expect("images are tracked").into_data();
     assert_close("pixels", of_images, &golden["grad_pixels"]);
 
@@ -91,7 +91,7 @@ fn both_stems_take_images_of_any_size_and_batch_norm_in_groups() {
         let network = config.with_selective_kernel(true).with_bn_splits(2).init(&mut init());
         for size in [17, 24] {
             let images = Tensor::ones([4, 3, size, size], init().device());
-            assert_eq!(network.encode(images, Mode::Train).dims(), [4, 64], "{stem:?} {size}");
+            assert_eq!(network.encode(images, &Pass::train()).dims(), [4, 64], "{stem:?} {size}");
         }
     }
 }

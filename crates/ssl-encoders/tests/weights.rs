@@ -7,7 +7,7 @@ use std::process::Command;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use ssl_core::{DeviceSpec, Encoder, Init, Mode, named};
+use ssl_core::{DeviceSpec, Encoder, Init, Pass, named};
 use ssl_encoders::weights::{self, Metadata};
 use ssl_encoders::{AnyEncoder, BlockKind, EncoderConfig, ResNet, ResNetConfig, Vit, VitConfig};
 
@@ -25,13 +25,13 @@ fn names_and_shapes_are_those_of_torchvision_and_timm() {
 fn a_checkpoint_of_moco_gives_the_features_that_torchvision_computes() {
     let encoder =
         weights::load(&golden("moco.pth"), tiny_resnet()).expect("torchvision's names, wrapped by MoCo");
-    assert_close(&encoder.encode(golden_tensor("pixels"), Mode::Eval), &golden_tensor("resnet"));
+    assert_close(&encoder.encode(golden_tensor("pixels"), &Pass::eval()), &golden_tensor("resnet"));
 }
 
 #[test]
 fn a_checkpoint_of_dino_gives_the_features_that_timm_computes_with_the_teacher() {
     let encoder = weights::load(&golden("dino.pth"), tiny_vit()).expect("timm's names, wrapped by DINO");
-    assert_close(&encoder.encode(golden_tensor("pixels"), Mode::Eval), &golden_tensor("vit"));
+    assert_close(&encoder.encode(golden_tensor("pixels"), &Pass::eval()), &golden_tensor("vit"));
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn training_goes_on_from_loaded_weights() {
         ResNetConfig::new(BlockKind::Basic, [1, 1, 1, 1]).with_width(4).init(&mut Init::new(0, &device));
     let encoder = weights::load(&golden("moco.pth"), encoder).expect("the tiny network");
     let images = Tensor::ones([2, 3, 32, 32], &device);
-    let gradients = encoder.encode(images, Mode::Train).sum().backward();
+    let gradients = encoder.encode(images, &Pass::train()).sum().backward();
     let gradients = burn::optim::GradientsParams::from_grads(gradients, &encoder);
     // Every parameter gets one: convolutions, and two for each batch norm.
     let parameters = named::collect(&encoder).into_keys().filter(|path| !named::is_buffer(path)).count();
@@ -170,12 +170,12 @@ fn torchvision_loads_an_export_strictly_and_computes_the_same_features() {
         let config = EncoderConfig::named(model);
         let encoder = config.init(224, &mut init()).expect("a named model");
         // One pass in training mode, so that the running statistics are not the initial ones.
-        encoder.encode(waves([8, 3, 64, 64]), Mode::Train);
+        encoder.encode(waves([8, 3, 64, 64]), &Pass::train());
         let (export, case) =
             (folder.path().join("export.safetensors"), folder.path().join("case.safetensors"));
         weights::save(&encoder, &export, &Metadata::new(&config, 224)).expect("a writable folder");
         let pixels = waves([2, 3, 96, 96]);
-        let features = encoder.encode(pixels.clone(), Mode::Eval).into_data();
+        let features = encoder.encode(pixels.clone(), &Pass::eval()).into_data();
         let tensors = [("pixels".to_owned(), pixels.into_data()), ("features".to_owned(), features)].into();
         std::fs::write(&case, named::encode(&tensors, "")).expect("a writable folder");
 

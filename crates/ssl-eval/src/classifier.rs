@@ -1,12 +1,12 @@
 //! Classifiers on an encoder, and the heads they end in.
 
-use std::marker::PhantomData;
-
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use ssl_core::loss::cross_entropy;
 use ssl_core::nn::Linear;
-use ssl_core::{Encoder, Head, Init, Mlp, Mode, Needs, NoState, SslMethod, Step, StepContext, Views};
+use ssl_core::{
+    Encoder, Head, Init, MethodRules, Metrics, Mlp, Needs, NoState, Pass, SslMethod, Step, StepContext, Views,
+};
 
 /// Standard deviation of a head's initial weights.
 const HEAD_STD: f64 = 0.01;
@@ -45,10 +45,10 @@ impl<E: Encoder> Classifier<E> {
 }
 
 impl<E: Encoder> Encoder for Classifier<E> {
-    fn encode(&self, images: Tensor<4>, mode: Mode) -> Tensor<2> {
-        let features = self.encoder.encode(images, mode);
+    fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        let features = self.encoder.encode(images, pass);
         let features = match &self.neck {
-            Some(neck) => neck.forward(features, mode),
+            Some(neck) => neck.forward(features, pass),
             None => features,
         };
         self.head.forward(features)
@@ -67,26 +67,16 @@ impl<E: Encoder> Encoder for Classifier<E> {
 ///
 /// As an [`SslMethod`] it runs in the loop of all others, with its checkpoints and metrics. The network gives class
 /// scores, see [`Classifier`].
-#[derive(Clone, Copy, Debug)]
-pub struct FineTuning<N> {
-    network: PhantomData<N>,
-}
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FineTuning;
 
-impl<N> FineTuning<N> {
-    /// Of networks of type `N`.
-    pub fn new() -> Self {
-        Self { network: PhantomData }
+impl MethodRules for FineTuning {
+    fn needs(&self) -> Needs {
+        Needs { global_views: 1, local_views: false, labels: true }
     }
 }
 
-impl<N> Default for FineTuning<N> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<N: Encoder> SslMethod for FineTuning<N> {
-    type Encoder = N;
+impl<N: Encoder> SslMethod<N> for FineTuning {
     type Student = N;
     type State = NoState;
     type Carry = ();
@@ -95,14 +85,10 @@ impl<N: Encoder> SslMethod for FineTuning<N> {
         (network, NoState {})
     }
 
-    fn needs(&self) -> Needs {
-        Needs { global_views: 1, local_views: false, labels: true }
-    }
-
-    fn loss(&self, network: &N, _state: &NoState, views: &Views, _context: &StepContext) -> Step<()> {
-        let scores = network.encode(views.crops[0].clone(), Mode::Train);
-        let embeddings = scores.clone().without_autodiff();
-        Step { loss: cross_entropy(scores, labels(views)), carry: (), embeddings }
+    fn loss(&self, network: &N, _state: &NoState, views: &Views, context: &StepContext) -> Step<()> {
+        let scores = network.encode(views.crops[0].clone(), &context.pass("student"));
+        let metrics = Metrics::of_embeddings(scores.clone());
+        Step::of_share(cross_entropy(scores, labels(views)), ()).with_metrics(metrics)
     }
 
     fn encoder<'a>(&self, network: &'a N, _state: &'a NoState) -> &'a N {
@@ -124,7 +110,7 @@ mod tests {
     struct MeanColour {}
 
     impl Encoder for MeanColour {
-        fn encode(&self, images: Tensor<4>, _mode: Mode) -> Tensor<2> {
+        fn encode(&self, images: Tensor<4>, _pass: &Pass) -> Tensor<2> {
             images.mean_dim(3).mean_dim(2).flatten(1, 3)
         }
 
@@ -146,15 +132,15 @@ mod tests {
     fn scores_are_linear_in_the_features_of_encoder_or_neck() {
         let mut init = init();
         let plain = Classifier::new(MeanColour {}, None, 5, &mut init);
-        let features = MeanColour {}.encode(images(), Mode::Eval);
+        let features = MeanColour {}.encode(images(), &Pass::eval());
         let want = plain.head.forward(features.clone());
-        assert_eq!(plain.encode(images(), Mode::Eval).into_data(), want.into_data());
+        assert_eq!(plain.encode(images(), &Pass::eval()).into_data(), want.into_data());
         assert_eq!(plain.feature_dim(), 5);
 
         let neck = Mlp::init(3, &[LayerConfig::new(7).norm(Norm::Affine).relu()], &mut init);
         let deep = Classifier::new(MeanColour {}, Some(neck.clone()), 5, &mut init);
-        let want = deep.head.forward(neck.forward(features, Mode::Eval));
-        assert_eq!(deep.encode(images(), Mode::Eval).into_data(), want.into_data());
+        let want = deep.head.forward(neck.forward(features, &Pass::eval()));
+        assert_eq!(deep.encode(images(), &Pass::eval()).into_data(), want.into_data());
         assert_eq!(deep.head.weight.dims(), [5, 7]);
     }
 
@@ -166,7 +152,7 @@ mod tests {
         let labels = Tensor::from_ints([0, 1, 1, 0], &init.plain_device());
         let views = Views { crops: vec![images()], global: 1, labels: Some(labels.clone()) };
         let at = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
-        let step = FineTuning::new().loss(&network, &NoState {}, &views, &StepContext::new(0, at, 0));
+        let step = FineTuning.loss(&network, &NoState {}, &views, &StepContext::new(0, at, 0));
         let want = cross_entropy(network.encode(images(), Mode::BatchStats), labels);
         assert_eq!(step.loss.clone().into_data(), want.into_data());
 

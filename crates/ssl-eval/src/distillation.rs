@@ -1,10 +1,10 @@
 //! Distillation of class scores into another network.
 
-use std::marker::PhantomData;
-
 use serde::{Deserialize, Serialize};
 use ssl_core::loss::{cross_entropy, tempered_cross_entropy};
-use ssl_core::{ConfigError, Encoder, Init, Mode, Needs, NoState, SslMethod, Step, StepContext, Views};
+use ssl_core::{
+    ConfigError, Encoder, Init, MethodRules, Metrics, Needs, NoState, Pass, SslMethod, Step, StepContext, Views,
+};
 
 /// Hyper-parameters of distillation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -24,17 +24,17 @@ impl Default for DistillationConfig {
 }
 
 impl DistillationConfig {
-    /// Distillation from `teacher` to networks of type `S`; both give class scores, `[batch, class]`, of the same classes.
+    /// Distillation from `teacher` to another network; both give class scores, `[batch, class]`, of the same classes.
     ///
     /// The teacher is on the device without gradients.
     ///
     /// # Errors
     /// The first field whose value no run could use.
-    pub fn build<S: Encoder, T: Encoder>(&self, teacher: T) -> Result<Distillation<S, T>, ConfigError> {
+    pub fn build<T: Encoder>(&self, teacher: T) -> Result<Distillation<T>, ConfigError> {
         let Self { temperature: t, alpha } = *self;
         ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
         ConfigError::check((0.0..=1.0).contains(&alpha), "alpha", alpha, "a number from 0 to 1")?;
-        Ok(Distillation { config: self.clone(), teacher, student: PhantomData })
+        Ok(Distillation { config: self.clone(), teacher })
     }
 }
 
@@ -50,14 +50,18 @@ impl DistillationConfig {
 /// SimCLR v2, section 2 and eq. 2 and 3, <https://arxiv.org/abs/2006.10029>. In eq. 3 the two sums are over two sets, few
 /// labelled and many unlabelled images; here both are means over the images of a batch, which all have a label if `α < 1`.
 #[derive(Clone, Debug)]
-pub struct Distillation<S, T> {
+pub struct Distillation<T> {
     config: DistillationConfig,
     teacher: T,
-    student: PhantomData<S>,
 }
 
-impl<S: Encoder, T: Encoder> SslMethod for Distillation<S, T> {
-    type Encoder = S;
+impl<T> MethodRules for Distillation<T> {
+    fn needs(&self) -> Needs {
+        Needs { global_views: 1, local_views: false, labels: self.config.alpha < 1.0 }
+    }
+}
+
+impl<S: Encoder, T: Encoder> SslMethod<S> for Distillation<T> {
     type Student = S;
     type State = NoState;
     type Carry = ();
@@ -66,22 +70,18 @@ impl<S: Encoder, T: Encoder> SslMethod for Distillation<S, T> {
         (network, NoState {})
     }
 
-    fn needs(&self) -> Needs {
-        Needs { global_views: 1, local_views: false, labels: self.config.alpha < 1.0 }
-    }
-
-    fn loss(&self, network: &S, _state: &NoState, views: &Views, _context: &StepContext) -> Step<()> {
+    fn loss(&self, network: &S, _state: &NoState, views: &Views, context: &StepContext) -> Step<()> {
         let view = views.crops[0].clone();
-        let teacher = self.teacher.encode(view.clone(), Mode::Eval);
-        let student = network.encode(view, Mode::Train);
-        let embeddings = student.clone().without_autodiff();
+        let teacher = self.teacher.encode(view.clone(), &Pass::eval());
+        let student = network.encode(view, &context.pass("student"));
+        let metrics = Metrics::of_embeddings(student.clone());
         let DistillationConfig { temperature, alpha } = self.config;
         let loss = tempered_cross_entropy(teacher, student.clone(), temperature).mul_scalar(alpha);
         let loss = match views.labels.clone().filter(|_| alpha < 1.0) {
             Some(labels) => loss + cross_entropy(student, labels).mul_scalar(1.0 - alpha),
             None => loss,
         };
-        Step { loss, carry: (), embeddings }
+        Step::of_share(loss, ()).with_metrics(metrics)
     }
 
     fn encoder<'a>(&self, network: &'a S, _state: &'a NoState) -> &'a S {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     impl Encoder for Scores {
-        fn encode(&self, images: Tensor<4>, _mode: Mode) -> Tensor<2> {
+        fn encode(&self, images: Tensor<4>, _pass: &Pass) -> Tensor<2> {
             self.linear.forward(images.flatten(1, 3))
         }
 
@@ -149,8 +149,8 @@ mod tests {
         assert!((at(0.3) - mixed).abs() < 1e-5, "{} and {mixed}", at(0.3));
 
         let images = views().crops[0].clone();
-        let (own, teacher) = (student.encode(images.clone(), Mode::Train), scores(1, &device()));
-        let want = tempered_cross_entropy(teacher.encode(images, Mode::Eval), own, 0.5);
+        let (own, teacher) = (student.encode(images.clone(), &Pass::train()), scores(1, &device()));
+        let want = tempered_cross_entropy(teacher.encode(images, &Pass::eval()), own, 0.5);
         assert!((at(1.0) - value(want)).abs() < 1e-6);
     }
 

@@ -1,7 +1,7 @@
 //! Features of all images of a set.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use ssl_core::{Encoder, Mode};
+use ssl_core::{Encoder, Pass};
 use ssl_data::{Batch, EvalLoader, epoch_order};
 
 use crate::EvalError;
@@ -34,7 +34,7 @@ pub fn embed_each<E: Encoder>(
     loader: &EvalLoader,
     device: &Device,
 ) -> Result<(Features, Vec<u64>), EvalError> {
-    collect(loader, device, |images| encoder.encode(images, Mode::Eval))
+    collect(loader, device, |images| encoder.encode(images, &Pass::eval()))
 }
 
 /// Features of one batch of images, of its first view, with running statistics in batch norm.
@@ -42,7 +42,7 @@ pub fn embed_each<E: Encoder>(
 /// `encoder` and `device` are the same device, without autodiff.
 pub fn embed_batch<E: Encoder>(encoder: &E, mut batch: Batch, device: &Device) -> Features {
     let labels = batch.labels.take();
-    Features { values: encoder.encode(images(batch, device), Mode::Eval), labels }
+    Features { values: encoder.encode(images(batch, device), &Pass::eval()), labels }
 }
 
 /// The normalised pixels of all images of a loader as features, `[image, channel · height · width]`: what an encoder

@@ -4,7 +4,9 @@
 //! what needs to know more: the text form of a device ([`DeviceSpec`]) and the operations that a backend can do
 //! better than Burn's generic formulation ([`ops`]), each with a portable default.
 
+mod collective;
 pub mod device;
 pub mod ops;
 
+pub use collective::{Collective, Group, Solo};
 pub use device::{DeviceError, DeviceInfo, DeviceSpec, FoundDevice};

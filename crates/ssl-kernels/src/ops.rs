@@ -1,6 +1,7 @@
 //! Operations that a backend may do better than Burn's generic formulation, behind one portable signature each.
 
 mod add_scaled;
+mod all_reduce;
 mod batch_norm;
 mod choice;
 mod conv;
@@ -16,6 +17,7 @@ mod relu;
 mod sgd;
 
 pub use add_scaled::add_scaled;
+pub use all_reduce::all_reduce_sum;
 pub use batch_norm::{BatchNormOutput, batch_norm_eval, batch_norm_relu_train, batch_norm_train};
 pub use choice::with_backend_kernels;
 pub use conv::conv2d;

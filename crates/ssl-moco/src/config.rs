@@ -1,9 +1,7 @@
 //! Hyper-parameters of MoCo v1 and v2.
 
-use std::marker::PhantomData;
-
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, Encoder, LayerConfig};
+use ssl_core::{ConfigError, LayerConfig};
 
 use crate::{MoCo, MoCoLoss};
 
@@ -112,14 +110,14 @@ impl MoCoConfig {
     ///
     /// # Errors
     /// The first field whose value no run could use.
-    pub fn build<E: Encoder>(&self) -> Result<MoCo<E>, ConfigError> {
+    pub fn build(&self) -> Result<MoCo, ConfigError> {
         let (t, momentum) = (self.temperature, self.momentum);
         ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
         ConfigError::check((0.0..=1.0).contains(&momentum), "momentum", momentum, "a number from 0 to 1")?;
         ConfigError::check(self.queue_len > 0, "queue_len", 0, "at least 1")?;
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
-        Ok(MoCo { loss: MoCoLoss::new(t), config: self.clone(), encoder: PhantomData })
+        Ok(MoCo { loss: MoCoLoss::new(t), config: self.clone() })
     }
 
     /// The projector: linear layers with bias, ReLU between them, no batch norm.
@@ -141,12 +139,12 @@ mod tests {
     use ssl_encoders::ResNet;
 
     fn error(config: MoCoConfig) -> String {
-        config.build::<ResNet>().expect_err("an unusable value").to_string()
+        config.build().expect_err("an unusable value").to_string()
     }
 
     #[test]
     fn both_versions_are_usable() {
-        assert!(MoCoConfig::v1().build::<ResNet>().is_ok() && MoCoConfig::v2().build::<ResNet>().is_ok());
+        assert!(MoCoConfig::v1().build().is_ok() && MoCoConfig::v2().build().is_ok());
     }
 
     #[test]

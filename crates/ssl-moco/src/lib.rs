@@ -8,12 +8,9 @@ mod v3;
 
 pub use config::MoCoConfig;
 pub use loss::{MoCoInput, MoCoLoss, moco};
-pub use model::{MoCo, MoCoState, MoCoStudent};
+pub use model::{MoCo, MoCoState};
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Draws, Encoder, Head, Init, Loss, Mode, Progress, Queue, SslMethod, Step,
+    ConfigError, DeviceSpec, Draws, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, Progress, Queue, SslMethod, Step,
     StepContext, Teacher, Views,
 };
-pub use v3::{
-    MoCoV3, MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss, MoCoV3State, MoCoV3Student, MoCoV3Target,
-    moco_v3,
-};
+pub use v3::{MoCoV3, MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss, moco_v3};

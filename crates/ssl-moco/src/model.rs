@@ -1,13 +1,12 @@
 //! MoCo v1 and v2: a student, a teacher, a queue of the teacher's embeddings.
 
-use std::marker::PhantomData;
-
 use burn::module::Module;
 use burn::tensor::Tensor;
+use ssl_core::group::{gather, gather_images, share};
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::{
-    ConfigError, Encoder, Head, Init, Loss, Mlp, Mode, Progress, Queue, SslMethod, Step, StepContext,
-    Teacher, Views,
+    ConfigError, Encoder, EncoderWith, Init, Loss, MethodRules, Metrics, Progress, Queue, SslMethod, Step,
+    StepContext, Teacher, Views,
 };
 
 use crate::shuffle::in_order;
@@ -28,56 +27,45 @@ use crate::{MoCoConfig, MoCoInput, MoCoLoss};
 /// the order of the i-th encoding of keys in a step is the draw `shuffle.<i>`.
 #[doc(alias = "momentum contrast")]
 #[derive(Clone, Debug)]
-pub struct MoCo<E> {
+pub struct MoCo {
     pub(crate) config: MoCoConfig,
     pub(crate) loss: MoCoLoss,
-    pub(crate) encoder: PhantomData<E>,
-}
-
-/// What MoCo trains; its teacher is of the same structure.
-#[derive(Module, Debug)]
-pub struct MoCoStudent<E> {
-    /// The encoder.
-    pub encoder: E,
-    /// The projector, thrown away after pretraining.
-    pub projector: Mlp,
 }
 
 /// What MoCo keeps beside its student.
 #[derive(Module, Debug)]
 pub struct MoCoState<E: Encoder> {
     /// The network that makes the keys.
-    pub teacher: Teacher<MoCoStudent<E>>,
+    pub teacher: Teacher<EncoderWith<E>>,
     /// Keys of earlier images, of unit length.
     pub queue: Queue,
 }
 
-impl<E: Encoder> MoCoStudent<E> {
-    fn embed(&self, view: Tensor<4>) -> Tensor<2> {
-        self.projector.forward(self.encoder.encode(view, Mode::Train), Mode::Train)
-    }
-}
-
-impl<E: Encoder> MoCo<E> {
+impl MoCo {
     /// The keys of a view, the `encoding`-th of the step, counted from 0.
-    fn keys(
+    ///
+    /// They are shuffled over the images of all processes, so that a key meets other companions even where each process
+    /// has the batch statistics of its own images.
+    fn keys<E: Encoder>(
         &self,
         state: &MoCoState<E>,
         view: Tensor<4>,
         encoding: usize,
         context: &StepContext,
     ) -> Tensor<2> {
-        let teacher = state.teacher.network();
+        let (teacher, pass, group) = (state.teacher.network(), context.teacher_pass(), &context.group);
         let keys = if self.config.shuffle {
+            let view = gather_images(view, group);
             let order = context.draws.permutation(&format!("shuffle.{encoding}"), view.dims()[0]);
-            in_order(view, &order, |view| teacher.embed(view))
+            let all = in_order(view, &order, |view| gather(teacher.embed(share(view, group), &pass), group));
+            share(all, group)
         } else {
-            teacher.embed(view)
+            teacher.embed(view, &pass)
         };
         l2_normalize(keys, NORMALIZE_EPS)
     }
 
-    fn contrast(&self, q: &Tensor<2>, k: &Tensor<2>, state: &MoCoState<E>) -> Tensor<1> {
+    fn contrast<E: Encoder>(&self, q: &Tensor<2>, k: &Tensor<2>, state: &MoCoState<E>) -> Tensor<1> {
         self.loss.forward(MoCoInput { q: q.clone(), k: k.clone(), queue: state.queue.rows() })
     }
 
@@ -88,16 +76,17 @@ impl<E: Encoder> MoCo<E> {
     }
 }
 
-impl<E: Encoder> SslMethod for MoCo<E> {
-    type Encoder = E;
-    type Student = MoCoStudent<E>;
+impl MethodRules for MoCo {}
+
+impl<E: Encoder> SslMethod<E> for MoCo {
+    type Student = EncoderWith<E>;
     type State = MoCoState<E>;
+    /// The keys of all processes.
     type Carry = Tensor<2>;
 
     fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, Self::State) {
-        let feature_dim = encoder.feature_dim();
-        let projector = Mlp::init(feature_dim, &self.config.projector(feature_dim), init);
-        let student = MoCoStudent { encoder, projector };
+        let projector = self.config.projector(encoder.feature_dim());
+        let student = EncoderWith::init(encoder, &projector, init);
         let state = MoCoState { teacher: Teacher::from_student(&student), queue: self.queue(init) };
         (student, state)
     }
@@ -128,17 +117,18 @@ impl<E: Encoder> SslMethod for MoCo<E> {
         context: &StepContext,
     ) -> Step<Tensor<2>> {
         let (v1, v2) = views.pair();
-        let (q1, k2) = (student.embed(v1.clone()), self.keys(state, v2.clone(), 0, context));
+        let (pass, group) = (context.pass("student"), &context.group);
+        let q1 = student.embed(v1.clone(), &pass.part("view", 0));
+        let k2 = self.keys(state, v2.clone(), 0, context);
         let loss = self.contrast(&q1, &k2, state);
         if !self.config.symmetric {
-            return Step { loss, carry: k2, embeddings: q1.without_autodiff() };
+            return Step::of_share(loss, gather(k2, group)).with_metrics(Metrics::of_embeddings(q1));
         }
-        let (q2, k1) = (student.embed(v2), self.keys(state, v1, 1, context));
-        Step {
-            loss: loss + self.contrast(&q2, &k1, state),
-            carry: Tensor::cat(vec![k1, k2], 0),
-            embeddings: Tensor::cat(vec![q1, q2], 0).without_autodiff(),
-        }
+        let q2 = student.embed(v2, &pass.part("view", 1));
+        let k1 = self.keys(state, v1, 1, context);
+        let loss = loss + self.contrast(&q2, &k1, state);
+        let carry = Tensor::cat(vec![gather(k1, group), gather(k2, group)], 0);
+        Step::of_share(loss, carry).with_metrics(Metrics::of_embeddings(Tensor::cat(vec![q1, q2], 0)))
     }
 
     fn absorb(&self, state: Self::State, keys: Tensor<2>) -> Self::State {
@@ -172,18 +162,18 @@ mod tests {
         MoCoConfig::v2().with_momentum(0.9).with_queue_len(10).with_output_dim(6)
     }
 
-    fn method() -> MoCo<ResNet> {
+    fn method() -> MoCo {
         config().build().expect("a valid configuration")
     }
 
-    fn start() -> (MoCoStudent<ResNet>, MoCoState<ResNet>) {
+    fn start() -> (EncoderWith<ResNet>, MoCoState<ResNet>) {
         let mut init = Init::new(0, &device().autodiff());
         let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
         method().init(encoder.init(&mut init), &mut init)
     }
 
     /// A student that is not what its teacher is.
-    fn moved(student: MoCoStudent<ResNet>, state: &MoCoState<ResNet>) -> MoCoStudent<ResNet> {
+    fn moved(student: EncoderWith<ResNet>, state: &MoCoState<ResNet>) -> EncoderWith<ResNet> {
         let gradients = method().loss(&student, state, &views(), &context()).loss.backward();
         let gradients = GradientsParams::from_grads(gradients, &student);
         SgdConfig::new().init().step(0.5, student, gradients)
@@ -207,7 +197,7 @@ mod tests {
     fn a_queue_that_is_shorter_than_the_keys_of_a_batch_is_an_error() {
         let encoder = start().0.encoder;
         let check = |symmetric, batch| {
-            let method = config().with_symmetric(symmetric).build::<ResNet>().expect("a valid configuration");
+            let method = config().with_symmetric(symmetric).build().expect("a valid configuration");
             method.check(&encoder, batch).map_err(|error| error.to_string())
         };
         let keys = |keys, batch| {
@@ -290,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_symmetric_loss_is_the_sum_of_both_directions_and_keeps_the_keys_of_the_first_view_first() {
-        let symmetric: MoCo<ResNet> = config().with_symmetric(true).build().expect("a valid configuration");
+        let symmetric: MoCo = config().with_symmetric(true).build().expect("a valid configuration");
         let (student, state) = start();
         let forth = method().loss(&student, &state, &views(), &context());
         let back = method().loss(&student, &state, &Views::two(images(1.0), images(0.0)), &context());

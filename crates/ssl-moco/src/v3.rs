@@ -6,4 +6,4 @@ mod model;
 
 pub use config::{MoCoV3Config, MoCoV3Heads};
 pub use loss::{MoCoV3Input, MoCoV3Loss, moco_v3};
-pub use model::{MoCoV3, MoCoV3State, MoCoV3Student, MoCoV3Target};
+pub use model::MoCoV3;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, Tolerance};
 use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
-use ssl_moco::{DeviceSpec, Encoder, Init, MoCo, MoCoConfig, Mode, Progress, SslMethod, StepContext, Views};
+use ssl_moco::{DeviceSpec, Encoder, Init, MoCo, MoCoConfig, Pass, Progress, SslMethod, StepContext, Views};
 
 fn device() -> Device {
     DeviceSpec::Flex.open().expect("flex is compiled in")
@@ -24,7 +24,7 @@ struct Witness {
 }
 
 impl Encoder for Witness {
-    fn encode(&self, images: Tensor<4>, _mode: Mode) -> Tensor<2> {
+    fn encode(&self, images: Tensor<4>, _pass: &Pass) -> Tensor<2> {
         let numbers = images.to_data().iter::<f32>().map(|number| number as usize).collect();
         self.seen.lock().expect("no test has panicked").push(numbers);
         images.flatten(1, 3)
@@ -132,7 +132,7 @@ fn with_other(images: Tensor<4>, index: usize) -> Tensor<4> {
 /// Queries and keys, `[8, 6]` each, of a first step with batch norm over `splits` groups.
 fn queries_and_keys(splits: usize, shuffle: bool, views: Views) -> (Tensor<2>, Tensor<2>) {
     let config = MoCoConfig::v2().with_queue_len(16).with_output_dim(6).with_shuffle(shuffle);
-    let method: MoCo<ResNet> = config.build().expect("a valid configuration");
+    let method: MoCo = config.build().expect("a valid configuration");
     let mut init = Init::new(0, &device().autodiff());
     let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
     let (student, state) = method.init(encoder.with_bn_splits(splits).init(&mut init), &mut init);

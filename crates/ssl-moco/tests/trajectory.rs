@@ -61,7 +61,7 @@ struct Sgd {
 
 impl Params {
     /// The method at a step: the momentum of a teacher is a constant here, and a number per step in a case.
-    fn method(&self, version: MoCoConfig, step: usize) -> MoCo<ResNet> {
+    fn method(&self, version: MoCoConfig, step: usize) -> MoCo {
         let config = version
             .with_temperature(self.loss.temperature)
             .with_momentum(self.ema.momentum[step])

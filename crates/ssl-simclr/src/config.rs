@@ -1,9 +1,7 @@
 //! Hyper-parameters of SimCLR.
 
-use std::marker::PhantomData;
-
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, Encoder, LayerConfig, Norm};
+use ssl_core::{ConfigError, LayerConfig, Norm};
 
 use crate::{NtXentLoss, SimClr};
 
@@ -61,12 +59,12 @@ impl SimClrConfig {
     ///
     /// # Errors
     /// The first field whose value no run could use.
-    pub fn build<E: Encoder>(&self) -> Result<SimClr<E>, ConfigError> {
+    pub fn build(&self) -> Result<SimClr, ConfigError> {
         let t = self.temperature;
         ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
-        Ok(SimClr { loss: NtXentLoss::new(t), config: self.clone(), encoder: PhantomData })
+        Ok(SimClr { loss: NtXentLoss::new(t), config: self.clone() })
     }
 
     /// The projector: linear without bias and batch norm in every layer, ReLU between them, and no shift in the last
@@ -89,13 +87,13 @@ mod tests {
     use ssl_encoders::ResNet;
 
     fn error(config: SimClrConfig) -> String {
-        config.build::<ResNet>().expect_err("an unusable value").to_string()
+        config.build().expect_err("an unusable value").to_string()
     }
 
     #[test]
     fn both_versions_are_usable() {
         assert!(
-            SimClrConfig::new().build::<ResNet>().is_ok() && SimClrConfig::v2().build::<ResNet>().is_ok()
+            SimClrConfig::new().build().is_ok() && SimClrConfig::v2().build().is_ok()
         );
     }
 

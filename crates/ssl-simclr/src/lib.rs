@@ -6,8 +6,8 @@ mod model;
 
 pub use config::SimClrConfig;
 pub use loss::{DistillationInput, DistillationLoss, NtXentInput, NtXentLoss, nt_xent};
-pub use model::{SimClr, SimClrStudent};
+pub use model::SimClr;
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step,
+    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, NoState, Progress, SslMethod, Step,
     StepContext, Views,
 };

@@ -1,13 +1,11 @@
 //! SimCLR: one encoder, one projector, no state.
 
-use std::marker::PhantomData;
-
-use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_joint;
+use ssl_core::group::gather;
 use ssl_core::{
-    Embedded, EmbeddingLoss, Encoder, Init, KeptHead, Loss, Mlp, Mode, NoState, SslMethod, Step, StepContext,
-    Views,
+    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, KeptHead, Loss, MethodRules, Metrics, NoState,
+    Pass, SslMethod, Step, StepContext, Views,
 };
 
 use crate::{NtXentInput, NtXentLoss, SimClrConfig};
@@ -20,31 +18,25 @@ use crate::{NtXentInput, NtXentLoss, SimClrConfig};
 /// ```
 #[doc(alias = "SimCLR")]
 #[derive(Clone, Debug)]
-pub struct SimClr<E> {
+pub struct SimClr {
     pub(crate) config: SimClrConfig,
     pub(crate) loss: NtXentLoss,
-    pub(crate) encoder: PhantomData<E>,
 }
 
-/// What SimCLR trains.
-#[derive(Module, Debug)]
-pub struct SimClrStudent<E> {
-    /// The encoder.
-    pub encoder: E,
-    /// The projector, thrown away after pretraining (v1) or kept up to its first layer for fine-tuning (v2).
-    pub projector: Mlp,
+impl MethodRules for SimClr {
+    fn embeds_in_chunks(&self) -> bool {
+        true
+    }
 }
 
-impl<E: Encoder> SslMethod for SimClr<E> {
-    type Encoder = E;
-    type Student = SimClrStudent<E>;
+impl<E: Encoder> SslMethod<E> for SimClr {
+    type Student = EncoderWith<E>;
     type State = NoState;
     type Carry = ();
 
     fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, NoState) {
-        let feature_dim = encoder.feature_dim();
-        let projector = Mlp::init(feature_dim, &self.config.projector(feature_dim), init);
-        (SimClrStudent { encoder, projector }, NoState {})
+        let projector = self.config.projector(encoder.feature_dim());
+        (EncoderWith::init(encoder, &projector, init), NoState {})
     }
 
     fn loss(
@@ -52,10 +44,11 @@ impl<E: Encoder> SslMethod for SimClr<E> {
         student: &Self::Student,
         _state: &NoState,
         views: &Views,
-        _context: &StepContext,
+        context: &StepContext,
     ) -> Step<()> {
-        let Embedded { outputs, embeddings } = self.embed(student, views, Mode::Train);
-        Step { loss: self.loss_of(outputs, vec![], None), carry: (), embeddings }
+        let Embedded { outputs, embeddings } = self.embed(student, views, &context.pass("student"));
+        let loss = EmbeddingLoss::<Self::Student, _>::loss_of(self, outputs, vec![], None, &context.group);
+        Step::of_group(loss, ()).with_metrics(Metrics::of_embeddings(embeddings))
     }
 
     fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, NoState>> {
@@ -73,10 +66,10 @@ impl<E: Encoder> SslMethod for SimClr<E> {
     }
 }
 
-impl<E: Encoder> EmbeddingLoss<SimClrStudent<E>, NoState> for SimClr<E> {
-    fn embed(&self, student: &SimClrStudent<E>, views: &Views, mode: Mode) -> Embedded {
+impl<E: Encoder> EmbeddingLoss<EncoderWith<E>, NoState> for SimClr {
+    fn embed(&self, student: &EncoderWith<E>, views: &Views, pass: &Pass) -> Embedded {
         let (v1, v2) = views.pair();
-        Embedded::new(embed_joint(&student.encoder, &student.projector, &[v1, v2], mode))
+        Embedded::new(embed_joint(&student.encoder, &student.projector, &[v1, v2], pass))
     }
 
     fn loss_of(
@@ -84,8 +77,9 @@ impl<E: Encoder> EmbeddingLoss<SimClrStudent<E>, NoState> for SimClr<E> {
         mut z: Vec<Tensor<2>>,
         _targets: Vec<Tensor<2>>,
         _labels: Option<Tensor<1, Int>>,
+        group: &Group,
     ) -> Tensor<1> {
-        let (z2, z1) = (z.remove(1), z.remove(0));
+        let (z2, z1) = (gather(z.remove(1), group), gather(z.remove(0), group));
         self.loss.forward(NtXentInput { z1, z2 })
     }
 }
@@ -106,11 +100,11 @@ mod tests {
         DeviceSpec::Flex.open().expect("flex is compiled in")
     }
 
-    fn method() -> SimClr<ResNet> {
+    fn method() -> SimClr {
         SimClrConfig::v2().with_output_dim(6).build().expect("a valid configuration")
     }
 
-    fn student() -> SimClrStudent<ResNet> {
+    fn student() -> EncoderWith<ResNet> {
         let mut init = Init::new(0, &device().autodiff());
         let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
         method().init(encoder.init(&mut init), &mut init).0
@@ -130,7 +124,7 @@ mod tests {
     fn both_views_pass_together() {
         let student = student();
         let both = Tensor::cat(vec![images(0.0), images(1.0)], 0);
-        let z = student.projector.forward(student.encoder.encode(both, Mode::Train), Mode::Train);
+        let z = student.projector.forward(student.encoder.encode(both, &Pass::train()), &Pass::train());
         let mut z = z.chunk(2, 0);
         let (z2, z1) = (z.remove(1), z.remove(0));
         let want = method().loss.forward(NtXentInput { z1, z2 }).into_scalar::<f32>();
@@ -145,11 +139,10 @@ mod tests {
     }
 
     #[test]
-    fn every_parameter_gets_a_gradient_and_the_embeddings_get_none() {
+    fn every_parameter_gets_a_gradient_and_the_spread_of_embeddings_is_offered() {
         let student = student();
         let step = method().loss(&student, &NoState {}, &Views::two(images(0.0), images(1.0)), &context());
-        assert!(!step.embeddings.is_autodiff());
-        assert_eq!(step.embeddings.dims(), [8, 6]);
+        assert_eq!(step.metrics.names().collect::<Vec<_>>(), ["z_std"]);
         let gradients = GradientsParams::from_grads(step.loss.backward(), &student);
         let parameters = named::collect(&student).keys().filter(|path| !named::is_buffer(path)).count();
         assert_eq!(gradients.len(), parameters);

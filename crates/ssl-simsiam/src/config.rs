@@ -1,9 +1,7 @@
 //! Hyper-parameters of SimSiam.
 
-use std::marker::PhantomData;
-
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, Encoder, LayerConfig, Norm};
+use ssl_core::{ConfigError, LayerConfig, Norm};
 
 use crate::{SimSiam, SimSiamLoss};
 
@@ -62,11 +60,11 @@ impl SimSiamConfig {
     ///
     /// # Errors
     /// The first field whose value no run could use.
-    pub fn build<E: Encoder>(&self) -> Result<SimSiam<E>, ConfigError> {
+    pub fn build(&self) -> Result<SimSiam, ConfigError> {
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
         ConfigError::check(self.predictor_dim > 0, "predictor_dim", 0, "at least 1")?;
-        Ok(SimSiam { loss: SimSiamLoss, config: self.clone(), encoder: PhantomData })
+        Ok(SimSiam { loss: SimSiamLoss, config: self.clone() })
     }
 
     /// The projector: linear without bias and batch norm in every layer, ReLU between them, and no parameters in the
@@ -99,12 +97,12 @@ mod tests {
     use ssl_encoders::ResNet;
 
     fn error(config: SimSiamConfig) -> String {
-        config.build::<ResNet>().expect_err("an unusable value").to_string()
+        config.build().expect_err("an unusable value").to_string()
     }
 
     #[test]
     fn the_defaults_are_usable() {
-        assert!(SimSiamConfig::new().build::<ResNet>().is_ok());
+        assert!(SimSiamConfig::new().build().is_ok());
     }
 
     #[test]

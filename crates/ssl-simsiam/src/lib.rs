@@ -6,8 +6,8 @@ mod model;
 
 pub use config::SimSiamConfig;
 pub use loss::{SimSiamInput, SimSiamLoss, simsiam};
-pub use model::{SimSiam, SimSiamStudent};
+pub use model::SimSiam;
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step,
-    StepContext, Views,
+    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, NoState, Progress, SslMethod, Step,
+    StepContext, Views, WithPredictor,
 };

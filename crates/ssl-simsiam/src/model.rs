@@ -1,13 +1,9 @@
 //! SimSiam: one encoder, one projector, one predictor, no state.
 
-use std::marker::PhantomData;
-
-use burn::module::Module;
 use burn::tensor::Tensor;
-use ssl_core::embed::embed_each;
 use ssl_core::{
-    Encoder, GradientRules, Head, Init, Loss, Mlp, Mode, NoState, Progress, SslMethod, Step, StepContext,
-    Views,
+    Encoder, GradientRules, Init, Loss, MethodRules, Metrics, NoState, Predicted, Progress, SslMethod, Step,
+    StepContext, Views, WithPredictor,
 };
 
 use crate::{SimSiamConfig, SimSiamInput, SimSiamLoss};
@@ -20,34 +16,26 @@ use crate::{SimSiamConfig, SimSiamInput, SimSiamLoss};
 /// L      = simsiam(p1, p2, z1, z2)
 /// ```
 #[derive(Clone, Debug)]
-pub struct SimSiam<E> {
+pub struct SimSiam {
     pub(crate) config: SimSiamConfig,
     pub(crate) loss: SimSiamLoss,
-    pub(crate) encoder: PhantomData<E>,
 }
 
-/// What SimSiam trains.
-#[derive(Module, Debug)]
-pub struct SimSiamStudent<E> {
-    /// The encoder.
-    pub encoder: E,
-    /// The projector, thrown away after pretraining.
-    pub projector: Mlp,
-    /// The predictor, thrown away after pretraining.
-    pub predictor: Mlp,
+impl MethodRules for SimSiam {
+    /// The predictor is to follow the latest embeddings (section 4.2 and table 1c; official `--fix-pred-lr`).
+    fn gradient_rules(&self, _at: Progress) -> GradientRules {
+        GradientRules { frozen: vec![], constant_lr: vec!["predictor"] }
+    }
 }
 
-impl<E: Encoder> SslMethod for SimSiam<E> {
-    type Encoder = E;
-    type Student = SimSiamStudent<E>;
+impl<E: Encoder> SslMethod<E> for SimSiam {
+    type Student = WithPredictor<E>;
     type State = NoState;
     type Carry = ();
 
     fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, NoState) {
-        let feature_dim = encoder.feature_dim();
-        let projector = Mlp::init(feature_dim, &self.config.projector(feature_dim), init);
-        let predictor = Mlp::init(self.config.output_dim, &self.config.predictor(), init);
-        (SimSiamStudent { encoder, projector, predictor }, NoState {})
+        let projector = self.config.projector(encoder.feature_dim());
+        (WithPredictor::init(encoder, &projector, &self.config.predictor(), init), NoState {})
     }
 
     fn loss(
@@ -55,19 +43,14 @@ impl<E: Encoder> SslMethod for SimSiam<E> {
         student: &Self::Student,
         _state: &NoState,
         views: &Views,
-        _context: &StepContext,
+        context: &StepContext,
     ) -> Step<()> {
         let (v1, v2) = views.pair();
-        let mut z = embed_each(&student.encoder, &student.projector, &[v1, v2], Mode::Train);
-        let embeddings = Tensor::cat(z.clone(), 0).without_autodiff();
-        let [p1, p2] = [0, 1].map(|view| student.predictor.forward(z[view].clone(), Mode::Train));
-        let (z2, z1) = (z.remove(1), z.remove(0));
-        Step { loss: self.loss.forward(SimSiamInput { p1, p2, z1, z2 }), carry: (), embeddings }
-    }
-
-    /// The predictor is to follow the latest embeddings (section 4.2 and table 1c; official `--fix-pred-lr`).
-    fn gradient_rules(&self, _at: Progress) -> GradientRules {
-        GradientRules { frozen: vec![], constant_lr: vec!["predictor"] }
+        let Predicted { embeddings: mut z, predictions: mut p } =
+            student.predict(&[v1, v2], &context.pass("student"));
+        let metrics = Metrics::of_embeddings(Tensor::cat(z.clone(), 0));
+        let (p2, p1, z2, z1) = (p.remove(1), p.remove(0), z.remove(1), z.remove(0));
+        Step::of_share(self.loss.forward(SimSiamInput { p1, p2, z1, z2 }), ()).with_metrics(metrics)
     }
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a NoState) -> &'a E {
@@ -93,11 +76,11 @@ mod tests {
         DeviceSpec::Flex.open().expect("flex is compiled in")
     }
 
-    fn method() -> SimSiam<ResNet> {
+    fn method() -> SimSiam {
         SimSiamConfig::new().with_output_dim(6).with_predictor_dim(4).build().expect("a valid configuration")
     }
 
-    fn student() -> SimSiamStudent<ResNet> {
+    fn student() -> WithPredictor<ResNet> {
         let mut init = Init::new(0, &device().autodiff());
         let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
         method().init(encoder.init(&mut init), &mut init).0
@@ -109,12 +92,12 @@ mod tests {
         (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])
     }
 
-    fn loss(student: &SimSiamStudent<ResNet>) -> Step<()> {
+    fn loss(student: &WithPredictor<ResNet>) -> Step<()> {
         method().loss(student, &NoState {}, &Views::two(images(0.0), images(1.0)), &context())
     }
 
     /// The student after a step of gradient descent on a loss.
-    fn trained(student: SimSiamStudent<ResNet>, loss: Tensor<1>) -> SimSiamStudent<ResNet> {
+    fn trained(student: WithPredictor<ResNet>, loss: Tensor<1>) -> WithPredictor<ResNet> {
         let gradients = GradientsParams::from_grads(loss.backward(), &student);
         SgdConfig::new().init().step(0.5, student, gradients)
     }
@@ -122,9 +105,9 @@ mod tests {
     #[test]
     fn a_step_is_that_towards_constant_embeddings_of_the_other_view() {
         let by_hand = student();
-        let z = |view| by_hand.projector.forward(by_hand.encoder.encode(view, Mode::Train), Mode::Train);
+        let z = |view| by_hand.projector.forward(by_hand.encoder.encode(view, &Pass::train()), &Pass::train());
         let (z1, z2) = (z(images(0.0)), z(images(1.0)));
-        let p = |z: &Tensor<2>| by_hand.predictor.forward(z.clone(), Mode::Train);
+        let p = |z: &Tensor<2>| by_hand.predictor.forward(z.clone(), &Pass::train());
         let (p1, p2) = (p(&z1), p(&z2));
         let input = SimSiamInput { p1, p2, z1: z1.without_autodiff(), z2: z2.without_autodiff() };
         let want = method().loss.forward(input);

@@ -1,9 +1,7 @@
 //! Hyper-parameters of SupCon.
 
-use std::marker::PhantomData;
-
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, Encoder, LayerConfig};
+use ssl_core::{ConfigError, LayerConfig};
 
 use crate::{SupCon, SupConLoss};
 
@@ -72,14 +70,14 @@ impl SupConConfig {
     ///
     /// # Errors
     /// The first field whose value no run could use.
-    pub fn build<E: Encoder>(&self) -> Result<SupCon<E>, ConfigError> {
+    pub fn build(&self) -> Result<SupCon, ConfigError> {
         let (t, base) = (self.temperature, self.base_temperature);
         let positive = |value: f64| value > 0.0 && value.is_finite();
         ConfigError::check(positive(t), "temperature", t, "a number above 0")?;
         ConfigError::check(positive(base), "base_temperature", base, "a number above 0")?;
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
-        Ok(SupCon { loss: SupConLoss::new(t, base), config: self.clone(), encoder: PhantomData })
+        Ok(SupCon { loss: SupConLoss::new(t, base), config: self.clone() })
     }
 
     /// The projector: linear layers with bias, ReLU between them, no batch norm.
@@ -101,12 +99,12 @@ mod tests {
     use ssl_encoders::ResNet;
 
     fn error(config: SupConConfig) -> String {
-        config.build::<ResNet>().expect_err("an unusable value").to_string()
+        config.build().expect_err("an unusable value").to_string()
     }
 
     #[test]
     fn the_defaults_are_usable() {
-        assert!(SupConConfig::new().build::<ResNet>().is_ok());
+        assert!(SupConConfig::new().build().is_ok());
     }
 
     #[test]

@@ -6,8 +6,8 @@ mod model;
 
 pub use config::SupConConfig;
 pub use loss::{SupConInput, SupConLoss, sup_con};
-pub use model::{SupCon, SupConStudent};
+pub use model::SupCon;
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, Head, Init, Loss, Mode, NoState, Progress, SslMethod, Step,
+    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, NoState, Progress, SslMethod, Step,
     StepContext, Views,
 };

@@ -1,13 +1,11 @@
 //! SupCon: one encoder, one projector, no state.
 
-use std::marker::PhantomData;
-
-use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_joint;
+use ssl_core::group::{gather_each, gather_labels};
 use ssl_core::{
-    Embedded, EmbeddingLoss, Encoder, Init, Loss, Mlp, Mode, Needs, NoState, SslMethod, Step, StepContext,
-    Views,
+    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, Loss, MethodRules, Metrics, Needs, NoState,
+    Pass, SslMethod, Step, StepContext, Views,
 };
 
 use crate::{SupConConfig, SupConInput, SupConLoss};
@@ -20,48 +18,44 @@ use crate::{SupConConfig, SupConInput, SupConLoss};
 /// ```
 #[doc(alias = "supervised contrastive learning")]
 #[derive(Clone, Debug)]
-pub struct SupCon<E> {
+pub struct SupCon {
     pub(crate) config: SupConConfig,
     pub(crate) loss: SupConLoss,
-    pub(crate) encoder: PhantomData<E>,
 }
 
-/// What SupCon trains.
-#[derive(Module, Debug)]
-pub struct SupConStudent<E> {
-    /// The encoder.
-    pub encoder: E,
-    /// The projector, thrown away after pretraining: the classifier goes on top of the encoder.
-    pub projector: Mlp,
-}
-
-impl<E: Encoder> SslMethod for SupCon<E> {
-    type Encoder = E;
-    type Student = SupConStudent<E>;
-    type State = NoState;
-    type Carry = ();
-
-    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, NoState) {
-        let feature_dim = encoder.feature_dim();
-        let projector = Mlp::init(feature_dim, &self.config.projector(feature_dim), init);
-        (SupConStudent { encoder, projector }, NoState {})
-    }
-
+impl MethodRules for SupCon {
     fn needs(&self) -> Needs {
         Needs { labels: true, ..Needs::default() }
     }
 
+    fn embeds_in_chunks(&self) -> bool {
+        true
+    }
+}
+
+impl<E: Encoder> SslMethod<E> for SupCon {
+    type Student = EncoderWith<E>;
+    type State = NoState;
+    type Carry = ();
+
+    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, NoState) {
+        let projector = self.config.projector(encoder.feature_dim());
+        (EncoderWith::init(encoder, &projector, init), NoState {})
+    }
+
     /// # Panics
-    /// If the views have no labels, which [`needs`](Self::needs) asks for.
+    /// If the views have no labels, which [`needs`](MethodRules::needs) asks for.
     fn loss(
         &self,
         student: &Self::Student,
         _state: &NoState,
         views: &Views,
-        _context: &StepContext,
+        context: &StepContext,
     ) -> Step<()> {
-        let Embedded { outputs, embeddings } = self.embed(student, views, Mode::Train);
-        Step { loss: self.loss_of(outputs, vec![], views.labels.clone()), carry: (), embeddings }
+        let Embedded { outputs, embeddings } = self.embed(student, views, &context.pass("student"));
+        let labels = views.labels.clone();
+        let loss = EmbeddingLoss::<Self::Student, _>::loss_of(self, outputs, vec![], labels, &context.group);
+        Step::of_group(loss, ()).with_metrics(Metrics::of_embeddings(embeddings))
     }
 
     fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, NoState>> {
@@ -73,10 +67,10 @@ impl<E: Encoder> SslMethod for SupCon<E> {
     }
 }
 
-impl<E: Encoder> EmbeddingLoss<SupConStudent<E>, NoState> for SupCon<E> {
-    fn embed(&self, student: &SupConStudent<E>, views: &Views, mode: Mode) -> Embedded {
+impl<E: Encoder> EmbeddingLoss<EncoderWith<E>, NoState> for SupCon {
+    fn embed(&self, student: &EncoderWith<E>, views: &Views, pass: &Pass) -> Embedded {
         let (v1, v2) = views.pair();
-        Embedded::new(embed_joint(&student.encoder, &student.projector, &[v1, v2], mode))
+        Embedded::new(embed_joint(&student.encoder, &student.projector, &[v1, v2], pass))
     }
 
     fn loss_of(
@@ -84,9 +78,11 @@ impl<E: Encoder> EmbeddingLoss<SupConStudent<E>, NoState> for SupCon<E> {
         z: Vec<Tensor<2>>,
         _targets: Vec<Tensor<2>>,
         labels: Option<Tensor<1, Int>>,
+        group: &Group,
     ) -> Tensor<1> {
-        let labels = Some(labels.expect("SupCon: the images have no labels, expected one per image"));
-        self.loss.forward(SupConInput { z: Tensor::stack(z, 1), labels })
+        let labels = labels.expect("SupCon: the images have no labels, expected one per image");
+        let z = Tensor::stack(gather_each(z, group), 1);
+        self.loss.forward(SupConInput { z, labels: Some(gather_labels(labels, group)) })
     }
 }
 
@@ -106,11 +102,11 @@ mod tests {
         DeviceSpec::Flex.open().expect("flex is compiled in")
     }
 
-    fn method() -> SupCon<ResNet> {
+    fn method() -> SupCon {
         SupConConfig::new().with_output_dim(6).build().expect("a valid configuration")
     }
 
-    fn student() -> SupConStudent<ResNet> {
+    fn student() -> EncoderWith<ResNet> {
         let mut init = Init::new(0, &device().autodiff());
         let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
         method().init(encoder.init(&mut init), &mut init).0
@@ -135,7 +131,7 @@ mod tests {
     fn both_views_pass_together_and_labels_belong_to_images() {
         let student = student();
         let both = Tensor::cat(vec![images(0.0), images(1.0)], 0);
-        let z = student.projector.forward(student.encoder.encode(both, Mode::Train), Mode::Train);
+        let z = student.projector.forward(student.encoder.encode(both, &Pass::train()), &Pass::train());
         let z = Tensor::stack(z.chunk(2, 0), 1);
         let labels = views([3, 1, 3, 1]).labels;
         let want = method().loss.forward(SupConInput { z, labels }).into_data();

@@ -1,9 +1,7 @@
 //! Hyper-parameters of SwAV.
 
-use std::marker::PhantomData;
-
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, Encoder, LayerConfig, Norm};
+use ssl_core::{ConfigError, LayerConfig, Norm};
 
 use crate::{Swav, SwavLoss};
 
@@ -84,7 +82,7 @@ impl SwavConfig {
     ///
     /// # Errors
     /// The first field whose value no run could use.
-    pub fn build<E: Encoder>(&self) -> Result<Swav<E>, ConfigError> {
+    pub fn build(&self) -> Result<Swav, ConfigError> {
         let positive = |value: f64| value > 0.0 && value.is_finite();
         let t = self.temperature;
         ConfigError::check(positive(t), "temperature", t, "a number above 0")?;
@@ -93,7 +91,7 @@ impl SwavConfig {
         ConfigError::check(self.prototypes > 0, "prototypes", 0, "at least 1")?;
         ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
-        Ok(Swav { loss: SwavLoss::new(t), config: self.clone(), encoder: PhantomData })
+        Ok(Swav { loss: SwavLoss::new(t), config: self.clone() })
     }
 
     /// The projector: linear, batch norm, ReLU, linear, both linear parts with a bias.
@@ -112,12 +110,12 @@ mod tests {
     use ssl_encoders::ResNet;
 
     fn error(config: SwavConfig) -> String {
-        config.build::<ResNet>().expect_err("an unusable value").to_string()
+        config.build().expect_err("an unusable value").to_string()
     }
 
     #[test]
     fn the_defaults_are_usable() {
-        assert!(SwavConfig::new().build::<ResNet>().is_ok());
+        assert!(SwavConfig::new().build().is_ok());
     }
 
     #[test]

@@ -1,15 +1,13 @@
 //! SwAV: encoder, projector and prototypes; a queue where batches are small.
 
-use std::marker::PhantomData;
-
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::embed::embed_crops;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::nn::{Linear, LinearConfig};
 use ssl_core::{
-    ConfigError, Encoder, GradientRules, Init, Loss, Mlp, Mode, Needs, Progress, SslMethod, Step,
-    StepContext, Views,
+    ConfigError, Encoder, GradientRules, Group, Init, Loss, MethodRules, Metrics, Mlp, Needs, Progress,
+    SslMethod, Step, StepContext, Views, group,
 };
 
 use crate::{CropQueue, SwavConfig, SwavInput, SwavLoss, sinkhorn};
@@ -26,10 +24,9 @@ use crate::{CropQueue, SwavConfig, SwavInput, SwavLoss, sinkhorn};
 /// ```
 #[doc(alias = "SwAV")]
 #[derive(Clone, Debug)]
-pub struct Swav<E> {
+pub struct Swav {
     pub(crate) config: SwavConfig,
     pub(crate) loss: SwavLoss,
-    pub(crate) encoder: PhantomData<E>,
 }
 
 /// What SwAV trains.
@@ -50,11 +47,24 @@ pub struct SwavState {
     pub queue: Option<CropQueue>,
 }
 
-impl<E: Encoder> SslMethod for Swav<E> {
-    type Encoder = E;
+impl MethodRules for Swav {
+    fn needs(&self) -> Needs {
+        Needs { local_views: true, ..Needs::default() }
+    }
+
+    fn gradient_rules(&self, at: Progress) -> GradientRules {
+        let is_frozen = at.step < self.config.freeze_prototypes_steps;
+        GradientRules {
+            frozen: is_frozen.then_some("prototypes").into_iter().collect(),
+            ..Default::default()
+        }
+    }
+}
+
+impl<E: Encoder> SslMethod<E> for Swav {
     type Student = SwavStudent<E>;
     type State = SwavState;
-    /// Embeddings of the global crops for the queue; none before it begins.
+    /// Embeddings of the global crops of all processes for the queue; none before it begins.
     type Carry = Option<[Tensor<2>; 2]>;
 
     fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, SwavState) {
@@ -64,10 +74,6 @@ impl<E: Encoder> SslMethod for Swav<E> {
         let new_queue = || CropQueue::new(config.queue_len, config.output_dim, &init.plain_device());
         let queue = (config.queue_len > 0).then(new_queue);
         (SwavStudent { encoder, projector, prototypes }, SwavState { queue })
-    }
-
-    fn needs(&self) -> Needs {
-        Needs { local_views: true, ..Needs::default() }
     }
 
     fn check(&self, _encoder: &E, batch: usize) -> Result<(), ConfigError> {
@@ -101,27 +107,22 @@ impl<E: Encoder> SslMethod for Swav<E> {
         views: &Views,
         context: &StepContext,
     ) -> Step<Self::Carry> {
-        let z = embed_crops(&student.encoder, &student.projector, &views.crops, Mode::Train);
+        let z = embed_crops(&student.encoder, &student.projector, &views.crops, &context.pass("student"));
         let z: Vec<_> = z.into_iter().map(|z| l2_normalize(z, NORMALIZE_EPS)).collect();
         let scores: Vec<_> = z.iter().map(|z| student.prototypes.forward(z.clone())).collect();
 
         let queue = state.queue.as_ref().filter(|_| context.at.epoch() >= self.config.queue_start_epoch);
         let prototypes = student.prototypes.weight.val().without_autodiff();
         let past = queue.filter(|queue| queue.is_full()).map(|queue| (queue, prototypes));
-        let codes = [0, 1].map(|crop| self.codes(crop, scores[crop].clone(), past.as_ref()));
+        let codes =
+            [0, 1].map(|crop| self.codes(crop, scores[crop].clone(), past.as_ref(), &context.group));
 
         let global = [0, 1].map(|crop| z[crop].clone().without_autodiff());
-        let embeddings = Tensor::cat(global.to_vec(), 0);
+        let metrics = Metrics::of_embeddings(Tensor::cat(global.to_vec(), 0))
+            .with("prototype_usage", usage(codes.to_vec()));
         let loss = self.loss.forward(SwavInput { scores, codes: codes.to_vec() });
-        Step { loss, carry: queue.map(|_| global), embeddings }
-    }
-
-    fn gradient_rules(&self, at: Progress) -> GradientRules {
-        let is_frozen = at.step < self.config.freeze_prototypes_steps;
-        GradientRules {
-            frozen: is_frozen.then_some("prototypes").into_iter().collect(),
-            ..Default::default()
-        }
+        let carry = queue.map(|_| global.map(|z| group::gather(z, &context.group)));
+        Step::of_share(loss, carry).with_metrics(metrics)
     }
 
     fn absorb(&self, state: SwavState, carry: Self::Carry) -> SwavState {
@@ -136,11 +137,18 @@ impl<E: Encoder> SslMethod for Swav<E> {
     }
 }
 
-impl<E> Swav<E> {
-    /// The codes of a global crop of the batch, assigned together with the past, a queue and the prototypes.
-    fn codes(&self, crop: usize, scores: Tensor<2>, past: Option<&(&CropQueue, Tensor<2>)>) -> Tensor<2> {
+impl Swav {
+    /// The codes of a global crop of the batch, assigned together with those of all processes and with the past, a queue
+    /// and the prototypes.
+    fn codes(
+        &self,
+        crop: usize,
+        scores: Tensor<2>,
+        past: Option<&(&CropQueue, Tensor<2>)>,
+        group: &Group,
+    ) -> Tensor<2> {
+        let scores = group::gather(scores.without_autodiff(), group);
         let [batch, _] = scores.dims();
-        let scores = scores.without_autodiff();
         let scores = match past {
             Some((queue, prototypes)) => {
                 let of_past = queue.of_crop(crop).matmul(prototypes.clone().transpose());
@@ -148,6 +156,17 @@ impl<E> Swav<E> {
             }
             None => scores,
         };
-        sinkhorn(scores, self.config.epsilon, self.config.sinkhorn_iterations, batch)
+        let codes = sinkhorn(scores, self.config.epsilon, self.config.sinkhorn_iterations, batch);
+        group::share(codes, group)
     }
 }
+
+/// The share of the prototypes that some crop is assigned to most of all; 1 over their number after a collapse.
+fn usage(codes: Vec<Tensor<2>>) -> impl FnOnce() -> Tensor<1> + Send + 'static {
+    move || {
+        let codes = Tensor::cat(codes, 0);
+        let largest = codes.clone().max_dim(1);
+        codes.greater_equal(largest).float().max_dim(0).mean()
+    }
+}
+

@@ -7,7 +7,7 @@ use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::named;
 use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
 use ssl_swav::{
-    DeviceSpec, Init, Mode, Progress, SslMethod, StepContext, Swav, SwavConfig, SwavState, SwavStudent, Views,
+    DeviceSpec, Init, Pass, Progress, SslMethod, StepContext, Swav, SwavConfig, SwavState, SwavStudent, Views,
 };
 
 const BATCH: usize = 6;
@@ -23,11 +23,11 @@ fn config() -> SwavConfig {
     SwavConfig::new().with_hidden_dim(8).with_output_dim(4).with_prototypes(PROTOTYPES)
 }
 
-fn method(config: SwavConfig) -> Swav<ResNet> {
+fn method(config: SwavConfig) -> Swav {
     config.build().expect("a valid configuration")
 }
 
-fn start(method: &Swav<ResNet>) -> (Student, SwavState) {
+fn start(method: &Swav) -> (Student, SwavState) {
     let mut init = Init::new(0, &device().autodiff());
     let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
     let (student, state) = method.init(encoder.init(&mut init), &mut init);
@@ -101,7 +101,7 @@ fn two_global_crops_without_a_queue_are_the_two_crop_formula() {
     let method = method(config());
     let (student, state) = start(&method);
     let views = two_crops(0.0);
-    let z = embed_joint(&student.encoder, &student.projector, &views.crops, Mode::BatchStats);
+    let z = embed_joint(&student.encoder, &student.projector, &views.crops, &Pass::batch_stats());
     let prototypes = student.prototypes.weight.val().transpose();
     let scores = z.into_iter().map(|z| rows(l2_normalize(z, NORMALIZE_EPS).matmul(prototypes.clone())));
     let scores: Vec<_> = scores.collect();

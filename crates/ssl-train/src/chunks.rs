@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use ssl_core::{Embedded, EmbeddingLoss, Mode, Views};
+use ssl_core::{Embedded, EmbeddingLoss, Metrics, Mode, StepContext, Views};
 
 use crate::Gradients;
 
@@ -11,8 +11,8 @@ use crate::Gradients;
 pub struct MicroBatch {
     /// The loss, `[1]`, without gradient.
     pub loss: Tensor<1>,
-    /// What the collapse metrics look at, `[row, dim]`, without gradient.
-    pub embeddings: Tensor<2>,
+    /// What the method wants to be seen.
+    pub metrics: Metrics,
     /// The gradients of the student.
     pub gradients: Gradients,
 }
@@ -42,24 +42,27 @@ pub fn in_chunks<S: Module, T>(
     state: &T,
     views: &Views,
     chunk: usize,
+    context: &StepContext,
 ) -> MicroBatch {
     let chunks = views.chunks(chunk);
     let plain = student.valid();
-    let embedded: Vec<Embedded> =
-        chunks.iter().map(|views| method.embed(&plain, views, Mode::BatchStats)).collect();
-    let targets = joined(chunks.iter().map(|views| method.targets(state, views)));
+    // Both passes of a chunk make the same random choices, since these go by the name of the pass.
+    let pass = |index: usize| context.pass("student").part("chunk", index);
+    let first = |(index, views)| method.embed(&plain, views, &pass(index).with_mode(Mode::BatchStats));
+    let embedded: Vec<Embedded> = chunks.iter().enumerate().map(first).collect();
+    let targets = joined(chunks.iter().map(|views| method.targets(state, views, &context.teacher_pass())));
     let embeddings = Tensor::cat(embedded.iter().map(|chunk| chunk.embeddings.clone()).collect(), 0);
     let outputs = joined(embedded.into_iter().map(|chunk| chunk.outputs));
     let outputs: Vec<_> = outputs.into_iter().map(|output| output.autodiff().require_grad()).collect();
 
-    let loss = method.loss_of(outputs.clone(), targets, views.labels.clone());
+    let loss = method.loss_of(outputs.clone(), targets, views.labels.clone(), &context.group);
     let recorded = loss.backward();
     let gradient_of = |output: Tensor<2>| output.grad(&recorded).expect("a loss depends on what it compares");
     let output_gradients: Vec<_> = outputs.into_iter().map(gradient_of).collect();
 
     let mut gradients = Gradients::default();
     for (index, views) in chunks.iter().enumerate() {
-        let outputs = method.embed(student, views, Mode::Train).outputs;
+        let outputs = method.embed(student, views, &pass(index)).outputs;
         let term = |(output, gradient): (Tensor<2>, &Tensor<2>)| {
             let [count, _] = output.dims();
             (output * gradient.clone().narrow(0, index * chunk, count)).sum()
@@ -68,7 +71,7 @@ pub fn in_chunks<S: Module, T>(
         let product = terms.reduce(|sum, term| sum + term).expect("a student has at least one output");
         gradients.add(Gradients::of(product.backward(), student));
     }
-    MicroBatch { loss: loss.without_autodiff(), embeddings, gradients }
+    MicroBatch { loss: loss.without_autodiff(), metrics: Metrics::of_embeddings(embeddings), gradients }
 }
 
 /// Tensors of every chunk, kind by kind put together along the images.

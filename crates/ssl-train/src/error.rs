@@ -21,6 +21,14 @@ pub enum TrainError {
     /// Evaluation failed.
     #[error("evaluation failed: {0}")]
     Evaluation(HookError),
+    /// Processes that cannot share a batch.
+    #[error("a micro-batch has {batch} images, expected a multiple of the {processes} processes that share it")]
+    Share {
+        /// Images of a micro-batch.
+        batch: usize,
+        /// Processes that train together.
+        processes: usize,
+    },
     /// The batch cannot be cut into equal micro-batches.
     #[error("batch_size is {batch}, expected a multiple of optimizer.accumulate, which is {accumulate}")]
     Accumulate {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Gradients as Recorded, Tensor};
-use ssl_core::GradientRules;
+use ssl_core::{GradientRules, Group};
 use ssl_core::named::Path;
 
 use crate::OptimizerConfig;
@@ -58,6 +58,20 @@ impl Gradients {
                 None => gradient,
             };
             self.by_path.insert(path, sum);
+        }
+    }
+
+    /// Sums the gradients of all processes, in one message. All must have gradients of the same parameters.
+    pub fn all_reduce(&mut self, group: &Group) {
+        if group.is_solo() || self.by_path.is_empty() {
+            return;
+        }
+        let sum = group.all_reduce_sum(Tensor::cat(self.by_path.values().cloned().collect(), 0));
+        let mut start = 0;
+        for gradient in self.by_path.values_mut() {
+            let [count] = gradient.dims();
+            *gradient = sum.clone().narrow(0, start, count);
+            start += count;
         }
     }
 

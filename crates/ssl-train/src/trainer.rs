@@ -2,11 +2,12 @@
 
 mod clock;
 mod losses;
+mod readings;
 mod run;
 mod views;
 
 use burn::tensor::Device;
-use ssl_core::{Init, Precision, SslMethod};
+use ssl_core::{Encoder, Group, Init, MethodRules, Precision, SslMethod};
 use ssl_data::TrainLoader;
 
 use crate::{CheckpointConfig, Hooks, OptimizerConfig, RunDir, ScheduleConfig, TrainError};
@@ -28,6 +29,8 @@ pub struct TrainConfig {
     pub schedule: ScheduleConfig,
     /// When checkpoints are written.
     pub checkpoint: CheckpointConfig,
+    /// Whether batch norm takes the statistics of all processes of a group. Default no.
+    pub sync_batch_norm: bool,
     /// Steps between two rows of the metrics file; 0 stands for 10.
     pub log_every: u64,
     /// Epochs between two evaluations; 0 evaluates before the first step and at the end only.
@@ -53,10 +56,10 @@ impl TrainConfig {
 
     /// # Errors
     /// If the batch is to be embedded in chunks, and the method cannot.
-    pub fn check_method(&self, method: &impl SslMethod) -> Result<(), TrainError> {
+    pub fn check_method(&self, method: &impl MethodRules) -> Result<(), TrainError> {
         match self.optimizer.embed_chunk {
             0 => Ok(()),
-            _ if method.embedding_loss().is_some() => Ok(()),
+            _ if method.embeds_in_chunks() => Ok(()),
             chunk => Err(TrainError::NoChunks { chunk }),
         }
     }
@@ -69,7 +72,7 @@ impl TrainConfig {
         }
     }
 
-    /// Images in a batch of the loader.
+    /// Images of a micro-batch, those of all processes together.
     pub fn micro_batch(&self) -> usize {
         self.schedule.batch_size / self.optimizer.accumulate
     }
@@ -86,15 +89,17 @@ pub struct Trainer<'a, M> {
     pub run: &'a RunDir,
     /// The device without autodiff.
     pub device: &'a Device,
+    /// The processes that train together; each has a loader of its share of every batch, and the first writes the files.
+    pub group: Group,
 }
 
 /// A run that has ended or was stopped.
 #[derive(Debug)]
-pub struct Trained<M: SslMethod> {
+pub struct Trained<S, T> {
     /// What the optimizer trained.
-    pub student: M::Student,
+    pub student: S,
     /// The method's other state.
-    pub state: M::State,
+    pub state: T,
     /// Figures of the run.
     pub summary: Summary,
 }
@@ -120,20 +125,38 @@ pub struct Summary {
     pub evaluation: Vec<(String, f64)>,
 }
 
-impl<M: SslMethod> Trainer<'_, M> {
+impl<'a, M: MethodRules> Trainer<'a, M> {
+    /// A trainer of one process.
+    pub fn new(method: &'a M, config: &'a TrainConfig, run: &'a RunDir, device: &'a Device) -> Self {
+        Self { method, config, run, device, group: Group::default() }
+    }
+
+    /// Sets the processes that train together.
+    pub fn with_group(mut self, group: Group) -> Self {
+        self.group = group;
+        self
+    }
+
     /// Trains `encoder`, which must be on the autodiff device; with `resume`, goes on from the newest checkpoint.
     ///
     /// # Errors
     /// A configuration that does not fit the method or the data, a loader or hook that fails, a loss that is not finite.
-    pub fn fit(
+    pub fn fit<E: Encoder>(
         &self,
-        encoder: M::Encoder,
+        encoder: E,
         loader: &TrainLoader,
         resume: bool,
-        hooks: &mut impl Hooks<M::Encoder>,
-    ) -> Result<Trained<M>, TrainError> {
+        hooks: &mut impl Hooks<E>,
+    ) -> Result<Trained<M::Student, M::State>, TrainError>
+    where
+        M: SslMethod<E>,
+    {
         self.config.validate()?;
         self.config.check_method(self.method)?;
+        let (batch, processes) = (self.config.micro_batch(), self.group.size());
+        if !batch.is_multiple_of(processes) {
+            return Err(TrainError::Share { batch, processes });
+        }
         self.method.check(&encoder, self.config.micro_batch())?;
         self.config.precision.check(self.device)?;
         let init = Init::new(self.config.seed ^ HEADS, &self.device.clone().autodiff());

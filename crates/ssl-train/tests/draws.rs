@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Device, Tensor};
 use ssl_core::nn::{Linear, LinearConfig};
-use ssl_core::{DeviceSpec, Encoder, Init, Mode, NoState, SslMethod, Step, StepContext, Views};
+use ssl_core::{
+    DeviceSpec, Encoder, Init, MethodRules, Metrics, NoState, Pass, SslMethod, Step, StepContext, Views,
+};
 use ssl_data::{Dataset, Image, LoaderConfig, Normalization, TrainLoader, ViewConfig};
 use ssl_train::{Hooks, OptimizerConfig, RunDir, ScheduleConfig, StepReport, TrainConfig, Trainer};
 
@@ -17,7 +19,7 @@ struct Pixels {
 }
 
 impl Encoder for Pixels {
-    fn encode(&self, images: Tensor<4>, _mode: Mode) -> Tensor<2> {
+    fn encode(&self, images: Tensor<4>, _pass: &Pass) -> Tensor<2> {
         self.linear.forward(images.flatten(1, 3))
     }
 
@@ -40,8 +42,9 @@ struct Drawing {
     calls: Arc<Mutex<Vec<Call>>>,
 }
 
-impl SslMethod for Drawing {
-    type Encoder = Pixels;
+impl MethodRules for Drawing {}
+
+impl SslMethod<Pixels> for Drawing {
     type Student = Pixels;
     type State = NoState;
     type Carry = ();
@@ -54,8 +57,8 @@ impl SslMethod for Drawing {
         let order = context.draws.permutation("order", 12);
         let call = Call { step: context.at.step, micro_batch: context.micro_batch, order };
         self.calls.lock().expect("no test has panicked").push(call);
-        let z = student.encode(views.crops[0].clone(), Mode::Train);
-        Step { loss: z.clone().square().mean(), carry: (), embeddings: z.without_autodiff() }
+        let z = student.encode(views.crops[0].clone(), &Pass::train());
+        Step::of_share(z.clone().square().mean(), ()).with_metrics(Metrics::of_embeddings(z))
     }
 
     fn encoder<'a>(&self, student: &'a Pixels, _: &'a NoState) -> &'a Pixels {
@@ -107,7 +110,7 @@ fn calls(run: &Path, seed: u64, steps: u64, resume: bool) -> Vec<Call> {
     run.write_atomic("recipe.toml", b"").expect("a writable folder");
     let (method, device) = (Drawing::default(), device());
     let linear = LinearConfig::new(48, 3).init(&mut Init::new(0, &device.clone().autodiff()));
-    let trainer = Trainer { method: &method, config: &config, run: &run, device: &device };
+    let trainer = Trainer::new(&method, &config, &run, &device);
     let mut hooks = StopAfter { step: steps, done: 0 };
     trainer.fit(Pixels { linear }, &loader(3), resume, &mut hooks).expect("a finite loss");
     let calls = method.calls.lock().expect("no test has panicked");

@@ -1,6 +1,6 @@
 //! Hyper-parameters of VICReg; section 4.2 of the paper has all of them.
 
-use burn_ssl::core::{ConfigError, Encoder};
+use burn_ssl::core::ConfigError;
 use serde::{Deserialize, Serialize};
 
 use crate::VicReg;
@@ -27,7 +27,7 @@ impl Default for VicRegConfig {
 
 impl VicRegConfig {
     /// The method, or the first field whose value no run could use.
-    pub fn build<E: Encoder>(&self) -> Result<VicReg<E>, ConfigError> {
+    pub fn build(&self) -> Result<VicReg, ConfigError> {
         let weight = |field, value: f64| {
             ConfigError::check(value >= 0.0 && value.is_finite(), field, value, "a number of at least 0")
         };
@@ -35,6 +35,6 @@ impl VicRegConfig {
         weight("variance_weight", self.variance_weight)?;
         weight("covariance_weight", self.covariance_weight)?;
         ConfigError::check(self.dim > 0, "dim", self.dim, "at least 1")?;
-        Ok(VicReg(self.clone(), Default::default()))
+        Ok(VicReg(self.clone()))
     }
 }

@@ -11,4 +11,4 @@ mod model;
 
 pub use config::VicRegConfig;
 pub use loss::vicreg;
-pub use model::{Student, VicReg};
+pub use model::VicReg;

@@ -12,7 +12,7 @@ use burn::optim::{AdamWConfig, GradientsParams};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Distribution, Tensor};
 use ssl_simclr::{
-    DeviceSpec, Encoder, Init, Mode, Progress, SimClr, SimClrConfig, SslMethod, StepContext, Views,
+    DeviceSpec, Encoder, Init, Pass, Progress, SimClr, SimClrConfig, SslMethod, StepContext, Views,
 };
 
 const STEPS: u64 = 60;
@@ -37,7 +37,7 @@ impl SmallEncoder {
 }
 
 impl Encoder for SmallEncoder {
-    fn encode(&self, images: Tensor<4>, _mode: Mode) -> Tensor<2> {
+    fn encode(&self, images: Tensor<4>, _pass: &Pass) -> Tensor<2> {
         let maps = relu(self.second.forward(relu(self.first.forward(images))));
         maps.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2)
     }
@@ -61,7 +61,7 @@ fn main() -> anyhow::Result<()> {
     let images = images + colours;
 
     let autodiff = device.autodiff();
-    let method: SimClr<SmallEncoder> = SimClrConfig::new().with_output_dim(32).build()?;
+    let method: SimClr = SimClrConfig::new().with_output_dim(32).build()?;
     let (mut student, mut state) = method.init(SmallEncoder::new(&autodiff), &mut Init::new(0, &autodiff));
     let mut optimizer = AdamWConfig::new().init();
     for step in 0..STEPS {

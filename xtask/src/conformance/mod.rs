@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use skipped::Skipped;
-use ssl_testing::{Case, Comparison, Outputs, cases_dir};
+use ssl_testing::{Case, Comparison, Outputs, Ranks, cases_dir};
 
 /// Computes the tensors that a case expects.
 type Op = fn(&Case) -> Result<Outputs>;
@@ -99,11 +99,14 @@ fn examine_all(paths: &[PathBuf]) -> Vec<Row> {
     panic::set_hook(Box::new(|_| {}));
     let examine_one = |path: &PathBuf| {
         let row = examine(path);
-        let (result, ratio, reason) = (row.result(), row.ratio(), row.reason());
-        println!("{:width$}  {result:<6}  {ratio:>15}  {}{reason}", row.case, row.tolerance);
+        row.print(width);
         row
     };
-    let rows = paths.iter().map(examine_one).collect();
+    let mut rows: Vec<Row> = paths.iter().map(examine_one).collect();
+    for size in method::group::SIZES {
+        let shared = paths.iter().filter_map(|path| examine_shared(path, size));
+        rows.extend(shared.inspect(|row| row.print(width)));
+    }
     panic::set_hook(hook);
     rows
 }
@@ -133,7 +136,19 @@ fn without_op(group: &str, op: &str) -> Verdict {
     skipped::reason(group, op).map_or_else(|| Verdict::Failed(missing()), Verdict::Skipped)
 }
 
-fn judge(case: &Case, op: Op) -> Verdict {
+/// A trajectory with its batches shared by `size` ranks; none of a case that they cannot share.
+fn examine_shared(path: &Path, size: usize) -> Option<Row> {
+    let case = Case::read(path).ok().filter(|case| method::group::divides(case, size))?;
+    let op = find(&case.group, &case.op)?;
+    let verdict = judge(&case, |_| method::group::run(path, op, &Ranks::new(size)));
+    Some(Row {
+        tolerance: format!("rtol {:e}, atol {:e}", case.rtol, case.atol),
+        case: format!("{}, {size} ranks", case.name),
+        verdict,
+    })
+}
+
+fn judge(case: &Case, op: impl Fn(&Case) -> Result<Outputs>) -> Verdict {
     let compared = panic::catch_unwind(AssertUnwindSafe(|| Ok(case.compare(&op(case)?)?)));
     match compared {
         Ok(Ok(comparisons)) => Verdict::Compared(comparisons),
@@ -143,6 +158,11 @@ fn judge(case: &Case, op: Op) -> Verdict {
 }
 
 impl Row {
+    fn print(&self, width: usize) {
+        let (result, ratio, reason) = (self.result(), self.ratio(), self.reason());
+        println!("{:width$}  {result:<6}  {ratio:>15}  {}{reason}", self.case, self.tolerance);
+    }
+
     fn result(&self) -> &'static str {
         match &self.verdict {
             Verdict::Skipped(_) => "skip",

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use burn::module::Module;
 use ssl_core::named::{collect, is_buffer};
-use ssl_core::{Encoder, Init, Mode};
+use ssl_core::{Encoder, Init, Pass};
 use ssl_encoders::vit;
 use ssl_testing::{Case, Outputs};
 
@@ -24,7 +24,7 @@ fn encoder(case: &Case, features_name: &str) -> Result<Outputs> {
     let encoder = load(encoder, case, str::to_owned)?;
 
     let images = leaf::<4>(case, "in.x")?;
-    let features = encoder.encode(images.clone(), Mode::Train);
+    let features = encoder.encode(images.clone(), &Pass::train());
     let loss = (features.clone() * tensor::<2>(case, "in.loss_weights")?).sum();
     let outputs = LossOutputs::of(loss).gradient("x", &images);
     let mut outputs = outputs.output(features_name, array(&features.into_data())).parameters(&encoder)?;
@@ -32,7 +32,7 @@ fn encoder(case: &Case, features_name: &str) -> Result<Outputs> {
     for (path, data) in collect(&encoder).iter().filter(|(path, _)| is_buffer(path)) {
         outputs.insert(format!("out.buffer.{path}"), array(data));
     }
-    let evaluated = encoder.valid().encode(tensor::<4>(case, "in.x")?, Mode::Eval);
+    let evaluated = encoder.valid().encode(tensor::<4>(case, "in.x")?, &Pass::eval());
     outputs.insert("out.eval".into(), array(&evaluated.into_data()));
     Ok(outputs)
 }

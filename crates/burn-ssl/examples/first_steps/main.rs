@@ -140,10 +140,10 @@ struct FirstSteps<'a> {
     start: Option<&'a BTreeMap<String, TensorData>>,
 }
 
-impl WithMethod for FirstSteps<'_> {
+impl WithMethod<AnyEncoder> for FirstSteps<'_> {
     type Output = Result<Tape>;
 
-    fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Result<Tape> {
+    fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> Result<Tape> {
         let tape = RefCell::new(Tape::default());
         let folder = tempfile::tempdir()?;
         let device = self.options.device;

@@ -87,13 +87,26 @@ impl<M> Recording<'_, M> {
     }
 }
 
-impl<M: SslMethod> SslMethod for Recording<'_, M> {
-    type Encoder = M::Encoder;
+impl<M: MethodRules> MethodRules for Recording<'_, M> {
+    fn needs(&self) -> Needs {
+        self.method.needs()
+    }
+
+    fn gradient_rules(&self, at: Progress) -> GradientRules {
+        self.method.gradient_rules(at)
+    }
+
+    fn embeds_in_chunks(&self) -> bool {
+        self.method.embeds_in_chunks()
+    }
+}
+
+impl<E: Encoder, M: SslMethod<E>> SslMethod<E> for Recording<'_, M> {
     type Student = M::Student;
     type State = M::State;
     type Carry = M::Carry;
 
-    fn init(&self, encoder: M::Encoder, init: &mut Init) -> (M::Student, M::State) {
+    fn init(&self, encoder: E, init: &mut Init) -> (M::Student, M::State) {
         let (student, state) = self.method.init(encoder, init);
         let (student, state) = (self.started("end.student.", student), self.started("end.state.", state));
         let mut tape = self.tape.borrow_mut();
@@ -121,11 +134,7 @@ impl<M: SslMethod> SslMethod for Recording<'_, M> {
         step
     }
 
-    fn needs(&self) -> Needs {
-        self.method.needs()
-    }
-
-    fn check(&self, encoder: &M::Encoder, batch: usize) -> Result<(), ConfigError> {
+    fn check(&self, encoder: &E, batch: usize) -> Result<(), ConfigError> {
         self.method.check(encoder, batch)
     }
 
@@ -135,10 +144,6 @@ impl<M: SslMethod> SslMethod for Recording<'_, M> {
 
     fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<M::Student, M::State>> {
         self.method.embedding_loss()
-    }
-
-    fn gradient_rules(&self, at: Progress) -> GradientRules {
-        self.method.gradient_rules(at)
     }
 
     fn absorb(&self, state: M::State, carry: M::Carry) -> M::State {
@@ -155,7 +160,7 @@ impl<M: SslMethod> SslMethod for Recording<'_, M> {
         state
     }
 
-    fn encoder<'a>(&self, student: &'a M::Student, state: &'a M::State) -> &'a M::Encoder {
+    fn encoder<'a>(&self, student: &'a M::Student, state: &'a M::State) -> &'a E {
         self.method.encoder(student, state)
     }
 

@@ -109,10 +109,10 @@ struct OneStep<'a> {
     inputs: &'a Inputs,
 }
 
-impl WithMethod for OneStep<'_> {
+impl WithMethod<AnyEncoder> for OneStep<'_> {
     type Output = Record;
 
-    fn run<M: SslMethod<Encoder = AnyEncoder>>(self, method: M) -> Record {
+    fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> Record {
         let Self { network, descent, inputs } = self;
         // The student has other weights than its teacher, or an average before the first step would change nothing.
         let [(student, _), (_, state)] = [0, 1].map(|seed| {
@@ -160,7 +160,7 @@ fn insert_gradients(record: &mut Record, group: &str, gradients: &Gradients) {
 }
 
 /// Drawn views of the kinds that the method needs.
-fn views<M: SslMethod>(method: &M, inputs: &Inputs) -> Views {
+fn views(method: &impl MethodRules, inputs: &Inputs) -> Views {
     let (needs, device) = (method.needs(), inputs.device());
     let mut draws = Init::new(1, device);
     let mut crop = |size: usize| inputs.tensor(draws.normal([BATCH, 3, size, size], 1.0).val());

@@ -75,13 +75,13 @@ impl ClassifierRun<'_> {
         observer: &mut impl Observer,
     ) -> Result<Tested, Error>
     where
-        M: SslMethod<Encoder = Classifier<AnyEncoder>, Student = Classifier<AnyEncoder>>,
+        M: SslMethod<Classifier<AnyEncoder>, Student = Classifier<AnyEncoder>>,
     {
         let config = self.config();
         config.validate()?;
         let run = self.run_dir()?;
         info!("training: {}", loader.dataset());
-        let trainer = Trainer { method, config: &config, run: &run, device: self.device };
+        let trainer = Trainer::new(method, &config, &run, self.device);
         let mut hooks = TestHooks { run: self, observer };
         let trained = trainer.fit(network, loader, self.resume, &mut hooks)?;
         if !trained.summary.finished {

@@ -1,7 +1,6 @@
 //! What a caller sees of a run.
 
-use ssl_core::Progress;
-use ssl_encoders::AnyEncoder;
+use ssl_core::{Encoder, Progress};
 use ssl_eval::EvalError;
 use ssl_train::{HookError, Hooks, StepReport};
 use tracing::info;
@@ -45,13 +44,13 @@ pub(super) struct RunHooks<'a, O> {
 
 impl<O> RunHooks<'_, O> {
     /// The metrics of an encoder on the device without gradients; none without a set to evaluate on.
-    pub(super) fn metrics(&self, encoder: &AnyEncoder) -> Result<Vec<(&'static str, f64)>, EvalError> {
+    pub(super) fn metrics(&self, encoder: &impl Encoder) -> Result<Vec<(&'static str, f64)>, EvalError> {
         let found = self.evaluation.as_ref().map(|evaluation| evaluation.of(encoder)).transpose()?;
         Ok(found.map_or_else(Vec::new, |found| found.metrics()))
     }
 }
 
-impl<O: Observer> Hooks<AnyEncoder> for RunHooks<'_, O> {
+impl<E: Encoder, O: Observer> Hooks<E> for RunHooks<'_, O> {
     fn on_start(&mut self, at: Progress) {
         self.observer.on_start(at);
     }
@@ -64,7 +63,7 @@ impl<O: Observer> Hooks<AnyEncoder> for RunHooks<'_, O> {
         self.observer.on_step(report);
     }
 
-    fn evaluate(&mut self, encoder: &AnyEncoder, at: Progress) -> Result<ssl_train::Evaluation, HookError> {
+    fn evaluate(&mut self, encoder: &E, at: Progress) -> Result<ssl_train::Evaluation, HookError> {
         let metrics = self.metrics(encoder)?;
         if let [(_, top1), (_, top5), (_, rankme)] = metrics[..] {
             info!("step {}: k-NN top-1 {top1:.2} %, top-5 {top5:.2} %, RankMe {rankme:.1}", at.step);

@@ -4,7 +4,8 @@ use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
 use ssl_kernels::ops::{self, BatchNormOutput, relu};
 
-use crate::{Init, Mode};
+use crate::group::all_reduce_sum;
+use crate::{Group, Init, Mode, Pass};
 
 /// Which of the two learned parameters a batch norm has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,9 @@ impl BatchNormConfig {
 /// several GPUs. Groups alone keep no secret: two views of an image that pass in the same place share their group's
 /// statistics with the same other images. A method that must not find a key by them gives its keys another order.
 ///
+/// In a [`Pass`] with a group of several processes, the batch is that of all of them (synchronised batch norm); their
+/// batches must be of one size.
+///
 /// # Source
 /// `torch.nn.BatchNorm2d`; the splits: official MoCo CIFAR-10 notebook (`SplitBatchNorm`).
 #[derive(Module, Debug)]
@@ -117,14 +121,15 @@ impl BatchNorm {
     ///
     /// # Panics
     /// With batch statistics, if a channel of a group has only one value, or `batch` is not a multiple of `splits`.
-    pub fn forward<const D: usize>(&self, input: Tensor<D>, mode: Mode) -> Tensor<D> {
-        match mode {
+    pub fn forward<const D: usize>(&self, input: Tensor<D>, pass: &Pass) -> Tensor<D> {
+        match pass.mode {
             Mode::Eval => self.with_running_stats(input),
-            Mode::Train | Mode::BatchStats => {
-                self.with_batch_stats(input, mode == Mode::Train, |input, weight, bias, _| {
-                    ops::batch_norm_train(input, weight, bias, self.eps)
-                })
-            }
+            Mode::Train | Mode::BatchStats => self.with_batch_stats(input, pass, |input, weight, bias, _| {
+                match pass.group.is_solo() {
+                    true => ops::batch_norm_train(input, weight, bias, self.eps),
+                    false => synchronised(input, weight, bias, self.eps, &pass.group),
+                }
+            }),
         }
     }
 
@@ -143,20 +148,18 @@ impl BatchNorm {
         &self,
         input: Tensor<D>,
         shortcut: Option<Tensor<D>>,
-        mode: Mode,
+        pass: &Pass,
     ) -> Tensor<D> {
-        match mode {
-            Mode::Eval => {
-                let normalised = self.with_running_stats(input);
-                relu(match shortcut {
-                    Some(shortcut) => normalised + shortcut,
-                    None => normalised,
-                })
-            }
+        match pass.mode {
+            Mode::Eval => rectified_sum(self.with_running_stats(input), shortcut),
             Mode::Train | Mode::BatchStats => {
-                self.with_batch_stats(input, mode == Mode::Train, |input, weight, bias, grouped| {
+                self.with_batch_stats(input, pass, |input, weight, bias, grouped| {
                     let shortcut = shortcut.map(|shortcut| shortcut.reshape(grouped));
-                    ops::batch_norm_relu_train(input, weight, bias, shortcut, self.eps)
+                    if pass.group.is_solo() {
+                        return ops::batch_norm_relu_train(input, weight, bias, shortcut, self.eps);
+                    }
+                    let out = synchronised(input, weight, bias, self.eps, &pass.group);
+                    BatchNormOutput { output: rectified_sum(out.output, shortcut), ..out }
                 })
             }
         }
@@ -178,7 +181,7 @@ impl BatchNorm {
     fn with_batch_stats<const D: usize>(
         &self,
         input: Tensor<D>,
-        update: bool,
+        pass: &Pass,
         normalise: impl FnOnce(Tensor<D>, Tensor<1>, Tensor<1>, [usize; D]) -> BatchNormOutput<D>,
     ) -> Tensor<D> {
         let dims = input.dims();
@@ -188,7 +191,7 @@ impl BatchNorm {
             "batch norm: batch {batch} is no multiple of {} splits",
             self.splits
         );
-        let per_group = dims.iter().product::<usize>() / channels / self.splits;
+        let per_group = dims.iter().product::<usize>() / channels / self.splits * pass.group.size();
         assert!(per_group > 1, "batch norm needs more than one value per channel, got shape {dims:?}");
 
         let (weight, bias) = self.parameters(&input, self.splits);
@@ -196,7 +199,7 @@ impl BatchNorm {
         grouped[0] = batch / self.splits;
         grouped[1] = channels * self.splits;
         let out = normalise(input.reshape(grouped), weight, bias, grouped);
-        if update {
+        if pass.mode == Mode::Train {
             let unbias = per_group as f64 / (per_group as f64 - 1.0);
             self.move_running(&self.running_mean, out.mean);
             self.move_running(&self.running_var, out.variance.mul_scalar(unbias));
@@ -224,6 +227,42 @@ impl BatchNorm {
     }
 }
 
+fn rectified_sum<const D: usize>(x: Tensor<D>, shortcut: Option<Tensor<D>>) -> Tensor<D> {
+    relu(match shortcut {
+        Some(shortcut) => x + shortcut,
+        None => x,
+    })
+}
+
+/// Batch norm with the statistics of all processes, each of which has as many values of a channel.
+///
+/// The variance is the mean of centred squares, which needs a second reduction and loses no digits where the mean is large.
+fn synchronised<const D: usize>(
+    input: Tensor<D>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    eps: f64,
+    group: &Group,
+) -> BatchNormOutput<D> {
+    let dims = input.dims();
+    let (batch, channels) = (dims[0], dims[1]);
+    let places = dims[2..].iter().product::<usize>();
+    let count = (batch * places * group.size()) as f64;
+    let x: Tensor<3> = input.reshape([batch, channels, places]);
+    let mean_over_all = |x: Tensor<3>| {
+        let sum = x.sum_dim(2).sum_dim(0).reshape([channels]);
+        all_reduce_sum(sum, group).div_scalar(count)
+    };
+    let by_channel = |x: Tensor<1>| x.reshape([1, channels, 1]);
+    let mean = mean_over_all(x.clone());
+    let centred = x - by_channel(mean.clone());
+    let variance = mean_over_all(centred.clone().square());
+    let scale = weight / variance.clone().add_scalar(eps).sqrt();
+    let output = centred * by_channel(scale) + by_channel(bias);
+    let (mean, variance) = (mean.without_autodiff(), variance.without_autodiff());
+    BatchNormOutput { output: output.reshape(dims), mean, variance }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,11 +283,11 @@ mod tests {
 
     #[test]
     fn a_rectified_sum_is_the_sum_rectified_in_every_mode() {
-        for (splits, mode) in [(1, Mode::Train), (2, Mode::BatchStats), (1, Mode::Eval)] {
+        for (splits, mode) in [(1, &Pass::train()), (2, &Pass::batch_stats()), (1, &Pass::eval())] {
             let shortcut = Tensor::from_floats([[0.5, 1.0], [-2.0, 0.0], [0.1, -0.2], [0.0, 3.0]], &device());
             for shortcut in [None, Some(shortcut)] {
-                let fused = layer(splits).forward_relu(batch(), shortcut.clone(), mode);
-                let plain = layer(splits).forward(batch(), mode);
+                let fused = layer(splits).forward_relu(batch(), shortcut.clone(), &pass);
+                let plain = layer(splits).forward(batch(), &pass);
                 let sum = relu(match shortcut {
                     Some(shortcut) => plain + shortcut,
                     None => plain,
@@ -261,7 +300,7 @@ mod tests {
     #[test]
     fn running_variance_takes_the_unbiased_batch_variance() {
         let layer = layer(1);
-        layer.forward(batch(), Mode::Train);
+        layer.forward(batch(), &Pass::train());
         let want = batch().var(0).reshape([2]).mul_scalar(0.1).add_scalar(0.9);
         layer
             .running_var
@@ -273,26 +312,26 @@ mod tests {
     #[test]
     fn only_train_mode_moves_the_running_statistics() {
         let layer = layer(1);
-        let same = layer.forward(batch(), Mode::BatchStats);
+        let same = layer.forward(batch(), &Pass::batch_stats());
         assert_eq!(layer.running_mean.value().into_data().try_to_vec::<f32>().expect("floats"), [0.0, 0.0]);
-        layer.forward(batch(), Mode::Eval);
+        layer.forward(batch(), &Pass::eval());
         assert_eq!(layer.running_mean.value().into_data().try_to_vec::<f32>().expect("floats"), [0.0, 0.0]);
-        assert_eq!(layer.forward(batch(), Mode::Train).into_data(), same.into_data());
+        assert_eq!(layer.forward(batch(), &Pass::train()).into_data(), same.into_data());
     }
 
     #[test]
     fn evaluation_mode_follows_the_running_statistics() {
         let layer = layer(1);
-        let out = layer.forward(batch(), Mode::Eval);
+        let out = layer.forward(batch(), &Pass::eval());
         let want = batch().div_scalar((1.0_f64 + 1e-5).sqrt());
         out.into_data().assert_approx_eq::<f32>(&want.into_data(), Tolerance::default());
     }
 
     #[test]
     fn splits_normalise_interleaved_groups_alone() {
-        let out = layer(2).forward(batch(), Mode::Train);
+        let out = layer(2).forward(batch(), &Pass::train());
         let even = layer(1)
-            .forward(Tensor::cat(vec![batch().narrow(0, 0, 1), batch().narrow(0, 2, 1)], 0), Mode::Train);
+            .forward(Tensor::cat(vec![batch().narrow(0, 0, 1), batch().narrow(0, 2, 1)], 0), &Pass::train());
         let got = Tensor::cat(vec![out.clone().narrow(0, 0, 1), out.narrow(0, 2, 1)], 0);
         got.into_data().assert_approx_eq::<f32>(&even.into_data(), Tolerance::default());
     }
@@ -300,7 +339,7 @@ mod tests {
     #[test]
     fn splits_average_the_running_updates() {
         let layer = layer(2);
-        layer.forward(batch(), Mode::Train);
+        layer.forward(batch(), &Pass::train());
         let want = batch().mean_dim(0).reshape([2]).mul_scalar(0.1);
         layer
             .running_mean
@@ -312,6 +351,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "more than one value per channel")]
     fn one_value_per_channel_is_refused() {
-        layer(1).forward(batch().narrow(0, 0, 1), Mode::Train);
+        layer(1).forward(batch().narrow(0, 0, 1), &Pass::train());
     }
 }

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::{AvgPoolOptions, PadMode};
 use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig};
-use ssl_core::{Init, Mode};
+use ssl_core::{Init, Pass};
 
 use super::BlockKind;
 use super::branch_attention::BranchAttention;
@@ -109,34 +109,34 @@ impl Block {
     /// # Shapes
     /// - `input`: `[batch, channel_in, height, width]`
     /// - returns: `[batch, channel_out, height / stride, width / stride]`, rounded up
-    pub(super) fn forward(&self, input: Tensor<4>, mode: Mode) -> Tensor<4> {
-        let shortcut = self.shortcut(input.clone(), mode);
-        let branch = self.bn1.forward_relu(self.conv1.forward(input), None, mode);
+    pub(super) fn forward(&self, input: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let shortcut = self.shortcut(input.clone(), pass);
+        let branch = self.bn1.forward_relu(self.conv1.forward(input), None, pass);
         let branch = self.conv2.forward(branch);
         match (&self.conv3, &self.bn3) {
             (Some(conv), Some(norm)) => {
-                let branch = self.mixed(self.bn2.forward_relu(branch, None, mode), mode);
-                norm.forward_relu(conv.forward(branch), Some(shortcut), mode)
+                let branch = self.mixed(self.bn2.forward_relu(branch, None, pass), pass);
+                norm.forward_relu(conv.forward(branch), Some(shortcut), pass)
             }
-            _ => self.bn2.forward_relu(branch, Some(shortcut), mode),
+            _ => self.bn2.forward_relu(branch, Some(shortcut), pass),
         }
     }
 
     /// The branches of a selective kernel as one; without it there is one already.
-    fn mixed(&self, branches: Tensor<4>, mode: Mode) -> Tensor<4> {
+    fn mixed(&self, branches: Tensor<4>, pass: &Pass) -> Tensor<4> {
         match &self.attn {
-            Some(attn) => attn.forward(branches, mode),
+            Some(attn) => attn.forward(branches, pass),
             None => branches,
         }
     }
 
-    fn shortcut(&self, input: Tensor<4>, mode: Mode) -> Tensor<4> {
+    fn shortcut(&self, input: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let Some((conv, norm)) = &self.downsample else { return input };
         let input = match self.shortcut_pool {
             Some(stride) => average_pool(input, stride),
             None => input,
         };
-        norm.forward(conv.forward(input), mode)
+        norm.forward(conv.forward(input), pass)
     }
 }
 

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
 use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig, relu};
-use ssl_core::{Init, Mode};
+use ssl_core::{Init, Pass};
 
 /// Channels between the two 1×1 convolutions, per channel of a branch (official README, `--sk_ratio=0.0625`).
 const RATIO: f64 = 0.0625;
@@ -45,10 +45,10 @@ impl BranchAttention {
     /// # Shapes
     /// - `branches`: one behind the other, `[batch, 2 · channel, height, width]`
     /// - returns: `[batch, channel, height, width]`
-    pub(super) fn forward(&self, branches: Tensor<4>, mode: Mode) -> Tensor<4> {
+    pub(super) fn forward(&self, branches: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let [a, b] = halves(branches);
         let pooled = (a.clone() + b.clone()).mean_dim(3).mean_dim(2);
-        let reduced = relu(self.bn.forward(self.fc_reduce.forward(pooled), mode));
+        let reduced = relu(self.bn.forward(self.fc_reduce.forward(pooled), pass));
         let [logit_a, logit_b] = halves(self.fc_select.forward(reduced));
         // The softmax of two is the sigmoid of their difference.
         let weight_a = sigmoid(logit_a - logit_b);

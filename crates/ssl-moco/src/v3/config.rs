@@ -1,9 +1,7 @@
 //! Hyper-parameters of MoCo v3.
 
-use std::marker::PhantomData;
-
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, Encoder, LayerConfig, Norm};
+use ssl_core::{ConfigError, LayerConfig, Norm};
 
 use super::{MoCoV3, MoCoV3Loss};
 
@@ -100,14 +98,14 @@ impl MoCoV3Config {
     ///
     /// # Errors
     /// The first field whose value no run could use.
-    pub fn build<E: Encoder>(&self) -> Result<MoCoV3<E>, ConfigError> {
+    pub fn build(&self) -> Result<MoCoV3, ConfigError> {
         let (t, start, end) = (self.temperature, self.momentum, self.momentum_end);
         ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
         ConfigError::check((0.0..=1.0).contains(&start), "momentum", start, "a number from 0 to 1")?;
         ConfigError::check((0.0..=1.0).contains(&end), "momentum_end", end, "a number from 0 to 1")?;
         ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
-        Ok(MoCoV3 { loss: MoCoV3Loss::new(t), config: self.clone(), encoder: PhantomData })
+        Ok(MoCoV3 { loss: MoCoV3Loss::new(t), config: self.clone() })
     }
 
     pub(super) fn projector(&self) -> Vec<LayerConfig> {
@@ -148,13 +146,13 @@ mod tests {
     use ssl_encoders::ResNet;
 
     fn error(config: MoCoV3Config) -> String {
-        config.build::<ResNet>().expect_err("an unusable value").to_string()
+        config.build().expect_err("an unusable value").to_string()
     }
 
     #[test]
     fn both_defaults_are_usable() {
         assert!(
-            MoCoV3Config::new().build::<ResNet>().is_ok() && MoCoV3Config::vit().build::<ResNet>().is_ok()
+            MoCoV3Config::new().build().is_ok() && MoCoV3Config::vit().build().is_ok()
         );
     }
 

@@ -1,13 +1,12 @@
 //! MoCo v3: a student with a predictor, and a teacher without one.
 
-use std::marker::PhantomData;
-
-use burn::module::Module;
 use burn::tensor::{Int, Tensor};
-use ssl_core::embed::embed_each;
+use ssl_core::group::{gather, gather_each};
+use ssl_core::shape::with_teacher;
 use ssl_core::{
-    ConfigError, Embedded, EmbeddingLoss, Encoder, GradientRules, Head, Init, Loss, Mlp, Mode, Progress,
-    SslMethod, Step, StepContext, Teacher, Views, named, schedule,
+    ConfigError, Embedded, EmbeddingLoss, Encoder, EncoderWith, GradientRules, Group, Init, Loss, MethodRules,
+    Metrics, Pass, Predicted, Progress, SslMethod, Step, StepContext, TeacherState, Views, WithPredictor,
+    schedule,
 };
 
 use super::{MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss};
@@ -23,69 +22,39 @@ use super::{MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss};
 /// ```
 #[doc(alias = "MoCo v3")]
 #[derive(Clone, Debug)]
-pub struct MoCoV3<E> {
+pub struct MoCoV3 {
     pub(super) config: MoCoV3Config,
     pub(super) loss: MoCoV3Loss,
-    pub(super) encoder: PhantomData<E>,
 }
 
-/// What MoCo v3 trains.
-#[derive(Module, Debug)]
-pub struct MoCoV3Student<E> {
-    /// The encoder.
-    pub encoder: E,
-    /// The projector, thrown away after pretraining.
-    pub projector: Mlp,
-    /// The predictor, which the teacher does not have.
-    pub predictor: Mlp,
-}
+impl MethodRules for MoCoV3 {
+    fn gradient_rules(&self, _at: Progress) -> GradientRules {
+        GradientRules { frozen: self.config.frozen(), constant_lr: vec![] }
+    }
 
-/// The part of the student that the teacher follows.
-#[derive(Module, Debug)]
-pub struct MoCoV3Target<E> {
-    /// The encoder.
-    pub encoder: E,
-    /// The projector.
-    pub projector: Mlp,
-}
-
-/// What MoCo v3 keeps beside its student.
-#[derive(Module, Debug)]
-pub struct MoCoV3State<E: Encoder> {
-    /// The network that makes the keys.
-    pub teacher: Teacher<MoCoV3Target<E>>,
-}
-
-impl<E: Encoder> MoCoV3Student<E> {
-    /// The part that the teacher follows. It shares its tensors with the student; [`Teacher::from_student`] makes
-    /// them its own.
-    pub fn target(&self) -> MoCoV3Target<E> {
-        MoCoV3Target { encoder: self.encoder.clone(), projector: self.projector.clone() }
+    fn embeds_in_chunks(&self) -> bool {
+        true
     }
 }
 
-impl<E: Encoder> SslMethod for MoCoV3<E> {
-    type Encoder = E;
-    type Student = MoCoV3Student<E>;
-    type State = MoCoV3State<E>;
+impl<E: Encoder> SslMethod<E> for MoCoV3 {
+    type Student = WithPredictor<E>;
+    type State = TeacherState<EncoderWith<E>>;
     type Carry = ();
 
     fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, Self::State) {
-        let projector = Mlp::init(encoder.feature_dim(), &self.config.projector(), init);
-        let predictor = Mlp::init(self.config.output_dim, &self.config.predictor(), init);
-        let student = MoCoV3Student { encoder, projector, predictor };
-        let state = MoCoV3State { teacher: Teacher::from_student(&student.target()) };
-        (student, state)
+        let (projector, predictor) = (self.config.projector(), self.config.predictor());
+        with_teacher(WithPredictor::init(encoder, &projector, &predictor, init))
     }
 
-    /// The structure of the heads follows the encoder's: a ViT has the position embedding that
-    /// [`gradient_rules`](SslMethod::gradient_rules) freezes.
+    /// The structure of the heads follows the encoder's: a network of tokens has the position embedding that
+    /// [`gradient_rules`](MethodRules::gradient_rules) freezes.
     fn check(&self, encoder: &E, _batch: usize) -> Result<(), ConfigError> {
-        let is_vit = named::collect(encoder).contains_key("pos_embed");
+        let is_vit = encoder.tokens().is_some();
         let wanted = if is_vit { MoCoV3Heads::Vit } else { MoCoV3Heads::ResNet };
         let (found, expected) = match is_vit {
-            true => ("'resnet'", "'vit' for an encoder with a position embedding"),
-            false => ("'vit'", "'resnet' for an encoder without a position embedding"),
+            true => ("'resnet'", "'vit' for a vision transformer"),
+            false => ("'vit'", "'resnet' for an encoder without tokens"),
         };
         ConfigError::check(self.config.heads == wanted, "heads", found, expected)
     }
@@ -100,7 +69,7 @@ impl<E: Encoder> SslMethod for MoCoV3<E> {
         let (start, end) = (self.config.momentum, self.config.momentum_end);
         let momentum = schedule::cosine(at.step as f64, at.total_steps as f64, start, end);
         let teacher = state.teacher.follow(&student.target(), momentum);
-        (student, MoCoV3State { teacher })
+        (student, TeacherState { teacher })
     }
 
     fn loss(
@@ -108,18 +77,17 @@ impl<E: Encoder> SslMethod for MoCoV3<E> {
         student: &Self::Student,
         state: &Self::State,
         views: &Views,
-        _context: &StepContext,
+        context: &StepContext,
     ) -> Step<()> {
-        let Embedded { outputs, embeddings } = self.embed(student, views, Mode::Train);
-        Step { loss: self.loss_of(outputs, self.targets(state, views), None), carry: (), embeddings }
+        let Embedded { outputs, embeddings } = self.embed(student, views, &context.pass("student"));
+        let targets = self.targets(state, views, &context.teacher_pass());
+        let loss =
+            EmbeddingLoss::<Self::Student, Self::State>::loss_of(self, outputs, targets, None, &context.group);
+        Step::of_group(loss, ()).with_metrics(Metrics::of_embeddings(embeddings))
     }
 
     fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, Self::State>> {
         Some(self)
-    }
-
-    fn gradient_rules(&self, _at: Progress) -> GradientRules {
-        GradientRules { frozen: self.config.frozen(), constant_lr: vec![] }
     }
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a Self::State) -> &'a E {
@@ -127,30 +95,33 @@ impl<E: Encoder> SslMethod for MoCoV3<E> {
     }
 }
 
-impl<E: Encoder> EmbeddingLoss<MoCoV3Student<E>, MoCoV3State<E>> for MoCoV3<E> {
-    fn embed(&self, student: &MoCoV3Student<E>, views: &Views, mode: Mode) -> Embedded {
+impl<E: Encoder> EmbeddingLoss<WithPredictor<E>, TeacherState<EncoderWith<E>>> for MoCoV3 {
+    fn embed(&self, student: &WithPredictor<E>, views: &Views, pass: &Pass) -> Embedded {
         let (v1, v2) = views.pair();
-        let z = embed_each(&student.encoder, &student.projector, &[v1, v2], mode);
-        let predict = |z: &Tensor<2>| student.predictor.forward(z.clone(), mode);
-        Embedded {
-            outputs: z.iter().map(predict).collect(),
-            embeddings: Tensor::cat(z, 0).without_autodiff(),
-        }
+        let Predicted { embeddings, predictions } = student.predict(&[v1, v2], pass);
+        Embedded { outputs: predictions, embeddings: Tensor::cat(embeddings, 0).without_autodiff() }
     }
 
-    fn targets(&self, state: &MoCoV3State<E>, views: &Views) -> Vec<Tensor<2>> {
+    fn targets(
+        &self,
+        state: &TeacherState<EncoderWith<E>>,
+        views: &Views,
+        pass: &Pass,
+    ) -> Vec<Tensor<2>> {
         let (v1, v2) = views.pair();
-        let teacher = state.teacher.network();
-        embed_each(&teacher.encoder, &teacher.projector, &[v1, v2], Mode::Train)
+        state.embed_each(&[v1, v2], pass)
     }
 
     fn loss_of(
         &self,
         mut q: Vec<Tensor<2>>,
-        mut k: Vec<Tensor<2>>,
+        k: Vec<Tensor<2>>,
         _labels: Option<Tensor<1, Int>>,
+        group: &Group,
     ) -> Tensor<1> {
-        let (q2, q1, k2, k1) = (q.remove(1), q.remove(0), k.remove(1), k.remove(0));
+        let mut k = gather_each(k, group);
+        let (q2, q1) = (gather(q.remove(1), group), gather(q.remove(0), group));
+        let (k2, k1) = (k.remove(1), k.remove(0));
         self.loss.forward(MoCoV3Input { q1, q2, k1, k2 })
     }
 }
@@ -175,19 +146,19 @@ mod tests {
         DeviceSpec::Flex.open().expect("flex is compiled in")
     }
 
-    fn method() -> MoCoV3<Vit> {
+    fn method() -> MoCoV3 {
         let config = MoCoV3Config::vit().with_momentum(0.9, 1.0).with_hidden_dim(8).with_output_dim(6);
         config.build().expect("a valid configuration")
     }
 
-    fn start() -> (MoCoV3Student<Vit>, MoCoV3State<Vit>) {
+    fn start() -> (WithPredictor<Vit>, TeacherState<EncoderWith<Vit>>) {
         let mut init = Init::new(0, &device().autodiff());
         let encoder = VitConfig::new(8, 1, 2).with_image_size(8).with_patch_size(4).init(&mut init);
         method().init(encoder, &mut init)
     }
 
     /// A student that is not what its teacher is.
-    fn moved(student: MoCoV3Student<Vit>, state: &MoCoV3State<Vit>) -> MoCoV3Student<Vit> {
+    fn moved(student: WithPredictor<Vit>, state: &TeacherState<EncoderWith<Vit>>) -> WithPredictor<Vit> {
         let gradients = method().loss(&student, state, &views(), &context(0)).loss.backward();
         let gradients = GradientsParams::from_grads(gradients, &student);
         SgdConfig::new().init().step(0.5, student, gradients)
@@ -207,11 +178,11 @@ mod tests {
     fn heads_of_another_structure_than_the_encoders_are_an_error() {
         let encoder = start().0.encoder;
         let with = |config: MoCoV3Config| {
-            let method = config.build::<Vit>().expect("a valid configuration");
+            let method = config.build().expect("a valid configuration");
             method.check(&encoder, 4).map_err(|error| error.to_string())
         };
         assert_eq!(with(MoCoV3Config::vit()), Ok(()));
-        let sentence = "heads is 'resnet', expected 'vit' for an encoder with a position embedding";
+        let sentence = "heads is 'resnet', expected 'vit' for a vision transformer";
         assert_eq!(with(MoCoV3Config::new()), Err(sentence.to_owned()));
     }
 
@@ -221,23 +192,22 @@ mod tests {
         let student = moved(student, &state);
         let teacher = state.teacher.network();
         let q = |view| {
-            let z = student.projector.forward(student.encoder.encode(view, Mode::Train), Mode::Train);
-            student.predictor.forward(z, Mode::Train)
+            let z = student.projector.forward(student.encoder.encode(view, &Pass::train()), &Pass::train());
+            student.predictor.forward(z, &Pass::train())
         };
-        let k = |view| teacher.projector.forward(teacher.encoder.encode(view, Mode::Train), Mode::Train);
+        let k = |view| teacher.projector.forward(teacher.encoder.encode(view, &Pass::train()), &Pass::train());
         let input =
             MoCoV3Input { q1: q(images(0.0)), q2: q(images(1.0)), k1: k(images(0.0)), k2: k(images(1.0)) };
         let want = method().loss.forward(input).into_data();
         let step = method().loss(&student, &state, &views(), &context(0));
         assert_eq!(step.loss.into_data(), want);
-        assert_eq!(step.embeddings.dims(), [8, 6]);
+        assert_eq!(step.metrics.names().collect::<Vec<_>>(), ["z_std"]);
     }
 
     #[test]
     fn the_student_gets_every_gradient_and_its_teacher_none() {
         let (student, state) = start();
         let step = method().loss(&student, &state, &views(), &context(0));
-        assert!(!step.embeddings.device().is_autodiff());
         let mut gradients = step.loss.backward();
         assert!(GradientsParams::from_module(&mut gradients, &state).is_empty());
         let parameters = named::collect(&student).keys().filter(|path| !named::is_buffer(path)).count();
@@ -262,7 +232,7 @@ mod tests {
     fn patch_projection_and_position_embedding_of_a_vit_stay_as_they_are() {
         let (student, _) = start();
         let frozen = |config: MoCoV3Config| -> Vec<String> {
-            let rules = config.build::<Vit>().expect("a valid configuration").gradient_rules(at(0));
+            let rules = config.build().expect("a valid configuration").gradient_rules(at(0));
             named::collect(&student).into_keys().filter(|path| rules.is_frozen(path)).collect()
         };
         let patches =

@@ -2,12 +2,12 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use ssl_core::math::feature_std;
-use ssl_core::{Progress, SslMethod, StepContext, Views};
+use ssl_core::{Encoder, LossOf, MethodRules, Metrics, Progress, SslMethod, StepContext, Views, group};
 use ssl_data::{Batch, Batches, DataError, TrainLoader};
 
 use super::clock::Clock;
 use super::losses::Losses;
+use super::readings::means;
 use super::views::views;
 use super::{Summary, Trained, Trainer};
 use crate::checkpoint::{Checkpoints, Meta, load_module, load_optimizer};
@@ -30,19 +30,20 @@ pub(super) struct Run<'a, M> {
 }
 
 /// The two modules of a method.
-pub(super) struct Networks<M: SslMethod> {
-    pub(super) student: M::Student,
-    pub(super) state: M::State,
+pub(super) struct Networks<S, T> {
+    pub(super) student: S,
+    pub(super) state: T,
 }
 
 /// What a step leaves for the metrics.
 struct Done {
-    embeddings: Option<Tensor<2>>,
+    /// What the method offered in each micro-batch, where a row is due.
+    metrics: Vec<Metrics>,
     grad_norm: Option<Tensor<1>>,
     rates: Rates,
 }
 
-impl<'a, M: SslMethod> Run<'a, M> {
+impl<'a, M: MethodRules> Run<'a, M> {
     pub(super) fn new(trainer: &'a Trainer<'a, M>, loader: &TrainLoader) -> Result<Self, TrainError> {
         let config = trainer.config;
         let steps_per_epoch = (loader.batches_per_epoch() / config.optimizer.accumulate) as u64;
@@ -64,7 +65,10 @@ impl<'a, M: SslMethod> Run<'a, M> {
     }
 
     /// Goes back to the newest checkpoint, if there is one.
-    pub(super) fn restore(&mut self, networks: Networks<M>) -> Result<Networks<M>, TrainError> {
+    pub(super) fn restore<S: Module, T: Module>(
+        &mut self,
+        networks: Networks<S, T>,
+    ) -> Result<Networks<S, T>, TrainError> {
         let Some((folder, meta)) = self.checkpoints.newest()? else { return Ok(networks) };
         if meta.steps_per_epoch != self.at.steps_per_epoch {
             let reason = format!(
@@ -84,12 +88,15 @@ impl<'a, M: SslMethod> Run<'a, M> {
         })
     }
 
-    pub(super) fn finish(
+    pub(super) fn finish<E: Encoder>(
         mut self,
-        mut networks: Networks<M>,
+        mut networks: Networks<M::Student, M::State>,
         loader: &TrainLoader,
-        hooks: &mut impl Hooks<M::Encoder>,
-    ) -> Result<Trained<M>, TrainError> {
+        hooks: &mut impl Hooks<E>,
+    ) -> Result<Trained<M::Student, M::State>, TrainError>
+    where
+        M: SslMethod<E>,
+    {
         let mut metrics = MetricsFile::open(&self.trainer.run.metrics(), self.at.step)?;
         hooks.on_start(self.at);
         if self.at.step == 0 {
@@ -105,7 +112,7 @@ impl<'a, M: SslMethod> Run<'a, M> {
             let (next, done) = self.step(networks, &mut batches)?;
             networks = next;
             self.report(done, hooks, &mut metrics)?;
-            stopped = hooks.stop();
+            stopped = self.any(hooks.stop());
             self.between_steps(&networks, stopped, hooks, &mut metrics)?;
         }
         let summary = self.summary();
@@ -125,30 +132,38 @@ impl<'a, M: SslMethod> Run<'a, M> {
     }
 
     /// One optimizer step, in the order that [`SslMethod`] states.
-    fn step(
+    fn step<E: Encoder>(
         &mut self,
-        networks: Networks<M>,
+        networks: Networks<M::Student, M::State>,
         batches: &mut impl Iterator<Item = Result<Batch, DataError>>,
-    ) -> Result<(Networks<M>, Done), TrainError> {
+    ) -> Result<(Networks<M::Student, M::State>, Done), TrainError>
+    where
+        M: SslMethod<E>,
+    {
         let (method, config, at) = (self.trainer.method, self.trainer.config, self.at);
         let accumulate = config.optimizer.accumulate;
+        let group = &self.trainer.group;
         let (student, mut state) = method.before_step(networks.student, networks.state, at);
         let mut gradients = Gradients::default();
-        let mut embeddings = None;
+        let mut metrics = Vec::new();
         for micro_batch in 0..accumulate {
             let batch = batches.next().expect("the loader goes on through the epochs without an end")?;
-            let views = views(batch, &method.needs(), config.micro_batch(), self.trainer.device)?;
+            let views = views(batch, &method.needs(), config.micro_batch() / group.size(), self.trainer.device)?;
             self.clock.data_is_here();
             let context = StepContext::new(config.seed, at, micro_batch);
+            let context = context.with_group(group.clone(), config.sync_batch_norm);
             let (next, done) = self.micro_batch(&student, state, &views, &context);
             state = next;
             gradients.add(done.gradients);
             self.losses.push(done.loss);
-            embeddings = Some(done.embeddings);
+            if self.is_logged() {
+                metrics.push(done.metrics);
+            }
         }
         if accumulate > 1 {
             gradients.scale(1.0 / accumulate as f64);
         }
+        gradients.all_reduce(group);
         let grad_norm = self.is_logged().then(|| gradients.norm()).flatten();
         let rules = method.gradient_rules(at);
         gradients.clip(&config.optimizer);
@@ -156,33 +171,55 @@ impl<'a, M: SslMethod> Run<'a, M> {
         let rates = config.schedule.rates(&config.optimizer, at);
         let student = self.optimizer.step(student, gradients, rates, &rules);
         let state = method.after_step(&student, state, at);
-        Ok((Networks { student, state }, Done { embeddings, grad_norm, rates }))
+        Ok((Networks { student, state }, Done { metrics, grad_norm, rates }))
     }
 
     /// Forward and backward pass of a micro-batch, and what it leaves for the state.
-    fn micro_batch(
+    fn micro_batch<E: Encoder>(
         &self,
         student: &M::Student,
         state: M::State,
         views: &Views,
         context: &StepContext,
-    ) -> (M::State, MicroBatch) {
+    ) -> (M::State, MicroBatch)
+    where
+        M: SslMethod<E>,
+    {
         let (method, chunk) = (self.trainer.method, self.trainer.config.optimizer.embed_chunk);
         if let Some(loss) = method.embedding_loss().filter(|_| chunk > 0) {
-            let done = in_chunks(loss, student, &state, views, chunk);
+            let done = in_chunks(loss, student, &state, views, chunk, context);
             return (state, done);
         }
         let step = method.loss(student, &state, views, context);
-        let gradients = Gradients::of(step.loss.backward(), student);
-        let done = MicroBatch { loss: step.loss.without_autodiff(), embeddings: step.embeddings, gradients };
-        (method.absorb(state, step.carry), done)
+        let mut gradients = Gradients::of(step.loss.backward(), student);
+        let mut loss = step.loss.without_autodiff();
+        if step.loss_of == LossOf::Share && !context.group.is_solo() {
+            gradients.scale(1.0 / context.group.size() as f64);
+            loss = group::mean(loss, &context.group);
+        }
+        (method.absorb(state, step.carry), MicroBatch { loss, metrics: step.metrics, gradients })
+    }
+
+    /// Whether a process of the group says yes.
+    fn any(&self, here: bool) -> bool {
+        let group = &self.trainer.group;
+        if group.is_solo() {
+            return here;
+        }
+        let vote = Tensor::from_floats([if here { 1.0 } else { 0.0 }], self.trainer.device);
+        group.all_reduce_sum(vote).into_scalar::<f32>() > 0.0
+    }
+
+    /// Whether this process writes the files of the run.
+    fn writes(&self) -> bool {
+        self.trainer.group.rank() == 0
     }
 
     /// Counts the step, reads the loss and writes a row of metrics if one is due.
-    fn report(
+    fn report<E>(
         &mut self,
         done: Done,
-        hooks: &mut impl Hooks<M::Encoder>,
+        hooks: &mut impl Hooks<E>,
         metrics: &mut MetricsFile,
     ) -> Result<(), TrainError> {
         let logged = self.is_logged();
@@ -197,17 +234,21 @@ impl<'a, M: SslMethod> Run<'a, M> {
             report.images_per_s = self.trainer.config.schedule.batch_size as f64 / averages.step_time;
             let read =
                 |tensor: Option<Tensor<1>>| tensor.map_or(f64::NAN, |t| f64::from(t.into_scalar::<f32>()));
-            let values = [
+            let mut values = vec![
                 ("train_loss", loss),
                 ("lr", done.rates.lr),
                 ("weight_decay", done.rates.weight_decay),
                 ("grad_norm", read(done.grad_norm)),
-                ("z_std", read(done.embeddings.map(feature_std))),
+            ];
+            values.extend(means(done.metrics, &self.trainer.group, self.trainer.device));
+            values.extend([
                 ("images_per_s", report.images_per_s),
                 ("data_time", averages.data_time),
                 ("step_time", averages.step_time),
-            ];
-            metrics.write(self.at.step, epoch, &values)?;
+            ]);
+            if self.writes() {
+                metrics.write(self.at.step, epoch, &values)?;
+            }
             self.clock.skip();
         } else {
             self.clock.step_is_done();
@@ -229,13 +270,16 @@ impl<'a, M: SslMethod> Run<'a, M> {
     }
 
     /// Evaluation and checkpoint, where they are due.
-    fn between_steps(
+    fn between_steps<E: Encoder>(
         &mut self,
-        networks: &Networks<M>,
+        networks: &Networks<M::Student, M::State>,
         stopped: bool,
-        hooks: &mut impl Hooks<M::Encoder>,
+        hooks: &mut impl Hooks<E>,
         metrics: &mut MetricsFile,
-    ) -> Result<(), TrainError> {
+    ) -> Result<(), TrainError>
+    where
+        M: SslMethod<E>,
+    {
         let (step, last) = (self.at.step, self.at.step == self.at.total_steps);
         let config = self.trainer.config;
         if last || stopped || config.checkpoint.is_due(step, self.at.steps_per_epoch) {
@@ -249,12 +293,18 @@ impl<'a, M: SslMethod> Run<'a, M> {
         Ok(())
     }
 
-    fn evaluate(
+    fn evaluate<E: Encoder>(
         &self,
-        networks: &Networks<M>,
-        hooks: &mut impl Hooks<M::Encoder>,
+        networks: &Networks<M::Student, M::State>,
+        hooks: &mut impl Hooks<E>,
         metrics: &mut MetricsFile,
-    ) -> Result<Vec<(String, f64)>, TrainError> {
+    ) -> Result<Vec<(String, f64)>, TrainError>
+    where
+        M: SslMethod<E>,
+    {
+        if !self.writes() {
+            return Ok(Vec::new());
+        }
         let encoder = self.trainer.method.encoder(&networks.student, &networks.state).valid();
         let found: Evaluation = hooks.evaluate(&encoder, self.at).map_err(TrainError::Evaluation)?;
         if !found.is_empty() {
@@ -263,8 +313,11 @@ impl<'a, M: SslMethod> Run<'a, M> {
         Ok(found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    fn save(&mut self, networks: &Networks<M>) -> Result<(), TrainError> {
+    fn save<S: Module, T: Module>(&mut self, networks: &Networks<S, T>) -> Result<(), TrainError> {
         self.losses.read(self.at.step)?;
+        if !self.writes() {
+            return Ok(());
+        }
         let meta = Meta {
             step: self.at.step,
             steps_per_epoch: self.at.steps_per_epoch,

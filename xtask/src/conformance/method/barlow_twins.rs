@@ -1,8 +1,8 @@
 //! Barlow Twins.
 
 use anyhow::Result;
-use ssl_barlow_twins::{BarlowTwins, BarlowTwinsConfig, BarlowTwinsStudent};
-use ssl_encoders::AnyEncoder;
+use ssl_core::EncoderWith;
+use ssl_barlow_twins::{BarlowTwins, BarlowTwinsConfig};
 use ssl_testing::{Case, Outputs};
 
 use super::params::{Params, Reads};
@@ -15,13 +15,13 @@ pub(super) fn run(case: &Case) -> Result<Outputs> {
     let config = BarlowTwinsConfig::new()
         .with_hidden_dim(first_width(&params.projector)?)
         .with_output_dim(last_width(&params.projector)?);
-    let check = |student: &BarlowTwinsStudent<_>| params.expect_heads(case, &student.projector, None);
+    let check = |student: &EncoderWith<_>| params.expect_heads(case, &student.projector, None);
     let method_at = |step| {
         let config = config
             .clone()
             .with_off_diagonal_weight(params.loss("lambda", step)?)
             .with_scale(params.loss("scale", step)?);
-        Ok((config.build::<AnyEncoder>()?, params.progress(step)))
+        Ok((config.build()?, params.progress(step)))
     };
-    trajectory::<BarlowTwins<AnyEncoder>>(case, &params, check, method_at)
+    trajectory::<BarlowTwins>(case, &params, check, method_at)
 }

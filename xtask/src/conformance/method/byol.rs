@@ -1,8 +1,8 @@
 //! BYOL.
 
 use anyhow::Result;
-use ssl_byol::{Byol, ByolConfig, ByolStudent};
-use ssl_encoders::AnyEncoder;
+use ssl_core::WithPredictor;
+use ssl_byol::{Byol, ByolConfig};
 use ssl_testing::{Case, Outputs};
 
 use super::params::{Params, Reads};
@@ -17,11 +17,11 @@ pub(super) fn run(case: &Case) -> Result<Outputs> {
         .with_hidden_dim(first_width(&params.projector)?)
         .with_output_dim(last_width(&params.projector)?);
     let check =
-        |student: &ByolStudent<_>| params.expect_heads(case, &student.projector, Some(&student.predictor));
+        |student: &WithPredictor<_>| params.expect_heads(case, &student.projector, Some(&student.predictor));
     let method_at = |step| {
         let momentum = momentum.at(step)?;
         let config = config.clone().with_momentum(momentum, momentum);
-        Ok((config.build::<AnyEncoder>()?, params.progress(step)))
+        Ok((config.build()?, params.progress(step)))
     };
-    trajectory::<Byol<AnyEncoder>>(case, &params, check, method_at)
+    trajectory::<Byol>(case, &params, check, method_at)
 }

@@ -5,7 +5,6 @@ use serde::Deserialize;
 use ssl_core::Progress;
 use ssl_core::schedule::linear_warmup;
 use ssl_dino::{Dino, DinoConfig, DinoStudent};
-use ssl_encoders::AnyEncoder;
 use ssl_testing::{Case, Outputs};
 
 use super::params::{Params, Reads};
@@ -49,9 +48,9 @@ pub(super) fn run(case: &Case) -> Result<Outputs> {
         };
         // An epoch for each step: temperatures and freezes go by epochs.
         let at = Progress { step: step as u64, total_steps: ENDLESS, steps_per_epoch: 1 };
-        Ok((config.build::<AnyEncoder>()?, at))
+        Ok((config.build()?, at))
     };
-    trajectory::<Dino<AnyEncoder>>(case, &params, check, method_at)
+    trajectory::<Dino>(case, &params, check, method_at)
 }
 
 /// The configuration whose warm-up by epochs goes through the temperatures; where no warm-up does, with the temperature of

@@ -1,8 +1,8 @@
 //! MoCo v1 and v2.
 
 use anyhow::Result;
-use ssl_encoders::AnyEncoder;
-use ssl_moco::{MoCo, MoCoConfig, MoCoStudent};
+use ssl_core::EncoderWith;
+use ssl_moco::{MoCo, MoCoConfig};
 use ssl_testing::{Case, Outputs};
 
 use super::params::{Params, Reads};
@@ -27,13 +27,13 @@ fn run(case: &Case, version: MoCoConfig) -> Result<Outputs> {
         .with_symmetric(case.param("symmetric")?)
         // The cases of before shuffling do not mention it.
         .with_shuffle(case.param::<Option<bool>>("shuffle")?.unwrap_or(false));
-    let check = |student: &MoCoStudent<_>| params.expect_heads(case, &student.projector, None);
+    let check = |student: &EncoderWith<_>| params.expect_heads(case, &student.projector, None);
     let method_at = |step| {
         let config = config
             .clone()
             .with_temperature(params.loss("temperature", step)?)
             .with_momentum(momentum.at(step)?);
-        Ok((config.build::<AnyEncoder>()?, params.progress(step)))
+        Ok((config.build()?, params.progress(step)))
     };
-    trajectory::<MoCo<AnyEncoder>>(case, &params, check, method_at)
+    trajectory::<MoCo>(case, &params, check, method_at)
 }

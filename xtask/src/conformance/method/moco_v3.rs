@@ -1,8 +1,8 @@
 //! MoCo v3.
 
 use anyhow::Result;
-use ssl_encoders::AnyEncoder;
-use ssl_moco::{MoCoV3, MoCoV3Config, MoCoV3Student};
+use ssl_core::WithPredictor;
+use ssl_moco::{MoCoV3, MoCoV3Config};
 use ssl_testing::{Case, Outputs};
 
 use super::params::{Params, Reads};
@@ -22,12 +22,12 @@ pub(super) fn run(case: &Case) -> Result<Outputs> {
         .with_hidden_dim(first_width(&params.projector)?)
         .with_output_dim(last_width(&params.projector)?);
     let check =
-        |student: &MoCoV3Student<_>| params.expect_heads(case, &student.projector, Some(&student.predictor));
+        |student: &WithPredictor<_>| params.expect_heads(case, &student.projector, Some(&student.predictor));
     let method_at = |step| {
         let momentum = momentum.at(step)?;
         let temperature = params.loss("temperature", step)?;
         let config = config.clone().with_temperature(temperature).with_momentum(momentum, momentum);
-        Ok((config.build::<AnyEncoder>()?, params.progress(step)))
+        Ok((config.build()?, params.progress(step)))
     };
-    trajectory::<MoCoV3<AnyEncoder>>(case, &params, check, method_at)
+    trajectory::<MoCoV3>(case, &params, check, method_at)
 }

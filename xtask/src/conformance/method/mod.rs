@@ -6,6 +6,7 @@
 mod barlow_twins;
 mod byol;
 mod dino;
+pub(super) mod group;
 mod moco;
 mod moco_v3;
 mod params;
@@ -16,8 +17,9 @@ mod sup_con;
 mod swav;
 
 use anyhow::{Result, ensure};
+use burn::module::Module;
 use burn::tensor::Tensor;
-use ssl_core::{Draws, Progress, SslMethod, StepContext, Views, named};
+use ssl_core::{Draws, MethodRules, Progress, SslMethod, StepContext, Views, named};
 use ssl_encoders::AnyEncoder;
 use ssl_testing::{Case, Outputs};
 use ssl_train::{Gradients, Optimizer};
@@ -45,7 +47,7 @@ pub(super) const OPS: &[(&str, Op)] = &[
 ///
 /// - `check`: whether the student that the method makes is that of the case
 /// - `method_at`: the method with the constants of a step, and the place in the run that stands for this step
-fn trajectory<M: SslMethod<Encoder = AnyEncoder>>(
+fn trajectory<M: SslMethod<AnyEncoder>>(
     case: &Case,
     params: &Params,
     check: impl Fn(&M::Student) -> Result<()>,
@@ -54,15 +56,19 @@ fn trajectory<M: SslMethod<Encoder = AnyEncoder>>(
     let (mut student, mut state) = start(case, params, &method_at(0)?.0, check)?;
     let mut optimizer = Optimizer::new(params.optimizer.config()?);
     let mut outputs = Outputs::new();
+    let group = group::current();
     for t in 0..params.steps {
         let (method, at) = method_at(t)?;
         let rules = method.gradient_rules(at);
         params.expect_rules(t, &rules, named::collect(&student).into_keys())?;
         (student, state) = method.before_step(student, state, at);
-        let context = StepContext { at, micro_batch: 0, draws: draws(case, t)? };
-        let step = method.loss(&student, &state, &views(case, params, &method, t)?, &context);
-        outputs.insert(format!("loss.{t}"), loss_value(&step.loss));
+        let context = StepContext { draws: draws(case, t)?, ..StepContext::new(0, at, 0) };
+        let context = context.with_group(group.clone(), true);
+        let views = group::share(views(case, params, &method, t)?, &group);
+        let step = method.loss(&student, &state, &views, &context);
         let mut gradients = Gradients::of(step.loss.backward(), &student);
+        let loss = group::reduce(step.loss, step.loss_of, &mut gradients, &group);
+        outputs.insert(format!("loss.{t}"), loss_value(&loss));
         for (path, array) in gradient_arrays(&gradients, &student)? {
             outputs.insert(format!("grad.{t}.{}", student_name(&path)), array);
         }
@@ -74,12 +80,12 @@ fn trajectory<M: SslMethod<Encoder = AnyEncoder>>(
         student = optimizer.step(student, gradients, params.optimizer.rates(t)?, &rules);
         state = method.after_step(&student, state, at);
     }
-    outputs.extend(ends::<M>(&student, &state));
+    outputs.extend(ends(&student, &state));
     Ok(outputs)
 }
 
 /// The tensors of student and state after the last step.
-fn ends<M: SslMethod>(student: &M::Student, state: &M::State) -> Outputs {
+fn ends(student: &impl Module, state: &impl Module) -> Outputs {
     let of_student = named::collect(student)
         .into_iter()
         .map(|(path, data)| (format!("final.student.{}", student_name(&path)), array(&data)));
@@ -101,7 +107,7 @@ fn draws(case: &Case, step: usize) -> Result<Draws> {
     Ok(Draws::given(draws))
 }
 
-fn views(case: &Case, params: &Params, method: &impl SslMethod, step: usize) -> Result<Views> {
+fn views(case: &Case, params: &Params, method: &impl MethodRules, step: usize) -> Result<Views> {
     let needs = method.needs();
     ensure!(
         params.views == needs.global_views || (params.views > needs.global_views && needs.local_views),

@@ -1,8 +1,8 @@
 //! SimCLR v1 and v2.
 
 use anyhow::Result;
-use ssl_encoders::AnyEncoder;
-use ssl_simclr::{SimClr, SimClrConfig, SimClrStudent};
+use ssl_core::EncoderWith;
+use ssl_simclr::{SimClr, SimClrConfig};
 use ssl_testing::{Case, Outputs};
 
 use super::params::{Params, Reads};
@@ -21,10 +21,10 @@ fn run(case: &Case, version: SimClrConfig) -> Result<Outputs> {
     let reads = Reads { batching: "concat", loss: &["temperature"], others: &["projector"] };
     let params = Params::of(case, &reads)?;
     let config = version.with_output_dim(last_width(&params.projector)?);
-    let check = |student: &SimClrStudent<_>| params.expect_heads(case, &student.projector, None);
+    let check = |student: &EncoderWith<_>| params.expect_heads(case, &student.projector, None);
     let method_at = |step| {
         let config = config.clone().with_temperature(params.loss("temperature", step)?);
-        Ok((config.build::<AnyEncoder>()?, params.progress(step)))
+        Ok((config.build()?, params.progress(step)))
     };
-    trajectory::<SimClr<AnyEncoder>>(case, &params, check, method_at)
+    trajectory::<SimClr>(case, &params, check, method_at)
 }

@@ -1,8 +1,8 @@
 //! SimSiam.
 
 use anyhow::Result;
-use ssl_encoders::AnyEncoder;
-use ssl_simsiam::{SimSiam, SimSiamConfig, SimSiamStudent};
+use ssl_core::WithPredictor;
+use ssl_simsiam::{SimSiam, SimSiamConfig};
 use ssl_testing::{Case, Outputs};
 
 use super::params::{Params, Reads};
@@ -16,7 +16,7 @@ pub(super) fn run(case: &Case) -> Result<Outputs> {
         .with_output_dim(last_width(&params.projector)?)
         .with_predictor_dim(first_width(&params.predictor)?);
     let check =
-        |student: &SimSiamStudent<_>| params.expect_heads(case, &student.projector, Some(&student.predictor));
-    let method_at = |step| Ok((config.build::<AnyEncoder>()?, params.progress(step)));
-    trajectory::<SimSiam<AnyEncoder>>(case, &params, check, method_at)
+        |student: &WithPredictor<_>| params.expect_heads(case, &student.projector, Some(&student.predictor));
+    let method_at = |step| Ok((config.build()?, params.progress(step)));
+    trajectory::<SimSiam>(case, &params, check, method_at)
 }

@@ -20,7 +20,7 @@ type Tensors = BTreeMap<String, TensorData>;
 ///
 /// What the method starts at 0, a centre or an empty queue, stays its own, and so does the copy that a teacher is: both are
 /// held against the case.
-pub(super) fn start<M: SslMethod<Encoder = AnyEncoder>>(
+pub(super) fn start<M: SslMethod<AnyEncoder>>(
     case: &Case,
     params: &Params,
     method: &M,

@@ -2,7 +2,6 @@
 
 use anyhow::{Result, ensure};
 use serde::Deserialize;
-use ssl_encoders::AnyEncoder;
 use ssl_swav::{Swav, SwavConfig, SwavStudent};
 use ssl_testing::{Case, Outputs};
 
@@ -43,7 +42,7 @@ pub(super) fn run(case: &Case) -> Result<Outputs> {
             sinkhorn_iterations: params.loss("iterations", step)? as usize,
             ..config.clone()
         };
-        Ok((config.build::<AnyEncoder>()?, params.progress(step)))
+        Ok((config.build()?, params.progress(step)))
     };
-    trajectory::<Swav<AnyEncoder>>(case, &params, check, method_at)
+    trajectory::<Swav>(case, &params, check, method_at)
 }

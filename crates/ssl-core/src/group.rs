@@ -1,0 +1,84 @@
+//! Tensors of all processes that train together.
+//!
+//! There is one convention: a process gathers plain values, keeps its own rows tracked, and computes the loss of all
+//! images. The gradients of all processes then add up to those of the whole batch, and no backward pass waits for another
+//! process. Batch norm over all processes is the one exception, see [`all_reduce_sum`].
+//!
+//! With one process everything here gives back what it got.
+
+use burn::tensor::{Int, Tensor};
+pub use ssl_kernels::ops::all_reduce_sum;
+use ssl_kernels::Group;
+
+/// The rows of all processes in the order of their ranks. Gradients flow to the rows of this process alone.
+///
+/// # Shapes
+/// - `rows`: `[batch, dim]`, as many in each process
+/// - returns: `[size · batch, dim]`
+pub fn gather(rows: Tensor<2>, group: &Group) -> Tensor<2> {
+    if group.is_solo() {
+        return rows;
+    }
+    let [count, _] = rows.dims();
+    let all = group.all_gather(rows.clone().without_autodiff());
+    let (start, end) = (group.rank() * count, (group.rank() + 1) * count);
+    let rest = |from: usize, to: usize| {
+        let part = all.clone().narrow(0, from, to - from);
+        if rows.is_autodiff() { part.autodiff() } else { part }
+    };
+    let mut parts = Vec::new();
+    if start > 0 {
+        parts.push(rest(0, start));
+    }
+    parts.push(rows.clone());
+    if end < all.dims()[0] {
+        parts.push(rest(end, all.dims()[0]));
+    }
+    Tensor::cat(parts, 0)
+}
+
+/// [`gather`] for the rows of several views.
+pub fn gather_each(views: Vec<Tensor<2>>, group: &Group) -> Vec<Tensor<2>> {
+    views.into_iter().map(|rows| gather(rows, group)).collect()
+}
+
+/// The classes of the images of all processes, `[size · batch]`.
+pub fn gather_labels(labels: Tensor<1, Int>, group: &Group) -> Tensor<1, Int> {
+    if group.is_solo() {
+        return labels;
+    }
+    // Classes are far below 2²⁴, the first whole number that float32 does not hold.
+    group.all_gather(labels.float().unsqueeze_dim(1)).squeeze_dim::<1>(1).int()
+}
+
+/// The images of all processes, `[size · batch, channel, height, width]`, without gradient.
+pub fn gather_images(images: Tensor<4>, group: &Group) -> Tensor<4> {
+    if group.is_solo() {
+        return images;
+    }
+    let [_, channels, height, width] = images.dims();
+    let rows: Tensor<2> = images.without_autodiff().flatten(1, 3);
+    let all = group.all_gather(rows);
+    let [count, _] = all.dims();
+    all.reshape([count, channels, height, width])
+}
+
+/// The part of this process of something that has the images of all processes as its first axis.
+pub fn share<const D: usize>(all: Tensor<D>, group: &Group) -> Tensor<D> {
+    if group.is_solo() {
+        return all;
+    }
+    let count = all.dims()[0] / group.size();
+    all.narrow(0, group.rank() * count, count)
+}
+
+/// The mean over all processes, without gradient.
+///
+/// # Shapes
+/// - `values`, and what is returned: `[value]`
+pub fn mean(values: Tensor<1>, group: &Group) -> Tensor<1> {
+    if group.is_solo() {
+        return values;
+    }
+    group.all_reduce_sum(values.without_autodiff()).div_scalar(group.size() as f64)
+}

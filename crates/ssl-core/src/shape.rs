@@ -1,0 +1,125 @@
+//! The networks that several methods train: an encoder with the heads that they share.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use crate::embed::embed_each;
+use crate::{Encoder, Head, Init, Mlp, Pass, Teacher};
+
+/// An encoder with a projector on top.
+///
+/// ```text
+/// z = projector(encoder(view))
+/// ```
+#[derive(Module, Debug)]
+pub struct EncoderWith<E, H = Mlp> {
+    /// The encoder.
+    pub encoder: E,
+    /// The projector, thrown away after pretraining unless its method keeps a part of it.
+    pub projector: H,
+}
+
+impl<E: Encoder, H: Head> EncoderWith<E, H> {
+    /// The embeddings of one view.
+    ///
+    /// # Shapes
+    /// - `view`: `[batch, channel, height, width]`
+    /// - returns: `[batch, dim]`
+    pub fn embed(&self, view: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        self.projector.forward(self.encoder.encode(view, pass), pass)
+    }
+}
+
+/// An encoder with a projector, and a predictor on top of that which a teacher does not have.
+///
+/// ```text
+/// z = projector(encoder(view)),   p = predictor(z)
+/// ```
+#[derive(Module, Debug)]
+pub struct WithPredictor<E> {
+    /// The encoder.
+    pub encoder: E,
+    /// The projector, thrown away after pretraining.
+    pub projector: Mlp,
+    /// The predictor, thrown away after pretraining.
+    pub predictor: Mlp,
+}
+
+/// What a [`WithPredictor`] makes of some views, each `[batch, dim]`.
+#[derive(Clone, Debug)]
+pub struct Predicted {
+    /// The embeddings of each view.
+    pub embeddings: Vec<Tensor<2>>,
+    /// The predictions from each view.
+    pub predictions: Vec<Tensor<2>>,
+}
+
+impl<E: Encoder> WithPredictor<E> {
+    /// The part that a teacher follows. It shares its tensors with the student; [`Teacher::from_student`] makes them its
+    /// own.
+    pub fn target(&self) -> EncoderWith<E> {
+        EncoderWith { encoder: self.encoder.clone(), projector: self.projector.clone() }
+    }
+
+    /// Embeddings and predictions of some views: one pass of encoder and projector per view, then one of the predictor per
+    /// view.
+    ///
+    /// # Shapes
+    /// - `views`: each `[batch, channel, height, width]`
+    pub fn predict(&self, views: &[Tensor<4>], pass: &Pass) -> Predicted {
+        let embeddings = embed_each(&self.encoder, &self.projector, views, pass);
+        let predict =
+            |(view, z): (usize, &Tensor<2>)| self.predictor.forward(z.clone(), &pass.part("view", view));
+        let predictions = embeddings.iter().enumerate().map(predict).collect();
+        Predicted { embeddings, predictions }
+    }
+}
+
+/// The state of a method that keeps a teacher and nothing else.
+#[derive(Module, Debug)]
+pub struct TeacherState<N: Module> {
+    /// The network that follows the student.
+    pub teacher: Teacher<N>,
+}
+
+impl<E: Encoder> TeacherState<EncoderWith<E>> {
+    /// The teacher's embeddings of some views, one pass per view.
+    ///
+    /// # Shapes
+    /// - `views`: each `[batch, channel, height, width]`
+    /// - returns: `[batch, dim]` for each
+    pub fn embed_each(&self, views: &[Tensor<4>], pass: &Pass) -> Vec<Tensor<2>> {
+        let teacher = self.teacher.network();
+        embed_each(&teacher.encoder, &teacher.projector, views, pass)
+    }
+}
+
+/// A student with a predictor, and a teacher that starts as a copy of its other parts.
+///
+/// `heads` are the layers of projector and predictor.
+pub fn with_teacher<E: Encoder>(student: WithPredictor<E>) -> (WithPredictor<E>, TeacherState<EncoderWith<E>>) {
+    let state = TeacherState { teacher: Teacher::from_student(&student.target()) };
+    (student, state)
+}
+
+impl<E: Encoder> WithPredictor<E> {
+    /// New heads on an encoder; the predictor takes what the projector gives.
+    pub fn init(
+        encoder: E,
+        projector: &[crate::LayerConfig],
+        predictor: &[crate::LayerConfig],
+        init: &mut Init,
+    ) -> Self {
+        let projector = Mlp::init(encoder.feature_dim(), projector, init);
+        let predictor = Mlp::init(projector.outputs(), predictor, init);
+        Self { encoder, projector, predictor }
+    }
+}
+
+impl<E: Encoder> EncoderWith<E> {
+    /// A new projector on an encoder.
+    pub fn init(encoder: E, projector: &[crate::LayerConfig], init: &mut Init) -> Self {
+        let projector = Mlp::init(encoder.feature_dim(), projector, init);
+        Self { encoder, projector }
+    }
+}

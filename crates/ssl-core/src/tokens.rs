@@ -1,0 +1,77 @@
+//! Encoders of tokens: networks that cut an image into patches and say something of each.
+
+use burn::tensor::{Bool, Int, Tensor};
+
+use crate::Pass;
+
+/// An encoder whose output has a token for every patch of an image.
+///
+/// An [`Encoder`](crate::Encoder) that is one says so in [`Encoder::tokens`](crate::Encoder::tokens).
+pub trait TokenEncoder {
+    /// The tokens of a batch of images after the last norm.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channel, height, width]`
+    ///
+    /// # Panics
+    /// If the mask is not of `batch` images or of the [grid](Self::patch_grid) of these images.
+    fn encode_tokens(&self, images: Tensor<4>, masking: Masking, pass: &Pass) -> Tokens;
+
+    /// The tokens after each of the last `count` blocks, the last one last, each after the last norm.
+    ///
+    /// # Panics
+    /// If there are fewer blocks.
+    ///
+    /// # Source
+    /// DINO `vision_transformer.py`, `get_intermediate_layers`.
+    fn last_blocks(&self, images: Tensor<4>, count: usize, pass: &Pass) -> Vec<Tokens>;
+
+    /// How much the class token attends to each patch in the last block.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channel, height, width]`
+    /// - returns: `[batch, head, patch]`; rows do not sum to 1, since the class token and registers are left out
+    ///
+    /// # Source
+    /// DINO `vision_transformer.py`, `get_last_selfattention`.
+    fn class_attention(&self, images: Tensor<4>, pass: &Pass) -> Tensor<3>;
+
+    /// Rows and columns of patches in images of `[height, width]` pixels.
+    fn patch_grid(&self, pixels: [usize; 2]) -> [usize; 2];
+
+    /// Length of a token.
+    fn token_dim(&self) -> usize;
+}
+
+/// Which patches an encoder sees. Patches count row by row.
+#[derive(Clone, Debug, Default)]
+pub enum Masking {
+    /// All of them.
+    #[default]
+    None,
+    /// Only those at these places, `[batch, kept]`: the others never enter the network (MAE, I-JEPA, MSN).
+    Keep(Tensor<2, Int>),
+    /// All places, with the mask token where the mask, `[batch, patch]`, is true (iBOT, DINOv2, SimMIM).
+    Replace(Tensor<2, Bool>),
+}
+
+/// The tokens of a batch of images.
+#[derive(Clone, Debug)]
+pub struct Tokens {
+    /// The class token, `[batch, dim]`, where the network has one.
+    pub class: Option<Tensor<2>>,
+    /// The registers, `[batch, register, dim]`, where the network has some.
+    pub registers: Option<Tensor<3>>,
+    /// The patches, `[batch, patch, dim]`; with [`Masking::Keep`] the kept ones in the order given.
+    pub patches: Tensor<3>,
+}
+
+impl Tokens {
+    /// The feature of an image: the class token, or the mean of the patches where there is none, `[batch, dim]`.
+    pub fn pooled(self) -> Tensor<2> {
+        match self.class {
+            Some(class) => class,
+            None => self.patches.mean_dim(1).squeeze_dim(1),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The same trajectories with the images of every batch shared by several ranks.
+//!
+//! A rank is a thread with networks of its own; the ranks exchange values through a [`Group`] of `ssl-testing`. Batch norm
+//! takes the statistics of all ranks, so every tensor has to be that of the case, within the case's tolerance.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use anyhow::{Result, ensure};
+use burn::tensor::Tensor;
+use ssl_core::{Group, LossOf, Views, group};
+use ssl_testing::{Case, Outputs, Ranks};
+use ssl_train::Gradients;
+
+use super::super::Op;
+
+/// The numbers of ranks that share a batch.
+pub(in crate::conformance) const SIZES: [usize; 2] = [2, 4];
+
+thread_local! {
+    static GROUP: RefCell<Group> = RefCell::new(Group::default());
+}
+
+/// The group of the thread that runs a trajectory: alone, unless [`run`] started it.
+pub(super) fn current() -> Group {
+    GROUP.with_borrow(Clone::clone)
+}
+
+/// Whether a case is a trajectory whose batches so many ranks can share.
+pub(in crate::conformance) fn divides(case: &Case, size: usize) -> bool {
+    let splits = case.params.pointer("/encoder/bn_splits").and_then(serde_json::Value::as_u64).unwrap_or(1);
+    let batch = case.param::<usize>("batch").unwrap_or(0);
+    // Groups of a split batch norm are every n-th image, so a share has to hold whole rounds of them.
+    case.group == "method" && batch > 0 && batch.is_multiple_of(size * splits as usize)
+}
+
+/// Runs a trajectory on the ranks of `ranks` and returns what the first one computes; all have to compute the same bits.
+pub(in crate::conformance) fn run(path: &Path, op: Op, ranks: &Ranks) -> Result<Outputs> {
+    let results = ranks.run(|group| -> Result<Outputs> {
+        GROUP.set(group);
+        op(&Case::read(path)?)
+    });
+    let mut outputs = results.into_iter().collect::<Result<Vec<_>>>()?;
+    let first = outputs.swap_remove(0);
+    for other in &outputs {
+        ensure!(first == *other, "two ranks have different values");
+    }
+    Ok(first)
+}
+
+/// The images of this rank.
+pub(super) fn share(views: Views, group: &Group) -> Views {
+    Views {
+        crops: views.crops.into_iter().map(|crop| group::share(crop, group)).collect(),
+        labels: views.labels.map(|labels| {
+            let count = labels.dims()[0] / group.size();
+            labels.narrow(0, group.rank() * count, count)
+        }),
+        ..views
+    }
+}
+
+/// What a trainer does with the loss and the gradients of a rank.
+pub(super) fn reduce(loss: Tensor<1>, of: LossOf, gradients: &mut Gradients, group: &Group) -> Tensor<1> {
+    let mut loss = loss.without_autodiff();
+    if of == LossOf::Share && !group.is_solo() {
+        gradients.scale(1.0 / group.size() as f64);
+        loss = group::mean(loss, group);
+    }
+    gradients.all_reduce(group);
+    loss
+}
+
+#[cfg(test)]
+mod tests {
+    use ssl_testing::{Fault, cases_dir};
+
+    use super::super::OPS;
+    use super::*;
+
+    /// Whether a case passes on the ranks.
+    fn passes(name: &str, ranks: &Ranks) -> bool {
+        let path = cases_dir().join(format!("{name}.safetensors"));
+        let case = Case::read(&path).expect("a case of the repository");
+        let (_, op) = OPS.iter().find(|(op, _)| *op == case.op).expect("an implementation");
+        assert!(divides(&case, ranks.size()), "{name} cannot be shared");
+        let Ok(outputs) = run(&path, *op, ranks) else { return false };
+        case.compare(&outputs).expect("all outputs").iter().all(|(_, comparison)| comparison.passes())
+    }
+
+    const CASES: [&str; 3] = ["method.simclr.sgd", "method.byol.sgd", "method.dino.resnet_sgd"];
+
+    #[test]
+    fn the_proof_fails_where_sums_are_not_taken() {
+        for name in CASES {
+            assert!(passes(name, &Ranks::new(2)), "{name}");
+            assert!(!passes(name, &Ranks::new(2).with_fault(Fault::NoSum)), "{name} without sums");
+        }
+    }
+
+    #[test]
+    fn the_proof_fails_where_gradients_are_divided_by_the_number_of_ranks() {
+        for name in CASES {
+            assert!(!passes(name, &Ranks::new(2).with_fault(Fault::Mean)), "{name} with means for sums");
+        }
+    }
+}
