@@ -53,3 +53,4 @@ pub use pretrain::{NoObserver, Observer, PretrainOptions, Report, pretrain, pret
 pub use recipe::Recipe;
 pub use sets::SetOptions;
 pub use sheet::{PreviewOptions, preview};
+pub use ssl_core::tune_process;

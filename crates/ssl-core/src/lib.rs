@@ -52,5 +52,6 @@ pub use momentum::{MomentumUpdate, Teacher};
 pub use precision::Precision;
 pub use queue::Queue;
 pub use ssl_kernels::ops::{SgdRates, read_values, sgd_momentum, with_backend_kernels};
+pub use ssl_kernels::tune_process;
 pub use ssl_kernels::{DeviceError, DeviceInfo, DeviceSpec, FoundDevice};
 pub use views::Views;
