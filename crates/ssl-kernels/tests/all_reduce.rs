@@ -115,7 +115,7 @@ fn plain_tensors_and_constants_are_summed_without_a_gradient() {
 #[test]
 fn gradient_checkpointing_stays_as_it_was() {
     let strategy = GradientCheckpointingStrategy::Balanced;
-    let device = devices()[0].clone().gradient_checkpointing(strategy);
+    let device = devices()[0].clone().autodiff().gradient_checkpointing();
     let found = ranks(2, |group| {
         let x = Tensor::<1>::full([1], group.rank() as f32 + 1.0, &device).require_grad();
         let sum = all_reduce_sum(x.clone(), &group);
