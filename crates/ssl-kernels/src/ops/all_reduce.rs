@@ -1,5 +1,7 @@
 //! The sum over the processes that train together.
 
+#![allow(deprecated)] // Burn deprecates its libtorch backend, which is the reason for pinning this version of Burn
+
 #[cfg(any(feature = "wgpu-plain", feature = "cuda-plain", feature = "rocm-plain"))]
 use burn::backend::Cube;
 #[cfg(feature = "flex")]
