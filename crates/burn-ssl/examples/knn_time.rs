@@ -14,6 +14,7 @@ use burn_ssl::prelude::*;
 const CLASSES: usize = 10;
 
 fn main() -> Result<()> {
+    burn_ssl::tune_process();
     let mut options = measure::Options::from_command_line()?;
     let (queries, bank) = (options.number("queries", 10_000)?, options.number("bank", 50_000)?);
     let (dim, runs, k) = (options.number("dim", 512)?, options.number("runs", 1)?, options.number("k", 20)?);

@@ -15,6 +15,7 @@ use burn_ssl::simclr::nt_xent;
 const TEMPERATURE: f64 = 0.5;
 
 fn main() -> Result<()> {
+    burn_ssl::tune_process();
     let mut options = measure::Options::from_command_line()?;
     let (batch, dim) = (options.number("batch", 512)?, options.number("dim", 128)?);
     let (runs, spec) = (options.number("runs", 5)?, options.text("device", "flex"));

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 const RATES: Rates = Rates { lr: 0.06, lr_1d: 0.06, lr_constant: 0.06, weight_decay: 5e-4 };
 
 fn main() -> Result<()> {
+    burn_ssl::tune_process();
     let options = Options::from_command_line()?;
     let spec = options.device.parse::<DeviceSpec>()?;
     let device = spec.open()?;

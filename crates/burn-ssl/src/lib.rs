@@ -55,3 +55,4 @@ pub use pretrain::{
 pub use recipe::Recipe;
 pub use sets::SetOptions;
 pub use sheet::{PreviewOptions, preview};
+pub use ssl_core::tune_process;

@@ -27,6 +27,7 @@ enum Ended {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    burn_ssl::tune_process();
     let bars = MultiProgress::new();
     log::init(&bars);
     if std::env::var_os("RUST_BACKTRACE").is_none() {

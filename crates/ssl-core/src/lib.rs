@@ -65,7 +65,9 @@ pub use pass::Pass;
 pub use precision::Precision;
 pub use queue::Queue;
 pub use shape::{EncoderWith, Predicted, TeacherState, WithPredictor};
-pub use ssl_kernels::ops::{SgdRates, read_values, sgd_momentum, with_backend_kernels};
-pub use ssl_kernels::{Collective, DeviceError, DeviceInfo, DeviceSpec, FoundDevice, Group, Solo};
+pub use ssl_kernels::ops::{read_values, with_backend_kernels};
+pub use ssl_kernels::{
+    Collective, DeviceError, DeviceInfo, DeviceSpec, FoundDevice, Group, Solo, tune_process,
+};
 pub use tokens::{Masking, TokenEncoder, Tokens};
 pub use views::Views;

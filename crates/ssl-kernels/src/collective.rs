@@ -1,65 +1,111 @@
 //! The processes that train one network together.
 
-use std::fmt::Debug;
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-/// stub: merged from branch kernels
-pub trait Collective: Debug + Send + Sync + 'static {
-    /// rank
+/// The processes that train one network together.
+///
+/// Every call blocks until all ranks have made it, so all ranks make the same calls in the same order. Tensors are plain
+/// values without gradients: gather them, keep one's own rows tracked, and compute the loss of the global batch on every
+/// rank. [`ops::all_reduce_sum`](crate::ops::all_reduce_sum) is the one operation with a gradient that goes through a
+/// group.
+///
+/// # Ranks in one process
+///
+/// Burn holds the lock of a graph during its whole backward pass, in which `ops::all_reduce_sum` waits for the other
+/// ranks. Ranks that are threads must therefore have graphs of their own, else they deadlock. Burn joins two graphs when
+/// an operation reads a tracked tensor of each, so threads share a graph
+///
+/// - if both use the same parameters, which a clone of a network does as well, since it keeps the nodes of its parameters;
+/// - if one uses a tracked tensor that the other made.
+///
+/// They do not if each builds its own network, or gets one by `Module::fork` or `valid().train()` while nobody is in a
+/// backward pass, and if they exchange nothing but plain values. Tensors without gradients may be shared.
+pub trait Collective: fmt::Debug + Send + Sync + 'static {
+    /// The number of this process, from 0.
     fn rank(&self) -> usize;
-    /// size
+
+    /// How many processes there are.
     fn size(&self) -> usize;
-    /// sum
+
+    /// The sum over all ranks, the same bits on each: values are added in the order of ranks.
+    ///
+    /// # Shapes
+    /// - `values`: `[value]` without gradients, of the same length on all ranks
+    /// - returns: `[value]`, on the device of `values`
     fn all_reduce_sum(&self, values: Tensor<1>) -> Tensor<1>;
-    /// gather
+
+    /// The rows of all ranks, in the order of ranks.
+    ///
+    /// # Shapes
+    /// - `rows`: `[row, column]` without gradients; each rank has its own number of rows, which may be 0
+    /// - returns: `[all rows, column]`, on the device of `rows`
     fn all_gather(&self, rows: Tensor<2>) -> Tensor<2>;
-    /// broadcast
+
+    /// The bytes of rank `root`. Those of the other ranks are dropped.
     fn broadcast(&self, bytes: Vec<u8>, root: usize) -> Vec<u8>;
-    /// barrier
+
+    /// Waits for all ranks.
     fn barrier(&self);
-    /// abort
+
+    /// Ends the group: a rank that waits in a call or makes one panics with one sentence instead of waiting for ever.
     fn abort(&self);
 }
 
-/// solo
-#[derive(Clone, Copy, Debug, Default)]
+/// A process that trains alone: rank 0 of 1. Every call returns its argument.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Solo;
 
 impl Collective for Solo {
     fn rank(&self) -> usize {
         0
     }
+
     fn size(&self) -> usize {
         1
     }
+
     fn all_reduce_sum(&self, values: Tensor<1>) -> Tensor<1> {
         values
     }
+
     fn all_gather(&self, rows: Tensor<2>) -> Tensor<2> {
         rows
     }
+
     fn broadcast(&self, bytes: Vec<u8>, _root: usize) -> Vec<u8> {
         bytes
     }
+
     fn barrier(&self) {}
+
     fn abort(&self) {}
 }
 
-/// group
+/// A handle to a [`Collective`], cheap to clone; [`Solo`] by default.
+///
+/// ```
+/// use ssl_kernels::Group;
+///
+/// let group = Group::default();
+/// assert!(group.is_solo());
+/// assert_eq!((group.rank(), group.size()), (0, 1));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Group(Arc<dyn Collective>);
 
 impl Group {
-    /// new
+    /// A handle to the given processes.
     pub fn new(collective: impl Collective) -> Self {
         Self(Arc::new(collective))
     }
-    /// solo
+
+    /// Whether there is one process only, so that nothing has to be exchanged.
     pub fn is_solo(&self) -> bool {
-        self.0.size() == 1
+        self.size() == 1
     }
 }
 
@@ -71,7 +117,34 @@ impl Default for Group {
 
 impl Deref for Group {
     type Target = dyn Collective;
+
     fn deref(&self) -> &Self::Target {
         &*self.0
+    }
+}
+
+impl From<Arc<dyn Collective>> for Group {
+    fn from(collective: Arc<dyn Collective>) -> Self {
+        Self(collective)
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[test]
+    fn a_process_alone_gets_back_what_it_gave() {
+        let (group, device) = (Group::default(), Device::flex());
+        assert_eq!((group.rank(), group.size(), group.is_solo()), (0, 1, true));
+        let values = Tensor::<1>::from_floats([1.0, 2.0], &device);
+        assert_eq!(group.all_reduce_sum(values.clone()).into_data(), values.into_data());
+        let rows = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device);
+        assert_eq!(group.all_gather(rows.clone()).into_data(), rows.into_data());
+        assert_eq!(group.broadcast(vec![1, 2], 0), [1, 2]);
+        group.barrier();
+        group.abort();
     }
 }

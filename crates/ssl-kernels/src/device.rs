@@ -1,7 +1,6 @@
 //! Device specifications: the text a user writes after `--device`, and the Burn device it names.
 
 mod found;
-mod memory;
 mod vectors;
 
 use std::fmt;
@@ -20,6 +19,7 @@ pub use found::FoundDevice;
 /// assert_eq!(spec.to_string(), "tch:cuda:1");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum DeviceSpec {
     /// `flex`: Burn's pure-Rust CPU backend.
     Flex,
@@ -43,6 +43,7 @@ pub enum DeviceSpec {
 
 /// A kind of device, as `burn-ssl devices` lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct DeviceInfo {
     /// The text to write after `--device`.
     pub name: &'static str,
@@ -57,7 +58,8 @@ pub struct DeviceInfo {
 }
 
 /// Why a device cannot be used.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DeviceError {
     /// The text names no device.
     #[error(
@@ -125,17 +127,15 @@ impl DeviceSpec {
         }
     }
 
-    /// Opens the device.
-    ///
-    /// On the CPU, the C library is told to keep freed memory. On CUDA, libtorch is told to try out cuDNN's algorithms
-    /// for every new shape of a convolution and to keep the fastest: shapes repeat in training.
+    /// Opens the device. Settings of the process that training is faster with are those of
+    /// [`tune_process`](crate::tune_process).
     ///
     /// # Errors
     /// [`DeviceError::NotCompiled`] if its backend is not part of this build, [`DeviceError::Missing`] if the backend
     /// finds no such device, [`DeviceError::Unavailable`] if it cannot use it.
     pub fn open(&self) -> Result<Device, DeviceError> {
         let device = self.find()?;
-        catch(|| self.prepare(&device)).map_err(|reason| self.unavailable(reason))?;
+        catch(|| touch(&device)).map_err(|reason| self.unavailable(reason))?;
         Ok(device)
     }
 
@@ -172,18 +172,6 @@ impl DeviceSpec {
     pub fn found(&self) -> Result<Option<Vec<FoundDevice>>, String> {
         let spec = *self;
         catch(move || found::devices(spec))
-    }
-
-    /// Settings of the process that a device works better with.
-    fn prepare(&self, device: &Device) {
-        if let Self::Flex | Self::Tch = self {
-            memory::keep_freed();
-        }
-        #[cfg(feature = "tch")]
-        if let Self::TchCuda(_) = self {
-            tch::Cuda::cudnn_set_benchmark(true);
-        }
-        touch(device);
     }
 
     fn index(&self) -> Option<usize> {

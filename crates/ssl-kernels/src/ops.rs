@@ -3,10 +3,12 @@
 mod add_scaled;
 mod all_reduce;
 mod batch_norm;
+mod batch_norm_output;
 mod choice;
 mod conv;
 #[cfg(any(feature = "flex", feature = "tch"))]
 mod cpu;
+mod epilogue;
 #[cfg(feature = "flex")]
 mod flex;
 mod gelu;
@@ -15,10 +17,12 @@ mod libtorch;
 mod read;
 mod relu;
 mod sgd;
+mod sgd_rates;
 
 pub use add_scaled::add_scaled;
 pub use all_reduce::all_reduce_sum;
-pub use batch_norm::{BatchNormOutput, batch_norm_eval, batch_norm_relu_train, batch_norm_train};
+pub use batch_norm::{batch_norm_eval, batch_norm_relu_train, batch_norm_train};
+pub use batch_norm_output::BatchNormOutput;
 pub use choice::with_backend_kernels;
 pub use conv::conv2d;
 #[cfg(any(feature = "flex", feature = "tch"))]
@@ -26,4 +30,5 @@ pub(crate) use cpu::instructions;
 pub use gelu::gelu;
 pub use read::read_values;
 pub use relu::relu;
-pub use sgd::{SgdRates, sgd_momentum};
+pub use sgd::sgd_momentum;
+pub use sgd_rates::SgdRates;

@@ -22,6 +22,7 @@ const TEMPERATURE: f64 = 0.1;
 const RUNS: usize = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
+    ssl_core::tune_process();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [what, batch, dim, rest @ ..] = words.as_slice() else {
         return Err("expected: memory|time BATCH DIM [DEVICE]".into());

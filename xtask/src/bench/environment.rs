@@ -55,7 +55,7 @@ pub(super) fn of_variant(variant: &str) -> Variables {
     let mut all = Variables::new();
     for word in variant.split('+') {
         match word {
-            // What `ssl-kernels` tells the C library when it opens a CPU (`device/memory.rs`).
+            // What `ssl_kernels::tune_process` tells the C library.
             "malloc" => all.extend([
                 ("MALLOC_MMAP_MAX_", "0".to_owned()),
                 ("MALLOC_TRIM_THRESHOLD_", u64::MAX.to_string()),

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use skipped::Skipped;
-use ssl_testing::{Case, Comparison, Outputs, Ranks, cases_dir};
+use ssl_testing::{Case, Comparison, Outputs, cases_dir};
 
 /// Computes the tensors that a case expects.
 type Op = fn(&Case) -> Result<Outputs>;
@@ -140,7 +140,7 @@ fn without_op(group: &str, op: &str) -> Verdict {
 fn examine_shared(path: &Path, size: usize) -> Option<Row> {
     let case = Case::read(path).ok().filter(|case| method::group::divides(case, size))?;
     let op = find(&case.group, &case.op)?;
-    let verdict = judge(&case, |_| method::group::run(path, op, &Ranks::new(size)));
+    let verdict = judge(&case, |_| method::group::run(path, op, size));
     Some(Row {
         tolerance: format!("rtol {:e}, atol {:e}", case.rtol, case.atol),
         case: format!("{}, {size} ranks", case.name),

@@ -40,6 +40,7 @@ use recording::{Recording, Tape, Watch};
 const RECORDED: &str = "recorded";
 
 fn main() -> Result<()> {
+    burn_ssl::tune_process();
     let options = Options::from_command_line()?;
     let recipe = options.recipe()?;
     let (whole, chunk) = (recipe.optimizer.accumulate == 1, recipe.optimizer.embed_chunk);

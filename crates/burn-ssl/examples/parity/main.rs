@@ -60,6 +60,7 @@ impl Subject {
 }
 
 fn main() -> Result<()> {
+    burn_ssl::tune_process();
     let arguments = Arguments::parse()?;
     let groups = [layers::cases(), losses::cases(), optimizers::cases(), steps::cases()];
     let cases = groups.into_iter().flatten().filter(|case| case.name.contains(&arguments.only));

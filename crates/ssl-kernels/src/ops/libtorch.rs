@@ -24,9 +24,11 @@ use burn::backend::autodiff::ops::NodeGuard;
 use burn::tensor::{DType, Device, GradientCheckpointingStrategy, Tensor};
 use burn_tch::{LibTorch, LibTorchDevice, TchTensor};
 
-use super::batch_norm::{After, BatchNormOutput};
+use super::batch_norm_output::BatchNormOutput;
 use super::choice::backend_kernels;
-use super::{SgdRates, cpu};
+use super::cpu;
+use super::epilogue::Epilogue;
+use super::sgd_rates::SgdRates;
 pub(super) use add_scaled::add_scaled;
 pub(super) use relu::relu;
 
@@ -64,14 +66,18 @@ pub(super) fn batch_norm_train<const D: usize>(
     x: Tensor<D>,
     weight: Tensor<1>,
     bias: Tensor<1>,
-    after: After<D>,
+    epilogue: Epilogue<D>,
     eps: f64,
 ) -> BatchNormOutput<D> {
-    if loops_take(&x) && loops_take(&weight) && loops_take(&bias) && after.shortcut().is_none_or(loops_take) {
-        return cpu::batch_norm_train::<LibTorch, D>(x, weight, bias, after, eps);
+    if loops_take(&x)
+        && loops_take(&weight)
+        && loops_take(&bias)
+        && epilogue.shortcut().is_none_or(loops_take)
+    {
+        return cpu::batch_norm_train::<LibTorch, D>(x, weight, bias, epilogue, eps);
     }
     let out = batch_norm::batch_norm_train(x, weight, bias, eps);
-    BatchNormOutput { output: after.apply(out.output), ..out }
+    BatchNormOutput { output: epilogue.apply(out.output, relu), ..out }
 }
 
 /// See [`sgd_momentum`](super::sgd_momentum); for tensors that the [loops take](loops_take).

@@ -3,17 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::add_scaled;
-
-/// What scales an update.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SgdRates {
-    /// Learning rate.
-    pub lr: f64,
-    /// Share of the buffer that stays, μ.
-    pub momentum: f64,
-    /// Weight decay.
-    pub decay: f64,
-}
+use super::sgd_rates::SgdRates;
 
 /// New parameters and momentum buffer, in one pass where the backend can.
 ///

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use burn::tensor::Tensor;
 use ssl_core::{Group, LossOf, Views, group};
-use ssl_testing::{Case, Outputs, Ranks};
+use ssl_testing::{Case, Outputs, ranks};
 use ssl_train::Gradients;
 
 use super::super::Op;
@@ -34,10 +34,15 @@ pub(in crate::conformance) fn divides(case: &Case, size: usize) -> bool {
     case.group == "method" && batch > 0 && batch.is_multiple_of(size * splits as usize)
 }
 
-/// Runs a trajectory on the ranks of `ranks` and returns what the first one computes; all have to compute the same bits.
-pub(in crate::conformance) fn run(path: &Path, op: Op, ranks: &Ranks) -> Result<Outputs> {
-    let results = ranks.run(|group| -> Result<Outputs> {
-        GROUP.set(group);
+/// Runs a trajectory on `size` ranks and returns what the first one computes; all have to compute the same bits.
+pub(in crate::conformance) fn run(path: &Path, op: Op, size: usize) -> Result<Outputs> {
+    run_in(path, op, size, |group| group)
+}
+
+/// [`run`] in groups that something was done to.
+fn run_in(path: &Path, op: Op, size: usize, change: impl Fn(Group) -> Group + Sync) -> Result<Outputs> {
+    let results = ranks(size, |group| -> Result<Outputs> {
+        GROUP.set(change(group));
         op(&Case::read(path)?)
     });
     let mut outputs = results.into_iter().collect::<Result<Vec<_>>>()?;
@@ -78,30 +83,35 @@ mod tests {
     use super::super::OPS;
     use super::*;
 
-    /// Whether a case passes on the ranks.
-    fn passes(name: &str, ranks: &Ranks) -> bool {
+    /// Whether a case passes on two ranks, with a mistake in their group if there is to be one.
+    fn passes(name: &str, fault: Option<Fault>) -> bool {
         let path = cases_dir().join(format!("{name}.safetensors"));
         let case = Case::read(&path).expect("a case of the repository");
         let (_, op) = OPS.iter().find(|(op, _)| *op == case.op).expect("an implementation");
-        assert!(divides(&case, ranks.size()), "{name} cannot be shared");
-        let Ok(outputs) = run(&path, *op, ranks) else { return false };
+        assert!(divides(&case, 2), "{name} cannot be shared");
+        let change = |group| match fault {
+            Some(fault) => fault.in_group(group),
+            None => group,
+        };
+        let Ok(outputs) = run_in(&path, *op, 2, change) else { return false };
         case.compare(&outputs).expect("all outputs").iter().all(|(_, comparison)| comparison.passes())
     }
 
     const CASES: [&str; 3] = ["method.simclr.sgd", "method.byol.sgd", "method.dino.resnet_sgd"];
 
     #[test]
-    fn the_proof_fails_where_sums_are_not_taken() {
+    fn the_proof_fails_where_sums_or_gathered_rows_are_wrong() {
         for name in CASES {
-            assert!(passes(name, &Ranks::new(2)), "{name}");
-            assert!(!passes(name, &Ranks::new(2).with_fault(Fault::NoSum)), "{name} without sums");
+            assert!(passes(name, None), "{name}");
+            assert!(!passes(name, Some(Fault::NoSum)), "{name} without sums");
         }
+        assert!(!passes("method.simclr.sgd", Some(Fault::NoGather)));
     }
 
     #[test]
     fn the_proof_fails_where_gradients_are_divided_by_the_number_of_ranks() {
         for name in CASES {
-            assert!(!passes(name, &Ranks::new(2).with_fault(Fault::Mean)), "{name} with means for sums");
+            assert!(!passes(name, Some(Fault::Scale(0.5))), "{name} with means for sums");
         }
     }
 }

@@ -19,8 +19,8 @@ use super::parallel::map;
 use super::pool::any_values;
 use super::simd::dispatch;
 use super::{Bridge, Host, Tracked, owned, tensor, tracked};
-use crate::ops::BatchNormOutput;
-use crate::ops::batch_norm::After;
+use crate::ops::batch_norm_output::BatchNormOutput;
+use crate::ops::epilogue::Epilogue;
 use channel::{GradientSums, Layout, Moments};
 
 /// See [`batch_norm_train`](crate::ops::batch_norm_train) and its relatives.
@@ -28,16 +28,16 @@ pub(in crate::ops) fn batch_norm_train<B: Host, const D: usize>(
     x: Tensor<D>,
     weight: Tensor<1>,
     bias: Tensor<1>,
-    after: After<D>,
+    epilogue: Epilogue<D>,
     eps: f64,
 ) -> BatchNormOutput<D>
 where
     DispatchTensor: Bridge<B>,
 {
-    let (shortcut, relu) = match after {
-        After::Nothing => (None, false),
-        After::Relu => (None, true),
-        After::AddRelu(shortcut) => (Some(shortcut), true),
+    let (shortcut, relu) = match epilogue {
+        Epilogue::None => (None, false),
+        Epilogue::Relu => (None, true),
+        Epilogue::AddRelu(shortcut) => (Some(shortcut), true),
     };
     let added = shortcut.is_some();
     // Without a shortcut, a constant stands in for its node.

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use super::parallel::each;
 use super::pool::any_values;
 use super::{Bridge, Host, tensor};
-use crate::ops::SgdRates;
+use crate::ops::sgd_rates::SgdRates;
 
 /// Values of a piece of work.
 const PIECE: usize = 1 << 15;

@@ -9,7 +9,7 @@ use burn_tch::{LibTorch, TchTensor};
 
 use super::native::{self, BatchNormSaved};
 use super::{Tracked, parts, register};
-use crate::ops::BatchNormOutput;
+use crate::ops::batch_norm_output::BatchNormOutput;
 
 /// See [`batch_norm_train`](crate::ops::batch_norm_train).
 pub(in crate::ops) fn batch_norm_train<const D: usize>(
