@@ -119,6 +119,6 @@ impl Timing<'_> {
         let crop = |view: usize| measure::random(shape, view as u64, &self.device);
         let labels = (0..batch as i64).map(|i| i % 10).collect::<Vec<_>>();
         let labels = Tensor::from_data(TensorData::new(labels, [batch]), &self.device);
-        Views { crops: (0..count).map(crop).collect(), global: count, labels: Some(labels) }
+        Views { labels: Some(labels), ..Views::new((0..count).map(crop).collect(), count) }
     }
 }

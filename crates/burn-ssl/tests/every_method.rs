@@ -323,7 +323,7 @@ fn views(needs: Needs, step: u64) -> Views {
         crops.push(images(0.6, 8));
     }
     let labels = needs.labels.then(|| Tensor::from_ints([0, 1, 0, 1], &device()));
-    Views { crops, global: 2, labels }
+    Views { labels, ..Views::new(crops, 2) }
 }
 
 /// The first images of a batch.

@@ -70,4 +70,4 @@ pub use ssl_kernels::{
     Collective, DeviceError, DeviceInfo, DeviceSpec, FoundDevice, Group, Solo, tune_process,
 };
 pub use tokens::{Masking, TokenEncoder, Tokens};
-pub use views::Views;
+pub use views::{Mask, Views};

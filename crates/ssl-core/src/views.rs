@@ -1,6 +1,8 @@
 //! Views: what a method sees of a batch of images.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Bool, Int, Tensor};
+
+use crate::Masking;
 
 /// Augmented views of a batch of images, on the device without gradients.
 #[derive(Clone, Debug)]
@@ -12,15 +14,72 @@ pub struct Views {
     pub global: usize,
     /// Classes, `[batch]`, where the data has them.
     pub labels: Option<Tensor<1, Int>>,
+    /// What an encoder of tokens sees of each view, in the order of the views; empty without masks.
+    pub masks: Vec<Option<Mask>>,
+}
+
+/// What an encoder of tokens sees of one view. Patches count row by row.
+#[derive(Clone, Debug)]
+pub enum Mask {
+    /// A mask token takes the place of the patches where `[batch, patch]` is true; an image may have none (iBOT, DINOv2).
+    Replace(Tensor<2, Bool>),
+    /// The patches at these places, `[batch, kept]`, and no others (MAE, MSN).
+    Keep(Tensor<2, Int>),
+    /// The patches of a context, and those that are predicted from it (I-JEPA).
+    Predict {
+        /// `[batch, kept]`
+        context: Tensor<2, Int>,
+        /// `[batch, block, patch]`
+        targets: Tensor<3, Int>,
+    },
+}
+
+impl Mask {
+    /// What the encoder is told.
+    pub fn masking(&self) -> Masking {
+        match self {
+            Self::Replace(hidden) => Masking::Replace(hidden.clone()),
+            Self::Keep(kept) | Self::Predict { context: kept, .. } => Masking::Keep(kept.clone()),
+        }
+    }
+
+    /// The mask of some images that follow each other.
+    fn narrow(&self, start: usize, count: usize) -> Self {
+        match self {
+            Self::Replace(hidden) => Self::Replace(hidden.clone().narrow(0, start, count)),
+            Self::Keep(kept) => Self::Keep(kept.clone().narrow(0, start, count)),
+            Self::Predict { context, targets } => Self::Predict {
+                context: context.clone().narrow(0, start, count),
+                targets: targets.clone().narrow(0, start, count),
+            },
+        }
+    }
 }
 
 impl Views {
-    /// Two views and no labels, what most methods take.
+    /// Views without labels and masks, of which the first `global` are global.
+    pub fn new(crops: Vec<Tensor<4>>, global: usize) -> Self {
+        Self { crops, global, labels: None, masks: Vec::new() }
+    }
+
+    /// Two views, what most methods take.
     ///
     /// # Shapes
     /// - `first`, `second`: `[batch, channel, height, width]`
     pub fn two(first: Tensor<4>, second: Tensor<4>) -> Self {
-        Self { crops: vec![first, second], global: 2, labels: None }
+        Self::new(vec![first, second], 2)
+    }
+
+    /// The same views with classes, `[batch]`.
+    pub fn with_labels(mut self, labels: Tensor<1, Int>) -> Self {
+        self.labels = Some(labels);
+        self
+    }
+
+    /// The same views with a mask, or none, for each.
+    pub fn with_masks(mut self, masks: Vec<Option<Mask>>) -> Self {
+        self.masks = masks;
+        self
     }
 
     /// Number of images.
@@ -36,15 +95,21 @@ impl Views {
     /// The views of `images` images at a time, in order; of the rest in the last chunk.
     pub fn chunks(&self, images: usize) -> Vec<Self> {
         let batch = self.batch();
-        let chunk = |start: usize| {
-            let count = images.min(batch - start);
-            Self {
-                crops: self.crops.iter().map(|crop| crop.clone().narrow(0, start, count)).collect(),
-                global: self.global,
-                labels: self.labels.as_ref().map(|labels| labels.clone().narrow(0, start, count)),
-            }
-        };
-        (0..batch).step_by(images).map(chunk).collect()
+        (0..batch).step_by(images).map(|start| self.narrow(start, images.min(batch - start))).collect()
+    }
+
+    /// The views of the images `start..start + count`.
+    ///
+    /// # Panics
+    /// If there are fewer images.
+    pub fn narrow(&self, start: usize, count: usize) -> Self {
+        let mask = |mask: &Option<Mask>| mask.as_ref().map(|mask| mask.narrow(start, count));
+        Self {
+            crops: self.crops.iter().map(|crop| crop.clone().narrow(0, start, count)).collect(),
+            global: self.global,
+            labels: self.labels.as_ref().map(|labels| labels.clone().narrow(0, start, count)),
+            masks: self.masks.iter().map(mask).collect(),
+        }
     }
 
     /// The first two views.
@@ -56,5 +121,35 @@ impl Views {
             [first, second, ..] => (first.clone(), second.clone()),
             crops => panic!("expected two views, got {}", crops.len()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DeviceSpec;
+
+    #[test]
+    fn chunks_have_the_labels_and_masks_of_their_images() {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let images = Tensor::<1, Int>::arange(0..5, &device).float().reshape([5, 1, 1, 1]);
+        let places = |blocks: usize, patches: usize| {
+            let count = (5 * blocks * patches) as i64;
+            Tensor::<1, Int>::arange(0..count, &device).reshape([5, blocks, patches])
+        };
+        let predict = Mask::Predict { context: places(1, 2).squeeze_dim(1), targets: places(3, 2) };
+        let hidden = places(1, 2).squeeze_dim::<2>(1).lower_elem(3);
+        let views = Views::two(images.clone(), images)
+            .with_labels(Tensor::arange(10..15, &device))
+            .with_masks(vec![Some(predict), Some(Mask::Replace(hidden))]);
+        let chunks = views.chunks(2);
+        assert_eq!(chunks.iter().map(Views::batch).collect::<Vec<_>>(), [2, 2, 1]);
+        let last = &chunks[2];
+        assert_eq!(last.labels.as_ref().expect("labels").to_data().iter::<i64>().next(), Some(14));
+        let Some(Mask::Predict { context, targets }) = &last.masks[0] else { panic!("a context and targets") };
+        assert_eq!(context.to_data().iter::<i64>().collect::<Vec<_>>(), [8, 9]);
+        assert_eq!(targets.to_data().iter::<i64>().collect::<Vec<_>>(), (24..30).collect::<Vec<_>>());
+        let Some(Mask::Replace(hidden)) = &chunks[0].masks[1] else { panic!("a mask") };
+        assert_eq!(hidden.to_data().iter::<bool>().collect::<Vec<_>>(), [true, true, true, false]);
     }
 }

@@ -53,7 +53,7 @@ fn crops(seed: f32) -> Views {
         (places * 0.618 + seed).sin().reshape([BATCH, 3, size, size])
     };
     let crops = vec![images(seed, 8), images(seed + 0.3, 8), images(seed + 0.6, 4)];
-    Views { crops, global: 2, labels: None }
+    Views::new(crops, 2)
 }
 
 /// The loss and one training step with a learning rate of 0.1, as the trainer does it.

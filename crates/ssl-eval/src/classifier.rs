@@ -150,7 +150,7 @@ mod tests {
         let neck = Mlp::init(3, &[LayerConfig::new(7).norm(Norm::Affine).relu()], &mut init);
         let network = Classifier::new(MeanColour {}, Some(neck), 2, &mut init);
         let labels = Tensor::from_ints([0, 1, 1, 0], &init.plain_device());
-        let views = Views { crops: vec![images()], global: 1, labels: Some(labels.clone()) };
+        let views = Views { labels: Some(labels.clone()), ..Views::new(vec![images()], 1) };
         let at = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
         let step = FineTuning.loss(&network, &NoState {}, &views, &StepContext::new(0, at, 0));
         let want = cross_entropy(network.encode(images(), Mode::BatchStats), labels);

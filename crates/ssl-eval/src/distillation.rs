@@ -129,7 +129,7 @@ mod tests {
     fn views() -> Views {
         let images = Tensor::<1, Int>::arange(0..8 * 12, &device()).float().sin().reshape([8, 3, 2, 2]);
         let labels = Tensor::from_ints([0, 1, 2, 3, 4, 0, 1, 2], &device());
-        Views { crops: vec![images], global: 1, labels: Some(labels) }
+        Views { labels: Some(labels), ..Views::new(vec![images], 1) }
     }
 
     fn loss(config: &DistillationConfig, student: &Scores) -> Tensor<1> {

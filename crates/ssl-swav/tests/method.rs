@@ -56,7 +56,7 @@ fn two_crops(seed: f32) -> Views {
 
 fn four_crops(seed: f32) -> Views {
     let crops = vec![images(seed, 8), images(seed + 0.3, 8), images(seed + 0.6, 4), images(seed + 0.9, 4)];
-    Views { crops, global: 2, labels: None }
+    Views::new(crops, 2)
 }
 
 fn value(loss: &Tensor<1>) -> f64 {

@@ -170,5 +170,5 @@ fn views(method: &impl MethodRules, inputs: &Inputs) -> Views {
     }
     let labels = (0..BATCH as i64).map(|index| index % 3).collect::<Vec<_>>();
     let labels = needs.labels.then(|| Tensor::from_data(TensorData::new(labels, [BATCH]), device));
-    Views { crops, global: needs.global_views, labels }
+    Views { labels, ..Views::new(crops, needs.global_views) }
 }

@@ -30,9 +30,6 @@ pub(super) fn views(
     let crop = |view: ViewBatch| {
         Tensor::from_data(TensorData::new(view.data, [images, 3, view.size, view.size]), device)
     };
-    Ok(Views {
-        crops: batch.views.into_iter().map(crop).collect(),
-        global: needs.global_views,
-        labels: batch.labels.map(|labels| Tensor::from_data(TensorData::new(labels, [images]), device)),
-    })
+    let labels = batch.labels.map(|labels| Tensor::from_data(TensorData::new(labels, [images]), device));
+    Ok(Views { labels, ..Views::new(batch.views.into_iter().map(crop).collect(), needs.global_views) })
 }

@@ -55,14 +55,8 @@ fn run_in(path: &Path, op: Op, size: usize, change: impl Fn(Group) -> Group + Sy
 
 /// The images of this rank.
 pub(super) fn share(views: Views, group: &Group) -> Views {
-    Views {
-        crops: views.crops.into_iter().map(|crop| group::share(crop, group)).collect(),
-        labels: views.labels.map(|labels| {
-            let count = labels.dims()[0] / group.size();
-            labels.narrow(0, group.rank() * count, count)
-        }),
-        ..views
-    }
+    let count = views.batch() / group.size();
+    views.narrow(group.rank() * count, count)
 }
 
 /// What a trainer does with the loss and the gradients of a rank.

@@ -118,11 +118,8 @@ fn views(case: &Case, params: &Params, method: &impl MethodRules, step: usize) -
     let labels = case.tensor(&format!("labels.{step}")).ok().map(data);
     ensure!(labels.is_some() == needs.labels, "labels are {labels:?} for a method that needs {needs:?}");
     let device = device()?;
-    Ok(Views {
-        crops: crops.collect::<Result<_>>()?,
-        global: needs.global_views,
-        labels: labels.map(|labels| Tensor::from_data(labels, &device)),
-    })
+    let labels = labels.map(|labels| Tensor::from_data(labels, &device));
+    Ok(Views { labels, ..Views::new(crops.collect::<Result<_>>()?, needs.global_views) })
 }
 
 #[cfg(test)]
