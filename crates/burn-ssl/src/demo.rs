@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::evaluation::Evaluation;
 use crate::images::RunData;
-use crate::pretrain::{Observer, PretrainOptions, Report, pretrain};
-use crate::{Error, Recipe, sheet};
+use crate::pretrain::{PretrainOptions, Report, pretrain};
+use crate::{Error, Observer, Recipe, sheet};
 
 /// Rows of the sheet of views: one image of each class.
 const SHEET_ROWS: usize = 10;

@@ -49,10 +49,9 @@ pub use error::Error;
 pub use finetune::{FinetuneOptions, FinetuneReport, finetune};
 pub use knn::{KnnOptions, KnnReport, evaluate_knn};
 pub use linear::{LinearOptions, LinearReport, linear_probe};
-pub use pretrain::{
-    NoObserver, Observer, PretrainOptions, Report, pretrain, pretrain_encoder, pretrain_with,
-};
+pub use pretrain::{PretrainOptions, Report, pretrain, pretrain_encoder, pretrain_with};
 pub use recipe::Recipe;
 pub use sets::SetOptions;
+pub use ssl_train::{NoObserver, Observer};
 pub use sheet::{PreviewOptions, preview};
 pub use ssl_core::tune_process;

@@ -1,6 +1,5 @@
 //! Pretraining: from a recipe to a run directory.
 
-mod hooks;
 mod report;
 
 use std::path::PathBuf;
@@ -10,23 +9,22 @@ use burn::module::Module;
 use burn::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, MethodRules, SslMethod};
+use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, MethodRules, Progress, SslMethod};
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
 use ssl_encoders::{AnyEncoder, weights};
-use ssl_train::{RunDir, TrainError, Trainer};
+use ssl_eval::EvalError;
+use ssl_train::{Evaluation as Metrics, Observer, RunDir, TrainError, Trainer};
 use toml::Table;
 use tracing::info;
 
-pub use hooks::{NoObserver, Observer};
 pub use report::Report;
 
-use crate::evaluation::Evaluation;
+use crate::evaluation::{Evaluation, Found};
 use crate::export::metadata;
 use crate::images::RunData;
 use crate::recipe::{Draft, RecipeError};
 use crate::registry::{WithMethod, resolve_options, table, with_method};
 use crate::{Error, Recipe};
-use hooks::RunHooks;
 
 /// Where a run goes and what it runs on.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,6 +135,20 @@ pub fn pretrain_encoder<E: Encoder>(
     with_method(&method, &method_options, Pretraining::open(recipe, defaults, options, make, observer)?)?
 }
 
+/// The metrics of an encoder, which the log gets too; none without a set to evaluate on.
+fn evaluated(
+    evaluation: Option<&Evaluation>,
+    encoder: &impl Encoder,
+    at: Progress,
+) -> Result<Metrics, EvalError> {
+    let Some(found) = evaluation.map(|evaluation| evaluation.of(encoder)).transpose()? else {
+        return Ok(Metrics::new());
+    };
+    let Found { top1, top5, rankme } = found;
+    info!("step {}: k-NN top-1 {top1:.2} %, top-5 {top5:.2} %, RankMe {rankme:.1}", at.step);
+    Ok(found.metrics())
+}
+
 /// The encoder that a recipe describes.
 fn built_in(recipe: &Recipe, init: &mut Init) -> Result<AnyEncoder, Error> {
     Ok(recipe.encoder.init(recipe.data.image_size, init)?)
@@ -193,13 +205,15 @@ where
 
         let config = this.recipe.train_config();
         let trainer = Trainer::new(&method, &config, &run, &this.device);
-        let mut hooks = RunHooks { observer: &mut *this.observer, evaluation };
-        let mut trained = trainer.fit(encoder, &loader, this.options.resume, &mut hooks)?;
+        let mut evaluate = |encoder: &E, at: Progress| Ok(evaluated(evaluation.as_ref(), encoder, at)?);
+        let mut trained =
+            trainer.fit(encoder, &loader, this.options.resume, &mut evaluate, this.observer)?;
         if trained.summary.finished {
             let encoder = method.encoder(&trained.student, &trained.state).valid();
             if trained.summary.evaluation.is_empty() {
                 // The run had reached its last step before it was resumed.
-                let metrics = hooks.metrics(&encoder)?.into_iter();
+                let metrics = evaluation.as_ref().map(|evaluation| evaluation.of(&encoder)).transpose()?;
+                let metrics = metrics.map_or_else(Vec::new, |found| found.metrics()).into_iter();
                 trained.summary.evaluation = metrics.map(|(name, value)| (name.to_owned(), value)).collect();
             }
             weights::save(&encoder, &run.encoder(), &metadata(&this.recipe))?;

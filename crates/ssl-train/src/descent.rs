@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::{ConfigError, GradientRules, Progress};
 
+use crate::losses::Losses;
 use crate::{Gradients, Optimizer, OptimizerConfig, ScheduleConfig, StepReport, TrainError};
 
 /// Steps between two readings of the loss, which would stall a GPU (our choice).
@@ -52,24 +53,24 @@ impl Descent<'_> {
         self.validate()?;
         let mut at = self.start();
         let mut optimizer = Optimizer::new(self.optimizer.clone());
-        let mut losses = Losses::new(self.schedule.batch_size);
+        let batch_size = self.schedule.batch_size;
+        let mut reports = Reports { losses: Losses::default(), batch_size, mark: Instant::now() };
         let mut batches = batches.into_iter();
         while at.step < at.total_steps {
             if at.step.is_multiple_of(at.steps_per_epoch) {
-                losses.epoch = (0.0, 0);
+                reports.losses.begin_epoch();
             }
             let batch = batches.next().expect("batches for every step")?;
             let value = loss(&module, batch);
             let mut gradients = Gradients::of(value.backward(), &module);
-            losses.unread.push(value.without_autodiff());
+            reports.losses.push(value.without_autodiff());
             gradients.clip(self.optimizer);
             let rates = self.schedule.rates(self.optimizer, at);
             module = optimizer.step(module, gradients, rates, &GradientRules::default());
             at.step += 1;
-            on_step(&losses.report(at, rates.lr)?);
+            on_step(&reports.of_step(at, rates.lr)?);
         }
-        let (sum, count) = losses.epoch;
-        Ok(Descended { module, steps: at.step, loss: sum / count.max(1) as f64 })
+        Ok(Descended { module, steps: at.step, loss: reports.losses.mean() })
     }
 
     /// Where it starts.
@@ -87,37 +88,25 @@ impl Descent<'_> {
     }
 }
 
-/// Losses that were and that were not read yet.
-struct Losses {
+/// Reads losses where a report is due, and times the steps in between.
+struct Reports {
+    losses: Losses,
     batch_size: usize,
-    unread: Vec<Tensor<1>>,
-    epoch: (f64, u64),
     mark: Instant,
 }
 
-impl Losses {
-    fn new(batch_size: usize) -> Self {
-        Self { batch_size, unread: Vec::new(), epoch: (0.0, 0), mark: Instant::now() }
-    }
-
+impl Reports {
     /// What is told of the step that led to `at`.
-    fn report(&mut self, at: Progress, lr: f64) -> Result<StepReport, TrainError> {
+    fn of_step(&mut self, at: Progress, lr: f64) -> Result<StepReport, TrainError> {
         let mut report = StepReport { at, loss: None, lr, images_per_s: 0.0 };
         let due = at.step.is_multiple_of(READ_EVERY) || at.step.is_multiple_of(at.steps_per_epoch);
         if !due && at.step != at.total_steps {
             return Ok(report);
         }
-        let unread = std::mem::take(&mut self.unread);
-        let count = unread.len();
-        let sum: f64 = Tensor::cat(unread, 0).into_data().iter::<f64>().sum();
-        let loss = sum / count as f64;
-        if !loss.is_finite() {
-            return Err(TrainError::Diverged { step: at.step, loss });
-        }
-        self.epoch = (self.epoch.0 + sum, self.epoch.1 + count as u64);
+        let images = (self.losses.unread() * self.batch_size) as f64;
+        let loss = self.losses.read(|loss| TrainError::Diverged { step: at.step, loss })?;
         report.loss = Some(loss);
-        let seconds = self.mark.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
-        report.images_per_s = (count * self.batch_size) as f64 / seconds;
+        report.images_per_s = images / self.mark.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
         self.mark = Instant::now();
         Ok(report)
     }

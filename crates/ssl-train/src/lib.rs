@@ -5,8 +5,9 @@ mod chunks;
 mod descent;
 mod error;
 mod gradients;
-mod hooks;
+mod losses;
 mod metrics;
+mod observer;
 pub mod optim;
 mod run_dir;
 mod schedule;
@@ -17,7 +18,9 @@ pub use chunks::{MicroBatch, in_chunks};
 pub use descent::{Descended, Descent};
 pub use error::TrainError;
 pub use gradients::Gradients;
-pub use hooks::{Evaluation, HookError, Hooks, NoHooks, StepReport};
+pub use observer::{
+    Evaluation, EvaluationError, Evaluator, NoEvaluation, NoObserver, Observer, StepReport,
+};
 pub use optim::{LrScaling, NoDecay, Optimizer, OptimizerConfig, OptimizerName, Rates};
 pub use run_dir::RunDir;
 pub use schedule::{ScheduleConfig, Warmup};

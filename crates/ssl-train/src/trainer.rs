@@ -1,7 +1,6 @@
 //! The explicit training loop.
 
 mod clock;
-mod losses;
 mod readings;
 mod run;
 mod views;
@@ -10,8 +9,8 @@ use burn::tensor::Device;
 use ssl_core::{Encoder, Group, Init, MethodRules, Precision, SslMethod};
 use ssl_data::TrainLoader;
 
-use crate::{CheckpointConfig, Hooks, OptimizerConfig, RunDir, ScheduleConfig, TrainError};
-use run::{Networks, Run};
+use crate::{CheckpointConfig, Evaluator, Observer, OptimizerConfig, RunDir, ScheduleConfig, TrainError};
+use run::{Networks, Run, Watch};
 
 /// Separates the random numbers of heads and state from those of the encoder, which the caller drew from the seed.
 const HEADS: u64 = 0x6865_6164;
@@ -140,13 +139,14 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
     /// Trains `encoder`, which must be on the autodiff device; with `resume`, goes on from the newest checkpoint.
     ///
     /// # Errors
-    /// A configuration that does not fit the method or the data, a loader or hook that fails, a loss that is not finite.
+    /// A configuration that does not fit the method or the data, a loader or an evaluation that fails, a loss that is not finite.
     pub fn fit<E: Encoder>(
         &self,
         encoder: E,
         loader: &TrainLoader,
         resume: bool,
-        hooks: &mut impl Hooks<E>,
+        evaluator: &mut impl Evaluator<E>,
+        observer: &mut impl Observer,
     ) -> Result<Trained<M::Student, M::State>, TrainError>
     where
         M: SslMethod<E>,
@@ -167,6 +167,6 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
         if resume {
             networks = run.restore(networks)?;
         }
-        run.finish(networks, loader, hooks)
+        run.finish(networks, loader, &mut Watch { evaluator, observer })
     }
 }

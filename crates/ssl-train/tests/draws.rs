@@ -10,7 +10,7 @@ use ssl_core::{
     DeviceSpec, Encoder, Init, MethodRules, Metrics, NoState, Pass, SslMethod, Step, StepContext, Views,
 };
 use ssl_data::{Dataset, Image, LoaderConfig, Normalization, TrainLoader, ViewConfig};
-use ssl_train::{Hooks, OptimizerConfig, RunDir, ScheduleConfig, StepReport, TrainConfig, Trainer};
+use ssl_train::{NoEvaluation, Observer, OptimizerConfig, RunDir, ScheduleConfig, StepReport, TrainConfig, Trainer};
 
 /// A linear encoder.
 #[derive(burn::module::Module, Debug)]
@@ -72,7 +72,7 @@ struct StopAfter {
     done: u64,
 }
 
-impl Hooks<Pixels> for StopAfter {
+impl Observer for StopAfter {
     fn on_step(&mut self, report: &StepReport) {
         self.done = report.at.step;
     }
@@ -112,7 +112,7 @@ fn calls(run: &Path, seed: u64, steps: u64, resume: bool) -> Vec<Call> {
     let linear = LinearConfig::new(48, 3).init(&mut Init::new(0, &device.clone().autodiff()));
     let trainer = Trainer::new(&method, &config, &run, &device);
     let mut hooks = StopAfter { step: steps, done: 0 };
-    trainer.fit(Pixels { linear }, &loader(3), resume, &mut hooks).expect("a finite loss");
+    trainer.fit(Pixels { linear }, &loader(3), resume, &mut NoEvaluation, &mut hooks).expect("a finite loss");
     let calls = method.calls.lock().expect("no test has panicked");
     calls.clone()
 }

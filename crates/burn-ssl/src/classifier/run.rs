@@ -11,14 +11,14 @@ use ssl_data::{EvalLoader, TrainLoader};
 use ssl_encoders::{AnyEncoder, EncoderConfig};
 use ssl_eval::{Accuracy, Classifier, EvalError, embed};
 use ssl_train::{
-    HookError, Hooks, OptimizerConfig, RunDir, ScheduleConfig, StepReport, Summary, TrainConfig, Trainer,
+    Evaluation, Observer, OptimizerConfig, RunDir, ScheduleConfig, Summary, TrainConfig, Trainer,
 };
 use toml::{Table, Value};
 use tracing::info;
 
 use super::{ClassifierMetadata, save};
 use crate::recipe::difference;
-use crate::{Error, Observer};
+use crate::Error;
 
 /// How a classifier is made: `classifier.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -82,8 +82,8 @@ impl ClassifierRun<'_> {
         let run = self.run_dir()?;
         info!("training: {}", loader.dataset());
         let trainer = Trainer::new(method, &config, &run, self.device);
-        let mut hooks = TestHooks { run: self, observer };
-        let trained = trainer.fit(network, loader, self.resume, &mut hooks)?;
+        let mut test = |network: &Classifier<AnyEncoder>, at: Progress| Ok(self.tested(network, at)?);
+        let trained = trainer.fit(network, loader, self.resume, &mut test, observer)?;
         if !trained.summary.finished {
             return Ok(Tested { accuracy: None, summary: trained.summary });
         }
@@ -99,6 +99,13 @@ impl ClassifierRun<'_> {
         let labels = scores.labels.ok_or(EvalError::NoLabels("test"))?;
         let Accuracy { top1, top5 } = Accuracy::of_scores(scores.values, &labels);
         Ok(Some([100.0 * top1, 100.0 * top5]))
+    }
+
+    /// The accuracies by their names; none before the first step, where a new head guesses.
+    fn tested(&self, network: &Classifier<AnyEncoder>, at: Progress) -> Result<Evaluation, EvalError> {
+        let accuracy = if at.step == 0 { None } else { self.accuracy(network)? };
+        let named = |values: [f64; 2]| self.metrics.into_iter().zip(values).collect();
+        Ok(accuracy.map(named).unwrap_or_default())
     }
 
     fn config(&self) -> TrainConfig {
@@ -129,40 +136,5 @@ impl ClassifierRun<'_> {
         let text = format!("# How this classifier was made.\n\n{record}");
         run.write_atomic("classifier.toml", text.as_bytes())?;
         Ok(run)
-    }
-}
-
-/// Tests at the end of a run and passes everything else on.
-struct TestHooks<'a, 'b, O> {
-    run: &'a ClassifierRun<'b>,
-    observer: &'a mut O,
-}
-
-impl<O: Observer> Hooks<Classifier<AnyEncoder>> for TestHooks<'_, '_, O> {
-    fn on_start(&mut self, at: Progress) {
-        self.observer.on_start(at);
-    }
-
-    fn on_step(&mut self, report: &StepReport) {
-        let StepReport { at, loss, images_per_s, .. } = *report;
-        if let Some(loss) = loss.filter(|_| at.step == at.total_steps) {
-            info!("epoch {}: loss {loss:.4}, {images_per_s:.0} images/s", at.epoch());
-        }
-        self.observer.on_step(report);
-    }
-
-    fn evaluate(
-        &mut self,
-        network: &Classifier<AnyEncoder>,
-        at: Progress,
-    ) -> Result<ssl_train::Evaluation, HookError> {
-        // A head that has learned nothing yet guesses.
-        let accuracy = if at.step == 0 { None } else { self.run.accuracy(network)? };
-        let named = |values: [f64; 2]| self.run.metrics.into_iter().zip(values).collect();
-        Ok(accuracy.map(named).unwrap_or_default())
-    }
-
-    fn stop(&self) -> bool {
-        self.observer.stop()
     }
 }

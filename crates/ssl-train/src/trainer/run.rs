@@ -4,15 +4,18 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::{Encoder, LossOf, MethodRules, Metrics, Progress, SslMethod, StepContext, Views, group};
 use ssl_data::{Batch, Batches, DataError, TrainLoader};
+use tracing::info;
 
 use super::clock::Clock;
-use super::losses::Losses;
 use super::readings::means;
 use super::views::views;
 use super::{Summary, Trained, Trainer};
 use crate::checkpoint::{Checkpoints, Meta, load_module, load_optimizer};
+use crate::losses::Losses;
 use crate::metrics::MetricsFile;
-use crate::{Evaluation, Gradients, Hooks, MicroBatch, Optimizer, Rates, StepReport, TrainError, in_chunks};
+use crate::{
+    Evaluator, Gradients, MicroBatch, Observer, Optimizer, Rates, StepReport, TrainError, in_chunks,
+};
 
 /// Steps between two rows of the metrics file where the configuration leaves it open (our choice).
 const LOG_EVERY: u64 = 10;
@@ -33,6 +36,12 @@ pub(super) struct Run<'a, M> {
 pub(super) struct Networks<S, T> {
     pub(super) student: S,
     pub(super) state: T,
+}
+
+/// Those who look at a run.
+pub(super) struct Watch<'a, V, O> {
+    pub(super) evaluator: &'a mut V,
+    pub(super) observer: &'a mut O,
 }
 
 /// What a step leaves for the metrics.
@@ -92,28 +101,28 @@ impl<'a, M: MethodRules> Run<'a, M> {
         mut self,
         mut networks: Networks<M::Student, M::State>,
         loader: &TrainLoader,
-        hooks: &mut impl Hooks<E>,
+        watch: &mut Watch<'_, impl Evaluator<E>, impl Observer>,
     ) -> Result<Trained<M::Student, M::State>, TrainError>
     where
         M: SslMethod<E>,
     {
         let mut metrics = MetricsFile::open(&self.trainer.run.metrics(), self.at.step)?;
-        hooks.on_start(self.at);
+        watch.observer.on_start(self.at);
         if self.at.step == 0 {
-            self.untrained = self.evaluate(&networks, hooks, &mut metrics)?;
+            self.untrained = self.evaluate(&networks, watch, &mut metrics)?;
         }
         let mut batches = self.batches(loader)?;
         let mut stopped = false;
         self.clock.skip();
         while self.at.step < self.at.total_steps && !stopped {
             if self.at.step.is_multiple_of(self.at.steps_per_epoch) {
-                self.losses = Losses::default();
+                self.losses.begin_epoch();
             }
             let (next, done) = self.step(networks, &mut batches)?;
             networks = next;
-            self.report(done, hooks, &mut metrics)?;
-            stopped = self.any(hooks.stop());
-            self.between_steps(&networks, stopped, hooks, &mut metrics)?;
+            self.report(done, watch.observer, &mut metrics)?;
+            stopped = self.any(watch.observer.stop());
+            self.between_steps(&networks, stopped, watch, &mut metrics)?;
         }
         let summary = self.summary();
         Ok(Trained { student: networks.student, state: networks.state, summary })
@@ -200,6 +209,12 @@ impl<'a, M: MethodRules> Run<'a, M> {
         (method.absorb(state, step.carry), MicroBatch { loss, metrics: step.metrics, gradients })
     }
 
+    /// The error of a loss that is not finite at this step.
+    fn not_finite(&self) -> impl FnOnce(f64) -> TrainError + use<M> {
+        let step = self.at.step;
+        move |loss| TrainError::NotFinite { step, loss }
+    }
+
     /// Whether a process of the group says yes.
     fn any(&self, here: bool) -> bool {
         let group = &self.trainer.group;
@@ -216,10 +231,10 @@ impl<'a, M: MethodRules> Run<'a, M> {
     }
 
     /// Counts the step, reads the loss and writes a row of metrics if one is due.
-    fn report<E>(
+    fn report(
         &mut self,
         done: Done,
-        hooks: &mut impl Hooks<E>,
+        observer: &mut impl Observer,
         metrics: &mut MetricsFile,
     ) -> Result<(), TrainError> {
         let logged = self.is_logged();
@@ -227,7 +242,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         self.at.step += 1;
         let mut report = StepReport { at: self.at, loss: None, lr: done.rates.lr, images_per_s: 0.0 };
         if logged {
-            let loss = self.losses.read(self.at.step)?;
+            let loss = self.losses.read(self.not_finite())?;
             self.clock.step_is_done();
             let averages = self.clock.averages();
             report.loss = Some(loss);
@@ -249,11 +264,15 @@ impl<'a, M: MethodRules> Run<'a, M> {
             if self.writes() {
                 metrics.write(self.at.step, epoch, &values)?;
             }
+            if self.at.step.is_multiple_of(self.at.steps_per_epoch) {
+                let (done, speed) = (self.at.epoch(), report.images_per_s);
+                info!("epoch {done}: loss {loss:.4}, {speed:.0} images/s");
+            }
             self.clock.skip();
         } else {
             self.clock.step_is_done();
         }
-        hooks.on_step(&report);
+        observer.on_step(&report);
         Ok(())
     }
 
@@ -274,7 +293,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         &mut self,
         networks: &Networks<M::Student, M::State>,
         stopped: bool,
-        hooks: &mut impl Hooks<E>,
+        watch: &mut Watch<'_, impl Evaluator<E>, impl Observer>,
         metrics: &mut MetricsFile,
     ) -> Result<(), TrainError>
     where
@@ -287,7 +306,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         }
         let period = config.eval_every_epochs * self.at.steps_per_epoch;
         if last || (period > 0 && step.is_multiple_of(period)) {
-            self.evaluation = self.evaluate(networks, hooks, metrics)?;
+            self.evaluation = self.evaluate(networks, watch, metrics)?;
         }
         self.clock.skip();
         Ok(())
@@ -296,7 +315,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
     fn evaluate<E: Encoder>(
         &self,
         networks: &Networks<M::Student, M::State>,
-        hooks: &mut impl Hooks<E>,
+        watch: &mut Watch<'_, impl Evaluator<E>, impl Observer>,
         metrics: &mut MetricsFile,
     ) -> Result<Vec<(String, f64)>, TrainError>
     where
@@ -306,15 +325,16 @@ impl<'a, M: MethodRules> Run<'a, M> {
             return Ok(Vec::new());
         }
         let encoder = self.trainer.method.encoder(&networks.student, &networks.state).valid();
-        let found: Evaluation = hooks.evaluate(&encoder, self.at).map_err(TrainError::Evaluation)?;
+        let found = watch.evaluator.evaluate(&encoder, self.at).map_err(TrainError::Evaluation)?;
         if !found.is_empty() {
             metrics.write(self.at.step, self.at.epoch(), &found)?;
+            watch.observer.on_evaluation(self.at, &found);
         }
         Ok(found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
     fn save<S: Module, T: Module>(&mut self, networks: &Networks<S, T>) -> Result<(), TrainError> {
-        self.losses.read(self.at.step)?;
+        self.losses.read(self.not_finite())?;
         if !self.writes() {
             return Ok(());
         }

@@ -6,7 +6,7 @@ use crate::TrainError;
 
 /// The losses of an epoch so far. They stay on the device until somebody asks, since reading one waits for its step.
 #[derive(Default)]
-pub(super) struct Losses {
+pub(crate) struct Losses {
     unread: Vec<Tensor<1>>,
     sum: f64,
     count: u64,
@@ -14,19 +14,29 @@ pub(super) struct Losses {
 
 impl Losses {
     /// Those of an epoch that a checkpoint interrupted, as [`Losses::epoch`] gave them.
-    pub(super) fn restored((sum, count): (f64, u64)) -> Self {
+    pub(crate) fn restored((sum, count): (f64, u64)) -> Self {
         Self { unread: Vec::new(), sum, count }
     }
 
-    pub(super) fn push(&mut self, loss: Tensor<1>) {
+    pub(crate) fn push(&mut self, loss: Tensor<1>) {
         self.unread.push(loss);
+    }
+
+    /// Begins an epoch.
+    pub(crate) fn begin_epoch(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Losses that were not read yet.
+    pub(crate) fn unread(&self) -> usize {
+        self.unread.len()
     }
 
     /// The mean of the losses that were not read yet, NaN if there are none. They count for the epoch from now on.
     ///
     /// # Errors
-    /// A loss that is not finite; `step` says when.
-    pub(super) fn read(&mut self, step: u64) -> Result<f64, TrainError> {
+    /// What `not_finite` makes of a loss that is not finite.
+    pub(crate) fn read(&mut self, not_finite: impl FnOnce(f64) -> TrainError) -> Result<f64, TrainError> {
         let unread = std::mem::take(&mut self.unread);
         let count = unread.len() as u64;
         if count == 0 {
@@ -35,7 +45,7 @@ impl Losses {
         let sum: f64 = Tensor::cat(unread, 0).into_data().iter::<f64>().sum();
         let loss = sum / count as f64;
         if !loss.is_finite() {
-            return Err(TrainError::NotFinite { step, loss });
+            return Err(not_finite(loss));
         }
         self.sum += sum;
         self.count += count;
@@ -43,12 +53,12 @@ impl Losses {
     }
 
     /// Sum and number of the losses read in this epoch.
-    pub(super) fn epoch(&self) -> (f64, u64) {
+    pub(crate) fn epoch(&self) -> (f64, u64) {
         (self.sum, self.count)
     }
 
     /// Their mean, 0 if there are none.
-    pub(super) fn mean(&self) -> f64 {
+    pub(crate) fn mean(&self) -> f64 {
         self.sum / self.count.max(1) as f64
     }
 }

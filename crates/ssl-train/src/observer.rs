@@ -1,0 +1,80 @@
+//! What a caller sees of a run, and how it evaluates the encoder.
+
+use std::error::Error;
+
+use ssl_core::Progress;
+
+/// An error of a caller's evaluation.
+pub type EvaluationError = Box<dyn Error + Send + Sync>;
+
+/// Metrics of an evaluation, by the names of the metrics file: `knn_top1`, `knn_top5`, `rankme`.
+pub type Evaluation = Vec<(&'static str, f64)>;
+
+/// What a caller wants to see of a run and may do in between. Everything has a default.
+pub trait Observer {
+    /// The run is about to start or to go on at `at`.
+    fn on_start(&mut self, at: Progress) {
+        let _ = at;
+    }
+
+    /// A step is done.
+    fn on_step(&mut self, report: &StepReport) {
+        let _ = report;
+    }
+
+    /// An evaluation took place; metrics by the names of the metrics file.
+    fn on_evaluation(&mut self, at: Progress, metrics: &[(&'static str, f64)]) {
+        let _ = (at, metrics);
+    }
+
+    /// Whether the run is to be saved and stopped after this step.
+    fn stop(&self) -> bool {
+        false
+    }
+}
+
+/// Sees nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {}
+
+/// How an encoder is evaluated during a run: before the first step, after every `eval_every_epochs` epochs and at the end.
+///
+/// A closure is one.
+pub trait Evaluator<E> {
+    /// The metrics of an encoder on the device without gradients; none where there is nothing to evaluate on.
+    ///
+    /// # Errors
+    /// Whatever keeps the caller from evaluating; the run ends then, with a checkpoint.
+    fn evaluate(&mut self, encoder: &E, at: Progress) -> Result<Evaluation, EvaluationError>;
+}
+
+impl<E, F: FnMut(&E, Progress) -> Result<Evaluation, EvaluationError>> Evaluator<E> for F {
+    fn evaluate(&mut self, encoder: &E, at: Progress) -> Result<Evaluation, EvaluationError> {
+        self(encoder, at)
+    }
+}
+
+/// Evaluates nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoEvaluation;
+
+impl<E> Evaluator<E> for NoEvaluation {
+    fn evaluate(&mut self, _encoder: &E, _at: Progress) -> Result<Evaluation, EvaluationError> {
+        Ok(Evaluation::new())
+    }
+}
+
+/// One step, as it is reported and, every `log_every` steps, written to the metrics file.
+#[derive(Clone, Copy, Debug)]
+pub struct StepReport {
+    /// Steps done, this one included, and those of the whole run.
+    pub at: Progress,
+    /// Loss, in the unit of the method; none between two readings, which would stall a GPU.
+    pub loss: Option<f64>,
+    /// Learning rate of the weights.
+    pub lr: f64,
+    /// Images per second since the last report, each image counted once however many views it has.
+    pub images_per_s: f64,
+}
