@@ -3,6 +3,7 @@
 //! ```text
 //! ssl-cli, examples -> burn-ssl -> ssl-<method>, ssl-encoders, ssl-data, ssl-train, ssl-eval
 //!     -> ssl-core -> ssl-kernels -> burn
+//! burn-ssl, ssl-encoders, ssl-train -> ssl-files
 //! ```
 
 use super::Violation;
@@ -76,6 +77,7 @@ enum Room {
     Method,
     Encoders,
     Data,
+    Files,
     Train,
     Eval,
     Testing,
@@ -93,6 +95,7 @@ impl Room {
             "ssl-core" => Self::Core,
             "ssl-encoders" => Self::Encoders,
             "ssl-data" => Self::Data,
+            "ssl-files" => Self::Files,
             "ssl-train" => Self::Train,
             "ssl-eval" => Self::Eval,
             "ssl-testing" => Self::Testing,
@@ -118,7 +121,8 @@ impl Room {
             (Testing, _) => imported == Kernels,
             (_, Testing) | (Method, Encoders) => dev,
             (Core, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
-            (Facade, Kernels | Core | Method | Encoders | Data | Train | Eval) => true,
+            (Encoders | Train, Files) => true,
+            (Facade, Kernels | Core | Method | Encoders | Data | Files | Train | Eval) => true,
             (Cli | Example, Facade) => true,
             (OneMethod, Method) => package == "ssl-simclr",
             _ => false,
@@ -127,13 +131,14 @@ impl Room {
 
     fn rule(self) -> &'static str {
         match self {
-            Self::Kernels | Self::Data => "it may import none of our crates (in tests ssl-testing)",
+            Self::Kernels | Self::Data | Self::Files => "it may import none of our crates (in tests ssl-testing)",
             Self::Core => "it may import ssl-kernels (in tests ssl-testing)",
             Self::Method => {
                 "a method may import ssl-core alone, never another method (in tests ssl-testing, ssl-encoders)"
             }
-            Self::Encoders => "it may import ssl-core (in tests ssl-testing)",
-            Self::Train | Self::Eval => "it may import ssl-core and ssl-data (in tests ssl-testing)",
+            Self::Encoders => "it may import ssl-core and ssl-files (in tests ssl-testing)",
+            Self::Train => "it may import ssl-core, ssl-data and ssl-files (in tests ssl-testing)",
+            Self::Eval => "it may import ssl-core and ssl-data (in tests ssl-testing)",
             Self::Testing => {
                 "it may import ssl-kernels alone, else the tests of the others would build them twice"
             }
@@ -159,6 +164,7 @@ mod tests {
             "ssl-moco",
             "ssl-encoders",
             "ssl-data",
+            "ssl-files",
             "ssl-train",
             "ssl-eval",
             "ssl-testing",
@@ -199,6 +205,8 @@ mod tests {
             ("ssl-encoders", "ssl-core"),
             ("ssl-train", "ssl-core"),
             ("ssl-train", "ssl-data"),
+            ("ssl-train", "ssl-files"),
+            ("ssl-encoders", "ssl-files"),
             ("ssl-eval", "ssl-data"),
             ("burn-ssl", "ssl-moco"),
             ("burn-ssl", "ssl-kernels"),
@@ -223,6 +231,8 @@ mod tests {
             ("ssl-core", "ssl-data"),
             ("ssl-kernels", "ssl-core"),
             ("ssl-data", "ssl-core"),
+            ("ssl-core", "ssl-files"),
+            ("ssl-files", "ssl-core"),
             ("ssl-encoders", "ssl-kernels"),
             ("ssl-simclr", "ssl-kernels"),
             ("ssl-simclr", "ssl-train"),
