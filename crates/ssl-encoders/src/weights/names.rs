@@ -1,6 +1,76 @@
 //! Which tensors of a file are the encoder, and what they are called in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+
+use crate::EncoderConfig;
+
+/// Whose names the tensors of a weight file have, whether it is read or written.
+///
+/// Our own names are torchvision's for ResNets and timm's for ViTs, so these schemes differ in which networks they have, and in
+/// what is beside an encoder in a file, not in the names of its tensors. [`load`](super::load) reads files of all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum NameScheme {
+    /// torchvision's: ResNets.
+    Torchvision,
+    /// timm's: ViTs and ResNets.
+    Timm,
+    /// Ours, for every encoder.
+    Safetensors,
+}
+
+impl NameScheme {
+    /// All schemes.
+    pub const ALL: [Self; 3] = [Self::Torchvision, Self::Timm, Self::Safetensors];
+
+    /// Whether the library has a network with the tensors of this encoder.
+    pub fn has(self, config: &EncoderConfig) -> bool {
+        match self {
+            Self::Torchvision => !config.is_vit() && !config.selective_kernel,
+            Self::Timm => !config.selective_kernel,
+            Self::Safetensors => true,
+        }
+    }
+
+    /// What the classifiers on the library's networks are called: files have them beside an encoder, and an encoder alone fits
+    /// a network without them.
+    pub fn classifiers(self) -> &'static [&'static str] {
+        match self {
+            Self::Torchvision => &["fc"],
+            Self::Timm => &["fc", "head", "head_dist"],
+            Self::Safetensors => &["head"],
+        }
+    }
+}
+
+impl fmt::Display for NameScheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Torchvision => "torchvision",
+            Self::Timm => "timm",
+            Self::Safetensors => "safetensors",
+        })
+    }
+}
+
+/// A name that is no [`NameScheme`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown names '{0}': expected torchvision, timm or safetensors")]
+pub struct UnknownScheme(String);
+
+impl FromStr for NameScheme {
+    type Err = UnknownScheme;
+
+    fn from_str(text: &str) -> Result<Self, UnknownScheme> {
+        let found = Self::ALL.into_iter().find(|scheme| scheme.to_string() == text);
+        found.ok_or_else(|| UnknownScheme(text.to_owned()))
+    }
+}
 
 /// What frameworks and training scripts put in front of an encoder's names, one component each, in any order. An
 /// encoder's own names start with none of them.
@@ -26,8 +96,9 @@ const WRAPPERS: [&str; 19] = [
     "wrapped_model", // lightly-train
 ];
 
-/// First components of what sits behind an encoder under the same prefix: classifiers, projectors, prototypes.
-const HEADS: [&str; 6] = ["fc", "head", "head_dist", "projection_head", "projector", "prototypes"];
+/// First components of what training code has behind an encoder under the same prefix, besides
+/// [classifiers](NameScheme::classifiers).
+const HEADS: [&str; 3] = ["projection_head", "projector", "prototypes"];
 
 /// The tensors of a file that belong to an encoder with the paths `wanted`: the name in the file by the name without
 /// what training code put in front. None if no name of the file is among `wanted`.
@@ -64,7 +135,8 @@ fn split(name: &str) -> (&str, &str) {
 
 fn is_ignored(own: &str) -> bool {
     let first = own.split('.').next().unwrap_or_default();
-    HEADS.contains(&first) || own.ends_with("num_batches_tracked")
+    let is_classifier = NameScheme::ALL.iter().any(|scheme| scheme.classifiers().contains(&first));
+    is_classifier || HEADS.contains(&first) || own.ends_with("num_batches_tracked")
 }
 
 #[cfg(test)]
@@ -79,6 +151,34 @@ mod tests {
     fn encoder_under(prefix: &str) -> Option<Vec<(String, String)>> {
         let entry = |own: &str| (own.to_owned(), format!("{prefix}{own}"));
         Some(vec![entry("bn1.bias"), entry("conv1.weight")])
+    }
+
+    #[test]
+    fn every_scheme_survives_a_round_trip_through_its_text() {
+        for scheme in NameScheme::ALL {
+            assert_eq!(scheme.to_string().parse(), Ok(scheme));
+            assert_eq!(serde_json::to_value(scheme).expect("JSON"), scheme.to_string());
+        }
+        let error = "onnx".parse::<NameScheme>().expect_err("unknown").to_string();
+        assert_eq!(error, "unknown names 'onnx': expected torchvision, timm or safetensors");
+    }
+
+    #[test]
+    fn a_scheme_has_the_networks_of_its_library() {
+        let vit = EncoderConfig::named("vit-tiny");
+        let selective = EncoderConfig { selective_kernel: true, ..EncoderConfig::named("resnet50") };
+        let has = |config: &EncoderConfig| NameScheme::ALL.map(|scheme| scheme.has(config));
+        assert_eq!(has(&EncoderConfig::named("resnet50")), [true, true, true]);
+        assert_eq!(has(&vit), [false, true, true]);
+        assert_eq!(has(&selective), [false, false, true]);
+    }
+
+    #[test]
+    fn the_classifier_of_every_scheme_is_left_out() {
+        for classifier in NameScheme::ALL.iter().flat_map(|scheme| scheme.classifiers()) {
+            let names = ["conv1.weight", "bn1.bias", &format!("{classifier}.weight")];
+            assert_eq!(selected(&names), encoder_under(""), "{classifier}");
+        }
     }
 
     #[test]
