@@ -52,6 +52,6 @@ pub use linear::{LinearOptions, LinearReport, linear_probe};
 pub use pretrain::{PretrainOptions, Report, pretrain, pretrain_encoder, pretrain_with};
 pub use recipe::Recipe;
 pub use sets::SetOptions;
-pub use ssl_train::{NoObserver, Observer};
 pub use sheet::{PreviewOptions, preview};
 pub use ssl_core::tune_process;
+pub use ssl_train::{NoObserver, Observer};

@@ -17,8 +17,8 @@ use toml::{Table, Value};
 use tracing::info;
 
 use super::{ClassifierMetadata, save};
-use crate::recipe::difference;
 use crate::Error;
+use crate::recipe::difference;
 
 /// How a classifier is made: `classifier.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
