@@ -8,7 +8,7 @@ use serde::Serialize;
 use ssl_core::{DeviceSpec, Init};
 use ssl_data::{Dataset, EvalLoader};
 use ssl_encoders::{AnyEncoder, EncoderConfig};
-use ssl_eval::{Classifier, Distillation, DistillationConfig, EvalError};
+use ssl_eval::{Classifier, DistillationConfig, EvalError};
 use ssl_train::{NoDecay, OptimizerConfig, ScheduleConfig};
 use toml::Value;
 
@@ -153,7 +153,7 @@ pub struct DistillReport {
 /// What the teacher, the images, the device, the directory or the options have wrong.
 ///
 /// # Source
-/// SimCLR v2, section 2, <https://arxiv.org/abs/2006.10029>; see [`Distillation`] for the loss and how it differs.
+/// SimCLR v2, section 2, <https://arxiv.org/abs/2006.10029>; see [`Distillation`](ssl_eval::Distillation) for the loss and how it differs.
 pub fn distill(options: &DistillOptions, observer: &mut impl Observer) -> Result<DistillReport, Error> {
     classifier::check_apart(&options.teacher, &options.out)?;
     let device = options.device.open()?;

@@ -19,6 +19,7 @@ mod pretrain;
 mod provenance;
 pub mod recipe;
 pub mod registry;
+mod report;
 mod sets;
 mod sheet;
 
@@ -54,7 +55,8 @@ pub use linear::{LinearOptions, LinearReport, linear_probe};
 pub use preparation::PreprocessingOptions;
 pub use pretrain::{PretrainOptions, Report, pretrain, pretrain_encoder, pretrain_with};
 pub use recipe::Recipe;
+pub use report::RunReport;
 pub use sets::SetOptions;
-pub use ssl_train::{NoObserver, Observer};
-pub use sheet::{PreviewOptions, preview};
+pub use sheet::{PreviewOptions, PreviewReport, preview};
 pub use ssl_core::tune_process;
+pub use ssl_train::{NoObserver, Observer};

@@ -205,8 +205,7 @@ where
         let config = this.recipe.train_config();
         let trainer = Trainer::new(&method, &config, &run, &this.device);
         let mut evaluate = |encoder: &E, at: Progress| Ok(evaluated(evaluation.as_ref(), encoder, at)?);
-        let mut trained =
-            trainer.fit(encoder, &loader, this.options.resume, &mut evaluate, this.observer)?;
+        let mut trained = trainer.fit(encoder, &loader, this.options.resume, &mut evaluate, this.observer)?;
         if trained.summary.finished {
             let encoder = method.encoder(&trained.student, &trained.state).valid();
             if trained.summary.evaluation.is_empty() {
@@ -232,7 +231,6 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         let encoder = make(&recipe, init)?;
         Ok((Pretraining { recipe, defaults, options, device, data, make: (), observer }, encoder))
     }
-
 
     /// What the method needs of recipe and images.
     fn check(&self, method: &impl MethodRules) -> Result<(), Error> {
@@ -288,7 +286,7 @@ impl<'a, O, F> Pretraining<'a, O, F> {
 
     fn announce(&self, encoder: &impl Encoder, loader: &TrainLoader) {
         let Recipe { method, schedule, encoder: config, .. } = &self.recipe;
-        let (parameters, dim) = (encoder.num_params() as f64 / 1e6, encoder.feature_dim());
+        let (parameters, dim) = (Module::num_params(encoder) as f64 / 1e6, encoder.feature_dim());
         let steps_per_epoch = loader.batches_per_epoch() as u64 / self.recipe.optimizer.accumulate as u64;
         info!("images: {}", self.data.train);
         info!("{method}, {} with {parameters:.2} million parameters and {dim} features", config.name);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
+use serde::Serialize;
 use ssl_data::{Dataset, Image, SampleKey, Scratch, Views};
 
 use crate::{Error, Recipe, files, images};
@@ -34,18 +35,27 @@ impl PreviewOptions {
     }
 }
 
+/// What was drawn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PreviewReport {
+    /// Images on the sheet.
+    pub images: usize,
+    /// The file.
+    pub out: PathBuf,
+}
+
 /// Draws a contact sheet of the first images of a recipe's data set: a row per image, the decoded image first, then its
-/// views as the first epoch of training would have them. Returns the number of images on it.
+/// views as the first epoch of training would have them.
 ///
 /// # Errors
 /// What the recipe or the images have wrong, or an existing file.
-pub fn preview(recipe: &Recipe, options: &PreviewOptions) -> Result<usize, Error> {
+pub fn preview(recipe: &Recipe, options: &PreviewOptions) -> Result<PreviewReport, Error> {
     files::check_free(&options.out, options.overwrite)?;
     let recipe = recipe.clone().resolved()?;
     let dataset = images::open(&recipe.data.path, recipe.data.limit)?;
-    let (sheet, drawn) = sheet(&dataset, &recipe.views()?, recipe.seed, options.images.max(1));
+    let (sheet, images) = sheet(&dataset, &recipe.views()?, recipe.seed, options.images.max(1));
     write_png(&options.out, &sheet, options.overwrite)?;
-    Ok(drawn)
+    Ok(PreviewReport { images, out: options.out.clone() })
 }
 
 /// A sheet of the first readable images, and how many there are.

@@ -51,7 +51,8 @@ impl WithMethod<AnyEncoder> for OneShot {
         let chunks = views.chunks(CHUNK);
         let outputs: Vec<_> =
             chunks.iter().map(|chunk| loss.embed(&once, chunk, &Pass::train()).outputs).collect();
-        let targets: Vec<_> = chunks.iter().map(|chunk| loss.targets(&its_state, chunk, &Pass::train())).collect();
+        let targets: Vec<_> =
+            chunks.iter().map(|chunk| loss.targets(&its_state, chunk, &Pass::train())).collect();
         let whole = loss.loss_of(joined(&outputs), joined(&targets), views.labels.clone(), &context.group);
         let (value, want) = (whole.to_data(), Gradients::of(whole.backward(), &once));
 

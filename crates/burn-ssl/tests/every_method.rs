@@ -66,8 +66,7 @@ fn a_teacher_is_the_average_of_its_students_by_hand_and_keeps_its_own_running_st
             for step in 0..STEPS {
                 let momentum = self.momentum.at(step);
                 (student, state) = method.before_step(student, state, at(step));
-                averages +=
-                    follow(&mut teacher, &named::collect(&student), &state, momentum);
+                averages += follow(&mut teacher, &named::collect(&student), &state, momentum);
                 let out = method.loss(&student, &state, &views(method.needs(), step), &context(step));
                 let mut gradients = Gradients::of(out.loss.backward(), &student);
                 let rules = method.gradient_rules(at(step));
@@ -76,8 +75,7 @@ fn a_teacher_is_the_average_of_its_students_by_hand_and_keeps_its_own_running_st
                 teacher = after_its_forward_pass(&teacher, &state);
                 student = optimizer.step(student, gradients, RATES, &rules);
                 state = method.after_step(&student, state, at(step));
-                averages +=
-                    follow(&mut teacher, &named::collect(&student), &state, momentum);
+                averages += follow(&mut teacher, &named::collect(&student), &state, momentum);
             }
             if !teacher.is_empty() {
                 assert_eq!(averages, STEPS, "averages in {STEPS} steps");
@@ -171,8 +169,7 @@ fn narrow(method: &str) -> Table {
     ];
     let all = resolve_options(method, &Table::new()).expect("the defaults");
     let known = sizes.into_iter().filter(|(key, _)| all.contains_key(*key));
-    let mut options: Table =
-        known.map(|(key, size)| (key.to_owned(), toml::Value::Integer(size))).collect();
+    let mut options: Table = known.map(|(key, size)| (key.to_owned(), toml::Value::Integer(size))).collect();
     options.extend(all.get_key_value("heads").map(|(key, heads)| (key.clone(), heads.clone())));
     options
 }

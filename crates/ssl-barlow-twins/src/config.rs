@@ -97,7 +97,6 @@ impl BarlowTwinsConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_encoders::ResNet;
 
     fn error(config: BarlowTwinsConfig) -> String {
         config.build().expect_err("an unusable value").to_string()

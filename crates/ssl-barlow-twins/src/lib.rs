@@ -8,6 +8,6 @@ pub use config::BarlowTwinsConfig;
 pub use loss::{BarlowTwinsInput, BarlowTwinsLoss, barlow_twins};
 pub use model::BarlowTwins;
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, NoState, Progress, SslMethod, Step,
-    StepContext, Views,
+    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, NoState, Pass, Progress,
+    SslMethod, Step, StepContext, Views,
 };

@@ -78,7 +78,6 @@ impl ByolConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_encoders::ResNet;
 
     fn error(config: ByolConfig) -> String {
         config.build().expect_err("an unusable value").to_string()

@@ -3,8 +3,8 @@
 use burn::tensor::Tensor;
 use ssl_core::shape::with_teacher;
 use ssl_core::{
-    Encoder, EncoderWith, Init, Loss, MethodRules, Metrics, Predicted, Progress, SslMethod, Step, StepContext,
-    TeacherState, Views, WithPredictor, schedule,
+    Encoder, EncoderWith, Init, Loss, MethodRules, Metrics, Predicted, Progress, SslMethod, Step,
+    StepContext, TeacherState, Views, WithPredictor, schedule,
 };
 
 use crate::{ByolConfig, ByolInput, ByolLoss};
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
     use burn::optim::{GradientsParams, SgdConfig};
     use burn::tensor::{Device, Int, Tolerance};
-    use ssl_core::{DeviceSpec, named};
+    use ssl_core::{DeviceSpec, Head, Pass, named};
     use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
 
     fn at(step: u64) -> Progress {
@@ -95,7 +95,10 @@ mod tests {
     }
 
     /// A student that is not what its teacher is.
-    fn moved(student: WithPredictor<ResNet>, state: &TeacherState<EncoderWith<ResNet>>) -> WithPredictor<ResNet> {
+    fn moved(
+        student: WithPredictor<ResNet>,
+        state: &TeacherState<EncoderWith<ResNet>>,
+    ) -> WithPredictor<ResNet> {
         let gradients = method().loss(&student, state, &views(), &context(0)).loss.backward();
         let gradients = GradientsParams::from_grads(gradients, &student);
         SgdConfig::new().init().step(0.5, student, gradients)
@@ -120,7 +123,8 @@ mod tests {
             let z = student.projector.forward(student.encoder.encode(view, &Pass::train()), &Pass::train());
             student.predictor.forward(z, &Pass::train())
         };
-        let z = |view| teacher.projector.forward(teacher.encoder.encode(view, &Pass::train()), &Pass::train());
+        let z =
+            |view| teacher.projector.forward(teacher.encoder.encode(view, &Pass::train()), &Pass::train());
         let input =
             ByolInput { p1: p(images(0.0)), p2: p(images(1.0)), z1: z(images(0.0)), z2: z(images(1.0)) };
         let want = method().loss.forward(input).into_data();

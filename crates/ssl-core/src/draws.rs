@@ -60,7 +60,9 @@ impl Draws {
                 let mut stream = Stream::new([*seed, *step, *micro_batch, fnv1a(name)]);
                 (0..count).map(|_| stream.uniform()).collect()
             }
-            Source::Given(_) => panic!("the draw '{name}' is of numbers, but the given draws are lists of places"),
+            Source::Given(_) => {
+                panic!("the draw '{name}' is of numbers, but the given draws are lists of places")
+            }
         }
     }
 
@@ -150,10 +152,17 @@ mod tests {
         assert!(numbers.iter().all(|number| (0.0..1.0).contains(number)));
         // Mean and mean square of 4096 numbers: standard deviations 0.0045 and 0.0047.
         let mean = |power: i32| numbers.iter().map(|n| n.powi(power)).sum::<f32>() / 4096.0;
-        assert!((mean(1) - 0.5).abs() < 0.02 && (mean(2) - 1.0 / 3.0).abs() < 0.02, "{} {}", mean(1), mean(2));
+        assert!(
+            (mean(1) - 0.5).abs() < 0.02 && (mean(2) - 1.0 / 3.0).abs() < 0.02,
+            "{} {}",
+            mean(1),
+            mean(2)
+        );
         // A number of 24 bits is the upper part of the one that a permutation draws.
         let mut stream = Stream::new([3, 1, 0, fnv1a("drop_path")]);
-        assert!(numbers.iter().take(9).all(|number| stream.below(1 << 24) as f32 / (1 << 24) as f32 == *number));
+        assert!(
+            numbers.iter().take(9).all(|number| stream.below(1 << 24) as f32 / (1 << 24) as f32 == *number)
+        );
     }
 
     #[test]

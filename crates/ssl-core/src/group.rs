@@ -7,8 +7,8 @@
 //! With one process everything here gives back what it got.
 
 use burn::tensor::{Int, Tensor};
-pub use ssl_kernels::ops::all_reduce_sum;
 use ssl_kernels::Group;
+pub use ssl_kernels::ops::all_reduce_sum;
 
 /// The rows of all processes in the order of their ranks. Gradients flow to the rows of this process alone.
 ///

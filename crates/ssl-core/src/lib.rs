@@ -1,4 +1,25 @@
-//! Vocabulary and shared mechanism of self-supervised learning on Burn.
+//! What self-supervised methods on Burn are made of.
+//!
+//! # The parts
+//!
+//! An **encoder** ([`Encoder`]) turns images into features. It is what a run is about; everything else is thrown away. An
+//! encoder of tokens ([`TokenEncoder`]) also says something of every patch.
+//!
+//! A **method** ([`SslMethod`]) puts heads on an encoder and defines a loss. What the optimizer trains is its student; a
+//! teacher, a queue or a centre is its state, which no optimizer sees. What is true of a method whatever its encoder, such
+//! as the views that it needs, is in [`MethodRules`].
+//!
+//! A **view** is an augmented image. [`Views`] holds those of a batch, with labels where there are some, and with a **mask**
+//! ([`Mask`]) for each view where patches are hidden from the encoder.
+//!
+//! A **step** ([`Step`]) is what a method makes of the views: a loss, what its state takes up, and the [`Metrics`] it wants
+//! to be seen. It is told where in the run it is, and draws its random numbers from the host ([`StepContext`], [`Draws`]). A
+//! [`Pass`] tells a network how a batch goes through it.
+//!
+//! A **group** ([`Group`]) is the processes that train together, each with a share of every batch. [`group`](mod@group) says
+//! how a loss over images of all processes is computed.
+//!
+//! # Symbols
 //!
 //! | symbol | meaning | shape |
 //! |---|---|---|
@@ -8,19 +29,16 @@
 //! | `p` | predictions, what the predictor makes of embeddings | `[batch, dim]` |
 //! | `q`, `k` | query and key: an embedding of the student, one of the teacher | `[batch, dim]` |
 //!
-//! - [`encoder`], [`tokens`], [`head`]: the kinds of network, and [`Mode`], which says how batch norm behaves in them
-//! - [`method`]: what a method is ([`SslMethod`]): a loss over views, and what happens around an optimizer step
-//! - [`context`], [`pass`], [`draws`]: what a step knows of its place in a run, what a network is told of a pass, and the
-//!   random choices of both
-//! - [`group`]: the processes that train together ([`Group`]), and tensors of all of them
-//! - [`metrics`]: what a method wants to be seen of a step
-//! - [`shape`]: networks that several methods train
-//! - [`embedding_loss`]: losses of a batch that may be embedded in chunks
-//! - [`momentum`], [`queue`], [`counter`]: state that no optimizer sees: teachers, memories, numbers
+//! # Modules
+//!
+//! - [`method`], [`shape`]: methods, and the students that several of them train
+//! - [`encoder`], [`tokens`], [`head`], [`nn`]: networks and their layers, with PyTorch's names
 //! - [`views`], [`embed`]: what goes in, and how several views pass through one network
-//! - [`loss`], [`math`], [`schedule`]: functions without state
-//! - [`nn`], [`init`], [`precision`], [`named`]: layers with PyTorch's names, seeded initial values, the format of products,
-//!   tensors by path
+//! - [`context`], [`pass`], [`draws`], [`metrics`], [`group`](mod@group): what a step is told and what it tells
+//! - [`loss`], [`embedding_loss`], [`math`], [`schedule`]: functions without state, and losses of batches that are embedded in
+//!   chunks
+//! - [`momentum`], [`queue`], [`counter`]: state that no optimizer sees
+//! - [`init`], [`precision`], [`named`]: seeded initial values, the format of products, tensors by path
 
 pub mod context;
 pub mod counter;
@@ -56,16 +74,14 @@ pub use error::ConfigError;
 pub use head::{Activation, Head, LayerConfig, Mlp, Norm};
 pub use init::Init;
 pub use loss::Loss;
-pub use method::{
-    GradientRules, KeptHead, LossOf, MethodRules, Needs, NoState, Progress, SslMethod, Step,
-};
+pub use method::{GradientRules, KeptHead, LossOf, MethodRules, Needs, NoState, Progress, SslMethod, Step};
 pub use metrics::Metrics;
 pub use momentum::{MomentumUpdate, Teacher};
 pub use pass::Pass;
 pub use precision::Precision;
 pub use queue::Queue;
 pub use shape::{EncoderWith, Predicted, TeacherState, WithPredictor};
-pub use ssl_kernels::ops::{read_values, with_backend_kernels};
+pub use ssl_kernels::ops::{SgdRates, read_values, sgd_momentum, with_backend_kernels};
 pub use ssl_kernels::{
     Collective, DeviceError, DeviceInfo, DeviceSpec, FoundDevice, Group, Solo, tune_process,
 };

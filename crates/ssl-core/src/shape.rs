@@ -97,7 +97,9 @@ impl<E: Encoder> TeacherState<EncoderWith<E>> {
 /// A student with a predictor, and a teacher that starts as a copy of its other parts.
 ///
 /// `heads` are the layers of projector and predictor.
-pub fn with_teacher<E: Encoder>(student: WithPredictor<E>) -> (WithPredictor<E>, TeacherState<EncoderWith<E>>) {
+pub fn with_teacher<E: Encoder>(
+    student: WithPredictor<E>,
+) -> (WithPredictor<E>, TeacherState<EncoderWith<E>>) {
     let state = TeacherState { teacher: Teacher::from_student(&student.target()) };
     (student, state)
 }

@@ -146,7 +146,9 @@ mod tests {
         assert_eq!(chunks.iter().map(Views::batch).collect::<Vec<_>>(), [2, 2, 1]);
         let last = &chunks[2];
         assert_eq!(last.labels.as_ref().expect("labels").to_data().iter::<i64>().next(), Some(14));
-        let Some(Mask::Predict { context, targets }) = &last.masks[0] else { panic!("a context and targets") };
+        let Some(Mask::Predict { context, targets }) = &last.masks[0] else {
+            panic!("a context and targets")
+        };
         assert_eq!(context.to_data().iter::<i64>().collect::<Vec<_>>(), [8, 9]);
         assert_eq!(targets.to_data().iter::<i64>().collect::<Vec<_>>(), (24..30).collect::<Vec<_>>());
         let Some(Mask::Replace(hidden)) = &chunks[0].masks[1] else { panic!("a mask") };

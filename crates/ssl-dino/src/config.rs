@@ -152,7 +152,6 @@ impl DinoConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_encoders::ResNet;
 
     fn error(config: DinoConfig) -> String {
         config.build().expect_err("an unusable value").to_string()

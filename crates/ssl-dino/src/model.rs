@@ -130,4 +130,3 @@ fn entropy(
         (log_p.clone().exp() * log_p).sum_dim(1).mean().neg()
     }
 }
-

@@ -153,7 +153,7 @@ mod tests {
         let views = Views { labels: Some(labels.clone()), ..Views::new(vec![images()], 1) };
         let at = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
         let step = FineTuning.loss(&network, &NoState {}, &views, &StepContext::new(0, at, 0));
-        let want = cross_entropy(network.encode(images(), Mode::BatchStats), labels);
+        let want = cross_entropy(network.encode(images(), &Pass::batch_stats()), labels);
         assert_eq!(step.loss.clone().into_data(), want.into_data());
 
         let gradients = burn::optim::GradientsParams::from_grads(step.loss.backward(), &network);

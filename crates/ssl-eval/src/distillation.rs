@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use ssl_core::loss::{cross_entropy, tempered_cross_entropy};
 use ssl_core::{
-    ConfigError, Encoder, Init, MethodRules, Metrics, Needs, NoState, Pass, SslMethod, Step, StepContext, Views,
+    ConfigError, Encoder, Init, MethodRules, Metrics, Needs, NoState, Pass, SslMethod, Step, StepContext,
+    Views,
 };
 
 /// Hyper-parameters of distillation.
@@ -133,7 +134,7 @@ mod tests {
     }
 
     fn loss(config: &DistillationConfig, student: &Scores) -> Tensor<1> {
-        let method = config.build::<Scores, Scores>(scores(1, &device())).expect("usable");
+        let method = config.build(scores(1, &device())).expect("usable");
         method.loss(student, &NoState {}, &views(), &context()).loss
     }
 
@@ -157,7 +158,7 @@ mod tests {
     #[test]
     fn the_student_learns_from_the_teacher_without_labels_and_the_teacher_stays() {
         let teacher = scores(1, &device());
-        let method = DistillationConfig::default().build::<Scores, Scores>(teacher.clone()).expect("usable");
+        let method = DistillationConfig::default().build(teacher.clone()).expect("usable");
         assert!(!method.needs().labels);
         let mut student = scores(2, &device().autodiff());
         let mut optimizer = SgdConfig::new().init();
@@ -180,7 +181,7 @@ mod tests {
     fn unusable_values_are_named() {
         let error = |temperature, alpha| {
             let config = DistillationConfig { temperature, alpha };
-            config.build::<Scores, Scores>(scores(1, &device())).expect_err("unusable").to_string()
+            config.build(scores(1, &device())).expect_err("unusable").to_string()
         };
         assert_eq!(error(0.0, 1.0), "temperature is 0, expected a number above 0");
         assert_eq!(error(1.0, 1.5), "alpha is 1.5, expected a number from 0 to 1");

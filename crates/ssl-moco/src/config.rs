@@ -136,7 +136,6 @@ impl MoCoConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_encoders::ResNet;
 
     fn error(config: MoCoConfig) -> String {
         config.build().expect_err("an unusable value").to_string()

@@ -10,7 +10,7 @@ pub use config::MoCoConfig;
 pub use loss::{MoCoInput, MoCoLoss, moco};
 pub use model::{MoCo, MoCoState};
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Draws, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, Progress, Queue, SslMethod, Step,
-    StepContext, Teacher, Views,
+    ConfigError, DeviceSpec, Draws, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, Progress,
+    Queue, SslMethod, Step, StepContext, Teacher, Views,
 };
 pub use v3::{MoCoV3, MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss, moco_v3};

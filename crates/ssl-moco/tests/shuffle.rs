@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, Tolerance};
-use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
+use ssl_encoders::{BlockKind, ResNetConfig, Stem};
 use ssl_moco::{DeviceSpec, Encoder, Init, MoCo, MoCoConfig, Pass, Progress, SslMethod, StepContext, Views};
 
 fn device() -> Device {
@@ -38,7 +38,7 @@ impl Encoder for Witness {
 /// The orders in which `batch` images pass the networks of a symmetric step: queries, keys, queries, keys.
 fn passes(batch: usize, context: &StepContext) -> [Vec<usize>; 4] {
     let config = MoCoConfig::v1().with_queue_len(2 * batch).with_output_dim(2).with_symmetric(true);
-    let method: MoCo<Witness> = config.build().expect("a valid configuration");
+    let method: MoCo = config.build().expect("a valid configuration");
     let seen = Arc::default();
     let (student, state) =
         method.init(Witness { seen: Arc::clone(&seen) }, &mut Init::new(0, &device().autodiff()));
@@ -137,7 +137,8 @@ fn queries_and_keys(splits: usize, shuffle: bool, views: Views) -> (Tensor<2>, T
     let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
     let (student, state) = method.init(encoder.with_bn_splits(splits).init(&mut init), &mut init);
     let step = method.loss(&student, &state, &views, &context(0, 0, 0));
-    (step.embeddings, step.carry)
+    let queries = student.embed(views.pair().0, &Pass::batch_stats()).without_autodiff();
+    (queries, step.carry)
 }
 
 /// Which rows differ by more than rounding.

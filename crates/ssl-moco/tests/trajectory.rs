@@ -89,7 +89,7 @@ impl Params {
             Values::I64(values) => (name.to_owned(), values.iter().map(|&value| value as usize).collect()),
             other => panic!("{}: {name} is {}, expected I64", case.name, other.dtype()),
         });
-        StepContext { at, micro_batch: 0, draws: Draws::given(draws) }
+        StepContext { draws: Draws::given(draws), ..StepContext::new(0, at, 0) }
     }
 }
 

@@ -84,7 +84,6 @@ impl SimClrConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_encoders::ResNet;
 
     fn error(config: SimClrConfig) -> String {
         config.build().expect_err("an unusable value").to_string()
@@ -92,9 +91,7 @@ mod tests {
 
     #[test]
     fn both_versions_are_usable() {
-        assert!(
-            SimClrConfig::new().build().is_ok() && SimClrConfig::v2().build().is_ok()
-        );
+        assert!(SimClrConfig::new().build().is_ok() && SimClrConfig::v2().build().is_ok());
     }
 
     #[test]

@@ -8,6 +8,6 @@ pub use config::SimClrConfig;
 pub use loss::{DistillationInput, DistillationLoss, NtXentInput, NtXentLoss, nt_xent};
 pub use model::SimClr;
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, NoState, Progress, SslMethod, Step,
-    StepContext, Views,
+    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, NoState, Pass, Progress,
+    SslMethod, Step, StepContext, Views,
 };

@@ -4,8 +4,8 @@ use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_joint;
 use ssl_core::group::gather;
 use ssl_core::{
-    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, KeptHead, Loss, MethodRules, Metrics, NoState,
-    Pass, SslMethod, Step, StepContext, Views,
+    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, KeptHead, Loss, MethodRules, Metrics,
+    NoState, Pass, SslMethod, Step, StepContext, Views,
 };
 
 use crate::{NtXentInput, NtXentLoss, SimClrConfig};

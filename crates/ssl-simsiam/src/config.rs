@@ -94,7 +94,6 @@ impl SimSiamConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_encoders::ResNet;
 
     fn error(config: SimSiamConfig) -> String {
         config.build().expect_err("an unusable value").to_string()

@@ -8,6 +8,6 @@ pub use config::SimSiamConfig;
 pub use loss::{SimSiamInput, SimSiamLoss, simsiam};
 pub use model::SimSiam;
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, NoState, Progress, SslMethod, Step,
-    StepContext, Views, WithPredictor,
+    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, NoState, Pass, Progress,
+    SslMethod, Step, StepContext, Views, WithPredictor,
 };

@@ -96,7 +96,6 @@ impl SupConConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_encoders::ResNet;
 
     fn error(config: SupConConfig) -> String {
         config.build().expect_err("an unusable value").to_string()

@@ -8,6 +8,6 @@ pub use config::SupConConfig;
 pub use loss::{SupConInput, SupConLoss, sup_con};
 pub use model::SupCon;
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, NoState, Progress, SslMethod, Step,
-    StepContext, Views,
+    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, NoState, Pass, Progress,
+    SslMethod, Step, StepContext, Views,
 };

@@ -107,7 +107,6 @@ impl SwavConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_encoders::ResNet;
 
     fn error(config: SwavConfig) -> String {
         config.build().expect_err("an unusable value").to_string()

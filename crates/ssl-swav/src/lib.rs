@@ -12,5 +12,6 @@ pub use model::{Swav, SwavState, SwavStudent};
 pub use queue::CropQueue;
 pub use sinkhorn::sinkhorn;
 pub use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, Progress, SslMethod, Step, StepContext, Views,
+    ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, Progress, SslMethod,
+    Step, StepContext, Views,
 };

@@ -114,8 +114,7 @@ impl<E: Encoder> SslMethod<E> for Swav {
         let queue = state.queue.as_ref().filter(|_| context.at.epoch() >= self.config.queue_start_epoch);
         let prototypes = student.prototypes.weight.val().without_autodiff();
         let past = queue.filter(|queue| queue.is_full()).map(|queue| (queue, prototypes));
-        let codes =
-            [0, 1].map(|crop| self.codes(crop, scores[crop].clone(), past.as_ref(), &context.group));
+        let codes = [0, 1].map(|crop| self.codes(crop, scores[crop].clone(), past.as_ref(), &context.group));
 
         let global = [0, 1].map(|crop| z[crop].clone().without_autodiff());
         let metrics = Metrics::of_embeddings(Tensor::cat(global.to_vec(), 0))
@@ -169,4 +168,3 @@ fn usage(codes: Vec<Tensor<2>>) -> impl FnOnce() -> Tensor<1> + Send + 'static {
         codes.greater_equal(largest).float().max_dim(0).mean()
     }
 }
-

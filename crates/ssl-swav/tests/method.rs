@@ -7,7 +7,8 @@ use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::named;
 use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
 use ssl_swav::{
-    DeviceSpec, Init, Pass, Progress, SslMethod, StepContext, Swav, SwavConfig, SwavState, SwavStudent, Views,
+    DeviceSpec, Init, MethodRules, Pass, Progress, SslMethod, StepContext, Swav, SwavConfig, SwavState,
+    SwavStudent, Views,
 };
 
 const BATCH: usize = 6;
@@ -128,8 +129,9 @@ fn every_parameter_gets_a_gradient_from_every_crop() {
     let method = method(config());
     let (student, state) = start(&method);
     let step = method.loss(&student, &state, &four_crops(0.0), &context(0));
-    assert!(!step.embeddings.is_autodiff());
-    assert_eq!(step.embeddings.dims(), [2 * BATCH, 4]);
+    let offers = step.metrics.read();
+    assert_eq!(offers.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["z_std", "prototype_usage"]);
+    assert!((1.0 / PROTOTYPES as f64..=1.0).contains(&offers[1].1), "{offers:?}");
     let gradients = GradientsParams::from_grads(step.loss.backward(), &student);
     let parameters = named::collect(&student).keys().filter(|path| !named::is_buffer(path)).count();
     assert_eq!(gradients.len(), parameters);
@@ -184,7 +186,7 @@ fn a_queue_is_used_once_it_is_full() {
         let without = method.loss(&student, &SwavState { queue: None }, &views, &context(step));
         let with = method.loss(&student, &state, &views, &context(step));
         differences.push((value(&with.loss) - value(&without.loss)).abs());
-        state = method.absorb(state, with.carry);
+        state = SslMethod::<ResNet>::absorb(&method, state, with.carry);
     }
     assert_eq!(differences[..2], [0.0, 0.0]);
     assert!(differences[2] > 1e-5, "the full queue changed the loss by {}", differences[2]);
@@ -198,7 +200,7 @@ fn a_queue_holds_the_embeddings_of_the_global_crops_newest_first() {
     for step in 0..2 {
         let step = method.loss(&student, &state, &four_crops(step as f32), &context(step));
         pushed.push(step.carry.clone().expect("a queue")[1].clone());
-        state = method.absorb(state, step.carry);
+        state = SslMethod::<ResNet>::absorb(&method, state, step.carry);
     }
     let want = Tensor::cat(vec![pushed[1].clone(), pushed[0].clone().narrow(0, 0, 2)], 0);
     let queue = state.queue.expect("a queue");
@@ -219,7 +221,7 @@ fn a_full_queue_is_still_full_after_a_resume() {
     let method = method(config().with_queue(BATCH, 0));
     let (student, state) = start(&method);
     let carry = method.loss(&student, &state, &two_crops(0.0), &context(0)).carry;
-    let state = method.absorb(state, carry);
+    let state = SslMethod::<ResNet>::absorb(&method, state, carry);
     let fresh = start(&method).1;
     let resumed = named::load(fresh, named::collect(&state)).expect("the same state");
     let loss = |state: &SwavState| -> TensorData {

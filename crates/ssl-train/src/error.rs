@@ -7,7 +7,7 @@ use ssl_core::ConfigError;
 use ssl_core::named::NamedError;
 use ssl_data::DataError;
 
-use crate::HookError;
+use crate::EvaluationError;
 
 /// Why a run cannot start, go on or be resumed.
 #[derive(Debug, thiserror::Error)]
@@ -20,9 +20,11 @@ pub enum TrainError {
     Data(#[from] DataError),
     /// Evaluation failed.
     #[error("evaluation failed: {0}")]
-    Evaluation(HookError),
+    Evaluation(EvaluationError),
     /// Processes that cannot share a batch.
-    #[error("a micro-batch has {batch} images, expected a multiple of the {processes} processes that share it")]
+    #[error(
+        "a micro-batch has {batch} images, expected a multiple of the {processes} processes that share it"
+    )]
     Share {
         /// Images of a micro-batch.
         batch: usize,

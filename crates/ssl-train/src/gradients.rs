@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Gradients as Recorded, Tensor};
-use ssl_core::{GradientRules, Group};
 use ssl_core::named::Path;
+use ssl_core::{GradientRules, Group};
 
 use crate::OptimizerConfig;
 

@@ -18,9 +18,7 @@ pub use chunks::{MicroBatch, in_chunks};
 pub use descent::{Descended, Descent};
 pub use error::TrainError;
 pub use gradients::Gradients;
-pub use observer::{
-    Evaluation, EvaluationError, Evaluator, NoEvaluation, NoObserver, Observer, StepReport,
-};
+pub use observer::{Evaluation, EvaluationError, Evaluator, NoEvaluation, NoObserver, Observer, StepReport};
 pub use optim::{LrScaling, NoDecay, Optimizer, OptimizerConfig, OptimizerName, Rates};
 pub use run_dir::RunDir;
 pub use schedule::{ScheduleConfig, Warmup};

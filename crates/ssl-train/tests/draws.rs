@@ -10,7 +10,9 @@ use ssl_core::{
     DeviceSpec, Encoder, Init, MethodRules, Metrics, NoState, Pass, SslMethod, Step, StepContext, Views,
 };
 use ssl_data::{Dataset, Image, LoaderConfig, Normalization, TrainLoader, ViewConfig};
-use ssl_train::{NoEvaluation, Observer, OptimizerConfig, RunDir, ScheduleConfig, StepReport, TrainConfig, Trainer};
+use ssl_train::{
+    NoEvaluation, Observer, OptimizerConfig, RunDir, ScheduleConfig, StepReport, TrainConfig, Trainer,
+};
 
 /// A linear encoder.
 #[derive(burn::module::Module, Debug)]

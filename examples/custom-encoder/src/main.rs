@@ -12,17 +12,21 @@ use burn_ssl::{EmbedOptions, EncoderSource, embed_images_with, prelude::*};
 
 /// Three convolutions that halve height and width, and the mean over all positions.
 #[derive(Module, Debug)]
-struct SmallNet(Vec<Conv2d>, Vec<BatchNorm>);
+struct SmallNet {
+    convs: Vec<Conv2d>,
+    norms: Vec<BatchNorm>,
+}
 
 fn small_net(init: &mut Init) -> SmallNet {
     let channels = [(3, 16), (16, 32), (32, 64)];
     let conv = |(from, to)| Conv2dConfig::new(from, to, 3).with_stride(2).with_padding(1).init(init);
-    SmallNet(channels.map(conv).into(), channels.map(|(_, to)| BatchNormConfig::new(to).init(init)).into())
+    let convs = channels.map(conv).into();
+    SmallNet { convs, norms: channels.map(|(_, to)| BatchNormConfig::new(to).init(init)).into() }
 }
 
 impl Encoder for SmallNet {
     fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
-        let layers = self.0.iter().zip(&self.1);
+        let layers = self.convs.iter().zip(&self.norms);
         let maps = layers.fold(images, |x, (conv, norm)| relu(norm.forward(conv.forward(x), pass)));
         maps.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2)
     }

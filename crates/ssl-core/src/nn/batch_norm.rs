@@ -124,12 +124,12 @@ impl BatchNorm {
     pub fn forward<const D: usize>(&self, input: Tensor<D>, pass: &Pass) -> Tensor<D> {
         match pass.mode {
             Mode::Eval => self.with_running_stats(input),
-            Mode::Train | Mode::BatchStats => self.with_batch_stats(input, pass, |input, weight, bias, _| {
-                match pass.group.is_solo() {
+            Mode::Train | Mode::BatchStats => {
+                self.with_batch_stats(input, pass, |input, weight, bias, _| match pass.group.is_solo() {
                     true => ops::batch_norm_train(input, weight, bias, self.eps),
                     false => synchronised(input, weight, bias, self.eps, &pass.group),
-                }
-            }),
+                })
+            }
         }
     }
 
@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_rectified_sum_is_the_sum_rectified_in_every_mode() {
-        for (splits, mode) in [(1, &Pass::train()), (2, &Pass::batch_stats()), (1, &Pass::eval())] {
+        for (splits, pass) in [(1, Pass::train()), (2, Pass::batch_stats()), (1, Pass::eval())] {
             let shortcut = Tensor::from_floats([[0.5, 1.0], [-2.0, 0.0], [0.1, -0.2], [0.0, 3.0]], &device());
             for shortcut in [None, Some(shortcut)] {
                 let fused = layer(splits).forward_relu(batch(), shortcut.clone(), &pass);

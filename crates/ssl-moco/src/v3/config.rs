@@ -143,7 +143,6 @@ impl MoCoV3Config {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_encoders::ResNet;
 
     fn error(config: MoCoV3Config) -> String {
         config.build().expect_err("an unusable value").to_string()
@@ -151,9 +150,7 @@ mod tests {
 
     #[test]
     fn both_defaults_are_usable() {
-        assert!(
-            MoCoV3Config::new().build().is_ok() && MoCoV3Config::vit().build().is_ok()
-        );
+        assert!(MoCoV3Config::new().build().is_ok() && MoCoV3Config::vit().build().is_ok());
     }
 
     #[test]

@@ -4,9 +4,9 @@ use burn::tensor::{Int, Tensor};
 use ssl_core::group::{gather, gather_each};
 use ssl_core::shape::with_teacher;
 use ssl_core::{
-    ConfigError, Embedded, EmbeddingLoss, Encoder, EncoderWith, GradientRules, Group, Init, Loss, MethodRules,
-    Metrics, Pass, Predicted, Progress, SslMethod, Step, StepContext, TeacherState, Views, WithPredictor,
-    schedule,
+    ConfigError, Embedded, EmbeddingLoss, Encoder, EncoderWith, GradientRules, Group, Init, Loss,
+    MethodRules, Metrics, Pass, Predicted, Progress, SslMethod, Step, StepContext, TeacherState, Views,
+    WithPredictor, schedule,
 };
 
 use super::{MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss};
@@ -81,8 +81,13 @@ impl<E: Encoder> SslMethod<E> for MoCoV3 {
     ) -> Step<()> {
         let Embedded { outputs, embeddings } = self.embed(student, views, &context.pass("student"));
         let targets = self.targets(state, views, &context.teacher_pass());
-        let loss =
-            EmbeddingLoss::<Self::Student, Self::State>::loss_of(self, outputs, targets, None, &context.group);
+        let loss = EmbeddingLoss::<Self::Student, Self::State>::loss_of(
+            self,
+            outputs,
+            targets,
+            None,
+            &context.group,
+        );
         Step::of_group(loss, ()).with_metrics(Metrics::of_embeddings(embeddings))
     }
 
@@ -102,12 +107,7 @@ impl<E: Encoder> EmbeddingLoss<WithPredictor<E>, TeacherState<EncoderWith<E>>> f
         Embedded { outputs: predictions, embeddings: Tensor::cat(embeddings, 0).without_autodiff() }
     }
 
-    fn targets(
-        &self,
-        state: &TeacherState<EncoderWith<E>>,
-        views: &Views,
-        pass: &Pass,
-    ) -> Vec<Tensor<2>> {
+    fn targets(&self, state: &TeacherState<EncoderWith<E>>, views: &Views, pass: &Pass) -> Vec<Tensor<2>> {
         let (v1, v2) = views.pair();
         state.embed_each(&[v1, v2], pass)
     }
@@ -131,7 +131,7 @@ mod tests {
     use super::*;
     use burn::optim::{GradientsParams, SgdConfig};
     use burn::tensor::{Device, Int};
-    use ssl_core::DeviceSpec;
+    use ssl_core::{DeviceSpec, Head, named};
     use ssl_encoders::{Vit, VitConfig};
 
     fn at(step: u64) -> Progress {
@@ -195,7 +195,8 @@ mod tests {
             let z = student.projector.forward(student.encoder.encode(view, &Pass::train()), &Pass::train());
             student.predictor.forward(z, &Pass::train())
         };
-        let k = |view| teacher.projector.forward(teacher.encoder.encode(view, &Pass::train()), &Pass::train());
+        let k =
+            |view| teacher.projector.forward(teacher.encoder.encode(view, &Pass::train()), &Pass::train());
         let input =
             MoCoV3Input { q1: q(images(0.0)), q2: q(images(1.0)), k1: k(images(0.0)), k2: k(images(1.0)) };
         let want = method().loss.forward(input).into_data();

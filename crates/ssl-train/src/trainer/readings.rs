@@ -6,11 +6,7 @@ use ssl_core::{Group, Metrics, group};
 /// The mean of each offer over the micro-batches of a step and over all processes, in the order of the first micro-batch.
 ///
 /// All processes offer the same names.
-pub(super) fn means(
-    micro_batches: Vec<Metrics>,
-    group: &Group,
-    device: &Device,
-) -> Vec<(&'static str, f64)> {
+pub(super) fn means(micro_batches: Vec<Metrics>, group: &Group, device: &Device) -> Vec<(&'static str, f64)> {
     let count = micro_batches.len().max(1) as f64;
     let mut sums: Vec<(&'static str, f64)> = Vec::new();
     for (name, value) in micro_batches.into_iter().flat_map(Metrics::read) {

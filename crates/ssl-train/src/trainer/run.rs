@@ -157,7 +157,8 @@ impl<'a, M: MethodRules> Run<'a, M> {
         let mut metrics = Vec::new();
         for micro_batch in 0..accumulate {
             let batch = batches.next().expect("the loader goes on through the epochs without an end")?;
-            let views = views(batch, &method.needs(), config.micro_batch() / group.size(), self.trainer.device)?;
+            let views =
+                views(batch, &method.needs(), config.micro_batch() / group.size(), self.trainer.device)?;
             self.clock.data_is_here();
             let context = StepContext::new(config.seed, at, micro_batch);
             let context = context.with_group(group.clone(), config.sync_batch_norm);

@@ -1,8 +1,8 @@
 //! Barlow Twins.
 
 use anyhow::Result;
-use ssl_core::EncoderWith;
 use ssl_barlow_twins::{BarlowTwins, BarlowTwinsConfig};
+use ssl_core::EncoderWith;
 use ssl_testing::{Case, Outputs};
 
 use super::params::{Params, Reads};

@@ -1,8 +1,8 @@
 //! BYOL.
 
 use anyhow::Result;
-use ssl_core::WithPredictor;
 use ssl_byol::{Byol, ByolConfig};
+use ssl_core::WithPredictor;
 use ssl_testing::{Case, Outputs};
 
 use super::params::{Params, Reads};
