@@ -11,7 +11,7 @@ use ssl_encoders::{AnyEncoder, Artifact, ClassifierHead, Kind, weights};
 use ssl_eval::Classifier;
 use ssl_train::RunDir;
 
-pub(crate) use read::{Teacher, recorded_test};
+pub(crate) use read::{Teacher, match_labels, recorded_test};
 pub(crate) use run::{ClassifierRun, Record, Tested};
 
 use crate::Error;

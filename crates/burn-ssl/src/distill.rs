@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use serde::Serialize;
 use ssl_core::{DeviceSpec, Init};
 use ssl_data::{Dataset, EvalLoader};
-use ssl_encoders::{AnyEncoder, EncoderConfig};
+use ssl_encoders::{AnyEncoder, ClassifierHead, EncoderConfig};
 use ssl_eval::{Classifier, DistillationConfig, EvalError};
 use ssl_train::{NoDecay, OptimizerConfig, ScheduleConfig};
 use toml::Value;
@@ -157,16 +157,16 @@ pub struct DistillReport {
 pub fn distill(options: &DistillOptions, observer: &mut impl Observer) -> Result<DistillReport, Error> {
     classifier::check_apart(&options.teacher, &options.out)?;
     let device = options.device.open()?;
-    let teacher = Teacher::load(&options.teacher, &device)?;
-    let preparation =
-        Preparation { preprocessing: teacher.artifact.preprocessing, workers: options.workers };
-    let distilling = Distilling { options, device: &device, preparation, teacher: &teacher };
+    let Teacher { network: teacher, artifact, head } = Teacher::load(&options.teacher, &device)?;
+    let preparation = Preparation { preprocessing: artifact.preprocessing, workers: options.workers };
+    let distilling =
+        Distilling { options, device: &device, preparation, teacher: &artifact.encoder, head: &head };
     let data = distilling.data()?;
     let schedule = options.schedule(data.len())?;
     let network = distilling.student()?;
     let run = distilling.run(&network, &schedule, &data)?;
-    let teacher_top1 = run.accuracy(&teacher.network)?.map(|[top1, _]| top1);
-    let method = options.distillation.build(teacher.network)?;
+    let teacher_top1 = run.accuracy(&teacher)?.map(|[top1, _]| top1);
+    let method = options.distillation.build(teacher)?;
     let loader = preparation.train_loader(&data, schedule.batch_size, options.seed)?;
     let Tested { accuracy, summary } = run.train(&method, network, &loader, observer)?;
     Ok(DistillReport {
@@ -193,7 +193,10 @@ struct Distilling<'a> {
     options: &'a DistillOptions,
     device: &'a Device,
     preparation: Preparation,
-    teacher: &'a Teacher,
+    /// The teacher's encoder.
+    teacher: &'a EncoderConfig,
+    /// The teacher's classes.
+    head: &'a ClassifierHead,
 }
 
 impl<'a> Distilling<'a> {
@@ -204,21 +207,21 @@ impl<'a> Distilling<'a> {
             if data.labels().is_none() {
                 return Err(EvalError::NoLabels("training").into());
             }
-            self.teacher.match_labels(&mut data)?;
+            classifier::match_labels(self.head, &mut data)?;
         }
         Ok(Arc::new(data))
     }
 
     fn encoder(&self) -> EncoderConfig {
         let own = self.options.student.clone();
-        own.unwrap_or_else(|| self.teacher.artifact.encoder.clone()).resolved(self.preparation.preprocessing.size)
+        own.unwrap_or_else(|| self.teacher.clone()).resolved(self.preparation.preprocessing.size)
     }
 
     /// The student, on the autodiff device.
     fn student(&self) -> Result<Classifier<AnyEncoder>, Error> {
         let mut init = Init::new(self.options.seed, &self.device.clone().autodiff());
         let encoder = self.encoder().init(self.preparation.preprocessing.size, &mut init)?;
-        Ok(Classifier::new(encoder, None, self.teacher.head.classes, &mut init))
+        Ok(Classifier::new(encoder, None, self.head.classes, &mut init))
     }
 
     fn run(
@@ -240,7 +243,7 @@ impl<'a> Distilling<'a> {
             resume: options.resume,
             device: self.device,
             encoder: record.artifact(self.preparation.preprocessing, data_summary(&options.data, data)),
-            head: classifier::head(network, self.teacher.head.class_names.clone()),
+            head: classifier::head(network, self.head.class_names.clone()),
             record,
             test,
             metrics: METRICS,
@@ -252,7 +255,7 @@ impl<'a> Distilling<'a> {
         if test.labels().is_none() {
             return Err(EvalError::NoLabels("test").into());
         }
-        self.teacher.match_labels(&mut test)?;
+        classifier::match_labels(self.head, &mut test)?;
         self.preparation.eval_loader(&Arc::new(test))
     }
 

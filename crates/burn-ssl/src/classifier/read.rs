@@ -36,18 +36,18 @@ impl Teacher {
             named::load(network, tensors).map_err(|source| WeightsError::Tensor { path: file, source })?;
         Ok(Self { network, artifact, head })
     }
+}
 
-    /// Numbers the labels of a set as the classifier does, and checks that it knows all of them.
-    pub(crate) fn match_labels(&self, set: &mut Dataset) -> Result<(), Error> {
-        if let Some(names) = &self.head.class_names {
-            set.match_labels(names)?;
-        }
-        let classes = self.head.classes;
-        let known = |label: &i64| (0..classes as i64).contains(label);
-        match set.labels().unwrap_or_default().iter().find(|label| !known(label)) {
-            Some(&label) => Err(Error::UnknownLabel { label, classes }),
-            None => Ok(()),
-        }
+/// Numbers the labels of a set as a classifier does, and checks that it knows all of them.
+pub(crate) fn match_labels(head: &ClassifierHead, set: &mut Dataset) -> Result<(), Error> {
+    if let Some(names) = &head.class_names {
+        set.match_labels(names)?;
+    }
+    let classes = head.classes;
+    let known = |label: &i64| (0..classes as i64).contains(label);
+    match set.labels().unwrap_or_default().iter().find(|label| !known(label)) {
+        Some(&label) => Err(Error::UnknownLabel { label, classes }),
+        None => Ok(()),
     }
 }
 
