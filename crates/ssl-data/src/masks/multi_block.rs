@@ -80,15 +80,18 @@ impl MultiBlockMask {
     /// What one target leaves of the view has to be enough, and what a context block has too.
     fn check_min_keep(&self, view: usize, grid: Grid) -> Result<(), MaskError> {
         let all = patches(grid);
-        let context = (all as f64 * self.context_scale[0]) as usize;
+        let context = ((all as f64 * self.context_scale[0]) as usize).max(1);
         let most = if self.allow_overlap { context } else { context.min(all - self.largest_target(grid)) };
         if (1..=most).contains(&self.min_keep) {
             return Ok(());
         }
-        let expected = format!(
-            "a number from 1 to {most}: the scales leave a context no more of the {} x {} patches of view {view}",
-            grid[0], grid[1]
-        );
+        let [rows, columns] = grid;
+        if most == 0 {
+            let expected = format!("smaller blocks: one may cover all {rows} x {columns} patches of view {view}");
+            return Err(MaskError::key("target_scale", format!("{:?}", self.target_scale), expected));
+        }
+        let expected =
+            format!("1 to {most}, which is what the scales leave of the {rows} x {columns} patches of view {view}");
         Err(MaskError::key("min_keep", self.min_keep.to_string(), expected))
     }
 
@@ -98,7 +101,7 @@ impl MultiBlockMask {
         let bound = |aspect: f64| ((area * aspect).sqrt() + 0.5) * ((area / aspect).sqrt() + 0.5);
         // As a function of the aspect ratio the bound is largest at one of the ends.
         let [low, high] = self.target_aspect.map(bound);
-        (low.max(high) as usize).min(patches(grid))
+        (low.max(high) as usize).clamp(1, patches(grid))
     }
 
     pub(super) fn draw(&self, key: MaskKey, grids: &[Grid], samples: &[u64]) -> Vec<(usize, Mask)> {
@@ -218,11 +221,13 @@ mod tests {
         );
         assert_eq!(
             error(MultiBlockMask { min_keep: 12, ..base() }),
-            "mask.min_keep is 12, expected a number from 1 to 10: the scales leave a context no more of the 4 x 4 \
-             patches of view 0"
+            "mask.min_keep is 12, expected 1 to 11, which is what the scales leave of the 4 x 4 patches of view 0"
         );
         assert!(error(MultiBlockMask { min_keep: 0, ..base() }).starts_with("mask.min_keep is 0"));
         let whole = MultiBlockMask { target_scale: [1.0, 1.0], min_keep: 1, ..base() };
-        assert!(error(whole).starts_with("mask.min_keep is 1, expected a number"));
+        assert_eq!(
+            error(whole),
+            "mask.target_scale is [1.0, 1.0], expected smaller blocks: one may cover all 4 x 4 patches of view 0"
+        );
     }
 }
