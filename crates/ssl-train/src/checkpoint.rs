@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use ssl_core::named;
 
 use crate::run_dir::write_atomic;
+use crate::setters::setters;
 use crate::{Optimizer, RunDir, TrainError};
 
 /// When checkpoints are written: the `[checkpoint]` section of a recipe. The end of a run always writes one.
@@ -29,6 +30,12 @@ impl Default for CheckpointConfig {
         Self { every_steps: 0, every_epochs: 1, keep: 0 }
     }
 }
+
+setters!(CheckpointConfig {
+    with_every_steps: every_steps = u64,
+    with_every_epochs: every_epochs = u64,
+    with_keep: keep = usize,
+});
 
 impl CheckpointConfig {
     /// Whether a checkpoint is due after `step` steps.

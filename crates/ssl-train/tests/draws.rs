@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use ssl_core::nn::{Linear, LinearConfig};
 use ssl_core::{DeviceSpec, Encoder, Init, Mode, NoState, SslMethod, Step, StepContext, Views};
 use ssl_data::{Dataset, Image, LoaderConfig, Normalization, TrainLoader, ViewConfig};
-use ssl_train::{Hooks, OptimizerConfig, RunDir, ScheduleConfig, StepReport, TrainConfig, Trainer};
+use ssl_train::{BatchConfig, Hooks, RunDir, ScheduleConfig, StepReport, TrainConfig, Trainer};
 
 /// A linear encoder.
 #[derive(burn::module::Module, Debug)]
@@ -96,7 +96,7 @@ fn loader(micro_batch: usize) -> TrainLoader {
 fn calls(run: &Path, seed: u64, steps: u64, resume: bool) -> Vec<Call> {
     let config = TrainConfig {
         seed,
-        optimizer: OptimizerConfig { accumulate: 2, ..OptimizerConfig::default() },
+        batch: BatchConfig::default().with_accumulate(2),
         schedule: ScheduleConfig { epochs: 2, batch_size: 6, ..ScheduleConfig::default() },
         ..TrainConfig::default()
     };

@@ -45,7 +45,7 @@ struct Done {
 impl<'a, M: SslMethod> Run<'a, M> {
     pub(super) fn new(trainer: &'a Trainer<'a, M>, loader: &TrainLoader) -> Result<Self, TrainError> {
         let config = trainer.config;
-        let steps_per_epoch = (loader.batches_per_epoch() / config.optimizer.accumulate) as u64;
+        let steps_per_epoch = (loader.batches_per_epoch() / config.batch.accumulate) as u64;
         if steps_per_epoch == 0 {
             let (batch_size, images) = (config.schedule.batch_size, loader.dataset().len());
             return Err(DataError::BatchTooLarge { batch_size, images }.into());
@@ -117,7 +117,7 @@ impl<'a, M: SslMethod> Run<'a, M> {
         &self,
         loader: &TrainLoader,
     ) -> Result<impl Iterator<Item = <Batches as Iterator>::Item> + use<M>, TrainError> {
-        let accumulate = self.trainer.config.optimizer.accumulate;
+        let accumulate = self.trainer.config.batch.accumulate;
         let first = (self.at.step % self.at.steps_per_epoch) as usize * accumulate;
         let used = self.at.steps_per_epoch as usize * accumulate;
         let batches = loader.batches(self.at.epoch(), first)?;
@@ -131,7 +131,7 @@ impl<'a, M: SslMethod> Run<'a, M> {
         batches: &mut impl Iterator<Item = Result<Batch, DataError>>,
     ) -> Result<(Networks<M>, Done), TrainError> {
         let (method, config, at) = (self.trainer.method, self.trainer.config, self.at);
-        let accumulate = config.optimizer.accumulate;
+        let accumulate = config.batch.accumulate;
         let (student, mut state) = method.before_step(networks.student, networks.state, at);
         let mut gradients = Gradients::default();
         let mut embeddings = None;
@@ -167,8 +167,8 @@ impl<'a, M: SslMethod> Run<'a, M> {
         views: &Views,
         context: &StepContext,
     ) -> (M::State, MicroBatch) {
-        let (method, chunk) = (self.trainer.method, self.trainer.config.optimizer.embed_chunk);
-        if let Some(loss) = method.embedding_loss().filter(|_| chunk > 0) {
+        let (method, chunk) = (self.trainer.method, self.trainer.config.batch.embed_chunk);
+        if let Some((loss, chunk)) = method.embedding_loss().zip(chunk) {
             let done = in_chunks(loss, student, &state, views, chunk);
             return (state, done);
         }
