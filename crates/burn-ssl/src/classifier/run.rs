@@ -17,7 +17,7 @@ use toml::{Table, Value};
 use tracing::info;
 
 use super::{ClassifierMetadata, save};
-use crate::recipe::difference;
+use crate::recipe::{difference, upgrade};
 use crate::{Error, Observer};
 
 /// How a classifier is made: `classifier.toml`.
@@ -117,7 +117,8 @@ impl ClassifierRun<'_> {
             let run = RunDir::open_classifier(self.out)?;
             let path = run.classifier_record();
             let text = fs::read_to_string(&path).map_err(|source| Error::Io { path, source })?;
-            let first = text.parse::<Table>().unwrap_or_default();
+            let mut first = text.parse::<Table>().unwrap_or_default();
+            upgrade(&mut first);
             return match difference("", &Value::Table(first), &Value::Table(record)) {
                 Some((key, there, here)) => {
                     Err(Error::OtherOptions { run: self.out.into(), key, there, here })

@@ -1,5 +1,7 @@
 //! Rules for single parameters, by path: learning rate, weight decay, frozen or not.
 
+use std::str::FromStr;
+
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -24,6 +26,19 @@ pub enum NoDecay {
     /// Those, and the tokens and positions of a ViT: `cls_token`, `pos_embed`, `register_tokens`, `mask_token` (timm and BEiT;
     /// usual in fine-tuning).
     BiasNormAndTokens,
+}
+
+impl FromStr for NoDecay {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self::None),
+            "bias-and-norm" => Ok(Self::BiasAndNorm),
+            "bias-norm-and-tokens" => Ok(Self::BiasNormAndTokens),
+            other => Err(format!("found '{other}', expected none, bias-and-norm or bias-norm-and-tokens")),
+        }
+    }
 }
 
 /// An exception for the parameters whose path has certain parts: one of the `[[optimizer.rules]]` of a recipe.
@@ -263,6 +278,15 @@ mod tests {
 
     fn rules(config: OptimizerConfig) -> ParamRules {
         ParamRules::new(&config, &student(12)).expect("rules that fit")
+    }
+
+    #[test]
+    fn what_does_not_decay_is_called_as_in_a_recipe() {
+        for no_decay in [NoDecay::None, NoDecay::BiasAndNorm, NoDecay::BiasNormAndTokens] {
+            let name = serde_json::to_value(no_decay).expect("a text");
+            assert_eq!(name.as_str().expect("a text").parse(), Ok(no_decay));
+        }
+        assert!("bias".parse::<NoDecay>().is_err());
     }
 
     #[test]
