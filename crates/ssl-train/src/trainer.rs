@@ -42,6 +42,7 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<(), TrainError> {
         self.optimizer.validate()?;
         self.schedule.validate()?;
+        self.checkpoint.validate()?;
         self.batch.validate(self.schedule.batch_size)
     }
 

@@ -83,7 +83,7 @@ def make(config, groups):
         case "sgd":
             return torch.optim.SGD(groups, momentum=config["momentum"], nesterov=config["nesterov"])
         case "adamw":
-            return torch.optim.AdamW(groups, betas=tuple(config["betas"]), eps=config["eps"])
+            return torch.optim.AdamW(groups, betas=tuple(config["betas"]), eps=config.get("eps", 1e-8))
         case "lars":
             return Lars(groups, config["momentum"], config["trust_coefficient"], config["lr_in_momentum"], clip_lr)
         case "larc":

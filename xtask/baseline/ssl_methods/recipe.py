@@ -42,8 +42,11 @@ def check_recipe(recipe):
     for section in ("method", "encoder", "method_options", "data", "views", "optimizer", "schedule"):
         if section not in recipe:
             raise ValueError(f"the recipe has no '{section}', expected a resolved one, with every key written")
-    if recipe.get("train", {"accumulate": 1}) != {"accumulate": 1}:
-        raise ValueError(f"train is {recipe['train']}, expected a batch in one piece: the PyTorch twin has no other")
+    for section in ("train", "optimizer"):  # Once they were keys of the optimizer.
+        for key, only in {"accumulate": 1, "embed_chunk": 0}.items():
+            found = recipe.get(section, {}).get(key, only)
+            if found != only:
+                raise ValueError(f"{section}.{key} is {found}, expected {only}: the PyTorch twin has no other")
     for key in ("layer_decay", "rules"):
         if recipe["optimizer"].get(key):
             raise ValueError(f"optimizer.{key} is {recipe['optimizer'][key]}, expected none: the PyTorch twin has none")

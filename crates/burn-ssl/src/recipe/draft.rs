@@ -249,7 +249,7 @@ mod tests {
             OptimizerName::Lars
         );
         assert_eq!(assigned("optimizer.lr_1d = 0.0048").expect("usable").optimizer.lr_1d, Some(0.0048));
-        assert_eq!(assigned("checkpoint.every_steps=7").expect("usable").checkpoint.every_steps, 7);
+        assert_eq!(assigned("checkpoint.every_steps=7").expect("usable").checkpoint.every_steps, Some(7));
         assert_eq!(assigned("data.path=a=b").expect("usable").data.path.to_str(), Some("a=b"));
         assert_eq!(assigned("views[0].size=24").expect("usable").views[0].size, 24);
         assert_eq!(assigned("data.mean=[0, 0.5, 1]").expect("usable").data.mean, [0.0, 0.5, 1.0]);
