@@ -216,7 +216,9 @@ impl Recipe {
 
     /// Only a ViT has layers that its parameters name.
     fn check_layer_decay(&self) -> Result<(), RecipeError> {
-        let Some(decay) = self.optimizer.layer_decay.filter(|_| !self.encoder.is_vit()) else { return Ok(()) };
+        let Some(decay) = self.optimizer.layer_decay.filter(|_| !self.encoder.is_vit()) else {
+            return Ok(());
+        };
         let found = format!("{decay} for {}", self.encoder.name);
         let expected = "no such key: only the layers of a ViT have rates of their own";
         Ok(ConfigError::check(false, "optimizer.layer_decay", found, expected)?)
@@ -312,7 +314,10 @@ mod tests {
         );
         assert!(error(|r| r.optimizer.lr = -1.0).starts_with("optimizer.lr is -1"));
         let layers = error(|r| r.optimizer.layer_decay = Some(0.75));
-        assert!(layers.starts_with("optimizer.layer_decay is 0.75 for resnet18, expected no such key"), "{layers}");
+        assert!(
+            layers.starts_with("optimizer.layer_decay is 0.75 for resnet18, expected no such key"),
+            "{layers}"
+        );
         assert!(error(|r| r.views.clear()).contains("no views"));
         let splits = |batch| {
             let mut recipe = Recipe::named("simclr/cifar10").expect("a recipe of the library");
@@ -325,6 +330,8 @@ mod tests {
             assert_eq!(splits(batch), Err(found));
         }
         assert_eq!(splits(16), Ok(()));
-        assert!(error(|r| (r.encoder.bn_splits, r.train.embed_chunk) = (8, Some(8))).contains("batches of 8"));
+        assert!(
+            error(|r| (r.encoder.bn_splits, r.train.embed_chunk) = (8, Some(8))).contains("batches of 8")
+        );
     }
 }

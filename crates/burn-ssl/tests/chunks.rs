@@ -175,7 +175,10 @@ fn what_cannot_be_embedded_in_chunks_is_refused_before_the_directory_is_made() {
         let mut byol = recipe(&["train.embed_chunk=4"]);
         (byol.method, byol.method_options) = ("byol".to_owned(), Default::default());
         let sentence = refused(&byol);
-        assert!(sentence.starts_with("train.embed_chunk is 4, expected no such key: this method"), "{sentence}");
+        assert!(
+            sentence.starts_with("train.embed_chunk is 4, expected no such key: this method"),
+            "{sentence}"
+        );
     }
     let sentence = refused(&recipe(&["train.embed_chunk=5"]));
     assert!(

@@ -13,7 +13,7 @@ use burn_ssl::{EncoderSource, FinetuneOptions, KnnOptions, evaluate_knn, finetun
 const OLD_OPTIMIZER: &str = "\
 [optimizer]
 name = \"sgd\"
-lr = 0.06
+lr = 0.1
 lr_scale_batch = 64
 momentum = 0.9
 nesterov = false
@@ -92,7 +92,8 @@ fn an_old_run_goes_on_to_the_bytes_of_a_new_one_and_is_evaluated_and_exported() 
     let exported = |run: &Path| {
         let out = run.join("exported.safetensors");
         let (run, overwrite) = (run.to_owned(), false);
-        export(&ExportOptions { run, out: out.clone(), format: Format::Torchvision, overwrite }).expect("a run");
+        export(&ExportOptions { run, out: out.clone(), format: Format::Torchvision, overwrite })
+            .expect("a run");
         read(out)
     };
     assert_eq!(exported(&old), exported(&whole));
@@ -103,7 +104,10 @@ fn another_micro_batch_than_that_of_an_old_run_is_refused() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let mut options = PretrainOptions::new(dir.path().join("run"));
     pretrain(&recipe(), &options, &mut StopAfterTwo(0)).expect("a run");
-    write_as_before(&options.out.join("recipe.toml"), &OLD_OPTIMIZER.replace("accumulate = 2", "accumulate = 1"));
+    write_as_before(
+        &options.out.join("recipe.toml"),
+        &OLD_OPTIMIZER.replace("accumulate = 2", "accumulate = 1"),
+    );
     options.resume = true;
     let error = pretrain(&recipe(), &options, &mut NoObserver).expect_err("another run").to_string();
     assert!(error.contains("train.accumulate is 1 and not 2"), "{error}");
@@ -126,7 +130,7 @@ fn an_old_fine_tuning_goes_on_to_the_bytes_of_a_new_one() {
     let mut old = options("old");
     assert!(!finetune(&old, &mut StopAfterTwo(0)).expect("a training").finished);
     let record = OLD_OPTIMIZER
-        .replace("lr = 0.06\nlr_scale_batch = 64", "lr = 0.05\nlr_scale_batch = 256")
+        .replace("lr = 0.1\nlr_scale_batch = 64", "lr = 0.05\nlr_scale_batch = 256")
         .replace("nesterov = false", "nesterov = true")
         .replace("weight_decay = 0.0005", "weight_decay = 0.0")
         .replace("accumulate = 2", "accumulate = 1");

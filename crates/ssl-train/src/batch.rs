@@ -69,8 +69,12 @@ mod tests {
         let error = |config: BatchConfig| config.validate(12).expect_err("a bad value").to_string();
         let config = BatchConfig::default;
         assert_eq!(error(config().with_accumulate(0)), "train.accumulate is 0, expected at least 1");
-        assert!(error(config().with_embed_chunk(1)).starts_with("train.embed_chunk is 1, expected at least 2"));
-        assert!(error(config().with_embed_chunk(0)).starts_with("train.embed_chunk is 0, expected at least 2"));
+        assert!(
+            error(config().with_embed_chunk(1)).starts_with("train.embed_chunk is 1, expected at least 2")
+        );
+        assert!(
+            error(config().with_embed_chunk(0)).starts_with("train.embed_chunk is 0, expected at least 2")
+        );
         assert!(error(config().with_accumulate(5)).contains("multiple of train.accumulate, which is 5"));
         let uneven = error(config().with_accumulate(3).with_embed_chunk(3));
         assert!(uneven.contains("4 images") && uneven.contains("train.embed_chunk, which is 3"), "{uneven}");

@@ -22,8 +22,8 @@ pub use error::TrainError;
 pub use gradients::Gradients;
 pub use hooks::{Evaluation, HookError, Hooks, NoHooks, StepReport};
 pub use optim::{
-    AdamWConfig, Algorithm, LarcConfig, LarsConfig, LrScaling, NoDecay, Optimizer, OptimizerConfig, OptimizerName,
-    ParamRule, Rates, SgdConfig,
+    AdamWConfig, Algorithm, LarcConfig, LarsConfig, LrScaling, NoDecay, Optimizer, OptimizerConfig,
+    OptimizerName, ParamRule, Rates, SgdConfig,
 };
 pub use run_dir::RunDir;
 pub use schedule::{ScheduleConfig, Warmup};

@@ -258,7 +258,8 @@ mod tests {
             let old = named::collect(&before);
             let rates = Rates { weight_decay: 10.0, ..RATES };
             let new = named::collect(&Optimizer::new(config).step(before, gradients, rates, &rules));
-            weights.map(|path| (first_weight(&old, path), first_weight(&old, path) - first_weight(&new, path)))
+            weights
+                .map(|path| (first_weight(&old, path), first_weight(&old, path) - first_weight(&new, path)))
         };
         let close = |found: f32, want: f32| assert!((found - want).abs() < 1e-5, "{found} is not {want}");
         let [(p0, plain0), (p1, plain1)] = moved(GradientRules::default(), &[]);

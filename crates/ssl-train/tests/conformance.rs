@@ -5,7 +5,8 @@ use serde_json::Value;
 use ssl_core::DeviceSpec;
 use ssl_testing::{Array, Case, Outputs};
 use ssl_train::{
-    AdamWConfig, Algorithm, Gradients, LarcConfig, LarsConfig, NoDecay, Optimizer, OptimizerConfig, Rates, SgdConfig,
+    AdamWConfig, Algorithm, Gradients, LarcConfig, LarsConfig, NoDecay, Optimizer, OptimizerConfig, Rates,
+    SgdConfig,
 };
 
 fn device() -> Device {

@@ -167,7 +167,10 @@ impl Draft {
     pub fn finish(self) -> Result<Recipe, RecipeError> {
         for key in MOVED_TO_TRAIN {
             if self.root.get("optimizer").is_some_and(|optimizer| optimizer.get(key).is_some()) {
-                return Err(RecipeError::Moved { from: format!("optimizer.{key}"), to: format!("train.{key}") });
+                return Err(RecipeError::Moved {
+                    from: format!("optimizer.{key}"),
+                    to: format!("train.{key}"),
+                });
             }
         }
         typed("", self.root)
@@ -244,10 +247,7 @@ mod tests {
 
     #[test]
     fn any_key_can_be_set_also_one_that_the_file_leaves_out() {
-        assert_eq!(
-            assigned("optimizer.name=lars").expect("usable").optimizer.name(),
-            OptimizerName::Lars
-        );
+        assert_eq!(assigned("optimizer.name=lars").expect("usable").optimizer.name(), OptimizerName::Lars);
         assert_eq!(assigned("optimizer.lr_1d = 0.0048").expect("usable").optimizer.lr_1d, Some(0.0048));
         assert_eq!(assigned("checkpoint.every_steps=7").expect("usable").checkpoint.every_steps, Some(7));
         assert_eq!(assigned("data.path=a=b").expect("usable").data.path.to_str(), Some("a=b"));
@@ -301,9 +301,12 @@ mod tests {
         assert_eq!((adamw.lr, adamw.weight_decay), (0.06, 5e-4), "keys of all optimizers stay");
 
         let mut draft = draft();
-        draft.set("optimizer.nesterov", true).and_then(|()| draft.set("optimizer.name", "lars")).expect("places");
+        draft
+            .set("optimizer.nesterov", true)
+            .and_then(|()| draft.set("optimizer.name", "lars"))
+            .expect("places");
         let error = draft.finish().expect_err("a key of SGD").to_string();
-        let expected = "optimizer: lars has no key 'nesterov', which is one of sgd: expected momentum, ";
+        let expected = "optimizer: lars has no key 'nesterov', which belongs to sgd: expected momentum, ";
         assert!(error.starts_with(expected), "{error}");
     }
 

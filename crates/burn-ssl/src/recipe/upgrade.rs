@@ -60,7 +60,8 @@ fn drop_ineffective(optimizer: &mut Table) {
     let Ok(name) = name.parse::<OptimizerName>() else { return };
     optimizer.retain(|key, value| {
         // It did something under every optimizer with momentum, so a run that has it cannot go on without it.
-        let effective = key == "lr_in_momentum" && *value == Value::Boolean(true) && name != OptimizerName::AdamW;
+        let effective =
+            key == "lr_in_momentum" && *value == Value::Boolean(true) && name != OptimizerName::AdamW;
         effective || !name.lacks(key)
     });
 }
@@ -117,7 +118,8 @@ mod tests {
         assert_eq!((recipe.optimizer.clip_norm, recipe.optimizer.clip_per_parameter), (Some(3.0), true));
         assert_eq!(recipe.train, BatchConfig::default().with_accumulate(2).with_embed_chunk(64));
         assert_eq!(recipe.checkpoint.every_steps, Some(5));
-        let useless = upgraded(&[("clip_per_parameter = false", "clip_per_parameter = true")]).expect("usable");
+        let useless =
+            upgraded(&[("clip_per_parameter = false", "clip_per_parameter = true")]).expect("usable");
         assert!(!useless.optimizer.clip_per_parameter, "without a norm it did nothing");
     }
 
@@ -141,14 +143,16 @@ mod tests {
 
     #[test]
     fn a_key_that_did_something_under_another_optimizer_is_not_dropped_in_silence() {
-        let error = upgraded(&[("lr_in_momentum = false", "lr_in_momentum = true")]).expect_err("not any more");
+        let error =
+            upgraded(&[("lr_in_momentum = false", "lr_in_momentum = true")]).expect_err("not any more");
         assert!(error.to_string().starts_with("optimizer: sgd has no key 'lr_in_momentum'"), "{error}");
     }
 
     #[test]
     fn a_recipe_of_this_version_stays_as_it_is() {
         for name in super::super::RecipeName::all() {
-            let recipe = Recipe::named(name.as_str()).and_then(Recipe::resolved).expect("a recipe of the library");
+            let recipe =
+                Recipe::named(name.as_str()).and_then(Recipe::resolved).expect("a recipe of the library");
             let mut table = Table::try_from(&recipe).expect("TOML");
             let before = table.clone();
             upgrade(&mut table);

@@ -62,7 +62,9 @@ fn momentum(algorithm: &mut Algorithm) -> Result<&mut f64> {
         Algorithm::Sgd(config) => &mut config.momentum,
         Algorithm::Lars(config) => &mut config.momentum,
         Algorithm::Larc(config) => &mut config.momentum,
-        other => bail!("--momentum is an option of sgd, lars and larc, and the optimizer is {}", other.name()),
+        other => {
+            bail!("--momentum is an option of sgd, lars and larc, and the optimizer is {}", other.name())
+        }
     })
 }
 

@@ -154,12 +154,7 @@ impl Algorithm {
             Self::AdamW(AdamWConfig { betas: [b1, b2], eps }) => {
                 let found = format!("[{b1}, {b2}]");
                 ConfigError::check(share(*b1) && share(*b2), "optimizer.betas", found, "between 0 and 1")?;
-                ConfigError::check(
-                    *eps > 0.0 && eps.is_finite(),
-                    "optimizer.eps",
-                    eps,
-                    "a number above 0",
-                )
+                ConfigError::check(*eps > 0.0 && eps.is_finite(), "optimizer.eps", eps, "a number above 0")
             }
         }
     }

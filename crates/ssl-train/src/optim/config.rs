@@ -142,7 +142,12 @@ impl OptimizerConfig {
         let expected = "a number above 0; without the key, nothing is clipped";
         ConfigError::check(norm > 0.0 && norm.is_finite(), "optimizer.clip_norm", norm, expected)?;
         let used = !self.clip_per_parameter || self.clip_norm.is_some();
-        ConfigError::check(used, "optimizer.clip_per_parameter", true, "clip_norm beside it, the largest norm")
+        ConfigError::check(
+            used,
+            "optimizer.clip_per_parameter",
+            true,
+            "clip_norm beside it, the largest norm",
+        )
     }
 
     /// Whether the rules fit the parameters of `module`.
@@ -207,7 +212,10 @@ mod tests {
         assert_eq!(bad(|c| c.clip_per_parameter = true), "optimizer.clip_per_parameter");
         assert_eq!(bad(|c| c.layer_decay = Some(0.0)), "optimizer.layer_decay");
         assert_eq!(bad(|c| c.layer_decay = Some(1.5)), "optimizer.layer_decay");
-        assert_eq!(bad(|c| c.algorithm = crate::SgdConfig::default().with_momentum(1.0).into()), "optimizer.momentum");
+        assert_eq!(
+            bad(|c| c.algorithm = crate::SgdConfig::default().with_momentum(1.0).into()),
+            "optimizer.momentum"
+        );
         assert_eq!(bad(|c| c.rules = vec![ParamRule::new("head")]), "optimizer.rules");
         assert!(OptimizerConfig::default().validate().is_ok());
     }

@@ -147,7 +147,10 @@ impl ParamRules {
         if let Some(rule) = config.rules.iter().find(unused) {
             return Err(ConfigError {
                 field: "optimizer.rules",
-                found: format!("a rule for '{}', which no parameter of this network has in its path", rule.path),
+                found: format!(
+                    "a rule for '{}', which no parameter of this network has in its path",
+                    rule.path
+                ),
                 expected: "whole parts of a path, such as encoder.conv1 or cls_token",
             });
         }
@@ -296,7 +299,9 @@ mod tests {
         assert!(matches("encoder.blocks.1", "encoder.blocks.1.norm1.weight"));
         assert!(matches("norm1.weight", "encoder.blocks.1.norm1.weight") && matches("head", "head"));
         assert!(!matches("encoder.blocks.1", "encoder.blocks.11.norm1.weight"));
-        assert!(!matches("embed", "encoder.patch_embed.proj.weight") && !matches("norm", "encoder.norm1.weight"));
+        assert!(
+            !matches("embed", "encoder.patch_embed.proj.weight") && !matches("norm", "encoder.norm1.weight")
+        );
         assert!(!matches("encoder.norm1", "encoder.blocks.norm1"), "the parts stand together");
     }
 
@@ -309,7 +314,9 @@ mod tests {
         }
         assert_eq!(scale("encoder.blocks.0.attn.qkv.weight"), 0.75_f64.powi(12));
         assert_eq!(scale("encoder.blocks.11.norm1.bias"), 0.75);
-        for last in ["encoder.norm.weight", "head.weight", "projector.patch_embed.weight", "decoder.blocks.0.weight"] {
+        for last in
+            ["encoder.norm.weight", "head.weight", "projector.patch_embed.weight", "decoder.blocks.0.weight"]
+        {
             assert_eq!(scale(last), 1.0, "{last}");
         }
     }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AdamWConfig, Algorithm, LarcConfig, LarsConfig, LrScaling, NoDecay, OptimizerConfig, OptimizerName, ParamRule,
-    SgdConfig,
+    AdamWConfig, Algorithm, LarcConfig, LarsConfig, LrScaling, NoDecay, OptimizerConfig, OptimizerName,
+    ParamRule, SgdConfig,
 };
 
 /// One table of all keys. Those that only some optimizers have are none where they are not written.
@@ -49,7 +49,7 @@ pub(super) struct OptimizerTable {
 
 /// A key that belongs to other optimizers than the one that is named.
 #[derive(Debug, thiserror::Error)]
-#[error("{name} has no key '{key}', which is one of {owners}: expected {}, or a key of all optimizers", .name.own_keys().join(", "))]
+#[error("{name} has no key '{key}', which belongs to {owners}: expected {}, or a key of all optimizers", .name.own_keys().join(", "))]
 pub(super) struct ForeignKey {
     name: OptimizerName,
     key: &'static str,
@@ -200,7 +200,12 @@ mod tests {
         let rule = ParamRule::new("head").with_lr_scale(2.0);
         let changed = [
             Algorithm::Sgd(SgdConfig { momentum: 0.5, nesterov: true }),
-            Algorithm::Lars(LarsConfig { momentum: 0.5, trust_coefficient: 2.0, clip_lr: true, lr_in_momentum: true }),
+            Algorithm::Lars(LarsConfig {
+                momentum: 0.5,
+                trust_coefficient: 2.0,
+                clip_lr: true,
+                lr_in_momentum: true,
+            }),
             Algorithm::Larc(LarcConfig { momentum: 0.5, trust_coefficient: 2.0, clip_lr: true }),
             Algorithm::AdamW(AdamWConfig { betas: [0.1, 0.2], eps: 0.5 }),
         ];
@@ -241,17 +246,21 @@ mod tests {
         let error = |table| read(table).expect_err("a foreign key");
         assert_eq!(
             error(json!({ "name": "lars", "nesterov": true })),
-            "lars has no key 'nesterov', which is one of sgd: \
+            "lars has no key 'nesterov', which belongs to sgd: \
              expected momentum, trust_coefficient, clip_lr, lr_in_momentum, or a key of all optimizers"
         );
         let momentum = error(json!({ "name": "adamw", "momentum": 0.9 }));
-        assert!(momentum.starts_with("adamw has no key 'momentum', which is one of sgd, lars, larc"), "{momentum}");
+        assert!(
+            momentum.starts_with("adamw has no key 'momentum', which belongs to sgd, lars, larc"),
+            "{momentum}"
+        );
         // Every key of every optimizer, under every other one.
         for name in OptimizerName::ALL {
             let table = serde_json::to_value(OptimizerConfig::new(name)).expect("numbers and names");
             for other in OptimizerName::ALL {
                 for key in other.own_keys().iter().filter(|key| name.lacks(key)) {
-                    let theirs = serde_json::to_value(OptimizerConfig::new(other)).expect("numbers and names");
+                    let theirs =
+                        serde_json::to_value(OptimizerConfig::new(other)).expect("numbers and names");
                     let mut table = table.clone();
                     table[key] = theirs[key].clone();
                     assert!(error(table).starts_with(&format!("{name} has no key '{key}'")));
