@@ -268,7 +268,7 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         let text = format!("# The recipe of this run with every key written.\n\n{}", self.recipe.to_toml()?);
         let run = if self.options.resume {
             let run = RunDir::open(&self.options.out)?;
-            let mut first = Draft::read(&run.recipe())?.finish()?;
+            let mut first = Draft::of_run(run.path())?.finish()?;
             // An option that is younger than the run is at its default there.
             for (key, value) in &self.defaults {
                 first.method_options.entry(key).or_insert_with(|| value.clone());
@@ -287,7 +287,7 @@ impl<'a, O, F> Pretraining<'a, O, F> {
     fn announce(&self, encoder: &impl Encoder, loader: &TrainLoader) {
         let Recipe { method, schedule, encoder: config, .. } = &self.recipe;
         let (parameters, dim) = (Module::num_params(encoder) as f64 / 1e6, encoder.feature_dim());
-        let steps_per_epoch = loader.batches_per_epoch() as u64 / self.recipe.optimizer.accumulate as u64;
+        let steps_per_epoch = loader.batches_per_epoch() as u64 / self.recipe.train.accumulate as u64;
         info!("images: {}", self.data.train);
         info!("{method}, {} with {parameters:.2} million parameters and {dim} features", config.name);
         let (steps, batch) = (schedule.total_steps(steps_per_epoch), schedule.batch_size);

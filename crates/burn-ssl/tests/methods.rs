@@ -123,7 +123,7 @@ fn a_killed_run_of_every_method_goes_on_to_the_bytes_of_an_undisturbed_one() {
         assert!(report.finished && report.steps == 9, "{report:?}");
 
         recipe.checkpoint.every_epochs = 0;
-        recipe.checkpoint.every_steps = 4;
+        recipe.checkpoint.every_steps = Some(4);
         let options = PretrainOptions::new(&killed);
         let death = catch_unwind(AssertUnwindSafe(|| pretrain(&recipe, &options, &mut Killer)));
         assert!(death.is_err() && !killed.join("encoder.safetensors").exists(), "{}", method.name);
@@ -144,7 +144,7 @@ fn a_run_that_is_older_than_an_option_goes_on_with_its_default() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let out = dir.path().join("run");
     let mut recipe = narrowed("moco-v2/cifar10");
-    recipe.checkpoint.every_steps = 4;
+    recipe.checkpoint.every_steps = Some(4);
     let options = PretrainOptions::new(&out);
     let death = catch_unwind(AssertUnwindSafe(|| pretrain(&recipe, &options, &mut Killer)));
     assert!(death.is_err(), "it was killed");

@@ -61,6 +61,14 @@ pub enum RecipeError {
         /// The key.
         key: String,
     },
+    /// A key of an earlier version.
+    #[error("the key '{from}' has moved: write it as {to}")]
+    Moved {
+        /// The key.
+        from: String,
+        /// The key that it is now.
+        to: String,
+    },
     /// A key that is needed is not there.
     #[error("the recipe has no '{0}', which every recipe needs")]
     Missing(String),
