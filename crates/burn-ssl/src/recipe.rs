@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, Precision};
-use ssl_data::{EvalTransform, Normalization, ViewConfig, Views};
+use ssl_data::{EvalTransform, MaskConfig, Normalization, ViewConfig, Views};
 use ssl_encoders::{EncoderConfig, MODELS};
 use ssl_eval::KnnConfig;
 use ssl_train::{BatchConfig, CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
@@ -48,6 +48,9 @@ pub struct Recipe {
     pub data: DataConfig,
     /// What is made of each image.
     pub views: Vec<ViewConfig>,
+    /// Which patches of the views are hidden, for methods that hide some. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<MaskConfig>,
     /// How weights change.
     pub optimizer: OptimizerConfig,
     /// How the batch of a step passes the network. Default: whole.

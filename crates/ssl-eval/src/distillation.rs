@@ -58,7 +58,7 @@ pub struct Distillation<T> {
 
 impl<T> MethodRules for Distillation<T> {
     fn needs(&self) -> Needs {
-        Needs { global_views: 1, local_views: false, labels: self.config.alpha < 1.0 }
+        Needs { global_views: 1, labels: self.config.alpha < 1.0, ..Needs::default() }
     }
 }
 

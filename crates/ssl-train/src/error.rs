@@ -80,6 +80,12 @@ pub enum TrainError {
         "this method needs labels, and the data set has none: expected a folder or archive with one folder per class, or a list with labels"
     )]
     Labels,
+    /// The method needs masks.
+    #[error("this method hides patches, and the views have no masks: expected a section [mask]")]
+    Masks,
+    /// The method needs an encoder of tokens.
+    #[error("this method needs an encoder with a token for every patch, and {0} has none: expected a ViT, such as vit-small")]
+    Tokens(String),
     /// The loss is not a number any more.
     #[error(
         "the loss is {loss} at step {step}: expected a finite number; try a lower learning rate (checkpoints/last is from before)"

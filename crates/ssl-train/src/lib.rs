@@ -28,4 +28,4 @@ pub use optim::{
 };
 pub use run_dir::RunDir;
 pub use schedule::{ScheduleConfig, Warmup};
-pub use trainer::{Summary, TrainConfig, Trained, Trainer};
+pub use trainer::{Summary, TrainConfig, Trained, Trainer, needs_of_views};

@@ -5,6 +5,8 @@ mod readings;
 mod run;
 mod views;
 
+pub use views::needs_of_views;
+
 use burn::tensor::Device;
 use ssl_core::{Encoder, Group, Init, MethodRules, Precision, SslMethod};
 use ssl_data::TrainLoader;
