@@ -16,7 +16,34 @@ use ssl_train::{
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum EncoderSpec {
     Resnet { block: BlockKind, layers: Vec<usize>, width: usize, stem: Stem, splits: usize },
-    Vit { image: usize, patch: usize, dim: usize, depth: usize, heads: usize, mlp_ratio: usize },
+    Vit(VitSpec),
+}
+
+/// A vision transformer. Its position embedding is among the initial values of a case, whether drawn or computed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VitSpec {
+    image: usize,
+    patch: usize,
+    dim: usize,
+    depth: usize,
+    heads: usize,
+    mlp_ratio: usize,
+    cls_token: Option<bool>,
+    #[serde(default, rename = "pos_embed")]
+    _pos_embed: Option<PosEmbed>,
+    #[serde(default)]
+    registers: usize,
+    #[serde(default)]
+    layer_scale: bool,
+    #[serde(default)]
+    mask_token: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PosEmbed {
+    SinCos,
 }
 
 impl EncoderSpec {
@@ -28,10 +55,23 @@ impl EncoderSpec {
                     config.with_width(*width).with_stem(*stem).with_bn_splits(*splits).init(init),
                 )
             }
-            &Self::Vit { image, patch, dim, depth, heads, mlp_ratio } => {
-                let config = VitConfig { mlp_ratio, ..VitConfig::new(dim, depth, heads) };
-                AnyEncoder::Vit(config.with_image_size(image).with_patch_size(patch).init(init))
-            }
+            Self::Vit(spec) => AnyEncoder::Vit(spec.config().init(init)),
+        }
+    }
+}
+
+impl VitSpec {
+    fn config(&self) -> VitConfig {
+        VitConfig {
+            image_size: self.image,
+            patch_size: self.patch,
+            mlp_ratio: self.mlp_ratio,
+            class_token: self.cls_token.unwrap_or(true),
+            registers: self.registers,
+            mask_token: self.mask_token,
+            // The case gives the values.
+            layer_scale: self.layer_scale.then_some(1.0),
+            ..VitConfig::new(self.dim, self.depth, self.heads)
         }
     }
 }
