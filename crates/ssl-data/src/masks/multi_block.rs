@@ -87,11 +87,13 @@ impl MultiBlockMask {
         }
         let [rows, columns] = grid;
         if most == 0 {
-            let expected = format!("smaller blocks: one may cover all {rows} x {columns} patches of view {view}");
+            let expected =
+                format!("smaller blocks: one may cover all {rows} x {columns} patches of view {view}");
             return Err(MaskError::key("target_scale", format!("{:?}", self.target_scale), expected));
         }
-        let expected =
-            format!("1 to {most}, which is what the scales leave of the {rows} x {columns} patches of view {view}");
+        let expected = format!(
+            "1 to {most}, which is what the scales leave of the {rows} x {columns} patches of view {view}"
+        );
         Err(MaskError::key("min_keep", self.min_keep.to_string(), expected))
     }
 
