@@ -1,7 +1,7 @@
 //! A method crate can be deleted: nothing but its own lines names it.
 
 use super::Violation;
-use super::imports::is_method;
+use super::registry::Methods;
 use super::repository::{Package, TextFile};
 
 /// Where one line or one file per method is: the workspace, the facade, and the runner of the conformance suite.
@@ -18,8 +18,8 @@ const LINES: [&str; 6] = [
 ///
 /// An example that depends on one method by itself is about that method and goes with it; tests of the facade reach
 /// methods through the registry, or behind the feature of the method.
-pub(super) fn check(packages: &[Package], files: &[TextFile]) -> Vec<Violation> {
-    let methods: Vec<_> = packages.iter().filter(|package| is_method(&package.name)).collect();
+pub(super) fn check(packages: &[Package], files: &[TextFile], methods: &Methods) -> Vec<Violation> {
+    let methods: Vec<_> = packages.iter().filter(|package| methods.has_crate(&package.name)).collect();
     let sources = files.iter().filter(|file| file.is_rust() || file.path.ends_with("Cargo.toml"));
     let strangers = sources.filter(|file| !LINES.iter().any(|place| file.path.starts_with(place)));
     let of_file = |file: &TextFile| -> Vec<Violation> {
@@ -78,7 +78,10 @@ mod tests {
         let packages =
             [package("ssl-mae", "crates/ssl-mae"), package("ssl-core", "crates/ssl-core"), example];
         let file = TextFile { path: path.to_owned(), text: text.to_owned() };
-        check(&packages, &[file]).iter().map(ToString::to_string).collect()
+        check(&packages, &[file], &Methods::of(&[["mae", "ssl_mae", "mae"]]))
+            .iter()
+            .map(ToString::to_string)
+            .collect()
     }
 
     #[test]
