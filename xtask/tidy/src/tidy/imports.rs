@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn methods() -> Methods {
-        Methods::of(&[["simclr", "ssl_simclr", "simclr"], ["moco", "ssl_moco", "moco-v2"]])
+        Methods::of(&[["simclr", "simclr"], ["moco", "moco-v2"]])
     }
 
     /// A made workspace of every kind of crate, in which `importer` imports `imported`.

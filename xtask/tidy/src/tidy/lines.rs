@@ -118,27 +118,27 @@ mod tests {
 
     /// A method's files and lines, each on its own.
     const TREE: [(&str, &str); 17] = [
-        ("crates/ssl-mae/Cargo.toml", ""),
-        ("crates/ssl-mae/src/config.rs", ""),
-        ("crates/ssl-mae/src/loss.rs", ""),
-        ("crates/ssl-mae/src/model.rs", ""),
-        ("crates/ssl-mae/tests/conformance.rs", ""),
-        ("Cargo.toml", "ssl-mae = { path = \"crates/ssl-mae\", version = \"0.1.0\" }"),
-        ("crates/burn-ssl/Cargo.toml", "mae = [\"dep:ssl-mae\"]"),
-        ("crates/burn-ssl/Cargo.toml", "ssl-mae = { workspace = true, optional = true }"),
-        ("crates/burn-ssl/Cargo.toml", "    \"mae\","),
-        ("crates/burn-ssl/src/lib.rs", "pub use ssl_mae as mae;"),
-        ("xtask/Cargo.toml", "ssl-mae.workspace = true"),
-        ("xtask/src/conformance/method/mod.rs", "    (\"mae_v1\", |case| ssl_mae::mae(case)),"),
-        ("xtask/accuracy/candidates.toml", "[[mae-v1]]  # the paper's"),
-        ("crates/burn-ssl/recipes/mae-v1/cifar10.toml", ""),
-        ("crates/burn-ssl/recipes/mae-v1/cifar10-quick.toml", ""),
-        ("crates/burn-ssl/recipes/mae-v1/imagenet.toml", ""),
-        ("crates/burn-ssl/tests/recipes.rs", "(\"mae-v1/cifar10\", 1, 0.1),\n(\"mae-v1/imagenet\", 1, 0.1),"),
+        ("crates/ssl-one/Cargo.toml", ""),
+        ("crates/ssl-one/src/config.rs", ""),
+        ("crates/ssl-one/src/loss.rs", ""),
+        ("crates/ssl-one/src/model.rs", ""),
+        ("crates/ssl-one/tests/conformance.rs", ""),
+        ("Cargo.toml", "ssl-one = { path = \"crates/ssl-one\", version = \"0.1.0\" }"),
+        ("crates/burn-ssl/Cargo.toml", "one = [\"dep:ssl-one\"]"),
+        ("crates/burn-ssl/Cargo.toml", "ssl-one = { workspace = true, optional = true }"),
+        ("crates/burn-ssl/Cargo.toml", "    \"one\","),
+        ("crates/burn-ssl/src/lib.rs", "pub use ssl_one as one;"),
+        ("xtask/Cargo.toml", "ssl-one.workspace = true"),
+        ("xtask/src/conformance/method/mod.rs", "    (\"one_v1\", |case| ssl_one::one(case)),"),
+        ("xtask/accuracy/candidates.toml", "[[one-v1]]  # the paper's"),
+        ("crates/burn-ssl/recipes/one-v1/cifar10.toml", ""),
+        ("crates/burn-ssl/recipes/one-v1/cifar10-quick.toml", ""),
+        ("crates/burn-ssl/recipes/one-v1/imagenet.toml", ""),
+        ("crates/burn-ssl/tests/recipes.rs", "(\"one-v1/cifar10\", 1, 0.1),\n(\"one-v1/imagenet\", 1, 0.1),"),
     ];
 
     fn sentences(tree: &[(&str, &str)]) -> Vec<String> {
-        let methods = Methods::of(&[["mae", "ssl_mae", "mae-v1"]]);
+        let methods = Methods::of(&[["one", "one-v1"]]);
         let mut files: Vec<TextFile> = Vec::new();
         for (path, line) in tree {
             match files.iter_mut().find(|file| file.path == *path) {
@@ -170,11 +170,11 @@ mod tests {
     #[test]
     fn a_variant_of_a_recipe_needs_its_rate_too() {
         let mut tree = TREE.to_vec();
-        tree.push(("crates/burn-ssl/recipes/mae-v1/imagenet-vit.toml", ""));
+        tree.push(("crates/burn-ssl/recipes/one-v1/imagenet-vit.toml", ""));
         assert_eq!(
             sentences(&tree),
             [
-                "crates/burn-ssl/tests/recipes.rs:1: expected a line `(\"mae-v1/imagenet-vit\", `, as every method has one"
+                "crates/burn-ssl/tests/recipes.rs:1: expected a line `(\"one-v1/imagenet-vit\", `, as every method has one"
             ]
         );
     }
@@ -182,9 +182,9 @@ mod tests {
     #[test]
     fn recipes_of_an_unknown_method_are_a_violation() {
         let mut tree = TREE.to_vec();
-        tree.push(("crates/burn-ssl/recipes/mae-v2/cifar10.toml", ""));
+        tree.push(("crates/burn-ssl/recipes/one-v2/cifar10.toml", ""));
         let found = sentences(&tree);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert!(found[0].contains("mae-v2/cifar10.toml:1: the registry has no method"), "{found:?}");
+        assert!(found[0].contains("one-v2/cifar10.toml:1: the registry has no method"), "{found:?}");
     }
 }

@@ -45,7 +45,7 @@ mod tests {
         let package = Package { name: name.to_owned(), folder: "crates/it".to_owned(), ..Package::default() };
         let file = |path: &str, text: &str| TextFile { path: path.to_owned(), text: text.to_owned() };
         let mut files = vec![file("crates/it/src/lib.rs", library)];
-        let methods = Methods::of(&[["simclr", "ssl_simclr", "simclr"]]);
+        let methods = Methods::of(&[["simclr", "simclr"]]);
         files.extend(readme.map(|text| file("crates/it/README.md", text)));
         check(&[package], &files, &methods).into_iter().map(|violation| violation.sentence).collect()
     }

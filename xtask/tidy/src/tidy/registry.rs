@@ -20,7 +20,7 @@ pub(super) struct Method {
     pub(super) name: String,
     /// The cargo feature of the facade, such as `moco`.
     pub(super) feature: String,
-    /// The crate as Rust names it, such as `ssl_moco`.
+    /// The crate as Rust names it.
     pub(super) library: String,
 }
 
@@ -47,7 +47,7 @@ impl Methods {
         });
         let rows = calls.flat_map(|call| rows(call.tokens.clone()));
         let read = |row: Group| {
-            let line = row.span().open().start().line;
+            let line = row.span_open().start().line;
             Method::read(row.stream()).ok_or_else(|| error(line, format!("expected a row {ROW}")))
         };
         let methods = rows.map(read).collect::<Result<Vec<_>, _>>()?;
@@ -114,14 +114,14 @@ fn text(cell: &Expr) -> Option<String> {
     }
 }
 
-/// Methods for tests: feature, crate and name of each.
+/// Methods for tests: feature and name of each.
 #[cfg(test)]
 impl Methods {
-    pub(super) fn of(rows: &[[&str; 3]]) -> Self {
-        let method = |[feature, library, name]: &[&str; 3]| Method {
+    pub(super) fn of(rows: &[[&str; 2]]) -> Self {
+        let method = |[feature, name]: &[&str; 2]| Method {
             name: (*name).to_owned(),
             feature: (*feature).to_owned(),
-            library: (*library).to_owned(),
+            library: format!("ssl_{}", feature.replace('-', "_")),
         };
         Self(rows.iter().map(method).collect())
     }
@@ -134,9 +134,9 @@ mod tests {
     const ROWS: &str = r#"
         macro_rules! methods { ($($row:tt,)*) => {}; }
         methods! {
-            ("moco", ssl_moco, "moco-v2", MoCoConfig::v2(), "a queue", "https://arxiv.org/abs/2003.04297"),
-            ("moco", ssl_moco, "moco-v3", MoCoV3Config::new(), "none", "https://arxiv.org/abs/2104.02057"),
-            ("barlow-twins", ssl_barlow_twins, "barlow-twins", BarlowTwinsConfig::new()),
+            ("one", ssl_one, "one-v2", OneConfig::v2(), "a queue", "https://arxiv.org/abs/2003.04297"),
+            ("one", ssl_one, "one-v3", OtherConfig::new(), "none", "https://arxiv.org/abs/2104.02057"),
+            ("two-words", ssl_two_words, "two-words", TwoWordsConfig::new()),
         }
     "#;
 
@@ -149,21 +149,21 @@ mod tests {
     fn rows_have_feature_crate_and_name_and_crates_come_once() {
         let methods = read(ROWS).expect("three rows");
         let names = methods.all().iter().map(|method| method.name.as_str()).collect::<Vec<_>>();
-        assert_eq!(names, ["moco-v2", "moco-v3", "barlow-twins"]);
+        assert_eq!(names, ["one-v2", "one-v3", "two-words"]);
         let crates = methods.of_crates().map(|method| (method.package(), method.feature.clone()));
-        let expected = [("ssl-moco", "moco"), ("ssl-barlow-twins", "barlow-twins")];
+        let expected = [("ssl-one", "one"), ("ssl-two-words", "two-words")];
         assert_eq!(
             crates.collect::<Vec<_>>(),
             expected.map(|(package, feature)| (package.into(), feature.into()))
         );
-        assert!(methods.has_crate("ssl-moco") && !methods.has_crate("ssl-core"));
-        assert!(methods.has("moco-v3") && !methods.has("moco"));
+        assert!(methods.has_crate("ssl-one") && !methods.has_crate("ssl-core"));
+        assert!(methods.has("one-v3") && !methods.has("one"));
     }
 
     #[test]
     fn a_registry_of_another_form_is_a_violation_at_its_line() {
         assert_eq!(
-            read("\nmethods! {\n    (moco, ssl_moco),\n}\n").expect_err("no texts"),
+            read("\nmethods! {\n    (one, ssl_one),\n}\n").expect_err("no texts"),
             format!("{REGISTRY}:3: expected a row {ROW}")
         );
         assert!(read("fn main() {}\n").expect_err("no rows").contains("there is no method"));

@@ -170,7 +170,7 @@ mod tests {
 
     fn found(path: &str, text: &str) -> Vec<String> {
         let file = TextFile { path: path.to_owned(), text: text.to_owned() };
-        let methods = ["simclr", "moco", "byol", "dino", "barlow-twins"].map(|name| [name, name, name]);
+        let methods = ["simclr", "moco", "byol", "dino", "barlow-twins"].map(|name| [name; 2]);
         let methods = Methods::of(&methods);
         check(&file, &methods).iter().map(ToString::to_string).collect()
     }
