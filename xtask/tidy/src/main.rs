@@ -70,3 +70,20 @@ impl Forwarded {
 pub(crate) fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_of_the_other_package_are_passed_on_as_they_are() {
+        for arguments in [&["--help"][..], &["all", "--devices", "flex,tch", "-h"], &[]] {
+            let line = ["xtask", "bench"].iter().chain(arguments);
+            match Command::try_parse_from(line).expect("every argument is taken") {
+                Command::Bench(forwarded) => assert_eq!(forwarded.arguments, arguments),
+                _ => panic!("another command"),
+            }
+        }
+        assert!(Command::try_parse_from(["xtask", "tidy", "--fast"]).is_err(), "tidy takes none");
+    }
+}

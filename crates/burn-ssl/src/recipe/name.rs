@@ -27,7 +27,7 @@ pub struct RecipeName {
 impl RecipeName {
     /// All recipes of the library, in the order of the methods that this build has.
     pub fn all() -> impl Iterator<Item = Self> {
-        let of = |method| {
+        let of = |method: Option<&'static str>| {
             FILES.iter().map(|&(name, text)| Self { name, text }).filter(move |it| it.method() == method)
         };
         METHODS.iter().flat_map(move |method| of(Some(method.name))).chain(of(None))
