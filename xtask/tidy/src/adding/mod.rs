@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn tidy_misses_each_step_that_is_left_out() {
+    fn each_step_that_is_left_out_is_a_violation() {
         let (repository, steps) = repository();
         assert!(steps.len() > 20, "{} steps", steps.len());
         for left_out in 0..steps.len() {

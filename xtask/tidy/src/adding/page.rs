@@ -4,6 +4,7 @@
 //! <!-- copy -->                       a table: from, to, and what is replaced by what
 //! <!-- new: PATH -->                  the block is a file
 //! <!-- add: PATH, below: START -->    the block goes below the first line that begins with START
+//! <!-- add: PATH, above: START -->    the block goes above it
 //! ```
 
 use std::fs;
@@ -21,6 +22,7 @@ pub(crate) const NEW: &str = "<!-- new: ";
 pub(crate) const ADD: &str = "<!-- add: ";
 const END: &str = " -->";
 const BELOW: &str = ", below: ";
+const ABOVE: &str = ", above: ";
 
 /// One thing that the page says to do.
 #[derive(Debug, PartialEq)]
@@ -36,14 +38,14 @@ pub(super) enum Change {
     Copy { from: String, to: String, replaced: Vec<(String, String)> },
     /// A file made from nothing.
     New { path: String, text: String },
-    /// Lines below the first one that begins with `below`.
-    Add { path: String, below: String, text: String },
+    /// Lines below or above the first one that begins with `anchor`.
+    Add { path: String, is_below: bool, anchor: String, text: String },
 }
 
 /// All steps of a page, in their order.
 ///
 /// # Errors
-/// If a mark is not one of the three, or the text above it does not name the file.
+/// If a mark has another form, or the text above it does not name the file.
 pub(super) fn steps(page: &str) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     // What a reader has seen since the last block.
@@ -62,10 +64,8 @@ pub(super) fn steps(page: &str) -> Result<Vec<Step>> {
         } else if let Some(path) = mark(NEW) {
             Change::New { path: path.to_owned(), text: block(&mut lines) }
         } else if let Some(mark) = mark(ADD) {
-            let (path, below) = mark
-                .split_once(BELOW)
-                .with_context(|| format!("{PAGE}:{line}: expected `{ADD}<path>{BELOW}<line>{END}`"))?;
-            Change::Add { path: path.to_owned(), below: below.to_owned(), text: block(&mut lines) }
+            added(mark, block(&mut lines))
+                .with_context(|| format!("{PAGE}:{line}: expected `{ADD}<path>{BELOW}<line>{END}`"))?
         } else {
             prose += text;
             continue;
@@ -76,6 +76,15 @@ pub(super) fn steps(page: &str) -> Result<Vec<Step>> {
         steps.push(Step { line, change });
     }
     Ok(steps)
+}
+
+/// What a mark of added lines says, without its begin and end.
+fn added(mark: &str, text: String) -> Option<Change> {
+    let (is_below, (path, anchor)) = match mark.split_once(BELOW) {
+        Some(places) => (true, places),
+        None => (false, mark.split_once(ABOVE)?),
+    };
+    Some(Change::Add { path: path.to_owned(), is_below, anchor: anchor.to_owned(), text })
 }
 
 /// A row of a table of copies: each cell holds words in back quotes.
@@ -132,13 +141,13 @@ impl Step {
                 })
             }
             Change::New { path, text } => is_free(path).map(|()| text.clone()),
-            Change::Add { path, below, text } => {
+            Change::Add { path, is_below, anchor, text } => {
                 let old = read(path)?;
                 let mut lines = old.split_inclusive('\n').collect::<Vec<_>>();
-                let place = lines.iter().position(|line| line.trim_start().starts_with(below));
+                let place = lines.iter().position(|line| line.trim_start().starts_with(anchor));
                 let place =
-                    place.with_context(|| format!("{path} has no line that begins with `{below}`"))?;
-                lines.insert(place + 1, text);
+                    place.with_context(|| format!("{path} has no line that begins with `{anchor}`"))?;
+                lines.insert(place + usize::from(*is_below), text);
                 Ok(lines.concat())
             }
         }
@@ -158,11 +167,18 @@ Copy:
 | `a.txt` | `b/b.txt` | `one` by `two` |
 | `a.txt` | `c.txt` | |
 
-Into `a.txt`, below `one`:
+Into `a.txt`:
 
 <!-- add: a.txt, below: one -->
 ```text
   half
+```
+
+Again into `a.txt`:
+
+<!-- add: a.txt, above: three -->
+```text
+two and a half
 ```
 
 And `d.txt`:
@@ -177,13 +193,13 @@ three
     fn the_steps_of_a_page_are_done_in_their_order() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("a.txt"), "zero\n  one, two\nthree\n").expect("written");
-        let steps = steps(TEXT).expect("four steps");
-        assert_eq!(steps.iter().map(|step| step.line).collect::<Vec<_>>(), [6, 7, 11, 18]);
+        let steps = steps(TEXT).expect("five steps");
+        assert_eq!(steps.iter().map(|step| step.line).collect::<Vec<_>>(), [6, 7, 11, 18, 25]);
         steps.iter().for_each(|step| step.apply(folder.path()).expect("done"));
         let read = |path: &str| fs::read_to_string(folder.path().join(path)).expect("a file");
         assert_eq!(read("b/b.txt"), "zero\n  two, two\nthree\n");
         assert_eq!(read("c.txt"), "zero\n  one, two\nthree\n");
-        assert_eq!(read("a.txt"), "zero\n  one, two\n  half\nthree\n");
+        assert_eq!(read("a.txt"), "zero\n  one, two\n  half\ntwo and a half\nthree\n");
         assert_eq!(read("d.txt"), "three\n");
     }
 
@@ -192,7 +208,7 @@ three
         let folder = tempfile::tempdir().expect("a temporary folder");
         fs::write(folder.path().join("a.txt"), "zero\n").expect("written");
         fs::write(folder.path().join("d.txt"), "").expect("written");
-        let errors = steps(TEXT).expect("four steps").into_iter();
+        let errors = steps(TEXT).expect("five steps").into_iter();
         let errors =
             errors.filter_map(|step| step.apply(folder.path()).err()).map(|error| format!("{error:#}"));
         assert_eq!(
@@ -200,7 +216,8 @@ three
             [
                 format!("{PAGE}:6: a.txt has no `one`"),
                 format!("{PAGE}:11: a.txt has no line that begins with `one`"),
-                format!("{PAGE}:18: there is a d.txt already"),
+                format!("{PAGE}:18: a.txt has no line that begins with `three`"),
+                format!("{PAGE}:25: there is a d.txt already"),
             ]
         );
     }
@@ -209,6 +226,6 @@ three
     fn a_step_that_a_reader_cannot_see_is_refused() {
         let hidden = TEXT.replace("And `d.txt`", "And another one");
         let error = steps(&hidden).expect_err("no name").to_string();
-        assert_eq!(error, format!("{PAGE}:18: expected `d.txt` in the text above"));
+        assert_eq!(error, format!("{PAGE}:25: expected `d.txt` in the text above"));
     }
 }
