@@ -112,7 +112,11 @@ where
 ///
 /// ```no_run
 /// # use burn_ssl::prelude::*;
-/// # fn small_net(init: &mut Init) -> AnyEncoder { unimplemented!() }
+/// # use burn_ssl::encoders::{ResNet, ResNetConfig};
+/// fn small_net(init: &mut Init) -> ResNet {
+///     ResNetConfig::resnet18().with_width(8).init(init) // yours, in its place
+/// }
+///
 /// let mut recipe = Recipe::named("demo")?;
 /// let options = PretrainOptions::new("run");
 /// let report = pretrain_encoder("small-net", small_net, &recipe, &options, &mut NoObserver)?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use ssl_core::ConfigError;
-use ssl_data::ViewError;
+use ssl_data::{MaskError, ViewError};
 
 /// Why a recipe cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -95,6 +95,9 @@ pub enum RecipeError {
     /// Views that cannot be rendered.
     #[error(transparent)]
     View(#[from] ViewError),
+    /// Masks that cannot be drawn, or do not fit the views.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
     /// A batch that cannot be cut into micro-batches.
     #[error("{0}")]
     Train(String),
