@@ -119,13 +119,8 @@ impl Room {
         use Room::*;
         let Some(imported) = Self::of(package, methods) else { return false };
         match (self, imported) {
-<<<<<<< HEAD:xtask/src/tidy/imports.rs
-            (Xtask, _) => imported != Xtask,
-            (Testing, _) => imported == Kernels,
-=======
             (Checks, _) => imported != Checks,
-            (Testing, _) => false,
->>>>>>> tidy:xtask/tidy/src/tidy/imports.rs
+            (Testing, _) => imported == Kernels,
             (_, Testing) | (Method, Encoders) => dev,
             (Core, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
             (Facade, Kernels | Core | Method | Encoders | Data | Train | Eval) => true,
@@ -224,15 +219,10 @@ mod tests {
             ("ssl-cli", "burn-ssl"),
             ("example-quickstart", "burn-ssl"),
             ("example-one-method", "ssl-simclr"),
-<<<<<<< HEAD:xtask/src/tidy/imports.rs
-            ("xtask", "burn-ssl"),
-            ("xtask", "ssl-testing"),
-            ("ssl-testing", "ssl-kernels"),
-=======
             ("xtask-checks", "burn-ssl"),
             ("xtask-checks", "ssl-testing"),
             ("xtask-checks", "xtask"),
->>>>>>> tidy:xtask/tidy/src/tidy/imports.rs
+            ("ssl-testing", "ssl-kernels"),
             ("ssl-kernels", "burn-tch"),
             ("ssl-data", "image"),
         ];
