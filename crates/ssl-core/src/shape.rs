@@ -55,12 +55,7 @@ pub struct WithPredictor<E> {
 
 impl<E: Encoder> WithPredictor<E> {
     /// New heads of these layers on an encoder; the predictor takes what the projector gives.
-    pub fn init(
-        encoder: E,
-        projector: &[LayerConfig],
-        predictor: &[LayerConfig],
-        init: &mut Init,
-    ) -> Self {
+    pub fn init(encoder: E, projector: &[LayerConfig], predictor: &[LayerConfig], init: &mut Init) -> Self {
         let projector = Mlp::init(encoder.feature_dim(), projector, init);
         let predictor = Mlp::init(projector.outputs(), predictor, init);
         Self { encoder, projector, predictor }

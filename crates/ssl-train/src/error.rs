@@ -84,7 +84,9 @@ pub enum TrainError {
     #[error("this method hides patches, and the views have no masks: expected a section [mask]")]
     Masks,
     /// The method needs an encoder of tokens.
-    #[error("this method needs an encoder with a token for every patch, and {0} has none: expected a ViT, such as vit-small")]
+    #[error(
+        "this method needs an encoder with a token for every patch, and {0} has none: expected a ViT, such as vit-small"
+    )]
     Tokens(String),
     /// The loss is not a number any more.
     #[error(

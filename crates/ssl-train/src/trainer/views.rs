@@ -95,17 +95,18 @@ mod tests {
             patches,
             indices: indices.to_vec(),
         };
-        let predict = HostMask::Predict {
-            context: lists(1, 2, &[0, 1, 2, 3]),
-            targets: lists(2, 1, &[2, 3, 0, 1]),
-        };
+        let predict =
+            HostMask::Predict { context: lists(1, 2, &[0, 1, 2, 3]), targets: lists(2, 1, &[2, 3, 0, 1]) };
         let masks = vec![Some(HostMask::Replace(PatchMask { grid, hidden })), Some(predict)];
         let needs = Needs { masks: true, tokens: true, ..Needs::default() };
         let views = views(batch(Some(MaskBatch { views: masks })), &needs, 2, &device).expect("usable");
         let [Some(Mask::Replace(hidden)), Some(Mask::Predict { context, targets })] = &views.masks[..] else {
             panic!("a mask for each view")
         };
-        assert_eq!(hidden.clone().narrow(0, 1, 1).into_data().iter::<bool>().filter(|&hidden| hidden).count(), 2);
+        assert_eq!(
+            hidden.clone().narrow(0, 1, 1).into_data().iter::<bool>().filter(|&hidden| hidden).count(),
+            2
+        );
         assert_eq!((context.dims(), targets.dims()), ([2, 2], [2, 2, 1]));
         assert_eq!(targets.clone().narrow(0, 1, 1).into_data().iter::<i64>().collect::<Vec<_>>(), [0, 1]);
     }
