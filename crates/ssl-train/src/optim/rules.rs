@@ -36,7 +36,9 @@ impl FromStr for NoDecay {
             "none" => Ok(Self::None),
             "bias-and-norm" => Ok(Self::BiasAndNorm),
             "bias-norm-and-tokens" => Ok(Self::BiasNormAndTokens),
-            other => Err(format!("found '{other}', expected none, bias-and-norm or bias-norm-and-tokens")),
+            other => Err(format!(
+                "unknown no_decay '{other}': expected none, bias-and-norm or bias-norm-and-tokens"
+            )),
         }
     }
 }
