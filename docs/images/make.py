@@ -16,7 +16,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-# The sheet of `burn-ssl preview`: a row for each image, its views beside it, tiles of 96 pixels with gaps of 4.
+# The sheet of `burn-ssl preview`: a row for each image, its views beside it, 96-pixel tiles, gaps of 4.
 TILE, GAP = 96, 4
 # Rows of that sheet to show, in this order.
 SHOWN = [0, 2, 3, 4, 5, 8]
@@ -72,13 +72,13 @@ def draw_curve(figure, curve, pixels, background, text, faint, accent) -> None:
     epochs, accuracies = zip(*curve)
     figure.text(0.685, 0.93, "What it learns without labels", fontsize=13, weight="bold", color=text)
     axes = figure.add_axes((0.695, 0.15, 0.285, 0.72), facecolor=background)
-    for value, name in [(pixels, f"raw pixels {pixels:.1f} %"), (accuracies[0], f"untrained {accuracies[0]:.1f} %")]:
+    right = {"textcoords": "offset points", "ha": "right"}
+    for name, value in [("raw pixels", pixels), ("untrained", accuracies[0])]:
         axes.axhline(value, color=faint, linewidth=1, linestyle=(0, (4, 3)))
-        axes.annotate(name, (epochs[-1], value), (0, 3), textcoords="offset points", ha="right", color=faint, fontsize=10)
+        axes.annotate(f"{name} {value:.1f} %", (epochs[-1], value), (0, 3), color=faint, fontsize=10, **right)
     axes.plot(epochs, accuracies, color=accent, linewidth=2.2, marker="o", markersize=5, clip_on=False, zorder=3)
-    axes.annotate(
-        f"{accuracies[-1]:.1f} %", (epochs[-1], accuracies[-1]), (-2, 8), textcoords="offset points", ha="right", color=accent, weight="bold"
-    )
+    last = (epochs[-1], accuracies[-1])
+    axes.annotate(f"{last[1]:.1f} %", last, (-2, 8), color=accent, weight="bold", **right)
     axes.set(xlim=(0, epochs[-1]), ylim=(0, 100), xticks=epochs, yticks=range(0, 101, 25))
     axes.set_xlabel("epoch", color=faint)
     axes.set_ylabel("k-NN top-1, %", color=faint)
