@@ -22,13 +22,16 @@ pub(super) struct Done {
     rates: Rates,
 }
 
+/// The networks after a step, and what it leaves.
+type Stepped<S, T> = Result<(Networks<S, T>, Done), TrainError>;
+
 impl<M: MethodRules> Run<'_, M> {
     /// One optimizer step, in the order that [`SslMethod`] states.
     pub(super) fn step<E: Encoder>(
         &mut self,
         networks: Networks<M::Student, M::State>,
         batches: &mut impl Iterator<Item = Result<Batch, DataError>>,
-    ) -> Result<(Networks<M::Student, M::State>, Done), TrainError>
+    ) -> Stepped<M::Student, M::State>
     where
         M: SslMethod<E>,
     {
