@@ -5,11 +5,13 @@ use burn::module::Module;
 use ssl_core::named::{collect, is_buffer};
 use ssl_core::{Encoder, Init, Pass};
 use ssl_encoders::vit;
-use ssl_testing::{Case, Outputs};
+use ssl_testing::tensors::{array, device, tensor};
+use ssl_testing::{Case, LossInputs, Outputs};
+use ssl_train::Gradients;
 
 use super::Op;
+use super::modules::{gradient_arrays, load};
 use super::recipe::EncoderSpec;
-use super::values::{LossOutputs, array, device, leaf, load, tensor};
 
 pub(super) const OPS: &[(&str, Op)] = &[
     ("pos_embed_resize", pos_embed_resize),
@@ -20,15 +22,17 @@ pub(super) const OPS: &[(&str, Op)] = &[
 /// One pass in training mode with its gradients, then one in evaluation mode.
 fn encoder(case: &Case, features_name: &str) -> Result<Outputs> {
     let spec: EncoderSpec = case.param("arch")?;
-    let encoder = spec.init(&mut Init::new(0, &device()?.autodiff()));
+    let encoder = spec.init(&mut Init::new(0, &device().autodiff()));
     let encoder = load(encoder, case, str::to_owned)?;
 
-    let images = leaf::<4>(case, "in.x")?;
-    let features = encoder.encode(images.clone(), &Pass::train());
+    let mut inputs = LossInputs::of(case);
+    let features = encoder.encode(inputs.take_one("x")?, &Pass::train());
     let loss = (features.clone() * tensor::<2>(case, "in.loss_weights")?).sum();
-    let outputs = LossOutputs::of(loss).gradient("x", &images);
-    let mut outputs = outputs.output(features_name, array(&features.into_data())).parameters(&encoder)?;
-
+    let (mut outputs, recorded) = inputs.backward(loss)?;
+    outputs.insert(features_name.to_owned(), array(&features.into_data()));
+    for (path, gradient) in gradient_arrays(&Gradients::of(recorded, &encoder), &encoder)? {
+        outputs.insert(format!("grad.param.{path}"), gradient);
+    }
     for (path, data) in collect(&encoder).iter().filter(|(path, _)| is_buffer(path)) {
         outputs.insert(format!("out.buffer.{path}"), array(data));
     }
