@@ -21,13 +21,13 @@ pub struct Gradients {
 impl Gradients {
     /// Takes the gradients of a module's parameters out of a backward pass.
     pub fn of<M: Module>(mut recorded: Recorded, module: &M) -> Self {
-        let mut visitor = Taking {
+        let mut collector = GradientCollector {
             path: Path::default(),
             recorded: GradientsParams::from_module(&mut recorded, module),
             gradients: Self::default(),
         };
-        module.visit(&mut visitor);
-        visitor.gradients
+        module.visit(&mut collector);
+        collector.gradients
     }
 
     /// Sets the gradient of a parameter.
@@ -54,7 +54,7 @@ impl Gradients {
     pub fn add(&mut self, other: Self) {
         for (path, gradient) in other.by_path {
             let sum = match self.by_path.remove(&path) {
-                Some(gathered) => gathered + gradient,
+                Some(sum) => sum + gradient,
                 None => gradient,
             };
             self.by_path.insert(path, sum);
@@ -136,13 +136,14 @@ fn clip_factor(norm: Tensor<1>, max_norm: f64) -> Tensor<1> {
     norm.add_scalar(1e-6).recip().mul_scalar(max_norm).clamp_max(1.0)
 }
 
-struct Taking {
+/// Takes the gradient of every parameter out of a backward pass.
+struct GradientCollector {
     path: Path,
     recorded: GradientsParams,
     gradients: Gradients,
 }
 
-impl ModuleVisitor for Taking {
+impl ModuleVisitor for GradientCollector {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.enter(name);
     }
