@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use burn_ssl::train::{OptimizerConfig, OptimizerName};
 use clap::Args;
 
-use super::{EncoderArgs, MachineArgs, ModelArgs, SetArgs};
+use super::{EncoderArgs, MachineArgs, ModelArgs, SetArgs, defaults};
 
 /// How weights change. What is not given, the command decides.
 #[derive(Args)]
@@ -69,7 +69,7 @@ pub(crate) struct FinetuneArgs {
     #[command(flatten)]
     pub(crate) sets: SetArgs,
     /// Share of the training images of each class to use, such as 0.01 or 0.1; at least one of each.
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    #[arg(long, value_name = "SHARE", default_value_t = defaults::finetune().fraction)]
     pub(crate) fraction: f64,
     /// Layers of the run's projector to keep below the classifier [default: 1 after simclr-v2, else 0].
     #[arg(long, value_name = "N")]
@@ -80,7 +80,7 @@ pub(crate) struct FinetuneArgs {
     #[command(flatten)]
     pub(crate) optimizer: OptimizerArgs,
     /// Seed of the fraction, of the classifier, of order and views, and of an untrained network.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "N", default_value_t = defaults::finetune().seed as i64, value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: i64,
     #[command(flatten)]
     pub(crate) out: OutArgs,
@@ -112,18 +112,18 @@ pub(crate) struct DistillArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) init: Option<PathBuf>,
     /// Temperature of the class scores.
-    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    #[arg(long, value_name = "T", default_value_t = defaults::distill().distillation.temperature)]
     pub(crate) temperature: f64,
     /// Weight of the teacher in the loss; the rest, from 1, is that of labels, which all images need then.
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = defaults::distill().distillation.alpha)]
     pub(crate) alpha: f64,
     /// Passes over the images.
-    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = defaults::distill().epochs as u32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) epochs: u32,
     #[command(flatten)]
     pub(crate) optimizer: OptimizerArgs,
     /// Seed of the student, of order and views.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "N", default_value_t = defaults::distill().seed as i64, value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: i64,
     #[command(flatten)]
     pub(crate) out: OutArgs,
