@@ -10,7 +10,7 @@ use ssl_data::{Dataset, EvalLoader};
 use ssl_encoders::weights::Metadata;
 use ssl_encoders::{AnyEncoder, EncoderConfig};
 use ssl_eval::{Classifier, DistillationConfig, EvalError};
-use ssl_train::{NoDecay, OptimizerConfig, ScheduleConfig};
+use ssl_train::{NoDecay, OptimizerConfig, ScheduleConfig, SgdConfig};
 use toml::Value;
 
 use crate::classifier::{self, ClassifierMetadata, ClassifierRun, Record, Tested, absolute};
@@ -68,14 +68,11 @@ pub struct DistillOptions {
 impl DistillOptions {
     /// Self-distillation of a teacher on images.
     pub fn new(teacher: impl Into<PathBuf>, data: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
-        let optimizer = OptimizerConfig {
-            lr: 0.1,
-            lr_scale_batch: 256,
-            nesterov: true,
-            weight_decay: 1e-4,
-            no_decay: NoDecay::BiasAndNorm,
-            ..OptimizerConfig::default()
-        };
+        let optimizer = OptimizerConfig::new(SgdConfig::default().with_nesterov(true))
+            .with_lr(0.1)
+            .with_lr_scale_batch(256)
+            .with_weight_decay(1e-4)
+            .with_no_decay(NoDecay::BiasAndNorm);
         Self {
             teacher: teacher.into(),
             data: data.into(),

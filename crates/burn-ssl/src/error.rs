@@ -50,6 +50,9 @@ pub enum Error {
     /// A run has no encoder.
     #[error("{} holds no finished run: expected encoder.safetensors in it, which `pretrain --resume` writes at the end", .0.display())]
     NotFinished(PathBuf),
+    /// A method that hides no patches is told which to hide.
+    #[error("the recipe has a section [mask], and {0} hides no patches: expected no such section")]
+    UnusedMask(String),
     /// Something else where a run is needed.
     #[error("found {0}, expected a run: only a run knows the encoder of your own that it trained")]
     NoRun(String),

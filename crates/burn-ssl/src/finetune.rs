@@ -10,7 +10,7 @@ use ssl_data::Dataset;
 use ssl_encoders::weights::Metadata;
 use ssl_encoders::{AnyEncoder, EncoderConfig};
 use ssl_eval::{Classifier, FineTuning, fraction};
-use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, load_student};
+use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, SgdConfig, load_student};
 use toml::Value;
 
 use crate::classifier::{ClassifierMetadata, ClassifierRun, Record, absolute};
@@ -41,7 +41,9 @@ pub struct FinetuneOptions {
     /// Epochs of rising learning rate. Default 0 (SimCLR, appendix B.5).
     pub warmup_epochs: f64,
     /// The optimizer; its rate falls along a cosine to 0. Default: SGD of Nesterov momentum 0.9 without weight decay, rate
-    /// `0.05 · batch / 256` (SimCLR, appendix B.5). SimCLR v2 has LARS of rate 0.16 for a batch of 1024 (section 3.1).
+    /// `0.05 · batch / 256` (SimCLR, appendix B.5). SimCLR v2 has LARS of rate 0.16 for a batch of 1024 (section 3.1). A ViT is
+    /// usually fine-tuned with AdamW, [`layer_decay`](OptimizerConfig::layer_decay) and no weight decay of biases, norms and
+    /// tokens (BEiT, MAE).
     pub optimizer: OptimizerConfig,
     /// Seed of the fraction, of the classifier, of the order of the images and of their views. Default 0.
     pub seed: u64,
@@ -58,8 +60,7 @@ pub struct FinetuneOptions {
 impl FinetuneOptions {
     /// Fine-tuning of an encoder on all labels of the sets of its run.
     pub fn new(encoder: EncoderSource, out: impl Into<PathBuf>) -> Self {
-        let optimizer =
-            OptimizerConfig { lr: 0.05, lr_scale_batch: 256, nesterov: true, ..OptimizerConfig::default() };
+        let optimizer = OptimizerConfig::new(SgdConfig::default().with_nesterov(true));
         Self {
             encoder,
             sets: SetOptions::default(),
@@ -68,7 +69,7 @@ impl FinetuneOptions {
             epochs: None,
             batch_size: None,
             warmup_epochs: 0.0,
-            optimizer,
+            optimizer: optimizer.with_lr(0.05).with_lr_scale_batch(256),
             seed: 0,
             device: DeviceSpec::Flex,
             out: out.into(),
@@ -141,6 +142,7 @@ pub fn finetune(options: &FinetuneOptions, observer: &mut impl Observer) -> Resu
     let OpenedSets { recipe, data: sets, .. } = &opened;
     let schedule = options.schedule(sets.bank.len())?;
     let (config, network) = network(options, recipe, sets.classes()?, &device.clone().autodiff())?;
+    options.optimizer.check_module(&network)?;
 
     let head_layers = network.neck.as_ref().map_or(0, |neck| neck.layers().len());
     let loader = images::train_loader(&sets.bank, recipe, schedule.batch_size, options.seed)?;

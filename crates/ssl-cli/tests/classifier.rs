@@ -217,6 +217,13 @@ fn what_no_classifier_could_use_is_named_and_nothing_is_written() {
         assert_eq!(range, format!("fraction is {fraction}, expected a number above 0 and at most 1"));
     }
     assert!(finetune(&["--optimizer", "sgdm"]).starts_with("unknown optimizer 'sgdm'"));
+    let momentum = finetune(&["--optimizer", "adamw", "--momentum", "0.5"]);
+    assert_eq!(momentum, "--momentum is an option of sgd, lars and larc, and the optimizer is adamw");
+    let layers = finetune(&["--layer-decay", "0.75"]);
+    assert!(layers.starts_with("optimizer.layer_decay is 0.75, expected no such key"), "{layers}");
+    assert!(
+        finetune(&["--no-decay", "norms"]).contains("expected none, bias-and-norm or bias-norm-and-tokens")
+    );
     let same = sentence(&finetune_args(&pretraining, &images, &pretraining, &["--overwrite"]));
     assert!(same.contains("is what the training starts from"), "{same}");
     assert!(pretraining.join("recipe.toml").exists());

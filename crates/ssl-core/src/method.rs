@@ -195,12 +195,16 @@ pub struct Needs {
     pub local_views: bool,
     /// Whether images must have labels.
     pub labels: bool,
+    /// Whether the encoder must be one of tokens, see [`Encoder::tokens`].
+    pub tokens: bool,
+    /// Whether views must have masks, see [`Views::masks`].
+    pub masks: bool,
 }
 
 impl Default for Needs {
-    /// Two global views, no local ones, no labels.
+    /// Two global views, no local ones, any encoder, neither labels nor masks.
     fn default() -> Self {
-        Self { global_views: 2, local_views: false, labels: false }
+        Self { global_views: 2, local_views: false, labels: false, tokens: false, masks: false }
     }
 }
 

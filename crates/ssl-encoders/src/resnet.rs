@@ -264,18 +264,27 @@ impl Encoder for ResNet {
     /// - `images`: `[batch, 3, height, width]`
     /// - returns: `[batch, feature_dim]`
     fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
-        let stem = self.stem(images, pass);
-        let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
-        let map = stages.into_iter().flatten().fold(stem, |x, block| block.forward(x, pass));
-        map.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2)
+        self.last_stage(images, pass).flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2)
     }
 
     fn feature_dim(&self) -> usize {
         self.feature_dim
     }
+
+    /// What the last stage gives.
+    fn feature_map(&self, images: Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
+        Some(self.last_stage(images, pass))
+    }
 }
 
 impl ResNet {
+    /// `[batch, feature_dim, row, column]`
+    fn last_stage(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let stem = self.stem(images, pass);
+        let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
+        stages.into_iter().flatten().fold(stem, |x, block| block.forward(x, pass))
+    }
+
     fn stem(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let layer = |x, conv: &Conv2d, norm: &BatchNorm| norm.forward_relu(conv.forward(x), None, pass);
         let x = self.deep_stem.iter().fold(images, |x, (conv, norm)| layer(x, conv, norm));

@@ -21,15 +21,19 @@
 mod metadata;
 mod names;
 mod read;
+mod timm;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
+use burn::tensor::TensorData;
 use ssl_core::Encoder;
 use ssl_core::named::{self, NamedError};
 
+use crate::EncoderConfig;
 pub use metadata::Metadata;
 
 /// Why weights cannot be read or written. Every sentence names the file.
@@ -74,13 +78,39 @@ pub enum WeightsError {
 
 /// Writes the tensors of an encoder and what they are.
 ///
-/// torchvision (ResNet) and timm (ViT) load the file with `strict=True` into a network without classifier. Equal
-/// tensors and metadata give equal bytes. The file appears whole or not at all.
+/// torchvision (ResNet), timm (ViT) and DINOv2 (ViT with registers; for timm see [`save_for_timm`]) load the file with
+/// `strict=True` into a network without classifier. Equal tensors and metadata give equal bytes. The file appears whole or
+/// not at all.
 ///
 /// # Errors
 /// If the file cannot be written.
 pub fn save<E: Encoder>(encoder: &E, path: &Path, metadata: &Metadata) -> Result<(), WeightsError> {
-    let bytes = named::encode(&named::collect(encoder), &metadata.to_json());
+    write(&named::collect(encoder), path, metadata)
+}
+
+/// [`save`] in timm's form, which differs for a ViT with registers: they are `reg_token`, and the class token has its
+/// position in itself. A mask token, which timm's ViTs do not have, is left out.
+///
+/// timm loads the file with `strict=True` into a network without classifier, made with `reg_tokens`, `no_embed_class=True`
+/// and, for [`layer_scale`](crate::VitConfig::layer_scale), `init_values`. [`load`] reads it too.
+///
+/// # Errors
+/// If the file cannot be written.
+///
+/// # Source
+/// timm `vision_transformer.py`, `_convert_dinov2`.
+pub fn save_for_timm<E: Encoder>(encoder: &E, path: &Path, metadata: &Metadata) -> Result<(), WeightsError> {
+    let config = EncoderConfig { mask_token: None, ..metadata.encoder.clone() };
+    let metadata = Metadata { encoder: config, ..metadata.clone() };
+    write(&timm::to_timm(named::collect(encoder)), path, &metadata)
+}
+
+fn write(
+    tensors: &BTreeMap<String, TensorData>,
+    path: &Path,
+    metadata: &Metadata,
+) -> Result<(), WeightsError> {
+    let bytes = named::encode(tensors, &metadata.to_json());
     write_whole(path, &bytes).map_err(|source| WeightsError::Io { path: path.to_owned(), source })
 }
 
@@ -89,14 +119,16 @@ pub fn save<E: Encoder>(encoder: &E, path: &Path, metadata: &Metadata) -> Result
 /// The file is safetensors in float of any width (our own, torchvision's, timm's) or a PyTorch file (`.pth`, `.pt`,
 /// `.pth.tar`). What training code puts in front of names (`module.encoder_q.`, `teacher.backbone.`,
 /// `state_dict.`…) is taken off, and everything beside the encoder is ignored: other networks, optimizers,
-/// classifiers and projectors (`fc`, `head`, `projection_head`, `prototypes`), counters of batches. Where the file has a
-/// teacher and a student, the teacher is taken.
+/// classifiers and projectors (`fc`, `head`, `projection_head`, `prototypes`), counters of batches, and a mask token that
+/// the encoder does not have. Where the file has a teacher and a student, the teacher is taken. Registers may have timm's
+/// name and form or DINOv2's.
 ///
 /// # Errors
 /// If the file cannot be read, or a tensor of the encoder is missing, has no place or is of another shape.
 pub fn load<M: Module>(path: &Path, encoder: M) -> Result<M, WeightsError> {
     let wanted = named::collect(&encoder).into_keys().collect();
-    let tensors = read::tensors(path, &wanted)?;
+    let mut tensors = read::tensors(path, &wanted)?;
+    timm::unfold_class_position(&mut tensors);
     named::load(encoder, tensors).map_err(|source| WeightsError::Tensor { path: path.to_owned(), source })
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Bool, Int, Tensor, TensorData};
 use ssl_core::named::{self, Path, is_buffer};
-use ssl_core::{DeviceSpec, Encoder, Init, Pass};
+use ssl_core::{DeviceSpec, Encoder, Init, Masking, Pass, TokenEncoder, Tokens};
 use ssl_encoders::vit::resize_pos_embed;
 use ssl_encoders::{BlockKind, ResNetConfig, Stem, VitConfig};
 use ssl_testing::{Array, Case, Outputs, Values};
@@ -15,7 +15,7 @@ use ssl_testing::{Array, Case, Outputs, Values};
 fn a_resnet_computes_features_gradients_and_running_statistics_as_torchvision_does() {
     for case in Case::of("model", "resnet") {
         let encoder = with_initial_values(resnet(&case).init(&mut init()), &case);
-        let mut outputs = train_step(&case, &encoder, "out.train");
+        let mut outputs = train_step(&case, &encoder, "out.train", |x| encoder.encode(x, &Pass::train()));
         let buffers = named::collect(&encoder).into_iter().filter(|(path, _)| is_buffer(path));
         outputs.extend(buffers.map(|(path, data)| (format!("out.buffer.{path}"), array(data))));
         let evaluated = encoder.encode(input(&case, "in.x"), &Pass::eval());
@@ -28,7 +28,19 @@ fn a_resnet_computes_features_gradients_and_running_statistics_as_torchvision_do
 fn a_vit_computes_features_and_gradients_as_timm_does() {
     for case in Case::of("model", "vit") {
         let encoder = with_initial_values(vit(&case).init(&mut init()), &case);
-        assert_passes(&case, &train_step(&case, &encoder, "out.cls"));
+        let outputs = train_step(&case, &encoder, "out.cls", |x| encoder.encode(x, &Pass::train()));
+        assert_passes(&case, &outputs);
+    }
+}
+
+#[test]
+fn a_vit_computes_tokens_as_mae_ijepa_ibot_and_dinov2_do() {
+    for case in Case::of("model", "vit_tokens") {
+        let encoder = with_initial_values(vit(&case).init(&mut init()), &case);
+        let outputs = train_step(&case, &encoder, "out.tokens", |images| {
+            in_one(encoder.encode_tokens(images, masking(&case), &Pass::train()))
+        });
+        assert_passes(&case, &outputs);
     }
 }
 
@@ -60,9 +72,35 @@ fn resnet(case: &Case) -> ResNetConfig {
 fn vit(case: &Case) -> VitConfig {
     let arch: BTreeMap<String, serde_json::Value> = case.param("arch").expect("an object");
     let number = |key: &str| usize::try_from(arch[key].as_u64().expect("a number")).expect("a small number");
+    let flag = |key: &str, default| arch.get(key).map_or(default, |flag| flag.as_bool().expect("a flag"));
     let config = VitConfig::new(number("dim"), number("depth"), number("heads"));
     let config = config.with_image_size(number("image")).with_patch_size(number("patch"));
-    VitConfig { mlp_ratio: number("mlp_ratio"), ..config }
+    VitConfig {
+        mlp_ratio: number("mlp_ratio"),
+        class_token: flag("cls_token", true),
+        registers: if arch.contains_key("registers") { number("registers") } else { 0 },
+        mask_token: flag("mask_token", false),
+        layer_scale: flag("layer_scale", false).then_some(1.0),
+        ..config
+    }
+}
+
+/// The mask of a case, if it has one: `in.ids_keep` or `in.mask`.
+fn masking(case: &Case) -> Masking {
+    let device = init().device().clone();
+    if let Ok((shape, places)) = case.i64("in.ids_keep") {
+        let places = TensorData::new(places.to_vec(), shape.to_vec());
+        return Masking::Keep(Tensor::<2, Int>::from_data(places, &device));
+    }
+    let Ok((shape, mask)) = case.i64("in.mask") else { return Masking::None };
+    let mask = TensorData::new(mask.iter().map(|&hidden| hidden == 1).collect(), shape.to_vec());
+    Masking::Replace(Tensor::<3, Bool>::from_data(mask, &device).flatten(1, 2))
+}
+
+/// Class token, registers and patches, as far as there are any, `[batch, token, dim]`.
+fn in_one(tokens: Tokens) -> Tensor<3> {
+    let class = tokens.class.map(|class| class.unsqueeze_dim(1));
+    Tensor::cat(class.into_iter().chain(tokens.registers).chain([tokens.patches]).collect(), 1)
 }
 
 fn with_initial_values<M: Module>(encoder: M, case: &Case) -> M {
@@ -70,10 +108,15 @@ fn with_initial_values<M: Module>(encoder: M, case: &Case) -> M {
     named::load(encoder, tensors).expect("the names of the case are those of the network")
 }
 
-/// Features in training mode, the loss of the case and its gradients.
-fn train_step<E: Encoder>(case: &Case, encoder: &E, features_name: &str) -> Outputs {
+/// What `encode` makes of the images of the case, the loss of the case and its gradients.
+fn train_step<const D: usize>(
+    case: &Case,
+    encoder: &impl Module,
+    features_name: &str,
+    encode: impl Fn(Tensor<4>) -> Tensor<D>,
+) -> Outputs {
     let images = input::<4>(case, "in.x").require_grad();
-    let features = encoder.encode(images.clone(), &Pass::train());
+    let features = encode(images.clone());
     let loss = (features.clone() * input(case, "in.loss_weights")).sum();
     let mut outputs = Outputs::from([
         (features_name.to_owned(), array(features.into_data())),

@@ -69,7 +69,7 @@ pub struct Distillation<T> {
 
 impl<T> MethodRules for Distillation<T> {
     fn needs(&self) -> Needs {
-        Needs { global_views: 1, local_views: false, labels: self.alpha < 1.0 }
+        Needs { global_views: 1, labels: self.alpha < 1.0, ..Needs::default() }
     }
 }
 

@@ -4,7 +4,10 @@ use burn::tensor::{Device, Tensor};
 use serde_json::Value;
 use ssl_core::DeviceSpec;
 use ssl_testing::{Array, Case, Outputs};
-use ssl_train::{Gradients, NoDecay, Optimizer, OptimizerConfig, Rates};
+use ssl_train::{
+    AdamWConfig, Algorithm, Gradients, LarcConfig, LarsConfig, NoDecay, Optimizer, OptimizerConfig, Rates,
+    SgdConfig,
+};
 
 fn device() -> Device {
     DeviceSpec::Flex.open().expect("flex is compiled in")
@@ -30,17 +33,21 @@ fn at(case: &Case, name: &str, step: usize) -> Option<f64> {
 
 fn config(case: &Case) -> OptimizerConfig {
     let flag = |name: &str| case.params.get(name).and_then(Value::as_bool).unwrap_or_default();
-    let default = OptimizerConfig::default();
-    OptimizerConfig {
-        name: case.param("name").expect("a known optimizer"),
-        momentum: at(case, "momentum", 0).unwrap_or_default(),
-        nesterov: flag("nesterov"),
-        no_decay: if flag("exclude_1d") { NoDecay::BiasAndNorm } else { NoDecay::None },
-        trust_coefficient: at(case, "eta", 0).unwrap_or(default.trust_coefficient),
-        lr_in_momentum: flag("lr_in_momentum"),
-        betas: case.param("betas").unwrap_or(default.betas),
-        ..default
-    }
+    let momentum = at(case, "momentum", 0).unwrap_or_default();
+    let eta = || at(case, "eta", 0).expect("a number");
+    let name: String = case.param("name").expect("a text");
+    let algorithm: Algorithm = match name.as_str() {
+        "sgd" => SgdConfig { momentum, nesterov: flag("nesterov") }.into(),
+        "lars" => {
+            let lars = LarsConfig::default().with_momentum(momentum).with_trust_coefficient(eta());
+            lars.with_lr_in_momentum(flag("lr_in_momentum")).into()
+        }
+        "larc" => LarcConfig::default().with_momentum(momentum).with_trust_coefficient(eta()).into(),
+        "adamw" => AdamWConfig::default().with_betas(case.param("betas").expect("two numbers")).into(),
+        other => panic!("there is no optimizer '{other}'"),
+    };
+    let no_decay = if flag("exclude_1d") { NoDecay::BiasAndNorm } else { NoDecay::None };
+    OptimizerConfig::new(algorithm).with_no_decay(no_decay)
 }
 
 fn rates(case: &Case, step: usize) -> Rates {

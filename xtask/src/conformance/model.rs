@@ -1,9 +1,10 @@
 //! Encoders: features, gradients, running statistics.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use burn::module::Module;
+use burn::tensor::{Bool, Int, Tensor, TensorData};
 use ssl_core::named::{collect, is_buffer};
-use ssl_core::{Encoder, Init, Pass};
+use ssl_core::{Encoder, Init, Masking, Pass, Tokens};
 use ssl_encoders::vit;
 use ssl_testing::tensors::{array, device, tensor};
 use ssl_testing::{Case, LossInputs, Outputs};
@@ -17,6 +18,7 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("pos_embed_resize", pos_embed_resize),
     ("resnet", |case| encoder(case, "out.train")),
     ("vit", |case| encoder(case, "out.cls")),
+    ("vit_tokens", vit_tokens),
 ];
 
 /// One pass in training mode with its gradients, then one in evaluation mode.
@@ -39,6 +41,38 @@ fn encoder(case: &Case, features_name: &str) -> Result<Outputs> {
     let evaluated = encoder.valid().encode(tensor::<4>(case, "in.x")?, &Pass::eval());
     outputs.insert("out.eval".into(), array(&evaluated.into_data()));
     Ok(outputs)
+}
+
+/// One pass that gives tokens, with its gradients.
+fn vit_tokens(case: &Case) -> Result<Outputs> {
+    let spec: EncoderSpec = case.param("arch")?;
+    let encoder = spec.init(&mut Init::new(0, &device()?.autodiff()));
+    let encoder = load(encoder, case, str::to_owned)?;
+
+    let images = leaf::<4>(case, "in.x")?;
+    let network = encoder.tokens().context("an encoder without tokens, expected a ViT")?;
+    let tokens = in_one(network.encode_tokens(images.clone(), masking(case)?, &Pass::train()));
+    let loss = (tokens.clone() * tensor::<3>(case, "in.loss_weights")?).sum();
+    let outputs = LossOutputs::of(loss).gradient("x", &images);
+    outputs.output("out.tokens", array(&tokens.into_data())).parameters(&encoder)
+}
+
+/// The mask of a case, if it has one: `in.ids_keep` or `in.mask`.
+fn masking(case: &Case) -> Result<Masking> {
+    let device = device()?;
+    if let Ok((shape, places)) = case.i64("in.ids_keep") {
+        let places = TensorData::new(places.to_vec(), shape.to_vec());
+        return Ok(Masking::Keep(Tensor::<2, Int>::from_data(places, &device)));
+    }
+    let Ok((shape, mask)) = case.i64("in.mask") else { return Ok(Masking::None) };
+    let mask = TensorData::new(mask.iter().map(|&hidden| hidden == 1).collect(), shape.to_vec());
+    Ok(Masking::Replace(Tensor::<3, Bool>::from_data(mask, &device).flatten(1, 2)))
+}
+
+/// Class token, registers and patches, as far as there are any, `[batch, token, dim]`.
+fn in_one(tokens: Tokens) -> Tensor<3> {
+    let class = tokens.class.map(|class| class.unsqueeze_dim(1));
+    Tensor::cat(class.into_iter().chain(tokens.registers).chain([tokens.patches]).collect(), 1)
 }
 
 fn pos_embed_resize(case: &Case) -> Result<Outputs> {

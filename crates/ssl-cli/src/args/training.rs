@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
-use burn_ssl::train::{OptimizerConfig, OptimizerName};
+use anyhow::{Result, anyhow, bail};
+use burn_ssl::train::{Algorithm, NoDecay, OptimizerConfig, OptimizerName};
 use clap::Args;
 
 use super::{EncoderArgs, MachineArgs, ModelArgs, SetArgs, defaults};
@@ -20,12 +20,19 @@ pub(crate) struct OptimizerArgs {
     /// Learning rate for a batch of 256 [default: 0.05 in fine-tuning, 0.1 in distillation].
     #[arg(long, value_name = "X")]
     lr: Option<f64>,
-    /// Momentum of SGD and LARS.
-    #[arg(long, value_name = "X", default_value_t = 0.9)]
-    momentum: f64,
+    /// Momentum of sgd, lars and larc [default: 0.9].
+    #[arg(long, value_name = "X")]
+    momentum: Option<f64>,
     /// Weight decay [default: 0 in fine-tuning, 0.0001 in distillation].
     #[arg(long, value_name = "X")]
     weight_decay: Option<f64>,
+    /// What does not decay: none, bias-and-norm, or bias-norm-and-tokens, usual for a ViT [default: none in fine-tuning,
+    /// bias-and-norm in distillation].
+    #[arg(long, value_name = "NAME")]
+    no_decay: Option<NoDecay>,
+    /// Layer-wise decay of the learning rate of a ViT, such as 0.65: each block has so many times the rate of the next.
+    #[arg(long, value_name = "X")]
+    layer_decay: Option<f64>,
     /// Epochs of rising learning rate [default: 0 in fine-tuning, 5 % of the epochs in distillation].
     #[arg(long, value_name = "X")]
     pub(crate) warmup_epochs: Option<f64>,
@@ -34,18 +41,31 @@ pub(crate) struct OptimizerArgs {
 impl OptimizerArgs {
     /// An optimizer with these options in it.
     pub(crate) fn apply(&self, optimizer: &mut OptimizerConfig) -> Result<()> {
-        optimizer.name = match self.optimizer.as_str() {
-            "sgd" => OptimizerName::Sgd,
-            "lars" => OptimizerName::Lars,
-            "larc" => OptimizerName::Larc,
-            "adamw" => OptimizerName::Adamw,
-            other => bail!("unknown optimizer '{other}': expected sgd, lars, larc or adamw"),
-        };
+        let name: OptimizerName = self.optimizer.parse().map_err(|error: String| anyhow!(error))?;
+        if name != optimizer.name() {
+            optimizer.algorithm = name.into();
+        }
+        if let Some(given) = self.momentum {
+            *momentum(&mut optimizer.algorithm)? = given;
+        }
         optimizer.lr = self.lr.unwrap_or(optimizer.lr);
-        optimizer.momentum = self.momentum;
         optimizer.weight_decay = self.weight_decay.unwrap_or(optimizer.weight_decay);
+        optimizer.no_decay = self.no_decay.unwrap_or(optimizer.no_decay);
+        optimizer.layer_decay = self.layer_decay.or(optimizer.layer_decay);
         Ok(())
     }
+}
+
+/// The momentum of an optimizer that has one.
+fn momentum(algorithm: &mut Algorithm) -> Result<&mut f64> {
+    Ok(match algorithm {
+        Algorithm::Sgd(config) => &mut config.momentum,
+        Algorithm::Lars(config) => &mut config.momentum,
+        Algorithm::Larc(config) => &mut config.momentum,
+        other => {
+            bail!("--momentum is an option of sgd, lars and larc, and the optimizer is {}", other.name())
+        }
+    })
 }
 
 /// Where the result goes.

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::timm::own_name;
+
 /// What frameworks and training scripts put in front of an encoder's names, one component each, in any order. An
 /// encoder's own names start with none of them.
 const WRAPPERS: [&str; 19] = [
@@ -29,8 +31,8 @@ const WRAPPERS: [&str; 19] = [
 /// First components of what sits behind an encoder under the same prefix: classifiers, projectors, prototypes.
 const HEADS: [&str; 6] = ["fc", "head", "head_dist", "projection_head", "projector", "prototypes"];
 
-/// The tensors of a file that belong to an encoder with the paths `wanted`: the name in the file by the name without
-/// what training code put in front. None if no name of the file is among `wanted`.
+/// The tensors of a file that belong to an encoder with the paths `wanted`: the name in the file by our name, which is
+/// without what training code put in front. None if no name of the file is among `wanted`.
 ///
 /// A file may hold several networks (teacher and student, an encoder and its projector). Names are grouped by what is
 /// in front of them, and the group with most of the wanted names is the encoder; of equals the last by the alphabet,
@@ -42,9 +44,10 @@ pub(super) fn select(
     let mut groups: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for name in names {
         let (prefix, own) = split(&name);
-        groups.entry(prefix.to_owned()).or_default().insert(own.to_owned(), name);
+        groups.entry(prefix.to_owned()).or_default().insert(own_name(own).to_owned(), name);
     }
-    let matches = |group: &BTreeMap<String, String>| group.keys().filter(|own| wanted.contains(*own)).count();
+    let counts = |own: &&String| wanted.contains(*own) && !is_ignored(own);
+    let matches = |group: &BTreeMap<String, String>| group.keys().filter(counts).count();
     let mut encoder = groups.into_values().max_by_key(matches).filter(|group| matches(group) > 0)?;
     encoder.retain(|own, _| wanted.contains(own) || !is_ignored(own));
     Some(encoder)
@@ -62,9 +65,10 @@ fn split(name: &str) -> (&str, &str) {
     name.split_at(name.len() - own.len())
 }
 
+/// What an encoder can do without: heads, counters, and the token for hidden patches, which no feature depends on.
 fn is_ignored(own: &str) -> bool {
     let first = own.split('.').next().unwrap_or_default();
-    HEADS.contains(&first) || own.ends_with("num_batches_tracked")
+    HEADS.contains(&first) || own == "mask_token" || own.ends_with("num_batches_tracked")
 }
 
 #[cfg(test)]
@@ -129,9 +133,39 @@ mod tests {
     }
 
     #[test]
+    fn the_teacher_of_ibot_comes_before_its_student_which_alone_has_a_mask_token() {
+        let names = ["student.module.backbone.masked_embed", "student.module.backbone.norm.bias"];
+        let names = names.into_iter().chain(["teacher.backbone.norm.bias"]).map(str::to_owned);
+        let wanted = ["mask_token", "norm.bias"].map(str::to_owned).into();
+        let chosen = select(names, &wanted).expect("an encoder");
+        assert_eq!(chosen, [("norm.bias".to_owned(), "teacher.backbone.norm.bias".to_owned())].into());
+    }
+
+    #[test]
     fn unknown_tensors_of_the_encoder_stay_so_that_loading_names_them() {
         let own = selected(&["conv1.weight", "bn1.bias", "conv2.weight"]).expect("an encoder");
         assert!(own.iter().any(|(own, _)| own == "conv2.weight"));
+    }
+
+    #[test]
+    fn tokens_of_timm_and_ibot_have_our_names_and_a_mask_token_may_be_left_out() {
+        let chosen = |names: &[&str], wanted: &[&str]| {
+            let wanted = wanted.iter().map(|name| (*name).to_owned()).collect();
+            select(names.iter().map(|name| (*name).to_owned()), &wanted).expect("an encoder")
+        };
+        let ours = |own: &str, theirs: &str| (own.to_owned(), theirs.to_owned());
+        let theirs = ["cls_token", "masked_embed", "reg_token"];
+        let wanted = ["cls_token", "mask_token", "register_tokens"];
+        let all = [
+            ours("cls_token", "cls_token"),
+            ours("mask_token", "masked_embed"),
+            ours("register_tokens", "reg_token"),
+        ];
+        assert_eq!(chosen(&theirs, &wanted), all.into());
+        assert_eq!(
+            chosen(&["cls_token", "mask_token"], &["cls_token"]),
+            [ours("cls_token", "cls_token")].into()
+        );
     }
 
     #[test]

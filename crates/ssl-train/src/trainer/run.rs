@@ -55,7 +55,7 @@ struct StepOutcome {
 impl<'a, M: MethodRules> Run<'a, M> {
     pub(super) fn new(trainer: &'a Trainer<'a, M>, loader: &TrainLoader) -> Result<Self, TrainError> {
         let config = trainer.config;
-        let steps_per_epoch = (loader.batches_per_epoch() / config.optimizer.accumulate) as u64;
+        let steps_per_epoch = (loader.batches_per_epoch() / config.batch.accumulate) as u64;
         if steps_per_epoch == 0 {
             let (batch_size, images) = (config.schedule.batch_size, loader.dataset().len());
             return Err(DataError::BatchTooLarge { batch_size, images }.into());
@@ -133,7 +133,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         &self,
         loader: &TrainLoader,
     ) -> Result<impl Iterator<Item = <Batches as Iterator>::Item> + use<M>, TrainError> {
-        let accumulate = self.trainer.config.optimizer.accumulate;
+        let accumulate = self.trainer.config.batch.accumulate;
         let first = (self.at.step % self.at.steps_per_epoch) as usize * accumulate;
         let used = self.at.steps_per_epoch as usize * accumulate;
         let batches = loader.batches(self.at.epoch(), first)?;
@@ -150,7 +150,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         M: SslMethod<E>,
     {
         let (method, config, at) = (self.trainer.method, self.trainer.config, self.at);
-        let accumulate = config.optimizer.accumulate;
+        let accumulate = config.batch.accumulate;
         let group = &self.trainer.group;
         let (student, mut state) = method.before_step(networks.student, networks.state, at);
         let mut gradients = Gradients::default();
@@ -195,8 +195,8 @@ impl<'a, M: MethodRules> Run<'a, M> {
     where
         M: SslMethod<E>,
     {
-        let (method, chunk) = (self.trainer.method, self.trainer.config.optimizer.embed_chunk);
-        if let Some(loss) = method.embedding_loss().filter(|_| chunk > 0) {
+        let (method, chunk) = (self.trainer.method, self.trainer.config.batch.embed_chunk);
+        if let Some((loss, chunk)) = method.embedding_loss().zip(chunk) {
             let done = in_chunks(loss, student, &state, views, chunk, context);
             return (state, done);
         }

@@ -1,15 +1,15 @@
 //! One text for a method crate: its README is its crate documentation and names the paper.
 
 use super::Violation;
-use super::imports::is_method;
+use super::registry::Methods;
 use super::repository::{Package, TextFile, find};
 
 /// How a crate takes its README as documentation.
 const INCLUDE: &str = r#"#![doc = include_str!("../README.md")]"#;
 
 /// The method crates without a README, whose README cites no paper, or whose documentation is another text.
-pub(super) fn check(packages: &[Package], files: &[TextFile]) -> Vec<Violation> {
-    let methods = packages.iter().filter(|package| is_method(&package.name));
+pub(super) fn check(packages: &[Package], files: &[TextFile], methods: &Methods) -> Vec<Violation> {
+    let methods = packages.iter().filter(|package| methods.has_crate(&package.name));
     methods.flat_map(|package| check_method(package, files)).collect()
 }
 
@@ -45,8 +45,9 @@ mod tests {
         let package = Package { name: name.to_owned(), folder: "crates/it".to_owned(), ..Package::default() };
         let file = |path: &str, text: &str| TextFile { path: path.to_owned(), text: text.to_owned() };
         let mut files = vec![file("crates/it/src/lib.rs", library)];
+        let methods = Methods::of(&[["simclr", "simclr"]]);
         files.extend(readme.map(|text| file("crates/it/README.md", text)));
-        check(&[package], &files).into_iter().map(|violation| violation.sentence).collect()
+        check(&[package], &files, &methods).into_iter().map(|violation| violation.sentence).collect()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the rules look at: the crates of the workspace and the tracked text files.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -9,9 +10,9 @@ use cargo_metadata::{DependencyKind, MetadataCommand};
 use walkdir::WalkDir;
 
 /// The whole repository in memory.
-pub(super) struct Repository {
+pub(crate) struct Repository {
     /// Absolute path of the folder with the workspace manifest.
-    pub(super) root: String,
+    pub(crate) root: String,
     /// The crates of the workspace.
     pub(super) packages: Vec<Package>,
     /// The tracked text files.
@@ -51,7 +52,7 @@ impl Repository {
     ///
     /// # Errors
     /// If `folder` lies in no cargo workspace, or a tracked file cannot be read.
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
         let metadata = MetadataCommand::new().current_dir(folder).no_deps().exec()?;
         let root = metadata.workspace_root.clone();
         let packages = metadata.workspace_packages().into_iter().map(|package| Package::new(package, &root));
@@ -60,6 +61,33 @@ impl Repository {
             files: tracked_files(root.as_std_path())?,
             root: root.into_string(),
         })
+    }
+
+    /// Copies all that is tracked into another folder.
+    ///
+    /// # Errors
+    /// If a file cannot be read or written.
+    pub(crate) fn copy_to(&self, folder: &Path) -> Result<()> {
+        let root = Path::new(&self.root);
+        for name in file_names(root)? {
+            let (from, to) = (root.join(&name), folder.join(&name));
+            if from.is_file() {
+                fs::create_dir_all(to.parent().unwrap_or(folder))?;
+                fs::copy(&from, &to).with_context(|| format!("copying {}", from.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the text files into another folder.
+    #[cfg(test)]
+    pub(crate) fn write_texts(&self, folder: &Path) -> Result<()> {
+        for file in &self.files {
+            let path = folder.join(&file.path);
+            fs::create_dir_all(path.parent().unwrap_or(folder))?;
+            fs::write(path, &file.text)?;
+        }
+        Ok(())
     }
 }
 
@@ -108,8 +136,13 @@ pub(super) fn find<'a>(files: &'a [TextFile], path: &str) -> Option<&'a TextFile
     files.iter().find(|file| file.path == path)
 }
 
+/// The tracked files.
+fn file_names(root: &Path) -> Result<Vec<String>> {
+    git_files(root).map_or_else(|| walked_files(root), Ok)
+}
+
 fn tracked_files(root: &Path) -> Result<Vec<TextFile>> {
-    let names = git_files(root).map_or_else(|| walked_files(root), Ok)?;
+    let names = file_names(root)?;
     let files = names.iter().map(|name| read_text(root, name));
     Ok(files.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
@@ -148,7 +181,7 @@ fn read_text(root: &Path, name: &str) -> Result<Option<TextFile>> {
     if !path.is_file() {
         return Ok(None);
     }
-    let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+    let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
     let text = String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'));
     Ok(text.map(|text| TextFile { path: name.to_owned(), text }))
 }
@@ -167,9 +200,9 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_left_out() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        std::fs::write(folder.path().join("weights"), [b'a', 0, b'b']).expect("writing");
-        std::fs::write(folder.path().join("photo"), [0xff, 0xd8]).expect("writing");
-        std::fs::write(folder.path().join("note"), "text").expect("writing");
+        fs::write(folder.path().join("weights"), [b'a', 0, b'b']).expect("writing");
+        fs::write(folder.path().join("photo"), [0xff, 0xd8]).expect("writing");
+        fs::write(folder.path().join("note"), "text").expect("writing");
         let files = tracked_files(folder.path()).expect("the folder is readable");
         assert_eq!(files.iter().map(|file| file.path.as_str()).collect::<Vec<_>>(), ["note"]);
     }

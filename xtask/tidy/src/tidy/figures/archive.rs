@@ -1,10 +1,10 @@
 //! What may be quoted of an archived file.
 
 use serde_json::Value;
+use xtask::median;
 
 use super::super::repository::TextFile;
 use super::number::{Number, numbers};
-use crate::bench::median;
 
 const MIB: f64 = 1024.0 * 1024.0;
 

@@ -3,18 +3,33 @@
 use std::collections::BTreeSet;
 
 use super::Violation;
+use super::registry::Methods;
 use super::repository::TextFile;
 
 const BEGIN: &str = "<!-- methods:begin -->";
 const END: &str = "<!-- methods:end -->";
 
-/// The differences between `methods` and the tables between `<!-- methods:begin -->` and `<!-- methods:end -->`.
+/// Where a reader looks for the methods.
+const TABLES: [&str; 2] = ["README.md", "docs/methods.md"];
+
+/// The differences between `methods` and the tables between `<!-- methods:begin -->` and `<!-- methods:end -->`, and
+/// documents that lack such a table.
 ///
 /// A name is a back-quoted word in the first column; a row may hold several.
-pub(super) fn check(file: &TextFile, methods: &[&str]) -> Vec<Violation> {
-    if !file.path.ends_with(".md") || !file.text.lines().any(|line| line.trim() == BEGIN) {
-        return Vec::new();
-    }
+pub(super) fn check(files: &[TextFile], methods: &Methods) -> Vec<Violation> {
+    let has_table =
+        |file: &&TextFile| file.path.ends_with(".md") && file.text.lines().any(|line| line.trim() == BEGIN);
+    let tables = files.iter().filter(has_table).collect::<Vec<_>>();
+    let without = TABLES.iter().filter(|path| !tables.iter().any(|table| table.path == **path));
+    let without = without.map(|path| {
+        Violation::new(path, 1, format!("there is no table of methods: expected one below `{BEGIN}`"))
+    });
+    let names = methods.all().iter().map(|method| method.name.as_str()).collect::<Vec<_>>();
+    let in_tables = tables.iter().flat_map(|table| check_table(table, &names));
+    without.chain(in_tables).collect()
+}
+
+fn check_table(file: &TextFile, methods: &[&str]) -> Vec<Violation> {
     let begin = file.line_where(|line| line.trim() == BEGIN);
     let rows = file.numbered_lines().skip(begin).take_while(|(_, line)| line.trim() != END);
     let mut missing = methods.iter().copied().collect::<BTreeSet<_>>();
@@ -48,7 +63,7 @@ mod tests {
         let table = format!("{BEGIN}\n| name | loss |\n|---|---|\n{rows}{END}\n");
         let text = format!("# Methods\n`not-a-method`\n{table}| `outside` |\n");
         let file = TextFile { path: "README.md".to_owned(), text };
-        check(&file, &["simclr", "simclr-v2", "byol"]).iter().map(ToString::to_string).collect()
+        check_table(&file, &["simclr", "simclr-v2", "byol"]).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -77,8 +92,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_marked_table_has_no_violation() {
-        let file = TextFile { path: "README.md".to_owned(), text: "| `mae` |\n".to_owned() };
-        assert!(check(&file, &["simclr"]).is_empty());
+    fn a_document_of_the_methods_needs_a_marked_table_and_no_other_does() {
+        let file = |path: &str| TextFile { path: path.to_owned(), text: "| `mae` |\n".to_owned() };
+        let methods = Methods::of(&[["moco", "moco-v2"]]);
+        let found = check(&[file("README.md"), file("docs/a.md")], &methods);
+        let paths = found.iter().map(|violation| violation.path.as_str()).collect::<Vec<_>>();
+        assert_eq!(paths, TABLES);
     }
 }

@@ -6,6 +6,7 @@
 //! ```
 
 use super::Violation;
+use super::registry::Methods;
 use super::repository::{Package, TextFile, find};
 
 /// Packages that are a backend: only `ssl-kernels` may depend on them.
@@ -24,26 +25,31 @@ const BACKEND_PACKAGES: [&str; 11] = [
 ];
 
 /// The violations in the dependency tables of the workspace.
-pub(super) fn check(packages: &[Package], files: &[TextFile]) -> Vec<Violation> {
-    packages.iter().flat_map(|package| check_package(package, packages, files)).collect()
+pub(super) fn check(packages: &[Package], files: &[TextFile], methods: &Methods) -> Vec<Violation> {
+    packages.iter().flat_map(|package| check_package(package, packages, files, methods)).collect()
 }
 
-fn check_package(package: &Package, all: &[Package], files: &[TextFile]) -> Vec<Violation> {
+fn check_package(
+    package: &Package,
+    all: &[Package],
+    files: &[TextFile],
+    methods: &Methods,
+) -> Vec<Violation> {
     let manifest = package.manifest();
-    let Some(room) = Room::of(&package.name) else {
+    let Some(room) = Room::of(&package.name, methods) else {
         let name = &package.name;
         let sentence =
-            format!("`{name}` has no place: expected ssl-<name>, burn-ssl, example-<name> or xtask");
+            format!("`{name}` has no place: expected a crate of the design, or of a method in the registry");
         return vec![Violation::new(&manifest, 1, sentence)];
     };
     let imports = package.dependencies.iter().filter_map(|dependency| {
         let ours = all.iter().any(|other| other.name == dependency.name);
-        let reason = if ours && !room.may_import(&dependency.name, dependency.dev) {
+        let reason = if ours && !room.may_import(&dependency.name, dependency.dev, methods) {
             room.rule()
         } else if is_backend(&dependency.name) && room != Room::Kernels {
             "only ssl-kernels may import a backend"
         } else if dependency.name == "anyhow" && !dependency.dev && room.is_library() {
-            "a library returns errors of its own types; anyhow is for ssl-cli, xtask and the examples"
+            "a library returns errors of its own types; anyhow is for ssl-cli, the examples and the packages of xtask"
         } else {
             return None;
         };
@@ -63,11 +69,6 @@ fn is_backend(package: &str) -> bool {
     package == "tch" || BACKEND_PACKAGES.contains(&package)
 }
 
-/// Whether `package` is a crate that holds one method: every `ssl-*` crate without another part in the design.
-pub(super) fn is_method(package: &str) -> bool {
-    Room::of(package) == Some(Room::Method)
-}
-
 /// The part that a crate plays in the design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Room {
@@ -83,11 +84,14 @@ enum Room {
     Cli,
     OneMethod,
     Example,
+    /// What needs no library.
     Xtask,
+    /// What runs the library.
+    Checks,
 }
 
 impl Room {
-    fn of(package: &str) -> Option<Self> {
+    fn of(package: &str, methods: &Methods) -> Option<Self> {
         Some(match package {
             "ssl-kernels" => Self::Kernels,
             "ssl-core" => Self::Core,
@@ -99,22 +103,23 @@ impl Room {
             "ssl-cli" => Self::Cli,
             "burn-ssl" => Self::Facade,
             "xtask" | "xtask-cap" => Self::Xtask,
+            "xtask-checks" => Self::Checks,
             "example-one-method" => Self::OneMethod,
             name if name.starts_with("example-") => Self::Example,
-            name if name.starts_with("ssl-") => Self::Method,
+            name if methods.has_crate(name) => Self::Method,
             _ => return None,
         })
     }
 
     fn is_library(self) -> bool {
-        !matches!(self, Self::Cli | Self::OneMethod | Self::Example | Self::Xtask)
+        !matches!(self, Self::Cli | Self::OneMethod | Self::Example | Self::Xtask | Self::Checks)
     }
 
-    fn may_import(self, package: &str, dev: bool) -> bool {
+    fn may_import(self, package: &str, dev: bool, methods: &Methods) -> bool {
         use Room::*;
-        let Some(imported) = Self::of(package) else { return false };
+        let Some(imported) = Self::of(package, methods) else { return false };
         match (self, imported) {
-            (Xtask, _) => imported != Xtask,
+            (Checks, _) => imported != Checks,
             (Testing, _) => imported == Kernels,
             (_, Testing) | (Method, Encoders) => dev,
             (Core | Train, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
@@ -141,7 +146,8 @@ impl Room {
             Self::Facade => "it may import the libraries below it (in tests ssl-testing)",
             Self::Cli | Self::Example => "it may import burn-ssl alone (in tests ssl-testing)",
             Self::OneMethod => "it shows that ssl-simclr alone is enough",
-            Self::Xtask => "it cannot import itself",
+            Self::Xtask => "it may import none of our crates, so that it builds in seconds",
+            Self::Checks => "it cannot import itself",
         }
     }
 }
@@ -150,6 +156,10 @@ impl Room {
 mod tests {
     use super::super::repository::Dependency;
     use super::*;
+
+    fn methods() -> Methods {
+        Methods::of(&[["simclr", "simclr"], ["moco", "moco-v2"]])
+    }
 
     /// A made workspace of every kind of crate, in which `importer` imports `imported`.
     fn graph(importer: &str, imported: &str, dev: bool) -> Vec<Package> {
@@ -168,6 +178,7 @@ mod tests {
             "example-quickstart",
             "example-one-method",
             "xtask",
+            "xtask-checks",
         ];
         let mut packages =
             Vec::from(names.map(|name| Package { name: name.to_owned(), ..Package::default() }));
@@ -178,7 +189,10 @@ mod tests {
     }
 
     fn sentences(importer: &str, imported: &str, dev: bool) -> Vec<String> {
-        check(&graph(importer, imported, dev), &[]).into_iter().map(|violation| violation.sentence).collect()
+        check(&graph(importer, imported, dev), &[], &methods())
+            .into_iter()
+            .map(|violation| violation.sentence)
+            .collect()
     }
 
     #[test]
@@ -207,8 +221,9 @@ mod tests {
             ("ssl-cli", "burn-ssl"),
             ("example-quickstart", "burn-ssl"),
             ("example-one-method", "ssl-simclr"),
-            ("xtask", "burn-ssl"),
-            ("xtask", "ssl-testing"),
+            ("xtask-checks", "burn-ssl"),
+            ("xtask-checks", "ssl-testing"),
+            ("xtask-checks", "xtask"),
             ("ssl-testing", "ssl-kernels"),
             ("ssl-kernels", "burn-tch"),
             ("ssl-data", "image"),
@@ -238,6 +253,8 @@ mod tests {
             ("example-one-method", "ssl-moco"),
             ("example-one-method", "burn-ssl"),
             ("ssl-core", "xtask"),
+            ("xtask", "ssl-testing"),
+            ("xtask", "xtask-checks"),
         ];
         for (importer, imported) in arrows {
             assert_eq!(sentences(importer, imported, false).len(), 1, "{importer} -> {imported}");
@@ -268,7 +285,7 @@ mod tests {
     #[test]
     fn a_library_that_erases_its_errors_is_a_violation() {
         assert_eq!(sentences("ssl-data", "anyhow", false).len(), 1);
-        for importer in ["ssl-cli", "xtask", "example-quickstart", "example-one-method"] {
+        for importer in ["ssl-cli", "xtask", "xtask-checks", "example-quickstart", "example-one-method"] {
             assert!(sentences(importer, "anyhow", false).is_empty(), "{importer}");
         }
     }
@@ -281,13 +298,15 @@ mod tests {
             path: "crates/ssl-moco/Cargo.toml".to_owned(),
             text: "[dependencies]\nssl-core.workspace = true\nssl-simclr.workspace = true\n".to_owned(),
         };
-        let found = check(&graph, &[manifest]);
+        let found = check(&graph, &[manifest], &methods());
         assert!(found[0].to_string().starts_with("crates/ssl-moco/Cargo.toml:3: "), "{}", found[0]);
     }
 
     #[test]
     fn a_crate_without_a_place_is_a_violation() {
-        let stray = Package { name: "helpers".to_owned(), ..Package::default() };
-        assert_eq!(check(&[stray], &[]).len(), 1);
+        for name in ["helpers", "ssl-mae"] {
+            let stray = Package { name: name.to_owned(), ..Package::default() };
+            assert_eq!(check(&[stray], &[], &methods()).len(), 1, "{name}");
+        }
     }
 }

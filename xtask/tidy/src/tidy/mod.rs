@@ -5,10 +5,12 @@
 
 mod figures;
 mod imports;
+mod lines;
 mod manifests;
 mod methods;
 mod quotes;
 mod readmes;
+mod registry;
 mod repository;
 mod sizes;
 mod tables;
@@ -17,9 +19,9 @@ mod text;
 use std::fmt;
 
 use anyhow::{Result, ensure};
-use burn_ssl::registry::METHODS;
 
-use repository::Repository;
+use registry::Methods;
+pub(crate) use repository::Repository;
 
 /// Runs every rule on the repository around the current directory.
 ///
@@ -27,7 +29,7 @@ use repository::Repository;
 /// If the repository cannot be read, or if there is any violation; all of them are printed first.
 pub(crate) fn run() -> Result<()> {
     let repository = Repository::open(&std::env::current_dir()?)?;
-    let violations = check(&repository);
+    let violations = violations(&repository);
     for violation in &violations {
         println!("{violation}");
     }
@@ -42,17 +44,21 @@ pub(crate) fn run() -> Result<()> {
 }
 
 /// All violations of all rules, in the order of their paths and lines.
-fn check(repository: &Repository) -> Vec<Violation> {
+pub(crate) fn violations(repository: &Repository) -> Vec<Violation> {
     let Repository { packages, files, .. } = repository;
-    let mut violations = imports::check(packages, files);
+    let methods = match Methods::read(files) {
+        Ok(methods) => methods,
+        Err(violation) => return vec![violation],
+    };
+    let mut violations = imports::check(packages, files, &methods);
+    violations.extend(lines::check(&methods, files));
     violations.extend(manifests::check(packages, files));
     violations.extend(quotes::check(files));
     violations.extend(figures::check(files));
-    violations.extend(methods::check(packages, files));
-    violations.extend(readmes::check(packages, files));
-    violations.extend(files.iter().flat_map(text::check));
-    let methods = METHODS.iter().map(|method| method.name).collect::<Vec<_>>();
-    violations.extend(files.iter().flat_map(|file| tables::check(file, &methods)));
+    violations.extend(methods::check(packages, files, &methods));
+    violations.extend(readmes::check(packages, files, &methods));
+    violations.extend(files.iter().flat_map(|file| text::check(file, &methods)));
+    violations.extend(tables::check(files, &methods));
     violations.sort();
     violations.dedup();
     violations
@@ -60,7 +66,7 @@ fn check(repository: &Repository) -> Vec<Violation> {
 
 /// One broken rule at one place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Violation {
+pub(crate) struct Violation {
     /// Relative to the root of the repository.
     path: String,
     /// Counted from one.
@@ -90,7 +96,7 @@ mod tests {
         let here = std::env::current_dir().expect("tests run in the folder of their package");
         let repository = Repository::open(&here).expect("the repository is readable");
         assert!(repository.packages.len() > 10, "found {} crates", repository.packages.len());
-        let list = check(&repository).iter().map(ToString::to_string).collect::<Vec<_>>();
+        let list = violations(&repository).iter().map(ToString::to_string).collect::<Vec<_>>();
         assert!(list.is_empty(), "\n{}\n", list.join("\n"));
     }
 

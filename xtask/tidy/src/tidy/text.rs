@@ -3,6 +3,7 @@
 use proc_macro2::{Spacing, TokenStream, TokenTree};
 
 use super::Violation;
+use super::registry::Methods;
 use super::repository::TextFile;
 
 // The words are cut in two here, so that this file keeps its own rules.
@@ -23,8 +24,6 @@ const REGISTRIES: [&str; 9] = [
     concat!("replace", "-with"),
     concat!("CARGO_", "REGISTRIES"),
 ];
-/// Names of methods, which the core must not know.
-const METHODS: [&str; 8] = ["simclr", "moco", "byol", "simsiam", "swav", "dino", "barlow", "supcon"];
 /// What makes a comment line a citation.
 const CITATIONS: [&str; 4] = ["source", "official", "arxiv", "http"];
 /// Crates that are a backend, as Rust code names them; `burn::backend` and `tch::` are found as paths.
@@ -40,7 +39,7 @@ const BACKENDS: [&str; 8] = [
 ];
 
 /// The violations in one file.
-pub(super) fn check(file: &TextFile) -> Vec<Violation> {
+pub(super) fn check(file: &TextFile, methods: &Methods) -> Vec<Violation> {
     // The lock file is written by cargo and names the default registry in every entry.
     if file.path == "Cargo.lock" {
         return Vec::new();
@@ -56,7 +55,7 @@ pub(super) fn check(file: &TextFile) -> Vec<Violation> {
         violations.extend(named_backends(file));
     }
     if file.path.starts_with("crates/ssl-core/src/") {
-        violations.extend(lines_that(file, core_knows_method));
+        violations.extend(lines_that(file, |line| core_knows_method(line, methods)));
     }
     violations
 }
@@ -87,9 +86,11 @@ fn ignored_doctest(line: &str) -> Option<String> {
     ignored.then(|| "the example is never compiled: expected one that runs, `no_run` or `text`".to_owned())
 }
 
-fn core_knows_method(line: &str) -> Option<String> {
+fn core_knows_method(line: &str, methods: &Methods) -> Option<String> {
     let lower = line.to_lowercase();
-    let method = METHODS.iter().find(|method| lower.contains(**method))?;
+    // A name of several words is known by its first: `barlow` of `barlow-twins`.
+    let mut words = methods.of_crates().filter_map(|method| method.feature.split('-').next());
+    let method = words.find(|word| lower.contains(word))?;
     let cites = line.trim_start().starts_with("//") && CITATIONS.iter().any(|word| lower.contains(word));
     let rule =
         "ssl-core knows no method, only a comment line with `Source`, `official`, `arXiv` or a link may";
@@ -169,7 +170,9 @@ mod tests {
 
     fn found(path: &str, text: &str) -> Vec<String> {
         let file = TextFile { path: path.to_owned(), text: text.to_owned() };
-        check(&file).iter().map(ToString::to_string).collect()
+        let methods = ["simclr", "moco", "byol", "dino", "barlow-twins"].map(|name| [name; 2]);
+        let methods = Methods::of(&methods);
+        check(&file, &methods).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -218,6 +221,7 @@ mod tests {
             "fn f() { let dino_centre = 1; }",
             "// The queue of MoCo.",
             "/// As in SimCLR.",
+            "fn barlow_loss() {}",
             "fn f() {} // Source: BYOL",
         ] {
             let list = found("crates/ssl-core/src/queue.rs", &format!("{line}\n"));

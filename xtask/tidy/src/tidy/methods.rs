@@ -1,7 +1,7 @@
 //! A method crate can be deleted: nothing but its own lines names it.
 
 use super::Violation;
-use super::imports::is_method;
+use super::registry::Methods;
 use super::repository::{Package, TextFile};
 
 /// Where one line or one file per method is: the workspace, the facade, and the runner of the conformance suite.
@@ -18,8 +18,8 @@ const LINES: [&str; 6] = [
 ///
 /// An example that depends on one method by itself is about that method and goes with it; tests of the facade reach
 /// methods through the registry, or behind the feature of the method.
-pub(super) fn check(packages: &[Package], files: &[TextFile]) -> Vec<Violation> {
-    let methods: Vec<_> = packages.iter().filter(|package| is_method(&package.name)).collect();
+pub(super) fn check(packages: &[Package], files: &[TextFile], methods: &Methods) -> Vec<Violation> {
+    let methods: Vec<_> = packages.iter().filter(|package| methods.has_crate(&package.name)).collect();
     let sources = files.iter().filter(|file| file.is_rust() || file.path.ends_with("Cargo.toml"));
     let strangers = sources.filter(|file| !LINES.iter().any(|place| file.path.starts_with(place)));
     let of_file = |file: &TextFile| -> Vec<Violation> {
@@ -74,36 +74,36 @@ mod tests {
             ..Package::default()
         };
         let mut example = package("example-one-method", "examples/one-method");
-        example.dependencies = vec![Dependency { name: "ssl-mae".to_owned(), dev: false }];
+        example.dependencies = vec![Dependency { name: "ssl-one".to_owned(), dev: false }];
         let packages =
-            [package("ssl-mae", "crates/ssl-mae"), package("ssl-core", "crates/ssl-core"), example];
+            [package("ssl-one", "crates/ssl-one"), package("ssl-core", "crates/ssl-core"), example];
         let file = TextFile { path: path.to_owned(), text: text.to_owned() };
-        check(&packages, &[file]).iter().map(ToString::to_string).collect()
+        check(&packages, &[file], &Methods::of(&[["one", "one"]])).iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn lines_of_the_facade_the_runner_and_the_method_itself_are_no_violation() {
         for path in [
             "crates/burn-ssl/src/registry.rs",
-            "xtask/src/conformance/method/mae.rs",
-            "crates/ssl-mae/src/lib.rs",
+            "xtask/src/conformance/method/one.rs",
+            "crates/ssl-one/src/lib.rs",
             "examples/one-method/src/main.rs",
         ] {
-            assert!(found(path, "use ssl_mae::Mae;\n").is_empty(), "{path}");
+            assert!(found(path, "use ssl_one::One;\n").is_empty(), "{path}");
         }
     }
 
     #[test]
     fn a_name_elsewhere_is_a_violation_at_its_line() {
-        let violations = found("crates/ssl-train/src/lib.rs", "\nuse ssl_mae::Mae;\n");
+        let violations = found("crates/ssl-train/src/lib.rs", "\nuse ssl_one::One;\n");
         assert_eq!(violations.len(), 1, "{violations:?}");
-        assert!(violations[0].starts_with("crates/ssl-train/src/lib.rs:2: the line names `ssl-mae`"));
-        assert_eq!(found("crates/ssl-cli/Cargo.toml", "ssl-mae.workspace = true\n").len(), 1);
+        assert!(violations[0].starts_with("crates/ssl-train/src/lib.rs:2: the line names `ssl-one`"));
+        assert_eq!(found("crates/ssl-cli/Cargo.toml", "ssl-one.workspace = true\n").len(), 1);
     }
 
     #[test]
     fn prose_and_longer_names_are_no_violation() {
-        assert!(found("docs/methods.md", "`ssl-mae`\n").is_empty());
-        assert!(found("crates/ssl-train/src/lib.rs", "ssl_mae_of_somebody\n").is_empty());
+        assert!(found("docs/methods.md", "`ssl-one`\n").is_empty());
+        assert!(found("crates/ssl-train/src/lib.rs", "ssl_one_of_somebody\n").is_empty());
     }
 }
