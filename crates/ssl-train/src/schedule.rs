@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use ssl_core::schedule::{cosine, linspace_cosine, warmup_cosine};
-use ssl_core::{ConfigError, Progress, names};
+use ssl_core::{ConfigError, Progress, names, setters};
 
-use crate::setters::setters;
 use crate::{OptimizerConfig, Rates};
 
 /// How the learning rate rises at the start.

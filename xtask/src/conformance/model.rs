@@ -29,12 +29,8 @@ fn encoder(case: &Case, features_name: &str) -> Result<Outputs> {
 
     let mut inputs = LossInputs::of(case);
     let features = encoder.encode(inputs.take_one("x")?, &Pass::train());
-    let loss = (features.clone() * tensor::<2>(case, "in.loss_weights")?).sum();
-    let (mut outputs, recorded) = inputs.backward(loss)?;
+    let mut outputs = loss_and_gradients(case, inputs, &features, &encoder)?;
     outputs.insert(features_name.to_owned(), array(&features.into_data()));
-    for (path, gradient) in gradient_arrays(&Gradients::of(recorded, &encoder), &encoder)? {
-        outputs.insert(format!("grad.param.{path}"), gradient);
-    }
     for (path, data) in collect(&encoder).iter().filter(|(path, _)| is_buffer(path)) {
         outputs.insert(format!("out.buffer.{path}"), array(data));
     }
@@ -46,20 +42,35 @@ fn encoder(case: &Case, features_name: &str) -> Result<Outputs> {
 /// One pass that gives tokens, with its gradients.
 fn vit_tokens(case: &Case) -> Result<Outputs> {
     let spec: EncoderSpec = case.param("arch")?;
-    let encoder = spec.init(&mut Init::new(0, &device()?.autodiff()));
+    let encoder = spec.init(&mut Init::new(0, &device().autodiff()));
     let encoder = load(encoder, case, str::to_owned)?;
 
-    let images = leaf::<4>(case, "in.x")?;
+    let mut inputs = LossInputs::of(case);
     let network = encoder.tokens().context("an encoder without tokens, expected a ViT")?;
-    let tokens = in_one(network.encode_tokens(images.clone(), masking(case)?, &Pass::train()));
-    let loss = (tokens.clone() * tensor::<3>(case, "in.loss_weights")?).sum();
-    let outputs = LossOutputs::of(loss).gradient("x", &images);
-    outputs.output("out.tokens", array(&tokens.into_data())).parameters(&encoder)
+    let tokens = in_one(network.encode_tokens(inputs.take_one("x")?, masking(case)?, &Pass::train()));
+    let mut outputs = loss_and_gradients(case, inputs, &tokens, &encoder)?;
+    outputs.insert("out.tokens".to_owned(), array(&tokens.into_data()));
+    Ok(outputs)
+}
+
+/// The sum of an output, weighed as the case says, and its gradients.
+fn loss_and_gradients<const D: usize>(
+    case: &Case,
+    inputs: LossInputs<'_>,
+    output: &Tensor<D>,
+    encoder: &impl Module,
+) -> Result<Outputs> {
+    let loss = (output.clone() * tensor(case, "in.loss_weights")?).sum();
+    let (mut outputs, recorded) = inputs.backward(loss)?;
+    for (path, gradient) in gradient_arrays(&Gradients::of(recorded, encoder), encoder)? {
+        outputs.insert(format!("grad.param.{path}"), gradient);
+    }
+    Ok(outputs)
 }
 
 /// The mask of a case, if it has one: `in.ids_keep` or `in.mask`.
 fn masking(case: &Case) -> Result<Masking> {
-    let device = device()?;
+    let device = device();
     if let Ok((shape, places)) = case.i64("in.ids_keep") {
         let places = TensorData::new(places.to_vec(), shape.to_vec());
         return Ok(Masking::Keep(Tensor::<2, Int>::from_data(places, &device)));

@@ -1,9 +1,10 @@
 //! Options of the commands that train a classifier in a directory, and of `embed`.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, bail};
-use burn_ssl::train::{Algorithm, NoDecay, OptimizerConfig, OptimizerName};
+use anyhow::{Result, bail};
+use burn_ssl::train::{Algorithm, NoDecay, OptimizerConfig, OptimizerName, SgdConfig};
 use clap::Args;
 
 use super::{EncoderArgs, MachineArgs, ModelArgs, SetArgs, defaults};
@@ -15,20 +16,18 @@ pub(crate) struct OptimizerArgs {
     #[arg(long, value_name = "N")]
     pub(crate) batch_size: Option<u32>,
     /// Optimizer: sgd, lars, larc or adamw.
-    #[arg(long, value_name = "NAME", default_value = "sgd")]
+    #[arg(long, value_name = "NAME", default_value_t = OptimizerName::default().to_string())]
     optimizer: String,
-    /// Learning rate for a batch of 256 [default: 0.05 in fine-tuning, 0.1 in distillation].
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", help = of_both("Learning rate for a batch of 256", |optimizer| optimizer.lr))]
     lr: Option<f64>,
-    /// Momentum of sgd, lars and larc [default: 0.9].
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", help = format!("Momentum of sgd, lars and larc [default: {}]", SgdConfig::default().momentum))]
     momentum: Option<f64>,
-    /// Weight decay [default: 0 in fine-tuning, 0.0001 in distillation].
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", help = of_both("Weight decay", |optimizer| optimizer.weight_decay))]
     weight_decay: Option<f64>,
-    /// What does not decay: none, bias-and-norm, or bias-norm-and-tokens, usual for a ViT [default: none in fine-tuning,
-    /// bias-and-norm in distillation].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = of_both(
+        "What does not decay: none, bias-and-norm, or bias-norm-and-tokens, usual for a ViT",
+        |optimizer| optimizer.no_decay,
+    ))]
     no_decay: Option<NoDecay>,
     /// Layer-wise decay of the learning rate of a ViT, such as 0.65: each block has so many times the rate of the next.
     #[arg(long, value_name = "X")]
@@ -38,10 +37,16 @@ pub(crate) struct OptimizerArgs {
     pub(crate) warmup_epochs: Option<f64>,
 }
 
+/// A help text with the defaults of both commands.
+fn of_both<T: Display>(about: &str, value: fn(&OptimizerConfig) -> T) -> String {
+    let [finetune, distill] = [defaults::finetune().optimizer, defaults::distill().optimizer];
+    format!("{about} [default: {} in fine-tuning, {} in distillation]", value(&finetune), value(&distill))
+}
+
 impl OptimizerArgs {
     /// An optimizer with these options in it.
     pub(crate) fn apply(&self, optimizer: &mut OptimizerConfig) -> Result<()> {
-        let name: OptimizerName = self.optimizer.parse().map_err(|error: String| anyhow!(error))?;
+        let name: OptimizerName = self.optimizer.parse()?;
         if name != optimizer.name() {
             optimizer.algorithm = name.into();
         }
