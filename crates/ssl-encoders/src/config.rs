@@ -273,10 +273,7 @@ enum Network {
     Vit(VitConfig),
 }
 
-fn check_absent<T: std::fmt::Debug>(
-    value: &Option<T>,
-    field: &'static str,
-) -> Result<(), ConfigError> {
+fn check_absent<T: std::fmt::Debug>(value: &Option<T>, field: &'static str) -> Result<(), ConfigError> {
     let expected = "none: a ResNet has no such thing";
     match value {
         Some(value) => ConfigError::check(false, field, format!("{value:?}"), expected),

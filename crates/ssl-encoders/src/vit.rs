@@ -81,7 +81,7 @@ impl Encoder for Vit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_core::DeviceSpec;
+    use ssl_core::{DeviceSpec, Init};
 
     #[test]
     fn smaller_and_rectangular_images_give_a_feature() {

@@ -40,7 +40,8 @@ fn pixels_below_the_mask_token_get_no_gradient_and_all_others_do() {
     let images = Tensor::<4>::from_data(waves([16, 16]).into_data(), &device().autodiff()).require_grad();
     let tokens = vit.encode_tokens(images.clone(), Masking::Replace(mask()), &Pass::train());
     let gradients = (tokens.patches.powi_scalar(3)).sum().backward();
-    let gradient: Vec<f32> = images.grad(&gradients).expect("images are tracked").into_data().iter().collect();
+    let gradient: Vec<f32> =
+        images.grad(&gradients).expect("images are tracked").into_data().iter().collect();
     let hidden: Vec<bool> = mask().into_data().iter().collect();
     for (index, value) in gradient.into_iter().enumerate() {
         let (image, row, column) = (index / (3 * 256), index / 16 % 16 / 4, index % 16 / 4);
@@ -140,7 +141,10 @@ fn the_feature_is_the_class_token_or_the_mean_of_the_patches() {
         let vit = config(2).with_class_token(class_token).with_registers(2).init(&mut init());
         let tokens = tokens(&vit, waves([16, 16]), Masking::None);
         assert_eq!(tokens.class.is_some(), class_token);
-        assert_eq!((tokens.registers.as_ref().map(Tensor::dims), tokens.patches.dims()), (Some([2, 2, 16]), [2, 16, 16]));
+        assert_eq!(
+            (tokens.registers.as_ref().map(Tensor::dims), tokens.patches.dims()),
+            (Some([2, 2, 16]), [2, 16, 16])
+        );
         let feature = vit.encode(waves([16, 16]), &Pass::eval());
         assert_eq!(feature.dims(), [2, vit.feature_dim()]);
         assert_close(feature, tokens.pooled());

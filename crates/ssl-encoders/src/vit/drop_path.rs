@@ -85,7 +85,11 @@ mod tests {
     #[test]
     fn choices_are_those_of_the_step_the_pass_and_the_branch() {
         let one = factors(64, "drop_path1", &pass(2, "student"));
-        assert_eq!(one, factors(64, "drop_path1", &pass(2, "student")), "a resumed run makes the same choices");
+        assert_eq!(
+            one,
+            factors(64, "drop_path1", &pass(2, "student")),
+            "a resumed run makes the same choices"
+        );
         let others = [
             factors(64, "drop_path2", &pass(2, "student")),
             factors(64, "drop_path1", &pass(3, "student")),

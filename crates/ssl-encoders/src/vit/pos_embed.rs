@@ -56,7 +56,8 @@ pub fn resize_pos_embed(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
 fn parts(pos_embed: &Tensor<3>) -> (usize, usize) {
     let [_, tokens, _] = pos_embed.dims();
     let squares = [(0, tokens.isqrt()), (1, tokens.saturating_sub(1).isqrt())];
-    let found = squares.into_iter().find(|(class_tokens, side)| *side > 0 && class_tokens + side * side == tokens);
+    let found =
+        squares.into_iter().find(|(class_tokens, side)| *side > 0 && class_tokens + side * side == tokens);
     found.unwrap_or_else(|| {
         panic!("a position embedding of {tokens} tokens is no square, neither with a class token nor without")
     })

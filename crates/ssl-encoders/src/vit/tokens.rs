@@ -42,7 +42,9 @@ impl TokenEncoder for Vit {
             self.cls_token.is_some(),
             "a ViT without a class token has no attention of it: expected encoder.class_token = true"
         );
-        let Some((last, before)) = self.blocks.split_last() else { panic!("a ViT without blocks has no attention") };
+        let Some((last, before)) = self.blocks.split_last() else {
+            panic!("a ViT without blocks has no attention")
+        };
         let tokens = self.first_tokens(images, Masking::None);
         let tokens = before.iter().fold(tokens, |tokens, block| block.forward(tokens, pass));
         let attention = last.first_attention(tokens);
@@ -116,7 +118,11 @@ impl Vit {
     fn replace(&self, patches: Tensor<3>, mask: Tensor<2, Bool>) -> Tensor<3> {
         let [batch, length, dim] = patches.dims();
         let found = mask.dims();
-        assert_eq!(found, [batch, length], "a mask of shape {found:?} does not fit {batch} images of {length} patches");
+        assert_eq!(
+            found,
+            [batch, length],
+            "a mask of shape {found:?} does not fit {batch} images of {length} patches"
+        );
         let Some(token) = &self.mask_token else {
             panic!("a ViT without a mask token cannot hide patches: expected encoder.mask_token = true");
         };
