@@ -183,6 +183,7 @@ def optimizer(params):
         "momentum": given.get("momentum", 0),
         "nesterov": given.get("nesterov", False),
         "betas": given.get("betas", [0.9, 0.999]),
+        "eps": given.get("eps", 1e-8),
         "trust_coefficient": given.get("eta", 0),
         "lr_in_momentum": given.get("lr_in_momentum", False),
         "no_decay": "bias-and-norm" if given["exclude_1d"] else "none",

@@ -3,7 +3,7 @@
     python3 xtask/baseline/fingerprints.py BURN_SSL CIFAR_TRAIN_TAR > docs/benchmarks/fingerprints/CPU.txt
 
 Thirty steps of every method (resnet18 of width 8, 1,000 images, batch 64, seed 7, device flex, recipe METHOD/cifar10), with and
-without `optimizer.accumulate = 2`. Four of them also run in two parts: killed at the first checkpoint, after 15 steps, and resumed.
+without `train.accumulate = 2`. Four of them also run in two parts: killed at the first checkpoint, after 15 steps, and resumed.
 Each line is the hash over the tensors of encoder.safetensors in the order of their names: name, type, shape, bytes.
 """
 
@@ -55,7 +55,7 @@ def train(program, images, method, out, more=(), killed=False):
 
 def main(program, images):
     for method in METHODS:
-        runs = {"": {}, " accumulate=2": {"more": ["--set", "optimizer.accumulate=2"]}}
+        runs = {"": {}, " accumulate=2": {"more": ["--set", "train.accumulate=2"]}}
         if method in RESUMED:
             runs[" resumed"] = {"killed": True}
         for name, options in runs.items():

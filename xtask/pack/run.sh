@@ -136,7 +136,7 @@ for device in "${devices[@]}"; do
   [[ $device == flex ]] || part "parity-$name" "$(flavour "$device")/parity" "$device"
 done
 bench() {
-  unpacked/flex/xtask bench "$@" --pack "$pack" --baseline "$python" --rounds "$ROUNDS" --archive
+  unpacked/flex/xtask-checks bench "$@" --pack "$pack" --baseline "$python" --rounds "$ROUNDS" --archive
 }
 for device in "${devices[@]}"; do
   name=${device//:/-}

@@ -1,18 +1,17 @@
-//! Development commands of the workspace, run as `cargo xtask <command>`.
+//! The commands of `cargo xtask` that need the library; the package `xtask` forwards to them.
 #![expect(clippy::print_stdout, reason = "a command answers on standard output")]
 
 mod bench;
 mod conformance;
 mod pack;
 mod tars;
-mod tidy;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Development commands of burn-ssl.
+/// Checks and benchmarks of burn-ssl that run the library.
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 enum Command {
@@ -21,8 +20,6 @@ enum Command {
         /// A folder of `*.safetensors` cases; those of this repository by default.
         dir: Option<PathBuf>,
     },
-    /// Checks the rules of the house that no compiler checks, and lists violations as `path:line: sentence`.
-    Tidy,
     Bench(bench::Bench),
     Pack(pack::Pack),
 }
@@ -30,7 +27,6 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Conformance { dir } => return conformance::run(dir),
-        Command::Tidy => tidy::run(),
         Command::Bench(bench) => bench::run(&bench),
         Command::Pack(pack) => pack::run(&pack),
     };

@@ -9,7 +9,7 @@ use ssl_core::{DeviceSpec, Init};
 use ssl_data::{Dataset, EvalLoader};
 use ssl_encoders::{AnyEncoder, ClassifierHead, EncoderConfig};
 use ssl_eval::{Classifier, DistillationConfig, EvalError};
-use ssl_train::{NoDecay, OptimizerConfig, ScheduleConfig};
+use ssl_train::{NoDecay, OptimizerConfig, ScheduleConfig, SgdConfig};
 use toml::Value;
 
 use crate::classifier::{self, ClassifierRun, Record, Teacher, Tested, absolute};
@@ -39,7 +39,7 @@ pub struct DistillOptions {
     /// The student's encoder, with [`init`](EncoderConfig::init) where it does not start from random values. Default: the
     /// teacher's (self-distillation).
     pub student: Option<EncoderConfig>,
-    /// Temperature, and weight of the labels.
+    /// The loss.
     pub distillation: DistillationConfig,
     /// Passes over the images. Default 400 (SimCLR v2, section 3.1, on ImageNet).
     pub epochs: u64,
@@ -68,14 +68,11 @@ pub struct DistillOptions {
 impl DistillOptions {
     /// Self-distillation of a teacher on images.
     pub fn new(teacher: impl Into<PathBuf>, data: impl Into<PathBuf>, out: impl Into<PathBuf>) -> Self {
-        let optimizer = OptimizerConfig {
-            lr: 0.1,
-            lr_scale_batch: 256,
-            nesterov: true,
-            weight_decay: 1e-4,
-            no_decay: NoDecay::BiasAndNorm,
-            ..OptimizerConfig::default()
-        };
+        let optimizer = OptimizerConfig::new(SgdConfig::default().with_nesterov(true))
+            .with_lr(0.1)
+            .with_lr_scale_batch(256)
+            .with_weight_decay(1e-4)
+            .with_no_decay(NoDecay::BiasAndNorm);
         Self {
             teacher: teacher.into(),
             data: data.into(),
@@ -261,8 +258,10 @@ impl<'a> Distilling<'a> {
 
     fn record(&self, test: Option<PathBuf>, schedule: ScheduleConfig, train_images: usize) -> Record {
         let options = self.options;
-        let DistillationConfig { temperature, alpha } = options.distillation;
+        let DistillationConfig { temperature, alpha, t2_scale } = options.distillation;
         let own = [("temperature", Value::Float(temperature)), ("alpha", Value::Float(alpha))];
+        // Only where it is set, so that records of older versions still resume.
+        let own = own.into_iter().chain(t2_scale.then_some(("t2_scale", Value::Boolean(true))));
         Record {
             made_by: "distill",
             from: format!("classifier {}", absolute(&options.teacher).display()),
@@ -271,7 +270,7 @@ impl<'a> Distilling<'a> {
             test: test.as_deref().map(absolute),
             image_size: self.preparation.preprocessing.size,
             seed: options.seed,
-            options: own.map(|(key, value)| (key.to_owned(), value)).into_iter().collect(),
+            options: own.map(|(key, value)| (key.to_owned(), value)).collect(),
             encoder: self.encoder(),
             optimizer: options.optimizer.clone(),
             schedule,

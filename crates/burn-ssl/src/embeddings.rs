@@ -10,7 +10,7 @@ use burn::tensor::Device;
 use serde::Serialize;
 use ssl_core::{DeviceSpec, Encoder, Init};
 use ssl_encoders::{Artifact, Preprocessing, Provenance};
-use ssl_eval::embed_each;
+use ssl_eval::embed_with_indices;
 
 use crate::preparation::Preparation;
 use crate::{EncoderSource, Error, PreprocessingOptions, files, images, load_encoder};
@@ -111,15 +111,15 @@ fn embedded<E: Encoder>(
     let preprocessing = options.preprocessing.resolve(of_encoder.as_ref(), &set)?;
     let encoder = open(preprocessing.size, &device)?;
     let loader = Preparation { preprocessing, workers: options.workers }.eval_loader(&set)?;
-    let (features, places) = embed_each(&encoder, &loader, &device)?;
+    let (features, indices) = embed_with_indices(&encoder, &loader, &device)?;
 
-    let table = Table::new(features, &places, &set);
+    let table = Table::new(features, &indices, &set);
     let artifact = described(&options.encoder, of_encoder, preprocessing)?;
     for (path, bytes) in format.files(&options.out, &table, artifact) {
         files::write(&path, &bytes, options.overwrite)?;
     }
     let labels = set.labels().is_some();
-    Ok(EmbedReport { out: options.out.clone(), names, about, images: places.len(), dim: table.dim, labels })
+    Ok(EmbedReport { out: options.out.clone(), names, about, images: indices.len(), dim: table.dim, labels })
 }
 
 /// What is known of the encoder, with what its images were like.

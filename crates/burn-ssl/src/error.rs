@@ -14,6 +14,7 @@ use crate::recipe::RecipeError;
 
 /// Why a command has no result, in one sentence.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The recipe.
     #[error(transparent)]
@@ -48,6 +49,9 @@ pub enum Error {
     /// A run has no encoder.
     #[error("{} holds no finished run: expected encoder.safetensors in it, which `pretrain --resume` writes at the end", .0.display())]
     NotFinished(PathBuf),
+    /// A method that hides no patches is told which to hide.
+    #[error("the recipe has a section [mask], and {0} hides no patches: expected no such section")]
+    UnusedMask(String),
     /// Something else where a run is needed.
     #[error("found {0}, expected a run: only a run knows the encoder of your own that it trained")]
     NoRun(String),
@@ -121,9 +125,9 @@ pub enum Error {
     /// A label that stands for no class.
     #[error("label {0} is no class: expected whole numbers from 0")]
     NoClass(i64),
-    /// Layers of a projector were asked for where there is none that may be kept.
+    /// Layers of a projector were asked for where there is none.
     #[error(
-        "there is no projector to fine-tune from the middle of in {0}: expected --run with a run of SimCLR, or --from-head-layer 0"
+        "there is no projector in {0}: expected --run with a run of a method that has one, or --from-head-layer 0"
     )]
     NoProjector(String),
     /// More layers of a projector were asked for than it has.

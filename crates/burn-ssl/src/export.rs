@@ -47,7 +47,7 @@ pub fn export(options: &ExportOptions) -> Result<ExportReport, Error> {
     let artifact = source.artifact()?.ok_or_else(|| Error::UnknownModel(options.run.clone()))?;
     let encoder = source.open(artifact.preprocessing.size, &DeviceSpec::Flex.open()?)?;
     check_form(&artifact.encoder, options.format)?;
-    weights::save(&encoder, &options.out, &artifact)?;
+    weights::save_as(&encoder, &options.out, &artifact, options.format)?;
     Ok(ExportReport {
         out: options.out.clone(),
         format: options.format,

@@ -9,7 +9,7 @@ use ssl_core::{ConfigError, DeviceSpec, Init, Mlp, SslMethod};
 use ssl_data::Dataset;
 use ssl_encoders::{AnyEncoder, EncoderConfig};
 use ssl_eval::{Classifier, FineTuning, fraction};
-use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, load_student};
+use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, SgdConfig, load_student};
 use toml::Value;
 
 use crate::classifier::{self, ClassifierRun, Record, absolute};
@@ -41,7 +41,9 @@ pub struct FinetuneOptions {
     /// Epochs of rising learning rate. Default 0 (SimCLR, appendix B.5).
     pub warmup_epochs: f64,
     /// The optimizer; its rate falls along a cosine to 0. Default: SGD of Nesterov momentum 0.9 without weight decay, rate
-    /// `0.05 · batch / 256` (SimCLR, appendix B.5). SimCLR v2 has LARS of rate 0.16 for a batch of 1024 (section 3.1).
+    /// `0.05 · batch / 256` (SimCLR, appendix B.5). SimCLR v2 has LARS of rate 0.16 for a batch of 1024 (section 3.1). A ViT is
+    /// usually fine-tuned with AdamW, [`layer_decay`](OptimizerConfig::layer_decay) and no weight decay of biases, norms and
+    /// tokens (BEiT, MAE).
     pub optimizer: OptimizerConfig,
     /// Seed of the fraction, of the classifier, of the order of the images and of their views. Default 0.
     pub seed: u64,
@@ -58,8 +60,7 @@ pub struct FinetuneOptions {
 impl FinetuneOptions {
     /// Fine-tuning of an encoder on all labels of the sets of its run.
     pub fn new(encoder: EncoderSource, out: impl Into<PathBuf>) -> Self {
-        let optimizer =
-            OptimizerConfig { lr: 0.05, lr_scale_batch: 256, nesterov: true, ..OptimizerConfig::default() };
+        let optimizer = OptimizerConfig::new(SgdConfig::default().with_nesterov(true));
         Self {
             encoder,
             sets: SetOptions::default(),
@@ -68,7 +69,7 @@ impl FinetuneOptions {
             epochs: None,
             batch_size: None,
             warmup_epochs: 0.0,
-            optimizer,
+            optimizer: optimizer.with_lr(0.05).with_lr_scale_batch(256),
             seed: 0,
             device: DeviceSpec::Flex,
             out: out.into(),
@@ -141,6 +142,7 @@ pub fn finetune(options: &FinetuneOptions, observer: &mut impl Observer) -> Resu
     let OpenedSets { preparation, data: sets, train_path, .. } = &opened;
     let (schedule, size) = (options.schedule(sets.bank.len())?, preparation.preprocessing.size);
     let (config, network) = network(options, size, sets.classes()?, &device.clone().autodiff())?;
+    options.optimizer.check_module(&network)?;
 
     let head_layers = network.neck.as_ref().map_or(0, |neck| neck.layers().len());
     let loader = preparation.train_loader(&sets.bank, schedule.batch_size, options.seed)?;
@@ -205,7 +207,7 @@ fn neck(options: &FinetuneOptions, device: &Device) -> Result<Option<Mlp>, Error
     let (Some(run), Some(recipe)) = (options.encoder.run_dir()?, options.encoder.run_recipe()?) else {
         return match asked {
             None | Some(0) => Ok(None),
-            Some(_) => Err(Error::NoProjector("weights without a run".into())),
+            Some(_) => Err(Error::NoProjector("an encoder without its run".into())),
         };
     };
     // A method that only its author's program has is no reason not to tune its encoder.
@@ -233,13 +235,13 @@ impl WithMethod<AnyEncoder> for KeptLayers<'_> {
         let config = EncoderConfig { init: None, ..encoder.clone() };
         let mut init = Init::new(0, self.device);
         let (student, _) = method.init(config.init(data.image_size, &mut init)?, &mut init);
-        let Some(head) = method.kept_head(&student) else {
+        let Some(projector) = method.projector(&student) else {
             return match self.asked {
                 None | Some(0) => Ok(None),
                 Some(_) => Err(Error::NoProjector(format!("a run of {}", self.recipe.method))),
             };
         };
-        let (layers, most) = (self.asked.unwrap_or(head.layers), head.projector.layers().len());
+        let (layers, most) = (self.asked.unwrap_or(method.kept_layers()), projector.layers().len());
         if layers > most {
             return Err(Error::HeadLayers { layers, most });
         }
@@ -247,7 +249,7 @@ impl WithMethod<AnyEncoder> for KeptLayers<'_> {
             return Ok(None);
         }
         let student = load_student(&self.run, student)?;
-        Ok(method.kept_head(&student).map(|head| head.projector.clone().first(layers)))
+        Ok(method.projector(&student).map(|projector| projector.clone().first(layers)))
     }
 }
 

@@ -45,7 +45,7 @@ pub struct LinearOptions {
 impl LinearOptions {
     /// A probe of an encoder on the sets of its run.
     pub fn new(encoder: EncoderSource) -> Self {
-        let optimizer = OptimizerConfig { lr: 0.1, lr_scale_batch: 256, ..OptimizerConfig::default() };
+        let optimizer = OptimizerConfig::default().with_lr(0.1).with_lr_scale_batch(256);
         Self {
             encoder,
             sets: SetOptions::default(),

@@ -9,17 +9,17 @@ use burn::module::Module;
 use burn::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, MethodRules, Progress, SslMethod};
+use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, MethodRules, Needs, Progress, SslMethod};
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
 use ssl_encoders::{AnyEncoder, weights};
 use ssl_eval::EvalError;
-use ssl_train::{Evaluation as Metrics, Observer, RunDir, TrainError, Trainer};
+use ssl_train::{Evaluation as Metrics, Observer, RunDir, TrainError, Trainer, needs_of_views};
 use toml::Table;
 use tracing::info;
 
 pub use report::Report;
 
-use crate::evaluation::{Evaluation, Found};
+use crate::evaluation::{EvalScores, Evaluation};
 use crate::images::RunData;
 use crate::recipe::{Draft, RecipeError};
 use crate::registry::{WithMethod, resolve_options, table, with_method};
@@ -111,7 +111,11 @@ where
 ///
 /// ```no_run
 /// # use burn_ssl::prelude::*;
-/// # fn small_net(init: &mut Init) -> AnyEncoder { unimplemented!() }
+/// # use burn_ssl::encoders::{ResNet, ResNetConfig};
+/// fn small_net(init: &mut Init) -> ResNet {
+///     ResNetConfig::resnet18().with_width(8).init(init) // yours, in its place
+/// }
+///
 /// let mut recipe = Recipe::named("demo")?;
 /// let options = PretrainOptions::new("run");
 /// let report = pretrain_encoder("small-net", small_net, &recipe, &options, &mut NoObserver)?;
@@ -143,7 +147,7 @@ fn evaluated(
     let Some(found) = evaluation.map(|evaluation| evaluation.of(encoder)).transpose()? else {
         return Ok(Metrics::new());
     };
-    let Found { top1, top5, rankme } = found;
+    let EvalScores { top1, top5, rankme } = found;
     info!("step {}: k-NN top-1 {top1:.2} %, top-5 {top5:.2} %, RankMe {rankme:.1}", at.step);
     Ok(found.metrics())
 }
@@ -190,10 +194,10 @@ where
 
     fn run<M: SslMethod<E>>(self, method: M) -> Result<Report, Error> {
         self.check(&method)?;
-        let loader = self.loader()?;
         let mut init = Init::new(self.recipe.seed, &self.device.clone().autodiff());
         init = init.with_precision(self.recipe.precision);
         let (this, encoder) = self.with_encoder(&mut init)?;
+        let loader = this.loader(&encoder, &method.needs())?;
         let fits = method.check(&encoder, this.recipe.train_config().micro_batch());
         fits.map_err(RecipeError::MethodOption)?;
         let evaluation = this.data.evaluation.as_ref();
@@ -237,9 +241,12 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         self.recipe.precision.check(&self.device)?;
         let (needs, views) = (method.needs(), self.recipe.views()?);
         let (found, expected) = (views.len(), needs.global_views);
-        if found < expected || (found > expected && !needs.local_views) {
-            let more = if needs.local_views { "at least " } else { "" };
-            return Err(TrainError::Views { found, expected: format!("{more}{expected}") }.into());
+        needs_of_views(&needs, found)?;
+        if needs.masks && self.recipe.mask.is_none() {
+            return Err(TrainError::Masks.into());
+        }
+        if !needs.masks && self.recipe.mask.is_some() {
+            return Err(Error::UnusedMask(self.recipe.method.clone()));
         }
         let sizes: Vec<usize> = (0..found).map(|view| views.size(view)).collect();
         let (global, local) = sizes.split_at(expected);
@@ -257,10 +264,24 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         Ok(())
     }
 
-    fn loader(&self) -> Result<TrainLoader, Error> {
+    /// The loader, with the masks that a method and an encoder of tokens take.
+    fn loader(&self, encoder: &impl Encoder, needs: &Needs) -> Result<TrainLoader, Error> {
         let batch_size = self.recipe.train_config().micro_batch();
         let config = LoaderConfig { batch_size, workers: self.recipe.data.worker_threads() };
-        Ok(TrainLoader::new(Arc::clone(&self.data.train), self.recipe.views()?, self.recipe.seed, config)?)
+        let (views, data) = (self.recipe.views()?, Arc::clone(&self.data.train));
+        let tokens = encoder.tokens();
+        if (needs.tokens || needs.masks) && tokens.is_none() {
+            return Err(TrainError::Tokens(self.recipe.encoder.name.clone()).into());
+        }
+        let sizes: Vec<usize> = (0..views.len()).map(|view| views.size(view)).collect();
+        let loader = TrainLoader::new(data, views, self.recipe.seed, config)?;
+        match (&self.recipe.mask, tokens) {
+            (Some(mask), Some(tokens)) => {
+                let grids: Vec<_> = sizes.into_iter().map(|size| tokens.patch_grid([size; 2])).collect();
+                Ok(loader.with_masks(mask.clone(), &grids).map_err(RecipeError::from)?)
+            }
+            _ => Ok(loader),
+        }
     }
 
     /// The directory with the recipe in it.
@@ -268,7 +289,7 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         let text = format!("# The recipe of this run with every key written.\n\n{}", self.recipe.to_toml()?);
         let run = if self.options.resume {
             let run = RunDir::open(&self.options.out)?;
-            let mut first = Draft::read(&run.recipe())?.finish()?;
+            let mut first = Draft::of_run(run.path())?.finish()?;
             // An option that is younger than the run is at its default there.
             for (key, value) in &self.defaults {
                 first.method_options.entry(key).or_insert_with(|| value.clone());
@@ -287,7 +308,7 @@ impl<'a, O, F> Pretraining<'a, O, F> {
     fn announce(&self, encoder: &impl Encoder, loader: &TrainLoader) {
         let Recipe { method, schedule, encoder: config, .. } = &self.recipe;
         let (parameters, dim) = (Module::num_params(encoder) as f64 / 1e6, encoder.feature_dim());
-        let steps_per_epoch = loader.batches_per_epoch() as u64 / self.recipe.optimizer.accumulate as u64;
+        let steps_per_epoch = loader.batches_per_epoch() as u64 / self.recipe.train.accumulate as u64;
         info!("images: {}", self.data.train);
         info!("{method}, {} with {parameters:.2} million parameters and {dim} features", config.name);
         let (steps, batch) = (schedule.total_steps(steps_per_epoch), schedule.batch_size);

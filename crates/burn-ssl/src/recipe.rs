@@ -4,16 +4,17 @@ mod draft;
 mod error;
 mod hash;
 mod name;
+mod upgrade;
 
 use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, Precision};
-use ssl_data::{EvalTransform, Normalization, ViewConfig, Views};
+use ssl_data::{EvalTransform, MaskConfig, Normalization, ViewConfig, Views};
 use ssl_encoders::{EncoderConfig, MODELS, Preprocessing};
 use ssl_eval::KnnConfig;
-use ssl_train::{CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
+use ssl_train::{BatchConfig, CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
 use toml::Table;
 
 pub use draft::{Draft, Value};
@@ -21,6 +22,7 @@ pub(crate) use draft::{difference, typed};
 pub use error::RecipeError;
 pub use hash::hash;
 pub use name::RecipeName;
+pub(crate) use upgrade::upgrade;
 
 use crate::{images, preparation, registry};
 
@@ -48,8 +50,14 @@ pub struct Recipe {
     pub data: DataConfig,
     /// What is made of each image.
     pub views: Vec<ViewConfig>,
+    /// Which patches of the views are hidden, for methods that hide some. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<MaskConfig>,
     /// How weights change.
     pub optimizer: OptimizerConfig,
+    /// How the batch of a step passes the network. Default: whole.
+    #[serde(default)]
+    pub train: BatchConfig,
     /// For how long, and at which rates.
     pub schedule: ScheduleConfig,
     /// k-NN before, during and after training.
@@ -205,6 +213,7 @@ impl Recipe {
         TrainConfig {
             seed: self.seed,
             precision: self.precision,
+            batch: self.train.clone(),
             optimizer: self.optimizer.clone(),
             schedule: self.schedule.clone(),
             checkpoint: self.checkpoint.clone(),
@@ -230,8 +239,19 @@ impl Recipe {
         self.views()?;
         let config = self.train_config();
         config.validate()?;
+        self.check_layer_decay()?;
         self.check_splits(config.pass())?;
         Ok(self)
+    }
+
+    /// Only a ViT has layers that its parameters name.
+    fn check_layer_decay(&self) -> Result<(), RecipeError> {
+        let Some(decay) = self.optimizer.layer_decay.filter(|_| !self.encoder.is_vit()) else {
+            return Ok(());
+        };
+        let found = format!("{decay} for {}", self.encoder.name);
+        let expected = "no such key: only the layers of a ViT have rates of their own";
+        Ok(ConfigError::check(false, "optimizer.layer_decay", found, expected)?)
     }
 
     /// Every group of the encoder's batch norm needs several images to have statistics of.
@@ -294,9 +314,8 @@ mod tests {
             "stem",
             "hidden_dim",
             "workers",
-            "clip_norm",
+            "nesterov",
             "accumulate",
-            "embed_chunk",
             "lr_end",
             "every_epochs",
             "keep",
@@ -349,6 +368,11 @@ mod tests {
             error(|r| r.schedule.batch_size = 1).starts_with("schedule.batch_size is 1, expected at least 2")
         );
         assert!(error(|r| r.optimizer.lr = -1.0).starts_with("optimizer.lr is -1"));
+        let layers = error(|r| r.optimizer.layer_decay = Some(0.75));
+        assert!(
+            layers.starts_with("optimizer.layer_decay is 0.75 for resnet18, expected no such key"),
+            "{layers}"
+        );
         assert!(error(|r| r.views.clear()).contains("no views"));
         let splits = |batch| {
             let mut recipe = Recipe::named("simclr/cifar10").expect("a recipe of the library");
@@ -361,6 +385,8 @@ mod tests {
             assert_eq!(splits(batch), Err(found));
         }
         assert_eq!(splits(16), Ok(()));
-        assert!(error(|r| (r.encoder.bn_splits, r.optimizer.embed_chunk) = (8, 8)).contains("batches of 8"));
+        assert!(
+            error(|r| (r.encoder.bn_splits, r.train.embed_chunk) = (8, Some(8))).contains("batches of 8")
+        );
     }
 }

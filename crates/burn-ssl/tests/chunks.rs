@@ -130,7 +130,7 @@ impl Observer for StopAfterFour {
 #[test]
 fn a_run_in_chunks_is_another_run_and_goes_on_to_its_own_bytes() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let (whole, chunked) = (recipe(&[]), recipe(&["optimizer.embed_chunk=4"]));
+    let (whole, chunked) = (recipe(&[]), recipe(&["train.embed_chunk=4"]));
     let want = encoder(&dir.path().join("chunked"), &chunked);
     assert_ne!(want, encoder(&dir.path().join("whole"), &whole), "batch norm sees other images");
 
@@ -150,15 +150,15 @@ fn a_chunk_of_the_whole_batch_is_the_run_without_chunks_up_to_rounding() {
         pretrain(&recipe, &options, &mut NoObserver).expect("a run").train_loss
     };
     let want = loss("whole", recipe(&[]));
-    let found = loss("one-chunk", recipe(&["optimizer.embed_chunk=16"]));
+    let found = loss("one-chunk", recipe(&["train.embed_chunk=16"]));
     assert!((found - want).abs() < 1e-4 * want, "{found} is not {want}");
 }
 
 #[test]
 fn chunks_of_micro_batches_are_possible() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let both = recipe(&["optimizer.accumulate=2", "optimizer.embed_chunk=4"]);
-    let accumulated = recipe(&["optimizer.accumulate=2"]);
+    let both = recipe(&["train.accumulate=2", "train.embed_chunk=4"]);
+    let accumulated = recipe(&["train.accumulate=2"]);
     let found = encoder(&dir.path().join("both"), &both);
     assert_ne!(found, encoder(&dir.path().join("accumulated"), &accumulated));
 }
@@ -174,16 +174,22 @@ fn what_cannot_be_embedded_in_chunks_is_refused_before_the_directory_is_made() {
     };
     #[cfg(feature = "byol")]
     {
-        let mut byol = recipe(&["optimizer.embed_chunk=4"]);
+        let mut byol = recipe(&["train.embed_chunk=4"]);
         (byol.method, byol.method_options) = ("byol".to_owned(), Default::default());
         let sentence = refused(&byol);
-        assert!(sentence.starts_with("optimizer.embed_chunk is 4, expected 0: this method"), "{sentence}");
+        assert!(
+            sentence.starts_with("train.embed_chunk is 4, expected no such key: this method"),
+            "{sentence}"
+        );
     }
-    let sentence = refused(&recipe(&["optimizer.embed_chunk=5"]));
+    let sentence = refused(&recipe(&["train.embed_chunk=5"]));
     assert!(
-        sentence.contains("16 images") && sentence.contains("multiple of optimizer.embed_chunk"),
+        sentence.contains("16 images") && sentence.contains("multiple of train.embed_chunk"),
         "{sentence}"
     );
-    let sentence = refused(&recipe(&["optimizer.embed_chunk=1"]));
-    assert_eq!(sentence, "optimizer.embed_chunk is 1, expected 0 for the whole batch, or at least 2");
+    let sentence = refused(&recipe(&["train.embed_chunk=1"]));
+    assert_eq!(
+        sentence,
+        "train.embed_chunk is 1, expected at least 2; without the key, all images pass at once"
+    );
 }

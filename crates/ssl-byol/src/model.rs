@@ -1,9 +1,8 @@
 //! BYOL: a student with a predictor, and a teacher without one.
 
 use burn::tensor::Tensor;
-use ssl_core::shape::with_teacher;
 use ssl_core::{
-    Encoder, EncoderWith, Init, Loss, MethodRules, Metrics, Predicted, Progress, SslMethod, Step,
+    Encoder, EncoderWith, Init, Loss, MethodRules, Metrics, Mlp, Predicted, Progress, SslMethod, Step,
     StepContext, TeacherState, Views, WithPredictor, schedule,
 };
 
@@ -33,7 +32,7 @@ impl<E: Encoder> SslMethod<E> for Byol {
 
     fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, Self::State) {
         let head = self.config.head();
-        with_teacher(WithPredictor::init(encoder, &head, &head, init))
+        WithPredictor::init(encoder, &head, &head, init).with_teacher()
     }
 
     fn loss(
@@ -60,6 +59,10 @@ impl<E: Encoder> SslMethod<E> for Byol {
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a Self::State) -> &'a E {
         &student.encoder
+    }
+
+    fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
+        Some(&student.projector)
     }
 }
 

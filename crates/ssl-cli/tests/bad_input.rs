@@ -46,8 +46,8 @@ fn batches_that_no_run_could_use_are_named() {
     assert_eq!(large, "a batch of 9 images is larger than the data set of 8 images");
     let one = refused(&images, &["--batch-size", "1"]);
     assert!(one.starts_with("schedule.batch_size is 1, expected at least 2"), "{one}");
-    let uneven = refused(&images, &["--set", "optimizer.accumulate=3"]);
-    assert!(uneven.contains("multiple of optimizer.accumulate"), "{uneven}");
+    let uneven = refused(&images, &["--set", "train.accumulate=3"]);
+    assert!(uneven.contains("multiple of train.accumulate"), "{uneven}");
 }
 
 #[test]

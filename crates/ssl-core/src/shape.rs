@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::embed::embed_each;
-use crate::{Encoder, Head, Init, Mlp, Pass, Teacher};
+use crate::{Encoder, Head, Init, LayerConfig, Mlp, Pass, Teacher};
 
 /// An encoder with a projector on top.
 ///
@@ -17,6 +17,14 @@ pub struct EncoderWith<E, H = Mlp> {
     pub encoder: E,
     /// The projector, thrown away after pretraining unless its method keeps a part of it.
     pub projector: H,
+}
+
+impl<E: Encoder> EncoderWith<E> {
+    /// A new projector of these layers on an encoder.
+    pub fn init(encoder: E, projector: &[LayerConfig], init: &mut Init) -> Self {
+        let projector = Mlp::init(encoder.feature_dim(), projector, init);
+        Self { encoder, projector }
+    }
 }
 
 impl<E: Encoder, H: Head> EncoderWith<E, H> {
@@ -45,24 +53,16 @@ pub struct WithPredictor<E> {
     pub predictor: Mlp,
 }
 
-/// What a [`WithPredictor`] makes of some views, each `[batch, dim]`.
-#[derive(Clone, Debug)]
-pub struct Predicted {
-    /// The embeddings of each view.
-    pub embeddings: Vec<Tensor<2>>,
-    /// The predictions from each view.
-    pub predictions: Vec<Tensor<2>>,
-}
-
 impl<E: Encoder> WithPredictor<E> {
-    /// The part that a teacher follows. It shares its tensors with the student; [`Teacher::from_student`] makes them its
-    /// own.
-    pub fn target(&self) -> EncoderWith<E> {
-        EncoderWith { encoder: self.encoder.clone(), projector: self.projector.clone() }
+    /// New heads of these layers on an encoder; the predictor takes what the projector gives.
+    pub fn init(encoder: E, projector: &[LayerConfig], predictor: &[LayerConfig], init: &mut Init) -> Self {
+        let projector = Mlp::init(encoder.feature_dim(), projector, init);
+        let predictor = Mlp::init(projector.outputs(), predictor, init);
+        Self { encoder, projector, predictor }
     }
 
-    /// Embeddings and predictions of some views: one pass of encoder and projector per view, then one of the predictor per
-    /// view.
+    /// Embeddings and predictions of some views: one pass of encoder and projector per view, then one of the predictor
+    /// per view.
     ///
     /// # Shapes
     /// - `views`: each `[batch, channel, height, width]`
@@ -73,6 +73,27 @@ impl<E: Encoder> WithPredictor<E> {
         let predictions = embeddings.iter().enumerate().map(predict).collect();
         Predicted { embeddings, predictions }
     }
+
+    /// The part that a teacher follows. It shares its tensors with the student; [`Teacher::from_student`] makes them its
+    /// own.
+    pub fn target(&self) -> EncoderWith<E> {
+        EncoderWith { encoder: self.encoder.clone(), projector: self.projector.clone() }
+    }
+
+    /// The student with a teacher that starts as a copy of it, but for the predictor.
+    pub fn with_teacher(self) -> (Self, TeacherState<EncoderWith<E>>) {
+        let teacher = Teacher::from_student(&self.target());
+        (self, TeacherState { teacher })
+    }
+}
+
+/// What a [`WithPredictor`] makes of some views, each `[batch, dim]`.
+#[derive(Clone, Debug)]
+pub struct Predicted {
+    /// The embeddings of each view.
+    pub embeddings: Vec<Tensor<2>>,
+    /// The predictions from each view.
+    pub predictions: Vec<Tensor<2>>,
 }
 
 /// The state of a method that keeps a teacher and nothing else.
@@ -91,37 +112,5 @@ impl<E: Encoder> TeacherState<EncoderWith<E>> {
     pub fn embed_each(&self, views: &[Tensor<4>], pass: &Pass) -> Vec<Tensor<2>> {
         let teacher = self.teacher.network();
         embed_each(&teacher.encoder, &teacher.projector, views, pass)
-    }
-}
-
-/// A student with a predictor, and a teacher that starts as a copy of its other parts.
-///
-/// `heads` are the layers of projector and predictor.
-pub fn with_teacher<E: Encoder>(
-    student: WithPredictor<E>,
-) -> (WithPredictor<E>, TeacherState<EncoderWith<E>>) {
-    let state = TeacherState { teacher: Teacher::from_student(&student.target()) };
-    (student, state)
-}
-
-impl<E: Encoder> WithPredictor<E> {
-    /// New heads on an encoder; the predictor takes what the projector gives.
-    pub fn init(
-        encoder: E,
-        projector: &[crate::LayerConfig],
-        predictor: &[crate::LayerConfig],
-        init: &mut Init,
-    ) -> Self {
-        let projector = Mlp::init(encoder.feature_dim(), projector, init);
-        let predictor = Mlp::init(projector.outputs(), predictor, init);
-        Self { encoder, projector, predictor }
-    }
-}
-
-impl<E: Encoder> EncoderWith<E> {
-    /// A new projector on an encoder.
-    pub fn init(encoder: E, projector: &[crate::LayerConfig], init: &mut Init) -> Self {
-        let projector = Mlp::init(encoder.feature_dim(), projector, init);
-        Self { encoder, projector }
     }
 }

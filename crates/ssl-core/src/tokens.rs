@@ -14,7 +14,8 @@ pub trait TokenEncoder {
     /// - `images`: `[batch, channel, height, width]`
     ///
     /// # Panics
-    /// If the mask is not of `batch` images or of the [grid](Self::patch_grid) of these images.
+    /// If the mask is not of `batch` images or of the [grid](Self::patch_grid) of these images, or patches are to be replaced
+    /// by an encoder without a mask token.
     fn encode_tokens(&self, images: Tensor<4>, masking: Masking, pass: &Pass) -> Tokens;
 
     /// The tokens after each of the last `count` blocks, the last one last, each after the last norm.
@@ -23,7 +24,7 @@ pub trait TokenEncoder {
     /// If there are fewer blocks.
     ///
     /// # Source
-    /// DINO `vision_transformer.py`, `get_intermediate_layers`.
+    /// Official DINO `vision_transformer.py`, `get_intermediate_layers`.
     fn last_blocks(&self, images: Tensor<4>, count: usize, pass: &Pass) -> Vec<Tokens>;
 
     /// How much the class token attends to each patch in the last block.
@@ -32,11 +33,17 @@ pub trait TokenEncoder {
     /// - `images`: `[batch, channel, height, width]`
     /// - returns: `[batch, head, patch]`; rows do not sum to 1, since the class token and registers are left out
     ///
+    /// # Panics
+    /// If there is no class token.
+    ///
     /// # Source
-    /// DINO `vision_transformer.py`, `get_last_selfattention`.
+    /// Official DINO `vision_transformer.py`, `get_last_selfattention`.
     fn class_attention(&self, images: Tensor<4>, pass: &Pass) -> Tensor<3>;
 
     /// Rows and columns of patches in images of `[height, width]` pixels.
+    ///
+    /// # Panics
+    /// If patches do not fill such images.
     fn patch_grid(&self, pixels: [usize; 2]) -> [usize; 2];
 
     /// Length of a token.
@@ -49,9 +56,9 @@ pub enum Masking {
     /// All of them.
     #[default]
     None,
-    /// Only those at these places, `[batch, kept]`: the others never enter the network (MAE, I-JEPA, MSN).
+    /// Only those at these places, `[batch, kept]`: the others never enter the network (arXiv:2111.06377, arXiv:2301.08243).
     Keep(Tensor<2, Int>),
-    /// All places, with the mask token where the mask, `[batch, patch]`, is true (iBOT, DINOv2, SimMIM).
+    /// All places, with the mask token where the mask, `[batch, patch]`, is true (arXiv:2111.07832, arXiv:2304.07193).
     Replace(Tensor<2, Bool>),
 }
 

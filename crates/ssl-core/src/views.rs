@@ -20,12 +20,13 @@ pub struct Views {
 
 /// What an encoder of tokens sees of one view. Patches count row by row.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // tensors are handles, and there is one of these for each view
 pub enum Mask {
-    /// A mask token takes the place of the patches where `[batch, patch]` is true; an image may have none (iBOT, DINOv2).
+    /// A mask token takes the place of the patches where `[batch, patch]` is true; an image may have none (arXiv:2111.07832).
     Replace(Tensor<2, Bool>),
-    /// The patches at these places, `[batch, kept]`, and no others (MAE, MSN).
+    /// The patches at these places, `[batch, kept]`, and no others (arXiv:2111.06377).
     Keep(Tensor<2, Int>),
-    /// The patches of a context, and those that are predicted from it (I-JEPA).
+    /// The patches of a context, and those that are predicted from it (arXiv:2301.08243).
     Predict {
         /// `[batch, kept]`
         context: Tensor<2, Int>,

@@ -6,6 +6,7 @@ use crate::decode::DecodeError;
 
 /// Why a data set cannot be opened or a loader cannot go on.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum DataError {
     /// The path names nothing.
     #[error("there is no file or folder at {}", path.display())]
@@ -74,6 +75,22 @@ pub enum DataError {
         /// Images in the data set.
         images: usize,
     },
+    /// Processes cannot share a batch evenly.
+    #[error("a batch of {batch_size} images does not divide into {of} equal shares")]
+    Share {
+        /// Images of the whole batch.
+        batch_size: usize,
+        /// Processes that share it.
+        of: usize,
+    },
+    /// There is no such share of a batch.
+    #[error("share {rank} of {of} was asked for, expected a number below {of}")]
+    Rank {
+        /// The share, from 0.
+        rank: usize,
+        /// Processes that share a batch.
+        of: usize,
+    },
     /// A number of the loader's configuration must not be zero.
     #[error("{field} is 0, expected at least 1")]
     Zero {
@@ -101,6 +118,7 @@ pub enum DataError {
 
 /// Why one image of a data set cannot be read.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ReadError {
     /// Its bytes cannot be read.
     #[error(transparent)]

@@ -5,6 +5,7 @@ mod decode;
 mod error;
 mod image;
 mod loader;
+mod masks;
 pub mod ops;
 mod rng;
 mod source;
@@ -16,8 +17,12 @@ pub use dataset::{Dataset, DatasetOptions};
 pub use decode::{DecodeError, MAX_PIXELS, decode};
 pub use error::{DataError, ReadError};
 pub use loader::{Batch, Batches, EvalLoader, LoaderConfig, TrainLoader, ViewBatch, epoch_order};
+pub use masks::{
+    BlockMask, DrawnPer, FocalMask, Mask, MaskBatch, MaskConfig, MaskError, Masks, MultiBlockMask,
+    PatchIndices, PatchMask, RandomMask, shade_patches,
+};
 pub use ops::Normalization;
-pub use rng::{Generator, SampleKey};
+pub use rng::{Generator, MaskKey, SampleKey};
 pub use source::{IMAGE_EXTENSIONS, ImageSource};
 pub use synthetic::Synthetic;
 pub use views::{EvalTransform, OpConfig, Scratch, ViewConfig, ViewError, Views};

@@ -1,12 +1,15 @@
 //! Random numbers that depend on what they are for, and on nothing else.
 //!
-//! Every number behind a view derives from `(seed, epoch, sample, view, operation)`, never from a shared
-//! generator. The views of a sample are therefore the same on one thread or sixty-four, after a resume in
-//! the middle of an epoch, and on whichever shard the sample falls.
+//! Every number behind a view derives from `(seed, epoch, sample, view, operation)`, every number behind a mask from
+//! `(seed, step, sample, view, operation)`, never from a shared generator. The views and masks of a sample are
+//! therefore the same on one thread or sixty-four, after a resume in the middle of an epoch, and on whichever shard
+//! the sample falls.
 //!
 //! ```text
 //! mix(x)   = the output function of SplitMix64, of x + G         G = 0x9E3779B97F4A7C15
-//! stream   = mix(mix(mix(mix(mix(seed) ⊕ epoch) ⊕ sample) ⊕ view) ⊕ operation)
+//! views    : stream = mix(mix(mix(mix(mix(seed) ⊕ epoch) ⊕ sample) ⊕ view) ⊕ operation)
+//! masks    : stream = mix(mix(mix(mix(mix(mix(seed) ⊕ M) ⊕ step) ⊕ sample) ⊕ view) ⊕ operation)
+//!            M = the bytes "ssl-mask" as a big-endian number; sample = 2⁶⁴ − 1 for choices of the whole batch
 //! number n = mix(stream + n·G)                                   n = 0, 1, 2, …   (SplitMix64 from `stream`)
 //! uniform  = (number >> 11) · 2⁻⁵³                               in [0, 1)
 //! below(k) = (number · k) >> 64                                  in 0..k
@@ -31,8 +34,34 @@ pub struct SampleKey {
 impl SampleKey {
     /// The generator of operation `operation` (its place in the list, from 0) of view `view`.
     pub fn generator(self, view: usize, operation: usize) -> Generator {
-        let parts = [self.epoch, self.sample, view as u64, operation as u64];
-        Generator { state: parts.into_iter().fold(mix(self.seed), |stream, part| mix(stream ^ part)) }
+        Generator::keyed(self.seed, [self.epoch, self.sample, view as u64, operation as u64])
+    }
+}
+
+/// Keeps the masks of a step apart from the views of the epoch with the same number.
+const MASKS: u64 = u64::from_be_bytes(*b"ssl-mask");
+
+/// No image has this number: its random numbers are free for what a whole batch has in common.
+const WHOLE_BATCH: u64 = u64::MAX;
+
+/// Names one step of a run: all the randomness of its masks follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MaskKey {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Batches before this one, from the start of the run.
+    pub step: u64,
+}
+
+impl MaskKey {
+    /// The generator of operation `operation` on view `view` for what all images of the batch have in common.
+    pub(crate) fn batch(self, view: usize, operation: u64) -> Generator {
+        self.sample(WHOLE_BATCH, view, operation)
+    }
+
+    /// The generator of operation `operation` on view `view` of the image `sample` of the data set.
+    pub(crate) fn sample(self, sample: u64, view: usize, operation: u64) -> Generator {
+        Generator::keyed(self.seed, [MASKS, self.step, sample, view as u64, operation])
     }
 }
 
@@ -43,6 +72,10 @@ pub struct Generator {
 }
 
 impl Generator {
+    fn keyed<const N: usize>(seed: u64, parts: [u64; N]) -> Self {
+        Self { state: parts.into_iter().fold(mix(seed), |stream, part| mix(stream ^ part)) }
+    }
+
     /// The next 64 random bits.
     pub fn next_u64(&mut self) -> u64 {
         let bits = mix(self.state);
@@ -67,6 +100,18 @@ impl Generator {
         ((u128::from(self.next_u64()) * count as u128) >> 64) as usize
     }
 
+    /// `count` different numbers of `0..len` in random order, each selection as likely as any other: the first steps
+    /// of a shuffle after Fisher and Yates (Knuth, The Art of Computer Programming, 3.4.2, algorithm P), from the front.
+    ///
+    /// # Panics
+    /// If `count` is larger than `len`.
+    pub(crate) fn choose(&mut self, len: usize, count: usize) -> Vec<usize> {
+        let mut numbers: Vec<usize> = (0..len).collect();
+        (0..count).for_each(|place| numbers.swap(place, place + self.below(len - place)));
+        numbers.truncate(count);
+        numbers
+    }
+
     /// True with probability `p`: always for 1, never for 0.
     pub fn chance(&mut self, p: f64) -> bool {
         self.uniform(0.0, 1.0) < p
@@ -84,7 +129,7 @@ fn mix(x: u64) -> u64 {
 mod tests {
     use std::collections::HashSet;
 
-    use super::{Generator, SampleKey};
+    use super::{Generator, MaskKey, SampleKey};
 
     #[test]
     fn the_generator_is_splitmix64() {
@@ -129,6 +174,36 @@ mod tests {
             assert_eq!(generator.uniform(0.0, 1.0), uniform);
             assert_eq!(generator.below(10), below);
         }
+    }
+
+    #[test]
+    fn the_derivation_of_masks_never_changes() {
+        // Computed by the formulas at the head of this file in Python.
+        let golden = [
+            ((0, 0, 0, 0, 0), [12_203_082_591_270_766_944, 10_226_709_774_763_146_950]),
+            ((42, 1_000, 49_999, 1, 2), [99_385_215_152_973_052, 12_934_909_132_988_012_977]),
+            ((u64::MAX, u64::MAX, u64::MAX, 7, 1), [11_397_597_883_805_094_556, 7_605_349_502_625_029_459]),
+        ];
+        for ((seed, step, sample, view, operation), bits) in golden {
+            let key = MaskKey { seed, step };
+            let mut generator = key.sample(sample, view, operation);
+            assert_eq!(bits.map(|_| generator.next_u64()), bits);
+            let whole_batch = key.batch(view, operation).next_u64() == bits[0];
+            assert_eq!(whole_batch, sample == u64::MAX);
+        }
+        assert_eq!(MaskKey { seed: 5, step: 9 }.sample(2, 1, 0).choose(10, 4), [0, 6, 2, 4]);
+    }
+
+    #[test]
+    fn chosen_numbers_differ_and_come_equally_often() {
+        let mut generator = MaskKey { seed: 1, step: 2 }.batch(0, 0);
+        let mut counts = [[0u32; 2]; 5];
+        for _ in 0..20_000 {
+            let chosen = generator.choose(5, 2);
+            assert_ne!(chosen[0], chosen[1]);
+            chosen.into_iter().enumerate().for_each(|(place, number)| counts[number][place] += 1);
+        }
+        assert!(counts.as_flattened().iter().all(|&count| count.abs_diff(4000) < 300), "{counts:?}");
     }
 
     #[test]

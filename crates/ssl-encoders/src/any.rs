@@ -5,7 +5,7 @@ use burn::module::{
     ModuleVisitor,
 };
 use burn::tensor::{Device, Tensor};
-use ssl_core::{Encoder, Pass};
+use ssl_core::{Encoder, Pass, TokenEncoder};
 
 use crate::{ResNet, Vit};
 
@@ -48,6 +48,15 @@ impl Encoder for AnyEncoder {
 
     fn feature_dim(&self) -> usize {
         with!(self, encoder => encoder.feature_dim())
+    }
+
+    /// Those of a ViT; a ResNet has none.
+    fn tokens(&self) -> Option<&dyn TokenEncoder> {
+        with!(self, encoder => encoder.tokens())
+    }
+
+    fn feature_map(&self, images: Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
+        with!(self, encoder => encoder.feature_map(images, pass))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, Init};
+use ssl_core::{ConfigError, Init, names};
 
 use crate::models::{Architecture, EXPECTED};
 use crate::weights::{self, WeightsError};
@@ -22,7 +22,7 @@ const LARGEST_FOR_CIFAR_STEM: usize = 64;
 /// let encoder = config.init(32, &mut Init::new(0, &DeviceSpec::Flex.open().unwrap())).unwrap();
 /// assert_eq!(encoder.feature_dim(), 64);
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EncoderConfig {
     /// Name of a model in [`MODELS`]. Default `resnet18` (our choice: the smallest ResNet).
@@ -47,6 +47,23 @@ pub struct EncoderConfig {
     /// Initial values of a ViT; truncated normal if not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vit_init: Option<VitInit>,
+    /// Whether a ViT has a class token; yes if not given. See [`VitConfig::class_token`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_token: Option<bool>,
+    /// Registers of a ViT; 0 if not given. See [`VitConfig::registers`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registers: Option<usize>,
+    /// Whether a ViT has a token for hidden patches; no if not given. See [`VitConfig::mask_token`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_token: Option<bool>,
+    /// Initial value of the factors on the branches of a ViT's blocks; no factors if not given. See
+    /// [`VitConfig`](crate::VitConfig).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer_scale: Option<f64>,
+    /// Probability with which the last block of a ViT leaves out a branch; 0 if not given. See
+    /// [`VitConfig::drop_path`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_path: Option<f64>,
     /// Weights to start from; see [`weights::load`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
@@ -55,6 +72,7 @@ pub struct EncoderConfig {
 /// First layers of a ResNet, as a recipe gives them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum StemChoice {
     /// [`Stem::Cifar`] for images of up to 64 pixels, else [`Stem::ImageNet`].
     #[default]
@@ -65,8 +83,11 @@ pub enum StemChoice {
     ImageNet,
 }
 
+names!(StemChoice: "stem" { Auto = "auto", Cifar = "cifar", ImageNet = "imagenet" });
+
 /// Why an encoder cannot be made.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EncoderError {
     /// The configuration has an unusable value.
     #[error(transparent)]
@@ -88,6 +109,11 @@ impl Default for EncoderConfig {
             patch_size: None,
             heads: None,
             vit_init: None,
+            class_token: None,
+            registers: None,
+            mask_token: None,
+            layer_scale: None,
+            drop_path: None,
             init: None,
         }
     }
@@ -132,6 +158,14 @@ impl EncoderConfig {
         Self { stem: if is_resnet { stem } else { self.stem }, ..self.clone() }
     }
 
+    /// Height and width of the patches of a vision transformer, in pixels; none of a model without patches.
+    pub fn patch_pixels(&self) -> Option<usize> {
+        match self.architecture() {
+            Ok(Architecture::Vit(config)) => Some(self.patch_size.unwrap_or(config().patch_size)),
+            _ => None,
+        }
+    }
+
     /// Whether the named model is a vision transformer; an unknown one is not.
     pub fn is_vit(&self) -> bool {
         self.architecture().is_ok_and(|found| matches!(found, Architecture::Vit(_)))
@@ -154,22 +188,30 @@ impl EncoderConfig {
     }
 
     fn resnet(&self, config: ResNetConfig, image_size: usize) -> Result<ResNetConfig, ConfigError> {
-        let of_a_vit = "none: a ResNet has no such thing";
         ConfigError::check(self.width > 0, "encoder.width", self.width, "1 or more")?;
         ConfigError::check(self.bn_splits > 0, "encoder.bn_splits", self.bn_splits, "1 or more")?;
         let has_kernels = !self.selective_kernel || config.block == BlockKind::Bottleneck;
         let found = format!("true for {}", self.name);
         let expected = "false: only bottlenecks have selective kernels, as of resnet50";
         ConfigError::check(has_kernels, "encoder.selective_kernel", found, expected)?;
-        check_absent(&self.patch_size, "encoder.patch_size", of_a_vit)?;
-        check_absent(&self.heads, "encoder.heads", of_a_vit)?;
-        check_absent(&self.vit_init, "encoder.vit_init", of_a_vit)?;
+        self.check_nothing_of_a_vit()?;
         Ok(config
             .with_width(self.width)
             .with_stem(self.stem.resolve(image_size))
             .with_bn_splits(self.bn_splits)
             .with_zero_init_residual(self.zero_init_residual)
             .with_selective_kernel(self.selective_kernel))
+    }
+
+    fn check_nothing_of_a_vit(&self) -> Result<(), ConfigError> {
+        check_absent(&self.patch_size, "encoder.patch_size")?;
+        check_absent(&self.heads, "encoder.heads")?;
+        check_absent(&self.vit_init, "encoder.vit_init")?;
+        check_absent(&self.class_token, "encoder.class_token")?;
+        check_absent(&self.registers, "encoder.registers")?;
+        check_absent(&self.mask_token, "encoder.mask_token")?;
+        check_absent(&self.layer_scale, "encoder.layer_scale")?;
+        check_absent(&self.drop_path, "encoder.drop_path")
     }
 
     fn vit(&self, config: VitConfig, image_size: usize) -> Result<VitConfig, ConfigError> {
@@ -182,8 +224,30 @@ impl EncoderConfig {
         let found = format!("{heads} for tokens of length {}", config.dim);
         let divides = heads > 0 && config.dim.is_multiple_of(heads);
         ConfigError::check(divides, "encoder.heads", found, "a divisor of that length")?;
-        let config = config.with_image_size(image_size).with_patch_size(patch).with_heads(heads);
-        Ok(config.with_start(self.vit_init.unwrap_or_default()))
+        self.check_branches()?;
+        Ok(VitConfig {
+            image_size,
+            patch_size: patch,
+            heads,
+            start: self.vit_init.unwrap_or_default(),
+            class_token: self.class_token.unwrap_or(config.class_token),
+            registers: self.registers.unwrap_or(config.registers),
+            mask_token: self.mask_token.unwrap_or(config.mask_token),
+            layer_scale: self.layer_scale,
+            drop_path: self.drop_path.unwrap_or(config.drop_path),
+            ..config
+        })
+    }
+
+    /// Checks what happens to the branches of a ViT's blocks.
+    fn check_branches(&self) -> Result<(), ConfigError> {
+        if let Some(scale) = self.layer_scale {
+            let is_positive = scale > 0.0 && scale.is_finite();
+            ConfigError::check(is_positive, "encoder.layer_scale", scale, "a number above 0, such as 1e-5")?;
+        }
+        let rate = self.drop_path.unwrap_or_default();
+        let is_rate = (0.0..1.0).contains(&rate);
+        ConfigError::check(is_rate, "encoder.drop_path", rate, "a number from 0 to below 1")
     }
 
     fn check_nothing_of_a_resnet(&self) -> Result<(), ConfigError> {
@@ -221,11 +285,8 @@ enum Network {
     Vit(VitConfig),
 }
 
-fn check_absent<T: std::fmt::Debug>(
-    value: &Option<T>,
-    field: &'static str,
-    expected: &'static str,
-) -> Result<(), ConfigError> {
+fn check_absent<T: std::fmt::Debug>(value: &Option<T>, field: &'static str) -> Result<(), ConfigError> {
+    let expected = "none: a ResNet has no such thing";
     match value {
         Some(value) => ConfigError::check(false, field, format!("{value:?}"), expected),
         None => Ok(()),
@@ -238,6 +299,16 @@ mod tests {
 
     fn error(config: EncoderConfig, image_size: usize) -> String {
         config.validate(image_size).expect_err("an unusable value").to_string()
+    }
+
+    #[test]
+    fn names_of_options_are_those_that_recipes_have() {
+        fn parsed<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
+            serde_json::from_str(&format!("\"{name}\"")).ok()
+        }
+        assert!(StemChoice::NAMES.iter().all(|name| name.parse::<StemChoice>().ok() == parsed(name)));
+        assert!(Stem::NAMES.iter().all(|name| name.parse::<Stem>().ok() == parsed(name)));
+        assert!(BlockKind::NAMES.iter().all(|name| name.parse::<BlockKind>().ok() == parsed(name)));
     }
 
     #[test]
@@ -279,6 +350,34 @@ mod tests {
             (
                 EncoderConfig { patch_size: Some(4), ..resnet() },
                 "encoder.patch_size is 4, expected none: a ResNet has no such thing",
+            ),
+            (
+                EncoderConfig { class_token: Some(true), ..resnet() },
+                "encoder.class_token is true, expected none: a ResNet has no such thing",
+            ),
+            (
+                EncoderConfig { registers: Some(4), ..resnet() },
+                "encoder.registers is 4, expected none: a ResNet has no such thing",
+            ),
+            (
+                EncoderConfig { mask_token: Some(true), ..resnet() },
+                "encoder.mask_token is true, expected none: a ResNet has no such thing",
+            ),
+            (
+                EncoderConfig { layer_scale: Some(0.1), ..resnet() },
+                "encoder.layer_scale is 0.1, expected none: a ResNet has no such thing",
+            ),
+            (
+                EncoderConfig { drop_path: Some(0.1), ..resnet() },
+                "encoder.drop_path is 0.1, expected none: a ResNet has no such thing",
+            ),
+            (
+                EncoderConfig { layer_scale: Some(0.0), ..vit() },
+                "encoder.layer_scale is 0, expected a number above 0, such as 1e-5",
+            ),
+            (
+                EncoderConfig { drop_path: Some(1.0), ..vit() },
+                "encoder.drop_path is 1, expected a number from 0 to below 1",
             ),
             (
                 EncoderConfig { patch_size: Some(5), ..vit() },
@@ -323,6 +422,16 @@ mod tests {
         assert_eq!((config.patch_size, config.vit_init), (Some(4), Some(VitInit::XavierSinCos)));
         let written = toml::to_string(&config).expect("strings and numbers");
         assert_eq!(toml::from_str::<EncoderConfig>(&written).expect("own output"), config);
+        let keys = ["class_token", "registers", "mask_token", "layer_scale", "drop_path"];
+        assert!(keys.iter().all(|key| !written.contains(key)), "what is not given is not written: {written}");
+        let text = format!(
+            "{text}class_token = false\nregisters = 4\nmask_token = true\nlayer_scale = 1e-5\ndrop_path = 0.1\n"
+        );
+        let Ok(Network::Vit(vit)) = toml::from_str::<EncoderConfig>(&text).expect("valid").network(32) else {
+            panic!("a usable ViT");
+        };
+        let tokens = (vit.class_token, vit.registers, vit.mask_token);
+        assert_eq!((tokens, vit.layer_scale, vit.drop_path), ((false, 4, true), Some(1e-5), 0.1));
         assert!(toml::from_str::<EncoderConfig>("widht = 32").is_err());
     }
 }

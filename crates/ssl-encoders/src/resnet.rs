@@ -8,7 +8,7 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::{Tensor, ops::MaxPoolOptions};
 use serde::{Deserialize, Serialize};
 use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig};
-use ssl_core::{Encoder, Init, Pass};
+use ssl_core::{Encoder, Init, Pass, names};
 
 use block::{Block, BlockConfig};
 
@@ -18,6 +18,7 @@ const MAX_STAGES: usize = 4;
 /// The residual block of a [`ResNet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum BlockKind {
     /// Two 3×3 convolutions.
     Basic,
@@ -25,6 +26,8 @@ pub enum BlockKind {
     /// torchvision ("ResNet v1.5"); the paper has it on the first 1×1.
     Bottleneck,
 }
+
+names!(BlockKind: "block" { Basic = "basic", Bottleneck = "bottleneck" });
 
 impl BlockKind {
     /// Channels of a block's output per channel of its width.
@@ -39,12 +42,15 @@ impl BlockKind {
 /// The first layers of a [`ResNet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Stem {
     /// 7×7 convolution with stride 2, then a 3×3 max-pool with stride 2: a quarter of the height and width is left.
     ImageNet,
     /// 3×3 convolution with stride 1 and no pool, for small images (SimCLR, appendix B.9).
     Cifar,
 }
+
+names!(Stem: "stem" { ImageNet = "imagenet", Cifar = "cifar" });
 
 /// Configuration of a [`ResNet`].
 ///
@@ -258,18 +264,27 @@ impl Encoder for ResNet {
     /// - `images`: `[batch, 3, height, width]`
     /// - returns: `[batch, feature_dim]`
     fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
-        let stem = self.stem(images, pass);
-        let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
-        let map = stages.into_iter().flatten().fold(stem, |x, block| block.forward(x, pass));
-        map.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2)
+        self.last_stage(images, pass).flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2)
     }
 
     fn feature_dim(&self) -> usize {
         self.feature_dim
     }
+
+    /// What the last stage gives.
+    fn feature_map(&self, images: Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
+        Some(self.last_stage(images, pass))
+    }
 }
 
 impl ResNet {
+    /// `[batch, feature_dim, row, column]`
+    fn last_stage(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let stem = self.stem(images, pass);
+        let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
+        stages.into_iter().flatten().fold(stem, |x, block| block.forward(x, pass))
+    }
+
     fn stem(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let layer = |x, conv: &Conv2d, norm: &BatchNorm| norm.forward_relu(conv.forward(x), None, pass);
         let x = self.deep_stem.iter().fold(images, |x, (conv, norm)| layer(x, conv, norm));

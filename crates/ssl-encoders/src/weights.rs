@@ -21,19 +21,23 @@
 mod artifact;
 mod names;
 mod read;
+mod scheme;
+mod timm;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
+use burn::tensor::TensorData;
 use ssl_core::Encoder;
 use ssl_core::named::{self, NamedError};
 
 pub use artifact::{Artifact, ClassifierHead, DataSummary, Kind, Preprocessing, Provenance, SCHEMA};
-pub use names::{NameScheme, UnknownScheme};
+pub use scheme::{NameScheme, UnknownScheme};
 
 /// Why weights cannot be read or written. Every sentence names the file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WeightsError {
     /// The file cannot be read or written.
     #[error("cannot access the weights {path}: {source}", path = path.display())]
@@ -83,13 +87,39 @@ pub enum WeightsError {
 
 /// Writes the tensors of an encoder and what they are.
 ///
-/// torchvision (ResNet) and timm (ViT) load the file with `strict=True` into a network without classifier. Equal
-/// tensors and descriptions give equal bytes. The file appears whole or not at all.
+/// torchvision (ResNet), timm (ViT) and DINOv2 (ViT with registers; for timm see [`save_as`]) load the file with
+/// `strict=True` into a network without classifier. Equal tensors and descriptions give equal bytes. The file appears whole
+/// or not at all.
 ///
 /// # Errors
 /// If the file cannot be written.
 pub fn save<E: Encoder>(encoder: &E, path: &Path, artifact: &Artifact) -> Result<(), WeightsError> {
-    artifact.write(path, &named::collect(encoder))
+    save_as(encoder, path, artifact, NameScheme::Safetensors)
+}
+
+/// [`save`] under the names of another library, which loads the file with `strict=True` into a network without classifier.
+/// [`load`] reads it too.
+///
+/// timm's form differs for a ViT with registers, and has no mask token: the model is made with `reg_tokens`,
+/// `no_embed_class=True` and, for [`layer_scale`](crate::VitConfig), `init_values`.
+///
+/// # Errors
+/// If the file cannot be written.
+///
+/// # Source
+/// timm `vision_transformer.py`, `_convert_dinov2`.
+pub fn save_as<E: Encoder>(
+    encoder: &E,
+    path: &Path,
+    artifact: &Artifact,
+    scheme: NameScheme,
+) -> Result<(), WeightsError> {
+    let tensors = scheme.to_theirs(named::collect(encoder));
+    let mut artifact = artifact.clone();
+    if scheme == NameScheme::Timm {
+        artifact.encoder.mask_token = None;
+    }
+    artifact.write(path, &tensors)
 }
 
 /// Replaces all tensors of an encoder by those of a file.
@@ -97,8 +127,9 @@ pub fn save<E: Encoder>(encoder: &E, path: &Path, artifact: &Artifact) -> Result
 /// The file is safetensors in float of any width (our own, torchvision's, timm's) or a PyTorch file (`.pth`, `.pt`,
 /// `.pth.tar`). What training code puts in front of names (`module.encoder_q.`, `teacher.backbone.`,
 /// `state_dict.`…) is taken off, and everything beside the encoder is ignored: other networks, optimizers,
-/// classifiers and projectors (`fc`, `head`, `projection_head`, `prototypes`), counters of batches. Where the file has a
-/// teacher and a student, the teacher is taken; of a classifier, its encoder.
+/// classifiers and projectors (`fc`, `head`, `projection_head`, `prototypes`), counters of batches, and a mask token that
+/// the encoder does not have. Where the file has a teacher and a student, the teacher is taken; of a classifier, its encoder.
+/// Registers may have timm's name and form or DINOv2's.
 ///
 /// # Errors
 /// If the file cannot be read or holds embeddings, or a tensor of the encoder is missing, has no place or is of another shape.
@@ -108,6 +139,6 @@ pub fn load<M: Module>(path: &Path, encoder: M) -> Result<M, WeightsError> {
         return Err(WeightsError::Kind { path, found, expected: "an encoder" });
     }
     let wanted = named::collect(&encoder).into_keys().collect();
-    let tensors = read::tensors(path, &wanted)?;
+    let tensors = NameScheme::to_ours(read::tensors(path, &wanted)?);
     named::load(encoder, tensors).map_err(|source| WeightsError::Tensor { path: path.to_owned(), source })
 }

@@ -7,10 +7,11 @@ use std::process::Command;
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
-use ssl_core::{DeviceSpec, Encoder, Init, Pass, named};
+use ssl_core::{DeviceSpec, Encoder, Init, Masking, Pass, TokenEncoder, named};
 use ssl_encoders::weights::{self, WeightsError};
 use ssl_encoders::{
-    AnyEncoder, Artifact, BlockKind, EncoderConfig, Kind, Preprocessing, Provenance, ResNet, ResNetConfig, Vit, VitConfig,
+    AnyEncoder, Artifact, BlockKind, EncoderConfig, Kind, NameScheme, Preprocessing, Provenance, ResNet,
+    ResNetConfig, Vit, VitConfig,
 };
 
 /// Largest difference of features, relative to the largest feature.
@@ -37,12 +38,55 @@ fn a_checkpoint_of_dino_gives_the_features_that_timm_computes_with_the_teacher()
 }
 
 #[test]
+fn a_vit_with_registers_of_timm_gives_the_tokens_that_timm_computes() {
+    let encoder = weights::load(&golden("registers.safetensors"), registers_vit()).expect("timm's names");
+    let tokens = encoder.encode_tokens(golden_of("registers", "pixels"), Masking::None, &Pass::eval());
+    let class = tokens.class.expect("a class token").unsqueeze_dim(1);
+    let found = Tensor::cat(vec![class, tokens.registers.expect("registers"), tokens.patches], 1);
+    assert_close(&found, &golden_of("registers", "tokens"));
+}
+
+#[test]
+fn a_vit_with_registers_goes_to_timm_and_comes_back() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("timm.safetensors");
+    let config = EncoderConfig { mask_token: Some(true), ..EncoderConfig::named("vit-tiny") };
+    let encoder = VitConfig { mask_token: true, ..registers_config() }.init(&mut init());
+    let artifact = Artifact::new(&config, Preprocessing::new(32));
+    weights::save_as(&encoder, &path, &artifact, NameScheme::Timm).expect("a writable folder");
+
+    let names = |bytes: &[u8], prefix: &str| {
+        let file = SafeTensors::deserialize(bytes).expect("a safetensors file");
+        let own = |(name, view): (String, TensorView<'_>)| {
+            Some((name.strip_prefix(prefix)?.to_owned(), view.shape().to_vec()))
+        };
+        file.tensors().into_iter().filter_map(own).collect::<BTreeMap<_, _>>()
+    };
+    let written = names(&std::fs::read(&path).expect("the file"), "");
+    let timms = std::fs::read(golden("registers.safetensors")).expect("a golden file");
+    assert_eq!(written, names(&timms, "model."));
+
+    let artifact = Artifact::read(&path).expect("a readable file").expect("own description");
+    assert_eq!(artifact.encoder.mask_token, None, "the file has none");
+    let loaded = weights::load(&path, registers_vit()).expect("own file");
+    let pixels = || golden_of("registers", "pixels");
+    assert_close(&loaded.encode(pixels(), &Pass::eval()), &encoder.encode(pixels(), &Pass::eval()));
+}
+
+#[test]
 fn a_saved_encoder_is_loaded_with_the_same_tensors_and_described_by_its_artifact() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("encoder.safetensors");
-    for config in
-        [small_resnet_config(), EncoderConfig { patch_size: Some(8), ..EncoderConfig::named("vit-tiny") }]
-    {
+    let vit = || EncoderConfig { patch_size: Some(8), ..EncoderConfig::named("vit-tiny") };
+    let more = EncoderConfig {
+        class_token: Some(false),
+        registers: Some(2),
+        mask_token: Some(true),
+        layer_scale: Some(1e-5),
+        drop_path: Some(0.1),
+        ..vit()
+    };
+    for config in [small_resnet_config(), vit(), more] {
         let encoder = config.init(32, &mut init()).expect("a valid configuration");
         let preprocessing = Preprocessing::new(32).with_normalization([0.5; 3], [0.25; 3]);
         let provenance = Provenance { steps: Some(3), ..Provenance::default() };
@@ -224,6 +268,16 @@ fn tiny_resnet() -> ResNet {
     ResNetConfig::new(BlockKind::Basic, [1, 1, 1, 1]).with_width(4).init(&mut init())
 }
 
+/// As `write_registers` of `golden/make.py`.
+fn registers_config() -> VitConfig {
+    let config = VitConfig::new(16, 2, 2).with_image_size(32).with_patch_size(8);
+    config.with_registers(3).with_layer_scale(1e-5)
+}
+
+fn registers_vit() -> Vit {
+    registers_config().init(&mut init())
+}
+
 fn tiny_vit() -> Vit {
     VitConfig::new(16, 1, 2).with_image_size(32).with_patch_size(8).init(&mut init())
 }
@@ -252,7 +306,11 @@ fn golden_text(name: &str) -> String {
 }
 
 fn golden_tensor<const D: usize>(name: &str) -> Tensor<D> {
-    let bytes = std::fs::read(golden("features.safetensors")).expect("a golden file");
+    golden_of("features", name)
+}
+
+fn golden_of<const D: usize>(file: &str, name: &str) -> Tensor<D> {
+    let bytes = std::fs::read(golden(&format!("{file}.safetensors"))).expect("a golden file");
     let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
     let view = file.tensor(name).expect("a tensor of the file");
     let data =
@@ -260,7 +318,7 @@ fn golden_tensor<const D: usize>(name: &str) -> Tensor<D> {
     Tensor::from_data(data, init().device())
 }
 
-fn assert_close(got: &Tensor<2>, want: &Tensor<2>) {
+fn assert_close<const D: usize>(got: &Tensor<D>, want: &Tensor<D>) {
     assert_eq!(got.dims(), want.dims());
     let largest: f32 = want.clone().abs().max().into_scalar();
     let difference: f32 = (got.clone() - want.clone()).abs().max().into_scalar();

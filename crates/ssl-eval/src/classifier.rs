@@ -72,7 +72,7 @@ pub struct FineTuning;
 
 impl MethodRules for FineTuning {
     fn needs(&self) -> Needs {
-        Needs { global_views: 1, local_views: false, labels: true }
+        Needs { global_views: 1, labels: true, ..Needs::default() }
     }
 }
 

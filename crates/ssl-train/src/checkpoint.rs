@@ -7,7 +7,7 @@ use std::{fs, io};
 use burn::module::Module;
 use burn::tensor::{Device, TensorData};
 use serde::{Deserialize, Serialize};
-use ssl_core::named;
+use ssl_core::{ConfigError, named, setters};
 
 use crate::{Optimizer, RunDir, TrainError};
 
@@ -15,8 +15,9 @@ use crate::{Optimizer, RunDir, TrainError};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointConfig {
-    /// Steps between two checkpoints; 0, the default, leaves it to `every_epochs`.
-    pub every_steps: u64,
+    /// Steps between two checkpoints, besides those of `every_epochs`. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every_steps: Option<u64>,
     /// Epochs between two checkpoints; 0 writes none. Default 1: at most one epoch is lost (our choice).
     pub every_epochs: u64,
     /// How many checkpoints stay as `step-N` besides `last`. Default 0.
@@ -25,15 +26,28 @@ pub struct CheckpointConfig {
 
 impl Default for CheckpointConfig {
     fn default() -> Self {
-        Self { every_steps: 0, every_epochs: 1, keep: 0 }
+        Self { every_steps: None, every_epochs: 1, keep: 0 }
     }
 }
 
+setters!(CheckpointConfig {
+    with_every_steps: every_steps = Option<u64>,
+    with_every_epochs: every_epochs = u64,
+    with_keep: keep = usize,
+});
+
 impl CheckpointConfig {
+    /// # Errors
+    /// The first field whose value no run could use.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let expected = "at least 1; without the key, only every_epochs counts";
+        ConfigError::check(self.every_steps != Some(0), "checkpoint.every_steps", 0, expected)
+    }
+
     /// Whether a checkpoint is due after `step` steps.
     pub(crate) fn is_due(&self, step: u64, steps_per_epoch: u64) -> bool {
         let every = |n: u64| n > 0 && step.is_multiple_of(n);
-        every(self.every_steps) || every(self.every_epochs * steps_per_epoch)
+        self.every_steps.is_some_and(every) || every(self.every_epochs * steps_per_epoch)
     }
 }
 
@@ -245,8 +259,10 @@ mod tests {
 
     #[test]
     fn checkpoints_are_due_by_steps_or_epochs() {
-        let config = CheckpointConfig { every_steps: 7, every_epochs: 1, keep: 0 };
+        let config = CheckpointConfig::default().with_every_steps(7);
         let due: Vec<u64> = (1..=20).filter(|step| config.is_due(*step, 10)).collect();
         assert_eq!(due, [7, 10, 14, 20]);
+        let error = config.with_every_steps(0).validate().expect_err("no number of steps").field;
+        assert_eq!(error, "checkpoint.every_steps");
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use ssl_core::{ConfigError, GradientRules, Progress};
+use ssl_core::{GradientRules, Progress};
 
 use crate::losses::Losses;
 use crate::{Gradients, Optimizer, OptimizerConfig, ScheduleConfig, StepReport, TrainError};
@@ -50,7 +50,9 @@ impl Descent<'_> {
         loss: impl Fn(&M, B) -> Tensor<1>,
         mut on_step: impl FnMut(&StepReport),
     ) -> Result<Descended<M>, E> {
-        self.validate()?;
+        self.optimizer.validate().map_err(TrainError::from)?;
+        self.schedule.validate().map_err(TrainError::from)?;
+        self.optimizer.check_module(&module).map_err(TrainError::from)?;
         let mut at = self.start();
         let mut optimizer = Optimizer::new(self.optimizer.clone());
         let batch_size = self.schedule.batch_size;
@@ -77,14 +79,6 @@ impl Descent<'_> {
     pub fn start(&self) -> Progress {
         let steps_per_epoch = self.steps_per_epoch;
         Progress { step: 0, total_steps: self.schedule.total_steps(steps_per_epoch), steps_per_epoch }
-    }
-
-    fn validate(&self) -> Result<(), TrainError> {
-        self.optimizer.validate()?;
-        self.schedule.validate()?;
-        let accumulate = self.optimizer.accumulate;
-        let expected = "1: a step takes one batch here";
-        Ok(ConfigError::check(accumulate == 1, "optimizer.accumulate", accumulate, expected)?)
     }
 }
 
@@ -115,6 +109,7 @@ impl Reports {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SgdConfig;
     use ssl_core::nn::{Linear, LinearConfig};
     use ssl_core::{DeviceSpec, Init, named};
 
@@ -130,7 +125,7 @@ mod tests {
     }
 
     fn run(lr: f64, batch: f32) -> Result<Descended<Linear>, TrainError> {
-        let optimizer = OptimizerConfig { lr, momentum: 0.0, ..OptimizerConfig::default() };
+        let optimizer = OptimizerConfig::new(SgdConfig::default().with_momentum(0.0)).with_lr(lr);
         let schedule =
             ScheduleConfig { epochs: 3, batch_size: 2, cosine: false, ..ScheduleConfig::default() };
         let descent = Descent { optimizer: &optimizer, schedule: &schedule, steps_per_epoch: 4 };

@@ -11,6 +11,7 @@ use crate::EvaluationError;
 
 /// Why a run cannot start, go on or be resumed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TrainError {
     /// A value in the configuration that no run could use.
     #[error(transparent)]
@@ -32,7 +33,7 @@ pub enum TrainError {
         processes: usize,
     },
     /// The batch cannot be cut into equal micro-batches.
-    #[error("batch_size is {batch}, expected a multiple of optimizer.accumulate, which is {accumulate}")]
+    #[error("batch_size is {batch}, expected a multiple of train.accumulate, which is {accumulate}")]
     Accumulate {
         /// Images per step.
         batch: usize,
@@ -41,7 +42,7 @@ pub enum TrainError {
     },
     /// A micro-batch cannot be cut into equal chunks.
     #[error(
-        "a micro-batch has {batch} images (schedule.batch_size / optimizer.accumulate), expected a multiple of optimizer.embed_chunk, which is {chunk}"
+        "a micro-batch has {batch} images (schedule.batch_size / train.accumulate), expected a multiple of train.embed_chunk, which is {chunk}"
     )]
     Chunk {
         /// Images in a micro-batch.
@@ -51,7 +52,7 @@ pub enum TrainError {
     },
     /// The method's loss is no function of embeddings alone.
     #[error(
-        "optimizer.embed_chunk is {chunk}, expected 0: this method cannot embed a batch in chunks (optimizer.accumulate saves memory as well)"
+        "train.embed_chunk is {chunk}, expected no such key: this method cannot embed a batch in chunks (train.accumulate saves memory as well)"
     )]
     NoChunks {
         /// Images in a chunk.
@@ -59,7 +60,7 @@ pub enum TrainError {
     },
     /// The loader's batches are not those of the schedule.
     #[error(
-        "the loader gives batches of {found} images, expected {expected} (schedule.batch_size / optimizer.accumulate)"
+        "the loader gives batches of {found} images, expected {expected} (schedule.batch_size / train.accumulate)"
     )]
     Batch {
         /// Images in a batch of the loader.
@@ -80,6 +81,14 @@ pub enum TrainError {
         "this method needs labels, and the data set has none: expected a folder or archive with one folder per class, or a list with labels"
     )]
     Labels,
+    /// The method needs masks.
+    #[error("this method hides patches, and the views have no masks: expected a section [mask]")]
+    Masks,
+    /// The method needs an encoder of tokens.
+    #[error(
+        "this method needs an encoder with a token for every patch, and {0} has none: expected a ViT, such as vit-small"
+    )]
+    Tokens(String),
     /// The loss is not a number any more.
     #[error(
         "the loss is {loss} at step {step}: expected a finite number; try a lower learning rate (checkpoints/last is from before)"

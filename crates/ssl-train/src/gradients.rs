@@ -21,13 +21,13 @@ pub struct Gradients {
 impl Gradients {
     /// Takes the gradients of a module's parameters out of a backward pass.
     pub fn of<M: Module>(mut recorded: Recorded, module: &M) -> Self {
-        let mut visitor = Taking {
+        let mut collector = GradientCollector {
             path: Path::default(),
             recorded: GradientsParams::from_module(&mut recorded, module),
             gradients: Self::default(),
         };
-        module.visit(&mut visitor);
-        visitor.gradients
+        module.visit(&mut collector);
+        collector.gradients
     }
 
     /// Sets the gradient of a parameter.
@@ -54,7 +54,7 @@ impl Gradients {
     pub fn add(&mut self, other: Self) {
         for (path, gradient) in other.by_path {
             let sum = match self.by_path.remove(&path) {
-                Some(gathered) => gathered + gradient,
+                Some(sum) => sum + gradient,
                 None => gradient,
             };
             self.by_path.insert(path, sum);
@@ -91,12 +91,13 @@ impl Gradients {
         squares.reduce(|a, b| a + b).map(Tensor::sqrt)
     }
 
-    /// Clips as a configuration says.
+    /// Drops the gradients of what a configuration freezes, and clips the others as it says.
     pub fn clip(&mut self, config: &OptimizerConfig) {
+        self.by_path.retain(|path, _| !config.is_frozen(path));
         match config.clip_norm {
-            0.0 => {}
-            max if config.clip_per_parameter => self.clip_each(max),
-            max => self.clip_global(max),
+            None => {}
+            Some(max) if config.clip_per_parameter => self.clip_each(max),
+            Some(max) => self.clip_global(max),
         }
     }
 
@@ -136,13 +137,14 @@ fn clip_factor(norm: Tensor<1>, max_norm: f64) -> Tensor<1> {
     norm.add_scalar(1e-6).recip().mul_scalar(max_norm).clamp_max(1.0)
 }
 
-struct Taking {
+/// Takes the gradient of every parameter out of a backward pass.
+struct GradientCollector {
     path: Path,
     recorded: GradientsParams,
     gradients: Gradients,
 }
 
-impl ModuleVisitor for Taking {
+impl ModuleVisitor for GradientCollector {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.enter(name);
     }
@@ -162,6 +164,7 @@ impl ModuleVisitor for Taking {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ParamRule;
     use ssl_core::DeviceSpec;
 
     fn gradients(values: &[(&str, &[f32])]) -> Gradients {
@@ -194,6 +197,25 @@ mod tests {
         clipped.clip_each(1.0);
         assert!((values(&clipped, "a")[1] - 0.8).abs() < 1e-5);
         assert_eq!(values(&clipped, "b"), [0.5]);
+    }
+
+    #[test]
+    fn what_a_rule_freezes_takes_no_part_in_the_norm() {
+        let freezing = vec![ParamRule::new("encoder.conv1").with_frozen(true)];
+        let config = OptimizerConfig::default().with_clip_norm(1.0).with_rules(freezing);
+        let mut clipped = gradients(&[("encoder.conv1.weight", &[40.0]), ("head.weight", &[3.0, 4.0])]);
+        clipped.clip(&config);
+        assert!(clipped.get("encoder.conv1.weight").is_none());
+        assert!((values(&clipped, "head.weight")[1] - 0.8).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_configuration_without_a_norm_clips_nothing() {
+        let mut free = gradients(&[("head.weight", &[30.0, 40.0])]);
+        free.clip(&OptimizerConfig::default());
+        assert_eq!(values(&free, "head.weight"), [30.0, 40.0]);
+        free.clip(&OptimizerConfig::default().with_clip_norm(1.0).with_clip_per_parameter(true));
+        assert!((values(&free, "head.weight")[1] - 0.8).abs() < 1e-5);
     }
 
     #[test]

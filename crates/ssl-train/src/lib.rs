@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod batch;
 mod checkpoint;
 mod chunks;
 mod descent;
@@ -13,13 +14,17 @@ mod run_dir;
 mod schedule;
 mod trainer;
 
+pub use batch::BatchConfig;
 pub use checkpoint::{CheckpointConfig, load_student};
 pub use chunks::{MicroBatch, in_chunks};
 pub use descent::{Descended, Descent};
 pub use error::TrainError;
 pub use gradients::Gradients;
 pub use observer::{Evaluation, EvaluationError, Evaluator, NoEvaluation, NoObserver, Observer, StepReport};
-pub use optim::{LrScaling, NoDecay, Optimizer, OptimizerConfig, OptimizerName, Rates};
+pub use optim::{
+    AdamWConfig, Algorithm, LarcConfig, LarsConfig, LrScaling, NoDecay, Optimizer, OptimizerConfig,
+    OptimizerName, ParamRule, Rates, SgdConfig,
+};
 pub use run_dir::RunDir;
 pub use schedule::{ScheduleConfig, Warmup};
-pub use trainer::{Summary, TrainConfig, Trained, Trainer};
+pub use trainer::{Summary, TrainConfig, Trained, Trainer, needs_of_views};

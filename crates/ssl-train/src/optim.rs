@@ -3,7 +3,10 @@
 //! Burn's optimizers dampen momentum by 0.1 unless told otherwise, know no LARS, and cannot give a group of parameters a
 //! learning rate or a weight decay of its own that changes with the step; the recipes need all of that.
 
+mod algorithm;
 mod config;
+mod rules;
+mod table;
 mod update;
 
 use std::collections::BTreeMap;
@@ -13,15 +16,21 @@ use burn::tensor::{Tensor, TensorData};
 use ssl_core::named::Path;
 use ssl_core::{GradientRules, read_values};
 
-pub use config::{LrScaling, NoDecay, OptimizerConfig, OptimizerName};
+pub use algorithm::{AdamWConfig, Algorithm, LarcConfig, LarsConfig, OptimizerName, SgdConfig};
+pub use config::{LrScaling, OptimizerConfig};
+pub use rules::{NoDecay, ParamRule};
 
 use crate::Gradients;
+use rules::{ParamRules, ParamSettings};
+use update::ParamRates;
 
 /// An optimizer with its state, one entry per parameter path.
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     config: OptimizerConfig,
-    slots: BTreeMap<String, Slots>,
+    /// Known once a module is.
+    rules: Option<ParamRules>,
+    states: BTreeMap<String, ParamState>,
 }
 
 /// The rates of one step.
@@ -37,9 +46,22 @@ pub struct Rates {
     pub weight_decay: f64,
 }
 
+impl Rates {
+    /// Those of one parameter of so many axes.
+    fn of(self, axes: usize, settings: ParamSettings) -> ParamRates {
+        let lr = match axes {
+            _ if settings.constant_lr => self.lr_constant,
+            0 | 1 => self.lr_1d,
+            _ => self.lr,
+        };
+        let decay = if settings.decays { self.weight_decay } else { 0.0 };
+        ParamRates { lr: lr * settings.lr_scale, decay }
+    }
+}
+
 /// What an optimizer remembers of a parameter.
 #[derive(Clone, Debug, Default)]
-struct Slots {
+struct ParamState {
     /// Momentum buffer, or first moment.
     first: Option<Tensor<1>>,
     /// Second moment.
@@ -51,12 +73,16 @@ struct Slots {
 impl Optimizer {
     /// An optimizer without a past.
     pub fn new(config: OptimizerConfig) -> Self {
-        Self { config, slots: BTreeMap::new() }
+        Self { config, rules: None, states: BTreeMap::new() }
     }
 
     /// Updates all parameters of a module that have a gradient; the others are not touched at all.
     ///
-    /// Clipping and frozen parameters are the caller's, see [`Gradients`].
+    /// The rules of a method for this step, `rules`, hold besides those of the configuration. Clipping and frozen parameters
+    /// are the caller's, see [`Gradients`].
+    ///
+    /// # Panics
+    /// If the rules of the configuration do not fit the module, see [`OptimizerConfig::check_module`].
     pub fn step<M: Module>(
         &mut self,
         module: M,
@@ -64,14 +90,22 @@ impl Optimizer {
         rates: Rates,
         rules: &GradientRules,
     ) -> M {
-        module.map(&mut Stepping { path: Path::default(), optimizer: self, gradients, rates, rules })
+        if self.rules.is_none() {
+            let fitting = ParamRules::new(&self.config, &module);
+            self.rules = Some(fitting.unwrap_or_else(|error| panic!("{error}")));
+        }
+        module.map(&mut ParamUpdater { path: Path::default(), optimizer: self, gradients, rates, rules })
     }
 
-    /// The new value of one parameter.
+    /// The new value of one parameter, outside of a module.
     ///
     /// - `path`: its path, under which the state is kept
     /// - `axes`: how many axes it has
     /// - `parameter`, `gradient`: flattened
+    ///
+    /// # Panics
+    /// If the configuration has a [`layer_decay`](OptimizerConfig::layer_decay): a parameter alone does not tell how many
+    /// layers there are.
     pub fn update(
         &mut self,
         path: &str,
@@ -80,31 +114,31 @@ impl Optimizer {
         gradient: Tensor<1>,
         rates: Rates,
     ) -> Tensor<1> {
-        let slots = self.slots.entry(path.to_owned()).or_default();
-        slots.steps += 1;
-        let decay = if self.config.decays(path, axes) { rates.weight_decay } else { 0.0 };
-        let lr = if axes > 1 { rates.lr } else { rates.lr_1d };
-        match self.config.name {
-            OptimizerName::Sgd => update::sgd(&self.config, slots, parameter, gradient, lr, decay),
-            OptimizerName::Lars if axes > 1 && self.config.clip_lr => {
-                update::larc(&self.config, slots, parameter, gradient, lr, decay)
-            }
-            OptimizerName::Lars if axes > 1 => {
-                update::lars(&self.config, slots, parameter, gradient, lr, decay)
-            }
-            OptimizerName::Lars => update::momentum(&self.config, slots, parameter, gradient, lr),
-            OptimizerName::Larc => update::larc(&self.config, slots, parameter, gradient, lr, decay),
-            OptimizerName::Adamw => update::adamw(&self.config, slots, parameter, gradient, lr, decay),
+        assert!(self.config.layer_decay.is_none(), "layer-wise decay needs the whole module, see `step`");
+        let settings = ParamRules::without_layers(&self.config).of(path, axes);
+        self.apply(path, axes, parameter, gradient, rates.of(axes, settings))
+    }
+
+    /// The new value of the parameter at `path`.
+    fn apply(&mut self, path: &str, axes: usize, p: Tensor<1>, g: Tensor<1>, rates: ParamRates) -> Tensor<1> {
+        let state = self.states.entry(path.to_owned()).or_default();
+        state.steps += 1;
+        match &self.config.algorithm {
+            Algorithm::Sgd(config) => update::sgd(config, state, p, g, rates),
+            Algorithm::Lars(config) if axes > 1 => update::lars(config, state, p, g, rates),
+            Algorithm::Lars(config) => update::lars_1d(config, state, p, g, rates.lr),
+            Algorithm::Larc(config) => update::larc(config, state, p, g, rates),
+            Algorithm::AdamW(config) => update::adamw(config, state, p, g, rates),
         }
     }
 
     /// The state as named tensors, for a checkpoint.
     pub fn state(&self) -> BTreeMap<String, TensorData> {
         let mut tensors = BTreeMap::new();
-        for (path, slots) in &self.slots {
-            tensors.insert(format!("{path}:steps"), TensorData::from([slots.steps]));
-            for (name, slot) in [("first", &slots.first), ("second", &slots.second)] {
-                if let Some(tensor) = slot {
+        for (path, state) in &self.states {
+            tensors.insert(format!("{path}:steps"), TensorData::from([state.steps]));
+            for (name, tensor) in [("first", &state.first), ("second", &state.second)] {
+                if let Some(tensor) = tensor {
                     tensors.insert(format!("{path}:{name}"), read_values(tensor.clone()));
                 }
             }
@@ -114,20 +148,21 @@ impl Optimizer {
 
     /// Takes the state of a checkpoint, onto the given device.
     pub fn load_state(&mut self, tensors: BTreeMap<String, TensorData>, device: &burn::tensor::Device) {
-        self.slots.clear();
+        self.states.clear();
         for (key, data) in tensors {
             let Some((path, name)) = key.rsplit_once(':') else { continue };
-            let slots = self.slots.entry(path.to_owned()).or_default();
+            let state = self.states.entry(path.to_owned()).or_default();
             match name {
-                "first" => slots.first = Some(Tensor::from_data(data, device)),
-                "second" => slots.second = Some(Tensor::from_data(data, device)),
-                _ => slots.steps = data.iter::<i64>().next().unwrap_or_default(),
+                "first" => state.first = Some(Tensor::from_data(data, device)),
+                "second" => state.second = Some(Tensor::from_data(data, device)),
+                _ => state.steps = data.iter::<i64>().next().unwrap_or_default(),
             }
         }
     }
 }
 
-struct Stepping<'a> {
+/// Puts the new value of every parameter in its place.
+struct ParamUpdater<'a> {
     path: Path,
     optimizer: &'a mut Optimizer,
     gradients: Gradients,
@@ -135,7 +170,7 @@ struct Stepping<'a> {
     rules: &'a GradientRules,
 }
 
-impl ModuleMapper for Stepping<'_> {
+impl ModuleMapper for ParamUpdater<'_> {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.enter(name);
     }
@@ -147,14 +182,14 @@ impl ModuleMapper for Stepping<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let path = self.path.join();
         let Some(gradient) = self.gradients.remove(&path) else { return param };
-        let mut rates = self.rates;
-        if self.rules.has_constant_lr(&path) {
-            (rates.lr, rates.lr_1d) = (rates.lr_constant, rates.lr_constant);
-        }
+        let param_rules = self.optimizer.rules.as_ref().expect("`step` sets them");
+        let mut settings = param_rules.of(&path, D);
+        settings.constant_lr |= self.rules.has_constant_lr(&path);
+        let rates = self.rates.of(D, settings);
         param.map(|old| {
             let dims = old.dims();
             let flat = old.without_autodiff().reshape([dims.iter().product::<usize>()]);
-            let new = self.optimizer.update(&path, D, flat, gradient, rates);
+            let new = self.optimizer.apply(&path, D, flat, gradient, rates);
             Tensor::from_inner(new.reshape(dims)).require_grad()
         })
     }
@@ -183,8 +218,7 @@ mod tests {
 
     #[test]
     fn a_parameter_without_gradient_is_not_touched() {
-        let mut optimizer =
-            Optimizer::new(OptimizerConfig { weight_decay: 0.5, ..OptimizerConfig::default() });
+        let mut optimizer = Optimizer::new(OptimizerConfig::default());
         let rates = Rates { weight_decay: 0.5, ..RATES };
         let before = named::collect(&network());
         let after =
@@ -204,6 +238,51 @@ mod tests {
             tensors["layers.1.linear.weight"].try_to_vec::<f32>().expect("floats")[0]
         };
         assert!((moved(&before) - moved(&named::collect(&after)) - 1.0).abs() < 1e-6);
+    }
+
+    /// The first weight of a network whose layers are called as those of a student's head.
+    fn first_weight(tensors: &BTreeMap<String, TensorData>, path: &str) -> f32 {
+        tensors[path].try_to_vec::<f32>().expect("floats")[0]
+    }
+
+    #[test]
+    fn rules_of_the_configuration_and_of_the_method_hold_together() {
+        let weights = ["layers.0.linear.weight", "layers.1.linear.weight"];
+        let list = vec![
+            ParamRule::new("layers.0").with_lr_scale(0.5),
+            ParamRule::new("layers.1").with_no_decay(true),
+        ];
+        let moved = |rules: GradientRules, list: &[ParamRule]| {
+            let config = OptimizerConfig::new(SgdConfig::default()).with_rules(list.to_vec());
+            let (before, gradients) = (network(), ones(&[(weights[0], 4), (weights[1], 2)]));
+            let old = named::collect(&before);
+            let rates = Rates { weight_decay: 10.0, ..RATES };
+            let new = named::collect(&Optimizer::new(config).step(before, gradients, rates, &rules));
+            weights
+                .map(|path| (first_weight(&old, path), first_weight(&old, path) - first_weight(&new, path)))
+        };
+        let close = |found: f32, want: f32| assert!((found - want).abs() < 1e-5, "{found} is not {want}");
+        let [(p0, plain0), (p1, plain1)] = moved(GradientRules::default(), &[]);
+        close(plain0, 0.1 * (1.0 + 10.0 * p0));
+        close(plain1, 0.1 * (1.0 + 10.0 * p1));
+        let [(_, halved), (_, without_decay)] = moved(GradientRules::default(), &list);
+        close(halved, 0.5 * plain0);
+        close(without_decay, 0.1);
+        let constant = GradientRules { frozen: vec![], constant_lr: vec!["layers.0"] };
+        let [(_, half_of_the_peak), (_, without_decay)] = moved(constant, &list);
+        close(half_of_the_peak, 0.5 * (1.0 + 10.0 * p0));
+        close(without_decay, 0.1);
+        let constant = [ParamRule::new("layers.1").with_constant_lr(true)];
+        let [(_, plain), (_, peak)] = moved(GradientRules::default(), &constant);
+        close(plain, plain0);
+        close(peak, 1.0 + 10.0 * p1);
+    }
+
+    #[test]
+    #[should_panic(expected = "which no parameter of this network has in its path")]
+    fn rules_that_do_not_fit_the_module_are_no_step() {
+        let config = OptimizerConfig::default().with_rules(vec![ParamRule::new("body").with_lr_scale(0.5)]);
+        Optimizer::new(config).step(network(), Gradients::default(), RATES, &GradientRules::default());
     }
 
     /// All updates of one parameter, each with its gradient and rate.
@@ -227,13 +306,8 @@ mod tests {
     /// of the three steps are 1 (the rate is small), 1 (the gradient is) and 0.147.
     #[test]
     fn lars_with_a_clipped_rate_is_solo_learns() {
-        let config = OptimizerConfig {
-            name: OptimizerName::Lars,
-            weight_decay: 1e-2,
-            trust_coefficient: 0.02,
-            clip_lr: true,
-            ..OptimizerConfig::default()
-        };
+        let lars = LarsConfig::default().with_trust_coefficient(0.02).with_clip_lr(true);
+        let config = OptimizerConfig::new(lars).with_weight_decay(1e-2);
         let weights = updates(
             &config,
             2,
@@ -258,40 +332,40 @@ mod tests {
     }
 
     /// `p − lr · min(η ‖p‖ / (‖g‖ + decay · ‖p‖ + 1e-8) / lr, 1) · (g + decay · p)` in float64.
-    fn clipped_step(p: &[f32], g: &[f32], lr: f64, config: &OptimizerConfig) -> Vec<f64> {
+    fn clipped_step(p: &[f32], g: &[f32], lr: f64, eta: f64, decay: f64) -> Vec<f64> {
         let norm = |x: &[f32]| x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
-        let denominator = norm(g) + config.weight_decay * norm(p) + 1e-8;
-        let factor = (config.trust_coefficient * norm(p) / denominator / lr).min(1.0);
+        let denominator = norm(g) + decay * norm(p) + 1e-8;
+        let factor = (eta * norm(p) / denominator / lr).min(1.0);
         let step = |(&p, &g): (&f32, &f32)| {
             let (p, g) = (f64::from(p), f64::from(g));
-            p - lr * factor * (g + config.weight_decay * p)
+            p - lr * factor * (g + decay * p)
         };
         p.iter().zip(g).map(step).collect()
+    }
+
+    /// LARS and LARC with clipped rates.
+    fn clipping(eta: f64) -> [Algorithm; 2] {
+        let lars = LarsConfig::default().with_trust_coefficient(eta).with_clip_lr(true);
+        [lars.into(), LarcConfig::default().with_trust_coefficient(eta).with_clip_lr(true).into()]
     }
 
     #[test]
     fn a_clipped_rate_is_the_smaller_of_the_layers_and_the_given() {
         let (p, g): (&[f32], &[f32]) = (&[3.0, -4.0, 12.0], &[0.6, 0.8, -2.4]);
-        for name in [OptimizerName::Lars, OptimizerName::Larc] {
-            for (eta, lr) in [(1e-3, 0.5), (0.02, 0.5), (0.02, 0.01), (0.02, 4.8)] {
-                let config = OptimizerConfig {
-                    name,
-                    weight_decay: 0.1,
-                    trust_coefficient: eta,
-                    clip_lr: true,
-                    ..OptimizerConfig::default()
-                };
-                assert_close(&updates(&config, 2, p, &[(g, lr)]), &clipped_step(p, g, lr, &config));
+        for (eta, lr) in [(1e-3, 0.5), (0.02, 0.5), (0.02, 0.01), (0.02, 4.8)] {
+            let larc = LarcConfig::default().with_trust_coefficient(eta);
+            let free = OptimizerConfig::new(larc.clone()).with_weight_decay(0.1);
+            for algorithm in clipping(eta) {
+                let config = OptimizerConfig::new(algorithm).with_weight_decay(0.1);
+                let clipped = updates(&config, 2, p, &[(g, lr)]);
+                assert_close(&clipped, &clipped_step(p, g, lr, eta, 0.1));
                 // Where the layer's rate is the smaller one, the given rate has no say.
-                let free = OptimizerConfig { clip_lr: false, ..config.clone() };
-                let alone: Vec<_> = updates(&config, 2, p, &[(g, lr)]);
-                let scaled =
-                    updates(&OptimizerConfig { name: OptimizerName::Larc, ..free }, 2, p, &[(g, 1.0)]);
+                let scaled = updates(&free, 2, p, &[(g, 1.0)]);
                 let layers_rate_is_smaller = eta * 13.0 / (6.76f64.sqrt() + 1.3) < lr;
                 assert_eq!(
-                    alone.iter().zip(&scaled).all(|(a, b)| (a - b).abs() < 2e-6),
+                    clipped.iter().zip(&scaled).all(|(a, b)| (a - b).abs() < 2e-6),
                     layers_rate_is_smaller,
-                    "{name:?}, {eta}, {lr}"
+                    "{config:?}, {lr}"
                 );
             }
         }
@@ -299,23 +373,17 @@ mod tests {
 
     #[test]
     fn a_clipped_rate_leaves_a_parameter_or_gradient_of_zeros_to_the_momentum() {
-        for (name, lr) in [(OptimizerName::Lars, 4.8), (OptimizerName::Larc, 4.8), (OptimizerName::Lars, 0.0)]
-        {
-            let config =
-                OptimizerConfig { name, weight_decay: 0.1, clip_lr: true, ..OptimizerConfig::default() };
+        let [lars, larc] = clipping(1e-3);
+        for (algorithm, lr) in [(lars.clone(), 4.8), (larc, 4.8), (lars, 0.0)] {
+            let config = OptimizerConfig::new(algorithm).with_weight_decay(0.1);
             assert_close(&updates(&config, 2, &[0.0, 0.0], &[(&[1.0, -2.0], lr)]), &[-lr, 2.0 * lr]);
             assert_close(&updates(&config, 2, &[1.0, -2.0], &[(&[0.0, 0.0], lr)]), &[1.0, -2.0]);
         }
     }
 
     #[test]
-    fn a_clipped_rate_of_zero_gathers_the_gradient_as_it_is() {
-        let config = OptimizerConfig {
-            name: OptimizerName::Lars,
-            momentum: 0.5,
-            clip_lr: true,
-            ..OptimizerConfig::default()
-        };
+    fn a_clipped_rate_of_zero_leaves_the_gradient_to_the_momentum_as_it_is() {
+        let config = OptimizerConfig::new(LarsConfig::default().with_momentum(0.5).with_clip_lr(true));
         // The second gradient of zeros has no factor, so half of the first one is what moves.
         let moved = updates(&config, 2, &[1.0, 2.0], &[(&[3.0, 4.0], 0.0), (&[0.0, 0.0], 0.1)]);
         assert_close(&moved, &[1.0 - 0.15, 2.0 - 0.2]);
@@ -324,9 +392,8 @@ mod tests {
     #[test]
     fn a_restored_state_continues_to_the_same_bits() {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
-        for name in [OptimizerName::Sgd, OptimizerName::Lars, OptimizerName::Larc, OptimizerName::Adamw] {
-            let config =
-                OptimizerConfig { name, momentum: 0.9, weight_decay: 0.1, ..OptimizerConfig::default() };
+        for name in OptimizerName::ALL {
+            let config = OptimizerConfig::new(name).with_weight_decay(0.1);
             let step = |optimizer: &mut Optimizer, network: Mlp| {
                 let gradients = ones(&[("layers.0.linear.weight", 4), ("layers.0.linear.bias", 2)]);
                 optimizer.step(network, gradients, RATES, &GradientRules::default())

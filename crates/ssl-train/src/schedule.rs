@@ -2,19 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 use ssl_core::schedule::{cosine, linspace_cosine, warmup_cosine};
-use ssl_core::{ConfigError, Progress};
+use ssl_core::{ConfigError, Progress, names, setters};
 
 use crate::{OptimizerConfig, Rates};
 
 /// How the learning rate rises at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Warmup {
     /// From 0 at the first step; the peak is the first step after the warm-up (SimCLR, BYOL, MoCo v3, Barlow Twins).
     Step,
     /// From `lr_start` at the first step; the peak is the last step of the warm-up (DINO, SwAV).
     Linspace,
 }
+
+names!(Warmup: "warm-up" { Step = "step", Linspace = "linspace" });
 
 /// How long a run is and how its rates change: the `[schedule]` section of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,6 +56,17 @@ impl Default for ScheduleConfig {
         }
     }
 }
+
+setters!(ScheduleConfig {
+    with_epochs: epochs = u64,
+    with_max_steps: max_steps = Option<u64>,
+    with_batch_size: batch_size = usize,
+    with_warmup_epochs: warmup_epochs = f64,
+    with_warmup: warmup = Warmup,
+    with_lr_start: lr_start = f64,
+    with_lr_end: lr_end = f64,
+    with_cosine: cosine = bool,
+});
 
 impl ScheduleConfig {
     /// # Errors
@@ -119,9 +133,15 @@ mod tests {
     }
 
     #[test]
+    fn names_of_warm_ups_are_those_that_recipes_have() {
+        let parsed = |name: &str| serde_json::from_str::<Warmup>(&format!("\"{name}\"")).ok();
+        assert!(Warmup::NAMES.iter().all(|name| name.parse().ok() == parsed(name)));
+    }
+
+    #[test]
     fn the_rate_warms_up_peaks_and_falls() {
         let schedule = ScheduleConfig { warmup_epochs: 1.0, batch_size: 512, ..ScheduleConfig::default() };
-        let optimizer = OptimizerConfig { lr: 0.3, lr_scale_batch: 256, ..OptimizerConfig::default() };
+        let optimizer = OptimizerConfig::default().with_lr(0.3).with_lr_scale_batch(256);
         let lr = |step| schedule.rates(&optimizer, at(step)).lr;
         assert_eq!((lr(0), lr(10)), (0.0, 0.6));
         assert!((lr(5) - 0.3).abs() < 1e-12 && (lr(55) - 0.3).abs() < 1e-12);
@@ -129,7 +149,7 @@ mod tests {
 
     #[test]
     fn biases_keep_their_ratio_and_constant_rates_their_peak() {
-        let optimizer = OptimizerConfig { lr: 0.2, lr_1d: Some(0.0048), ..OptimizerConfig::default() };
+        let optimizer = OptimizerConfig::default().with_lr(0.2).with_lr_1d(0.0048);
         let rates = ScheduleConfig::default().rates(&optimizer, at(50));
         assert!((rates.lr_1d / rates.lr - 0.024).abs() < 1e-12);
         assert_eq!(rates.lr_constant, 0.2);
@@ -137,8 +157,7 @@ mod tests {
 
     #[test]
     fn weight_decay_follows_a_cosine_where_it_has_an_end() {
-        let optimizer =
-            OptimizerConfig { weight_decay: 0.04, weight_decay_end: Some(0.4), ..OptimizerConfig::default() };
+        let optimizer = OptimizerConfig::default().with_weight_decay(0.04).with_weight_decay_end(0.4);
         let decay = |step| ScheduleConfig::default().rates(&optimizer, at(step)).weight_decay;
         assert!((decay(0) - 0.04).abs() < 1e-12 && (decay(50) - 0.22).abs() < 1e-12 && decay(99) < 0.4);
     }

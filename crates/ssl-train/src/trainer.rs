@@ -5,12 +5,16 @@ mod readings;
 mod run;
 mod views;
 
+pub use views::needs_of_views;
+
 use burn::tensor::Device;
 use ssl_core::{Encoder, Group, Init, MethodRules, Precision, SslMethod};
 use ssl_data::TrainLoader;
 
-use crate::{CheckpointConfig, Evaluator, Observer, OptimizerConfig, RunDir, ScheduleConfig, TrainError};
-use run::{Networks, Run, Watch};
+use crate::{
+    BatchConfig, CheckpointConfig, Evaluator, Observer, OptimizerConfig, RunDir, ScheduleConfig, TrainError,
+};
+use run::{Networks, Observers, Run};
 
 /// Separates the random numbers of heads and state from those of the encoder, which the caller drew from the seed.
 const HEADS: u64 = 0x6865_6164;
@@ -22,6 +26,8 @@ pub struct TrainConfig {
     pub seed: u64,
     /// What the heads compute in; the encoder has its own.
     pub precision: Precision,
+    /// How the batch of a step passes the network.
+    pub batch: BatchConfig,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
     /// Length and rates.
@@ -42,38 +48,27 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<(), TrainError> {
         self.optimizer.validate()?;
         self.schedule.validate()?;
-        let (batch, accumulate) = (self.schedule.batch_size, self.optimizer.accumulate);
-        if !batch.is_multiple_of(accumulate) {
-            return Err(TrainError::Accumulate { batch, accumulate });
-        }
-        let (batch, chunk) = (self.micro_batch(), self.optimizer.embed_chunk);
-        if chunk > 0 && !batch.is_multiple_of(chunk) {
-            return Err(TrainError::Chunk { batch, chunk });
-        }
-        Ok(())
+        self.checkpoint.validate()?;
+        self.batch.validate(self.schedule.batch_size)
     }
 
     /// # Errors
     /// If the batch is to be embedded in chunks, and the method cannot.
     pub fn check_method(&self, method: &impl MethodRules) -> Result<(), TrainError> {
-        match self.optimizer.embed_chunk {
-            0 => Ok(()),
-            _ if method.embeds_in_chunks() => Ok(()),
-            chunk => Err(TrainError::NoChunks { chunk }),
+        match self.batch.embed_chunk {
+            Some(chunk) if !method.embeds_in_chunks() => Err(TrainError::NoChunks { chunk }),
+            _ => Ok(()),
         }
     }
 
     /// Images that pass the network at a time: those of a chunk, or of a micro-batch.
     pub fn pass(&self) -> usize {
-        match self.optimizer.embed_chunk {
-            0 => self.micro_batch(),
-            chunk => chunk,
-        }
+        self.batch.embed_chunk.unwrap_or(self.micro_batch())
     }
 
     /// Images of a micro-batch, those of all processes together.
     pub fn micro_batch(&self) -> usize {
-        self.schedule.batch_size / self.optimizer.accumulate
+        self.batch.micro_batch(self.schedule.batch_size)
     }
 }
 
@@ -162,11 +157,12 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
         let init = Init::new(self.config.seed ^ HEADS, &self.device.clone().autodiff());
         let mut init = init.with_precision(self.config.precision);
         let (student, state) = self.method.init(encoder, &mut init);
+        self.config.optimizer.check_module(&student)?;
         let mut networks = Networks { student, state };
         let mut run = Run::new(self, loader)?;
         if resume {
             networks = run.restore(networks)?;
         }
-        run.finish(networks, loader, &mut Watch { evaluator, observer })
+        run.finish(networks, loader, &mut Observers { evaluator, observer })
     }
 }

@@ -11,7 +11,7 @@ use ssl_core::{
 };
 use ssl_data::{Dataset, Image, LoaderConfig, Normalization, TrainLoader, ViewConfig};
 use ssl_train::{
-    NoEvaluation, Observer, OptimizerConfig, RunDir, ScheduleConfig, StepReport, TrainConfig, Trainer,
+    BatchConfig, NoEvaluation, Observer, RunDir, ScheduleConfig, StepReport, TrainConfig, Trainer,
 };
 
 /// A linear encoder.
@@ -101,7 +101,7 @@ fn loader(micro_batch: usize) -> TrainLoader {
 fn calls(run: &Path, seed: u64, steps: u64, resume: bool) -> Vec<Call> {
     let config = TrainConfig {
         seed,
-        optimizer: OptimizerConfig { accumulate: 2, ..OptimizerConfig::default() },
+        batch: BatchConfig::default().with_accumulate(2),
         schedule: ScheduleConfig { epochs: 2, batch_size: 6, ..ScheduleConfig::default() },
         ..TrainConfig::default()
     };

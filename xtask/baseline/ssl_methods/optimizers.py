@@ -4,6 +4,8 @@ import torch
 
 from .method import trained_parameters
 
+TOKENS = "cls_token pos_embed register_tokens mask_token".split()
+
 
 class Lars(torch.optim.Optimizer):
     """Own code: lightly's LARS adds ‖g‖ and wd·‖p‖ in the denominator and does nothing without weight decay."""
@@ -74,21 +76,18 @@ def build_optimizer(config, method):
 
 
 def make(config, groups):
-    name, momentum, eta = config["name"], config["momentum"], config["trust_coefficient"]
-    clip_lr = config.get("clip_lr", False)
-    if config["lr_in_momentum"] and name != "lars":
-        raise ValueError(f"optimizer.lr_in_momentum is true for {name}, expected lars: the twin has it there only")
+    name, clip_lr = config["name"], config.get("clip_lr", False)
     for group in groups:
         group["weight_decay"] = 0.0
     match name:
         case "sgd":
-            return torch.optim.SGD(groups, momentum=momentum, nesterov=config["nesterov"])
+            return torch.optim.SGD(groups, momentum=config["momentum"], nesterov=config["nesterov"])
         case "adamw":
-            return torch.optim.AdamW(groups, betas=tuple(config["betas"]), eps=1e-8)
+            return torch.optim.AdamW(groups, betas=tuple(config["betas"]), eps=config.get("eps", 1e-8))
         case "lars":
-            return Lars(groups, momentum, eta, config["lr_in_momentum"], clip_lr)
+            return Lars(groups, config["momentum"], config["trust_coefficient"], config["lr_in_momentum"], clip_lr)
         case "larc":
-            return Larc(groups, momentum, eta, clip_lr)
+            return Larc(groups, config["momentum"], config["trust_coefficient"], clip_lr)
     raise ValueError(f"optimizer.name is {name}, expected sgd, lars, larc or adamw")
 
 
@@ -101,6 +100,8 @@ def rate_of(name, parameter, method):
 
 def decays(config, name, parameter):
     """LARS never decays tensors of at most one axis; others not with `no_decay = "bias-and-norm"`."""
+    if config["no_decay"] == "bias-norm-and-tokens" and name.split(".")[-1] in TOKENS:
+        return False
     bare = parameter.ndim <= 1 or name.endswith(".bias")
     return not bare or (config["no_decay"] == "none" and config["name"] != "lars")
 

@@ -42,11 +42,14 @@ def check_recipe(recipe):
     for section in ("method", "encoder", "method_options", "data", "views", "optimizer", "schedule"):
         if section not in recipe:
             raise ValueError(f"the recipe has no '{section}', expected a resolved one, with every key written")
-    plain = {"accumulate": 1, "embed_chunk": 0}
-    for key, only in plain.items():
-        found = recipe["optimizer"].get(key, only)
-        if found != only:
-            raise ValueError(f"optimizer.{key} is {found}, expected {only}: the PyTorch twin has no other")
+    for section in ("train", "optimizer"):  # Once they were keys of the optimizer.
+        for key, only in {"accumulate": 1, "embed_chunk": 0}.items():
+            found = recipe.get(section, {}).get(key, only)
+            if found != only:
+                raise ValueError(f"{section}.{key} is {found}, expected {only}: the PyTorch twin has no other")
+    for key in ("layer_decay", "rules"):
+        if recipe["optimizer"].get(key):
+            raise ValueError(f"optimizer.{key} is {recipe['optimizer'][key]}, expected none: the PyTorch twin has none")
     if recipe.get("precision", "f32") not in ("f32", "float32"):
         raise ValueError(f"precision is {recipe['precision']}, expected f32: the PyTorch twin has no other")
     if recipe["encoder"].get("selective_kernel"):
@@ -63,7 +66,7 @@ def rates_at(recipe, at):
     """The rates of a step (conformance suite, section 4)."""
     optimizer, schedule = recipe["optimizer"], recipe["schedule"]
     peak = optimizer["lr"]
-    if optimizer["lr_scale_batch"]:
+    if optimizer.get("lr_scale_batch"):
         share = schedule["batch_size"] / optimizer["lr_scale_batch"]
         peak *= math.sqrt(share) if optimizer.get("lr_scaling") == "sqrt" else share
     lr = learning_rate(schedule, peak, at)

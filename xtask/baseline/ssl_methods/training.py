@@ -31,7 +31,7 @@ class Training:
         return loss.detach()
 
     def clip(self):
-        largest = self.config["clip_norm"]
+        largest = self.config.get("clip_norm")
         if largest and self.config["clip_per_parameter"]:
             for parameter in self.parameters.values():
                 clip_grad_norm_([parameter], largest)

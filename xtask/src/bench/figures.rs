@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use serde::Serialize;
 use serde_json::Value;
+use xtask::median;
 
 use super::environment::Cap;
 
@@ -169,17 +170,6 @@ fn most(values: &[f64]) -> f64 {
     values.iter().copied().fold(0.0, f64::max)
 }
 
-/// The middle value; of an even number the mean of the two in the middle; NaN of none.
-pub(crate) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    match sorted.len() {
-        0 => f64::NAN,
-        n if n % 2 == 1 => sorted[n / 2],
-        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -192,13 +182,6 @@ mod tests {
 
     fn step(ours: Vec<Side>, theirs: Vec<Side>) -> Figures {
         Figures { work: "step".into(), unit: "images/s", per_run: Some(60.0), ours, theirs }
-    }
-
-    #[test]
-    fn the_median_ignores_outliers() {
-        assert_eq!(median(&[1.0, 100.0, 3.0]), 3.0);
-        assert_eq!(median(&[4.0, 1.0]), 2.5);
-        assert!(median(&[]).is_nan());
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
+use xtask::median;
 
-use super::figures::{Side, median};
+use super::figures::Side;
 use super::program::{Baseline, Example, arguments, numbers, variants};
 use super::{Common, Figures};
 

@@ -24,7 +24,6 @@ use clap::{Args, Subcommand};
 use archive::archive;
 use environment::Cap;
 use figures::Figures;
-pub(crate) use figures::median;
 pub(crate) use machine::{commit, said};
 pub(crate) use program::build;
 

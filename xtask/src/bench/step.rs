@@ -6,8 +6,9 @@ use anyhow::{Context, Error, Result};
 use burn_ssl::registry::METHODS;
 use clap::Args;
 use serde_json::Value;
+use xtask::median;
 
-use super::figures::{Side, median};
+use super::figures::Side;
 use super::program::{Baseline, Example, arguments, numbers, variants};
 use super::{Common, Figures};
 

@@ -1,40 +1,89 @@
 //! Encoders: features, gradients, running statistics.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use burn::module::Module;
+use burn::tensor::{Bool, Int, Tensor, TensorData};
 use ssl_core::named::{collect, is_buffer};
-use ssl_core::{Encoder, Init, Pass};
+use ssl_core::{Encoder, Init, Masking, Pass, Tokens};
 use ssl_encoders::vit;
-use ssl_testing::{Case, Outputs};
+use ssl_testing::tensors::{array, device, tensor};
+use ssl_testing::{Case, LossInputs, Outputs};
+use ssl_train::Gradients;
 
 use super::Op;
+use super::modules::{gradient_arrays, load};
 use super::recipe::EncoderSpec;
-use super::values::{LossOutputs, array, device, leaf, load, tensor};
 
 pub(super) const OPS: &[(&str, Op)] = &[
     ("pos_embed_resize", pos_embed_resize),
     ("resnet", |case| encoder(case, "out.train")),
     ("vit", |case| encoder(case, "out.cls")),
+    ("vit_tokens", vit_tokens),
 ];
 
 /// One pass in training mode with its gradients, then one in evaluation mode.
 fn encoder(case: &Case, features_name: &str) -> Result<Outputs> {
     let spec: EncoderSpec = case.param("arch")?;
-    let encoder = spec.init(&mut Init::new(0, &device()?.autodiff()));
+    let encoder = spec.init(&mut Init::new(0, &device().autodiff()));
     let encoder = load(encoder, case, str::to_owned)?;
 
-    let images = leaf::<4>(case, "in.x")?;
-    let features = encoder.encode(images.clone(), &Pass::train());
-    let loss = (features.clone() * tensor::<2>(case, "in.loss_weights")?).sum();
-    let outputs = LossOutputs::of(loss).gradient("x", &images);
-    let mut outputs = outputs.output(features_name, array(&features.into_data())).parameters(&encoder)?;
-
+    let mut inputs = LossInputs::of(case);
+    let features = encoder.encode(inputs.take_one("x")?, &Pass::train());
+    let mut outputs = loss_and_gradients(case, inputs, &features, &encoder)?;
+    outputs.insert(features_name.to_owned(), array(&features.into_data()));
     for (path, data) in collect(&encoder).iter().filter(|(path, _)| is_buffer(path)) {
         outputs.insert(format!("out.buffer.{path}"), array(data));
     }
     let evaluated = encoder.valid().encode(tensor::<4>(case, "in.x")?, &Pass::eval());
     outputs.insert("out.eval".into(), array(&evaluated.into_data()));
     Ok(outputs)
+}
+
+/// One pass that gives tokens, with its gradients.
+fn vit_tokens(case: &Case) -> Result<Outputs> {
+    let spec: EncoderSpec = case.param("arch")?;
+    let encoder = spec.init(&mut Init::new(0, &device().autodiff()));
+    let encoder = load(encoder, case, str::to_owned)?;
+
+    let mut inputs = LossInputs::of(case);
+    let network = encoder.tokens().context("an encoder without tokens, expected a ViT")?;
+    let tokens = in_one(network.encode_tokens(inputs.take_one("x")?, masking(case)?, &Pass::train()));
+    let mut outputs = loss_and_gradients(case, inputs, &tokens, &encoder)?;
+    outputs.insert("out.tokens".to_owned(), array(&tokens.into_data()));
+    Ok(outputs)
+}
+
+/// The sum of an output, weighed as the case says, and its gradients.
+fn loss_and_gradients<const D: usize>(
+    case: &Case,
+    inputs: LossInputs<'_>,
+    output: &Tensor<D>,
+    encoder: &impl Module,
+) -> Result<Outputs> {
+    let loss = (output.clone() * tensor(case, "in.loss_weights")?).sum();
+    let (mut outputs, recorded) = inputs.backward(loss)?;
+    for (path, gradient) in gradient_arrays(&Gradients::of(recorded, encoder), encoder)? {
+        outputs.insert(format!("grad.param.{path}"), gradient);
+    }
+    Ok(outputs)
+}
+
+/// The mask of a case, if it has one: `in.ids_keep` or `in.mask`.
+fn masking(case: &Case) -> Result<Masking> {
+    let device = device();
+    if let Ok((shape, places)) = case.i64("in.ids_keep") {
+        let places = TensorData::new(places.to_vec(), shape.to_vec());
+        return Ok(Masking::Keep(Tensor::<2, Int>::from_data(places, &device)));
+    }
+    let Ok((shape, mask)) = case.i64("in.mask") else { return Ok(Masking::None) };
+    let mask = TensorData::new(mask.iter().map(|&hidden| hidden == 1).collect(), shape.to_vec());
+    Ok(Masking::Replace(Tensor::<3, Bool>::from_data(mask, &device).flatten(1, 2)))
+}
+
+/// Class token, registers and patches, as far as there are any, `[batch, token, dim]`.
+fn in_one(tokens: Tokens) -> Tensor<3> {
+    let class = tokens.class.map(|class| class.unsqueeze_dim(1));
+    Tensor::cat(class.into_iter().chain(tokens.registers).chain([tokens.patches]).collect(), 1)
 }
 
 fn pos_embed_resize(case: &Case) -> Result<Outputs> {

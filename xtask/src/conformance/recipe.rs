@@ -2,19 +2,48 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use ssl_core::{Activation, Init, LayerConfig, Mlp, Norm};
 use ssl_encoders::{AnyEncoder, BlockKind, ResNetConfig, Stem, VitConfig};
 use ssl_testing::Case;
-use ssl_train::{NoDecay, OptimizerConfig, OptimizerName, Rates};
+use ssl_train::{
+    AdamWConfig, Algorithm, LarcConfig, LarsConfig, NoDecay, OptimizerConfig, OptimizerName, Rates, SgdConfig,
+};
 
 /// An encoder.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum EncoderSpec {
     Resnet { block: BlockKind, layers: Vec<usize>, width: usize, stem: Stem, splits: usize },
-    Vit { image: usize, patch: usize, dim: usize, depth: usize, heads: usize, mlp_ratio: usize },
+    Vit(VitSpec),
+}
+
+/// A vision transformer. Its position embedding is among the initial values of a case, whether drawn or computed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VitSpec {
+    image: usize,
+    patch: usize,
+    dim: usize,
+    depth: usize,
+    heads: usize,
+    mlp_ratio: usize,
+    cls_token: Option<bool>,
+    #[serde(default, rename = "pos_embed")]
+    _pos_embed: Option<PosEmbed>,
+    #[serde(default)]
+    registers: usize,
+    #[serde(default)]
+    layer_scale: bool,
+    #[serde(default)]
+    mask_token: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum PosEmbed {
+    SinCos,
 }
 
 impl EncoderSpec {
@@ -26,10 +55,23 @@ impl EncoderSpec {
                     config.with_width(*width).with_stem(*stem).with_bn_splits(*splits).init(init),
                 )
             }
-            &Self::Vit { image, patch, dim, depth, heads, mlp_ratio } => {
-                let config = VitConfig { mlp_ratio, ..VitConfig::new(dim, depth, heads) };
-                AnyEncoder::Vit(config.with_image_size(image).with_patch_size(patch).init(init))
-            }
+            Self::Vit(spec) => AnyEncoder::Vit(spec.config().init(init)),
+        }
+    }
+}
+
+impl VitSpec {
+    fn config(&self) -> VitConfig {
+        VitConfig {
+            image_size: self.image,
+            patch_size: self.patch,
+            mlp_ratio: self.mlp_ratio,
+            class_token: self.cls_token.unwrap_or(true),
+            registers: self.registers,
+            mask_token: self.mask_token,
+            // The case gives the values.
+            layer_scale: self.layer_scale.then_some(1.0),
+            ..VitConfig::new(self.dim, self.depth, self.heads)
         }
     }
 }
@@ -164,22 +206,37 @@ impl Table {
 impl OptimizerSpec {
     /// The configuration; the rates are those of [`rates`](Self::rates).
     pub(super) fn config(&self) -> Result<OptimizerConfig> {
-        if let Some(eps) = self.eps {
-            ensure!(eps == 1e-8, "eps is {eps}, expected 1e-8");
-        }
-        let default = OptimizerConfig::default();
-        let config = OptimizerConfig {
-            name: self.name,
-            momentum: self.momentum,
-            nesterov: self.nesterov,
-            no_decay: if self.exclude_1d { NoDecay::BiasAndNorm } else { NoDecay::None },
-            trust_coefficient: self.eta.unwrap_or(default.trust_coefficient),
-            lr_in_momentum: self.lr_in_momentum,
-            betas: self.betas.unwrap_or(default.betas),
-            ..default
-        };
+        let no_decay = if self.exclude_1d { NoDecay::BiasAndNorm } else { NoDecay::None };
+        let config = OptimizerConfig::new(self.algorithm()?).with_no_decay(no_decay);
         config.validate()?;
         Ok(config)
+    }
+
+    fn algorithm(&self) -> Result<Algorithm> {
+        let (name, momentum, eta) = (self.name, self.momentum, || self.eta.context("a case without eta"));
+        let flags = [("nesterov", self.nesterov), ("lr_in_momentum", self.lr_in_momentum)];
+        for (key, set) in flags {
+            ensure!(!set || !name.lacks(key), "{key} is true for {name}, expected false");
+        }
+        Ok(match name {
+            OptimizerName::Sgd => SgdConfig { momentum, nesterov: self.nesterov }.into(),
+            OptimizerName::Lars => {
+                let lars = LarsConfig::default().with_momentum(momentum).with_trust_coefficient(eta()?);
+                lars.with_lr_in_momentum(self.lr_in_momentum).into()
+            }
+            OptimizerName::Larc => {
+                if let Some(eps) = self.eps {
+                    ensure!(eps == 1e-8, "eps is {eps}, expected 1e-8");
+                }
+                LarcConfig::default().with_momentum(momentum).with_trust_coefficient(eta()?).into()
+            }
+            OptimizerName::AdamW => {
+                let default = AdamWConfig::default();
+                let (betas, eps) = (self.betas.unwrap_or(default.betas), self.eps.unwrap_or(default.eps));
+                AdamWConfig { betas, eps }.into()
+            }
+            other => bail!("{other} is unknown here, expected sgd, lars, larc or adamw"),
+        })
     }
 
     /// Whether the tensor `name` has rates of its own.

@@ -43,7 +43,7 @@ pub(super) fn backends(flavours: &[String]) -> Result<Vec<Vec<&str>>> {
 }
 
 /// Builds the programs with some backends and writes an archive with the name of the first, in which the others are
-/// links to its folder; `flex` also holds `xtask` itself and further benchmarks.
+/// links to its folder; `flex` also holds this program itself and further benchmarks.
 pub(super) fn add(backends: &[&str], pack: &Pack, archives: &Path) -> Result<()> {
     let environment = if backends.contains(&"tch") { Tch::new(pack)?.environment()? } else { Vec::new() };
     let folder = archives.join(backends[0]);

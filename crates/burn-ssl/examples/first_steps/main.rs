@@ -33,6 +33,7 @@ use burn_ssl::core::named;
 use burn_ssl::prelude::*;
 use burn_ssl::recipe::Draft;
 use burn_ssl::registry::{WithMethod, with_method};
+use burn_ssl::train::BatchConfig;
 
 use recording::{Recording, Tape, Watch};
 
@@ -43,10 +44,9 @@ fn main() -> Result<()> {
     burn_ssl::tune_process();
     let options = Options::from_command_line()?;
     let recipe = options.recipe()?;
-    let (whole, chunk) = (recipe.optimizer.accumulate == 1, recipe.optimizer.embed_chunk);
     ensure!(
-        whole && chunk == 0,
-        "the recipe takes a batch in pieces, expected accumulate 1 and embed_chunk 0"
+        recipe.train == BatchConfig::default(),
+        "the recipe takes a batch in pieces, expected no section [train]"
     );
     let start = options.start.as_ref().map(|path| earlier(path)).transpose()?;
     let first_steps = FirstSteps { recipe: &recipe, options: &options, start: start.as_ref() };

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use burn_ssl::core::Init;
-use burn_ssl::train::{Optimizer, OptimizerConfig, OptimizerName, Rates};
+use burn_ssl::train::{Optimizer, OptimizerConfig, OptimizerName, Rates, SgdConfig};
 
 use crate::Case;
 use crate::inputs::Inputs;
@@ -12,16 +12,15 @@ const RATES: Rates = Rates { lr: 0.1, lr_1d: 0.1, lr_constant: 0.1, weight_decay
 
 /// One case per optimizer, and SGD with Nesterov's momentum.
 pub(crate) fn cases() -> Vec<Case> {
-    let plain = |name| OptimizerConfig { name, momentum: 0.9, ..OptimizerConfig::default() };
-    let nesterov = OptimizerConfig { nesterov: true, ..plain(OptimizerName::Sgd) };
-    let names = [OptimizerName::Sgd, OptimizerName::Lars, OptimizerName::Larc, OptimizerName::Adamw];
-    let mut cases: Vec<Case> = names.into_iter().map(|name| case(format!("{name:?}"), plain(name))).collect();
+    let nesterov = OptimizerConfig::new(SgdConfig::default().with_nesterov(true));
+    let plain = |name: OptimizerName| case(name.to_string(), OptimizerConfig::new(name));
+    let mut cases: Vec<Case> = OptimizerName::ALL.map(plain).into();
     cases.push(case("nesterov".to_owned(), nesterov));
     cases
 }
 
 fn case(name: String, config: OptimizerConfig) -> Case {
-    Case::new(format!("optimizer {}", name.to_lowercase()), move |inputs| two_updates(&config, inputs))
+    Case::new(format!("optimizer {name}"), move |inputs| two_updates(&config, inputs))
 }
 
 fn two_updates(config: &OptimizerConfig, inputs: &Inputs) -> Record {

@@ -94,13 +94,12 @@ const CLIP_NORM: f64 = 0.05;
 /// The optimizer of a step, and its clipping: as the methods have them, and all of them.
 fn descent(method: &str, network: Network) -> OptimizerConfig {
     let (name, clip_norm) = match (method, network) {
-        (_, Network::Vit) => (OptimizerName::Adamw, CLIP_NORM),
-        ("barlow-twins" | "byol" | "simclr" | "simclr-v2", _) => (OptimizerName::Lars, 0.0),
-        ("swav", _) => (OptimizerName::Larc, 0.0),
-        _ => (OptimizerName::Sgd, CLIP_NORM),
+        (_, Network::Vit) => (OptimizerName::AdamW, Some(CLIP_NORM)),
+        ("barlow-twins" | "byol" | "simclr" | "simclr-v2", _) => (OptimizerName::Lars, None),
+        ("swav", _) => (OptimizerName::Larc, None),
+        _ => (OptimizerName::Sgd, Some(CLIP_NORM)),
     };
-    let clip_per_parameter = method == "dino";
-    OptimizerConfig { name, clip_norm, clip_per_parameter, momentum: 0.9, ..OptimizerConfig::default() }
+    OptimizerConfig::new(name).with_clip_norm(clip_norm).with_clip_per_parameter(method == "dino")
 }
 
 struct OneStep<'a> {
@@ -137,7 +136,7 @@ impl WithMethod<AnyEncoder> for OneStep<'_> {
         insert_gradients(&mut record, "clipped", &gradients);
         assert_eq!(
             record.differ("gradient", "clipped"),
-            descent.clip_norm > 0.0,
+            descent.clip_norm.is_some(),
             "clipping that has to act does"
         );
         let rules = method.gradient_rules(at);

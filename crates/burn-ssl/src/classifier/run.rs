@@ -18,7 +18,7 @@ use tracing::info;
 
 use super::save;
 use crate::Error;
-use crate::recipe::{difference, hash};
+use crate::recipe::{difference, hash, upgrade};
 
 /// How a classifier is made: `classifier.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -158,7 +158,8 @@ impl ClassifierRun<'_> {
             let run = RunDir::open_classifier(self.out)?;
             let path = run.classifier_record();
             let text = fs::read_to_string(&path).map_err(|source| Error::Io { path, source })?;
-            let first = text.parse::<Table>().unwrap_or_default();
+            let mut first = text.parse::<Table>().unwrap_or_default();
+            upgrade(&mut first);
             return match difference("", &Value::Table(first), &Value::Table(record)) {
                 Some((key, there, here)) => {
                     Err(Error::OtherOptions { run: self.out.into(), key, there, here })

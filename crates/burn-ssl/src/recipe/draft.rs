@@ -4,9 +4,11 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use ssl_encoders::EncoderConfig;
+use ssl_train::OptimizerName;
 use toml::Table;
 pub use toml::Value;
 
+use super::upgrade::{MOVED_TO_TRAIN, upgrade};
 use super::{Recipe, RecipeError, RecipeName};
 
 /// A recipe in the making: TOML whose keys may be set before it is checked.
@@ -25,6 +27,8 @@ use super::{Recipe, RecipeError, RecipeName};
 pub struct Draft {
     /// A table.
     root: Value,
+    /// The keys that were set, which the text does not decide.
+    given: Vec<String>,
 }
 
 impl Draft {
@@ -59,12 +63,16 @@ impl Draft {
         Self::parse(&path.display().to_string(), &text)
     }
 
-    /// The recipe of a run.
+    /// The recipe of a run, also of one that an earlier version started.
     ///
     /// # Errors
     /// If the directory holds no run.
     pub fn of_run(path: &Path) -> Result<Self, crate::Error> {
-        Ok(Self::read(&ssl_train::RunDir::open(path)?.recipe())?)
+        let mut draft = Self::read(&ssl_train::RunDir::open(path)?.recipe())?;
+        if let Value::Table(recipe) = &mut draft.root {
+            upgrade(recipe);
+        }
+        Ok(draft)
     }
 
     /// A text; `origin` says where it is from.
@@ -79,10 +87,12 @@ impl Draft {
                 reason: format!("line {line}, {}", error.message()),
             }
         };
-        Ok(Self { root: Value::Table(text.parse().map_err(invalid)?) })
+        Ok(Self { root: Value::Table(text.parse().map_err(invalid)?), given: Vec::new() })
     }
 
     /// Sets a key, written with its sections and places: `optimizer.lr`, `views.0.ops.1.p` or `views[0].ops[1].p`.
+    ///
+    /// Another `optimizer.name` takes the keys along that only the old optimizer had, unless they were set like this.
     ///
     /// # Errors
     /// If the path leads into something that has no keys, or past the end of a list. Whether a recipe has such a key
@@ -94,7 +104,20 @@ impl Draft {
             place = child(place, part).ok_or_else(|| RecipeError::NoPlace { key: key.to_owned() })?;
         }
         *place = value.into();
+        self.given.push(path.clone());
+        if path == "optimizer.name" {
+            self.drop_keys_of_other_optimizers();
+        }
         Ok(())
+    }
+
+    /// Drops what the text says of optimizers other than the one that is named now.
+    fn drop_keys_of_other_optimizers(&mut self) {
+        let Some(optimizer) = self.root.get_mut("optimizer").and_then(Value::as_table_mut) else { return };
+        let named = optimizer.get("name").and_then(Value::as_str).and_then(|name| name.parse().ok());
+        let Some(name): Option<OptimizerName> = named else { return };
+        let given = |key: &str| self.given.contains(&format!("optimizer.{key}"));
+        optimizer.retain(|key, _| !name.lacks(key) || given(key));
     }
 
     /// Sets a key from `key=value`; the value is TOML, or a text without its quotes.
@@ -142,6 +165,14 @@ impl Draft {
     /// # Errors
     /// The first key that no recipe has, that is missing, or whose value is of another type.
     pub fn finish(self) -> Result<Recipe, RecipeError> {
+        for key in MOVED_TO_TRAIN {
+            if self.root.get("optimizer").is_some_and(|optimizer| optimizer.get(key).is_some()) {
+                return Err(RecipeError::Moved {
+                    from: format!("optimizer.{key}"),
+                    to: format!("train.{key}"),
+                });
+            }
+        }
         typed("", self.root)
     }
 
@@ -219,12 +250,9 @@ mod tests {
 
     #[test]
     fn any_key_can_be_set_also_one_that_the_file_leaves_out() {
-        assert_eq!(
-            assigned("optimizer.name=lars").expect("usable").optimizer.name,
-            ssl_train::OptimizerName::Lars
-        );
+        assert_eq!(assigned("optimizer.name=lars").expect("usable").optimizer.name(), OptimizerName::Lars);
         assert_eq!(assigned("optimizer.lr_1d = 0.0048").expect("usable").optimizer.lr_1d, Some(0.0048));
-        assert_eq!(assigned("checkpoint.every_steps=7").expect("usable").checkpoint.every_steps, 7);
+        assert_eq!(assigned("checkpoint.every_steps=7").expect("usable").checkpoint.every_steps, Some(7));
         assert_eq!(assigned("data.path=a=b").expect("usable").data.path.to_str(), Some("a=b"));
         assert_eq!(assigned("views[0].size=24").expect("usable").views[0].size, 24);
         assert_eq!(assigned("data.mean=[0, 0.5, 1]").expect("usable").data.mean, [0.0, 0.5, 1.0]);
@@ -267,6 +295,32 @@ mod tests {
             variant.starts_with("optimizer.name: unknown variant 'adam', expected one of 'sgd'"),
             "{variant}"
         );
+    }
+
+    #[test]
+    fn another_optimizer_leaves_the_keys_of_the_old_one_behind_but_not_those_that_were_set() {
+        let adamw = assigned("optimizer.name=adamw").expect("its own keys").optimizer;
+        assert_eq!(adamw.algorithm, ssl_train::AdamWConfig::default().into());
+        assert_eq!((adamw.lr, adamw.weight_decay), (0.06, 5e-4), "keys of all optimizers stay");
+
+        let mut draft = draft();
+        draft
+            .set("optimizer.nesterov", true)
+            .and_then(|()| draft.set("optimizer.name", "lars"))
+            .expect("places");
+        let error = draft.finish().expect_err("a key of SGD").to_string();
+        let expected = "optimizer: lars has no key 'nesterov', which belongs to sgd: expected momentum, ";
+        assert!(error.starts_with(expected), "{error}");
+    }
+
+    #[test]
+    fn a_key_that_has_moved_says_where_it_is_now() {
+        for key in MOVED_TO_TRAIN {
+            let error = assigned(&format!("optimizer.{key}=2")).expect_err("an old key");
+            let expected = format!("the key 'optimizer.{key}' has moved: write it as train.{key}");
+            assert_eq!(error, expected);
+            assert!(assigned(&format!("train.{key}=2")).is_ok());
+        }
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use ssl_core::ConfigError;
-use ssl_data::ViewError;
+use ssl_data::{MaskError, ViewError};
 
 /// Why a recipe cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RecipeError {
     /// No method of this build has that name.
     #[error("unknown method '{name}': expected one of {known}")]
@@ -61,6 +62,14 @@ pub enum RecipeError {
         /// The key.
         key: String,
     },
+    /// A key of an earlier version.
+    #[error("the key '{from}' has moved: write it as {to}")]
+    Moved {
+        /// The key.
+        from: String,
+        /// The key that it is now.
+        to: String,
+    },
     /// A key that is needed is not there.
     #[error("the recipe has no '{0}', which every recipe needs")]
     Missing(String),
@@ -87,6 +96,9 @@ pub enum RecipeError {
     /// Views that cannot be rendered.
     #[error(transparent)]
     View(#[from] ViewError),
+    /// Masks that cannot be drawn, or do not fit the views.
+    #[error(transparent)]
+    Mask(#[from] MaskError),
     /// A batch that cannot be cut into micro-batches.
     #[error("{0}")]
     Train(String),

@@ -14,46 +14,8 @@ const SMALL: usize = 64;
 /// How the names of recipes for short runs end: asked for by name, and never taken by themselves.
 const QUICK: &str = "-quick";
 
-/// The files by name; of those of a method and a data set, the usual one first.
-const FILES: &[(&str, &str)] = &[
-    ("simclr/cifar10", include_str!("../../recipes/simclr/cifar10.toml")),
-    ("simclr/cifar10-quick", include_str!("../../recipes/simclr/cifar10-quick.toml")),
-    ("simclr/imagenet", include_str!("../../recipes/simclr/imagenet.toml")),
-    ("simclr-v2/cifar10", include_str!("../../recipes/simclr-v2/cifar10.toml")),
-    ("simclr-v2/cifar10-quick", include_str!("../../recipes/simclr-v2/cifar10-quick.toml")),
-    ("simclr-v2/imagenet", include_str!("../../recipes/simclr-v2/imagenet.toml")),
-    ("moco-v1/cifar10", include_str!("../../recipes/moco-v1/cifar10.toml")),
-    ("moco-v1/cifar10-quick", include_str!("../../recipes/moco-v1/cifar10-quick.toml")),
-    ("moco-v1/imagenet", include_str!("../../recipes/moco-v1/imagenet.toml")),
-    ("moco-v2/cifar10", include_str!("../../recipes/moco-v2/cifar10.toml")),
-    ("moco-v2/cifar10-quick", include_str!("../../recipes/moco-v2/cifar10-quick.toml")),
-    ("moco-v2/imagenet", include_str!("../../recipes/moco-v2/imagenet.toml")),
-    ("moco-v3/cifar10", include_str!("../../recipes/moco-v3/cifar10.toml")),
-    ("moco-v3/cifar10-quick", include_str!("../../recipes/moco-v3/cifar10-quick.toml")),
-    ("moco-v3/cifar10-vit", include_str!("../../recipes/moco-v3/cifar10-vit.toml")),
-    ("moco-v3/imagenet", include_str!("../../recipes/moco-v3/imagenet.toml")),
-    ("moco-v3/imagenet-vit", include_str!("../../recipes/moco-v3/imagenet-vit.toml")),
-    ("byol/cifar10", include_str!("../../recipes/byol/cifar10.toml")),
-    ("byol/cifar10-quick", include_str!("../../recipes/byol/cifar10-quick.toml")),
-    ("byol/imagenet", include_str!("../../recipes/byol/imagenet.toml")),
-    ("simsiam/cifar10", include_str!("../../recipes/simsiam/cifar10.toml")),
-    ("simsiam/cifar10-quick", include_str!("../../recipes/simsiam/cifar10-quick.toml")),
-    ("simsiam/imagenet", include_str!("../../recipes/simsiam/imagenet.toml")),
-    ("swav/cifar10", include_str!("../../recipes/swav/cifar10.toml")),
-    ("swav/cifar10-quick", include_str!("../../recipes/swav/cifar10-quick.toml")),
-    ("swav/imagenet", include_str!("../../recipes/swav/imagenet.toml")),
-    ("dino/cifar10", include_str!("../../recipes/dino/cifar10.toml")),
-    ("dino/cifar10-quick", include_str!("../../recipes/dino/cifar10-quick.toml")),
-    ("dino/imagenet", include_str!("../../recipes/dino/imagenet.toml")),
-    ("dino/imagenet-resnet50", include_str!("../../recipes/dino/imagenet-resnet50.toml")),
-    ("barlow-twins/cifar10", include_str!("../../recipes/barlow-twins/cifar10.toml")),
-    ("barlow-twins/cifar10-quick", include_str!("../../recipes/barlow-twins/cifar10-quick.toml")),
-    ("barlow-twins/imagenet", include_str!("../../recipes/barlow-twins/imagenet.toml")),
-    ("supcon/cifar10", include_str!("../../recipes/supcon/cifar10.toml")),
-    ("supcon/cifar10-quick", include_str!("../../recipes/supcon/cifar10-quick.toml")),
-    ("supcon/imagenet", include_str!("../../recipes/supcon/imagenet.toml")),
-    ("demo", include_str!("../../recipes/demo.toml")),
-];
+/// The files of `recipes/` by name, in the order of their names: the usual recipe of a data set comes before its variants.
+const FILES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
 
 /// The name of a recipe of the library: `<method>/<data set>`, or `demo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +25,12 @@ pub struct RecipeName {
 }
 
 impl RecipeName {
-    /// All recipes of the library, of the methods that this build has.
+    /// All recipes of the library, in the order of the methods that this build has.
     pub fn all() -> impl Iterator<Item = Self> {
-        let all = FILES.iter().map(|&(name, text)| Self { name, text });
-        all.filter(|recipe| {
-            let built = |method| METHODS.iter().any(|known| known.name == method);
-            recipe.method().is_none_or(built)
-        })
+        let of = |method: Option<&'static str>| {
+            FILES.iter().map(|&(name, text)| Self { name, text }).filter(move |it| it.method() == method)
+        };
+        METHODS.iter().flat_map(move |method| of(Some(method.name))).chain(of(None))
     }
 
     /// The recipe of that name.

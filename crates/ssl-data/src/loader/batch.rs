@@ -1,3 +1,5 @@
+use crate::MaskBatch;
+
 /// One view of every image of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ViewBatch {
@@ -20,6 +22,8 @@ pub struct Batch {
     pub labels: Option<Vec<i64>>,
     /// `[batch]`: which images of the data set these are.
     pub indices: Vec<u64>,
+    /// The masks of the views, if the loader [draws them](crate::TrainLoader::with_masks).
+    pub masks: Option<MaskBatch>,
 }
 
 impl Batch {

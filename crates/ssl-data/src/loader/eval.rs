@@ -76,7 +76,8 @@ impl Task for Evaluation {
         let index = number as usize;
         let start = index * self.batch_size;
         let end = self.images.min(start + self.batch_size);
-        (start < self.images).then(|| BatchPlan { epoch: 0, index, samples: (start..end).collect() })
+        let samples = start..end;
+        (start < self.images).then(|| BatchPlan { epoch: 0, index, samples: samples.collect(), masks: None })
     }
 
     fn view_sizes(&self) -> Vec<usize> {

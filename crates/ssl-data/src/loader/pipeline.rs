@@ -14,7 +14,7 @@ use std::{
 use rayon::prelude::*;
 
 use super::{Batch, ViewBatch, workers::Workers};
-use crate::{DataError, Dataset, Image, ReadError, Scratch};
+use crate::{DataError, Dataset, Image, MaskBatch, ReadError, Scratch};
 
 /// Batches in the making at any time. With one, workers would wait for the slowest image of every batch; with
 /// two, they go on with the next batch.
@@ -46,11 +46,13 @@ pub(super) trait Task: Send + Sync + 'static {
     );
 }
 
-/// Which images a batch is made of.
+/// What a batch is made of.
 pub(super) struct BatchPlan {
     pub(super) epoch: u64,
     pub(super) index: usize,
+    /// The images.
     pub(super) samples: Vec<usize>,
+    pub(super) masks: Option<MaskBatch>,
 }
 
 /// Batches in order, made ahead of time by worker threads.
@@ -165,7 +167,7 @@ struct Row {
 impl<T: Task> Maker<T> {
     fn drive(&self, numbers: impl Iterator<Item = u64>, sender: &SyncSender<Result<Made, DataError>>) {
         for number in numbers {
-            let made = catch_unwind(AssertUnwindSafe(|| self.task.plan(number).map(|plan| self.make(&plan))));
+            let made = catch_unwind(AssertUnwindSafe(|| self.task.plan(number).map(|plan| self.make(plan))));
             let made = match made {
                 Ok(None) => return,
                 Ok(Some(made)) => Ok(made),
@@ -178,7 +180,7 @@ impl<T: Task> Maker<T> {
         }
     }
 
-    fn make(&self, plan: &BatchPlan) -> Made {
+    fn make(&self, plan: BatchPlan) -> Made {
         let count = plan.samples.len();
         let mut views: Vec<_> =
             self.task.view_sizes().into_iter().map(|size| UnwrittenView::new(size, count)).collect();
@@ -216,7 +218,7 @@ impl<T: Task> Maker<T> {
         made
     }
 
-    fn finish(&self, plan: &BatchPlan, mut views: Vec<ViewBatch>, rows: Vec<Row>) -> Made {
+    fn finish(&self, plan: BatchPlan, mut views: Vec<ViewBatch>, rows: Vec<Row>) -> Made {
         let kept: Vec<usize> = (0..rows.len()).filter(|&row| rows[row].image.is_some()).collect();
         if kept.len() < rows.len() {
             views.iter_mut().for_each(|view| keep_rows(view, &kept));
@@ -224,7 +226,8 @@ impl<T: Task> Maker<T> {
         let images: Vec<usize> = rows.iter().filter_map(|row| row.image).collect();
         let labels = self.dataset.labels().map(|labels| images.iter().map(|&image| labels[image]).collect());
         let indices = images.into_iter().map(|image| image as u64).collect();
-        let batch = Batch { epoch: plan.epoch, index: plan.index, views, labels, indices };
+        let BatchPlan { epoch, index, masks, .. } = plan;
+        let batch = Batch { epoch, index, views, labels, indices, masks };
         Made { batch, unreadable: rows.into_iter().flat_map(|row| row.unreadable).collect() }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     Batches, LoaderConfig, order,
     pipeline::{BatchPlan, Task},
 };
-use crate::{DataError, Dataset, Image, SampleKey, Scratch, Views};
+use crate::{DataError, Dataset, Image, MaskConfig, MaskError, MaskKey, Masks, SampleKey, Scratch, Views};
 
 /// Batches of augmented views for training: full batches in a new order each epoch.
 ///
@@ -17,6 +17,9 @@ use crate::{DataError, Dataset, Image, SampleKey, Scratch, Views};
 /// - An image that cannot be read is replaced by the next readable one of the data set, after the last one by
 ///   the first; [`Batch::indices`](crate::Batch::indices) and the labels are those of the replacement, its
 ///   random numbers those of the replaced image. [`DatasetOptions`](crate::DatasetOptions) says how many.
+/// - [Masks](Self::with_masks) are drawn for the whole batch and depend on `(seed, number of the batch, images)` alone. A
+///   process that loads its [share](Self::with_share) of each batch has the images, views and masks that the whole
+///   batch has at these places.
 ///
 /// # Example
 /// ```
@@ -61,8 +64,46 @@ impl TrainLoader {
         if batch_size > images {
             return Err(DataError::BatchTooLarge { batch_size, images });
         }
-        let task = Arc::new(Training { views, seed, batch_size, images, order: Mutex::default() });
-        Ok(Self { dataset, task, workers: config.workers })
+        let (masks, share) = (None, Share { rank: 0, of: 1 });
+        let task = Training { views, masks, seed, batch_size, share, images, order: Arc::default() };
+        Ok(Self { dataset, task: Arc::new(task), workers: config.workers })
+    }
+
+    /// Gives each batch the masks of its views: [`Batch::masks`](crate::Batch::masks).
+    ///
+    /// `grids` has the rows and columns of the patches of each view: the view's size divided by the size of a patch. The
+    /// views stay as they are.
+    ///
+    /// # Errors
+    /// If there is not one grid for each view, or the masks do not fit the views.
+    pub fn with_masks(mut self, config: MaskConfig, grids: &[[usize; 2]]) -> Result<Self, MaskError> {
+        let (found, expected) = (grids.len(), self.task.views.len());
+        if found != expected {
+            return Err(MaskError::GridCount { found, expected });
+        }
+        self.task = Arc::new(Training { masks: Some(Masks::new(config, grids)?), ..(*self.task).clone() });
+        Ok(self)
+    }
+
+    /// Loads part `rank` of `of` equal parts of each batch, for one of several processes that train together.
+    ///
+    /// `batch_size` remains that of the whole batch. The parts lie one behind the other: part 0 is the beginning.
+    ///
+    /// # Errors
+    /// If `of` is 0, the batch does not divide into `of` parts, or it has no part `rank`.
+    pub fn with_share(mut self, rank: usize, of: usize) -> Result<Self, DataError> {
+        let batch_size = self.task.batch_size;
+        if of == 0 {
+            return Err(DataError::Zero { field: "of" });
+        }
+        if rank >= of {
+            return Err(DataError::Rank { rank, of });
+        }
+        if !batch_size.is_multiple_of(of) {
+            return Err(DataError::Share { batch_size, of });
+        }
+        self.task = Arc::new(Training { share: Share { rank, of }, ..(*self.task).clone() });
+        Ok(self)
     }
 
     /// Full batches in an epoch, at least 1.
@@ -88,13 +129,26 @@ impl TrainLoader {
     }
 }
 
+#[derive(Clone)]
 struct Training {
     views: Views,
+    masks: Option<Masks>,
     seed: u64,
+    /// Images of a whole batch.
     batch_size: usize,
+    share: Share,
     images: usize,
-    /// The epoch that was last asked for, and its order.
-    order: Mutex<Option<(u64, Arc<[usize]>)>>,
+    order: Arc<Mutex<LastOrder>>,
+}
+
+/// The epoch that was last asked for, and its order.
+type LastOrder = Option<(u64, Arc<[usize]>)>;
+
+/// Part `rank` of `of` equal parts of a batch.
+#[derive(Clone, Copy)]
+struct Share {
+    rank: usize,
+    of: usize,
 }
 
 impl Training {
@@ -121,9 +175,15 @@ impl Task for Training {
     fn plan(&self, number: u64) -> Option<BatchPlan> {
         let per_epoch = self.batches_per_epoch() as u64;
         let (epoch, index) = (number / per_epoch, (number % per_epoch) as usize);
-        let start = index * self.batch_size;
-        let samples = self.order(epoch)[start..start + self.batch_size].to_vec();
-        Some(BatchPlan { epoch, index, samples })
+        let order = self.order(epoch);
+        let batch = &order[index * self.batch_size..][..self.batch_size];
+        let images = self.batch_size / self.share.of;
+        let first = self.share.rank * images;
+        let masks = self.masks.as_ref().map(|masks| {
+            let samples: Vec<u64> = batch.iter().map(|&sample| sample as u64).collect();
+            masks.draw(MaskKey { seed: self.seed, step: number }, &samples).narrow(first, images)
+        });
+        Some(BatchPlan { epoch, index, samples: batch[first..first + images].to_vec(), masks })
     }
 
     fn view_sizes(&self) -> Vec<usize> {

@@ -25,14 +25,33 @@ impl Attention {
     /// - returns: `[batch, token, dim]`
     pub(super) fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
         let [batch, length, dim] = tokens.dims();
+        let [q, k, v] = self.query_key_value(tokens);
+        self.proj.forward(weights(q, k).matmul(v).swap_dims(1, 2).reshape([batch, length, dim]))
+    }
+
+    /// The weights with which the first token takes the values of every token.
+    ///
+    /// # Shapes
+    /// - `tokens`: `[batch, token, dim]`
+    /// - returns: `[batch, head, token]`
+    pub(super) fn first_weights(&self, tokens: Tensor<3>) -> Tensor<3> {
+        let [q, k, _] = self.query_key_value(tokens);
+        weights(q.slice_dim(2, 0..1), k).squeeze_dim(2)
+    }
+
+    /// `[batch, head, token, dim / heads]` each.
+    fn query_key_value(&self, tokens: Tensor<3>) -> [Tensor<4>; 3] {
+        let [batch, length, dim] = tokens.dims();
         let head_dim = dim / self.heads;
         let qkv = self.qkv.forward(tokens).reshape([batch, length, 3, self.heads, head_dim]);
         let qkv = qkv.permute([2, 0, 3, 1, 4]);
-        let part = |index: usize| qkv.clone().slice_dim(0, index..index + 1).squeeze_dim::<4>(0);
-        let (q, k, v) = (part(0), part(1), part(2));
-
-        let scale = 1.0 / (head_dim as f64).sqrt();
-        let weights = softmax(q.mul_scalar(scale).matmul(k.swap_dims(2, 3)), 3);
-        self.proj.forward(weights.matmul(v).swap_dims(1, 2).reshape([batch, length, dim]))
+        [0, 1, 2].map(|index| qkv.clone().slice_dim(0, index..index + 1).squeeze_dim(0))
     }
+}
+
+/// `softmax(q kᵀ / sqrt(head_dim))`, `[batch, head, query, key]`.
+fn weights(q: Tensor<4>, k: Tensor<4>) -> Tensor<4> {
+    let [_, _, _, head_dim] = q.dims();
+    let scale = 1.0 / (head_dim as f64).sqrt();
+    softmax(q.mul_scalar(scale).matmul(k.swap_dims(2, 3)), 3)
 }

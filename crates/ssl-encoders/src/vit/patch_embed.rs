@@ -19,27 +19,43 @@ pub(super) struct PatchProjection {
 }
 
 impl PatchEmbed {
-    /// Tokens, row by row, and the numbers of rows and columns.
-    ///
-    /// # Shapes
-    /// - `images`: `[batch, channel, height, width]`
-    /// - returns: `[batch, height / patch · width / patch, dim]`
+    /// Rows and columns of patches in images of `[height, width]` pixels.
     ///
     /// # Panics
     /// If the patch size does not divide height and width.
-    pub(super) fn forward(&self, images: Tensor<4>) -> (Tensor<3>, [usize; 2]) {
-        let [batch, channels, height, width] = images.dims();
-        let weight = self.proj.weight.val();
-        let [dim, _, patch, _] = weight.dims();
+    pub(super) fn grid(&self, [height, width]: [usize; 2]) -> [usize; 2] {
+        let [_, _, patch, _] = self.proj.weight.dims();
         let whole = height.is_multiple_of(patch) && width.is_multiple_of(patch);
         assert!(whole, "patches of {patch} pixels do not fill images of {height}×{width}");
+        [height / patch, width / patch]
+    }
 
-        let [rows, columns] = [height / patch, width / patch];
-        let length = channels * patch * patch;
-        let patches =
+    /// The pixels of each patch, row by row.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channel, height, width]`
+    /// - returns: `[batch, patch, channel · height of a patch · width of a patch]`
+    ///
+    /// # Panics
+    /// As [`grid`](Self::grid).
+    pub(super) fn cut(&self, images: Tensor<4>) -> Tensor<3> {
+        let [batch, channels, height, width] = images.dims();
+        let [rows, columns] = self.grid([height, width]);
+        let patch = height / rows;
+        let pixels =
             images.reshape([batch, channels, rows, patch, columns, patch]).permute([0, 2, 4, 1, 3, 5]);
-        let patches = patches.reshape([batch, rows * columns, length]);
-        let weight = weight.reshape([dim, length]).transpose();
-        (module::linear(patches, weight, Some(self.proj.bias.val())), [rows, columns])
+        pixels.reshape([batch, rows * columns, channels * patch * patch])
+    }
+
+    /// Tokens of patches.
+    ///
+    /// # Shapes
+    /// - `pixels`: `[batch, patch, pixel]`
+    /// - returns: `[batch, patch, dim]`
+    pub(super) fn project(&self, pixels: Tensor<3>) -> Tensor<3> {
+        let [_, _, length] = pixels.dims();
+        let weight = self.proj.weight.val();
+        let [dim, ..] = weight.dims();
+        module::linear(pixels, weight.reshape([dim, length]).transpose(), Some(self.proj.bias.val()))
     }
 }

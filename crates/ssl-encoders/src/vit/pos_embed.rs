@@ -12,12 +12,11 @@ const OFFSET: f64 = 0.1;
 /// # Source
 /// DINO `vision_transformer.py`, `interpolate_pos_encoding`, which leaves its own grid alone.
 pub(super) fn pos_embed_for(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
-    let [_, tokens, _] = pos_embed.dims();
-    let side = tokens.saturating_sub(1).isqrt();
+    let (_, side) = parts(&pos_embed);
     if grid == [side, side] { pos_embed } else { resize_pos_embed(pos_embed, grid) }
 }
 
-/// A position embedding, resized to a grid of patches; the class token's position stays as it is.
+/// A position embedding, resized to a grid of patches; the class token's position, if there is one, stays as it is.
 ///
 /// ```text
 /// source = (i + 0.5) · n_in / (n_out + 0.1) − 0.5 on each axis; cubic kernel with a = −0.75, border repeated
@@ -27,31 +26,41 @@ pub(super) fn pos_embed_for(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3>
 /// is interpolated like any other, with DINO's offset of 0.1, and changes a little.
 ///
 /// # Shapes
-/// - `pos_embed`: `[1, 1 + side², dim]`
+/// - `pos_embed`: `[1, 1 + side², dim]`, or `[1, side², dim]` without a class token
 /// - `grid`: numbers of rows and columns
-/// - returns: `[1, 1 + rows · columns, dim]`
+/// - returns: `[1, 1 + rows · columns, dim]`, or without the 1
 ///
 /// # Panics
-/// If the embedding is not that of a class token and a square of patches.
+/// If the embedding is not that of a square of patches, with or without a class token.
 ///
 /// # Source
 /// DINO `vision_transformer.py`, `interpolate_pos_encoding`.
 pub fn resize_pos_embed(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
     let [_, tokens, dim] = pos_embed.dims();
-    let side = tokens.saturating_sub(1).isqrt();
-    assert_eq!(
-        tokens,
-        1 + side * side,
-        "a position embedding of {tokens} tokens is no class token and a square"
-    );
+    let (class_tokens, side) = parts(&pos_embed);
     let [rows, columns] = grid;
     let matrix = kronecker(&resize_matrix(side, rows), &resize_matrix(side, columns));
     let matrix = TensorData::new(matrix, [rows * columns, side * side]);
     let matrix = Tensor::<2>::from_data(matrix, &pos_embed.device().inner());
 
-    let class = pos_embed.clone().slice_dim(1, 0..1);
-    let patches = pos_embed.slice_dim(1, 1..tokens).reshape([side * side, dim]);
-    Tensor::cat(vec![class, matrix.matmul(patches).reshape([1, rows * columns, dim])], 1)
+    let patches = pos_embed.clone().slice_dim(1, class_tokens..tokens).reshape([side * side, dim]);
+    let patches = matrix.matmul(patches).reshape([1, rows * columns, dim]);
+    match class_tokens {
+        0 => patches,
+        _ => Tensor::cat(vec![pos_embed.slice_dim(1, 0..class_tokens), patches], 1),
+    }
+}
+
+/// The number of class tokens, 0 or 1, and the side of the square of patches that a position embedding is for. No square
+/// number follows another, so the length alone tells.
+fn parts(pos_embed: &Tensor<3>) -> (usize, usize) {
+    let [_, tokens, _] = pos_embed.dims();
+    let squares = [(0, tokens.isqrt()), (1, tokens.saturating_sub(1).isqrt())];
+    let found =
+        squares.into_iter().find(|(class_tokens, side)| *side > 0 && class_tokens + side * side == tokens);
+    found.unwrap_or_else(|| {
+        panic!("a position embedding of {tokens} tokens is no square, neither with a class token nor without")
+    })
 }
 
 /// One row of weights for each of `n_out` positions over the `n_in` given ones.
@@ -106,6 +115,27 @@ mod tests {
     fn an_embedding_on_its_own_grid_stays_exactly_as_it_is() {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
         let pos_embed = Tensor::<1, burn::tensor::Int>::arange(0..30, &device).float().reshape([1, 10, 3]);
-        assert_eq!(pos_embed_for(pos_embed.clone(), [3, 3]).into_data(), pos_embed.into_data());
+        assert_eq!(pos_embed_for(pos_embed.clone(), [3, 3]).into_data(), pos_embed.clone().into_data());
+        let patches = pos_embed.slice_dim(1, 1..10);
+        assert_eq!(pos_embed_for(patches.clone(), [3, 3]).into_data(), patches.into_data());
+    }
+
+    #[test]
+    fn patches_are_resized_alike_with_and_without_a_class_token() {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let pos_embed =
+            Tensor::<1, burn::tensor::Int>::arange(0..30, &device).float().sin().reshape([1, 10, 3]);
+        let whole = resize_pos_embed(pos_embed.clone(), [2, 5]);
+        let patches = resize_pos_embed(pos_embed.clone().slice_dim(1, 1..10), [2, 5]);
+        assert_eq!(whole.dims(), [1, 11, 3]);
+        assert_eq!(whole.clone().slice_dim(1, 0..1).into_data(), pos_embed.slice_dim(1, 0..1).into_data());
+        assert_eq!(whole.slice_dim(1, 1..11).into_data(), patches.into_data());
+    }
+
+    #[test]
+    #[should_panic(expected = "of 8 tokens is no square, neither with a class token nor without")]
+    fn an_embedding_of_no_square_is_refused() {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        resize_pos_embed(Tensor::zeros([1, 8, 3], &device), [2, 2]);
     }
 }

@@ -11,7 +11,8 @@ use super::patch_embed::PatchProjection;
 /// Standard deviation of [`VitInit::TruncatedNormal`].
 const STD: f64 = 0.02;
 
-/// Initial values of a [`Vit`](super::Vit). Biases of linear layers are 0 in all of them.
+/// Initial values of a [`Vit`](super::Vit). In all of them, biases of linear layers and the mask token are 0, and
+/// registers normal with standard deviation 1e-6 (DINOv2 `vision_transformer.py`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VitInit {
@@ -73,14 +74,31 @@ impl VitInit {
         }
     }
 
-    /// `[1, 1 + side², dim]`
-    pub(super) fn position_embedding(self, side: usize, dim: usize, init: &mut Init) -> Param<Tensor<3>> {
-        let shape = [1, 1 + side * side, dim];
+    /// `[1, count, dim]`
+    pub(super) fn registers(self, count: usize, dim: usize, init: &mut Init) -> Param<Tensor<3>> {
+        init.normal([1, count, dim], 1e-6)
+    }
+
+    /// `[1, dim]`
+    pub(super) fn mask_token(self, dim: usize, init: &Init) -> Param<Tensor<2>> {
+        init.constant([1, dim], 0.0)
+    }
+
+    /// `[1, 1 + side², dim]`, or `[1, side², dim]` without a class token.
+    pub(super) fn position_embedding(
+        self,
+        class_token: bool,
+        side: usize,
+        dim: usize,
+        init: &mut Init,
+    ) -> Param<Tensor<3>> {
+        let class_tokens = usize::from(class_token);
+        let shape = [1, class_tokens + side * side, dim];
         match self {
             Self::TruncatedNormal => init.truncated_normal(shape, STD),
             Self::XavierSinCos => {
-                let data = TensorData::new(sines_and_cosines(side, dim), shape);
-                Param::from_tensor(Tensor::from_data(data, init.device()))
+                let values = sines_and_cosines(side, dim).split_off((1 - class_tokens) * dim);
+                Param::from_tensor(Tensor::from_data(TensorData::new(values, shape), init.device()))
             }
         }
     }

@@ -1,76 +1,9 @@
 //! Which tensors of a file are the encoder, and what they are called in it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
 
-use serde::Serialize;
-
-use crate::EncoderConfig;
-
-/// Whose names the tensors of a weight file have, whether it is read or written.
-///
-/// Our own names are torchvision's for ResNets and timm's for ViTs, so these schemes differ in which networks they have, and in
-/// what is beside an encoder in a file, not in the names of its tensors. [`load`](super::load) reads files of all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum NameScheme {
-    /// torchvision's: ResNets.
-    Torchvision,
-    /// timm's: ViTs and ResNets.
-    Timm,
-    /// Ours, for every encoder.
-    Safetensors,
-}
-
-impl NameScheme {
-    /// All schemes.
-    pub const ALL: [Self; 3] = [Self::Torchvision, Self::Timm, Self::Safetensors];
-
-    /// Whether the library has a network with the tensors of this encoder.
-    pub fn has(self, config: &EncoderConfig) -> bool {
-        match self {
-            Self::Torchvision => !config.is_vit() && !config.selective_kernel,
-            Self::Timm => !config.selective_kernel,
-            Self::Safetensors => true,
-        }
-    }
-
-    /// What the classifiers on the library's networks are called: files have them beside an encoder, and an encoder alone fits
-    /// a network without them.
-    pub fn classifiers(self) -> &'static [&'static str] {
-        match self {
-            Self::Torchvision => &["fc"],
-            Self::Timm => &["fc", "head", "head_dist"],
-            Self::Safetensors => &["head"],
-        }
-    }
-}
-
-impl fmt::Display for NameScheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Torchvision => "torchvision",
-            Self::Timm => "timm",
-            Self::Safetensors => "safetensors",
-        })
-    }
-}
-
-/// A name that is no [`NameScheme`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown names '{0}': expected torchvision, timm or safetensors")]
-pub struct UnknownScheme(String);
-
-impl FromStr for NameScheme {
-    type Err = UnknownScheme;
-
-    fn from_str(text: &str) -> Result<Self, UnknownScheme> {
-        let found = Self::ALL.into_iter().find(|scheme| scheme.to_string() == text);
-        found.ok_or_else(|| UnknownScheme(text.to_owned()))
-    }
-}
+use super::scheme::NameScheme;
+use super::timm::own_name;
 
 /// What frameworks and training scripts put in front of an encoder's names, one component each, in any order. An
 /// encoder's own names start with none of them.
@@ -100,8 +33,8 @@ const WRAPPERS: [&str; 19] = [
 /// [classifiers](NameScheme::classifiers).
 const HEADS: [&str; 3] = ["projection_head", "projector", "prototypes"];
 
-/// The tensors of a file that belong to an encoder with the paths `wanted`: the name in the file by the name without
-/// what training code put in front. None if no name of the file is among `wanted`.
+/// The tensors of a file that belong to an encoder with the paths `wanted`: the name in the file by our name, which is
+/// without what training code put in front. None if no name of the file is among `wanted`.
 ///
 /// A file may hold several networks (teacher and student, an encoder and its projector). Names are grouped by what is
 /// in front of them, and the group with most of the wanted names is the encoder; of equals the last by the alphabet,
@@ -113,9 +46,10 @@ pub(super) fn select(
     let mut groups: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for name in names {
         let (prefix, own) = split(&name);
-        groups.entry(prefix.to_owned()).or_default().insert(own.to_owned(), name);
+        groups.entry(prefix.to_owned()).or_default().insert(own_name(own).to_owned(), name);
     }
-    let matches = |group: &BTreeMap<String, String>| group.keys().filter(|own| wanted.contains(*own)).count();
+    let counts = |own: &&String| wanted.contains(*own) && !is_ignored(own);
+    let matches = |group: &BTreeMap<String, String>| group.keys().filter(counts).count();
     let mut encoder = groups.into_values().max_by_key(matches).filter(|group| matches(group) > 0)?;
     encoder.retain(|own, _| wanted.contains(own) || !is_ignored(own));
     Some(encoder)
@@ -133,10 +67,12 @@ fn split(name: &str) -> (&str, &str) {
     name.split_at(name.len() - own.len())
 }
 
+/// What an encoder can do without: heads, counters, and the token for hidden patches, which no feature depends on.
 fn is_ignored(own: &str) -> bool {
     let first = own.split('.').next().unwrap_or_default();
     let is_classifier = NameScheme::ALL.iter().any(|scheme| scheme.classifiers().contains(&first));
-    is_classifier || HEADS.contains(&first) || own.ends_with("num_batches_tracked")
+    let is_head = is_classifier || HEADS.contains(&first);
+    is_head || own == "mask_token" || own.ends_with("num_batches_tracked")
 }
 
 #[cfg(test)]
@@ -151,26 +87,6 @@ mod tests {
     fn encoder_under(prefix: &str) -> Option<Vec<(String, String)>> {
         let entry = |own: &str| (own.to_owned(), format!("{prefix}{own}"));
         Some(vec![entry("bn1.bias"), entry("conv1.weight")])
-    }
-
-    #[test]
-    fn every_scheme_survives_a_round_trip_through_its_text() {
-        for scheme in NameScheme::ALL {
-            assert_eq!(scheme.to_string().parse(), Ok(scheme));
-            assert_eq!(serde_json::to_value(scheme).expect("JSON"), scheme.to_string());
-        }
-        let error = "onnx".parse::<NameScheme>().expect_err("unknown").to_string();
-        assert_eq!(error, "unknown names 'onnx': expected torchvision, timm or safetensors");
-    }
-
-    #[test]
-    fn a_scheme_has_the_networks_of_its_library() {
-        let vit = EncoderConfig::named("vit-tiny");
-        let selective = EncoderConfig { selective_kernel: true, ..EncoderConfig::named("resnet50") };
-        let has = |config: &EncoderConfig| NameScheme::ALL.map(|scheme| scheme.has(config));
-        assert_eq!(has(&EncoderConfig::named("resnet50")), [true, true, true]);
-        assert_eq!(has(&vit), [false, true, true]);
-        assert_eq!(has(&selective), [false, false, true]);
     }
 
     #[test]
@@ -229,9 +145,39 @@ mod tests {
     }
 
     #[test]
+    fn the_teacher_of_ibot_comes_before_its_student_which_alone_has_a_mask_token() {
+        let names = ["student.module.backbone.masked_embed", "student.module.backbone.norm.bias"];
+        let names = names.into_iter().chain(["teacher.backbone.norm.bias"]).map(str::to_owned);
+        let wanted = ["mask_token", "norm.bias"].map(str::to_owned).into();
+        let chosen = select(names, &wanted).expect("an encoder");
+        assert_eq!(chosen, [("norm.bias".to_owned(), "teacher.backbone.norm.bias".to_owned())].into());
+    }
+
+    #[test]
     fn unknown_tensors_of_the_encoder_stay_so_that_loading_names_them() {
         let own = selected(&["conv1.weight", "bn1.bias", "conv2.weight"]).expect("an encoder");
         assert!(own.iter().any(|(own, _)| own == "conv2.weight"));
+    }
+
+    #[test]
+    fn tokens_of_timm_and_ibot_have_our_names_and_a_mask_token_may_be_left_out() {
+        let chosen = |names: &[&str], wanted: &[&str]| {
+            let wanted = wanted.iter().map(|name| (*name).to_owned()).collect();
+            select(names.iter().map(|name| (*name).to_owned()), &wanted).expect("an encoder")
+        };
+        let ours = |own: &str, theirs: &str| (own.to_owned(), theirs.to_owned());
+        let theirs = ["cls_token", "masked_embed", "reg_token"];
+        let wanted = ["cls_token", "mask_token", "register_tokens"];
+        let all = [
+            ours("cls_token", "cls_token"),
+            ours("mask_token", "masked_embed"),
+            ours("register_tokens", "reg_token"),
+        ];
+        assert_eq!(chosen(&theirs, &wanted), all.into());
+        assert_eq!(
+            chosen(&["cls_token", "mask_token"], &["cls_token"]),
+            [ours("cls_token", "cls_token")].into()
+        );
     }
 
     #[test]

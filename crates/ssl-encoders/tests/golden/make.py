@@ -1,5 +1,5 @@
-"""Makes the files beside it: tensor names of torchvision and timm, two tiny checkpoints with their features, and a step of
-a tiny ResNet with selective kernels.
+"""Makes the files beside it: tensor names of torchvision and timm, two tiny checkpoints with their features, a tiny ViT of
+timm with registers, and a step of a tiny ResNet with selective kernels.
 
     python make.py
 
@@ -51,7 +51,22 @@ def main():
     save_file({key: value.contiguous() for key, value in features.items()}, HERE / "features.safetensors")
     torch.save(moco(resnet.state_dict()), HERE / "moco.pth")
     torch.save(dino(vit.state_dict()), HERE / "dino.pth")
+    write_registers()
     write_selective_kernel()
+
+
+def write_registers():
+    """A ViT with registers and layer scale as timm builds them for DINOv2, under `model.`, with pixels and features."""
+    torch.manual_seed(1)
+    dinov2 = {"reg_tokens": 3, "no_embed_class": True, "init_values": 1e-5, "num_classes": 0}
+    vit = VisionTransformer(img_size=32, patch_size=8, embed_dim=16, depth=2, num_heads=2, **dinov2)
+    vit = randomize(vit.eval())
+    pixels = torch.randn(2, 3, 32, 32)
+    tensors = {"pixels": pixels} | {f"model.{name}": value for name, value in vit.state_dict().items()}
+    with torch.inference_mode():
+        # The tokens in their order: class, registers, patches.
+        tensors["tokens"] = vit.forward_features(pixels)
+    save_file({name: value.contiguous() for name, value in tensors.items()}, HERE / "registers.safetensors")
 
 
 class SelectiveKernel(torch.nn.Module):

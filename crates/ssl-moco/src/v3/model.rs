@@ -2,10 +2,9 @@
 
 use burn::tensor::{Int, Tensor};
 use ssl_core::group::{gather, gather_each};
-use ssl_core::shape::with_teacher;
 use ssl_core::{
     ConfigError, Embedded, EmbeddingLoss, Encoder, EncoderWith, GradientRules, Group, Init, Loss,
-    MethodRules, Metrics, Pass, Predicted, Progress, SslMethod, Step, StepContext, TeacherState, Views,
+    MethodRules, Metrics, Mlp, Pass, Predicted, Progress, SslMethod, Step, StepContext, TeacherState, Views,
     WithPredictor, schedule,
 };
 
@@ -44,7 +43,7 @@ impl<E: Encoder> SslMethod<E> for MoCoV3 {
 
     fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, Self::State) {
         let (projector, predictor) = (self.config.projector(), self.config.predictor());
-        with_teacher(WithPredictor::init(encoder, &projector, &predictor, init))
+        WithPredictor::init(encoder, &projector, &predictor, init).with_teacher()
     }
 
     /// The structure of the heads follows the encoder's: a network of tokens has the position embedding that
@@ -97,6 +96,10 @@ impl<E: Encoder> SslMethod<E> for MoCoV3 {
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a Self::State) -> &'a E {
         &student.encoder
+    }
+
+    fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
+        Some(&student.projector)
     }
 }
 

@@ -1,117 +1,118 @@
-//! Hyper-parameters of the optimizers.
+//! Hyper-parameters of an optimizer.
 
+use burn::module::Module;
 use serde::{Deserialize, Serialize};
-use ssl_core::ConfigError;
+use ssl_core::{ConfigError, names, setters};
 
-/// The optimizers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OptimizerName {
-    /// SGD with momentum.
-    Sgd,
-    /// LARS as in the official code of Barlow Twins, MoCo v3, BYOL and SimCLR: weights get a layer-wise rate, biases and
-    /// norms are plain momentum SGD without weight decay.
-    Lars,
-    /// LARC around SGD as in the official code of SwAV: every tensor gets a layer-wise rate.
-    Larc,
-    /// Adam with decoupled weight decay.
-    Adamw,
-}
+use super::rules::{NoDecay, ParamRule, ParamRules};
+use super::table::OptimizerTable;
+use super::{Algorithm, OptimizerName};
 
 /// How the learning rate grows with the batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum LrScaling {
     /// `lr · batch / lr_scale_batch`.
+    #[default]
     Linear,
     /// `lr · sqrt(batch / lr_scale_batch)`.
     Sqrt,
 }
 
-/// Which parameters have no weight decay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum NoDecay {
-    /// All decay.
-    None,
-    /// Tensors of at most one axis, and those named `bias`.
-    BiasAndNorm,
-}
+names!(LrScaling: "lr_scaling" { Linear = "linear", Sqrt = "sqrt" });
 
 /// Hyper-parameters of an optimizer: the `[optimizer]` section of a recipe.
+///
+/// The section is one table: `name` says which [`Algorithm`] it is, and the fields of that one stand beside the fields below.
+/// A key of another optimizer is an error.
+///
+/// ```
+/// use ssl_train::{LarsConfig, NoDecay, OptimizerConfig};
+///
+/// let config = OptimizerConfig::new(LarsConfig::default().with_trust_coefficient(0.02))
+///     .with_lr(0.3)
+///     .with_lr_scale_batch(256)
+///     .with_no_decay(NoDecay::BiasAndNorm);
+/// assert_eq!(config.peak_lr(1024), 1.2);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(try_from = "OptimizerTable", into = "OptimizerTable")]
 pub struct OptimizerConfig {
-    /// Which optimizer. Default SGD.
-    pub name: OptimizerName,
+    /// Which optimizer, and what only it has. Default SGD.
+    pub algorithm: Algorithm,
     /// Learning rate at its peak, for a batch of `lr_scale_batch`. Default 0.06 (MoCo's CIFAR-10 notebook).
     pub lr: f64,
-    /// The batch that `lr` is for; the rate for another batch follows by `lr_scaling`. 0, the default, uses `lr` as it is.
-    pub lr_scale_batch: usize,
+    /// The batch that `lr` is for; the rate for another batch follows by `lr_scaling`. Default: `lr` is for every batch.
+    pub lr_scale_batch: Option<usize>,
     /// How the rate grows with the batch. Default linear; SimCLR's README has the square root.
     pub lr_scaling: LrScaling,
     /// Learning rate of tensors of at most one axis, scaled and scheduled like `lr`. Default: that of the weights.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub lr_1d: Option<f64>,
-    /// Momentum of SGD, LARS and LARC. Default 0.9, as in every recipe here.
-    pub momentum: f64,
-    /// Nesterov's form of momentum, SGD only. Default no.
-    pub nesterov: bool,
     /// Weight decay. Default 0.
     pub weight_decay: f64,
     /// Weight decay at the end of a cosine from `weight_decay` (DINO). Default: constant.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay_end: Option<f64>,
     /// Which parameters do not decay; LARS never decays tensors of at most one axis. Default none.
     pub no_decay: NoDecay,
-    /// `η` of LARS and LARC. Default 0.001 (You et al. 2017, section 5).
-    pub trust_coefficient: f64,
-    /// Whether no layer-wise rate exceeds the learning rate, LARS and LARC only: the factor of a gradient is
-    /// `min(η ‖p‖ / (‖g‖ + weight_decay · ‖p‖ + 1e-8) / lr, 1)`. Default no; solo-learn's recipes need it, with `η` = 0.02.
-    pub clip_lr: bool,
-    /// Whether the learning rate enters the momentum buffer, LARS only (SimCLR's TensorFlow code). Default no.
-    pub lr_in_momentum: bool,
-    /// `β` of AdamW. Default 0.9 and 0.999 (PyTorch).
-    pub betas: [f64; 2],
-    /// Norm above which gradients are scaled down; 0, the default, never does.
-    pub clip_norm: f64,
+    /// `d` of layer-wise decay of the learning rate, for fine-tuning a ViT: the rate of layer `l` of `L` blocks is
+    /// multiplied by `d^(L + 1 − l)`. Tokens, positions and patch embedding are layer 0, block `i` is layer `i + 1`, and
+    /// everything after the blocks keeps its rate. Default: all layers have the same rate; BEiT and MAE have 0.65 to 0.75.
+    pub layer_decay: Option<f64>,
+    /// Exceptions for single parameters: the `[[optimizer.rules]]` of a recipe. Default none.
+    pub rules: Vec<ParamRule>,
+    /// Norm above which gradients are scaled down. Default: they never are.
+    pub clip_norm: Option<f64>,
     /// Whether every parameter is clipped on its own (DINO) and not all together. Default no.
     pub clip_per_parameter: bool,
-    /// Micro-batches per step. Their gradients are averaged; a loss that compares the images of a batch sees one
-    /// micro-batch at a time, so this does not stand for a larger batch there: [`embed_chunk`](Self::embed_chunk) does.
-    /// Default 1.
-    pub accumulate: usize,
-    /// Images that pass the network at a time, for less memory: the loss still compares all images of a micro-batch, and
-    /// batch norm sees a chunk. For SimCLR, SupCon, Barlow Twins and MoCo v3. 0, the default, stands for all.
-    pub embed_chunk: usize,
 }
 
 impl Default for OptimizerConfig {
     fn default() -> Self {
         Self {
-            name: OptimizerName::Sgd,
+            algorithm: Algorithm::default(),
             lr: 0.06,
-            lr_scale_batch: 0,
+            lr_scale_batch: None,
             lr_scaling: LrScaling::Linear,
             lr_1d: None,
-            momentum: 0.9,
-            nesterov: false,
             weight_decay: 0.0,
             weight_decay_end: None,
             no_decay: NoDecay::None,
-            trust_coefficient: 0.001,
-            clip_lr: false,
-            lr_in_momentum: false,
-            betas: [0.9, 0.999],
-            clip_norm: 0.0,
+            layer_decay: None,
+            rules: Vec::new(),
+            clip_norm: None,
             clip_per_parameter: false,
-            accumulate: 1,
-            embed_chunk: 0,
         }
     }
 }
 
+setters!(OptimizerConfig {
+    with_lr: lr = f64,
+    with_lr_scale_batch: lr_scale_batch = Option<usize>,
+    with_lr_scaling: lr_scaling = LrScaling,
+    with_lr_1d: lr_1d = Option<f64>,
+    with_weight_decay: weight_decay = f64,
+    with_weight_decay_end: weight_decay_end = Option<f64>,
+    with_no_decay: no_decay = NoDecay,
+    with_layer_decay: layer_decay = Option<f64>,
+    with_rules: rules = Vec<ParamRule>,
+    with_clip_norm: clip_norm = Option<f64>,
+    with_clip_per_parameter: clip_per_parameter = bool;
+    algorithm,
+});
+
 impl OptimizerConfig {
+    /// An optimizer with defaults for all that is not its own: one of `SgdConfig`, `LarsConfig`, `LarcConfig` and
+    /// `AdamWConfig`, or an [`OptimizerName`].
+    pub fn new(algorithm: impl Into<Algorithm>) -> Self {
+        Self { algorithm: algorithm.into(), ..Self::default() }
+    }
+
+    /// Which optimizer it is.
+    pub fn name(&self) -> OptimizerName {
+        self.algorithm.name()
+    }
+
     /// # Errors
     /// The first field whose value no run could use.
     pub fn validate(&self) -> Result<(), ConfigError> {
@@ -122,41 +123,57 @@ impl OptimizerConfig {
         not_negative("optimizer.lr_1d", self.lr_1d.unwrap_or_default())?;
         not_negative("optimizer.weight_decay", self.weight_decay)?;
         not_negative("optimizer.weight_decay_end", self.weight_decay_end.unwrap_or_default())?;
-        not_negative("optimizer.trust_coefficient", self.trust_coefficient)?;
-        not_negative("optimizer.clip_norm", self.clip_norm)?;
-        let layer_wise = matches!(self.name, OptimizerName::Lars | OptimizerName::Larc);
-        let expected = "false: only lars and larc have a rate for each layer";
-        ConfigError::check(layer_wise || !self.clip_lr, "optimizer.clip_lr", self.clip_lr, expected)?;
-        let share = |value: f64| (0.0..1.0).contains(&value);
-        ConfigError::check(share(self.momentum), "optimizer.momentum", self.momentum, "between 0 and 1")?;
-        let [b1, b2] = self.betas;
+        self.algorithm.validate()?;
+        self.validate_scaling()?;
+        self.validate_clipping()?;
+        let d = self.layer_decay.unwrap_or(1.0);
+        let expected = "a number above 0 and at most 1; without the key, all layers have the same rate";
+        ConfigError::check(d > 0.0 && d <= 1.0, "optimizer.layer_decay", d, expected)?;
+        self.rules.iter().try_for_each(ParamRule::validate)
+    }
+
+    fn validate_scaling(&self) -> Result<(), ConfigError> {
+        let expected = "at least 1; without the key, lr is for every batch";
+        ConfigError::check(self.lr_scale_batch != Some(0), "optimizer.lr_scale_batch", 0, expected)?;
+        let used = self.lr_scaling == LrScaling::Linear || self.lr_scale_batch.is_some();
+        let expected = "lr_scale_batch beside it, the batch that lr is for";
+        ConfigError::check(used, "optimizer.lr_scaling", "sqrt", expected)
+    }
+
+    fn validate_clipping(&self) -> Result<(), ConfigError> {
+        let norm = self.clip_norm.unwrap_or(1.0);
+        let expected = "a number above 0; without the key, nothing is clipped";
+        ConfigError::check(norm > 0.0 && norm.is_finite(), "optimizer.clip_norm", norm, expected)?;
+        let used = !self.clip_per_parameter || self.clip_norm.is_some();
         ConfigError::check(
-            share(b1) && share(b2),
-            "optimizer.betas",
-            format!("[{b1}, {b2}]"),
-            "between 0 and 1",
-        )?;
-        ConfigError::check(self.accumulate > 0, "optimizer.accumulate", 0, "at least 1")?;
-        let chunk = self.embed_chunk;
-        ConfigError::check(chunk != 1, "optimizer.embed_chunk", chunk, "0 for the whole batch, or at least 2")
+            used,
+            "optimizer.clip_per_parameter",
+            true,
+            "clip_norm beside it, the largest norm",
+        )
+    }
+
+    /// Whether the rules fit the parameters of `module`.
+    ///
+    /// # Errors
+    /// A rule whose path no parameter has; a layer-wise decay for a network without `encoder.blocks`.
+    pub fn check_module<M: Module>(&self, module: &M) -> Result<(), ConfigError> {
+        ParamRules::new(self, module).map(|_| ())
+    }
+
+    /// Whether a rule freezes the parameter at `path`.
+    pub fn is_frozen(&self, path: &str) -> bool {
+        self.rules.iter().any(|rule| rule.frozen && rule.matches(path))
     }
 
     /// The learning rate at its peak, for a batch of `batch_size` images.
     pub fn peak_lr(&self, batch_size: usize) -> f64 {
-        if self.lr_scale_batch == 0 {
-            return self.lr;
-        }
-        let (batch, scale) = (batch_size as f64, self.lr_scale_batch as f64);
+        let Some(scale) = self.lr_scale_batch else { return self.lr };
+        let (batch, scale) = (batch_size as f64, scale as f64);
         match self.lr_scaling {
             LrScaling::Linear => self.lr * batch / scale,
             LrScaling::Sqrt => self.lr * (batch / scale).sqrt(),
         }
-    }
-
-    /// Whether weight decay applies to the parameter at `path`.
-    pub(crate) fn decays(&self, path: &str, axes: usize) -> bool {
-        let one_axis = axes <= 1 || path.ends_with(".bias");
-        !one_axis || (self.no_decay == NoDecay::None && self.name != OptimizerName::Lars)
     }
 }
 
@@ -166,33 +183,18 @@ mod tests {
 
     #[test]
     fn the_rate_scales_with_the_batch() {
-        let config = OptimizerConfig { lr: 0.3, lr_scale_batch: 256, ..OptimizerConfig::default() };
+        let config = OptimizerConfig::default().with_lr(0.3).with_lr_scale_batch(256);
         assert_eq!(config.peak_lr(4096), 4.8);
         assert_eq!(OptimizerConfig::default().peak_lr(4096), 0.06);
     }
 
     #[test]
     fn the_rate_may_scale_with_the_root_of_the_batch() {
-        let sqrt = OptimizerConfig {
-            lr: 0.075,
-            lr_scale_batch: 1,
-            lr_scaling: LrScaling::Sqrt,
-            ..OptimizerConfig::default()
-        };
+        let sqrt = OptimizerConfig::default().with_lr(0.075).with_lr_scale_batch(1);
+        let sqrt = sqrt.with_lr_scaling(LrScaling::Sqrt);
         // SimCLR's README: at a batch of 4096 this is the linear rule's 0.3 for 256 images.
         assert!((sqrt.peak_lr(4096) - 4.8).abs() < 1e-12 && (sqrt.peak_lr(256) - 1.2).abs() < 1e-12);
-        let constant = OptimizerConfig { lr_scale_batch: 0, ..sqrt };
-        assert_eq!(constant.peak_lr(4096), 0.075);
-    }
-
-    #[test]
-    fn one_axis_decays_only_where_the_recipe_says_so() {
-        let all = OptimizerConfig::default();
-        let weights = OptimizerConfig { no_decay: NoDecay::BiasAndNorm, ..all.clone() };
-        let lars = OptimizerConfig { name: OptimizerName::Lars, ..all.clone() };
-        assert!(all.decays("bn1.weight", 1));
-        assert!(!weights.decays("bn1.weight", 1) && !lars.decays("bn1.weight", 1));
-        assert!(weights.decays("conv1.weight", 4) && lars.decays("conv1.weight", 4));
+        assert_eq!(sqrt.with_lr_scale_batch(None).peak_lr(4096), 0.075);
     }
 
     #[test]
@@ -204,15 +206,20 @@ mod tests {
         };
         assert_eq!(bad(|c| c.lr = f64::NAN), "optimizer.lr");
         assert_eq!(bad(|c| c.lr_1d = Some(-1.0)), "optimizer.lr_1d");
+        assert_eq!(bad(|c| c.lr_scale_batch = Some(0)), "optimizer.lr_scale_batch");
+        assert_eq!(bad(|c| c.lr_scaling = LrScaling::Sqrt), "optimizer.lr_scaling");
         assert_eq!(bad(|c| c.weight_decay = -1.0), "optimizer.weight_decay");
         assert_eq!(bad(|c| c.weight_decay_end = Some(-1.0)), "optimizer.weight_decay_end");
-        assert_eq!(bad(|c| c.trust_coefficient = -1.0), "optimizer.trust_coefficient");
-        assert_eq!(bad(|c| c.clip_norm = -1.0), "optimizer.clip_norm");
-        assert_eq!(bad(|c| c.clip_lr = true), "optimizer.clip_lr");
-        assert_eq!(bad(|c| c.momentum = 1.0), "optimizer.momentum");
-        assert_eq!(bad(|c| c.betas = [0.9, 1.0]), "optimizer.betas");
-        assert_eq!(bad(|c| c.accumulate = 0), "optimizer.accumulate");
-        assert_eq!(bad(|c| c.embed_chunk = 1), "optimizer.embed_chunk");
+        assert_eq!(bad(|c| c.clip_norm = Some(-1.0)), "optimizer.clip_norm");
+        assert_eq!(bad(|c| c.clip_norm = Some(0.0)), "optimizer.clip_norm");
+        assert_eq!(bad(|c| c.clip_per_parameter = true), "optimizer.clip_per_parameter");
+        assert_eq!(bad(|c| c.layer_decay = Some(0.0)), "optimizer.layer_decay");
+        assert_eq!(bad(|c| c.layer_decay = Some(1.5)), "optimizer.layer_decay");
+        assert_eq!(
+            bad(|c| c.algorithm = crate::SgdConfig::default().with_momentum(1.0).into()),
+            "optimizer.momentum"
+        );
+        assert_eq!(bad(|c| c.rules = vec![ParamRule::new("head")]), "optimizer.rules");
         assert!(OptimizerConfig::default().validate().is_ok());
     }
 }

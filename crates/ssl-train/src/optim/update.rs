@@ -2,9 +2,18 @@
 
 use burn::tensor::{Bool, Tensor};
 use ssl_core::math::add_scaled;
-use ssl_core::{SgdRates, sgd_momentum};
+use ssl_kernels::ops::{SgdRates, sgd_momentum};
 
-use super::{OptimizerConfig, Slots};
+use super::{AdamWConfig, LarcConfig, LarsConfig, ParamState, SgdConfig};
+
+/// The rates of one parameter at one step.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ParamRates {
+    /// Learning rate.
+    pub(super) lr: f64,
+    /// Weight decay.
+    pub(super) decay: f64,
+}
 
 /// ```text
 /// g ← g + decay · p;   b ← μ · b + g   (first step: b = g);   p ← p − lr · b      Nesterov: p ← p − lr · (g + μ · b)
@@ -13,47 +22,70 @@ use super::{OptimizerConfig, Slots};
 /// # Source
 /// `torch.optim.SGD`.
 pub(super) fn sgd(
-    config: &OptimizerConfig,
-    slots: &mut Slots,
+    config: &SgdConfig,
+    state: &mut ParamState,
     p: Tensor<1>,
     g: Tensor<1>,
-    lr: f64,
-    decay: f64,
+    ParamRates { lr, decay }: ParamRates,
 ) -> Tensor<1> {
-    if config.momentum > 0.0 && !config.nesterov && !config.lr_in_momentum {
-        let rates = SgdRates { lr, momentum: config.momentum, decay };
-        let (p, buffer) = sgd_momentum(p, g, slots.first.take(), rates);
-        slots.first = Some(buffer);
+    let &SgdConfig { momentum, nesterov } = config;
+    if momentum > 0.0 && !nesterov {
+        let (p, buffer) = sgd_momentum(p, g, state.first.take(), SgdRates { lr, momentum, decay });
+        state.first = Some(buffer);
         return p;
     }
     let g = decayed(&p, g, decay);
-    if !config.nesterov {
-        return momentum(config, slots, p, g, lr);
+    if !nesterov {
+        return with_momentum(momentum, state, p, g, lr);
     }
-    let buffer = gather(config, slots, g.clone());
-    p - (g + buffer.mul_scalar(config.momentum)).mul_scalar(lr)
+    let buffer = next_buffer(momentum, state, g.clone());
+    p - (g + buffer.mul_scalar(momentum)).mul_scalar(lr)
 }
 
 /// ```text
 /// g ← g + decay · p;   g ← g · η ‖p‖ / ‖g‖   if both norms are above 0;   then momentum
 /// ```
 ///
+/// With `lr_in_momentum`, momentum is `b ← μ · b + lr · g;   p ← p − b`. With `clip_lr` the factor is that of [`larc`].
+/// Tensors of one axis have momentum and nothing else, see [`lars_1d`].
+///
 /// # Source
 /// You et al. 2017, algorithm 1, <https://arxiv.org/abs/1708.03888>, as in the official code of Barlow Twins
 /// (`main.py`, class `LARS`): the norm is that of the gradient after weight decay, without an epsilon.
 pub(super) fn lars(
-    config: &OptimizerConfig,
-    slots: &mut Slots,
+    config: &LarsConfig,
+    state: &mut ParamState,
     p: Tensor<1>,
     g: Tensor<1>,
-    lr: f64,
-    decay: f64,
+    rates: ParamRates,
 ) -> Tensor<1> {
-    let g = decayed(&p, g, decay);
+    if config.clip_lr {
+        let g = with_layer_factor(config.trust_coefficient, true, &p, g, rates);
+        return lars_1d(config, state, p, g, rates.lr);
+    }
+    let g = decayed(&p, g, rates.decay);
     let degenerate = degenerate(&p, &g);
     let denominator = norm(&g).mask_fill(degenerate.clone(), 1.0);
     let factor = norm(&p).mul_scalar(config.trust_coefficient) / denominator;
-    momentum(config, slots, p, g * factor.mask_fill(degenerate, 1.0), lr)
+    lars_1d(config, state, p, g * factor.mask_fill(degenerate, 1.0), rates.lr)
+}
+
+/// LARS without a layer-wise rate: its momentum.
+///
+/// ```text
+/// b ← μ · b + g;   p ← p − lr · b          with `lr_in_momentum`:   b ← μ · b + lr · g;   p ← p − b
+/// ```
+pub(super) fn lars_1d(
+    config: &LarsConfig,
+    state: &mut ParamState,
+    p: Tensor<1>,
+    g: Tensor<1>,
+    lr: f64,
+) -> Tensor<1> {
+    if config.lr_in_momentum {
+        return p - next_buffer(config.momentum, state, g.mul_scalar(lr));
+    }
+    with_momentum(config.momentum, state, p, g, lr)
 }
 
 /// ```text
@@ -67,17 +99,28 @@ pub(super) fn lars(
 /// NVIDIA apex `LARC(clip=False)` around SGD, as SwAV uses it: `‖g‖` before weight decay. `clip_lr` is `LARC(clip=True)`, and
 /// solo-learn's LARS (`solo/utils/lars.py`, `clip_lr`) on tensors of more than one axis.
 pub(super) fn larc(
-    config: &OptimizerConfig,
-    slots: &mut Slots,
+    config: &LarcConfig,
+    state: &mut ParamState,
     p: Tensor<1>,
     g: Tensor<1>,
-    lr: f64,
-    decay: f64,
+    rates: ParamRates,
 ) -> Tensor<1> {
-    let (p_norm, degenerate) = (norm(&p), degenerate(&p, &g));
+    let g = with_layer_factor(config.trust_coefficient, config.clip_lr, &p, g, rates);
+    with_momentum(config.momentum, state, p, g, rates.lr)
+}
+
+/// A gradient times the factor of its layer, as [`larc`] has it.
+fn with_layer_factor(
+    trust_coefficient: f64,
+    clip_lr: bool,
+    p: &Tensor<1>,
+    g: Tensor<1>,
+    ParamRates { lr, decay }: ParamRates,
+) -> Tensor<1> {
+    let (p_norm, degenerate) = (norm(p), degenerate(p, &g));
     let denominator = norm(&g) + p_norm.clone().mul_scalar(decay) + 1e-8;
-    let factor = p_norm.mul_scalar(config.trust_coefficient) / denominator;
-    let factor = match (config.clip_lr, lr > 0.0) {
+    let factor = p_norm.mul_scalar(trust_coefficient) / denominator;
+    let factor = match (clip_lr, lr > 0.0) {
         (true, true) => factor.div_scalar(lr).clamp_max(1.0),
         // The limit of the above: at the start of a warm-up no layer's rate is below `lr`.
         (true, false) => factor.ones_like(),
@@ -86,65 +129,54 @@ pub(super) fn larc(
     let factor = factor.mask_fill(degenerate.clone(), 1.0);
     // Without a factor the official wrapper adds no weight decay either.
     let decay = Tensor::full([1], decay, &p.device()).mask_fill(degenerate, 0.0);
-    let g = (g + p.clone() * decay) * factor;
-    momentum(config, slots, p, g, lr)
+    (g + p.clone() * decay) * factor
 }
 
 /// ```text
 /// p ← p · (1 − lr · decay);   m ← β₁ m + (1 − β₁) g;   v ← β₂ v + (1 − β₂) g²
-/// p ← p − lr / (1 − β₁ᵗ) · m / (sqrt(v) / sqrt(1 − β₂ᵗ) + 1e-8)
+/// p ← p − lr / (1 − β₁ᵗ) · m / (sqrt(v) / sqrt(1 − β₂ᵗ) + ε)
 /// ```
 ///
 /// # Source
 /// `torch.optim.AdamW`.
 pub(super) fn adamw(
-    config: &OptimizerConfig,
-    slots: &mut Slots,
+    config: &AdamWConfig,
+    state: &mut ParamState,
     p: Tensor<1>,
     g: Tensor<1>,
-    lr: f64,
-    decay: f64,
+    ParamRates { lr, decay }: ParamRates,
 ) -> Tensor<1> {
     let [b1, b2] = config.betas;
     let average = |old: Option<Tensor<1>>, new: Tensor<1>, beta: f64| match old {
         Some(old) => old.mul_scalar(beta) + new.mul_scalar(1.0 - beta),
         None => new.mul_scalar(1.0 - beta),
     };
-    let m = average(slots.first.take(), g.clone(), b1);
-    let v = average(slots.second.take(), g.square(), b2);
-    slots.first = Some(m.clone());
-    slots.second = Some(v.clone());
-    let t = i32::try_from(slots.steps).unwrap_or(i32::MAX);
-    let denominator = v.sqrt().div_scalar((1.0 - b2.powi(t)).sqrt()).add_scalar(1e-8);
+    let m = average(state.first.take(), g.clone(), b1);
+    let v = average(state.second.take(), g.square(), b2);
+    state.first = Some(m.clone());
+    state.second = Some(v.clone());
+    let t = i32::try_from(state.steps).unwrap_or(i32::MAX);
+    let denominator = v.sqrt().div_scalar((1.0 - b2.powi(t)).sqrt()).add_scalar(config.eps);
     p.mul_scalar(1.0 - lr * decay) - (m / denominator).mul_scalar(lr / (1.0 - b1.powi(t)))
 }
 
 /// ```text
-/// b ← μ · b + g;   p ← p − lr · b          with `lr_in_momentum`:   b ← μ · b + lr · g;   p ← p − b
+/// b ← μ · b + g;   p ← p − lr · b
 /// ```
-pub(super) fn momentum(
-    config: &OptimizerConfig,
-    slots: &mut Slots,
-    p: Tensor<1>,
-    g: Tensor<1>,
-    lr: f64,
-) -> Tensor<1> {
-    if config.lr_in_momentum {
-        return p - gather(config, slots, g.mul_scalar(lr));
-    }
-    add_scaled(p, gather(config, slots, g), -lr)
+fn with_momentum(momentum: f64, state: &mut ParamState, p: Tensor<1>, g: Tensor<1>, lr: f64) -> Tensor<1> {
+    add_scaled(p, next_buffer(momentum, state, g), -lr)
 }
 
-/// The momentum buffer after taking `g` in.
-fn gather(config: &OptimizerConfig, slots: &mut Slots, g: Tensor<1>) -> Tensor<1> {
-    if config.momentum == 0.0 {
+/// The momentum buffer with a further gradient in it: `b ← μ · b + g`.
+fn next_buffer(momentum: f64, state: &mut ParamState, g: Tensor<1>) -> Tensor<1> {
+    if momentum == 0.0 {
         return g;
     }
-    let buffer = match slots.first.take() {
-        Some(buffer) => add_scaled(g, buffer, config.momentum),
+    let buffer = match state.first.take() {
+        Some(buffer) => add_scaled(g, buffer, momentum),
         None => g,
     };
-    slots.first = Some(buffer.clone());
+    state.first = Some(buffer.clone());
     buffer
 }
 

@@ -1,0 +1,66 @@
+//! The blocks of a ViT.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use ssl_core::Pass;
+use ssl_core::nn::{Linear, gelu};
+
+use super::attention::Attention;
+use super::drop_path::DropPath;
+use super::layer_norm::LayerNorm;
+use super::layer_scale::LayerScale;
+
+/// A block that normalises before each of its two branches.
+///
+/// ```text
+/// x = x + drop(ls1(attn(norm1(x))));   y = x + drop(ls2(mlp(norm2(x))))
+/// ```
+#[derive(Module, Debug)]
+pub(super) struct Block {
+    pub(super) norm1: LayerNorm,
+    pub(super) attn: Attention,
+    pub(super) ls1: Option<LayerScale>,
+    pub(super) norm2: LayerNorm,
+    pub(super) mlp: FeedForward,
+    pub(super) ls2: Option<LayerScale>,
+    #[module(skip)]
+    pub(super) drop_path: DropPath,
+}
+
+impl Block {
+    /// # Shapes
+    /// - `tokens`: `[batch, token, dim]`
+    /// - returns: the same
+    pub(super) fn forward(&self, tokens: Tensor<3>, pass: &Pass) -> Tensor<3> {
+        let scale = |branch, factors: &Option<LayerScale>| match factors {
+            Some(factors) => factors.forward(branch),
+            None => branch,
+        };
+        let branch = scale(self.attn.forward(self.norm1.forward(tokens.clone())), &self.ls1);
+        let tokens = tokens + self.drop_path.forward(branch, "drop_path1", pass);
+        let branch = scale(self.mlp.forward(self.norm2.forward(tokens.clone())), &self.ls2);
+        tokens + self.drop_path.forward(branch, "drop_path2", pass)
+    }
+
+    /// How much the first token attends to every token.
+    ///
+    /// # Shapes
+    /// - `tokens`: `[batch, token, dim]`
+    /// - returns: `[batch, head, token]`
+    pub(super) fn first_attention(&self, tokens: Tensor<3>) -> Tensor<3> {
+        self.attn.first_weights(self.norm1.forward(tokens))
+    }
+}
+
+/// `fc2(gelu(fc1(x)))`, on each token alone, with the exact GELU `x · Φ(x)`.
+#[derive(Module, Debug)]
+pub(super) struct FeedForward {
+    pub(super) fc1: Linear,
+    pub(super) fc2: Linear,
+}
+
+impl FeedForward {
+    fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
+        self.fc2.forward(gelu(self.fc1.forward(tokens)))
+    }
+}

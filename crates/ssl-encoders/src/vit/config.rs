@@ -1,0 +1,218 @@
+//! Configuration of a ViT.
+
+use ssl_core::Init;
+
+use super::attention::Attention;
+use super::block::{Block, FeedForward};
+use super::drop_path::DropPath;
+use super::layer_norm::LayerNorm;
+use super::layer_scale::LayerScale;
+use super::patch_embed::PatchEmbed;
+use super::{Vit, VitInit};
+
+/// Configuration of a [`Vit`].
+///
+/// ```
+/// # use ssl_core::{DeviceSpec, Encoder, Init};
+/// # use ssl_encoders::VitConfig;
+/// let device = DeviceSpec::Flex.open().unwrap();
+/// let encoder = VitConfig::tiny().with_image_size(32).with_patch_size(4).init(&mut Init::new(0, &device));
+/// assert_eq!(encoder.feature_dim(), 192);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct VitConfig {
+    /// Height and width of the images that the position embedding is made for, in pixels. Default 224.
+    pub image_size: usize,
+    /// Height and width of a patch, in pixels. Default 16 (DINO; 8 is its slower, better variant). On images of 32
+    /// pixels, 4.
+    pub patch_size: usize,
+    /// Length of a token.
+    pub dim: usize,
+    /// Number of blocks.
+    pub depth: usize,
+    /// Number of attention heads; they share `dim`.
+    pub heads: usize,
+    /// Hidden units of a block's MLP per unit of `dim`. Default 4 (Dosovitskiy et al., table 1).
+    pub mlp_ratio: usize,
+    /// The initial values. Default [`VitInit::TruncatedNormal`].
+    pub start: VitInit,
+    /// Whether there is a class token. Default `true` (Dosovitskiy et al., eq. 1); I-JEPA has none. Without one, the feature
+    /// is the mean of the patches.
+    pub class_token: bool,
+    /// Number of registers: tokens that stand for no place in the image. Default 0; Darcet et al. 2023 find 4 enough.
+    pub registers: usize,
+    /// Whether there is a token that takes the place of hidden patches, for
+    /// [`Masking::Replace`](ssl_core::Masking::Replace). Default `false`; iBOT, DINOv2 and SimMIM have one.
+    pub mask_token: bool,
+    /// Initial value of the factors that scale each branch of a block, channel by channel; no factors if not given.
+    /// Default none; 1e-5 in DINOv2 (official `vitl14.yaml`).
+    pub layer_scale: Option<f64>,
+    /// Probability with which the last block leaves out a branch for an image while it trains; it rises linearly from 0
+    /// in the first block. Default 0; DINO has 0.1 (`--drop_path_rate`).
+    pub drop_path: f64,
+}
+
+impl VitConfig {
+    /// A network of tokens of length `dim`, with patches of 16 pixels and images of 224.
+    pub fn new(dim: usize, depth: usize, heads: usize) -> Self {
+        Self {
+            image_size: 224,
+            patch_size: 16,
+            dim,
+            depth,
+            heads,
+            mlp_ratio: 4,
+            start: VitInit::default(),
+            class_token: true,
+            registers: 0,
+            mask_token: false,
+            layer_scale: None,
+            drop_path: 0.0,
+        }
+    }
+
+    /// ViT-Ti (DeiT, table 1, as the two below).
+    pub fn tiny() -> Self {
+        Self::new(192, 12, 3)
+    }
+
+    /// ViT-S. MoCo v3 has 12 heads instead of 6 (official `vits.py`): see [`with_heads`](Self::with_heads).
+    pub fn small() -> Self {
+        Self::new(384, 12, 6)
+    }
+
+    /// ViT-B.
+    pub fn base() -> Self {
+        Self::new(768, 12, 12)
+    }
+
+    /// Sets the size of the images that the position embedding is made for.
+    pub fn with_image_size(mut self, image_size: usize) -> Self {
+        self.image_size = image_size;
+        self
+    }
+
+    /// Sets the size of a patch.
+    pub fn with_patch_size(mut self, patch_size: usize) -> Self {
+        self.patch_size = patch_size;
+        self
+    }
+
+    /// Sets the number of attention heads.
+    pub fn with_heads(mut self, heads: usize) -> Self {
+        self.heads = heads;
+        self
+    }
+
+    /// Sets the initial values.
+    pub fn with_start(mut self, start: VitInit) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Sets whether there is a class token.
+    pub fn with_class_token(mut self, class_token: bool) -> Self {
+        self.class_token = class_token;
+        self
+    }
+
+    /// Sets the number of registers.
+    pub fn with_registers(mut self, registers: usize) -> Self {
+        self.registers = registers;
+        self
+    }
+
+    /// Sets whether there is a mask token.
+    pub fn with_mask_token(mut self, mask_token: bool) -> Self {
+        self.mask_token = mask_token;
+        self
+    }
+
+    /// Scales each branch of a block by factors that start at this value.
+    pub fn with_layer_scale(mut self, layer_scale: impl Into<Option<f64>>) -> Self {
+        self.layer_scale = layer_scale.into();
+        self
+    }
+
+    /// Sets the probability with which the last block leaves out a branch.
+    pub fn with_drop_path(mut self, drop_path: f64) -> Self {
+        self.drop_path = drop_path;
+        self
+    }
+
+    /// A network with the initial values of [`start`](Self::start).
+    ///
+    /// # Panics
+    /// If the patch size does not divide the image size, the number of heads does not divide `dim`, or the drop-path rate
+    /// is not in `[0, 1)`.
+    pub fn init(&self, init: &mut Init) -> Vit {
+        self.assert_usable();
+        let (side, dim, start) = (self.image_size / self.patch_size, self.dim, self.start);
+        // Values are drawn in the order of the fields; new fields go to the end, so that old networks keep their values.
+        Vit {
+            cls_token: self.class_token.then(|| start.class_token(dim, init)),
+            pos_embed: start.position_embedding(self.class_token, side, dim, init),
+            patch_embed: PatchEmbed { proj: start.patch_projection(dim, self.patch_size, init) },
+            blocks: (0..self.depth).map(|index| self.block(index, init)).collect(),
+            norm: LayerNorm::init(dim, init),
+            register_tokens: (self.registers > 0).then(|| start.registers(self.registers, dim, init)),
+            mask_token: self.mask_token.then(|| start.mask_token(dim, init)),
+        }
+    }
+
+    fn assert_usable(&self) {
+        let Self { image_size: image, patch_size: patch, dim, heads, drop_path, .. } = *self;
+        assert!(image.is_multiple_of(patch), "patches of {patch} pixels do not fill images of {image}");
+        assert!(dim.is_multiple_of(heads), "{heads} heads cannot share tokens of length {dim}");
+        let is_rate = (0.0..1.0).contains(&drop_path);
+        assert!(is_rate, "a drop-path rate is 0 or more and below 1, got {drop_path}");
+    }
+
+    fn block(&self, index: usize, init: &mut Init) -> Block {
+        let (dim, hidden) = (self.dim, self.dim * self.mlp_ratio);
+        Block {
+            norm1: LayerNorm::init(dim, init),
+            attn: Attention {
+                qkv: self.start.query_key_value(dim, init),
+                proj: self.start.linear(dim, dim, init),
+                heads: self.heads,
+            },
+            ls1: self.layer_scale(init),
+            norm2: LayerNorm::init(dim, init),
+            mlp: FeedForward {
+                fc1: self.start.linear(dim, hidden, init),
+                fc2: self.start.linear(hidden, dim, init),
+            },
+            ls2: self.layer_scale(init),
+            drop_path: DropPath { block: index, rate: self.drop_path_of(index) },
+        }
+    }
+
+    fn layer_scale(&self, init: &Init) -> Option<LayerScale> {
+        self.layer_scale.map(|value| LayerScale::init(self.dim, value, init))
+    }
+
+    /// `linspace(0, drop_path, depth)[index]`, as in timm and DINO.
+    fn drop_path_of(&self, index: usize) -> f64 {
+        match self.depth {
+            0 | 1 => 0.0,
+            depth => self.drop_path * index as f64 / (depth - 1) as f64,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_drop_path_rate_rises_linearly_over_the_blocks() {
+        let config = VitConfig::new(8, 5, 2).with_drop_path(0.4);
+        let rates: Vec<f64> = (0..5).map(|index| config.drop_path_of(index)).collect();
+        for (rate, expected) in rates.iter().zip([0.0, 0.1, 0.2, 0.3, 0.4]) {
+            assert!((rate - expected).abs() < 1e-12, "{rates:?}");
+        }
+        // `linspace` of one point is its start.
+        assert_eq!(VitConfig::new(8, 1, 2).with_drop_path(0.4).drop_path_of(0), 0.0);
+    }
+}

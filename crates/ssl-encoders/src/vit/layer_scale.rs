@@ -1,0 +1,32 @@
+//! Factors on a branch of a block.
+
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+use ssl_core::Init;
+
+/// A learned factor for each channel.
+///
+/// ```text
+/// y = gamma · x
+/// ```
+///
+/// # Source
+/// CaiT, Touvron et al. 2021, eq. 4, <https://arxiv.org/abs/2103.17239>; DINOv2 `layer_scale.py`.
+#[derive(Module, Debug)]
+pub(super) struct LayerScale {
+    gamma: Param<Tensor<1>>,
+}
+
+impl LayerScale {
+    /// Every factor starts at `value`.
+    pub(super) fn init(dim: usize, value: f64, init: &Init) -> Self {
+        Self { gamma: init.constant([dim], value) }
+    }
+
+    /// # Shapes
+    /// - `tokens`: `[batch, token, dim]`
+    /// - returns: the same
+    pub(super) fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
+        tokens * self.gamma.val().unsqueeze()
+    }
+}

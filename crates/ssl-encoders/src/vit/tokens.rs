@@ -1,0 +1,170 @@
+//! A ViT as an encoder of tokens.
+
+use burn::tensor::{Bool, Int, Tensor};
+use ssl_core::{Encoder, Masking, Pass, TokenEncoder, Tokens};
+
+use super::Vit;
+use super::pos_embed::pos_embed_for;
+
+impl TokenEncoder for Vit {
+    /// # Shapes
+    /// - `images`: `[batch, 3, height, width]`, both multiples of the patch size
+    ///
+    /// # Panics
+    /// If the patches do not fill the images, the mask is of another number of images or patches, or patches are to be
+    /// replaced and there is no mask token.
+    ///
+    /// # Source
+    /// Kept patches: MAE `models_mae.py`, `forward_encoder`. Replaced ones: DINOv2 `vision_transformer.py`,
+    /// `prepare_tokens_with_masks`: the mask token takes the place of a patch before its position is added.
+    fn encode_tokens(&self, images: Tensor<4>, masking: Masking, pass: &Pass) -> Tokens {
+        self.finish(self.last_tokens(images, masking, pass))
+    }
+
+    fn last_blocks(&self, images: Tensor<4>, count: usize, pass: &Pass) -> Vec<Tokens> {
+        let depth = self.blocks.len();
+        assert!(count <= depth, "the last {count} blocks were asked of a ViT of {depth}");
+        let mut tokens = self.first_tokens(images, Masking::None);
+        let mut outputs = Vec::with_capacity(count);
+        for (index, block) in self.blocks.iter().enumerate() {
+            tokens = block.forward(tokens, pass);
+            if index + count >= depth {
+                outputs.push(self.finish(tokens.clone()));
+            }
+        }
+        outputs
+    }
+
+    /// # Panics
+    /// If there is no class token, or no block.
+    fn class_attention(&self, images: Tensor<4>, pass: &Pass) -> Tensor<3> {
+        assert!(
+            self.cls_token.is_some(),
+            "a ViT without a class token has no attention of it: expected encoder.class_token = true"
+        );
+        let Some((last, before)) = self.blocks.split_last() else {
+            panic!("a ViT without blocks has no attention")
+        };
+        let tokens = self.first_tokens(images, Masking::None);
+        let tokens = before.iter().fold(tokens, |tokens, block| block.forward(tokens, pass));
+        let attention = last.first_attention(tokens);
+        let [_, _, length] = attention.dims();
+        attention.slice_dim(2, self.first_patch()..length)
+    }
+
+    /// # Panics
+    /// If the patch size does not divide height and width.
+    fn patch_grid(&self, pixels: [usize; 2]) -> [usize; 2] {
+        self.patch_embed.grid(pixels)
+    }
+
+    fn token_dim(&self) -> usize {
+        self.feature_dim()
+    }
+}
+
+impl Vit {
+    /// All tokens after the last block, before the last norm, `[batch, token, dim]`.
+    pub(super) fn last_tokens(&self, images: Tensor<4>, masking: Masking, pass: &Pass) -> Tensor<3> {
+        let tokens = self.first_tokens(images, masking);
+        self.blocks.iter().fold(tokens, |tokens, block| block.forward(tokens, pass))
+    }
+
+    /// All tokens, normalised, by what they stand for.
+    pub(super) fn finish(&self, tokens: Tensor<3>) -> Tokens {
+        let tokens = self.norm.forward(tokens);
+        let [_, length, _] = tokens.dims();
+        let (class_tokens, first_patch) = (usize::from(self.cls_token.is_some()), self.first_patch());
+        let part = |from: usize, to: usize| (from < to).then(|| tokens.clone().slice_dim(1, from..to));
+        Tokens {
+            class: part(0, class_tokens).map(|class| class.squeeze_dim(1)),
+            registers: part(class_tokens, first_patch),
+            patches: tokens.clone().slice_dim(1, first_patch..length),
+        }
+    }
+
+    /// The tokens in front of the first block, `[batch, token, dim]`.
+    fn first_tokens(&self, images: Tensor<4>, masking: Masking) -> Tensor<3> {
+        let [batch, _, height, width] = images.dims();
+        let pixels = self.patch_embed.cut(images);
+        let positions = pos_embed_for(self.pos_embed.val(), self.patch_grid([height, width]));
+        let (patches, positions) = match masking {
+            Masking::None => (self.patch_embed.project(pixels), positions),
+            Masking::Keep(places) => {
+                let positions = keep_rows(batched(positions, batch), self.with_class(places.clone()));
+                (self.patch_embed.project(keep_rows(pixels, places)), positions)
+            }
+            Masking::Replace(mask) => (self.replace(self.patch_embed.project(pixels), mask), positions),
+        };
+        let tokens = match &self.cls_token {
+            Some(class) => Tensor::cat(vec![batched(class.val(), batch), patches], 1),
+            None => patches,
+        };
+        self.with_registers(tokens + positions)
+    }
+
+    /// The places of patches among the entries of the position embedding, behind that of the class token.
+    fn with_class(&self, places: Tensor<2, Int>) -> Tensor<2, Int> {
+        match self.cls_token {
+            Some(_) => {
+                let [batch, _] = places.dims();
+                Tensor::cat(vec![Tensor::zeros([batch, 1], &places.device()), places + 1], 1)
+            }
+            None => places,
+        }
+    }
+
+    /// `patches` with the mask token where `mask` is true.
+    fn replace(&self, patches: Tensor<3>, mask: Tensor<2, Bool>) -> Tensor<3> {
+        let [batch, length, dim] = patches.dims();
+        let found = mask.dims();
+        assert_eq!(
+            found,
+            [batch, length],
+            "a mask of shape {found:?} does not fit {batch} images of {length} patches"
+        );
+        let Some(token) = &self.mask_token else {
+            panic!("a ViT without a mask token cannot hide patches: expected encoder.mask_token = true");
+        };
+        let token = token.val().unsqueeze::<3>().expand([batch, length, dim]);
+        patches.mask_where(mask.unsqueeze_dim::<3>(2).expand([batch, length, dim]), token)
+    }
+
+    /// The registers behind the class token. They come after positions are added, since they have none.
+    fn with_registers(&self, tokens: Tensor<3>) -> Tensor<3> {
+        let Some(registers) = &self.register_tokens else { return tokens };
+        let [batch, length, _] = tokens.dims();
+        let registers = batched(registers.val(), batch);
+        match self.cls_token {
+            Some(_) => {
+                let class = tokens.clone().slice_dim(1, 0..1);
+                Tensor::cat(vec![class, registers, tokens.slice_dim(1, 1..length)], 1)
+            }
+            None => Tensor::cat(vec![registers, tokens], 1),
+        }
+    }
+
+    /// Number of tokens in front of the patches.
+    fn first_patch(&self) -> usize {
+        let registers = self.register_tokens.as_ref().map_or(0, |registers| registers.dims()[1]);
+        usize::from(self.cls_token.is_some()) + registers
+    }
+}
+
+/// The same rows for every image: `[1, row, dim]` as `[batch, row, dim]`.
+fn batched(rows: Tensor<3>, batch: usize) -> Tensor<3> {
+    let [_, count, dim] = rows.dims();
+    rows.expand([batch, count, dim])
+}
+
+/// The rows at these places of each image.
+///
+/// # Shapes
+/// - `rows`: `[batch, row, dim]`
+/// - `places`: `[batch, kept]`
+/// - returns: `[batch, kept, dim]`
+fn keep_rows(rows: Tensor<3>, places: Tensor<2, Int>) -> Tensor<3> {
+    let ([batch, _, dim], [images, kept]) = (rows.dims(), places.dims());
+    assert_eq!(images, batch, "kept places of {images} images do not fit a batch of {batch}");
+    rows.gather(1, places.unsqueeze_dim::<3>(2).expand([batch, kept, dim]))
+}

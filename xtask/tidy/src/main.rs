@@ -1,0 +1,89 @@
+//! Development commands of the workspace, run as `cargo xtask <command>`.
+//!
+//! This package builds in seconds. The commands that need the library are in the package `xtask-checks`, which is built
+//! when one of them is called.
+#![expect(clippy::print_stdout, reason = "a command answers on standard output")]
+
+mod adding;
+mod tidy;
+
+use std::ffi::{OsStr, OsString};
+use std::process::{self, ExitCode};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser};
+
+/// Development commands of burn-ssl.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+enum Command {
+    /// Checks the rules of the house that no compiler checks, and lists violations as `path:line: sentence`.
+    Tidy,
+    /// Adds a method by `docs/adding-a-method.md` to a copy of the repository, and checks and compiles the copy.
+    AddingAMethod,
+    /// Runs the cases of the numerical conformance suite, one row each, and counts passes, failures and skips.
+    Conformance(Forwarded),
+    /// Runs benchmarks, against PyTorch if there is a `--baseline`.
+    Bench(Forwarded),
+    /// Packs binaries, baseline scripts and a few images for a machine without network and without Rust.
+    Pack(Forwarded),
+}
+
+/// Arguments that `xtask-checks` reads.
+#[derive(Args)]
+#[command(disable_help_flag = true)]
+struct Forwarded {
+    /// What the command takes: `--help` lists it.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<OsString>,
+}
+
+fn main() -> ExitCode {
+    let done = match Command::parse() {
+        Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
+        Command::AddingAMethod => adding::run().map(|()| ExitCode::SUCCESS),
+        Command::Conformance(forwarded) => forwarded.run("conformance"),
+        Command::Bench(forwarded) => forwarded.run("bench"),
+        Command::Pack(forwarded) => forwarded.run("pack"),
+    };
+    // Printed here, because a returned error would bring its backtrace along.
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+impl Forwarded {
+    /// Builds `xtask-checks`, runs a command of it and passes its exit code on.
+    fn run(&self, command: &str) -> Result<ExitCode> {
+        let cargo = cargo();
+        let run = ["run", "--release", "--package", "xtask-checks", "--", command];
+        let status = process::Command::new(&cargo).args(run).args(&self.arguments).status();
+        let status = status.with_context(|| format!("{} cannot be started", cargo.display()))?;
+        // A signal leaves no code.
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    }
+}
+
+/// The cargo that runs this program; the one of the path if it was started by itself.
+pub(crate) fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_of_the_other_package_are_passed_on_as_they_are() {
+        for arguments in [&["--help"][..], &["all", "--devices", "flex,tch", "-h"], &[]] {
+            let line = ["xtask", "bench"].iter().chain(arguments);
+            match Command::try_parse_from(line).expect("every argument is taken") {
+                Command::Bench(forwarded) => assert_eq!(forwarded.arguments, arguments),
+                _ => panic!("another command"),
+            }
+        }
+        assert!(Command::try_parse_from(["xtask", "tidy", "--fast"]).is_err(), "tidy takes none");
+    }
+}
