@@ -91,7 +91,7 @@ pub fn save<E: Encoder>(encoder: &E, path: &Path, metadata: &Metadata) -> Result
 /// position in itself. A mask token, which timm's ViTs do not have, is left out.
 ///
 /// timm loads the file with `strict=True` into a network without classifier, made with `reg_tokens`, `no_embed_class=True`
-/// and, for [`layer_scale`](crate::VitConfig::layer_scale), `init_values`. [`load`] reads it too.
+/// and, for [`layer_scale`](crate::VitConfig), `init_values`. [`load`] reads it too.
 ///
 /// # Errors
 /// If the file cannot be written.
