@@ -91,7 +91,10 @@ pub fn export(options: &ExportOptions) -> Result<ExportReport, Error> {
     let encoder = source.open(&recipe, &DeviceSpec::Flex.open()?)?;
     check_form(&metadata.encoder, &encoder, options.format)?;
     files::make_folder_of(&options.out)?;
-    weights::save(&encoder, &options.out, &metadata)?;
+    match options.format {
+        Format::Timm => weights::save_for_timm(&encoder, &options.out, &metadata)?,
+        Format::Torchvision | Format::Safetensors => weights::save(&encoder, &options.out, &metadata)?,
+    }
     Ok(ExportReport {
         out: options.out.clone(),
         format: options.format,
