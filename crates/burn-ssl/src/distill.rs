@@ -39,7 +39,7 @@ pub struct DistillOptions {
     /// The student's encoder, with [`init`](EncoderConfig::init) where it does not start from random values. Default: the
     /// teacher's (self-distillation).
     pub student: Option<EncoderConfig>,
-    /// Temperature, and weight of the labels.
+    /// The loss.
     pub distillation: DistillationConfig,
     /// Passes over the images. Default 400 (SimCLR v2, section 3.1, on ImageNet).
     pub epochs: u64,
@@ -263,8 +263,10 @@ impl<'a> Distilling<'a> {
 
     fn record(&self, test: Option<PathBuf>, schedule: ScheduleConfig, train_images: usize) -> Record {
         let options = self.options;
-        let DistillationConfig { temperature, alpha } = options.distillation;
+        let DistillationConfig { temperature, alpha, t2_scale } = options.distillation;
         let own = [("temperature", Value::Float(temperature)), ("alpha", Value::Float(alpha))];
+        // Only where it is set, so that records of older versions still resume.
+        let own = own.into_iter().chain(t2_scale.then_some(("t2_scale", Value::Boolean(true))));
         Record {
             made_by: "distill",
             from: format!("classifier {}", absolute(&options.teacher).display()),
@@ -273,7 +275,7 @@ impl<'a> Distilling<'a> {
             test: test.as_deref().map(absolute),
             image_size: self.recipe.data.image_size,
             seed: options.seed,
-            options: own.map(|(key, value)| (key.to_owned(), value)).into_iter().collect(),
+            options: own.map(|(key, value)| (key.to_owned(), value)).collect(),
             encoder: self.encoder(),
             optimizer: options.optimizer.clone(),
             schedule,

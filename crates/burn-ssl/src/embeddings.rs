@@ -8,7 +8,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use serde::Serialize;
 use ssl_core::{DeviceSpec, Encoder, Init};
-use ssl_eval::embed_each;
+use ssl_eval::embed_with_indices;
 
 use crate::images::{self, eval_loader};
 use crate::{EncoderSource, Error, Recipe, files, load_encoder};
@@ -108,12 +108,12 @@ fn embedded<E: Encoder>(
     recipe.data.image_size = options.image_size.unwrap_or(recipe.data.image_size);
     recipe.data.workers = options.workers;
     let encoder = open(&recipe, &device)?;
-    let (features, places) = embed_each(&encoder, &eval_loader(&set, &recipe)?, &device)?;
+    let (features, indices) = embed_with_indices(&encoder, &eval_loader(&set, &recipe)?, &device)?;
 
-    let table = Table::new(features, &places, &set);
+    let table = Table::new(features, &indices, &set);
     for (path, bytes) in format.files(&options.out, &table) {
         files::write(&path, &bytes, options.overwrite)?;
     }
     let labels = set.labels().is_some();
-    Ok(EmbedReport { out: options.out.clone(), names, images: places.len(), dim: table.dim, labels })
+    Ok(EmbedReport { out: options.out.clone(), names, images: indices.len(), dim: table.dim, labels })
 }

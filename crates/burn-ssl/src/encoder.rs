@@ -14,6 +14,7 @@ use crate::{Error, Recipe, classifier};
 
 /// Where a command takes its encoder from.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum EncoderSource {
     /// The directory of a finished run, or of a classifier that `finetune` or `distill` wrote.
     Run(PathBuf),

@@ -15,6 +15,7 @@ use crate::recipe::RecipeError;
 
 /// Why a command has no result, in one sentence.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The recipe.
     #[error(transparent)]
@@ -120,9 +121,9 @@ pub enum Error {
     /// A label that stands for no class.
     #[error("label {0} is no class: expected whole numbers from 0")]
     NoClass(i64),
-    /// Layers of a projector were asked for where there is none that may be kept.
+    /// Layers of a projector were asked for where there is none.
     #[error(
-        "there is no projector to fine-tune from the middle of in {0}: expected --run with a run of SimCLR, or --from-head-layer 0"
+        "there is no projector in {0}: expected --run with a run of a method that has one, or --from-head-layer 0"
     )]
     NoProjector(String),
     /// More layers of a projector were asked for than it has.

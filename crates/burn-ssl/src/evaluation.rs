@@ -19,9 +19,9 @@ pub(crate) struct Evaluation {
     device: Device,
 }
 
-/// What an evaluation found.
+/// The result of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Found {
+pub(crate) struct EvalScores {
     /// Per cent of queries whose class came first.
     pub(crate) top1: f64,
     /// Per cent of queries whose class was among the first five.
@@ -41,12 +41,12 @@ impl Evaluation {
     }
 
     /// k-NN of an encoder, on the device without gradients.
-    pub(crate) fn of<E: Encoder>(&self, encoder: &E) -> Result<Found, EvalError> {
+    pub(crate) fn of<E: Encoder>(&self, encoder: &E) -> Result<EvalScores, EvalError> {
         let bank = embed(encoder, &self.bank, &self.device)?;
         let test = embed(encoder, &self.test, &self.device)?;
         let found = knn(&bank, &test, &self.config)?;
         let rankme = rankme(test.values, RANKME_EPS);
-        Ok(Found { top1: 100.0 * found.top1, top5: 100.0 * found.top5, rankme })
+        Ok(EvalScores { top1: 100.0 * found.top1, top5: 100.0 * found.top5, rankme })
     }
 
     /// k-NN of the pixels, top-1 in per cent: what an encoder has to beat.
@@ -57,7 +57,7 @@ impl Evaluation {
     }
 }
 
-impl Found {
+impl EvalScores {
     /// By the names of the metrics file.
     pub(crate) fn metrics(&self) -> Vec<(&'static str, f64)> {
         vec![("knn_top1", self.top1), ("knn_top5", self.top5), ("rankme", self.rankme)]

@@ -12,10 +12,12 @@ use ssl_encoders::{AnyEncoder, EncoderConfig, StemChoice};
 use crate::{EncoderSource, Error, Recipe, files};
 
 /// Whose names the tensors of a file get. The file is safetensors in any case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Format {
     /// torchvision's, for ResNets.
+    #[default]
     Torchvision,
     /// timm's: for ViTs, and for ResNets, where they are torchvision's.
     Timm,

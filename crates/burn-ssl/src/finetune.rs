@@ -211,7 +211,7 @@ fn neck(options: &FinetuneOptions, recipe: &Recipe, device: &Device) -> Result<O
             let visitor = KeptLayers { asked, run, recipe, device };
             with_method(&recipe.method, &recipe.method_options, visitor)?
         }
-        None if asked.unwrap_or(0) > 0 => Err(Error::NoProjector("weights without a run".into())),
+        None if asked.unwrap_or(0) > 0 => Err(Error::NoProjector("an encoder without its run".into())),
         None => Ok(None),
     }
 }
@@ -232,13 +232,13 @@ impl WithMethod<AnyEncoder> for KeptLayers<'_> {
         let config = EncoderConfig { init: None, ..encoder.clone() };
         let mut init = Init::new(0, self.device);
         let (student, _) = method.init(config.init(data.image_size, &mut init)?, &mut init);
-        let Some(head) = method.kept_head(&student) else {
+        let Some(projector) = method.projector(&student) else {
             return match self.asked {
                 None | Some(0) => Ok(None),
                 Some(_) => Err(Error::NoProjector(format!("a run of {}", self.recipe.method))),
             };
         };
-        let (layers, most) = (self.asked.unwrap_or(head.layers), head.projector.layers().len());
+        let (layers, most) = (self.asked.unwrap_or(method.kept_layers()), projector.layers().len());
         if layers > most {
             return Err(Error::HeadLayers { layers, most });
         }
@@ -246,7 +246,7 @@ impl WithMethod<AnyEncoder> for KeptLayers<'_> {
             return Ok(None);
         }
         let student = load_student(&self.run, student)?;
-        Ok(method.kept_head(&student).map(|head| head.projector.clone().first(layers)))
+        Ok(method.projector(&student).map(|projector| projector.clone().first(layers)))
     }
 }
 

@@ -19,7 +19,7 @@ use tracing::info;
 
 pub use report::Report;
 
-use crate::evaluation::{Evaluation, Found};
+use crate::evaluation::{EvalScores, Evaluation};
 use crate::export::metadata;
 use crate::images::RunData;
 use crate::recipe::{Draft, RecipeError};
@@ -148,7 +148,7 @@ fn evaluated(
     let Some(found) = evaluation.map(|evaluation| evaluation.of(encoder)).transpose()? else {
         return Ok(Metrics::new());
     };
-    let Found { top1, top5, rankme } = found;
+    let EvalScores { top1, top5, rankme } = found;
     info!("step {}: k-NN top-1 {top1:.2} %, top-5 {top5:.2} %, RankMe {rankme:.1}", at.step);
     Ok(found.metrics())
 }

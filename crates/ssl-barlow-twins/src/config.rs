@@ -1,7 +1,7 @@
 //! Hyper-parameters of Barlow Twins.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig, Norm};
+use ssl_core::{ConfigError, LayerConfig, Norm, setters};
 
 use crate::{BarlowTwins, BarlowTwinsLoss};
 
@@ -36,34 +36,18 @@ impl Default for BarlowTwinsConfig {
     }
 }
 
+setters!(BarlowTwinsConfig {
+    with_off_diagonal_weight: off_diagonal_weight = f64,
+    with_scale: scale = f64,
+    with_projector_layers: projector_layers = usize,
+    with_hidden_dim: hidden_dim = usize,
+    with_output_dim: output_dim = usize,
+});
+
 impl BarlowTwinsConfig {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Sets the weight of the redundancy term.
-    pub fn with_off_diagonal_weight(mut self, off_diagonal_weight: f64) -> Self {
-        self.off_diagonal_weight = off_diagonal_weight;
-        self
-    }
-
-    /// Sets the factor of the whole loss.
-    pub fn with_scale(mut self, scale: f64) -> Self {
-        self.scale = scale;
-        self
-    }
-
-    /// Sets the width of the layers but the last.
-    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
-        self.hidden_dim = hidden_dim;
-        self
-    }
-
-    /// Sets the length of an embedding.
-    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
-        self.output_dim = output_dim;
-        self
     }
 
     /// The method, for encoders of type `E`.

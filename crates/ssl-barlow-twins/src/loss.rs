@@ -1,7 +1,7 @@
 //! The loss of Barlow Twins.
 
 use burn::tensor::Tensor;
-use ssl_core::Loss;
+use ssl_core::{Loss, assert_shape};
 
 /// Added to the variance of a dimension, the default of the batch norm in the official loss.
 const VARIANCE_EPS: f64 = 1e-5;
@@ -28,8 +28,8 @@ const VARIANCE_EPS: f64 = 1e-5;
 /// official `main.py`, whose loss begins with a `BatchNorm1d(affine=False)`. Its running statistics are not kept here:
 /// nothing reads them.
 pub fn barlow_twins(z1: Tensor<2>, z2: Tensor<2>, off_diagonal_weight: f64, scale: f64) -> Tensor<1> {
-    assert_eq!(z1.dims(), z2.dims(), "Barlow Twins: the two views differ in shape");
-    let [batch, _] = z1.dims();
+    let [batch, dim] = z1.dims();
+    assert_shape!(z2, [batch, dim]);
     assert!(batch > 1, "Barlow Twins: a batch of {batch} has no variance, expected at least 2 images");
     let (z1, z2) = (standardize(z1), standardize(z2));
 

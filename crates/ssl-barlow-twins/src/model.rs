@@ -4,8 +4,8 @@ use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_each;
 use ssl_core::group::gather;
 use ssl_core::{
-    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, Loss, MethodRules, Metrics, NoState, Pass,
-    SslMethod, Step, StepContext, Views,
+    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, Loss, MethodRules, Metrics, Mlp, NoState,
+    Pass, SslMethod, Step, StepContext, Views,
 };
 
 use crate::{BarlowTwinsConfig, BarlowTwinsInput, BarlowTwinsLoss};
@@ -55,6 +55,10 @@ impl<E: Encoder> SslMethod<E> for BarlowTwins {
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a NoState) -> &'a E {
         &student.encoder
+    }
+
+    fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
+        Some(&student.projector)
     }
 }
 

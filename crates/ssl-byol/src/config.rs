@@ -1,7 +1,7 @@
 //! Hyper-parameters of BYOL.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig, Norm};
+use ssl_core::{ConfigError, LayerConfig, Norm, setters};
 
 use crate::{Byol, ByolLoss};
 
@@ -28,6 +28,13 @@ impl Default for ByolConfig {
     }
 }
 
+setters!(ByolConfig {
+    with_momentum_end: momentum_end = f64,
+    with_hidden_dim: hidden_dim = usize,
+    with_output_dim: output_dim = usize;
+    momentum,
+});
+
 impl ByolConfig {
     /// The defaults.
     pub fn new() -> Self {
@@ -37,18 +44,6 @@ impl ByolConfig {
     /// Sets how much of itself the teacher keeps, at the first step and at the end of the run.
     pub fn with_momentum(mut self, start: f64, end: f64) -> Self {
         (self.momentum, self.momentum_end) = (start, end);
-        self
-    }
-
-    /// Sets the width of the first layer of projector and predictor.
-    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
-        self.hidden_dim = hidden_dim;
-        self
-    }
-
-    /// Sets the length of an embedding.
-    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
-        self.output_dim = output_dim;
         self
     }
 

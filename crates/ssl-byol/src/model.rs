@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use ssl_core::{
-    Encoder, EncoderWith, Init, Loss, MethodRules, Metrics, Predicted, Progress, SslMethod, Step,
+    Encoder, EncoderWith, Init, Loss, MethodRules, Metrics, Mlp, Predicted, Progress, SslMethod, Step,
     StepContext, TeacherState, Views, WithPredictor, schedule,
 };
 
@@ -59,6 +59,10 @@ impl<E: Encoder> SslMethod<E> for Byol {
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a Self::State) -> &'a E {
         &student.encoder
+    }
+
+    fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
+        Some(&student.projector)
     }
 }
 

@@ -1,12 +1,16 @@
 //! The command line.
 
 mod classifier;
+mod defaults;
 mod recipe;
 mod training;
 
 use std::path::PathBuf;
 
+use burn_ssl::demo::DemoOptions;
+use burn_ssl::eval::KnnConfig;
 use burn_ssl::export::Format;
+use burn_ssl::{PretrainOptions, PreviewOptions};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use classifier::{EncoderArgs, LinearArgs, SetArgs};
@@ -96,7 +100,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, requires = "out")]
     pub(crate) overwrite: bool,
     /// Seed of weights, order and views.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "N", default_value_t = DemoOptions::new("").seed as i64, value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: i64,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
@@ -106,7 +110,7 @@ pub(crate) struct DemoArgs {
 #[derive(ClapArgs)]
 pub(crate) struct MachineArgs {
     /// Device to compute on, see `burn-ssl devices`.
-    #[arg(long, value_name = "SPEC", default_value = "flex")]
+    #[arg(long, value_name = "SPEC", default_value_t = PretrainOptions::new("").device.to_string())]
     pub(crate) device: String,
     /// Threads that decode and augment images [default: one per core]. Results do not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -144,10 +148,10 @@ pub(crate) struct KnnArgs {
     #[arg(long, value_name = "N", conflicts_with_all = ["run", "weights"], value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: Option<i64>,
     /// Neighbours that vote.
-    #[arg(short, long, value_name = "N", default_value_t = 20)]
+    #[arg(short, long, value_name = "N", default_value_t = KnnConfig::default().k)]
     pub(crate) k: usize,
     /// Temperature of their votes.
-    #[arg(long, value_name = "T", default_value_t = 0.07)]
+    #[arg(long, value_name = "T", default_value_t = KnnConfig::default().temperature)]
     pub(crate) temperature: f64,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
@@ -162,7 +166,7 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Whose names the tensors get: torchvision, timm, or safetensors for ours.
-    #[arg(long, value_name = "FORMAT", default_value = "torchvision")]
+    #[arg(long, value_name = "FORMAT", default_value_t)]
     pub(crate) format: Format,
     /// Replace an existing file.
     #[arg(long)]
@@ -177,7 +181,7 @@ pub(crate) struct PreviewArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Images to show, one row each.
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = PreviewOptions::new("").images as u32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) images: u32,
     /// Replace an existing file.
     #[arg(long)]

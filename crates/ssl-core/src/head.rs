@@ -18,6 +18,7 @@ pub trait Head: Module {
 /// The normalisation of a layer of an [`Mlp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Norm {
     /// None.
     None,
@@ -29,9 +30,12 @@ pub enum Norm {
     Plain,
 }
 
+crate::names!(Norm: "norm" { None = "none", Affine = "affine", Scale = "scale", Plain = "plain" });
+
 /// The activation of a layer of an [`Mlp`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Activation {
     /// None.
     None,
@@ -40,6 +44,8 @@ pub enum Activation {
     /// `x · Φ(x)`, exact form.
     Gelu,
 }
+
+crate::names!(Activation: "activation" { None = "none", Relu = "relu", Gelu = "gelu" });
 
 /// One layer of an [`Mlp`]: linear, then normalisation, then activation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -39,7 +39,9 @@
 //!   chunks
 //! - [`momentum`], [`queue`], [`counter`]: state that no optimizer sees
 //! - [`init`], [`precision`], [`named`]: seeded initial values, the format of products, tensors by path
+//! - [`assert_shape!`], [`setters!`], [`names!`]: what losses, configurations and enums of options repeat
 
+mod assert_shape;
 pub mod context;
 pub mod counter;
 pub mod draws;
@@ -56,11 +58,13 @@ pub mod method;
 pub mod metrics;
 pub mod momentum;
 pub mod named;
+mod names;
 pub mod nn;
 pub mod pass;
 pub mod precision;
 pub mod queue;
 pub mod schedule;
+mod setters;
 pub mod shape;
 pub mod tokens;
 pub mod views;
@@ -74,14 +78,15 @@ pub use error::ConfigError;
 pub use head::{Activation, Head, LayerConfig, Mlp, Norm};
 pub use init::Init;
 pub use loss::Loss;
-pub use method::{GradientRules, KeptHead, LossOf, MethodRules, Needs, NoState, Progress, SslMethod, Step};
+pub use method::{GradientRules, LossOf, MethodRules, Needs, NoState, Progress, SslMethod, Step};
 pub use metrics::Metrics;
 pub use momentum::{MomentumUpdate, Teacher};
+pub use names::UnknownName;
 pub use pass::Pass;
 pub use precision::Precision;
 pub use queue::Queue;
 pub use shape::{EncoderWith, Predicted, TeacherState, WithPredictor};
-pub use ssl_kernels::ops::{SgdRates, read_values, sgd_momentum, with_backend_kernels};
+pub use ssl_kernels::ops::{read_values, with_backend_kernels};
 pub use ssl_kernels::{
     Collective, DeviceError, DeviceInfo, DeviceSpec, FoundDevice, Group, Solo, tune_process,
 };

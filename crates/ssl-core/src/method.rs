@@ -89,9 +89,9 @@ pub trait SslMethod<E: Encoder>: MethodRules {
     /// The encoder to evaluate and to keep: the student's, or a teacher's.
     fn encoder<'a>(&self, student: &'a Self::Student, state: &'a Self::State) -> &'a E;
 
-    /// The head whose first layers fine-tuning may keep on top of the encoder; none by default, for methods whose head is
-    /// thrown away.
-    fn kept_head<'a>(&self, student: &'a Self::Student) -> Option<KeptHead<'a>> {
+    /// The projector, whose first layers fine-tuning may keep on top of the encoder, see [`MethodRules::kept_layers`]; none by
+    /// default, for methods whose head is no [`Mlp`].
+    fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
         let _ = student;
         None
     }
@@ -116,15 +116,12 @@ pub trait MethodRules {
     fn embeds_in_chunks(&self) -> bool {
         false
     }
-}
 
-/// A head that fine-tuning may start from the middle of.
-#[derive(Clone, Copy, Debug)]
-pub struct KeptHead<'a> {
-    /// The whole head.
-    pub projector: &'a Mlp,
-    /// How many of its first layers the authors keep; 0 for none.
-    pub layers: usize,
+    /// How many of the projector's first layers fine-tuning keeps, unless it is told otherwise; by default 0: the projector is
+    /// thrown away.
+    fn kept_layers(&self) -> usize {
+        0
+    }
 }
 
 /// What [`SslMethod::loss`] returns.

@@ -27,9 +27,9 @@ pub trait MomentumUpdate: Module {
 
 impl<M: Module> MomentumUpdate for M {
     fn momentum_update(self, online: &Self, momentum: f64) -> Self {
-        let mut online_parameters = Parameters::default();
+        let mut online_parameters = ParameterCollector::default();
         online.visit(&mut online_parameters);
-        let mut mapper = Average { path: Path::default(), online: online_parameters.tensors, momentum };
+        let mut mapper = AverageMapper { path: Path::default(), online: online_parameters.tensors, momentum };
         let updated = self.map(&mut mapper);
         assert!(mapper.online.is_empty(), "momentum update: the online network has parameters of its own");
         updated
@@ -46,7 +46,7 @@ impl<M: Module> Teacher<M> {
     /// An exact copy of `student`, running statistics included, on the plain device.
     pub fn from_student(student: &M) -> Self {
         // Not clone(): that would share the running statistics and the parameter ids with the student.
-        Self { network: student.valid().map(&mut Detach) }
+        Self { network: student.valid().map(&mut DetachMapper) }
     }
 
     /// Moves the teacher towards the student, see [`MomentumUpdate`].
@@ -61,21 +61,22 @@ impl<M: Module> Teacher<M> {
 }
 
 /// Gives every parameter a new id and no gradient.
-struct Detach;
+struct DetachMapper;
 
-impl ModuleMapper for Detach {
+impl ModuleMapper for DetachMapper {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         Param::initialized(ParamId::new(), param.val().set_require_grad(false))
     }
 }
 
+/// Collects the parameters by path, without their gradients.
 #[derive(Default)]
-struct Parameters {
+struct ParameterCollector {
     path: Path,
     tensors: TensorContainer<String>,
 }
 
-impl ModuleVisitor for Parameters {
+impl ModuleVisitor for ParameterCollector {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.enter(name);
     }
@@ -92,13 +93,14 @@ impl ModuleVisitor for Parameters {
     }
 }
 
-struct Average {
+/// Moves every parameter towards the one at the same path of `online`.
+struct AverageMapper {
     path: Path,
     online: TensorContainer<String>,
     momentum: f64,
 }
 
-impl ModuleMapper for Average {
+impl ModuleMapper for AverageMapper {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.enter(name);
     }

@@ -13,6 +13,7 @@ use ssl_kernels::ops::read_values;
 
 /// Why tensors could not be put into a module.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum NamedError {
     /// The module has a tensor that is not given.
     #[error("tensor '{0}' of the model is missing from the file")]

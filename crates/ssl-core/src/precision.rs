@@ -15,6 +15,7 @@ use crate::ConfigError;
 /// PyTorch's `torch.autocast`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Precision {
     /// float32.
     #[default]
@@ -22,6 +23,8 @@ pub enum Precision {
     /// bfloat16, with 8 bits of precision.
     Bf16,
 }
+
+crate::names!(Precision: "precision" { F32 = "f32", Bf16 = "bf16" });
 
 impl Precision {
     /// Whether the device can compute in it.

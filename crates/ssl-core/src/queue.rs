@@ -3,7 +3,7 @@
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
 
-use crate::Counter;
+use crate::{Counter, assert_shape};
 
 /// The most recent embeddings, oldest overwritten first.
 ///
@@ -43,9 +43,9 @@ impl Queue {
     /// If there are more keys than rows, or their length differs.
     pub fn push(mut self, keys: Tensor<2>) -> Self {
         let [len, dim] = self.rows.dims();
-        let [batch, key_dim] = keys.dims();
+        let [batch, _] = keys.dims();
         assert!(batch <= len, "queue: {batch} keys do not fit into {len} rows");
-        assert_eq!(dim, key_dim, "queue: keys and rows differ in length");
+        assert_shape!(keys, [batch, dim]);
         let start = self.next.value();
         let before_end = batch.min(len - start);
         let write = |rows: Tensor<2>, at: usize, from: usize, count: usize| match count {

@@ -96,6 +96,7 @@ mod tests {
         assert_eq!(linspace_cosine(4.0, 50.0, 5.0, 0.1, 1.0, 0.0), 1.0);
         assert_eq!(linspace_cosine(5.0, 50.0, 5.0, 0.1, 1.0, 0.0), 1.0);
         assert_eq!(linspace_cosine(0.0, 50.0, 1.0, 0.1, 1.0, 0.0), 0.1);
+        assert!((linspace_cosine(27.5, 50.0, 5.0, 0.1, 1.0, 0.2) - 0.6).abs() < 1e-12);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::decode::DecodeError;
 
 /// Why a data set cannot be opened or a loader cannot go on.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum DataError {
     /// The path names nothing.
     #[error("there is no file or folder at {}", path.display())]
@@ -117,6 +118,7 @@ pub enum DataError {
 
 /// Why one image of a data set cannot be read.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ReadError {
     /// Its bytes cannot be read.
     #[error(transparent)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use ssl_core::schedule::{cosine, linear_warmup};
-use ssl_core::{ConfigError, LayerConfig, Norm, Progress};
+use ssl_core::{ConfigError, LayerConfig, Norm, Progress, setters};
 
 use crate::Dino;
 
@@ -66,28 +66,26 @@ impl Default for DinoConfig {
     }
 }
 
+setters!(DinoConfig {
+    with_student_temperature: student_temperature = f64,
+    with_teacher_temperature: teacher_temperature = f64,
+    with_warmup_teacher_temperature: warmup_teacher_temperature = f64,
+    with_warmup_teacher_temperature_epochs: warmup_teacher_temperature_epochs = u64,
+    with_center_momentum: center_momentum = f64,
+    with_teacher_momentum: teacher_momentum = f64,
+    with_teacher_momentum_end: teacher_momentum_end = f64,
+    with_freeze_last_layer_epochs: freeze_last_layer_epochs = u64,
+    with_head_layers: head_layers = usize,
+    with_bn_in_head: bn_in_head = bool,
+    with_hidden_dim: hidden_dim = usize,
+    with_bottleneck_dim: bottleneck_dim = usize,
+    with_output_dim: output_dim = usize,
+});
+
 impl DinoConfig {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Sets the width of the hidden layers of the head.
-    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
-        self.hidden_dim = hidden_dim;
-        self
-    }
-
-    /// Sets the length of an embedding.
-    pub fn with_bottleneck_dim(mut self, bottleneck_dim: usize) -> Self {
-        self.bottleneck_dim = bottleneck_dim;
-        self
-    }
-
-    /// Sets the number of outputs.
-    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
-        self.output_dim = output_dim;
-        self
     }
 
     /// The method, for encoders of type `E`.

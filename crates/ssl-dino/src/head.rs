@@ -31,7 +31,7 @@ impl DinoHead {
     pub fn init(inputs: usize, layers: &[LayerConfig], outputs: usize, init: &mut Init) -> Self {
         let mlp = Mlp::init(inputs, layers, init);
         let last_layer = WeightNormLinear::init(mlp.outputs(), outputs, init);
-        Self { mlp: mlp.map(&mut Redraw { init, name: String::new() }), last_layer }
+        Self { mlp: mlp.map(&mut ReinitMapper { init, name: String::new() }), last_layer }
     }
 
     /// Logits of several views.
@@ -86,13 +86,13 @@ impl WeightNormLinear {
 
 /// Draws the weights of linear layers anew from a truncated normal distribution and sets their biases to 0; batch norms stay
 /// as they are.
-struct Redraw<'a> {
+struct ReinitMapper<'a> {
     init: &'a mut Init,
     /// The field that is visited.
     name: String,
 }
 
-impl ModuleMapper for Redraw<'_> {
+impl ModuleMapper for ReinitMapper<'_> {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         name.clone_into(&mut self.name);
     }

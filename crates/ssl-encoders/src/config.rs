@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, Init};
+use ssl_core::{ConfigError, Init, names};
 
 use crate::models::{Architecture, EXPECTED};
 use crate::weights::{self, WeightsError};
@@ -72,6 +72,7 @@ pub struct EncoderConfig {
 /// First layers of a ResNet, as a recipe gives them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum StemChoice {
     /// [`Stem::Cifar`] for images of up to 64 pixels, else [`Stem::ImageNet`].
     #[default]
@@ -82,8 +83,11 @@ pub enum StemChoice {
     ImageNet,
 }
 
+names!(StemChoice: "stem" { Auto = "auto", Cifar = "cifar", ImageNet = "imagenet" });
+
 /// Why an encoder cannot be made.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EncoderError {
     /// The configuration has an unusable value.
     #[error(transparent)]
@@ -295,6 +299,16 @@ mod tests {
 
     fn error(config: EncoderConfig, image_size: usize) -> String {
         config.validate(image_size).expect_err("an unusable value").to_string()
+    }
+
+    #[test]
+    fn names_of_options_are_those_that_recipes_have() {
+        fn parsed<T: serde::de::DeserializeOwned>(name: &str) -> Option<T> {
+            serde_json::from_str(&format!("\"{name}\"")).ok()
+        }
+        assert!(StemChoice::NAMES.iter().all(|name| name.parse::<StemChoice>().ok() == parsed(name)));
+        assert!(Stem::NAMES.iter().all(|name| name.parse::<Stem>().ok() == parsed(name)));
+        assert!(BlockKind::NAMES.iter().all(|name| name.parse::<BlockKind>().ok() == parsed(name)));
     }
 
     #[test]

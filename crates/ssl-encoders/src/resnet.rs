@@ -8,7 +8,7 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::{Tensor, ops::MaxPoolOptions};
 use serde::{Deserialize, Serialize};
 use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig};
-use ssl_core::{Encoder, Init, Pass};
+use ssl_core::{Encoder, Init, Pass, names};
 
 use block::{Block, BlockConfig};
 
@@ -18,6 +18,7 @@ const MAX_STAGES: usize = 4;
 /// The residual block of a [`ResNet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum BlockKind {
     /// Two 3×3 convolutions.
     Basic,
@@ -25,6 +26,8 @@ pub enum BlockKind {
     /// torchvision ("ResNet v1.5"); the paper has it on the first 1×1.
     Bottleneck,
 }
+
+names!(BlockKind: "block" { Basic = "basic", Bottleneck = "bottleneck" });
 
 impl BlockKind {
     /// Channels of a block's output per channel of its width.
@@ -39,12 +42,15 @@ impl BlockKind {
 /// The first layers of a [`ResNet`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Stem {
     /// 7×7 convolution with stride 2, then a 3×3 max-pool with stride 2: a quarter of the height and width is left.
     ImageNet,
     /// 3×3 convolution with stride 1 and no pool, for small images (SimCLR, appendix B.9).
     Cifar,
 }
+
+names!(Stem: "stem" { ImageNet = "imagenet", Cifar = "cifar" });
 
 /// Configuration of a [`ResNet`].
 ///

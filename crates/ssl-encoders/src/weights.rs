@@ -38,6 +38,7 @@ pub use metadata::Metadata;
 
 /// Why weights cannot be read or written. Every sentence names the file.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum WeightsError {
     /// The file cannot be read or written.
     #[error("cannot access the weights {path}: {source}", path = path.display())]

@@ -6,10 +6,11 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 use ssl_core::named::{self, Path, is_buffer};
-use ssl_core::{DeviceSpec, Encoder, Init, Masking, Pass, TokenEncoder, Tokens};
+use ssl_core::{Encoder, Init, Masking, Pass, TokenEncoder, Tokens};
 use ssl_encoders::vit::resize_pos_embed;
 use ssl_encoders::{BlockKind, ResNetConfig, Stem, VitConfig};
-use ssl_testing::{Array, Case, Outputs, Values};
+use ssl_testing::tensors::{array, data, device, tensor};
+use ssl_testing::{Case, LossInputs, Outputs};
 
 #[test]
 fn a_resnet_computes_features_gradients_and_running_statistics_as_torchvision_does() {
@@ -17,10 +18,11 @@ fn a_resnet_computes_features_gradients_and_running_statistics_as_torchvision_do
         let encoder = with_initial_values(resnet(&case).init(&mut init()), &case);
         let mut outputs = train_step(&case, &encoder, "out.train", |x| encoder.encode(x, &Pass::train()));
         let buffers = named::collect(&encoder).into_iter().filter(|(path, _)| is_buffer(path));
-        outputs.extend(buffers.map(|(path, data)| (format!("out.buffer.{path}"), array(data))));
-        let evaluated = encoder.encode(input(&case, "in.x"), &Pass::eval());
-        outputs.insert("out.eval".to_owned(), array(evaluated.into_data()));
-        assert_passes(&case, &outputs);
+        outputs.extend(buffers.map(|(path, data)| (format!("out.buffer.{path}"), array(&data))));
+        let images = tensor(&case, "in.x").expect("images of the case");
+        let evaluated = encoder.valid().encode(images, &Pass::eval());
+        outputs.insert("out.eval".to_owned(), array(&evaluated.into_data()));
+        case.assert_passes(&outputs);
     }
 }
 
@@ -29,7 +31,7 @@ fn a_vit_computes_features_and_gradients_as_timm_does() {
     for case in Case::of("model", "vit") {
         let encoder = with_initial_values(vit(&case).init(&mut init()), &case);
         let outputs = train_step(&case, &encoder, "out.cls", |x| encoder.encode(x, &Pass::train()));
-        assert_passes(&case, &outputs);
+        case.assert_passes(&outputs);
     }
 }
 
@@ -40,7 +42,7 @@ fn a_vit_computes_tokens_as_mae_ijepa_ibot_and_dinov2_do() {
         let outputs = train_step(&case, &encoder, "out.tokens", |images| {
             in_one(encoder.encode_tokens(images, masking(&case), &Pass::train()))
         });
-        assert_passes(&case, &outputs);
+        case.assert_passes(&outputs);
     }
 }
 
@@ -48,13 +50,14 @@ fn a_vit_computes_tokens_as_mae_ijepa_ibot_and_dinov2_do() {
 fn a_position_embedding_is_resized_as_dino_does() {
     for case in Case::of("model", "pos_embed_resize") {
         let grid = case.param("grid_out").expect("two numbers");
-        let resized = resize_pos_embed(input(&case, "in.pos_embed"), grid);
-        assert_passes(&case, &[("out.pos_embed".to_owned(), array(resized.into_data()))].into());
+        let given = tensor(&case, "in.pos_embed").expect("a position embedding of the case");
+        let resized = array(&resize_pos_embed(given, grid).into_data());
+        case.assert_passes(&Outputs::from([("out.pos_embed".to_owned(), resized)]));
     }
 }
 
 fn init() -> Init {
-    Init::new(0, &DeviceSpec::Flex.open().expect("flex is compiled in").autodiff())
+    Init::new(0, &device().autodiff())
 }
 
 fn resnet(case: &Case) -> ResNetConfig {
@@ -87,7 +90,7 @@ fn vit(case: &Case) -> VitConfig {
 
 /// The mask of a case, if it has one: `in.ids_keep` or `in.mask`.
 fn masking(case: &Case) -> Masking {
-    let device = init().device().clone();
+    let device = device();
     if let Ok((shape, places)) = case.i64("in.ids_keep") {
         let places = TensorData::new(places.to_vec(), shape.to_vec());
         return Masking::Keep(Tensor::<2, Int>::from_data(places, &device));
@@ -115,16 +118,12 @@ fn train_step<const D: usize>(
     features_name: &str,
     encode: impl Fn(Tensor<4>) -> Tensor<D>,
 ) -> Outputs {
-    let images = input::<4>(case, "in.x").require_grad();
-    let features = encode(images.clone());
-    let loss = (features.clone() * input(case, "in.loss_weights")).sum();
-    let mut outputs = Outputs::from([
-        (features_name.to_owned(), array(features.into_data())),
-        ("out.loss".to_owned(), Array { shape: vec![], ..array(loss.clone().into_data()) }),
-    ]);
-    let gradients = loss.backward();
-    let of_images = images.grad(&gradients).expect("images are tracked");
-    outputs.insert("grad.x".to_owned(), array(of_images.into_data()));
+    let mut inputs = LossInputs::of(case);
+    let features = encode(inputs.take_one("x").expect("images of the case"));
+    let weights = tensor(case, "in.loss_weights").expect("weights of the case");
+    let loss = (features.clone() * weights).sum();
+    let (mut outputs, gradients) = inputs.backward(loss).expect("the images get a gradient");
+    outputs.insert(features_name.to_owned(), array(&features.into_data()));
 
     let gradients = GradientsParams::from_grads(gradients, encoder);
     let mut reader = GradientReader { gradients, path: Path::default(), outputs };
@@ -150,29 +149,7 @@ impl ModuleVisitor for GradientReader {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.get::<D>(param.id) {
             let name = format!("grad.param.{}", self.path.join());
-            self.outputs.insert(name, array(gradient.into_data()));
+            self.outputs.insert(name, array(&gradient.into_data()));
         }
-    }
-}
-
-fn input<const D: usize>(case: &Case, name: &str) -> Tensor<D> {
-    Tensor::from_data(data(case.tensor(name).expect("an input of the case")), init().device())
-}
-
-fn data(array: &Array) -> TensorData {
-    match &array.values {
-        Values::F32(values) => TensorData::new(values.clone(), array.shape.clone()),
-        other => panic!("expected floats, got {}", other.dtype()),
-    }
-}
-
-fn array(data: TensorData) -> Array {
-    let shape = data.shape().to_vec();
-    Array::f32(shape, data.try_into_vec::<f32>().expect("floats"))
-}
-
-fn assert_passes(case: &Case, outputs: &Outputs) {
-    for (name, comparison) in case.compare(outputs).expect("every expected tensor was computed") {
-        assert!(comparison.passes(), "{} {name}: {comparison:?}", case.name);
     }
 }

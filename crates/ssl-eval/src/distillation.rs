@@ -1,10 +1,10 @@
 //! Distillation of class scores into another network.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::loss::{cross_entropy, tempered_cross_entropy};
+use ssl_core::loss::{DistillationInput, DistillationLoss, cross_entropy};
 use ssl_core::{
-    ConfigError, Encoder, Init, MethodRules, Metrics, Needs, NoState, Pass, SslMethod, Step, StepContext,
-    Views,
+    ConfigError, Encoder, Init, Loss, MethodRules, Metrics, Needs, NoState, Pass, SslMethod, Step,
+    StepContext, Views, setters,
 };
 
 /// Hyper-parameters of distillation.
@@ -16,13 +16,22 @@ pub struct DistillationConfig {
     /// `α`, from 0 to 1: the weight of the distillation loss; `1 − α` is that of the cross entropy with labels. Default 1: no
     /// labels are needed (eq. 2).
     pub alpha: f64,
+    /// Whether the distillation loss is multiplied by `T²`, which keeps the size of its gradient independent of `T`. Default
+    /// no (eq. 2); the authors' notebook has it.
+    pub t2_scale: bool,
 }
 
 impl Default for DistillationConfig {
     fn default() -> Self {
-        Self { temperature: 1.0, alpha: 1.0 }
+        Self { temperature: 1.0, alpha: 1.0, t2_scale: false }
     }
 }
+
+setters!(DistillationConfig {
+    with_temperature: temperature = f64,
+    with_alpha: alpha = f64,
+    with_t2_scale: t2_scale = bool,
+});
 
 impl DistillationConfig {
     /// Distillation from `teacher` to another network; both give class scores, `[batch, class]`, of the same classes.
@@ -32,10 +41,11 @@ impl DistillationConfig {
     /// # Errors
     /// The first field whose value no run could use.
     pub fn build<T: Encoder>(&self, teacher: T) -> Result<Distillation<T>, ConfigError> {
-        let Self { temperature: t, alpha } = *self;
+        let Self { temperature: t, alpha, t2_scale } = *self;
         ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
         ConfigError::check((0.0..=1.0).contains(&alpha), "alpha", alpha, "a number from 0 to 1")?;
-        Ok(Distillation { config: self.clone(), teacher })
+        let loss = DistillationLoss::new(t).with_t2_scale(t2_scale);
+        Ok(Distillation { loss, alpha, teacher })
     }
 }
 
@@ -45,20 +55,21 @@ impl DistillationConfig {
 /// L = α · H(softmax(teacher(view) / T), student(view) / T) + (1 − α) · cross_entropy(student(view), label)
 /// ```
 ///
-/// The teacher is in evaluation mode and does not change, so it is no state.
+/// `H` is a [`DistillationLoss`]. The teacher is in evaluation mode and does not change, so it is no state.
 ///
 /// # Source
 /// SimCLR v2, section 2 and eq. 2 and 3, <https://arxiv.org/abs/2006.10029>. In eq. 3 the two sums are over two sets, few
 /// labelled and many unlabelled images; here both are means over the images of a batch, which all have a label if `α < 1`.
 #[derive(Clone, Debug)]
 pub struct Distillation<T> {
-    config: DistillationConfig,
+    loss: DistillationLoss,
+    alpha: f64,
     teacher: T,
 }
 
 impl<T> MethodRules for Distillation<T> {
     fn needs(&self) -> Needs {
-        Needs { global_views: 1, labels: self.config.alpha < 1.0, ..Needs::default() }
+        Needs { global_views: 1, labels: self.alpha < 1.0, ..Needs::default() }
     }
 }
 
@@ -76,10 +87,10 @@ impl<S: Encoder, T: Encoder> SslMethod<S> for Distillation<T> {
         let teacher = self.teacher.encode(view.clone(), &Pass::eval());
         let student = network.encode(view, &context.pass("student"));
         let metrics = Metrics::of_embeddings(student.clone());
-        let DistillationConfig { temperature, alpha } = self.config;
-        let loss = tempered_cross_entropy(teacher, student.clone(), temperature).mul_scalar(alpha);
-        let loss = match views.labels.clone().filter(|_| alpha < 1.0) {
-            Some(labels) => loss + cross_entropy(student, labels).mul_scalar(1.0 - alpha),
+        let input = DistillationInput { student: student.clone(), teacher };
+        let loss = self.loss.forward(input).mul_scalar(self.alpha);
+        let loss = match views.labels.clone().filter(|_| self.alpha < 1.0) {
+            Some(labels) => loss + cross_entropy(student, labels).mul_scalar(1.0 - self.alpha),
             None => loss,
         };
         Step::of_share(loss, ()).with_metrics(metrics)
@@ -145,14 +156,17 @@ mod tests {
     #[test]
     fn the_loss_is_the_weighted_sum_of_equation_3() {
         let student = scores(2, &device().autodiff());
-        let at = |alpha| value(loss(&DistillationConfig { temperature: 0.5, alpha }, &student));
+        let config = |alpha| DistillationConfig { temperature: 0.5, alpha, ..DistillationConfig::default() };
+        let at = |alpha| value(loss(&config(alpha), &student));
         let mixed = 0.3 * at(1.0) + 0.7 * at(0.0);
         assert!((at(0.3) - mixed).abs() < 1e-5, "{} and {mixed}", at(0.3));
 
         let images = views().crops[0].clone();
-        let (own, teacher) = (student.encode(images.clone(), &Pass::train()), scores(1, &device()));
-        let want = tempered_cross_entropy(teacher.encode(images, &Pass::eval()), own, 0.5);
-        assert!((at(1.0) - value(want)).abs() < 1e-6);
+        let teacher = scores(1, &device()).encode(images.clone(), &Pass::eval());
+        let input = DistillationInput { student: student.encode(images, &Pass::train()), teacher };
+        assert!((at(1.0) - value(DistillationLoss::new(0.5).forward(input))).abs() < 1e-6);
+        let scaled = value(loss(&DistillationConfig { t2_scale: true, ..config(1.0) }, &student));
+        assert!((scaled - 0.25 * at(1.0)).abs() < 1e-6);
     }
 
     #[test]
@@ -180,7 +194,7 @@ mod tests {
     #[test]
     fn unusable_values_are_named() {
         let error = |temperature, alpha| {
-            let config = DistillationConfig { temperature, alpha };
+            let config = DistillationConfig { temperature, alpha, ..DistillationConfig::default() };
             config.build(scores(1, &device())).expect_err("unusable").to_string()
         };
         assert_eq!(error(0.0, 1.0), "temperature is 0, expected a number above 0");

@@ -5,6 +5,7 @@ use ssl_data::DataError;
 
 /// Why an evaluation has no result.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum EvalError {
     /// The images cannot be read.
     #[error(transparent)]

@@ -22,14 +22,14 @@ pub struct Features {
 /// # Errors
 /// If the loader gives up.
 pub fn embed<E: Encoder>(encoder: &E, loader: &EvalLoader, device: &Device) -> Result<Features, EvalError> {
-    Ok(embed_each(encoder, loader, device)?.0)
+    Ok(embed_with_indices(encoder, loader, device)?.0)
 }
 
-/// [`embed`], and which images of the loader's data set the rows are of.
+/// [`embed`], and the index in the data set of the image that each row is of.
 ///
 /// # Errors
 /// If the loader gives up.
-pub fn embed_each<E: Encoder>(
+pub fn embed_with_indices<E: Encoder>(
     encoder: &E,
     loader: &EvalLoader,
     device: &Device,
@@ -59,15 +59,15 @@ fn collect(
     device: &Device,
     features: impl Fn(Tensor<4>) -> Tensor<2>,
 ) -> Result<(Features, Vec<u64>), EvalError> {
-    let (mut values, mut labels, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut values, mut labels, mut indices) = (Vec::new(), Vec::new(), Vec::new());
     for batch in loader.batches()? {
         let mut batch = batch?;
         labels.extend(batch.labels.take().unwrap_or_default());
-        places.extend_from_slice(&batch.indices);
+        indices.extend_from_slice(&batch.indices);
         values.push(features(images(batch, device)));
     }
     let labels = loader.dataset().labels().is_some().then_some(labels);
-    Ok((Features { values: Tensor::cat(values, 0), labels }, places))
+    Ok((Features { values: Tensor::cat(values, 0), labels }, indices))
 }
 
 fn images(mut batch: Batch, device: &Device) -> Tensor<4> {

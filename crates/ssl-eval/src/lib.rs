@@ -13,7 +13,7 @@ pub use accuracy::Accuracy;
 pub use classifier::{Classifier, FineTuning, linear_head};
 pub use distillation::{Distillation, DistillationConfig};
 pub use error::EvalError;
-pub use features::{Features, embed, embed_batch, embed_each, raw_pixels};
+pub use features::{Features, embed, embed_batch, embed_with_indices, raw_pixels};
 pub use fraction::fraction;
 pub use knn::{Knn, KnnConfig, knn, knn_among};
 pub use metrics::{alignment, rankme, uniformity};

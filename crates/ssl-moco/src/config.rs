@@ -1,7 +1,7 @@
 //! Hyper-parameters of MoCo v1 and v2.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig};
+use ssl_core::{ConfigError, LayerConfig, setters};
 
 use crate::{MoCo, MoCoLoss};
 
@@ -53,6 +53,17 @@ impl Default for MoCoConfig {
     }
 }
 
+setters!(MoCoConfig {
+    with_temperature: temperature = f64,
+    with_momentum: momentum = f64,
+    with_queue_len: queue_len = usize,
+    with_projector_layers: projector_layers = usize,
+    with_hidden_dim: hidden_dim = usize,
+    with_output_dim: output_dim = usize,
+    with_symmetric: symmetric = bool,
+    with_shuffle: shuffle = bool,
+});
+
 impl MoCoConfig {
     /// MoCo v1: a linear projector.
     pub fn v1() -> Self {
@@ -62,48 +73,6 @@ impl MoCoConfig {
     /// MoCo v2: a projector of two layers and a higher temperature.
     pub fn v2() -> Self {
         Self { temperature: 0.2, projector_layers: 2, ..Self::default() }
-    }
-
-    /// Sets the temperature.
-    pub fn with_temperature(mut self, temperature: f64) -> Self {
-        self.temperature = temperature;
-        self
-    }
-
-    /// Sets how much of itself the teacher keeps at a step.
-    pub fn with_momentum(mut self, momentum: f64) -> Self {
-        self.momentum = momentum;
-        self
-    }
-
-    /// Sets the number of negatives.
-    pub fn with_queue_len(mut self, queue_len: usize) -> Self {
-        self.queue_len = queue_len;
-        self
-    }
-
-    /// Sets the width of the layers but the last.
-    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
-        self.hidden_dim = hidden_dim;
-        self
-    }
-
-    /// Sets the length of an embedding.
-    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
-        self.output_dim = output_dim;
-        self
-    }
-
-    /// Sets whether each view is query once and key once.
-    pub fn with_symmetric(mut self, symmetric: bool) -> Self {
-        self.symmetric = symmetric;
-        self
-    }
-
-    /// Sets whether keys pass the teacher in an order of their own.
-    pub fn with_shuffle(mut self, shuffle: bool) -> Self {
-        self.shuffle = shuffle;
-        self
     }
 
     /// The method, for encoders of type `E`.

@@ -1,9 +1,9 @@
 //! The loss of MoCo v1 and v2.
 
 use burn::tensor::Tensor;
-use ssl_core::Loss;
 use ssl_core::loss::{Similarities, info_nce};
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
+use ssl_core::{Loss, assert_shape};
 
 /// Cross entropy of picking the key of one's own image among the keys of a queue.
 ///
@@ -22,7 +22,8 @@ use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 /// # Source
 /// He et al. 2020, eq. 1 and algorithm 1, <https://arxiv.org/abs/1911.05722>.
 pub fn moco(q: Tensor<2>, k: Tensor<2>, queue: Tensor<2>, temperature: f64) -> Tensor<1> {
-    assert_eq!(q.dims(), k.dims(), "MoCo: queries and keys differ in shape");
+    let [batch, dim] = q.dims();
+    assert_shape!(k, [batch, dim]);
     let (q, k) = (l2_normalize(q, NORMALIZE_EPS), l2_normalize(k.detach(), NORMALIZE_EPS));
     let positive = (q.clone() * k).sum_dim(1);
     info_nce(positive, &Similarities::new(q, queue.detach(), temperature))

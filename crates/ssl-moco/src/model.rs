@@ -5,8 +5,8 @@ use burn::tensor::Tensor;
 use ssl_core::group::{gather, gather_images, share};
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::{
-    ConfigError, Encoder, EncoderWith, Init, Loss, MethodRules, Metrics, Progress, Queue, SslMethod, Step,
-    StepContext, Teacher, Views,
+    ConfigError, Encoder, EncoderWith, Init, Loss, MethodRules, Metrics, Mlp, Progress, Queue, SslMethod,
+    Step, StepContext, Teacher, Views,
 };
 
 use crate::shuffle::in_order;
@@ -137,6 +137,10 @@ impl<E: Encoder> SslMethod<E> for MoCo {
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a Self::State) -> &'a E {
         &student.encoder
+    }
+
+    fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
+        Some(&student.projector)
     }
 }
 

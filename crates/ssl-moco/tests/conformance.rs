@@ -1,73 +1,38 @@
 //! The losses against the golden values of the conformance suite, against naive sums in float64, and their properties.
 
-use burn::tensor::{Device, Int, Tensor, TensorData, Tolerance};
-use ssl_moco::{DeviceSpec, moco, moco_v3};
-use ssl_testing::{Array, Case, Outputs, oracle};
-
-fn device() -> Device {
-    DeviceSpec::Flex.open().expect("flex is compiled in")
-}
-
-/// An input that gets a gradient, whether the loss is to use it or not.
-fn leaf(case: &Case, name: &str) -> Tensor<2> {
-    let (shape, values) = case.f32(name).expect("a tensor of the case");
-    let data = TensorData::new(values.to_vec(), shape.to_vec());
-    Tensor::from_data(data, &device().autodiff()).require_grad()
-}
-
-fn assert_golden(case: &Case, loss: Tensor<1>, inputs: &[(&str, Tensor<2>)], constants: &[Tensor<2>]) {
-    let value = loss.to_data().iter::<f32>().collect();
-    let mut outputs = Outputs::from([("out.loss".to_owned(), Array::f32([], value))]);
-    let gradients = loss.backward();
-    for (name, input) in inputs {
-        let gradient = input.grad(&gradients).expect("the loss depends on this input").into_data();
-        let gradient = Array::f32(gradient.shape().to_vec(), gradient.iter().collect());
-        outputs.insert(format!("grad.{name}"), gradient);
-    }
-    for (name, comparison) in case.compare(&outputs).expect("all outputs in their shapes") {
-        assert!(comparison.passes(), "{}: {name} is off by {} tolerances", case.name, comparison.ratio());
-    }
-    assert!(
-        constants.iter().all(|constant| constant.grad(&gradients).is_none()),
-        "{}: a stop-gradient",
-        case.name
-    );
-}
+use burn::tensor::{Int, Tensor, Tolerance};
+use ssl_moco::{moco, moco_v3};
+use ssl_testing::oracle::{self, Rows};
+use ssl_testing::tensors::{device, of_rows};
+use ssl_testing::{Case, CaseError, LossInputs};
 
 #[test]
-fn the_loss_of_v1_and_v2_is_golden_and_keys_and_queue_get_no_gradient() {
+fn the_loss_of_v1_and_v2_is_golden_and_keys_and_queue_get_no_gradient() -> Result<(), CaseError> {
     for case in Case::of("loss", "info_nce_queue") {
-        let [q, k, queue] = ["in.q", "in.k", "in.queue"].map(|name| leaf(&case, name));
-        let temperature = case.param("temperature").expect("a number");
-        let loss = moco(q.clone(), k.clone(), queue.clone(), temperature);
-        assert_golden(&case, loss, &[("q", q)], &[k, queue]);
+        let mut inputs = LossInputs::of(&case);
+        let [q, k, queue] = inputs.take(["q", "k", "queue"])?;
+        case.assert_passes(&inputs.outputs(moco(q, k, queue, case.param("temperature")?))?);
     }
+    Ok(())
 }
 
 #[test]
-fn the_loss_of_v3_is_golden_and_keys_get_no_gradient() {
+fn the_loss_of_v3_is_golden_and_keys_get_no_gradient() -> Result<(), CaseError> {
     for case in Case::of("loss", "moco_v3") {
-        let [q1, q2, k1, k2] = ["in.q1", "in.q2", "in.k1", "in.k2"].map(|name| leaf(&case, name));
-        let temperature = case.param("temperature").expect("a number");
-        let loss = moco_v3(q1.clone(), q2.clone(), k1.clone(), k2.clone(), temperature);
-        assert_golden(&case, loss, &[("q1", q1), ("q2", q2)], &[k1, k2]);
+        let mut inputs = LossInputs::of(&case);
+        let [q1, q2, k1, k2] = inputs.take(["q1", "q2", "k1", "k2"])?;
+        case.assert_passes(&inputs.outputs(moco_v3(q1, q2, k1, k2, case.param("temperature")?))?);
     }
+    Ok(())
 }
 
 /// Rows of length one without other structure, the same every time.
-fn rows(count: usize, dim: usize, seed: usize) -> oracle::Rows {
-    let value = |place: usize| ((place * place + 7 * seed) as f64 * 0.618).sin();
-    let row = |row: usize| -> Vec<f64> { (0..dim).map(|column| value(1 + row * dim + column)).collect() };
+fn rows(count: usize, dim: usize, seed: usize) -> Rows {
     let unit = |row: Vec<f64>| {
         let length = row.iter().map(|x| x * x).sum::<f64>().sqrt();
         row.into_iter().map(|x| x / length).collect()
     };
-    (0..count).map(|index| unit(row(index))).collect()
-}
-
-fn tensor(rows: &[Vec<f64>]) -> Tensor<2> {
-    let values: Vec<f32> = rows.iter().flatten().map(|&value| value as f32).collect();
-    Tensor::from_data(TensorData::new(values, [rows.len(), rows[0].len()]), &device())
+    oracle::rows(count, dim, seed).into_iter().map(unit).collect()
 }
 
 fn value(loss: Tensor<1>) -> f64 {
@@ -75,7 +40,7 @@ fn value(loss: Tensor<1>) -> f64 {
 }
 
 /// The mean over queries of `−log( exp(⟨q_i, k_i⟩ / T) / Σ_j exp(⟨q_i, k_j⟩ / T) )`.
-fn one_sided_info_nce(q: &oracle::Rows, k: &oracle::Rows, temperature: f64) -> f64 {
+fn one_sided_info_nce(q: &Rows, k: &Rows, temperature: f64) -> f64 {
     let similarity = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / temperature;
     let loss = |i: usize| {
         let total: f64 = k.iter().map(|k| similarity(&q[i], k).exp()).sum();
@@ -91,7 +56,7 @@ fn a_queue_of_the_other_keys_of_the_batch_gives_the_one_sided_info_nce() {
         let loss_of = |i: usize| {
             let others: Vec<_> =
                 k.iter().enumerate().filter(|(j, _)| *j != i).map(|(_, k)| k.clone()).collect();
-            value(moco(tensor(&q[i..=i]), tensor(&k[i..=i]), tensor(&others), temperature))
+            value(moco(of_rows(&q[i..=i]), of_rows(&k[i..=i]), of_rows(&others), temperature))
         };
         let mean = (0..5).map(loss_of).sum::<f64>() / 5.0;
         let want = one_sided_info_nce(&q, &k, temperature);
@@ -105,7 +70,7 @@ fn v3_is_twice_the_temperature_times_the_one_sided_info_nce_of_both_directions()
     for temperature in [0.2, 1.0] {
         let both = one_sided_info_nce(&q1, &k2, temperature) + one_sided_info_nce(&q2, &k1, temperature);
         let want = 2.0 * temperature * both;
-        let loss = value(moco_v3(tensor(&q1), tensor(&q2), tensor(&k1), tensor(&k2), temperature));
+        let loss = value(moco_v3(of_rows(&q1), of_rows(&q2), of_rows(&k1), of_rows(&k2), temperature));
         assert!((loss - want).abs() < 1e-5 * want, "{loss} is not {want}");
     }
 }
@@ -121,7 +86,7 @@ fn equal_embeddings_cost_the_log_of_the_number_of_candidates() {
 
 #[test]
 fn order_and_length_do_not_matter_but_pairing_does() {
-    let [q, k, queue] = [rows(5, 4, 1), rows(5, 4, 2), rows(7, 4, 3)].map(|rows| tensor(&rows));
+    let [q, k, queue] = [rows(5, 4, 1), rows(5, 4, 2), rows(7, 4, 3)].map(|rows| of_rows(&rows));
     let order = Tensor::<1, Int>::from_ints([3, 0, 4, 1, 2], &device());
     let permuted = |x: &Tensor<2>| x.clone().select(0, order.clone());
     let loss = value(moco(q.clone(), k.clone(), queue.clone(), 0.2));
@@ -138,7 +103,7 @@ fn order_and_length_do_not_matter_but_pairing_does() {
 
 #[test]
 fn the_order_of_the_views_does_not_matter_in_v3() {
-    let [q1, q2, k1, k2] = [1, 2, 3, 4].map(|seed| tensor(&rows(6, 5, seed)));
+    let [q1, q2, k1, k2] = [1, 2, 3, 4].map(|seed| of_rows(&rows(6, 5, seed)));
     let loss = moco_v3(q1.clone(), q2.clone(), k1.clone(), k2.clone(), 0.2).into_data();
     moco_v3(q2, q1, k2, k1, 0.2).into_data().assert_approx_eq::<f32>(&loss, Tolerance::default());
 }

@@ -1,7 +1,7 @@
 //! Hyper-parameters of SimCLR.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig, Norm};
+use ssl_core::{ConfigError, LayerConfig, Norm, setters};
 
 use crate::{NtXentLoss, SimClr};
 
@@ -26,6 +26,13 @@ impl Default for SimClrConfig {
     }
 }
 
+setters!(SimClrConfig {
+    with_temperature: temperature = f64,
+    with_projector_layers: projector_layers = usize,
+    with_hidden_dim: hidden_dim = usize,
+    with_output_dim: output_dim = usize,
+});
+
 impl SimClrConfig {
     /// SimCLR v1.
     pub fn new() -> Self {
@@ -35,24 +42,6 @@ impl SimClrConfig {
     /// SimCLR v2: three layers in the projector.
     pub fn v2() -> Self {
         Self { projector_layers: 3, ..Self::default() }
-    }
-
-    /// Sets the temperature.
-    pub fn with_temperature(mut self, temperature: f64) -> Self {
-        self.temperature = temperature;
-        self
-    }
-
-    /// Sets the width of the layers but the last.
-    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
-        self.hidden_dim = hidden_dim;
-        self
-    }
-
-    /// Sets the length of an embedding.
-    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
-        self.output_dim = output_dim;
-        self
     }
 
     /// The method, for encoders of type `E`.

@@ -5,7 +5,7 @@ mod loss;
 mod model;
 
 pub use config::SimClrConfig;
-pub use loss::{DistillationInput, DistillationLoss, NtXentInput, NtXentLoss, nt_xent};
+pub use loss::{NtXentInput, NtXentLoss, nt_xent};
 pub use model::SimClr;
 pub use ssl_core::{
     ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, NoState, Pass, Progress,

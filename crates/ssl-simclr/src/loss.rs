@@ -1,9 +1,9 @@
-//! NT-Xent, the loss of SimCLR, and the distillation loss of v2.
+//! NT-Xent, the loss of SimCLR.
 
 use burn::tensor::Tensor;
-use ssl_core::Loss;
-use ssl_core::loss::{Similarities, info_nce, tempered_cross_entropy};
+use ssl_core::loss::{Similarities, info_nce};
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
+use ssl_core::{Loss, assert_shape};
 
 /// Normalised temperature-scaled cross entropy, the loss of SimCLR.
 ///
@@ -24,7 +24,8 @@ use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 /// Chen et al. 2020, eq. 1 and algorithm 1, <https://arxiv.org/abs/2002.05709>.
 /// Differs from the authors' code (`tf2/objective.py`), which returns the sum of both directions: twice this value.
 pub fn nt_xent(z1: Tensor<2>, z2: Tensor<2>, temperature: f64) -> Tensor<1> {
-    assert_eq!(z1.dims(), z2.dims(), "NT-Xent: the two views differ in shape");
+    let [batch, dim] = z1.dims();
+    assert_shape!(z2, [batch, dim]);
     let (z1, z2) = (l2_normalize(z1, NORMALIZE_EPS), l2_normalize(z2, NORMALIZE_EPS));
     let positive = (z1.clone() * z2.clone()).sum_dim(1);
     let both = Tensor::cat(vec![z1.clone(), z2.clone()], 0);
@@ -63,39 +64,5 @@ impl Loss for NtXentLoss {
 
     fn forward(&self, input: NtXentInput) -> Tensor<1> {
         nt_xent(input.z1, input.z2, self.temperature)
-    }
-}
-
-/// Distillation from a fine-tuned teacher: the student learns its class probabilities on unlabelled images.
-///
-/// ```text
-/// L = H(softmax(teacher / T), student / T)        times T² if `t2_scale`
-/// ```
-///
-/// # Source
-/// SimCLR v2, eq. 2, <https://arxiv.org/abs/2006.10029>; the factor T² from the authors' notebook.
-#[derive(Clone, Copy, Debug)]
-pub struct DistillationLoss {
-    /// `T`, above 0.
-    pub temperature: f64,
-    /// Whether the loss is multiplied by `T²`, which keeps the size of its gradient independent of `T`.
-    pub t2_scale: bool,
-}
-
-/// Class scores of both networks.
-#[derive(Clone, Debug)]
-pub struct DistillationInput {
-    /// `[batch, class]`
-    pub student: Tensor<2>,
-    /// `[batch, class]`, used without gradient.
-    pub teacher: Tensor<2>,
-}
-
-impl Loss for DistillationLoss {
-    type Input = DistillationInput;
-
-    fn forward(&self, input: DistillationInput) -> Tensor<1> {
-        let loss = tempered_cross_entropy(input.teacher, input.student, self.temperature);
-        if self.t2_scale { loss.mul_scalar(self.temperature.powi(2)) } else { loss }
     }
 }

@@ -4,8 +4,8 @@ use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_joint;
 use ssl_core::group::gather;
 use ssl_core::{
-    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, KeptHead, Loss, MethodRules, Metrics,
-    NoState, Pass, SslMethod, Step, StepContext, Views,
+    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, Loss, MethodRules, Metrics, Mlp, NoState,
+    Pass, SslMethod, Step, StepContext, Views,
 };
 
 use crate::{NtXentInput, NtXentLoss, SimClrConfig};
@@ -26,6 +26,11 @@ pub struct SimClr {
 impl MethodRules for SimClr {
     fn embeds_in_chunks(&self) -> bool {
         true
+    }
+
+    /// v2 fine-tunes from the first of its three layers (section 3.1); v1 throws its projector away.
+    fn kept_layers(&self) -> usize {
+        usize::from(self.config.projector_layers > 2)
     }
 }
 
@@ -59,10 +64,8 @@ impl<E: Encoder> SslMethod<E> for SimClr {
         &student.encoder
     }
 
-    /// v2 fine-tunes from the first of its three layers (section 3.1); v1 throws its projector away.
-    fn kept_head<'a>(&self, student: &'a Self::Student) -> Option<KeptHead<'a>> {
-        let layers = usize::from(self.config.projector_layers > 2);
-        Some(KeptHead { projector: &student.projector, layers })
+    fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
+        Some(&student.projector)
     }
 }
 

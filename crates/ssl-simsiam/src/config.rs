@@ -1,7 +1,7 @@
 //! Hyper-parameters of SimSiam.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig, Norm};
+use ssl_core::{ConfigError, LayerConfig, Norm, setters};
 
 use crate::{SimSiam, SimSiamLoss};
 
@@ -26,34 +26,17 @@ impl Default for SimSiamConfig {
     }
 }
 
+setters!(SimSiamConfig {
+    with_projector_layers: projector_layers = usize,
+    with_hidden_dim: hidden_dim = usize,
+    with_output_dim: output_dim = usize,
+    with_predictor_dim: predictor_dim = usize,
+});
+
 impl SimSiamConfig {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Sets the number of layers of the projector.
-    pub fn with_projector_layers(mut self, projector_layers: usize) -> Self {
-        self.projector_layers = projector_layers;
-        self
-    }
-
-    /// Sets the width of the projector's layers but the last.
-    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
-        self.hidden_dim = hidden_dim;
-        self
-    }
-
-    /// Sets the length of an embedding and of a prediction.
-    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
-        self.output_dim = output_dim;
-        self
-    }
-
-    /// Sets the width of the predictor's first layer.
-    pub fn with_predictor_dim(mut self, predictor_dim: usize) -> Self {
-        self.predictor_dim = predictor_dim;
-        self
     }
 
     /// The method, for encoders of type `E`.

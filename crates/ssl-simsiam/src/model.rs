@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use ssl_core::{
-    Encoder, GradientRules, Init, Loss, MethodRules, Metrics, NoState, Predicted, Progress, SslMethod, Step,
-    StepContext, Views, WithPredictor,
+    Encoder, GradientRules, Init, Loss, MethodRules, Metrics, Mlp, NoState, Predicted, Progress, SslMethod,
+    Step, StepContext, Views, WithPredictor,
 };
 
 use crate::{SimSiamConfig, SimSiamInput, SimSiamLoss};
@@ -55,6 +55,10 @@ impl<E: Encoder> SslMethod<E> for SimSiam {
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a NoState) -> &'a E {
         &student.encoder
+    }
+
+    fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
+        Some(&student.projector)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Hyper-parameters of SupCon.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig};
+use ssl_core::{ConfigError, LayerConfig, setters};
 
 use crate::{SupCon, SupConLoss};
 
@@ -36,34 +36,18 @@ impl Default for SupConConfig {
     }
 }
 
+setters!(SupConConfig {
+    with_temperature: temperature = f64,
+    with_base_temperature: base_temperature = f64,
+    with_projector_layers: projector_layers = usize,
+    with_hidden_dim: hidden_dim = usize,
+    with_output_dim: output_dim = usize,
+});
+
 impl SupConConfig {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Sets the temperature.
-    pub fn with_temperature(mut self, temperature: f64) -> Self {
-        self.temperature = temperature;
-        self
-    }
-
-    /// Sets the temperature at which the loss is that of the paper.
-    pub fn with_base_temperature(mut self, base_temperature: f64) -> Self {
-        self.base_temperature = base_temperature;
-        self
-    }
-
-    /// Sets the width of the layers but the last.
-    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
-        self.hidden_dim = hidden_dim;
-        self
-    }
-
-    /// Sets the length of an embedding.
-    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
-        self.output_dim = output_dim;
-        self
     }
 
     /// The method, for encoders of type `E`.

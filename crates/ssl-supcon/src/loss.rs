@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use burn::tensor::{Int, Tensor, activation::log_softmax};
-use ssl_core::Loss;
 use ssl_core::loss::{RowLoss, Similarities};
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
+use ssl_core::{Loss, assert_shape};
 
 /// Supervised contrastive loss: every anchor picks the others of its class among all others.
 ///
@@ -39,7 +39,7 @@ pub fn sup_con(
     let [batch, views, dim] = z.dims();
     let (anchors, device) = (views * batch, z.device().inner());
     let labels = labels.unwrap_or_else(|| Tensor::arange(0..batch as i64, &device));
-    assert_eq!(labels.dims(), [batch], "SupCon: one label per image");
+    assert_shape!(labels, [batch]);
 
     // View by view, as the labels are repeated.
     let z = l2_normalize(z.swap_dims(0, 1).reshape([anchors, dim]), NORMALIZE_EPS);

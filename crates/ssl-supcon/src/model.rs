@@ -4,8 +4,8 @@ use burn::tensor::{Int, Tensor};
 use ssl_core::embed::embed_joint;
 use ssl_core::group::{gather_each, gather_labels};
 use ssl_core::{
-    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, Loss, MethodRules, Metrics, Needs, NoState,
-    Pass, SslMethod, Step, StepContext, Views,
+    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, Loss, MethodRules, Metrics, Mlp, Needs,
+    NoState, Pass, SslMethod, Step, StepContext, Views,
 };
 
 use crate::{SupConConfig, SupConInput, SupConLoss};
@@ -64,6 +64,10 @@ impl<E: Encoder> SslMethod<E> for SupCon {
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a NoState) -> &'a E {
         &student.encoder
+    }
+
+    fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
+        Some(&student.projector)
     }
 }
 

@@ -1,53 +1,22 @@
 //! The loss against the golden values of the conformance suite, against loops in float64, and its symmetries.
 
-use burn::tensor::{Device, Int, Tensor, TensorData, Tolerance};
-use ssl_supcon::{DeviceSpec, sup_con};
-use ssl_testing::{Array, Case, Outputs, oracle};
-
-fn device() -> Device {
-    DeviceSpec::Flex.open().expect("flex is compiled in")
-}
-
-fn labels(case: &Case) -> Option<Tensor<1, Int>> {
-    let has_labels = case.param::<bool>("labels").expect("a flag");
-    has_labels.then(|| {
-        let (shape, values) = case.i64("in.labels").expect("labels of the case");
-        Tensor::from_data(TensorData::new(values.to_vec(), shape.to_vec()), &device())
-    })
-}
+use burn::tensor::{Int, Tensor, Tolerance};
+use ssl_supcon::sup_con;
+use ssl_testing::oracle::{self, rows};
+use ssl_testing::tensors::{data, device, of_rows};
+use ssl_testing::{Case, CaseError, LossInputs};
 
 #[test]
-fn the_loss_and_its_gradient_are_golden() {
+fn the_loss_and_its_gradient_are_golden() -> Result<(), CaseError> {
     for case in Case::of("loss", "sup_con") {
-        let (shape, values) = case.f32("in.z").expect("embeddings of the case");
-        let data = TensorData::new(values.to_vec(), shape.to_vec());
-        let z = Tensor::<3>::from_data(data, &device().autodiff()).require_grad();
-        let [temperature, base] =
-            ["temperature", "base_temperature"].map(|name| case.param(name).expect("a number"));
-        let loss = sup_con(z.clone(), labels(&case), temperature, base);
-
-        let value = loss.to_data().iter::<f32>().collect();
-        let gradient = z.grad(&loss.backward()).expect("z is a leaf").into_data();
-        let gradient = Array::f32(gradient.shape().to_vec(), gradient.iter().collect());
-        let outputs =
-            Outputs::from([("out.loss".to_owned(), Array::f32([], value)), ("grad.z".to_owned(), gradient)]);
-        for (name, comparison) in case.compare(&outputs).expect("all outputs in their shapes") {
-            assert!(comparison.passes(), "{}: {name} is off by {} tolerances", case.name, comparison.ratio());
-        }
+        let mut inputs = LossInputs::of(&case);
+        let z = inputs.take_one("z")?;
+        let labels = case.param::<bool>("labels")?.then(|| case.tensor("in.labels")).transpose()?;
+        let labels = labels.map(|labels| Tensor::from_data(data(labels), &device()));
+        let loss = sup_con(z, labels, case.param("temperature")?, case.param("base_temperature")?);
+        case.assert_passes(&inputs.outputs(loss)?);
     }
-}
-
-/// Rows without structure, the same every time.
-fn rows(count: usize, dim: usize, seed: usize) -> oracle::Rows {
-    let value = |place: usize| ((place * place + 7 * seed) as f64 * 0.618).sin() as f32;
-    let row = |row: usize| (0..dim).map(|column| f64::from(value(1 + row * dim + column))).collect();
-    (0..count).map(row).collect()
-}
-
-fn tensor(rows: &oracle::Rows) -> Tensor<2> {
-    let values: Vec<f32> = rows.iter().flatten().map(|&value| value as f32).collect();
-    let data = TensorData::new(values, [rows.len(), rows[0].len()]);
-    Tensor::from_data(data, &device().autodiff()).require_grad()
+    Ok(())
 }
 
 fn stack(views: &[&Tensor<2>]) -> Tensor<3> {
@@ -68,9 +37,9 @@ fn unique_labels_and_no_labels_give_the_nt_xent_of_the_loops_in_float64() {
     for (temperature, base) in [(0.5, 0.5), (0.1, 0.07), (1.0, 0.25)] {
         let nt_xent = |z1: &oracle::Rows| oracle::nt_xent(z1, &rows2, temperature) * temperature / base;
         let want = nt_xent(&rows1);
-        let want_gradient = tensor(&oracle::gradient(nt_xent, &rows1)).into_data();
+        let want_gradient = of_rows(&oracle::gradient(nt_xent, &rows1)).into_data();
         for labels in [None, classes([7, 3, 0, 12, 5])] {
-            let (z1, z2) = (tensor(&rows1), tensor(&rows2));
+            let (z1, z2) = (of_rows(&rows1), of_rows(&rows2));
             let loss = sup_con(stack(&[&z1, &z2]), labels, temperature, base);
             assert!((value(loss.clone()) - want).abs() < 1e-5 * want, "{loss} is not {want}");
             let gradient = z1.grad(&loss.backward()).expect("z1 is a leaf").into_data();
@@ -97,7 +66,7 @@ fn images_of_one_class_attract() {
 
 #[test]
 fn an_anchor_without_a_positive_costs_nothing() {
-    let z = tensor(&rows(3, 4, 1));
+    let z = of_rows(&rows(3, 4, 1));
     assert_eq!(value(sup_con(stack(&[&z]), None, 0.1, 0.1)), 0.0);
     let loss = sup_con(stack(&[&z]), classes([1, 1, 0]), 0.1, 0.1);
     let gradient = z.grad(&loss.clone().backward()).expect("z is a leaf");
@@ -106,7 +75,7 @@ fn an_anchor_without_a_positive_costs_nothing() {
 
 #[test]
 fn names_of_classes_and_order_of_images_and_views_do_not_matter() {
-    let (z1, z2) = (tensor(&rows(5, 4, 1)), tensor(&rows(5, 4, 2)));
+    let (z1, z2) = (of_rows(&rows(5, 4, 1)), of_rows(&rows(5, 4, 2)));
     let loss = value(sup_con(stack(&[&z1, &z2]), classes([0, 1, 0, 2, 1]), 0.2, 0.1));
     let order = Tensor::<1, Int>::from_ints([3, 0, 4, 1, 2], &device());
     let permuted = |z: &Tensor<2>| z.clone().select(0, order.clone());
@@ -123,7 +92,7 @@ fn names_of_classes_and_order_of_images_and_views_do_not_matter() {
 
 #[test]
 fn the_length_of_an_embedding_does_not_matter() {
-    let (z1, z2) = (tensor(&rows(5, 4, 1)), tensor(&rows(5, 4, 2)));
+    let (z1, z2) = (of_rows(&rows(5, 4, 1)), of_rows(&rows(5, 4, 2)));
     let loss =
         |z1: &Tensor<2>, z2: &Tensor<2>| value(sup_con(stack(&[z1, z2]), classes([0, 1, 0, 2, 1]), 0.2, 0.1));
     let scaled = loss(&z1.clone().mul_scalar(30.0), &z2.clone().mul_scalar(0.01));
@@ -131,7 +100,7 @@ fn the_length_of_an_embedding_does_not_matter() {
 }
 
 #[test]
-#[should_panic(expected = "one label per image")]
+#[should_panic(expected = "labels has shape [4], expected [batch] = [3]")]
 fn more_labels_than_images_are_refused() {
     sup_con(Tensor::ones([3, 2, 4], &device()), classes([0, 1, 2, 3]), 0.1, 0.1);
 }

@@ -1,7 +1,7 @@
 //! Hyper-parameters of SwAV.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig, Norm};
+use ssl_core::{ConfigError, LayerConfig, Norm, setters};
 
 use crate::{Swav, SwavLoss};
 
@@ -48,28 +48,22 @@ impl Default for SwavConfig {
     }
 }
 
+setters!(SwavConfig {
+    with_temperature: temperature = f64,
+    with_epsilon: epsilon = f64,
+    with_sinkhorn_iterations: sinkhorn_iterations = usize,
+    with_prototypes: prototypes = usize,
+    with_hidden_dim: hidden_dim = usize,
+    with_output_dim: output_dim = usize,
+    with_queue_len: queue_len = usize,
+    with_queue_start_epoch: queue_start_epoch = u64,
+    with_freeze_prototypes_steps: freeze_prototypes_steps = u64,
+});
+
 impl SwavConfig {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Sets the number of prototypes.
-    pub fn with_prototypes(mut self, prototypes: usize) -> Self {
-        self.prototypes = prototypes;
-        self
-    }
-
-    /// Sets the width of the hidden layer of the projector.
-    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
-        self.hidden_dim = hidden_dim;
-        self
-    }
-
-    /// Sets the length of an embedding.
-    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
-        self.output_dim = output_dim;
-        self
     }
 
     /// Sets how many past embeddings are kept, from which epoch on.

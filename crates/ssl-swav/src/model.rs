@@ -134,6 +134,10 @@ impl<E: Encoder> SslMethod<E> for Swav {
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a SwavState) -> &'a E {
         &student.encoder
     }
+
+    fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
+        Some(&student.projector)
+    }
 }
 
 impl Swav {

@@ -223,6 +223,17 @@ impl Case {
         self.expected().map(compare_one).collect()
     }
 
+    /// Panics unless all that the case expects was computed and is as near to it as it has to be.
+    ///
+    /// # Panics
+    /// With the name of the first tensor that is missing, has another type or shape, or is too far off.
+    pub fn assert_passes(&self, outputs: &Outputs) {
+        let comparisons = self.compare(outputs).unwrap_or_else(|error| panic!("{}: {error}", self.name));
+        for (name, comparison) in comparisons {
+            assert!(comparison.passes(), "{}: {name} is off by {} tolerances", self.name, comparison.ratio());
+        }
+    }
+
     /// Holds one computed tensor against the expected one.
     ///
     /// # Errors
@@ -258,7 +269,7 @@ impl Case {
     }
 }
 
-fn unlike(name: &str, found: String, expected: String) -> CaseError {
+pub(crate) fn unlike(name: &str, found: String, expected: String) -> CaseError {
     CaseError::Tensor { name: name.to_owned(), found, expected }
 }
 
@@ -367,6 +378,13 @@ mod tests {
         let outputs = Outputs::from([("out.loss".into(), Array::f32([1], vec![0.5]))]);
         let error = case.compare(&outputs).expect_err("another shape").to_string();
         assert_eq!(error, "tensor 'out.loss' is F32 [1], expected F32 []");
+    }
+
+    #[test]
+    #[should_panic(expected = "g.op.v: out.loss is off by ")]
+    fn a_value_that_is_too_far_off_is_named() {
+        let case = case("loss", &[("out.loss", Dtype::F32, vec![], floats(&[0.5]))]);
+        case.assert_passes(&Outputs::from([("out.loss".into(), Array::f32([], vec![0.6]))]));
     }
 
     #[test]

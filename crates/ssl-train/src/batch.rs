@@ -1,10 +1,9 @@
 //! How the batch of a step passes the network.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::ConfigError;
+use ssl_core::{ConfigError, setters};
 
 use crate::TrainError;
-use crate::setters::setters;
 
 /// How the batch of a step passes the network: the `[train]` section of a recipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

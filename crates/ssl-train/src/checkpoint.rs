@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::{Device, TensorData};
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, named};
+use ssl_core::{ConfigError, named, setters};
 
 use crate::run_dir::write_atomic;
-use crate::setters::setters;
 use crate::{Optimizer, RunDir, TrainError};
 
 /// When checkpoints are written: the `[checkpoint]` section of a recipe. The end of a run always writes one.

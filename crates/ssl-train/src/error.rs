@@ -11,6 +11,7 @@ use crate::EvaluationError;
 
 /// Why a run cannot start, go on or be resumed.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TrainError {
     /// A value in the configuration that no run could use.
     #[error(transparent)]

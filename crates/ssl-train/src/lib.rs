@@ -12,7 +12,6 @@ mod observer;
 pub mod optim;
 mod run_dir;
 mod schedule;
-mod setters;
 mod trainer;
 
 pub use batch::BatchConfig;

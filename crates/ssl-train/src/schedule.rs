@@ -2,20 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 use ssl_core::schedule::{cosine, linspace_cosine, warmup_cosine};
-use ssl_core::{ConfigError, Progress};
+use ssl_core::{ConfigError, Progress, names, setters};
 
-use crate::setters::setters;
 use crate::{OptimizerConfig, Rates};
 
 /// How the learning rate rises at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Warmup {
     /// From 0 at the first step; the peak is the first step after the warm-up (SimCLR, BYOL, MoCo v3, Barlow Twins).
     Step,
     /// From `lr_start` at the first step; the peak is the last step of the warm-up (DINO, SwAV).
     Linspace,
 }
+
+names!(Warmup: "warm-up" { Step = "step", Linspace = "linspace" });
 
 /// How long a run is and how its rates change: the `[schedule]` section of a recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -128,6 +130,12 @@ mod tests {
 
     fn at(step: u64) -> Progress {
         Progress { step, total_steps: 100, steps_per_epoch: 10 }
+    }
+
+    #[test]
+    fn names_of_warm_ups_are_those_that_recipes_have() {
+        let parsed = |name: &str| serde_json::from_str::<Warmup>(&format!("\"{name}\"")).ok();
+        assert!(Warmup::NAMES.iter().all(|name| name.parse().ok() == parsed(name)));
     }
 
     #[test]

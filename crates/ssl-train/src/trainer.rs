@@ -14,7 +14,7 @@ use ssl_data::TrainLoader;
 use crate::{
     BatchConfig, CheckpointConfig, Evaluator, Observer, OptimizerConfig, RunDir, ScheduleConfig, TrainError,
 };
-use run::{Networks, Run, Watch};
+use run::{Networks, Observers, Run};
 
 /// Separates the random numbers of heads and state from those of the encoder, which the caller drew from the seed.
 const HEADS: u64 = 0x6865_6164;
@@ -163,6 +163,6 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
         if resume {
             networks = run.restore(networks)?;
         }
-        run.finish(networks, loader, &mut Watch { evaluator, observer })
+        run.finish(networks, loader, &mut Observers { evaluator, observer })
     }
 }

@@ -2,16 +2,16 @@
 
 use anyhow::Result;
 use ssl_core::{Teacher, named};
+use ssl_testing::tensors::{array, device};
 use ssl_testing::{Case, Outputs};
 
 use super::Op;
 use super::tree::Tree;
-use super::values::{array, device};
 
 pub(super) const OPS: &[(&str, Op)] = &[("update", update)];
 
 fn update(case: &Case) -> Result<Outputs> {
-    let device = device()?;
+    let device = device();
     let mut teacher = Teacher::from_student(&Tree::new(case.under("in.teacher"), &device)?);
     let mut outputs = Outputs::new();
     for (step, momentum) in case.param::<Vec<f64>>("momentum")?.into_iter().enumerate() {

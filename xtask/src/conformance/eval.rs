@@ -3,10 +3,10 @@
 use anyhow::{Result, ensure};
 use ssl_core::math::{NORMALIZE_EPS, feature_std as mean_std};
 use ssl_eval::{Features, KnnConfig, knn_among};
+use ssl_testing::tensors::{loss_value, scalar, tensor};
 use ssl_testing::{Array, Case, Outputs};
 
 use super::Op;
-use super::values::{loss_value, scalar, tensor};
 
 pub(super) const OPS: &[(&str, Op)] = &[
     ("alignment", alignment),

@@ -2,20 +2,21 @@
 
 use anyhow::{Result, ensure};
 use burn::tensor::Tensor;
-use ssl_barlow_twins::barlow_twins as barlow_twins_loss;
-use ssl_byol::byol as byol_loss;
+use ssl_barlow_twins::{BarlowTwinsInput, BarlowTwinsLoss};
+use ssl_byol::{ByolInput, ByolLoss};
 use ssl_core::Loss;
+use ssl_core::loss::{DistillationInput, DistillationLoss};
 use ssl_core::math::NORMALIZE_EPS;
-use ssl_dino::{dino as dino_loss, mean_logits, next_center};
-use ssl_moco::{moco as moco_loss, moco_v3 as moco_v3_loss};
-use ssl_simclr::{DistillationInput, DistillationLoss, nt_xent as simclr_loss};
-use ssl_simsiam::simsiam as simsiam_loss;
-use ssl_supcon::sup_con as sup_con_loss;
-use ssl_swav::{sinkhorn as sinkhorn_codes, swav as swav_loss};
-use ssl_testing::{Case, Outputs};
+use ssl_dino::{DinoInput, DinoLoss, mean_logits, next_center};
+use ssl_moco::{MoCoInput, MoCoLoss, MoCoV3Input, MoCoV3Loss};
+use ssl_simclr::{NtXentInput, NtXentLoss};
+use ssl_simsiam::{SimSiamInput, SimSiamLoss};
+use ssl_supcon::{SupConInput, SupConLoss};
+use ssl_swav::{SwavInput, SwavLoss, sinkhorn as sinkhorn_codes};
+use ssl_testing::tensors::{array, data, device, leaf, tensor};
+use ssl_testing::{Case, LossInputs, Outputs};
 
 use super::Op;
-use super::values::{LossOutputs, array, data, device, leaf, tensor};
 
 pub(super) const OPS: &[(&str, Op)] = &[
     ("nt_xent", nt_xent),
@@ -33,71 +34,65 @@ pub(super) const OPS: &[(&str, Op)] = &[
 
 fn nt_xent(case: &Case) -> Result<Outputs> {
     expect_normalize_eps(case, NORMALIZE_EPS)?;
-    let (z1, z2) = (leaf::<2>(case, "in.z1")?, leaf::<2>(case, "in.z2")?);
-    let loss = simclr_loss(z1.clone(), z2.clone(), case.param("temperature")?);
-    Ok(LossOutputs::of(loss).gradient("z1", &z1).gradient("z2", &z2).done())
+    let mut inputs = LossInputs::of(case);
+    let [z1, z2] = inputs.take(["z1", "z2"])?;
+    outputs(inputs, &NtXentLoss::new(case.param("temperature")?), NtXentInput { z1, z2 })
 }
 
 fn simclr_v2_distill(case: &Case) -> Result<Outputs> {
-    let student = leaf::<2>(case, "in.student")?;
-    let teacher = tensor::<2>(case, "in.teacher")?;
-    let loss =
-        DistillationLoss { temperature: case.param("temperature")?, t2_scale: case.param("t2_scale")? };
-    let loss = loss.forward(DistillationInput { student: student.clone(), teacher });
-    Ok(LossOutputs::of(loss).gradient("student", &student).done())
+    let mut inputs = LossInputs::of(case);
+    let [student, teacher] = inputs.take(["student", "teacher"])?;
+    let loss = DistillationLoss::new(case.param("temperature")?).with_t2_scale(case.param("t2_scale")?);
+    outputs(inputs, &loss, DistillationInput { student, teacher })
 }
 
 fn info_nce_queue(case: &Case) -> Result<Outputs> {
     expect_normalize_eps(case, NORMALIZE_EPS)?;
-    let (q, k) = (leaf::<2>(case, "in.q")?, leaf::<2>(case, "in.k")?);
-    let queue = tensor::<2>(case, "in.queue")?;
-    let loss = moco_loss(q.clone(), k, queue, case.param("temperature")?);
-    Ok(LossOutputs::of(loss).gradient("q", &q).done())
+    let mut inputs = LossInputs::of(case);
+    let [q, k, queue] = inputs.take(["q", "k", "queue"])?;
+    outputs(inputs, &MoCoLoss::new(case.param("temperature")?), MoCoInput { q, k, queue })
 }
 
 fn moco_v3(case: &Case) -> Result<Outputs> {
     expect_normalize_eps(case, NORMALIZE_EPS)?;
-    let [q1, q2, k1, k2] = four(case, ["in.q1", "in.q2", "in.k1", "in.k2"])?;
-    let loss = moco_v3_loss(q1.clone(), q2.clone(), k1, k2, case.param("temperature")?);
-    Ok(LossOutputs::of(loss).gradient("q1", &q1).gradient("q2", &q2).done())
+    let mut inputs = LossInputs::of(case);
+    let [q1, q2, k1, k2] = inputs.take(["q1", "q2", "k1", "k2"])?;
+    outputs(inputs, &MoCoV3Loss::new(case.param("temperature")?), MoCoV3Input { q1, q2, k1, k2 })
 }
 
 fn byol(case: &Case) -> Result<Outputs> {
     expect_normalize_eps(case, NORMALIZE_EPS)?;
-    let [p1, p2, z1, z2] = four(case, ["in.p1", "in.p2", "in.z1", "in.z2"])?;
-    let loss = byol_loss(p1.clone(), p2.clone(), z1, z2);
-    Ok(LossOutputs::of(loss).gradient("p1", &p1).gradient("p2", &p2).done())
+    let mut inputs = LossInputs::of(case);
+    let [p1, p2, z1, z2] = inputs.take(["p1", "p2", "z1", "z2"])?;
+    outputs(inputs, &ByolLoss, ByolInput { p1, p2, z1, z2 })
 }
 
 fn simsiam(case: &Case) -> Result<Outputs> {
     expect_normalize_eps(case, 1e-8)?;
-    let [p1, p2, z1, z2] = four(case, ["in.p1", "in.p2", "in.z1", "in.z2"])?;
-    let loss = simsiam_loss(p1.clone(), p2.clone(), z1, z2);
-    Ok(LossOutputs::of(loss).gradient("p1", &p1).gradient("p2", &p2).done())
+    let mut inputs = LossInputs::of(case);
+    let [p1, p2, z1, z2] = inputs.take(["p1", "p2", "z1", "z2"])?;
+    outputs(inputs, &SimSiamLoss, SimSiamInput { p1, p2, z1, z2 })
 }
 
 fn sup_con(case: &Case) -> Result<Outputs> {
     expect_normalize_eps(case, NORMALIZE_EPS)?;
-    let z = leaf::<3>(case, "in.z")?;
-    let device = device()?;
+    let mut inputs = LossInputs::of(case);
+    let z = inputs.take_one("z")?;
     let labels = match case.param("labels")? {
-        true => Some(Tensor::from_data(data(case.tensor("in.labels")?), &device)),
+        true => Some(Tensor::from_data(data(case.tensor("in.labels")?), &device())),
         false => None,
     };
-    let loss = sup_con_loss(z.clone(), labels, case.param("temperature")?, case.param("base_temperature")?);
-    Ok(LossOutputs::of(loss).gradient("z", &z).done())
-}
-
-fn four(case: &Case, [a, b, c, d]: [&str; 4]) -> Result<[Tensor<2>; 4]> {
-    Ok([leaf(case, a)?, leaf(case, b)?, leaf(case, c)?, leaf(case, d)?])
+    let loss = SupConLoss::new(case.param("temperature")?, case.param("base_temperature")?);
+    outputs(inputs, &loss, SupConInput { z, labels })
 }
 
 fn barlow_twins(case: &Case) -> Result<Outputs> {
     let eps: f64 = case.param("eps")?;
     ensure!(eps == 1e-5, "eps is {eps}, expected 1e-5");
-    let (z1, z2) = (leaf::<2>(case, "in.z1")?, leaf::<2>(case, "in.z2")?);
-    let loss = barlow_twins_loss(z1.clone(), z2.clone(), case.param("lambda")?, case.param("scale")?);
-    Ok(LossOutputs::of(loss).gradient("z1", &z1).gradient("z2", &z2).done())
+    let mut inputs = LossInputs::of(case);
+    let [z1, z2] = inputs.take(["z1", "z2"])?;
+    let loss = BarlowTwinsLoss::new(case.param("lambda")?, case.param("scale")?);
+    outputs(inputs, &loss, BarlowTwinsInput { z1, z2 })
 }
 
 fn sinkhorn(case: &Case) -> Result<Outputs> {
@@ -110,29 +105,26 @@ fn sinkhorn(case: &Case) -> Result<Outputs> {
 fn swav(case: &Case) -> Result<Outputs> {
     let assigned: Vec<usize> = case.param("crops_for_assign")?;
     ensure!(assigned == [0, 1], "codes are of the crops {assigned:?}, expected [0, 1]");
-    let (scores, codes) = (leaves(case, "in.scores")?, leaves(case, "in.codes")?);
-    let loss = swav_loss(&scores, &codes, case.param("temperature")?);
-    Ok(with_gradients(LossOutputs::of(loss), "scores", &scores).done())
+    let mut inputs = LossInputs::of(case);
+    let (scores, codes) = (inputs.take_list("scores")?, inputs.take_list("codes")?);
+    outputs(inputs, &SwavLoss::new(case.param("temperature")?), SwavInput { scores, codes })
 }
 
 fn dino(case: &Case) -> Result<Outputs> {
-    let (student, teacher) = (leaves(case, "in.student")?, leaves(case, "in.teacher")?);
-    let center = tensor::<1>(case, "in.center")?;
-    let temperatures = (case.param("student_temp")?, case.param("teacher_temp")?);
-    let loss = dino_loss(&student, &teacher, center.clone(), temperatures.0, temperatures.1);
-    let next = next_center(center, mean_logits(&teacher), case.param("center_momentum")?);
-    let outputs = LossOutputs::of(loss).output("out.center", array(&next.into_data()));
-    Ok(with_gradients(outputs, "student", &student).done())
+    let mut inputs = LossInputs::of(case);
+    let (student, teacher) = (inputs.take_list("student")?, inputs.take_list("teacher")?);
+    let mean = mean_logits(&teacher);
+    let loss = DinoLoss::new(case.param("student_temp")?, case.param("teacher_temp")?);
+    let center = inputs.take_one("center")?;
+    let mut outputs = outputs(inputs, &loss, DinoInput { student, teacher, center })?;
+    let next = next_center(tensor(case, "in.center")?, mean, case.param("center_momentum")?);
+    outputs.insert("out.center".to_owned(), array(&next.into_data()));
+    Ok(outputs)
 }
 
-/// The tensors `<name>.0`, `<name>.1`, and so on, each with a gradient.
-fn leaves(case: &Case, name: &str) -> Result<Vec<Tensor<2>>> {
-    (0..case.under(name).count()).map(|index| leaf::<2>(case, &format!("{name}.{index}"))).collect()
-}
-
-fn with_gradients(outputs: LossOutputs, name: &str, inputs: &[Tensor<2>]) -> LossOutputs {
-    let add = |outputs: LossOutputs, (index, input)| outputs.gradient(&format!("{name}.{index}"), input);
-    inputs.iter().enumerate().fold(outputs, add)
+/// The value of a loss, and its gradients for the inputs of a case.
+fn outputs<L: Loss>(inputs: LossInputs<'_>, loss: &L, input: L::Input) -> Result<Outputs> {
+    Ok(inputs.outputs(loss.forward(input))?)
 }
 
 /// The smallest norm that a loss divides by is a constant here.

@@ -10,11 +10,11 @@ mod eval;
 mod loss;
 mod method;
 mod model;
+mod modules;
 mod optim;
 mod recipe;
 mod skipped;
 mod tree;
-mod values;
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};

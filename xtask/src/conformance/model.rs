@@ -6,11 +6,13 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 use ssl_core::named::{collect, is_buffer};
 use ssl_core::{Encoder, Init, Masking, Pass, Tokens};
 use ssl_encoders::vit;
-use ssl_testing::{Case, Outputs};
+use ssl_testing::tensors::{array, device, tensor};
+use ssl_testing::{Case, LossInputs, Outputs};
+use ssl_train::Gradients;
 
 use super::Op;
+use super::modules::{gradient_arrays, load};
 use super::recipe::EncoderSpec;
-use super::values::{LossOutputs, array, device, leaf, load, tensor};
 
 pub(super) const OPS: &[(&str, Op)] = &[
     ("pos_embed_resize", pos_embed_resize),
@@ -22,15 +24,13 @@ pub(super) const OPS: &[(&str, Op)] = &[
 /// One pass in training mode with its gradients, then one in evaluation mode.
 fn encoder(case: &Case, features_name: &str) -> Result<Outputs> {
     let spec: EncoderSpec = case.param("arch")?;
-    let encoder = spec.init(&mut Init::new(0, &device()?.autodiff()));
+    let encoder = spec.init(&mut Init::new(0, &device().autodiff()));
     let encoder = load(encoder, case, str::to_owned)?;
 
-    let images = leaf::<4>(case, "in.x")?;
-    let features = encoder.encode(images.clone(), &Pass::train());
-    let loss = (features.clone() * tensor::<2>(case, "in.loss_weights")?).sum();
-    let outputs = LossOutputs::of(loss).gradient("x", &images);
-    let mut outputs = outputs.output(features_name, array(&features.into_data())).parameters(&encoder)?;
-
+    let mut inputs = LossInputs::of(case);
+    let features = encoder.encode(inputs.take_one("x")?, &Pass::train());
+    let mut outputs = loss_and_gradients(case, inputs, &features, &encoder)?;
+    outputs.insert(features_name.to_owned(), array(&features.into_data()));
     for (path, data) in collect(&encoder).iter().filter(|(path, _)| is_buffer(path)) {
         outputs.insert(format!("out.buffer.{path}"), array(data));
     }
@@ -42,20 +42,35 @@ fn encoder(case: &Case, features_name: &str) -> Result<Outputs> {
 /// One pass that gives tokens, with its gradients.
 fn vit_tokens(case: &Case) -> Result<Outputs> {
     let spec: EncoderSpec = case.param("arch")?;
-    let encoder = spec.init(&mut Init::new(0, &device()?.autodiff()));
+    let encoder = spec.init(&mut Init::new(0, &device().autodiff()));
     let encoder = load(encoder, case, str::to_owned)?;
 
-    let images = leaf::<4>(case, "in.x")?;
+    let mut inputs = LossInputs::of(case);
     let network = encoder.tokens().context("an encoder without tokens, expected a ViT")?;
-    let tokens = in_one(network.encode_tokens(images.clone(), masking(case)?, &Pass::train()));
-    let loss = (tokens.clone() * tensor::<3>(case, "in.loss_weights")?).sum();
-    let outputs = LossOutputs::of(loss).gradient("x", &images);
-    outputs.output("out.tokens", array(&tokens.into_data())).parameters(&encoder)
+    let tokens = in_one(network.encode_tokens(inputs.take_one("x")?, masking(case)?, &Pass::train()));
+    let mut outputs = loss_and_gradients(case, inputs, &tokens, &encoder)?;
+    outputs.insert("out.tokens".to_owned(), array(&tokens.into_data()));
+    Ok(outputs)
+}
+
+/// The sum of an output, weighed as the case says, and its gradients.
+fn loss_and_gradients<const D: usize>(
+    case: &Case,
+    inputs: LossInputs<'_>,
+    output: &Tensor<D>,
+    encoder: &impl Module,
+) -> Result<Outputs> {
+    let loss = (output.clone() * tensor(case, "in.loss_weights")?).sum();
+    let (mut outputs, recorded) = inputs.backward(loss)?;
+    for (path, gradient) in gradient_arrays(&Gradients::of(recorded, encoder), encoder)? {
+        outputs.insert(format!("grad.param.{path}"), gradient);
+    }
+    Ok(outputs)
 }
 
 /// The mask of a case, if it has one: `in.ids_keep` or `in.mask`.
 fn masking(case: &Case) -> Result<Masking> {
-    let device = device()?;
+    let device = device();
     if let Ok((shape, places)) = case.i64("in.ids_keep") {
         let places = TensorData::new(places.to_vec(), shape.to_vec());
         return Ok(Masking::Keep(Tensor::<2, Int>::from_data(places, &device)));

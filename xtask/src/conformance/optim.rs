@@ -4,13 +4,13 @@ use anyhow::{Result, ensure};
 use burn::tensor::Tensor;
 use ssl_core::schedule::{cosine, linear_warmup, linspace_cosine, momentum_cosine, warmup_cosine};
 use ssl_core::{GradientRules, named};
+use ssl_testing::tensors::{array, device, loss_value, shaped_array};
 use ssl_testing::{Array, Case, Outputs};
 use ssl_train::{Gradients, Optimizer};
 
 use super::Op;
 use super::recipe::OptimizerSpec;
 use super::tree::Tree;
-use super::values::{array, device, loss_value, shaped_array};
 
 pub(super) const OPS: &[(&str, Op)] = &[
     ("adamw", optimizer),
@@ -29,7 +29,7 @@ pub(super) const OPS: &[(&str, Op)] = &[
 fn optimizer(case: &Case) -> Result<Outputs> {
     let spec: OptimizerSpec = serde_json::from_value(case.params.clone())?;
     let mut optimizer = Optimizer::new(spec.config()?);
-    let mut parameters = Tree::new(case.under("in.param"), &device()?.autodiff())?;
+    let mut parameters = Tree::new(case.under("in.param"), &device().autodiff())?;
     let mut outputs = Outputs::new();
     for step in 0..case.param("steps")? {
         let gradients = gradients(case, &format!("in.grad.{step}"))?;
@@ -65,7 +65,7 @@ fn max_norm(case: &Case) -> Result<f64> {
 }
 
 fn gradients(case: &Case, prefix: &str) -> Result<Gradients> {
-    let device = device()?;
+    let device = device();
     let mut gradients = Gradients::default();
     for (path, _) in case.under(prefix) {
         let (_, values) = case.f32(&format!("{prefix}.{path}"))?;

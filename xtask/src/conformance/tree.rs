@@ -7,9 +7,8 @@ use burn::module::{
     Content, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param, ParamId,
 };
 use burn::tensor::{Device, Int, Tensor};
+use ssl_testing::tensors::data;
 use ssl_testing::{Array, Values};
-
-use super::values::data;
 
 /// Tensors by path. The components of a path are visited as nested modules, as those of a network are.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::tensor::{DType, TensorData};
-use burn_ssl::core::{ConfigError, EmbeddingLoss, GradientRules, KeptHead, Needs, named};
+use burn_ssl::core::{ConfigError, EmbeddingLoss, GradientRules, Mlp, Needs, named};
 use burn_ssl::prelude::*;
 use burn_ssl::train::StepReport;
 
@@ -99,6 +99,10 @@ impl<M: MethodRules> MethodRules for Recording<'_, M> {
     fn embeds_in_chunks(&self) -> bool {
         self.method.embeds_in_chunks()
     }
+
+    fn kept_layers(&self) -> usize {
+        self.method.kept_layers()
+    }
 }
 
 impl<E: Encoder, M: SslMethod<E>> SslMethod<E> for Recording<'_, M> {
@@ -164,7 +168,7 @@ impl<E: Encoder, M: SslMethod<E>> SslMethod<E> for Recording<'_, M> {
         self.method.encoder(student, state)
     }
 
-    fn kept_head<'a>(&self, student: &'a M::Student) -> Option<KeptHead<'a>> {
-        self.method.kept_head(student)
+    fn projector<'a>(&self, student: &'a M::Student) -> Option<&'a Mlp> {
+        self.method.projector(student)
     }
 }

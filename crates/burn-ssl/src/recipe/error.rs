@@ -7,6 +7,7 @@ use ssl_data::{MaskError, ViewError};
 
 /// Why a recipe cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RecipeError {
     /// No method of this build has that name.
     #[error("unknown method '{name}': expected one of {known}")]

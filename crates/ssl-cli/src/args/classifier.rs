@@ -6,7 +6,7 @@ use anyhow::Result;
 use burn_ssl::{EncoderSource, SetOptions};
 use clap::Args;
 
-use super::{MachineArgs, ModelArgs};
+use super::{MachineArgs, ModelArgs, defaults};
 
 /// Where the encoder comes from.
 #[derive(Args)]
@@ -78,19 +78,19 @@ pub(crate) struct LinearArgs {
     #[arg(long, visible_alias = "no-augment")]
     pub(crate) cached: bool,
     /// Passes over the training images.
-    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = defaults::linear().epochs as u32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) epochs: u32,
     /// Images in a batch [default: 256, or all if there are fewer].
     #[arg(long, value_name = "N")]
     pub(crate) batch_size: Option<u32>,
     /// Learning rate for a batch of 256; MoCo's is 30.
-    #[arg(long, value_name = "X", default_value_t = 0.1)]
+    #[arg(long, value_name = "X", default_value_t = defaults::linear().optimizer.lr)]
     pub(crate) lr: f64,
     /// Weight decay.
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    #[arg(long, value_name = "X", default_value_t = defaults::linear().optimizer.weight_decay)]
     pub(crate) weight_decay: f64,
     /// Seed of the classifier, of order and views, and of an untrained network.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "N", default_value_t = defaults::linear().seed as i64, value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: i64,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use burn_ssl::Recipe;
-use burn_ssl::encoders::{EncoderConfig, StemChoice};
+use burn_ssl::encoders::EncoderConfig;
 use burn_ssl::images;
 use burn_ssl::recipe::{Draft, RecipeName};
 use clap::Args;
@@ -155,12 +155,7 @@ impl ModelArgs {
             return Ok(None);
         }
         let default = EncoderConfig::default();
-        let stem = match self.stem.as_deref() {
-            None | Some("auto") => StemChoice::Auto,
-            Some("cifar") => StemChoice::Cifar,
-            Some("imagenet") => StemChoice::ImageNet,
-            Some(other) => bail!("unknown stem '{other}': expected auto, cifar or imagenet"),
-        };
+        let stem = self.stem.as_deref().map(str::parse).transpose()?.unwrap_or(default.stem);
         let name = self.model.clone().unwrap_or(default.name.clone());
         let width = self.width.map_or(default.width, |width| width as usize);
         Ok(Some(EncoderConfig { name, width, stem, ..default }))

@@ -1,12 +1,13 @@
 //! Options of the commands that train a classifier in a directory, and of `embed`.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, bail};
-use burn_ssl::train::{Algorithm, OptimizerConfig, OptimizerName};
+use anyhow::{Result, bail};
+use burn_ssl::train::{Algorithm, OptimizerConfig, OptimizerName, SgdConfig};
 use clap::Args;
 
-use super::{EncoderArgs, MachineArgs, ModelArgs, SetArgs};
+use super::{EncoderArgs, MachineArgs, ModelArgs, SetArgs, defaults};
 
 /// How weights change. What is not given, the command decides.
 #[derive(Args)]
@@ -15,20 +16,18 @@ pub(crate) struct OptimizerArgs {
     #[arg(long, value_name = "N")]
     pub(crate) batch_size: Option<u32>,
     /// Optimizer: sgd, lars, larc or adamw.
-    #[arg(long, value_name = "NAME", default_value = "sgd")]
+    #[arg(long, value_name = "NAME", default_value_t = OptimizerName::default().to_string())]
     optimizer: String,
-    /// Learning rate for a batch of 256 [default: 0.05 in fine-tuning, 0.1 in distillation].
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", help = of_both("Learning rate for a batch of 256", |optimizer| optimizer.lr))]
     lr: Option<f64>,
-    /// Momentum of sgd, lars and larc [default: 0.9].
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", help = format!("Momentum of sgd, lars and larc [default: {}]", SgdConfig::default().momentum))]
     momentum: Option<f64>,
-    /// Weight decay [default: 0 in fine-tuning, 0.0001 in distillation].
-    #[arg(long, value_name = "X")]
+    #[arg(long, value_name = "X", help = of_both("Weight decay", |optimizer| optimizer.weight_decay))]
     weight_decay: Option<f64>,
-    /// What does not decay: none, bias-and-norm, or bias-norm-and-tokens, usual for a ViT [default: none in fine-tuning,
-    /// bias-and-norm in distillation].
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help = of_both(
+        "What does not decay: none, bias-and-norm, or bias-norm-and-tokens, usual for a ViT",
+        |optimizer| optimizer.no_decay,
+    ))]
     no_decay: Option<String>,
     /// Layer-wise decay of the learning rate of a ViT, such as 0.65: each block has so many times the rate of the next.
     #[arg(long, value_name = "X")]
@@ -38,10 +37,16 @@ pub(crate) struct OptimizerArgs {
     pub(crate) warmup_epochs: Option<f64>,
 }
 
+/// A help text with the defaults of both commands.
+fn of_both<T: Display>(about: &str, value: fn(&OptimizerConfig) -> T) -> String {
+    let [finetune, distill] = [defaults::finetune().optimizer, defaults::distill().optimizer];
+    format!("{about} [default: {} in fine-tuning, {} in distillation]", value(&finetune), value(&distill))
+}
+
 impl OptimizerArgs {
     /// An optimizer with these options in it.
     pub(crate) fn apply(&self, optimizer: &mut OptimizerConfig) -> Result<()> {
-        let name: OptimizerName = self.optimizer.parse().map_err(|error: String| anyhow!(error))?;
+        let name: OptimizerName = self.optimizer.parse()?;
         if name != optimizer.name() {
             optimizer.algorithm = name.into();
         }
@@ -51,7 +56,7 @@ impl OptimizerArgs {
         optimizer.lr = self.lr.unwrap_or(optimizer.lr);
         optimizer.weight_decay = self.weight_decay.unwrap_or(optimizer.weight_decay);
         if let Some(given) = &self.no_decay {
-            optimizer.no_decay = given.parse().map_err(|error: String| anyhow!(error))?;
+            optimizer.no_decay = given.parse()?;
         }
         optimizer.layer_decay = self.layer_decay.or(optimizer.layer_decay);
         Ok(())
@@ -91,7 +96,7 @@ pub(crate) struct FinetuneArgs {
     #[command(flatten)]
     pub(crate) sets: SetArgs,
     /// Share of the training images of each class to use, such as 0.01 or 0.1; at least one of each.
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0)]
+    #[arg(long, value_name = "SHARE", default_value_t = defaults::finetune().fraction)]
     pub(crate) fraction: f64,
     /// Layers of the run's projector to keep below the classifier [default: 1 after simclr-v2, else 0].
     #[arg(long, value_name = "N")]
@@ -102,7 +107,7 @@ pub(crate) struct FinetuneArgs {
     #[command(flatten)]
     pub(crate) optimizer: OptimizerArgs,
     /// Seed of the fraction, of the classifier, of order and views, and of an untrained network.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "N", default_value_t = defaults::finetune().seed as i64, value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: i64,
     #[command(flatten)]
     pub(crate) out: OutArgs,
@@ -134,18 +139,18 @@ pub(crate) struct DistillArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) init: Option<PathBuf>,
     /// Temperature of the class scores.
-    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    #[arg(long, value_name = "T", default_value_t = defaults::distill().distillation.temperature)]
     pub(crate) temperature: f64,
     /// Weight of the teacher in the loss; the rest, from 1, is that of labels, which all images need then.
-    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    #[arg(long, value_name = "X", default_value_t = defaults::distill().distillation.alpha)]
     pub(crate) alpha: f64,
     /// Passes over the images.
-    #[arg(long, value_name = "N", default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = defaults::distill().epochs as u32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) epochs: u32,
     #[command(flatten)]
     pub(crate) optimizer: OptimizerArgs,
     /// Seed of the student, of order and views.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "N", default_value_t = defaults::distill().seed as i64, value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: i64,
     #[command(flatten)]
     pub(crate) out: OutArgs,

@@ -38,7 +38,7 @@ pub(super) fn recipes(name: Option<&str>, json: bool) -> Result<()> {
 }
 
 pub(super) fn devices(json: bool) -> Result<()> {
-    let kinds = DeviceSpec::kinds().map(|kind| (kind, Found::of(kind.spec)));
+    let kinds = DeviceSpec::kinds().map(|kind| (kind, FoundDevices::of(kind.spec)));
     let objects = kinds.iter().map(|(kind, found)| {
         json!({
             "name": kind.name,
@@ -49,20 +49,20 @@ pub(super) fn devices(json: bool) -> Result<()> {
             "problem": found.problem,
         })
     });
-    let row = |(kind, found): &(DeviceInfo, Found)| {
+    let row = |(kind, found): &(DeviceInfo, FoundDevices)| {
         [kind.name.to_owned(), kind.about.to_owned(), found.describe(kind)]
     };
     print(json, &objects.collect::<Vec<_>>(), columns(&kinds.iter().map(row).collect::<Vec<_>>()))
 }
 
 /// The devices of a kind on this machine.
-struct Found {
+struct FoundDevices {
     devices: Vec<String>,
     /// Why the backend could not look.
     problem: Option<String>,
 }
 
-impl Found {
+impl FoundDevices {
     fn of(spec: DeviceSpec) -> Self {
         match spec.found() {
             Ok(devices) => {

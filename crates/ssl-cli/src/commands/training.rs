@@ -57,7 +57,11 @@ pub(super) fn run_distill(args: DistillArgs, json: bool, bars: &MultiProgress) -
         test: args.test,
         test_limit: number(args.test_limit),
         student,
-        distillation: DistillationConfig { temperature: args.temperature, alpha: args.alpha },
+        distillation: DistillationConfig {
+            temperature: args.temperature,
+            alpha: args.alpha,
+            ..DistillationConfig::default()
+        },
         epochs: u64::from(args.epochs),
         batch_size: number(args.optimizer.batch_size),
         warmup_epochs: args.optimizer.warmup_epochs,

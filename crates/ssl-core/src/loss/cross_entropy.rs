@@ -2,6 +2,8 @@
 
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
+use crate::assert_shape;
+
 /// Mean over rows of the cross entropy between labels and logits.
 ///
 /// ```text
@@ -19,7 +21,8 @@ use burn::tensor::{Int, Tensor, activation::log_softmax};
 /// # Source
 /// `torch.nn.CrossEntropyLoss`.
 pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>) -> Tensor<1> {
-    assert_eq!(logits.dims()[0], labels.dims()[0], "cross entropy: rows and labels differ in number");
+    let [row, _] = logits.dims();
+    assert_shape!(labels, [row]);
     log_softmax(logits, 1).gather(1, labels.unsqueeze_dim(1)).mean().neg()
 }
 

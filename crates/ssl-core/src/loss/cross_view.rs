@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use crate::assert_shape;
 use crate::math::soft_cross_entropy;
 
 /// The logits of every view predict the targets of every other view.
@@ -27,9 +28,10 @@ pub fn cross_view_cross_entropy(targets: &[Tensor<2>], logits: &[Tensor<2>]) -> 
         (1..=views).contains(&sources) && views > 1,
         "cross-view cross entropy: targets of {sources} views for the logits of {views}"
     );
-    let shape = logits[0].dims();
-    let same_shape = targets.iter().chain(logits).all(|tensor| tensor.dims() == shape);
-    assert!(same_shape, "cross-view cross entropy: the views differ in shape");
+    let [batch, class] = logits[0].dims();
+    for view in targets.iter().chain(logits) {
+        assert_shape!(view, [batch, class]);
+    }
 
     // Cross entropy is linear in its targets, so one log-softmax per view does for all its pairs.
     let loss_of = |(view, logits): (usize, &Tensor<2>)| {

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 
+use crate::assert_shape;
 use crate::math::l2_normalize;
 
 /// Mean over rows of the negative cosine between `a` and `b`; no gradient flows into `b`.
@@ -14,10 +15,14 @@ use crate::math::l2_normalize;
 /// - `a`, `b`: `[row, dim]`
 /// - returns: `[1]`, −1 when all pairs point the same way
 ///
+/// # Panics
+/// If the two shapes differ.
+///
 /// # Source
 /// Chen & He 2021, eq. 1, <https://arxiv.org/abs/2011.10566>.
 pub fn negative_cosine(a: Tensor<2>, b: Tensor<2>, eps: f64) -> Tensor<1> {
-    assert_eq!(a.dims(), b.dims(), "negative cosine: the two sides differ in shape");
+    let [row, dim] = a.dims();
+    assert_shape!(b, [row, dim]);
     (l2_normalize(a, eps) * l2_normalize(b.detach(), eps)).sum_dim(1).mean().neg()
 }
 

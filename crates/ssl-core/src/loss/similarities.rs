@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 
+use crate::assert_shape;
+
 /// Logits that are held at once: 16 MiB of float32 and a few temporaries of that size. Large enough to keep a matrix
 /// product busy, small against a batch (our choice).
 const BLOCK_LOGITS: usize = 1 << 22;
@@ -47,8 +49,8 @@ impl Similarities {
     /// # Panics
     /// If the vectors differ in length.
     pub fn new(anchors: Tensor<2>, candidates: Tensor<2>, temperature: f64) -> Self {
-        let (dim, candidate_dim) = (anchors.dims()[1], candidates.dims()[1]);
-        assert_eq!(dim, candidate_dim, "similarities: anchors and candidates differ in length");
+        let ([_, dim], [candidate, _]) = (anchors.dims(), candidates.dims());
+        assert_shape!(candidates, [candidate, dim]);
         Self { anchors, candidates, temperature, without_own: false, block_logits: BLOCK_LOGITS }
     }
 

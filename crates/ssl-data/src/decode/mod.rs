@@ -17,6 +17,7 @@ pub const MAX_PIXELS: usize = 2 * 89_478_485;
 
 /// Why bytes are no image.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// The first bytes are those of no format that is read.
     #[error("it is not a JPEG, PNG, WebP, BMP, TIFF, PPM or PGM file")]

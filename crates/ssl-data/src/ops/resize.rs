@@ -28,6 +28,7 @@ impl CropBox {
 /// The filter of a resize. The first two widen where the image shrinks, that is, they are antialiased.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Interpolation {
     /// The triangle, two pixels wide; torchvision's default.
     #[default]

@@ -38,6 +38,7 @@ pub struct ViewConfig {
 /// values; probabilities that papers differ in have no default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum OpConfig {
     /// Cuts a random box and resizes it to the view's size. Parameters are drawn as by torchvision's
     /// `RandomResizedCrop`: up to ten tries, then the central box of the nearest allowed ratio.

@@ -3,6 +3,7 @@ use crate::views::{OpConfig, ViewConfig};
 
 /// A declaration of views that cannot be rendered. `at` says which block and operation, counted from 0.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ViewError {
     /// There is no `[[views]]` block.
     #[error("no views are declared, expected at least one [[views]] block")]

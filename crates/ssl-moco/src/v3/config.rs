@@ -1,7 +1,7 @@
 //! Hyper-parameters of MoCo v3.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig, Norm};
+use ssl_core::{ConfigError, LayerConfig, Norm, names, setters};
 
 use super::{MoCoV3, MoCoV3Loss};
 
@@ -36,6 +36,7 @@ pub struct MoCoV3Config {
 /// Official `builder.py`, `MoCo_ResNet` and `MoCo_ViT`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum MoCoV3Heads {
     /// Projector: 2 layers, and batch norm without parameters at the end. Predictor: 2 layers, nothing at the end.
     #[default]
@@ -43,6 +44,8 @@ pub enum MoCoV3Heads {
     /// Projector: 3 layers. Predictor: 2 layers. Both have batch norm without parameters at the end.
     Vit,
 }
+
+names!(MoCoV3Heads: "heads" { ResNet = "resnet", Vit = "vit" });
 
 impl Default for MoCoV3Config {
     /// Those for a ResNet.
@@ -59,6 +62,16 @@ impl Default for MoCoV3Config {
     }
 }
 
+setters!(MoCoV3Config {
+    with_temperature: temperature = f64,
+    with_momentum_end: momentum_end = f64,
+    with_heads: heads = MoCoV3Heads,
+    with_freeze_patch_embed: freeze_patch_embed = bool,
+    with_hidden_dim: hidden_dim = usize,
+    with_output_dim: output_dim = usize;
+    momentum,
+});
+
 impl MoCoV3Config {
     /// MoCo v3 on a ResNet.
     pub fn new() -> Self {
@@ -70,27 +83,9 @@ impl MoCoV3Config {
         Self { temperature: 0.2, heads: MoCoV3Heads::Vit, ..Self::default() }
     }
 
-    /// Sets the temperature.
-    pub fn with_temperature(mut self, temperature: f64) -> Self {
-        self.temperature = temperature;
-        self
-    }
-
     /// Sets how much of itself the teacher keeps, at the first step and at the end of the run.
     pub fn with_momentum(mut self, start: f64, end: f64) -> Self {
         (self.momentum, self.momentum_end) = (start, end);
-        self
-    }
-
-    /// Sets the width of the layers but the last.
-    pub fn with_hidden_dim(mut self, hidden_dim: usize) -> Self {
-        self.hidden_dim = hidden_dim;
-        self
-    }
-
-    /// Sets the length of an embedding.
-    pub fn with_output_dim(mut self, output_dim: usize) -> Self {
-        self.output_dim = output_dim;
         self
     }
 
@@ -146,6 +141,16 @@ mod tests {
 
     fn error(config: MoCoV3Config) -> String {
         config.build().expect_err("an unusable value").to_string()
+    }
+
+    #[test]
+    fn names_of_heads_are_those_that_recipes_have() {
+        use serde::de::IntoDeserializer;
+        use serde::de::value::{Error, StrDeserializer};
+        for name in MoCoV3Heads::NAMES {
+            let deserializer: StrDeserializer<'_, Error> = name.into_deserializer();
+            assert_eq!(MoCoV3Heads::deserialize(deserializer).ok(), name.parse().ok());
+        }
     }
 
     #[test]

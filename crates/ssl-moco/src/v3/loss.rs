@@ -1,9 +1,9 @@
 //! The loss of MoCo v3.
 
 use burn::tensor::Tensor;
-use ssl_core::Loss;
 use ssl_core::loss::{Similarities, info_nce};
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
+use ssl_core::{Loss, assert_shape};
 
 /// Cross entropy of picking the key of one's own image among the keys of the batch, in both directions.
 ///
@@ -30,7 +30,8 @@ pub fn moco_v3(q1: Tensor<2>, q2: Tensor<2>, k1: Tensor<2>, k2: Tensor<2>, tempe
 
 /// `ctr` of [`moco_v3`].
 fn contrast(q: Tensor<2>, k: Tensor<2>, temperature: f64) -> Tensor<1> {
-    assert_eq!(q.dims(), k.dims(), "MoCo v3: queries and keys differ in shape");
+    let [batch, dim] = q.dims();
+    assert_shape!(k, [batch, dim]);
     let (q, k) = (l2_normalize(q, NORMALIZE_EPS), l2_normalize(k.detach(), NORMALIZE_EPS));
     let positive = (q.clone() * k.clone()).sum_dim(1);
     let loss = info_nce(positive, &Similarities::new(q, k, temperature).without_own());

@@ -4,7 +4,7 @@ use burn::tensor::{Int, Tensor};
 use ssl_core::group::{gather, gather_each};
 use ssl_core::{
     ConfigError, Embedded, EmbeddingLoss, Encoder, EncoderWith, GradientRules, Group, Init, Loss,
-    MethodRules, Metrics, Pass, Predicted, Progress, SslMethod, Step, StepContext, TeacherState, Views,
+    MethodRules, Metrics, Mlp, Pass, Predicted, Progress, SslMethod, Step, StepContext, TeacherState, Views,
     WithPredictor, schedule,
 };
 
@@ -96,6 +96,10 @@ impl<E: Encoder> SslMethod<E> for MoCoV3 {
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a Self::State) -> &'a E {
         &student.encoder
+    }
+
+    fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
+        Some(&student.projector)
     }
 }
 

@@ -1,12 +1,7 @@
 //! The optimizers, each with the hyper-parameters that are its own.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
-use ssl_core::ConfigError;
-
-use crate::setters::setters;
+use ssl_core::{ConfigError, names, setters};
 
 /// The optimizers by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +18,8 @@ pub enum OptimizerName {
     /// `adamw`, see [`AdamWConfig`].
     AdamW,
 }
+
+names!(OptimizerName: "optimizer" { Sgd = "sgd", Lars = "lars", Larc = "larc", AdamW = "adamw" });
 
 /// An optimizer with its own hyper-parameters.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,16 +83,6 @@ impl OptimizerName {
     /// All names.
     pub const ALL: [Self; 4] = [Self::Sgd, Self::Lars, Self::Larc, Self::AdamW];
 
-    /// The name, as a recipe spells it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sgd => "sgd",
-            Self::Lars => "lars",
-            Self::Larc => "larc",
-            Self::AdamW => "adamw",
-        }
-    }
-
     /// The keys of the section `[optimizer]` that this optimizer has besides those of all optimizers.
     pub const fn own_keys(self) -> &'static [&'static str] {
         match self {
@@ -109,21 +96,6 @@ impl OptimizerName {
     /// Whether `key` belongs to some optimizers, and this is none of them.
     pub fn lacks(self, key: &str) -> bool {
         !self.own_keys().contains(&key) && Self::ALL.iter().any(|other| other.own_keys().contains(&key))
-    }
-}
-
-impl fmt::Display for OptimizerName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for OptimizerName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::ALL.into_iter().find(|name| name.as_str() == text);
-        found.ok_or_else(|| format!("unknown optimizer '{text}': expected sgd, lars, larc or adamw"))
     }
 }
 
@@ -265,11 +237,11 @@ mod tests {
     fn names_survive_their_text() {
         for name in OptimizerName::ALL {
             assert_eq!(name.to_string().parse(), Ok(name));
-            assert_eq!(serde_json::to_value(name).expect("a text"), name.as_str());
+            assert_eq!(serde_json::to_value(name).expect("a text"), name.to_string());
             assert_eq!(Algorithm::from(name).name(), name);
         }
         let error = "adam".parse::<OptimizerName>().expect_err("no such optimizer");
-        assert_eq!(error, "unknown optimizer 'adam': expected sgd, lars, larc or adamw");
+        assert_eq!(error.to_string(), "unknown optimizer 'adam': expected sgd, lars, larc or adamw");
     }
 
     #[test]

@@ -2,16 +2,16 @@
 
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
-use ssl_core::ConfigError;
+use ssl_core::{ConfigError, names, setters};
 
 use super::rules::{NoDecay, ParamRule, ParamRules};
 use super::table::OptimizerTable;
 use super::{Algorithm, OptimizerName};
-use crate::setters::setters;
 
 /// How the learning rate grows with the batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum LrScaling {
     /// `lr · batch / lr_scale_batch`.
     #[default]
@@ -19,6 +19,8 @@ pub enum LrScaling {
     /// `lr · sqrt(batch / lr_scale_batch)`.
     Sqrt,
 }
+
+names!(LrScaling: "lr_scaling" { Linear = "linear", Sqrt = "sqrt" });
 
 /// Hyper-parameters of an optimizer: the `[optimizer]` section of a recipe.
 ///
@@ -95,7 +97,8 @@ setters!(OptimizerConfig {
     with_layer_decay: layer_decay = Option<f64>,
     with_rules: rules = Vec<ParamRule>,
     with_clip_norm: clip_norm = Option<f64>,
-    with_clip_per_parameter: clip_per_parameter = bool,
+    with_clip_per_parameter: clip_per_parameter = bool;
+    algorithm,
 });
 
 impl OptimizerConfig {

@@ -1,15 +1,12 @@
 //! Rules for single parameters, by path: learning rate, weight decay, frozen or not.
 
-use std::str::FromStr;
-
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use ssl_core::ConfigError;
 use ssl_core::named::Path;
+use ssl_core::{ConfigError, names, setters};
 
 use super::{OptimizerConfig, OptimizerName};
-use crate::setters::setters;
 
 /// The tokens and positions of a ViT: parameters of several axes that are no weights of a layer.
 const TOKENS: [&str; 4] = ["cls_token", "pos_embed", "register_tokens", "mask_token"];
@@ -17,6 +14,7 @@ const TOKENS: [&str; 4] = ["cls_token", "pos_embed", "register_tokens", "mask_to
 /// Which parameters have no weight decay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum NoDecay {
     /// All decay.
     #[default]
@@ -28,20 +26,11 @@ pub enum NoDecay {
     BiasNormAndTokens,
 }
 
-impl FromStr for NoDecay {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "none" => Ok(Self::None),
-            "bias-and-norm" => Ok(Self::BiasAndNorm),
-            "bias-norm-and-tokens" => Ok(Self::BiasNormAndTokens),
-            other => Err(format!(
-                "unknown no_decay '{other}': expected none, bias-and-norm or bias-norm-and-tokens"
-            )),
-        }
-    }
-}
+names!(NoDecay: "no_decay" {
+    None = "none",
+    BiasAndNorm = "bias-and-norm",
+    BiasNormAndTokens = "bias-norm-and-tokens",
+});
 
 /// An exception for the parameters whose path has certain parts: one of the `[[optimizer.rules]]` of a recipe.
 ///
@@ -79,7 +68,8 @@ setters!(ParamRule {
     with_lr_scale: lr_scale = f64,
     with_constant_lr: constant_lr = bool,
     with_no_decay: no_decay = bool,
-    with_frozen: frozen = bool,
+    with_frozen: frozen = bool;
+    path,
 });
 
 impl ParamRule {

@@ -137,7 +137,7 @@ impl OptimizerTable {
 /// The names of the optimizers that have a key of their own.
 fn owners(key: &str) -> String {
     let owners = OptimizerName::ALL.into_iter().filter(|name| name.own_keys().contains(&key));
-    owners.map(OptimizerName::as_str).collect::<Vec<_>>().join(", ")
+    owners.map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 impl TryFrom<OptimizerTable> for OptimizerConfig {

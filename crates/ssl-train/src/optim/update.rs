@@ -2,7 +2,7 @@
 
 use burn::tensor::{Bool, Tensor};
 use ssl_core::math::add_scaled;
-use ssl_core::{SgdRates, sgd_momentum};
+use ssl_kernels::ops::{SgdRates, sgd_momentum};
 
 use super::{AdamWConfig, LarcConfig, LarsConfig, ParamState, SgdConfig};
 

@@ -32,8 +32,8 @@ pub(super) struct Networks<S, T> {
     pub(super) state: T,
 }
 
-/// Those who look at a run.
-pub(super) struct Watch<'a, V, O> {
+/// What is told of a run.
+pub(super) struct Observers<'a, V, O> {
     pub(super) evaluator: &'a mut V,
     pub(super) observer: &'a mut O,
 }
@@ -87,7 +87,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         mut self,
         mut networks: Networks<M::Student, M::State>,
         loader: &TrainLoader,
-        watch: &mut Watch<'_, impl Evaluator<E>, impl Observer>,
+        observers: &mut Observers<'_, impl Evaluator<E>, impl Observer>,
     ) -> Result<Trained<M::Student, M::State>, TrainError>
     where
         M: SslMethod<E>,
@@ -96,9 +96,9 @@ impl<'a, M: MethodRules> Run<'a, M> {
             true => MetricsFile::open(&self.trainer.run.metrics(), self.at.step)?,
             false => MetricsFile::of_another_process(),
         };
-        watch.observer.on_start(self.at);
+        observers.observer.on_start(self.at);
         if self.at.step == 0 {
-            self.untrained = self.evaluate(&networks, watch, &mut metrics)?;
+            self.untrained = self.evaluate(&networks, observers, &mut metrics)?;
         }
         let mut batches = self.batches(loader)?;
         let mut stopped = false;
@@ -109,9 +109,9 @@ impl<'a, M: MethodRules> Run<'a, M> {
             }
             let (next, done) = self.step(networks, &mut batches)?;
             networks = next;
-            self.report(done, watch.observer, &mut metrics)?;
-            stopped = self.any(watch.observer.stop());
-            self.between_steps(&networks, stopped, watch, &mut metrics)?;
+            self.report(done, observers.observer, &mut metrics)?;
+            stopped = self.any(observers.observer.stop());
+            self.between_steps(&networks, stopped, observers, &mut metrics)?;
         }
         let summary = self.summary();
         Ok(Trained { student: networks.student, state: networks.state, summary })
@@ -149,7 +149,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         &mut self,
         networks: &Networks<M::Student, M::State>,
         stopped: bool,
-        watch: &mut Watch<'_, impl Evaluator<E>, impl Observer>,
+        observers: &mut Observers<'_, impl Evaluator<E>, impl Observer>,
         metrics: &mut MetricsFile,
     ) -> Result<(), TrainError>
     where
@@ -162,7 +162,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         }
         let period = config.eval_every_epochs * self.at.steps_per_epoch;
         if last || (period > 0 && step.is_multiple_of(period)) {
-            self.evaluation = self.evaluate(networks, watch, metrics)?;
+            self.evaluation = self.evaluate(networks, observers, metrics)?;
         }
         self.clock.skip();
         Ok(())
@@ -171,7 +171,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
     fn evaluate<E: Encoder>(
         &self,
         networks: &Networks<M::Student, M::State>,
-        watch: &mut Watch<'_, impl Evaluator<E>, impl Observer>,
+        observers: &mut Observers<'_, impl Evaluator<E>, impl Observer>,
         metrics: &mut MetricsFile,
     ) -> Result<Vec<(String, f64)>, TrainError>
     where
@@ -181,10 +181,10 @@ impl<'a, M: MethodRules> Run<'a, M> {
             return Ok(Vec::new());
         }
         let encoder = self.trainer.method.encoder(&networks.student, &networks.state).valid();
-        let found = watch.evaluator.evaluate(&encoder, self.at).map_err(TrainError::Evaluation)?;
+        let found = observers.evaluator.evaluate(&encoder, self.at).map_err(TrainError::Evaluation)?;
         if !found.is_empty() {
             metrics.write(self.at.step, self.at.epoch(), &found)?;
-            watch.observer.on_evaluation(self.at, &found);
+            observers.observer.on_evaluation(self.at, &found);
         }
         Ok(found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }

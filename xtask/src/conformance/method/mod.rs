@@ -21,11 +21,12 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::{Draws, MethodRules, Progress, SslMethod, StepContext, Views, named};
 use ssl_encoders::AnyEncoder;
+use ssl_testing::tensors::{array, data, device, loss_value, tensor};
 use ssl_testing::{Case, Outputs};
 use ssl_train::{Gradients, Optimizer};
 
 use super::Op;
-use super::values::{array, data, device, gradient_arrays, loss_value, tensor};
+use super::modules::gradient_arrays;
 use params::Params;
 use start::{start, state_name, student_name};
 
@@ -117,7 +118,7 @@ fn views(case: &Case, params: &Params, method: &impl MethodRules, step: usize) -
     let crops = (0..params.views).map(|view| tensor::<4>(case, &format!("views.{step}.{view}")));
     let labels = case.tensor(&format!("labels.{step}")).ok().map(data);
     ensure!(labels.is_some() == needs.labels, "labels are {labels:?} for a method that needs {needs:?}");
-    let device = device()?;
+    let device = device();
     let labels = labels.map(|labels| Tensor::from_data(labels, &device));
     Ok(Views { labels, ..Views::new(crops.collect::<Result<_>>()?, needs.global_views) })
 }

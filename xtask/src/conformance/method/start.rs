@@ -7,9 +7,10 @@ use burn::tensor::TensorData;
 use ssl_core::{Init, SslMethod, named};
 use ssl_encoders::AnyEncoder;
 use ssl_testing::Case;
+use ssl_testing::tensors::{data, device};
 
 use super::Params;
-use crate::conformance::values::{data, device, load};
+use crate::conformance::modules::load;
 
 /// What the tensors of a teacher are called in a state, in front of their path in the student.
 const TEACHER: &str = "teacher.network.";
@@ -26,7 +27,7 @@ pub(super) fn start<M: SslMethod<AnyEncoder>>(
     method: &M,
     check: impl Fn(&M::Student) -> Result<()>,
 ) -> Result<(M::Student, M::State)> {
-    let mut init = Init::new(0, &device()?.autodiff());
+    let mut init = Init::new(0, &device().autodiff());
     let encoder = params.encoder.init(&mut init);
     method.check(&encoder, params.batch)?;
     let (student, state) = method.init(encoder, &mut init);

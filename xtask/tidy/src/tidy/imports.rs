@@ -122,7 +122,7 @@ impl Room {
             (Checks, _) => imported != Checks,
             (Testing, _) => imported == Kernels,
             (_, Testing) | (Method, Encoders) => dev,
-            (Core, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
+            (Core | Train, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
             (Facade, Kernels | Core | Method | Encoders | Data | Train | Eval) => true,
             (Cli | Example, Facade) => true,
             (OneMethod, Method) => package == "ssl-simclr",
@@ -138,7 +138,8 @@ impl Room {
                 "a method may import ssl-core alone, never another method (in tests ssl-testing, ssl-encoders)"
             }
             Self::Encoders => "it may import ssl-core (in tests ssl-testing)",
-            Self::Train | Self::Eval => "it may import ssl-core and ssl-data (in tests ssl-testing)",
+            Self::Train => "it may import ssl-core, ssl-kernels and ssl-data (in tests ssl-testing)",
+            Self::Eval => "it may import ssl-core and ssl-data (in tests ssl-testing)",
             Self::Testing => {
                 "it may import ssl-kernels alone, else the tests of the others would build them twice"
             }
@@ -213,6 +214,7 @@ mod tests {
             ("ssl-encoders", "ssl-core"),
             ("ssl-train", "ssl-core"),
             ("ssl-train", "ssl-data"),
+            ("ssl-train", "ssl-kernels"),
             ("ssl-eval", "ssl-data"),
             ("burn-ssl", "ssl-moco"),
             ("burn-ssl", "ssl-kernels"),

@@ -66,7 +66,7 @@ where
     }
     let nodes = [x.node(), weight.node(), bias.node(), shortcut.node()];
     let output = match Normalisation.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => prepared.finish(saved.kept(), output),
+        OpsKind::Tracked(prepared) => prepared.finish(saved.for_backward(), output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
     BatchNormOutput { output: Tensor::from_primitive::<Tracked<B>>(output), mean, variance }
@@ -118,14 +118,14 @@ impl<B: Host> Normalised<B> {
     }
 
     /// What the backward pass needs of it.
-    fn kept(self) -> Kept<B> {
+    fn for_backward(self) -> SavedForBackward<B> {
         let Self { x, weight, moments, output, added, relu } = self;
-        Kept { x, weight, moments, output: relu.then_some(output), added }
+        SavedForBackward { x, weight, moments, output: relu.then_some(output), added }
     }
 }
 
 #[derive(Clone, Debug)]
-struct Kept<B: Host> {
+struct SavedForBackward<B: Host> {
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     moments: Vec<Moments>,
@@ -139,9 +139,14 @@ struct Kept<B: Host> {
 struct Normalisation;
 
 impl<B: Host> Backward<B, 4> for Normalisation {
-    type State = Kept<B>;
+    type State = SavedForBackward<B>;
 
-    fn backward(self, ops: Ops<Kept<B>, 4>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(
+        self,
+        ops: Ops<SavedForBackward<B>, 4>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
         let [x_node, weight_node, bias_node, shortcut_node] = ops.parents;
         let (dx, dshortcut, sums) = ops.state.gradients(grads.consume::<B>(&ops.node));
         let dw: Vec<f32> = sums.iter().map(|s| s.with_normalised as f32).collect();
@@ -161,7 +166,7 @@ impl<B: Host> Backward<B, 4> for Normalisation {
     }
 }
 
-impl<B: Host> Kept<B> {
+impl<B: Host> SavedForBackward<B> {
     /// Gradients of the input, of the shortcut if there is one, and the sums that are those of bias and weight.
     fn gradients(
         self,

@@ -17,22 +17,22 @@ pub(super) fn map<B: Host, J: Send, O: Send>(
     jobs: impl IntoIterator<Item = J>,
     work: impl Fn(J) -> O + Sync,
 ) -> Vec<O> {
-    let places: Vec<_> = jobs.into_iter().map(|job| Mutex::new(Place::Job(job))).collect();
-    B::parallel(places.len(), &|index| {
-        let mut place = places[index].lock().unwrap_or_else(PoisonError::into_inner);
-        if let Place::Job(job) = std::mem::replace(&mut *place, Place::Empty) {
-            *place = Place::Result(work(job));
+    let slots: Vec<_> = jobs.into_iter().map(|job| Mutex::new(Slot::Job(job))).collect();
+    B::parallel(slots.len(), &|index| {
+        let mut slot = slots[index].lock().unwrap_or_else(PoisonError::into_inner);
+        if let Slot::Job(job) = std::mem::replace(&mut *slot, Slot::Empty) {
+            *slot = Slot::Result(work(job));
         }
     });
-    let result = |place: Mutex<Place<J, O>>| match place.into_inner().unwrap_or_else(PoisonError::into_inner)
-    {
-        Place::Result(result) => result,
+    let result = |slot: Mutex<Slot<J, O>>| match slot.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Slot::Result(result) => result,
         _ => unreachable!("`parallel` calls once for each index"),
     };
-    places.into_iter().map(result).collect()
+    slots.into_iter().map(result).collect()
 }
 
-enum Place<J, O> {
+/// A job before it is done, and its result afterwards.
+enum Slot<J, O> {
     Job(J),
     Empty,
     Result(O),

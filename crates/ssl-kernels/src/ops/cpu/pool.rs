@@ -13,8 +13,8 @@ use super::simd::Lanes;
 /// Vectors of fewer values are left to the system's allocator.
 const SMALL: usize = 1 << 14;
 
-static VALUES: Mutex<Shelves<f32>> = Mutex::new(Shelves::new());
-static LANES: Mutex<Shelves<Lanes>> = Mutex::new(Shelves::new());
+static VALUES: Mutex<FreeLists<f32>> = Mutex::new(FreeLists::new());
+static LANES: Mutex<FreeLists<Lanes>> = Mutex::new(FreeLists::new());
 
 /// A vector with any content: the caller writes all of it.
 pub(in crate::ops) fn any_values(len: usize) -> Vec<f32> {
@@ -85,14 +85,14 @@ impl Drop for Scratch {
     }
 }
 
-fn lock<T>(shelves: &Mutex<Shelves<T>>) -> MutexGuard<'_, Shelves<T>> {
-    // Nothing under the lock leaves the shelves half changed.
-    shelves.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(lists: &Mutex<FreeLists<T>>) -> MutexGuard<'_, FreeLists<T>> {
+    // Nothing under the lock leaves the lists half changed.
+    lists.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Free vectors by their length.
 #[derive(Debug)]
-struct Shelves<T> {
+struct FreeLists<T> {
     free: BTreeMap<usize, Vec<Vec<T>>>,
     /// Values in free vectors.
     kept: usize,
@@ -102,7 +102,7 @@ struct Shelves<T> {
     peak: usize,
 }
 
-impl<T: Copy + Default> Shelves<T> {
+impl<T: Copy + Default> FreeLists<T> {
     const fn new() -> Self {
         Self { free: BTreeMap::new(), kept: 0, used: 0, peak: 0 }
     }
@@ -146,11 +146,11 @@ mod tests {
 
     #[test]
     fn free_memory_is_bounded_by_what_was_once_in_use() {
-        let mut shelves = Shelves::<f32>::new();
+        let mut lists = FreeLists::<f32>::new();
         for len in 1..100 {
-            let vector = shelves.take(len, len);
-            shelves.give(vector);
-            assert!(shelves.kept + shelves.used <= shelves.peak + shelves.peak / 2, "after {len}");
+            let vector = lists.take(len, len);
+            lists.give(vector);
+            assert!(lists.kept + lists.used <= lists.peak + lists.peak / 2, "after {len}");
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::{Gradients, MicroBatch, Observer, Rates, StepReport, TrainError, in_c
 /// Steps between two rows of the metrics file where the configuration leaves it open (our choice).
 const LOG_EVERY: u64 = 10;
 
-/// What a step leaves for the metrics.
-pub(super) struct Done {
+/// What the metrics of a step are made of.
+pub(super) struct StepOutcome {
     /// What the method offered in each micro-batch, where a row is due.
     metrics: Vec<Metrics>,
     grad_norm: Option<Tensor<1>>,
@@ -23,7 +23,7 @@ pub(super) struct Done {
 }
 
 /// The networks after a step, and what it leaves.
-type Stepped<S, T> = Result<(Networks<S, T>, Done), TrainError>;
+type Stepped<S, T> = Result<(Networks<S, T>, StepOutcome), TrainError>;
 
 impl<M: MethodRules> Run<'_, M> {
     /// One optimizer step, in the order that [`SslMethod`] states.
@@ -67,7 +67,7 @@ impl<M: MethodRules> Run<'_, M> {
         let rates = config.schedule.rates(&config.optimizer, at);
         let student = self.optimizer.step(student, gradients, rates, &rules);
         let state = method.after_step(&student, state, at);
-        Ok((Networks { student, state }, Done { metrics, grad_norm, rates }))
+        Ok((Networks { student, state }, StepOutcome { metrics, grad_norm, rates }))
     }
 
     /// Forward and backward pass of a micro-batch, and what it leaves for the state.
@@ -99,7 +99,7 @@ impl<M: MethodRules> Run<'_, M> {
     /// Counts the step, reads the loss and writes a row of metrics if one is due.
     pub(super) fn report(
         &mut self,
-        done: Done,
+        done: StepOutcome,
         observer: &mut impl Observer,
         metrics: &mut MetricsFile,
     ) -> Result<(), TrainError> {
