@@ -67,6 +67,7 @@ impl NamedDraft for Draft {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     #[test]
     fn every_recipe_of_the_library_is_usable_and_survives_its_text() {

@@ -108,7 +108,8 @@ pub enum RecipeError {
 }
 
 impl RecipeError {
-    pub(crate) fn method_option(error: ConfigError) -> Self {
+    /// The error of an option of a method, whose key then begins with `method_options`.
+    pub fn method_option(error: ConfigError) -> Self {
         Self::MethodOption(error)
     }
 

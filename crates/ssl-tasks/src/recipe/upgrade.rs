@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     /// What commit ca7da3d wrote for its recipe `simclr/cifar10`, up to paths.
-    const RECIPE: &str = include_str!("../../tests/old_runs/recipe.toml");
+    const RECIPE: &str = include_str!("../../../burn-ssl/tests/old_runs/recipe.toml");
 
     /// Its section `[optimizer]`, changed here and there.
     fn upgraded(changes: &[(&str, &str)]) -> Result<Recipe, RecipeError> {

@@ -120,7 +120,7 @@ fn views(case: &Case, params: &Params, method: &impl MethodRules, step: usize) -
     ensure!(labels.is_some() == needs.labels, "labels are {labels:?} for a method that needs {needs:?}");
     let device = device();
     let labels = labels.map(|labels| Tensor::from_data(labels, &device));
-    Ok(Views { labels, ..Views::new(crops.collect::<Result<_>>()?, needs.global_views) })
+    Ok(Views { labels, ..Views::new(crops.collect::<Result<_, _>>()?, needs.global_views) })
 }
 
 #[cfg(test)]
