@@ -1,11 +1,9 @@
 //! The encoder of a run as a file for other libraries.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use serde::Serialize;
-use ssl_core::{DeviceSpec, named};
+use ssl_core::{DeviceSpec, named, names};
 use ssl_encoders::weights::{self, Metadata};
 use ssl_encoders::{AnyEncoder, EncoderConfig, StemChoice};
 
@@ -25,33 +23,7 @@ pub enum Format {
     Safetensors,
 }
 
-/// A name that is no format.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format '{0}': expected torchvision, timm or safetensors")]
-pub struct UnknownFormat(String);
-
-impl FromStr for Format {
-    type Err = UnknownFormat;
-
-    fn from_str(text: &str) -> Result<Self, UnknownFormat> {
-        match text {
-            "torchvision" => Ok(Self::Torchvision),
-            "timm" => Ok(Self::Timm),
-            "safetensors" => Ok(Self::Safetensors),
-            _ => Err(UnknownFormat(text.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Torchvision => "torchvision",
-            Self::Timm => "timm",
-            Self::Safetensors => "safetensors",
-        })
-    }
-}
+names!(Format: "format" { Torchvision = "torchvision", Timm = "timm", Safetensors = "safetensors" });
 
 /// What is exported, and where to.
 #[derive(Clone, Debug, PartialEq)]
