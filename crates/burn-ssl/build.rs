@@ -1,5 +1,4 @@
 //! Lists the recipes, so that a file in `recipes/` is a recipe of the library.
-#![expect(clippy::print_stdout, reason = "cargo reads the standard output")]
 
 use std::error::Error;
 use std::fmt::Write;

@@ -57,7 +57,7 @@ pub fn demo(options: &DemoOptions, observer: &mut impl Observer) -> Result<DemoR
     let device = options.run.device.open()?;
     let sets = data.evaluation.as_ref().ok_or(Error::NoSet("test"))?;
     let knn_top1_pixels = Evaluation::new(sets, &recipe, &device)?.of_pixels()?;
-    let (drawn, _) = sheet::sheet(&data.train, &recipe.views()?, recipe.seed, SHEET_ROWS);
+    let (drawn, _) = sheet::sheet(&data.train, &recipe.views()?, None, recipe.seed, SHEET_ROWS);
     let sheet = options.run.out.join("views.png");
     sheet::write_png(&sheet, &drawn, true)?;
     Ok(DemoReport { run: report, knn_top1_pixels, sheet })

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
-use ssl_data::{Dataset, Image, SampleKey, Scratch, Views};
+use ssl_data::{Dataset, Image, MaskKey, Masks, SampleKey, Scratch, Views, shade_patches};
+use ssl_train::TrainError;
 
+use crate::recipe::RecipeError;
 use crate::{Error, Recipe, files, images};
 
 /// Pixels between two cells and around all.
@@ -35,36 +37,60 @@ impl PreviewOptions {
 }
 
 /// Draws a contact sheet of the first images of a recipe's data set: a row per image, the decoded image first, then its
-/// views as the first epoch of training would have them. Returns the number of images on it.
+/// views as the first epoch of training would have them. Patches that the recipe's `[mask]` hides are shaded. Returns the
+/// number of images on it.
 ///
 /// # Errors
-/// What the recipe or the images have wrong, or an existing file.
+/// What the recipe or the images have wrong, a mask for an encoder without patches, or an existing file.
 pub fn preview(recipe: &Recipe, options: &PreviewOptions) -> Result<usize, Error> {
     files::check_free(&options.out, options.overwrite)?;
     let recipe = recipe.clone().resolved()?;
     let dataset = images::open(&recipe.data.path, recipe.data.limit)?;
-    let (sheet, drawn) = sheet(&dataset, &recipe.views()?, recipe.seed, options.images.max(1));
+    let masks = masks(&recipe)?;
+    let count = options.images.max(1);
+    let (sheet, drawn) = sheet(&dataset, &recipe.views()?, masks.as_ref(), recipe.seed, count);
     write_png(&options.out, &sheet, options.overwrite)?;
     Ok(drawn)
 }
 
 /// A sheet of the first readable images, and how many there are.
-pub(crate) fn sheet(dataset: &Dataset, views: &Views, seed: u64, images: usize) -> (RgbImage, usize) {
+pub(crate) fn sheet(
+    dataset: &Dataset,
+    views: &Views,
+    masks: Option<&Masks>,
+    seed: u64,
+    images: usize,
+) -> (RgbImage, usize) {
     let largest = (0..views.len()).map(|view| views.size(view)).max().unwrap_or(1) as u32;
     let grid = Grid { zoom: LEGIBLE.div_ceil(largest), cell: largest * LEGIBLE.div_ceil(largest) };
     let readable = (0..dataset.len()).filter_map(|index| Some((index, dataset.image(index).ok()?)));
     let rows: Vec<_> = readable.take(images).collect();
     let mut sheet = grid.paper(rows.len() as u32, views.len() as u32 + 1);
     let mut scratch = Scratch::new();
+    let samples: Vec<u64> = rows.iter().map(|(index, _)| *index as u64).collect();
+    let masks = masks.filter(|_| !rows.is_empty()).map(|masks| masks.draw(MaskKey { seed, step: 0 }, &samples));
     for (row, (index, image)) in rows.iter().enumerate() {
         grid.put(&mut sheet, row, 0, &grid.fitted(image));
         let key = SampleKey { seed, epoch: 0, sample: *index as u64 };
         for view in 0..views.len() {
-            let view_image = views.render_image(image, key, view, &mut scratch);
+            let mut view_image = views.render_image(image, key, view, &mut scratch);
+            if let Some(mask) = masks.as_ref().and_then(|masks| masks.views[view].as_ref()) {
+                view_image = shade_patches(&view_image, mask.grid(), mask.hidden().image(row));
+            }
             grid.put(&mut sheet, row, view + 1, &grid.enlarged(&view_image));
         }
     }
     (sheet, rows.len())
+}
+
+/// The masks of a recipe for its encoder; none if it hides no patches.
+fn masks(recipe: &Recipe) -> Result<Option<Masks>, Error> {
+    let Some(config) = &recipe.mask else { return Ok(None) };
+    let encoder = &recipe.encoder;
+    let patch = encoder.patch_pixels().ok_or_else(|| TrainError::Tokens(encoder.name.clone()))?;
+    let views = recipe.views()?;
+    let grids: Vec<_> = (0..views.len()).map(|view| [views.size(view) / patch; 2]).collect();
+    Ok(Some(Masks::new(config.clone(), &grids).map_err(RecipeError::from)?))
 }
 
 pub(crate) fn write_png(path: &Path, sheet: &RgbImage, overwrite: bool) -> Result<(), Error> {
@@ -126,7 +152,7 @@ mod tests {
         let views = [block(32, vec![]), block(16, invert)];
         let views = Views::new(&views, Normalization::CIFAR10).expect("usable");
 
-        let (sheet, images) = sheet(&dataset, &views, 0, 2);
+        let (sheet, images) = sheet(&dataset, &views, None, 0, 2);
         assert_eq!((images, sheet.dimensions()), (2, (4 + 3 * 100, 4 + 2 * 100)));
         let pixel = |x, y| sheet.get_pixel(x, y).0[0];
         assert_eq!((pixel(4, 4), pixel(4, 60)), (200, 255), "the image keeps its shape");
@@ -136,5 +162,26 @@ mod tests {
             (55, 55, 255),
             "the second is half as wide"
         );
+    }
+
+    #[test]
+    fn hidden_patches_are_shaded_and_an_encoder_without_patches_is_refused() {
+        let mut recipe = Recipe::named("demo").expect("a recipe of the library");
+        recipe.mask = Some(toml::from_str("kind = 'random'\nratio = 0.5").expect("a mask"));
+        let error = masks(&recipe).expect_err("a ResNet has no patches").to_string();
+        assert!(error.ends_with("and resnet18 has none: expected a ViT, such as vit-small"), "{error}");
+        recipe.encoder = ssl_encoders::EncoderConfig {
+            patch_size: Some(8),
+            ..ssl_encoders::EncoderConfig::named("vit-tiny")
+        };
+        let masks = masks(&recipe).expect("masks for a ViT");
+        let dataset = images::open(&recipe.data.path, Some(2)).expect("rendered images");
+        let views = recipe.views().expect("views");
+        let draw = |masks| sheet(&dataset, &views, masks, 0, 2).0;
+        let (plain, shaded) = (draw(None), draw(masks.as_ref()));
+        let changed = plain.pixels().zip(shaded.pixels()).filter(|(a, b)| a != b).count();
+        // Half of the patches of two views out of three cells a row; some hidden pixels are grey already.
+        let cells = (plain.width() * plain.height()) as usize;
+        assert!(changed > cells / 5 && changed < cells / 2, "{changed} of {cells} pixels changed");
     }
 }

@@ -188,11 +188,11 @@ fn a_queue_groups_and_heads_that_moco_cannot_use_are_named() {
     );
     assert_eq!(
         refused("moco-v3/cifar10-vit", &["method_options.heads=resnet"]),
-        "method_options.heads is 'resnet', expected 'vit' for an encoder with a position embedding"
+        "method_options.heads is 'resnet', expected 'vit' for a vision transformer"
     );
     assert_eq!(
         refused("moco-v3/cifar10", &["method_options.heads=vit"]),
-        "method_options.heads is 'vit', expected 'resnet' for an encoder without a position embedding"
+        "method_options.heads is 'vit', expected 'resnet' for an encoder without tokens"
     );
 }
 

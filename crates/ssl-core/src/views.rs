@@ -20,6 +20,7 @@ pub struct Views {
 
 /// What an encoder of tokens sees of one view. Patches count row by row.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // tensors are handles, and there is one of these for each view
 pub enum Mask {
     /// A mask token takes the place of the patches where `[batch, patch]` is true; an image may have none (arXiv:2111.07832).
     Replace(Tensor<2, Bool>),

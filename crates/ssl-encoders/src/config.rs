@@ -158,6 +158,14 @@ impl EncoderConfig {
         Self { stem: if is_resnet { stem } else { self.stem }, ..self.clone() }
     }
 
+    /// Height and width of the patches of a vision transformer, in pixels; none of a model without patches.
+    pub fn patch_pixels(&self) -> Option<usize> {
+        match self.architecture() {
+            Ok(Architecture::Vit(config)) => Some(self.patch_size.unwrap_or(config().patch_size)),
+            _ => None,
+        }
+    }
+
     /// Whether the named model is a vision transformer; an unknown one is not.
     pub fn is_vit(&self) -> bool {
         self.architecture().is_ok_and(|found| matches!(found, Architecture::Vit(_)))

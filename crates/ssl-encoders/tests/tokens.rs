@@ -298,7 +298,7 @@ fn places() -> Tensor<2, Int> {
 
 /// Every third patch of the first image and four of the second, on a grid of 16.
 fn mask() -> Tensor<2, Bool> {
-    let hidden = |index: usize| if index < 16 { index % 3 == 0 } else { (20..24).contains(&index) };
+    let hidden = |index: usize| if index < 16 { index.is_multiple_of(3) } else { (20..24).contains(&index) };
     Tensor::from_data(TensorData::new((0..32).map(hidden).collect(), [2, 16]), &device())
 }
 

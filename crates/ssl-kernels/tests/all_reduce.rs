@@ -223,12 +223,9 @@ fn a_synchronised_batch_norm_is_that_of_the_whole_batch() {
 fn a_synchronised_batch_norm_in_a_group_that_does_not_sum_is_another() {
     let device = &devices()[0];
     let whole = on_ranks(&[8], device, |group| group);
-    for fault in [Fault::NoSum, Fault::Scale(0.5)] {
-        let found = on_ranks(&[4, 4], device, |group| fault.in_group(group));
-        let error = |index: usize| {
-            let pairs = found[index].iter().zip(&whole[index]);
-            pairs.fold(0.0_f32, |error, (a, b)| error.max((a - b).abs()))
-        };
-        assert!(error(1) > 1e-2, "{fault:?}: the gradients of the images are off by {}", error(1));
-    }
+    // A factor on every sum would change nothing: it is in the number of values as well.
+    let found = on_ranks(&[4, 4], device, |group| Fault::NoSum.in_group(group));
+    let pairs = found[1].iter().zip(&whole[1]);
+    let error = pairs.fold(0.0_f32, |error, (a, b)| error.max((a - b).abs()));
+    assert!(error > 1e-2, "the gradients of the images are off by {error}");
 }

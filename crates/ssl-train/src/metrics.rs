@@ -12,7 +12,8 @@ use crate::run_dir::write_atomic;
 /// Appends rows to a metrics file.
 pub(crate) struct MetricsFile {
     path: PathBuf,
-    file: fs::File,
+    /// None where another process writes.
+    file: Option<fs::File>,
 }
 
 impl MetricsFile {
@@ -28,17 +29,23 @@ impl MetricsFile {
         }
         let file =
             fs::OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::io(path))?;
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self { path: path.to_owned(), file: Some(file) })
+    }
+
+    /// No file: the first process of a group writes its own.
+    pub(crate) fn of_another_process() -> Self {
+        Self { path: PathBuf::new(), file: None }
     }
 
     /// Writes one row; numbers that JSON cannot hold are left out.
     pub(crate) fn write(&mut self, step: u64, epoch: u64, values: &[(&str, f64)]) -> Result<(), TrainError> {
+        let Some(file) = &mut self.file else { return Ok(()) };
         let mut row = Map::from_iter([("step".into(), step.into()), ("epoch".into(), epoch.into())]);
         for (name, value) in values.iter().filter(|(_, value)| value.is_finite()) {
             row.insert((*name).to_owned(), Value::from(*value));
         }
         let line = format!("{}\n", Value::Object(row));
-        self.file.write_all(line.as_bytes()).map_err(TrainError::io(&self.path))
+        file.write_all(line.as_bytes()).map_err(TrainError::io(&self.path))
     }
 }
 

@@ -25,7 +25,9 @@ pub(crate) fn upgrade(recipe: &mut Table) {
         // One micro-batch is the default, and the record of a classifier has no section for it.
         if let Some(value) = value.filter(|value| *value != Value::Integer(1)) {
             let train = recipe.entry("train").or_insert_with(|| Value::Table(Table::new()));
-            train.as_table_mut().map(|train| train.insert(key.to_owned(), value));
+            if let Some(train) = train.as_table_mut() {
+                train.insert(key.to_owned(), value);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use burn_ssl::train::{Algorithm, NoDecay, OptimizerConfig, OptimizerName, SgdConfig};
+use burn_ssl::train::{Algorithm, OptimizerConfig, OptimizerName, SgdConfig};
 use clap::Args;
 
 use super::{EncoderArgs, MachineArgs, ModelArgs, SetArgs, defaults};
@@ -28,7 +28,7 @@ pub(crate) struct OptimizerArgs {
         "What does not decay: none, bias-and-norm, or bias-norm-and-tokens, usual for a ViT",
         |optimizer| optimizer.no_decay,
     ))]
-    no_decay: Option<NoDecay>,
+    no_decay: Option<String>,
     /// Layer-wise decay of the learning rate of a ViT, such as 0.65: each block has so many times the rate of the next.
     #[arg(long, value_name = "X")]
     layer_decay: Option<f64>,
@@ -55,7 +55,9 @@ impl OptimizerArgs {
         }
         optimizer.lr = self.lr.unwrap_or(optimizer.lr);
         optimizer.weight_decay = self.weight_decay.unwrap_or(optimizer.weight_decay);
-        optimizer.no_decay = self.no_decay.unwrap_or(optimizer.no_decay);
+        if let Some(given) = &self.no_decay {
+            optimizer.no_decay = given.parse()?;
+        }
         optimizer.layer_decay = self.layer_decay.or(optimizer.layer_decay);
         Ok(())
     }

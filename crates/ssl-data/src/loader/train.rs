@@ -138,9 +138,11 @@ struct Training {
     batch_size: usize,
     share: Share,
     images: usize,
-    /// The epoch that was last asked for, and its order.
-    order: Arc<Mutex<Option<(u64, Arc<[usize]>)>>>,
+    order: Arc<Mutex<LastOrder>>,
 }
+
+/// The epoch that was last asked for, and its order.
+type LastOrder = Option<(u64, Arc<[usize]>)>;
 
 /// Part `rank` of `of` equal parts of a batch.
 #[derive(Clone, Copy)]

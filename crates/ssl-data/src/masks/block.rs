@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn impossible_values_are_named() {
-        let error = |mask: BlockMask| mask.validate(&[[14, 14], [4, 4]]).unwrap_err().to_string();
+        let error = |mask: BlockMask| mask.validate(&[[14, 14], [4, 4]]).expect_err("a mistake").to_string();
         let base = BlockMask::default;
         assert_eq!(
             error(BlockMask { probability: -0.5, ..base() }),
@@ -245,11 +245,11 @@ mod tests {
             "mask.min_patches is 17, expected a number from 1 to 16, the patches of a view"
         );
         assert_eq!(
-            base().validate(&[[4, 4], [1, 4]]).unwrap_err().to_string(),
+            base().validate(&[[4, 4], [1, 4]]).expect_err("a mistake").to_string(),
             "view 1 has 1 x 4 patches, expected at least 2 x 2 for a mask of the kind 'block'"
         );
         assert_eq!(
-            base().validate(&[[4, 4]]).unwrap_err().to_string(),
+            base().validate(&[[4, 4]]).expect_err("a mistake").to_string(),
             "mask.views is [0, 1], expected [0], the only view"
         );
     }

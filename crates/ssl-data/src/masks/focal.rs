@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn impossible_values_are_named() {
-        let error = |mask: FocalMask| mask.validate(&[[4, 4]; 3]).unwrap_err().to_string();
+        let error = |mask: FocalMask| mask.validate(&[[4, 4]; 3]).expect_err("a mistake").to_string();
         let base = FocalMask::default;
         assert_eq!(
             error(FocalMask { focal_views: vec![2, 1], ..base() }),

@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn impossible_values_are_named() {
-        let error = |mask: MultiBlockMask| mask.validate(&[[4, 4]]).unwrap_err().to_string();
+        let error = |mask: MultiBlockMask| mask.validate(&[[4, 4]]).expect_err("a mistake").to_string();
         let base = MultiBlockMask::default;
         assert!(base().validate(&[[4, 4]]).is_ok());
         assert_eq!(error(MultiBlockMask { targets: 0, ..base() }), "mask.targets is 0, expected at least 1");

@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn impossible_values_are_named() {
-        let error = |mask: RandomMask, grids: &[[usize; 2]]| mask.validate(grids).unwrap_err().to_string();
+        let error =
+            |mask: RandomMask, grids: &[[usize; 2]]| mask.validate(grids).expect_err("a mistake").to_string();
         let base = RandomMask::default;
         assert_eq!(
             error(RandomMask { ratio: 1.0, ..base() }, &[[4, 4]]),

@@ -1,0 +1,231 @@
+//! Several processes that train together: the run of one process, whose batches they share.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData, Tolerance};
+use ssl_core::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+use ssl_core::{
+    DeviceSpec, Encoder, Group, Init, MethodRules, Metrics, NoState, Pass, SslMethod, Step, StepContext,
+    Views, group, named,
+};
+use ssl_data::{Dataset, Image, LoaderConfig, Normalization, TrainLoader, ViewConfig};
+use ssl_testing::{Fault, ranks};
+use ssl_train::{
+    BatchConfig, NoEvaluation, Observer, RunDir, ScheduleConfig, StepReport, TrainConfig, TrainError, Trainer,
+};
+
+const BATCH: usize = 8;
+
+type Tensors = BTreeMap<String, TensorData>;
+
+/// A linear layer and a batch norm.
+#[derive(Module, Debug)]
+struct Network {
+    linear: Linear,
+    norm: BatchNorm,
+}
+
+impl Network {
+    fn init(init: &mut Init) -> Self {
+        let linear = LinearConfig::new(48, 4).init(init);
+        Self { linear, norm: BatchNormConfig::new(4).init(init) }
+    }
+}
+
+impl Encoder for Network {
+    fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
+        self.norm.forward(self.linear.forward(images.flatten(1, 3)), pass)
+    }
+
+    fn feature_dim(&self) -> usize {
+        4
+    }
+}
+
+/// A loss of one's own images, and one that compares all of the batch.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Share,
+    Group,
+}
+
+impl MethodRules for Kind {}
+
+impl SslMethod<Network> for Kind {
+    type Student = Network;
+    type State = NoState;
+    type Carry = ();
+
+    fn init(&self, encoder: Network, _init: &mut Init) -> (Network, NoState) {
+        (encoder, NoState {})
+    }
+
+    fn loss(&self, student: &Network, _: &NoState, views: &Views, context: &StepContext) -> Step<()> {
+        let z = student.encode(views.crops[0].clone(), &context.pass("student"));
+        let offered = z.clone().without_autodiff();
+        let metrics = Metrics::none().with("mean_square", move || offered.square().mean());
+        let step = match self {
+            Self::Share => Step::of_share((z - 0.5).powi_scalar(4).mean(), ()),
+            Self::Group => {
+                let z = group::gather(z, &context.group);
+                Step::of_group((z.clone().transpose().matmul(z) - 1.0).square().mean(), ())
+            }
+        };
+        step.with_metrics(metrics)
+    }
+
+    fn encoder<'a>(&self, student: &'a Network, _: &'a NoState) -> &'a Network {
+        student
+    }
+}
+
+/// Keeps the losses, and asks for a stop after a step.
+#[derive(Default)]
+struct Watch {
+    losses: Vec<f64>,
+    stop_after: Option<u64>,
+    done: u64,
+}
+
+impl Observer for Watch {
+    fn on_step(&mut self, report: &StepReport) {
+        self.losses.extend(report.loss);
+        self.done = report.at.step;
+    }
+
+    fn stop(&self) -> bool {
+        self.stop_after == Some(self.done)
+    }
+}
+
+fn device() -> Device {
+    DeviceSpec::Flex.open().expect("flex is compiled in")
+}
+
+fn loader(group: &Group) -> TrainLoader {
+    let image =
+        |index: u8| Image::new(4, 4, (0..48).map(|byte| index.wrapping_mul(37) ^ (byte * 5)).collect());
+    let dataset = Arc::new(Dataset::from_images((0..24).map(image).collect(), None));
+    let views = [ViewConfig { count: 2, size: 4, ops: Vec::new() }];
+    let views = ssl_data::Views::new(&views, Normalization::CIFAR10).expect("two views");
+    let loader = TrainLoader::new(dataset, views, 0, LoaderConfig { batch_size: BATCH / 2, workers: 1 });
+    loader.and_then(|loader| loader.with_share(group.rank(), group.size())).expect("a loader")
+}
+
+/// Two epochs of three steps, each of two micro-batches.
+fn fit(kind: Kind, folder: &Path, group: Group, watch: &mut Watch) -> Result<Network, TrainError> {
+    let config = TrainConfig {
+        batch: BatchConfig { accumulate: 2, ..BatchConfig::default() },
+        schedule: ScheduleConfig { epochs: 2, batch_size: BATCH, ..ScheduleConfig::default() },
+        sync_batch_norm: true,
+        log_every: 1,
+        ..TrainConfig::default()
+    };
+    let (device, run) = (device(), RunDir::open(folder).expect("a run"));
+    let network = Network::init(&mut Init::new(0, &device.clone().autodiff()));
+    let loader = loader(&group);
+    let trainer = Trainer::new(&kind, &config, &run, &device).with_group(group);
+    Ok(trainer.fit(network, &loader, false, &mut NoEvaluation, watch)?.student)
+}
+
+fn new_run(folder: &Path) {
+    let run = RunDir::create(folder, false).expect("a new folder");
+    run.write_atomic("recipe.toml", b"").expect("a writable folder");
+}
+
+/// The tensors, the losses and the rows of metrics of a run on `size` ranks, as the first of them has them.
+fn trained(kind: Kind, size: usize, fault: Option<Fault>) -> (Tensors, Vec<f64>, Vec<f64>) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    new_run(&folder.path().join("run"));
+    let mut results = ranks(size, |group| {
+        let group = match fault {
+            Some(fault) => fault.in_group(group),
+            None => group,
+        };
+        let mut watch = Watch::default();
+        let network = fit(kind, &folder.path().join("run"), group, &mut watch).expect("a finite loss");
+        (named::collect(&network), watch.losses)
+    });
+    let (tensors, losses) = results.swap_remove(0);
+    for (others, their_losses) in &results {
+        assert_eq!(*others, tensors, "{kind:?}: two ranks have different networks");
+        assert_eq!(*their_losses, losses, "{kind:?}: two ranks report different losses");
+    }
+    let rows = std::fs::read_to_string(folder.path().join("run/metrics.jsonl")).expect("metrics");
+    let row = |row: &str| -> Option<f64> {
+        serde_json::from_str::<serde_json::Value>(row).ok()?.get("mean_square")?.as_f64()
+    };
+    let offered: Vec<f64> = rows.lines().filter_map(row).collect();
+    (tensors, losses, offered)
+}
+
+fn differ(one: &Tensors, other: &Tensors) -> f32 {
+    let pairs = one.iter().flat_map(|(path, data)| data.iter::<f32>().zip(other[path].iter::<f32>()));
+    pairs.map(|(a, b)| (a - b).abs() / (1.0 + b.abs())).fold(0.0, f32::max)
+}
+
+#[test]
+fn ranks_that_share_a_batch_train_the_network_of_one_process() {
+    for kind in [Kind::Share, Kind::Group] {
+        let (alone, losses, offered) = trained(kind, 1, None);
+        assert_eq!((losses.len(), offered.len()), (6, 6));
+        for size in [2, 4] {
+            let (shared, their_losses, their_offers) = trained(kind, size, None);
+            for (path, data) in &shared {
+                data.assert_approx_eq::<f32>(&alone[path], Tolerance::absolute(1e-5).set_relative(1e-4));
+            }
+            let close =
+                |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4 * (1.0 + b.abs()));
+            assert!(close(&their_losses, &losses), "{kind:?} {size}: {their_losses:?} and {losses:?}");
+            assert!(their_offers.len() == 6 && close(&their_offers, &offered), "{kind:?} {size}");
+        }
+    }
+}
+
+#[test]
+fn a_group_that_does_not_sum_trains_another_network() {
+    for kind in [Kind::Share, Kind::Group] {
+        let (alone, _, _) = trained(kind, 1, None);
+        let (wrong, _, _) = trained(kind, 2, Some(Fault::Scale(0.5)));
+        assert!(differ(&wrong, &alone) > 1e-3, "{kind:?}");
+    }
+}
+
+#[test]
+fn all_ranks_stop_where_one_is_asked_to_and_the_first_writes_the_checkpoint() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = folder.path().join("run");
+    new_run(&run);
+    let done = ranks(2, |group| {
+        let stop_after = (group.rank() == 1).then_some(2);
+        let mut watch = Watch { stop_after, ..Watch::default() };
+        fit(Kind::Share, &run, group, &mut watch).expect("a finite loss");
+        watch.done
+    });
+    assert_eq!(done, [2, 2]);
+    assert!(run.join("checkpoints/last").is_dir());
+}
+
+#[test]
+fn a_batch_that_the_ranks_cannot_share_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = folder.path().join("run");
+    new_run(&run);
+    let config = TrainConfig {
+        schedule: ScheduleConfig { batch_size: 9, ..ScheduleConfig::default() },
+        ..TrainConfig::default()
+    };
+    let errors = ranks(2, |group| {
+        let (device, run) = (device(), RunDir::open(&run).expect("a run"));
+        let network = Network::init(&mut Init::new(0, &device.clone().autodiff()));
+        let trainer = Trainer::new(&Kind::Share, &config, &run, &device).with_group(group);
+        let fitted =
+            trainer.fit(network, &loader(&Group::default()), false, &mut NoEvaluation, &mut Watch::default());
+        fitted.map(|_| ()).expect_err("nine images for two ranks").to_string()
+    });
+    let sentence = "a micro-batch has 9 images, expected a multiple of the 2 processes that share it";
+    assert_eq!(errors, [sentence, sentence]);
+}
