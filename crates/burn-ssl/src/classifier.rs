@@ -6,52 +6,32 @@ mod run;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-use ssl_core::{Encoder, LayerConfig, Mlp, named};
-use ssl_encoders::AnyEncoder;
-use ssl_encoders::weights::Metadata;
+use ssl_core::{Encoder, Mlp, named};
+use ssl_encoders::{AnyEncoder, Artifact, ClassifierHead, Kind, weights};
 use ssl_eval::Classifier;
 use ssl_train::RunDir;
 
-pub(crate) use read::{load, recorded_test};
+pub(crate) use read::{Teacher, match_labels, recorded_test};
 pub(crate) use run::{ClassifierRun, Record, Tested};
 
 use crate::Error;
 
-/// What `classifier.safetensors` says beside its tensors: enough to make the network and to feed it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct ClassifierMetadata {
-    /// The encoder, its images and how it was made.
-    #[serde(flatten)]
-    pub(crate) encoder: Metadata,
-    /// The layers between encoder and head.
-    pub(crate) neck: Vec<LayerConfig>,
-    /// Number of classes.
-    pub(crate) classes: usize,
-    /// Their names by label, where they have names.
-    pub(crate) class_names: Option<Vec<String>>,
-}
-
-impl ClassifierMetadata {
-    pub(crate) fn new(
-        encoder: Metadata,
-        network: &Classifier<AnyEncoder>,
-        class_names: Option<Vec<String>>,
-    ) -> Self {
-        let neck = network.neck.as_ref().map(Mlp::layers).unwrap_or_default();
-        Self { encoder, neck, classes: network.feature_dim(), class_names }
-    }
+/// What `classifier.safetensors` says of the classifier beside its encoder.
+pub(crate) fn head(network: &Classifier<AnyEncoder>, class_names: Option<Vec<String>>) -> ClassifierHead {
+    let neck = network.neck.as_ref().map(Mlp::layers).unwrap_or_default();
+    ClassifierHead { neck, classes: network.feature_dim(), class_names }
 }
 
 /// Writes the classifier of a directory, and its encoder alone as other commands read it.
 pub(crate) fn save(
     run: &RunDir,
     network: &Classifier<AnyEncoder>,
-    metadata: &ClassifierMetadata,
+    encoder: &Artifact,
+    head: &ClassifierHead,
 ) -> Result<(), Error> {
-    let json = serde_json::to_string(metadata).expect("strings and finite numbers");
-    run.write_atomic("classifier.safetensors", &named::encode(&named::collect(network), &json))?;
-    Ok(ssl_encoders::weights::save(&network.encoder, &run.encoder(), &metadata.encoder)?)
+    let classifier = encoder.clone().with_kind(Kind::Classifier(head.clone()));
+    classifier.write(&run.classifier(), &named::collect(network))?;
+    Ok(weights::save(&network.encoder, &run.encoder(), encoder)?)
 }
 
 /// Whether a directory holds a classifier and no pretraining run.

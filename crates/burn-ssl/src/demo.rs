@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::evaluation::Evaluation;
 use crate::images::RunData;
 use crate::pretrain::{PretrainOptions, Report, pretrain};
 use crate::{Error, Observer, Recipe, sheet};
@@ -56,7 +55,7 @@ pub fn demo(options: &DemoOptions, observer: &mut impl Observer) -> Result<DemoR
     let data = RunData::open(&recipe)?;
     let device = options.run.device.open()?;
     let sets = data.evaluation.as_ref().ok_or(Error::NoSet("test"))?;
-    let knn_top1_pixels = Evaluation::new(sets, &recipe, &device)?.of_pixels()?;
+    let knn_top1_pixels = recipe.evaluation(sets, &device)?.of_pixels()?;
     let (drawn, _) = sheet::sheet(&data.train, &recipe.views()?, None, recipe.seed, SHEET_ROWS);
     let sheet = options.run.out.join("views.png");
     sheet::write_png(&sheet, &drawn, true)?;

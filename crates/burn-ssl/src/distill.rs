@@ -7,15 +7,15 @@ use burn::tensor::Device;
 use serde::Serialize;
 use ssl_core::{DeviceSpec, Init};
 use ssl_data::{Dataset, EvalLoader};
-use ssl_encoders::weights::Metadata;
-use ssl_encoders::{AnyEncoder, EncoderConfig};
+use ssl_encoders::{AnyEncoder, ClassifierHead, EncoderConfig};
 use ssl_eval::{Classifier, DistillationConfig, EvalError};
 use ssl_train::{NoDecay, OptimizerConfig, ScheduleConfig, SgdConfig};
 use toml::Value;
 
-use crate::classifier::{self, ClassifierMetadata, ClassifierRun, Record, Tested, absolute};
-use crate::images::{self, eval_loader};
-use crate::{EncoderSource, Error, Observer, Recipe};
+use crate::classifier::{self, ClassifierRun, Record, Teacher, Tested, absolute};
+use crate::preparation::Preparation;
+use crate::provenance::data_summary;
+use crate::{Error, Observer, images};
 
 /// Names of the accuracies in the metrics file.
 const METRICS: [&str; 2] = ["distill_top1", "distill_top5"];
@@ -154,22 +154,23 @@ pub struct DistillReport {
 pub fn distill(options: &DistillOptions, observer: &mut impl Observer) -> Result<DistillReport, Error> {
     classifier::check_apart(&options.teacher, &options.out)?;
     let device = options.device.open()?;
-    let (teacher, metadata) = classifier::load(&options.teacher, &device)?;
-    let mut recipe = EncoderSource::Run(options.teacher.clone()).usual_recipe(None)?;
-    recipe.data.workers = options.workers;
-    let distilling = Distilling { options, device: &device, recipe: &recipe, teacher: &metadata };
+    let Teacher { network: teacher, artifact, head } = Teacher::load(&options.teacher, &device)?;
+    let preparation = Preparation { preprocessing: artifact.preprocessing, workers: options.workers };
+    let distilling =
+        Distilling { options, device: &device, preparation, teacher: &artifact.encoder, head: &head };
     let data = distilling.data()?;
     let schedule = options.schedule(data.len())?;
     let network = distilling.student()?;
-    let run = distilling.run(&network, &schedule, data.len())?;
+    let run = distilling.run(&network, &schedule, &data)?;
     let teacher_top1 = run.accuracy(&teacher)?.map(|[top1, _]| top1);
     let method = options.distillation.build(teacher)?;
-    let loader = images::train_loader(&data, &recipe, schedule.batch_size, options.seed)?;
+    let loader = preparation.train_loader(&data, schedule.batch_size, options.seed)?;
     let Tested { accuracy, summary } = run.train(&method, network, &loader, observer)?;
     Ok(DistillReport {
         distill_top1: accuracy.map(|[top1, _]| top1),
         distill_top5: accuracy.map(|[_, top5]| top5),
         teacher_top1,
+        classes: run.head.classes,
         student: run.record.encoder.name,
         temperature: options.distillation.temperature,
         alpha: options.distillation.alpha,
@@ -177,7 +178,6 @@ pub fn distill(options: &DistillOptions, observer: &mut impl Observer) -> Result
         epochs: summary.epochs,
         steps: summary.steps,
         batch_size: schedule.batch_size,
-        classes: metadata.classes,
         train_images: data.len(),
         seconds: summary.seconds,
         out: options.out.clone(),
@@ -189,9 +189,11 @@ pub fn distill(options: &DistillOptions, observer: &mut impl Observer) -> Result
 struct Distilling<'a> {
     options: &'a DistillOptions,
     device: &'a Device,
-    /// Says how images are prepared.
-    recipe: &'a Recipe,
-    teacher: &'a ClassifierMetadata,
+    preparation: Preparation,
+    /// The teacher's encoder.
+    teacher: &'a EncoderConfig,
+    /// The teacher's classes.
+    head: &'a ClassifierHead,
 }
 
 impl<'a> Distilling<'a> {
@@ -202,28 +204,28 @@ impl<'a> Distilling<'a> {
             if data.labels().is_none() {
                 return Err(EvalError::NoLabels("training").into());
             }
-            self.teacher.match_labels(&mut data)?;
+            classifier::match_labels(self.head, &mut data)?;
         }
         Ok(Arc::new(data))
     }
 
     fn encoder(&self) -> EncoderConfig {
         let own = self.options.student.clone();
-        own.unwrap_or_else(|| self.teacher.encoder.encoder.clone()).resolved(self.recipe.data.image_size)
+        own.unwrap_or_else(|| self.teacher.clone()).resolved(self.preparation.preprocessing.size)
     }
 
     /// The student, on the autodiff device.
     fn student(&self) -> Result<Classifier<AnyEncoder>, Error> {
         let mut init = Init::new(self.options.seed, &self.device.clone().autodiff());
-        let encoder = self.encoder().init(self.recipe.data.image_size, &mut init)?;
-        Ok(Classifier::new(encoder, None, self.teacher.classes, &mut init))
+        let encoder = self.encoder().init(self.preparation.preprocessing.size, &mut init)?;
+        Ok(Classifier::new(encoder, None, self.head.classes, &mut init))
     }
 
     fn run(
         &self,
         network: &Classifier<AnyEncoder>,
         schedule: &ScheduleConfig,
-        train_images: usize,
+        data: &Dataset,
     ) -> Result<ClassifierRun<'a>, Error> {
         let options = self.options;
         let test_path = match &options.test {
@@ -231,14 +233,15 @@ impl<'a> Distilling<'a> {
             None => classifier::recorded_test(&options.teacher)?,
         };
         let test = test_path.as_deref().map(|path| self.test(path)).transpose()?;
-        let names = self.teacher.class_names.clone();
+        let record = self.record(test_path, schedule.clone(), data.len());
         Ok(ClassifierRun {
             out: &options.out,
             overwrite: options.overwrite,
             resume: options.resume,
             device: self.device,
-            record: self.record(test_path, schedule.clone(), train_images),
-            metadata: ClassifierMetadata::new(self.metadata(), network, names),
+            encoder: record.artifact(self.preparation.preprocessing, data_summary(&options.data, data)),
+            head: classifier::head(network, self.head.class_names.clone()),
+            record,
             test,
             metrics: METRICS,
         })
@@ -249,16 +252,8 @@ impl<'a> Distilling<'a> {
         if test.labels().is_none() {
             return Err(EvalError::NoLabels("test").into());
         }
-        self.teacher.match_labels(&mut test)?;
-        eval_loader(&Arc::new(test), self.recipe)
-    }
-
-    fn metadata(&self) -> Metadata {
-        let Metadata { image_size, mean, std, .. } = self.teacher.encoder;
-        Metadata::new(&self.encoder(), image_size)
-            .with_normalization(mean, std)
-            .with_about("made_by", "distill")
-            .with_about("seed", self.options.seed)
+        classifier::match_labels(self.head, &mut test)?;
+        self.preparation.eval_loader(&Arc::new(test))
     }
 
     fn record(&self, test: Option<PathBuf>, schedule: ScheduleConfig, train_images: usize) -> Record {
@@ -273,7 +268,7 @@ impl<'a> Distilling<'a> {
             train: absolute(&options.data),
             train_images,
             test: test.as_deref().map(absolute),
-            image_size: self.recipe.data.image_size,
+            image_size: self.preparation.preprocessing.size,
             seed: options.seed,
             options: own.map(|(key, value)| (key.to_owned(), value)).collect(),
             encoder: self.encoder(),

@@ -2,16 +2,18 @@
 
 mod format;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use serde::Serialize;
 use ssl_core::{DeviceSpec, Encoder, Init};
+use ssl_encoders::{Artifact, Preprocessing, Provenance};
 use ssl_eval::embed_with_indices;
 
-use crate::images::{self, eval_loader};
-use crate::{EncoderSource, Error, Recipe, files, load_encoder};
+use crate::preparation::Preparation;
+use crate::{EncoderSource, Error, PreprocessingOptions, files, images, load_encoder};
 use format::{Format, Table};
 
 /// Which images are embedded, by which encoder, and where their features go.
@@ -23,10 +25,11 @@ pub struct EmbedOptions {
     pub data: PathBuf,
     /// Keep only so many of them. Default: all.
     pub limit: Option<usize>,
-    /// Width and height of the images in pixels. Default: those of the run or of the data set's usual recipe.
-    pub image_size: Option<usize>,
+    /// How images are prepared, where it is not as the encoder's file says.
+    pub preprocessing: PreprocessingOptions,
     /// The file. Its ending says what it is: `.csv`, `.npy` (names and labels go to a `.csv` of the same name) or
-    /// `.safetensors` (tensors `features`, `labels`; names in the metadata).
+    /// `.safetensors` (tensors `features`, `labels`; names in the metadata). An [`Artifact`] says which encoder the features are
+    /// from: in the metadata of a `.safetensors`, else in a `.json` of the same name.
     pub out: PathBuf,
     /// Whether existing files may be overwritten. Default no.
     pub overwrite: bool,
@@ -43,7 +46,7 @@ impl EmbedOptions {
             encoder,
             data: data.into(),
             limit: None,
-            image_size: None,
+            preprocessing: PreprocessingOptions::default(),
             out: out.into(),
             overwrite: false,
             workers: 0,
@@ -60,6 +63,9 @@ pub struct EmbedReport {
     /// The file of names and labels, where it is another one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub names: Option<PathBuf>,
+    /// The file that says which encoder the features are from, where it is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<PathBuf>,
     /// Images embedded; those that cannot be read are left out.
     pub images: usize,
     /// Length of a feature vector.
@@ -73,7 +79,7 @@ pub struct EmbedReport {
 /// # Errors
 /// What the encoder, the images, the device or the file have wrong.
 pub fn embed_images(options: &EmbedOptions) -> Result<EmbedReport, Error> {
-    embedded(options, |recipe, device| options.encoder.open(recipe, device))
+    embedded(options, |size, device| options.encoder.open(size, device))
 }
 
 /// [`embed_images`] with the encoder of a run of [`pretrain_encoder`](crate::pretrain_encoder).
@@ -92,28 +98,44 @@ pub fn embed_images_with<E: Encoder>(
 
 fn embedded<E: Encoder>(
     options: &EmbedOptions,
-    open: impl FnOnce(&Recipe, &Device) -> Result<E, Error>,
+    open: impl FnOnce(usize, &Device) -> Result<E, Error>,
 ) -> Result<EmbedReport, Error> {
     let format = Format::of(&options.out)?;
-    let names = format.companion(&options.out);
-    for path in std::iter::once(&options.out).chain(&names) {
+    let (names, about) = (format.names(&options.out), format.about(&options.out));
+    for path in [&options.out].into_iter().chain(&names).chain(&about) {
         files::check_free(path, options.overwrite)?;
     }
     let device = options.device.open()?;
     let set = Arc::new(images::open(&options.data, options.limit)?);
-    let mut recipe = match options.encoder.run_recipe()? {
-        Some(recipe) => recipe,
-        None => options.encoder.usual_recipe(options.image_size.or_else(|| images::pixels(&set)))?,
-    };
-    recipe.data.image_size = options.image_size.unwrap_or(recipe.data.image_size);
-    recipe.data.workers = options.workers;
-    let encoder = open(&recipe, &device)?;
-    let (features, indices) = embed_with_indices(&encoder, &eval_loader(&set, &recipe)?, &device)?;
+    let of_encoder = options.encoder.artifact()?;
+    let preprocessing = options.preprocessing.resolve(of_encoder.as_ref(), &set)?;
+    let encoder = open(preprocessing.size, &device)?;
+    let loader = Preparation { preprocessing, workers: options.workers }.eval_loader(&set)?;
+    let (features, indices) = embed_with_indices(&encoder, &loader, &device)?;
 
     let table = Table::new(features, &indices, &set);
-    for (path, bytes) in format.files(&options.out, &table) {
+    let artifact = described(&options.encoder, of_encoder, preprocessing)?;
+    for (path, bytes) in format.files(&options.out, &table, artifact) {
         files::write(&path, &bytes, options.overwrite)?;
     }
     let labels = set.labels().is_some();
-    Ok(EmbedReport { out: options.out.clone(), names, images: indices.len(), dim: table.dim, labels })
+    Ok(EmbedReport { out: options.out.clone(), names, about, images: indices.len(), dim: table.dim, labels })
+}
+
+/// What is known of the encoder, with what its images were like.
+fn described(
+    encoder: &EncoderSource,
+    artifact: Option<Artifact>,
+    preprocessing: Preprocessing,
+) -> Result<Artifact, Error> {
+    if let Some(artifact) = artifact {
+        return Ok(Artifact { preprocessing, metrics: BTreeMap::new(), ..artifact });
+    }
+    let provenance = match encoder {
+        EncoderSource::Untrained { seed, .. } => {
+            Provenance { seed: Some(*seed), steps: Some(0), ..Provenance::default() }
+        }
+        _ => Provenance::default(),
+    };
+    Ok(Artifact::new(&encoder.config()?, preprocessing).with_provenance(provenance))
 }

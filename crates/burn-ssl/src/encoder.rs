@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use ssl_core::{Encoder, Init};
-use ssl_encoders::weights::{self, Metadata};
-use ssl_encoders::{AnyEncoder, EncoderConfig};
+use ssl_encoders::{AnyEncoder, Artifact, EncoderConfig, weights};
 use ssl_train::RunDir;
 
-use crate::recipe::{Draft, RecipeName};
+use crate::recipe::Draft;
 use crate::{Error, Recipe, classifier};
 
 /// Where a command takes its encoder from.
@@ -37,49 +36,42 @@ pub enum EncoderSource {
 impl EncoderSource {
     /// The recipe of the run, where there is one.
     pub(crate) fn run_recipe(&self) -> Result<Option<Recipe>, Error> {
-        match self.located() {
-            Self::Run(path) => Ok(Some(Draft::of_run(&path)?.finish()?)),
+        match self {
+            Self::Run(path) if !classifier::is_classifier(path) => Ok(Some(Draft::of_run(path)?.finish()?)),
             _ => Ok(None),
         }
     }
 
     /// The directory of the pretraining run, where there is one.
     pub(crate) fn run_dir(&self) -> Result<Option<RunDir>, Error> {
-        match self.located() {
-            Self::Run(path) => Ok(Some(RunDir::open(&path)?)),
+        match self {
+            Self::Run(path) if !classifier::is_classifier(path) => Ok(Some(RunDir::open(path)?)),
             _ => Ok(None),
         }
     }
 
-    /// A recipe that says how this encoder wants images of so many pixels: as the file of weights does, or as the usual
-    /// recipe for such images.
-    pub(crate) fn usual_recipe(&self, pixels: Option<usize>) -> Result<Recipe, Error> {
-        let metadata = self.metadata()?;
-        let pixels = metadata.as_ref().map(|metadata| metadata.image_size).or(pixels);
-        let name = RecipeName::of_images(pixels.unwrap_or(usize::MAX)).map_or("", |recipe| recipe.as_str());
-        let mut recipe = Recipe::named(name)?;
-        if let Some(Metadata { image_size, mean, std, .. }) = metadata {
-            recipe.data.image_size = image_size;
-            (recipe.data.mean, recipe.data.std) = (mean.map(f64::from), std.map(f64::from));
+    /// What the encoder's file says of it; none for an untrained encoder and for files that others wrote.
+    pub(crate) fn artifact(&self) -> Result<Option<Artifact>, Error> {
+        match self.file()? {
+            Some(path) => Ok(Artifact::read(&path)?),
+            None => Ok(None),
         }
-        Ok(recipe)
     }
 
     /// What the encoder is like.
-    pub(crate) fn config(&self, recipe: &Recipe) -> Result<EncoderConfig, Error> {
-        match self.located() {
-            Self::Run(_) => Ok(recipe.encoder.clone()),
-            Self::Weights { config: Some(config), .. } | Self::Untrained { config, .. } => Ok(config),
-            Self::Weights { path, config: None } => match self.metadata()? {
-                Some(metadata) => Ok(metadata.encoder),
-                None => Err(Error::UnknownModel(path)),
+    pub(crate) fn config(&self) -> Result<EncoderConfig, Error> {
+        match self {
+            Self::Weights { config: Some(config), .. } | Self::Untrained { config, .. } => Ok(config.clone()),
+            Self::Weights { path, config: None } | Self::Run(path) => match self.artifact()? {
+                Some(artifact) => Ok(artifact.encoder),
+                None => Err(Error::UnknownModel(path.clone())),
             },
         }
     }
 
-    /// The encoder for images of the recipe's size, on the given device.
-    pub(crate) fn open(&self, recipe: &Recipe, device: &Device) -> Result<AnyEncoder, Error> {
-        self.open_as(self.config(recipe)?, recipe.data.image_size, device)
+    /// The encoder for images of `size` pixels, on the given device.
+    pub(crate) fn open(&self, size: usize, device: &Device) -> Result<AnyEncoder, Error> {
+        self.open_as(self.config()?, size, device)
     }
 
     /// [`open`](Self::open) with a configuration that has the same tensors.
@@ -89,14 +81,12 @@ impl EncoderSource {
         size: usize,
         device: &Device,
     ) -> Result<AnyEncoder, Error> {
-        let path = match self.located() {
-            Self::Untrained { seed, .. } => return Ok(config.init(size, &mut Init::new(seed, device))?),
-            Self::Run(path) => encoder_of_run(&path)?,
-            Self::Weights { path, .. } => path,
-        };
+        let seed = if let Self::Untrained { seed, .. } = self { *seed } else { 0 };
+        let mut init = Init::new(seed, device);
+        let Some(file) = self.file()? else { return Ok(config.init(size, &mut init)?) };
         // Where these weights started from does not matter any more.
         let config = EncoderConfig { init: None, ..config };
-        Ok(weights::load(&path, config.init(size, &mut Init::new(0, device))?)?)
+        Ok(weights::load(&file, config.init(size, &mut init)?)?)
     }
 
     /// Fails if the encoder lies in a directory that is to be written.
@@ -110,20 +100,12 @@ impl EncoderSource {
         }
     }
 
-    pub(crate) fn metadata(&self) -> Result<Option<Metadata>, Error> {
-        match self.located() {
-            Self::Weights { path, .. } => Ok(weights::read_metadata(&path)?),
-            _ => Ok(None),
-        }
-    }
-
-    /// The encoder of a directory that `finetune` or `distill` wrote is a file of weights that says all of itself.
-    fn located(&self) -> Self {
+    /// The file that the encoder is in; none for an untrained one.
+    fn file(&self) -> Result<Option<PathBuf>, Error> {
         match self {
-            Self::Run(path) if classifier::is_classifier(path) => {
-                Self::Weights { path: path.join("encoder.safetensors"), config: None }
-            }
-            other => other.clone(),
+            Self::Run(path) => encoder_of_run(path).map(Some),
+            Self::Weights { path, .. } => Ok(Some(path.clone())),
+            Self::Untrained { .. } => Ok(None),
         }
     }
 }
@@ -138,7 +120,6 @@ impl fmt::Display for EncoderSource {
     }
 }
 
-/// The encoder file of a finished run.
 /// The encoder of a run of [`pretrain_encoder`](crate::pretrain_encoder), on a device without gradients.
 ///
 /// `encoder` makes the network as it did for the run.
@@ -157,7 +138,10 @@ pub fn load_encoder<E: Encoder>(
     Ok(weights::load(&file, encoder(&mut Init::new(0, device)))?)
 }
 
+/// The encoder file of a finished run, or of a classifier that `finetune` or `distill` wrote.
 fn encoder_of_run(path: &Path) -> Result<PathBuf, Error> {
-    let file = RunDir::open(path)?.encoder();
+    let run =
+        if classifier::is_classifier(path) { RunDir::open_classifier(path) } else { RunDir::open(path) };
+    let file = run?.encoder();
     if file.is_file() { Ok(file) } else { Err(Error::NotFinished(path.into())) }
 }

@@ -5,12 +5,11 @@ use std::path::PathBuf;
 
 use ssl_core::{ConfigError, DeviceError};
 use ssl_data::{DataError, ViewError};
-use ssl_encoders::EncoderError;
 use ssl_encoders::weights::WeightsError;
+use ssl_encoders::{EncoderError, NameScheme};
 use ssl_eval::EvalError;
 use ssl_train::TrainError;
 
-use crate::export::Format;
 use crate::recipe::RecipeError;
 
 /// Why a command has no result, in one sentence.
@@ -59,15 +58,20 @@ pub enum Error {
     /// A file of weights does not say which network it is for.
     #[error("{} does not say which model it is for: expected the option --model NAME", .0.display())]
     UnknownModel(PathBuf),
+    /// Nothing says which size the images of an encoder have.
+    #[error(
+        "nothing says how large the encoder's images are, and those given are not square and of one size: expected the option --image-size N (of torchvision's and timm's weights mostly 224)"
+    )]
+    NoImageSize,
     /// A model has no form in another library.
-    #[error("{model} has no form that {format} loads: expected {expected}")]
+    #[error("{model} has no form that {format} loads: expected --format {expected}")]
     NoSuchForm {
         /// The model.
         model: String,
-        /// The format that was asked for.
-        format: Format,
-        /// Which formats the model has.
-        expected: &'static str,
+        /// The names that were asked for.
+        format: NameScheme,
+        /// The names that the model has.
+        expected: String,
     },
     /// The recipe names no images.
     #[error("the recipe names no images: expected the option --data PATH, or data.path in the recipe")]

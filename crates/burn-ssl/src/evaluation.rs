@@ -5,7 +5,8 @@ use ssl_core::Encoder;
 use ssl_data::EvalLoader;
 use ssl_eval::{EvalError, KnnConfig, embed, knn, rankme, raw_pixels};
 
-use crate::images::{EvalData, eval_loader};
+use crate::images::EvalData;
+use crate::preparation::Preparation;
 use crate::{Error, Recipe};
 
 /// Added to the shares of singular values, see [`rankme`].
@@ -30,12 +31,24 @@ pub(crate) struct EvalScores {
     pub(crate) rankme: f64,
 }
 
+impl Recipe {
+    /// The k-NN of the recipe on two sets.
+    pub(crate) fn evaluation(&self, data: &EvalData, device: &Device) -> Result<Evaluation, Error> {
+        Evaluation::new(data, &Preparation::of(&self.data), self.knn_config(), device)
+    }
+}
+
 impl Evaluation {
-    pub(crate) fn new(data: &EvalData, recipe: &Recipe, device: &Device) -> Result<Self, Error> {
+    pub(crate) fn new(
+        data: &EvalData,
+        preparation: &Preparation,
+        config: KnnConfig,
+        device: &Device,
+    ) -> Result<Self, Error> {
         Ok(Self {
-            bank: eval_loader(&data.bank, recipe)?,
-            test: eval_loader(&data.test, recipe)?,
-            config: recipe.knn_config(),
+            bank: preparation.eval_loader(&data.bank)?,
+            test: preparation.eval_loader(&data.test)?,
+            config,
             device: device.clone(),
         })
     }

@@ -1,8 +1,6 @@
 //! Files that commands write.
 
-use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::Error;
 
@@ -11,32 +9,16 @@ pub(crate) fn check_free(path: &Path, overwrite: bool) -> Result<(), Error> {
     if path.exists() && !(overwrite && path.is_file()) { Err(Error::Exists(path.into())) } else { Ok(()) }
 }
 
-/// Writes a file beside its place and renames it.
+/// Writes a file, and the folder that it lies in.
 pub(crate) fn write(path: &Path, bytes: &[u8], overwrite: bool) -> Result<(), Error> {
     check_free(path, overwrite)?;
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".tmp");
-    let beside = PathBuf::from(beside);
-    make_folder_of(path)?;
-    let write = || {
-        let mut file = fs::File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(|source| Error::Io { path: path.into(), source })
-}
-
-/// Makes the folder that a file is to lie in.
-pub(crate) fn make_folder_of(path: &Path) -> Result<(), Error> {
-    match path.parent() {
-        Some(folder) => fs::create_dir_all(folder).map_err(|source| Error::Io { path: path.into(), source }),
-        None => Ok(()),
-    }
+    ssl_files::write(path, bytes).map_err(|source| Error::Io { path: path.into(), source })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -7,14 +7,14 @@ use burn::tensor::Device;
 use serde::Serialize;
 use ssl_core::{ConfigError, DeviceSpec, Init, Mlp, SslMethod};
 use ssl_data::Dataset;
-use ssl_encoders::weights::Metadata;
 use ssl_encoders::{AnyEncoder, EncoderConfig};
 use ssl_eval::{Classifier, FineTuning, fraction};
 use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, SgdConfig, load_student};
 use toml::Value;
 
-use crate::classifier::{ClassifierMetadata, ClassifierRun, Record, absolute};
-use crate::images::{self, EvalData, eval_loader};
+use crate::classifier::{self, ClassifierRun, Record, absolute};
+use crate::images::{self, EvalData};
+use crate::provenance::data_summary;
 use crate::registry::{WithMethod, with_method};
 use crate::sets::OpenedSets;
 use crate::{EncoderSource, Error, Observer, Recipe, SetOptions, registry};
@@ -139,22 +139,23 @@ pub fn finetune(options: &FinetuneOptions, observer: &mut impl Observer) -> Resu
     let device = options.device.open()?;
     let mut opened = options.sets.open(&options.encoder, "training")?;
     opened.data = EvalData { bank: Arc::new(part(opened.data.bank, options)?), ..opened.data };
-    let OpenedSets { recipe, data: sets, .. } = &opened;
-    let schedule = options.schedule(sets.bank.len())?;
-    let (config, network) = network(options, recipe, sets.classes()?, &device.clone().autodiff())?;
+    let OpenedSets { preparation, data: sets, train_path, .. } = &opened;
+    let (schedule, size) = (options.schedule(sets.bank.len())?, preparation.preprocessing.size);
+    let (config, network) = network(options, size, sets.classes()?, &device.clone().autodiff())?;
     options.optimizer.check_module(&network)?;
 
     let head_layers = network.neck.as_ref().map_or(0, |neck| neck.layers().len());
-    let loader = images::train_loader(&sets.bank, recipe, schedule.batch_size, options.seed)?;
-    let metadata = metadata(recipe, &config, options);
+    let loader = preparation.train_loader(&sets.bank, schedule.batch_size, options.seed)?;
+    let record = record(options, &opened, config, schedule.clone(), head_layers);
     let run = ClassifierRun {
         out: &options.out,
         overwrite: options.overwrite,
         resume: options.resume,
         device: &device,
-        record: record(options, &opened, config, schedule.clone(), head_layers),
-        metadata: ClassifierMetadata::new(metadata, &network, sets.bank.class_names().map(<[_]>::to_vec)),
-        test: Some(eval_loader(&sets.test, recipe)?),
+        encoder: record.artifact(preparation.preprocessing, data_summary(train_path, &sets.bank)),
+        head: classifier::head(&network, sets.bank.class_names().map(<[_]>::to_vec)),
+        record,
+        test: Some(preparation.eval_loader(&sets.test)?),
         metrics: METRICS,
     };
     let tested = run.train(&FineTuning, network, &loader, observer)?;
@@ -167,7 +168,7 @@ pub fn finetune(options: &FinetuneOptions, observer: &mut impl Observer) -> Resu
         epochs: tested.summary.epochs,
         steps: tested.summary.steps,
         batch_size: schedule.batch_size,
-        classes: run.metadata.classes,
+        classes: run.head.classes,
         train_images: sets.bank.len(),
         images: sets.test.len(),
         seconds: tested.summary.seconds,
@@ -188,32 +189,34 @@ fn part(set: Arc<Dataset>, options: &FinetuneOptions) -> Result<Dataset, Error> 
 /// The encoder's configuration, and the encoder with a new head on the autodiff device.
 fn network(
     options: &FinetuneOptions,
-    recipe: &Recipe,
+    size: usize,
     classes: usize,
     device: &Device,
 ) -> Result<(EncoderConfig, Classifier<AnyEncoder>), Error> {
     // Split batch norm keeps a contrastive loss from cheating; here it would only ask for batches of so many images.
-    let config = EncoderConfig { bn_splits: 1, ..options.encoder.config(recipe)? };
-    let neck = neck(options, recipe, device)?;
-    let encoder = options.encoder.open_as(config.clone(), recipe.data.image_size, device)?;
+    let config = EncoderConfig { bn_splits: 1, ..options.encoder.config()? };
+    let neck = neck(options, device)?;
+    let encoder = options.encoder.open_as(config.clone(), size, device)?;
     let network = Classifier::new(encoder, neck, classes, &mut Init::new(options.seed, device));
     Ok((config, network))
 }
 
 /// The first layers of the projector of a run, as its last checkpoint has them.
-fn neck(options: &FinetuneOptions, recipe: &Recipe, device: &Device) -> Result<Option<Mlp>, Error> {
+fn neck(options: &FinetuneOptions, device: &Device) -> Result<Option<Mlp>, Error> {
     let asked = options.from_head_layer;
+    let (Some(run), Some(recipe)) = (options.encoder.run_dir()?, options.encoder.run_recipe()?) else {
+        return match asked {
+            None | Some(0) => Ok(None),
+            Some(_) => Err(Error::NoProjector("an encoder without its run".into())),
+        };
+    };
     // A method that only its author's program has is no reason not to tune its encoder.
     let known = registry::method(&recipe.method).is_ok();
-    match options.encoder.run_dir()? {
-        Some(_) if asked == Some(0) || (asked.is_none() && !known) => Ok(None),
-        Some(run) => {
-            let visitor = KeptLayers { asked, run, recipe, device };
-            with_method(&recipe.method, &recipe.method_options, visitor)?
-        }
-        None if asked.unwrap_or(0) > 0 => Err(Error::NoProjector("an encoder without its run".into())),
-        None => Ok(None),
+    if asked == Some(0) || (asked.is_none() && !known) {
+        return Ok(None);
     }
+    let visitor = KeptLayers { asked, run, recipe: &recipe, device };
+    with_method(&recipe.method, &recipe.method_options, visitor)?
 }
 
 /// Finds the layers of a run's projector that stay.
@@ -250,15 +253,6 @@ impl WithMethod<AnyEncoder> for KeptLayers<'_> {
     }
 }
 
-fn metadata(recipe: &Recipe, config: &EncoderConfig, options: &FinetuneOptions) -> Metadata {
-    let normalization = recipe.data.normalization();
-    Metadata::new(config, recipe.data.image_size)
-        .with_normalization(normalization.mean, normalization.std)
-        .with_about("made_by", "finetune")
-        .with_about("fraction", options.fraction)
-        .with_about("seed", options.seed)
-}
-
 fn record(
     options: &FinetuneOptions,
     sets: &OpenedSets,
@@ -276,7 +270,7 @@ fn record(
         train: absolute(&sets.train_path),
         train_images: sets.data.bank.len(),
         test: Some(absolute(&sets.test_path)),
-        image_size: sets.recipe.data.image_size,
+        image_size: sets.preparation.preprocessing.size,
         seed: options.seed,
         options: own.map(|(key, value)| (key.to_owned(), value)).into_iter().collect(),
         encoder: EncoderConfig { init: None, ..encoder },

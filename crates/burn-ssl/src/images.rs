@@ -4,22 +4,18 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use ssl_data::ops::Interpolation;
-use ssl_data::{
-    DataError, Dataset, DatasetOptions, EvalLoader, LoaderConfig, OpConfig, Synthetic, TrainLoader,
-    ViewConfig, Views,
-};
+use ssl_data::{DataError, Dataset, DatasetOptions, Synthetic};
 
 use crate::{Error, Recipe};
-
-/// Images in a batch of evaluation (our choice; results do not depend on it).
-const EVAL_BATCH: usize = 256;
 
 /// Names of the rendered sets that stand beside paths: seed and number of images of each.
 const RENDERED: [(&str, u64, usize); 2] = [("demo:train", 1, 4000), ("demo:test", 2, 1000)];
 
 /// Width and height of rendered images.
 const RENDERED_SIZE: usize = 32;
+
+/// Images that are looked at to find out whether all have one size (our choice: a fraction of a second).
+const LOOKED_AT: usize = 64;
 
 /// Opens the data set at `path`: whatever [`Dataset::open`] recognises, or one of the rendered sets `demo:train` and
 /// `demo:test`.
@@ -43,6 +39,18 @@ pub(crate) fn is_rendered(path: &Path) -> bool {
 pub fn pixels(dataset: &Dataset) -> Option<usize> {
     let image = (0..dataset.len()).find_map(|index| dataset.image(index).ok())?;
     Some(image.width().max(image.height()))
+}
+
+/// The width of the images in pixels, if they are square and all have the same; of a large set, 64 images all over it are looked
+/// at.
+pub(crate) fn common_size(dataset: &Dataset) -> Option<usize> {
+    let stride = dataset.len().div_ceil(LOOKED_AT);
+    let images = (0..dataset.len()).step_by(stride).filter_map(|index| dataset.image(index).ok());
+    let sizes: BTreeSet<_> = images.map(|image| (image.width(), image.height())).collect();
+    match (sizes.len(), sizes.first()) {
+        (1, Some(&(width, height))) if width == height => Some(width),
+        _ => None,
+    }
 }
 
 /// The images of a run.
@@ -125,30 +133,6 @@ pub(crate) fn classes_of(set: &Dataset) -> Result<usize, Error> {
     }
 }
 
-/// One view per image: a random crop of 8 to 100 % of its area and a flip, what the methods' official code trains
-/// classifiers with.
-pub(crate) fn crop_and_flip(recipe: &Recipe) -> Result<Views, Error> {
-    let crop = OpConfig::RandomResizedCrop {
-        scale: [0.08, 1.0],
-        ratio: [3.0 / 4.0, 4.0 / 3.0],
-        interpolation: Interpolation::Bilinear,
-    };
-    let ops = vec![crop, OpConfig::HorizontalFlip { p: 0.5 }];
-    let view = ViewConfig { count: 1, size: recipe.data.image_size, ops };
-    Ok(Views::new(&[view], recipe.data.normalization())?)
-}
-
-/// Batches of augmented images to train a classifier with, in an order that depends on the seed.
-pub(crate) fn train_loader(
-    set: &Arc<Dataset>,
-    recipe: &Recipe,
-    batch_size: usize,
-    seed: u64,
-) -> Result<TrainLoader, Error> {
-    let config = LoaderConfig { batch_size, workers: recipe.data.worker_threads() };
-    Ok(TrainLoader::new(Arc::clone(set), crop_and_flip(recipe)?, seed, config)?)
-}
-
 /// Images of a batch: as many as asked for, by default 256 or all if there are fewer.
 ///
 /// 256 is the batch that the learning rates of the papers are for.
@@ -160,12 +144,6 @@ pub(crate) fn batch_size(asked: Option<usize>, images: usize) -> Result<usize, E
         Some(batch_size) => Ok(batch_size),
         None => Ok(images.min(256)),
     }
-}
-
-/// A loader of all images of a set, as evaluation sees them.
-pub(crate) fn eval_loader(set: &Arc<Dataset>, recipe: &Recipe) -> Result<EvalLoader, Error> {
-    let config = LoaderConfig { batch_size: EVAL_BATCH, workers: recipe.data.worker_threads() };
-    Ok(EvalLoader::new(Arc::clone(set), recipe.data.eval_transform()?, config)?)
 }
 
 #[cfg(test)]

@@ -52,12 +52,11 @@ pub struct KnnReport {
 pub fn evaluate_knn(options: &KnnOptions) -> Result<KnnReport, Error> {
     options.knn.validate()?;
     let device = options.device.open()?;
-    let OpenedSets { mut recipe, data: sets, .. } = options.sets.open(&options.encoder, "bank")?;
-    (recipe.eval.k, recipe.eval.temperature) = (options.knn.k, options.knn.temperature);
-    let encoder = options.encoder.open(&recipe, &device)?;
+    let OpenedSets { preparation, data: sets, .. } = options.sets.open(&options.encoder, "bank")?;
+    let encoder = options.encoder.open(preparation.preprocessing.size, &device)?;
     info!("bank: {}", sets.bank);
     info!("test: {}", sets.test);
-    let found = Evaluation::new(&sets, &recipe, &device)?.of(&encoder)?;
+    let found = Evaluation::new(&sets, &preparation, options.knn, &device)?.of(&encoder)?;
     Ok(KnnReport {
         knn_top1: found.top1,
         knn_top5: found.top5,

@@ -13,9 +13,10 @@ use ssl_eval::{Accuracy, EvalError, Features, embed, embed_batch, linear_head};
 use ssl_train::{Descended, Descent, OptimizerConfig, ScheduleConfig, StepReport};
 use tracing::info;
 
-use crate::images::{self, EvalData, eval_loader};
+use crate::images::{self, EvalData};
+use crate::preparation::Preparation;
 use crate::sets::OpenedSets;
-use crate::{EncoderSource, Error, Observer, Recipe, SetOptions};
+use crate::{EncoderSource, Error, Observer, SetOptions};
 
 /// Which encoder is probed, on what and how.
 #[derive(Clone, Debug, PartialEq)]
@@ -103,16 +104,16 @@ pub struct LinearReport {
 /// regularisation.
 pub fn linear_probe(options: &LinearOptions, observer: &mut impl Observer) -> Result<LinearReport, Error> {
     let device = options.device.open()?;
-    let OpenedSets { recipe, data: sets, .. } = options.sets.open(&options.encoder, "training")?;
+    let OpenedSets { preparation, data: sets, .. } = options.sets.open(&options.encoder, "training")?;
     let classes = sets.classes()?;
     let batch_size = images::batch_size(options.batch_size, sets.bank.len())?;
     options.optimizer.validate()?;
     options.schedule(batch_size).validate()?;
-    let encoder = options.encoder.open(&recipe, &device)?;
+    let encoder = options.encoder.open(preparation.preprocessing.size, &device)?;
     info!("training: {}", sets.bank);
     info!("test: {}", sets.test);
 
-    let probe = Probe { options, recipe: &recipe, sets: &sets, device: &device, classes, batch_size };
+    let probe = Probe { options, preparation, sets: &sets, device: &device, classes, batch_size };
     let start = Instant::now();
     let trained = probe.train(&encoder, observer)?;
     let seconds = start.elapsed().as_secs_f64();
@@ -136,7 +137,7 @@ pub fn linear_probe(options: &LinearOptions, observer: &mut impl Observer) -> Re
 /// A probe whose images and batches are known.
 struct Probe<'a> {
     options: &'a LinearOptions,
-    recipe: &'a Recipe,
+    preparation: Preparation,
     sets: &'a EvalData,
     device: &'a Device,
     classes: usize,
@@ -152,12 +153,12 @@ impl Probe<'_> {
         let dim = encoder.feature_dim();
         if !self.options.cached {
             let loader =
-                images::train_loader(&self.sets.bank, self.recipe, self.batch_size, self.options.seed)?;
+                self.preparation.train_loader(&self.sets.bank, self.batch_size, self.options.seed)?;
             let features =
                 loader.batches(0, 0)?.map(|batch| Ok::<_, Error>(embed_batch(encoder, batch?, self.device)));
             return self.descend(dim, loader.batches_per_epoch(), features, observer);
         }
-        let features = embed(encoder, &eval_loader(&self.sets.bank, self.recipe)?, self.device)?;
+        let features = embed(encoder, &self.preparation.eval_loader(&self.sets.bank)?, self.device)?;
         let [images, _] = features.values.dims();
         if self.batch_size > images {
             return Err(DataError::BatchTooLarge { batch_size: self.batch_size, images }.into());
@@ -189,7 +190,7 @@ impl Probe<'_> {
     }
 
     fn test<E: Encoder>(&self, encoder: &E, head: &Linear) -> Result<Accuracy, Error> {
-        let test = embed(encoder, &eval_loader(&self.sets.test, self.recipe)?, self.device)?;
+        let test = embed(encoder, &self.preparation.eval_loader(&self.sets.test)?, self.device)?;
         let labels = test.labels.ok_or(EvalError::NoLabels("test"))?;
         Ok(Accuracy::of_scores(head.forward(test.values), &labels))
     }
@@ -202,7 +203,7 @@ mod tests {
     use burn::tensor::Tensor;
     use ssl_core::{Pass, named};
     use ssl_data::{Dataset, Image};
-    use ssl_encoders::EncoderConfig;
+    use ssl_encoders::{EncoderConfig, Preprocessing};
     use std::path::PathBuf;
     use std::sync::Arc;
 
@@ -240,17 +241,10 @@ mod tests {
         let untrained = EncoderSource::Untrained { config: EncoderConfig::default(), seed: 0 };
         let mut options = LinearOptions { cached, epochs: 20, seed: 5, ..LinearOptions::new(untrained) };
         options.optimizer.lr = 30.0;
-        let mut recipe = Recipe::named("simclr/cifar10").expect("a recipe of the library");
-        (recipe.data.image_size, recipe.data.workers) = (8, workers);
+        let preparation = Preparation { preprocessing: Preprocessing::new(8), workers };
         let (device, classes) = (device(), sets.classes().expect("three"));
-        let probe = Probe {
-            options: &options,
-            recipe: &recipe,
-            sets: &sets,
-            device: &device,
-            classes,
-            batch_size: 8,
-        };
+        let probe =
+            Probe { options: &options, preparation, sets: &sets, device: &device, classes, batch_size: 8 };
         let trained = probe.train(encoder, &mut NoObserver).expect("usable");
         assert_eq!(trained.steps, 60);
         let accuracy = probe.test(encoder, &trained.module.valid()).expect("usable");

@@ -20,11 +20,10 @@ use tracing::info;
 pub use report::Report;
 
 use crate::evaluation::{EvalScores, Evaluation};
-use crate::export::metadata;
 use crate::images::RunData;
 use crate::recipe::{Draft, RecipeError};
 use crate::registry::{WithMethod, resolve_options, table, with_method};
-use crate::{Error, Recipe};
+use crate::{Error, Recipe, provenance};
 
 /// Where a run goes and what it runs on.
 #[derive(Clone, Debug, PartialEq)]
@@ -202,8 +201,7 @@ where
         let fits = method.check(&encoder, this.recipe.train_config().micro_batch());
         fits.map_err(RecipeError::MethodOption)?;
         let evaluation = this.data.evaluation.as_ref();
-        let evaluation =
-            evaluation.map(|data| Evaluation::new(data, &this.recipe, &this.device)).transpose()?;
+        let evaluation = evaluation.map(|data| this.recipe.evaluation(data, &this.device)).transpose()?;
         let run = this.run_dir()?;
         this.announce(&encoder, &loader);
 
@@ -219,7 +217,8 @@ where
                 let metrics = metrics.map_or_else(Vec::new, |found| found.metrics()).into_iter();
                 trained.summary.evaluation = metrics.map(|(name, value)| (name.to_owned(), value)).collect();
             }
-            weights::save(&encoder, &run.encoder(), &metadata(&this.recipe))?;
+            let artifact = provenance::artifact(&this.recipe, &this.data.train, &trained.summary);
+            weights::save(&encoder, &run.encoder(), &artifact)?;
         }
         Ok(Report::new(&this.recipe, this.options, &trained.summary))
     }

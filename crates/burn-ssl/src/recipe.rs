@@ -2,6 +2,7 @@
 
 mod draft;
 mod error;
+mod hash;
 mod name;
 mod upgrade;
 
@@ -11,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, Precision};
 use ssl_data::{EvalTransform, MaskConfig, Normalization, ViewConfig, Views};
-use ssl_encoders::{EncoderConfig, MODELS};
+use ssl_encoders::{EncoderConfig, MODELS, Preprocessing};
 use ssl_eval::KnnConfig;
 use ssl_train::{BatchConfig, CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
 use toml::Table;
@@ -19,10 +20,11 @@ use toml::Table;
 pub use draft::{Draft, Value};
 pub(crate) use draft::{difference, typed};
 pub use error::RecipeError;
+pub use hash::hash;
 pub use name::RecipeName;
 pub(crate) use upgrade::upgrade;
 
-use crate::{images, registry};
+use crate::{images, preparation, registry};
 
 /// Everything that decides a run but the device: what is learned, from which images, how and for how long.
 ///
@@ -189,6 +191,15 @@ impl Recipe {
         toml::to_string(self).map_err(|error| RecipeError::NoText(error.to_string()))
     }
 
+    /// A [`hash`] of what decides the weights that a run ends with, on the same images: everything but the folders of files,
+    /// threads, evaluation and checkpoints.
+    pub fn hash(&self) -> String {
+        let mut recipe = self.clone();
+        recipe.data.path = PathBuf::new();
+        recipe.encoder.init = recipe.encoder.init.and_then(|path| Some(path.file_name()?.into()));
+        hash(&Draft::deciding(&recipe))
+    }
+
     /// The views that it declares.
     ///
     /// # Errors
@@ -259,20 +270,23 @@ impl DataConfig {
         Normalization { mean: self.mean.map(|value| value as f32), std: self.std.map(|value| value as f32) }
     }
 
+    /// What an encoder of the recipe wants its images to be like.
+    pub fn preprocessing(&self) -> Preprocessing {
+        let Normalization { mean, std } = self.normalization();
+        Preprocessing::new(self.image_size).with_normalization(mean, std)
+    }
+
     /// The view of evaluated images.
     ///
     /// # Errors
     /// A size of 0 or a standard deviation that is not above 0.
     pub fn eval_transform(&self) -> Result<EvalTransform, RecipeError> {
-        Ok(EvalTransform::new(self.image_size, self.normalization())?)
+        Ok(preparation::eval_transform(&self.preprocessing())?)
     }
 
     /// Threads to decode with.
     pub fn worker_threads(&self) -> usize {
-        match self.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            workers => workers,
-        }
+        preparation::worker_threads(self.workers)
     }
 }
 
@@ -308,6 +322,28 @@ mod tests {
         ] {
             assert!(text.lines().any(|line| line.starts_with(&format!("{key} = "))), "no {key} in\n{text}");
         }
+    }
+
+    #[test]
+    fn the_hash_is_of_what_decides_the_weights() {
+        let hash = |change: fn(&mut Recipe)| {
+            let mut recipe = Recipe::named("simclr/cifar10").and_then(Recipe::resolved).expect("usable");
+            change(&mut recipe);
+            recipe.hash()
+        };
+        let same = hash(|_| ());
+        assert_eq!(same, hash(|r| r.data.path = "/elsewhere/photos".into()));
+        assert_eq!(same, hash(|r| r.data.workers = 3));
+        assert_eq!(same, hash(|r| r.eval.k = 3));
+        assert_eq!(same, hash(|r| r.checkpoint.keep = 3));
+        assert_ne!(same, hash(|r| r.seed = 1));
+        assert_ne!(same, hash(|r| r.schedule.epochs += 1));
+        let [here, there, other] = [
+            hash(|r| r.encoder.init = Some("/here/a.safetensors".into())),
+            hash(|r| r.encoder.init = Some("/there/a.safetensors".into())),
+            hash(|r| r.encoder.init = Some("/here/b.safetensors".into())),
+        ];
+        assert!(here == there && here != other && here != same, "{here} {there} {other}");
     }
 
     #[test]

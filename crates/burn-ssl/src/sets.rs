@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::Error;
 use crate::encoder::EncoderSource;
 use crate::images::{self, EvalData};
-use crate::{Error, Recipe};
+use crate::preparation::{Preparation, PreprocessingOptions};
 
 /// Labelled images to train a classifier with, and to test it with.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,16 +19,15 @@ pub struct SetOptions {
     pub test: Option<PathBuf>,
     /// Keep only so many of them. Default: all, or what the run kept.
     pub test_limit: Option<usize>,
-    /// Width and height of the images in pixels. Default: those of the run or of the data set's usual recipe.
-    pub image_size: Option<usize>,
+    /// How images are prepared, where it is not as the encoder's file says.
+    pub preprocessing: PreprocessingOptions,
     /// Threads that decode and augment; 0, the default, stands for one per core. Results do not depend on it.
     pub workers: usize,
 }
 
 /// Sets that are open.
 pub(crate) struct OpenedSets {
-    /// Says how images are prepared for the encoder.
-    pub(crate) recipe: Recipe,
+    pub(crate) preparation: Preparation,
     pub(crate) data: EvalData,
     pub(crate) train_path: PathBuf,
     pub(crate) test_path: PathBuf,
@@ -53,12 +53,8 @@ impl SetOptions {
         let test = images::open(&test_path, self.test_limit.or(run_test_limit))?;
         let data = EvalData::named(train_name, train, test)?;
 
-        let mut recipe = match of_run {
-            Some(recipe) => recipe,
-            None => encoder.usual_recipe(self.image_size.or_else(|| images::pixels(&data.bank)))?,
-        };
-        recipe.data.image_size = self.image_size.unwrap_or(recipe.data.image_size);
-        recipe.data.workers = self.workers;
-        Ok(OpenedSets { recipe, data, train_path, test_path })
+        let preprocessing = self.preprocessing.resolve(encoder.artifact()?.as_ref(), &data.bank)?;
+        let preparation = Preparation { preprocessing, workers: self.workers };
+        Ok(OpenedSets { preparation, data, train_path, test_path })
     }
 }

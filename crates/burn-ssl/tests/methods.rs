@@ -154,7 +154,7 @@ fn every_recipe_has_a_sheet_of_its_views() {
         (recipe.data.path, recipe.data.limit) = ("demo:train".into(), Some(2));
         let out = dir.path().join(format!("{}.png", name.as_str().replace('/', "-")));
         let drawn = preview(&recipe, &PreviewOptions { images: 2, ..PreviewOptions::new(&out) });
-        assert_eq!(drawn.unwrap_or_else(|error| panic!("{name}: {error}")), 2);
+        assert_eq!(drawn.unwrap_or_else(|error| panic!("{name}: {error}")).images, 2);
         let views: usize = recipe.views.iter().map(|view| view.count).sum();
         let sheet = image::open(&out).expect("a PNG");
         assert!(sheet.width() as usize > views * recipe.data.image_size, "{name}: {} wide", sheet.width());

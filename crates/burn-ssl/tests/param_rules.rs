@@ -61,7 +61,8 @@ fn every_parameter_of_a_vit_has_the_rate_of_its_layer() {
 fn every_parameter_of_a_vit_decays_or_not_as_the_recipe_says() {
     let weights = |path: &str| path.ends_with(".weight") && !path.contains("norm");
     let token = |path: &str| path.ends_with("cls_token") || path.ends_with("pos_embed");
-    let decays: [(NoDecay, &dyn Fn(&str) -> bool); 3] = [
+    type Decays<'a> = (NoDecay, &'a dyn Fn(&str) -> bool);
+    let decays: [Decays<'_>; 3] = [
         (NoDecay::None, &|_| true),
         (NoDecay::BiasAndNorm, &|path| weights(path) || token(path)),
         (NoDecay::BiasNormAndTokens, &weights),

@@ -8,12 +8,12 @@ mod training;
 use std::path::PathBuf;
 
 use burn_ssl::demo::DemoOptions;
+use burn_ssl::encoders::NameScheme;
 use burn_ssl::eval::KnnConfig;
-use burn_ssl::export::Format;
 use burn_ssl::{PretrainOptions, PreviewOptions};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-pub(crate) use classifier::{EncoderArgs, LinearArgs, SetArgs};
+pub(crate) use classifier::{EncoderArgs, LinearArgs, PreprocessingArgs, SetArgs};
 pub(crate) use recipe::{ModelArgs, RecipeArgs, TrainingArgs, set};
 pub(crate) use training::{DistillArgs, EmbedArgs, FinetuneArgs};
 
@@ -43,14 +43,14 @@ pub(crate) enum Command {
     /// Classify test images by their nearest neighbours in a labelled set.
     #[command(after_help = "Examples:
   burn-ssl knn --run run --train train/ --test test/
-  burn-ssl knn --weights resnet50.safetensors --model resnet50 --train train/ --test test/
+  burn-ssl knn --weights resnet50.safetensors --model resnet50 --image-size 224 --train train/ --test test/
   burn-ssl knn --model resnet18 --seed 1 --train train/ --test test/        (an untrained network)")]
     Knn(KnnArgs),
     /// Train a linear classifier on the features of a frozen encoder, and test it.
     #[command(after_help = "Examples:
   burn-ssl linear --run run --train train/ --test test/
   burn-ssl linear --run run --train train/ --test test/ --cached            (features computed once: minutes)
-  burn-ssl linear --weights resnet50.safetensors --model resnet50 --train train/ --test test/ --lr 30")]
+  burn-ssl linear --weights resnet50.safetensors --model resnet50 --image-size 224 --train train/ --test test/ --lr 30")]
     Linear(LinearArgs),
     /// Train a whole network with labels, many or few, from a pretrained encoder.
     #[command(after_help = "Examples:
@@ -64,7 +64,8 @@ pub(crate) enum Command {
     /// Write the features of images to a file.
     #[command(after_help = "Examples:
   burn-ssl embed --run run --data photos/ --out features.csv
-  burn-ssl embed --run run --data photos/ --out features.npy          (names and labels in features.csv)")]
+  burn-ssl embed --run run --data photos/ --out features.npy          (names and labels in features.csv)
+  burn-ssl embed --weights vit.pth --model vit-base --image-size 224 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --data photos/ --out features.csv")]
     Embed(EmbedArgs),
     /// Write the encoder of a run as a file that other libraries load.
     #[command(after_help = "Example:
@@ -167,7 +168,7 @@ pub(crate) struct ExportArgs {
     pub(crate) out: PathBuf,
     /// Whose names the tensors get: torchvision, timm, or safetensors for ours.
     #[arg(long, value_name = "FORMAT", default_value_t)]
-    pub(crate) format: Format,
+    pub(crate) format: NameScheme,
     /// Replace an existing file.
     #[arg(long)]
     pub(crate) overwrite: bool,

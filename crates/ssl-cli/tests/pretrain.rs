@@ -62,8 +62,11 @@ fn a_run_writes_all_its_files_and_can_be_evaluated_and_exported() {
     let found = json(&["knn", "--run", out_text, "--train", images, "--test", images]);
     assert_eq!(found["knn_top1"], result["knn_top1"], "the command agrees with the online evaluation");
     assert_eq!((found["k"].as_u64(), found["images"].as_u64()), (Some(20), Some(20)));
-    let untrained = ["knn", "--width", "4", "--image-size", "32", "--train", images, "--test", images];
-    assert_eq!(json(&untrained)["knn_top1"], result["knn_top1_untrained"]);
+    let as_the_run =
+        ["--image-size", "32", "--mean", "0.4914,0.4822,0.4465", "--std", "0.2470,0.2435,0.2616"];
+    let untrained = ["knn", "--width", "4", "--train", images, "--test", images];
+    let untrained = json(&[&untrained[..], &as_the_run].concat());
+    assert_eq!(untrained["knn_top1"], result["knn_top1_untrained"]);
 
     let file = dir.path().join("exported.safetensors");
     let exported = json(&["export", "--run", out_text, "--out", text(&file), "--format", "torchvision"]);

@@ -14,7 +14,8 @@ pub trait TokenEncoder {
     /// - `images`: `[batch, channel, height, width]`
     ///
     /// # Panics
-    /// If the mask is not of `batch` images or of the [grid](Self::patch_grid) of these images.
+    /// If the mask is not of `batch` images or of the [grid](Self::patch_grid) of these images, or patches are to be replaced
+    /// by an encoder without a mask token.
     fn encode_tokens(&self, images: Tensor<4>, masking: Masking, pass: &Pass) -> Tokens;
 
     /// The tokens after each of the last `count` blocks, the last one last, each after the last norm.
@@ -32,11 +33,17 @@ pub trait TokenEncoder {
     /// - `images`: `[batch, channel, height, width]`
     /// - returns: `[batch, head, patch]`; rows do not sum to 1, since the class token and registers are left out
     ///
+    /// # Panics
+    /// If there is no class token.
+    ///
     /// # Source
     /// Official DINO `vision_transformer.py`, `get_last_selfattention`.
     fn class_attention(&self, images: Tensor<4>, pass: &Pass) -> Tensor<3>;
 
     /// Rows and columns of patches in images of `[height, width]` pixels.
+    ///
+    /// # Panics
+    /// If patches do not fill such images.
     fn patch_grid(&self, pixels: [usize; 2]) -> [usize; 2];
 
     /// Length of a token.

@@ -57,7 +57,7 @@ pub struct EncoderConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_token: Option<bool>,
     /// Initial value of the factors on the branches of a ViT's blocks; no factors if not given. See
-    /// [`VitConfig::layer_scale`].
+    /// [`VitConfig`](crate::VitConfig).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer_scale: Option<f64>,
     /// Probability with which the last block of a ViT leaves out a branch; 0 if not given. See

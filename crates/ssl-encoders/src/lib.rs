@@ -12,3 +12,4 @@ pub use config::{EncoderConfig, EncoderError, StemChoice};
 pub use models::{MODELS, ModelInfo};
 pub use resnet::{BlockKind, ResNet, ResNetConfig, Stem};
 pub use vit::{Vit, VitConfig, VitInit};
+pub use weights::{Artifact, ClassifierHead, DataSummary, Kind, NameScheme, Preprocessing, Provenance};

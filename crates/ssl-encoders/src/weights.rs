@@ -2,30 +2,29 @@
 //!
 //! ```
 //! # use ssl_core::{DeviceSpec, Init};
-//! # use ssl_encoders::{EncoderConfig, weights};
+//! # use ssl_encoders::{Artifact, EncoderConfig, Preprocessing, weights};
 //! # let folder = std::env::temp_dir().join(format!("ssl-encoders-doc-{}", std::process::id()));
 //! # std::fs::create_dir_all(&folder).unwrap();
 //! # let path = folder.join("encoder.safetensors");
 //! let mut init = Init::new(0, &DeviceSpec::Flex.open().unwrap());
 //! let config = EncoderConfig { width: 4, ..EncoderConfig::named("resnet18") };
 //! let encoder = config.init(32, &mut init).unwrap();
-//! weights::save(&encoder, &path, &weights::Metadata::new(&config, 32)).unwrap();
+//! weights::save(&encoder, &path, &Artifact::new(&config, Preprocessing::new(32))).unwrap();
 //!
-//! let metadata = weights::read_metadata(&path).unwrap().expect("burn-ssl wrote it");
-//! let fresh = metadata.encoder.init(metadata.image_size, &mut init).unwrap();
+//! let artifact = Artifact::read(&path).unwrap().expect("burn-ssl wrote it");
+//! let fresh = artifact.encoder.init(artifact.preprocessing.size, &mut init).unwrap();
 //! let encoder = weights::load(&path, fresh).unwrap();
 //! # let _ = encoder;
 //! # std::fs::remove_dir_all(folder).unwrap();
 //! ```
 
-mod metadata;
+mod artifact;
 mod names;
 mod read;
+mod scheme;
 mod timm;
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
@@ -33,8 +32,8 @@ use burn::tensor::TensorData;
 use ssl_core::Encoder;
 use ssl_core::named::{self, NamedError};
 
-use crate::EncoderConfig;
-pub use metadata::Metadata;
+pub use artifact::{Artifact, ClassifierHead, DataSummary, Kind, Preprocessing, Provenance, SCHEMA};
+pub use scheme::NameScheme;
 
 /// Why weights cannot be read or written. Every sentence names the file.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +65,16 @@ pub enum WeightsError {
         /// A name of the encoder.
         expected: String,
     },
+    /// The file is one of ours, and holds something else.
+    #[error("{path} holds {found}, expected {expected}", path = path.display())]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// What it holds, with an article.
+        found: String,
+        /// What is needed, with an article.
+        expected: &'static str,
+    },
     /// A tensor is missing, has no place or is of another shape.
     #[error("{path} does not fit the encoder: {source}", path = path.display())]
     Tensor {
@@ -78,40 +87,39 @@ pub enum WeightsError {
 
 /// Writes the tensors of an encoder and what they are.
 ///
-/// torchvision (ResNet), timm (ViT) and DINOv2 (ViT with registers; for timm see [`save_for_timm`]) load the file with
-/// `strict=True` into a network without classifier. Equal tensors and metadata give equal bytes. The file appears whole or
-/// not at all.
+/// torchvision (ResNet), timm (ViT) and DINOv2 (ViT with registers; for timm see [`save_as`]) load the file with
+/// `strict=True` into a network without classifier. Equal tensors and descriptions give equal bytes. The file appears whole
+/// or not at all.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn save<E: Encoder>(encoder: &E, path: &Path, metadata: &Metadata) -> Result<(), WeightsError> {
-    write(&named::collect(encoder), path, metadata)
+pub fn save<E: Encoder>(encoder: &E, path: &Path, artifact: &Artifact) -> Result<(), WeightsError> {
+    save_as(encoder, path, artifact, NameScheme::Safetensors)
 }
 
-/// [`save`] in timm's form, which differs for a ViT with registers: they are `reg_token`, and the class token has its
-/// position in itself. A mask token, which timm's ViTs do not have, is left out.
+/// [`save`] under the names of another library, which loads the file with `strict=True` into a network without classifier.
+/// [`load`] reads it too.
 ///
-/// timm loads the file with `strict=True` into a network without classifier, made with `reg_tokens`, `no_embed_class=True`
-/// and, for [`layer_scale`](crate::VitConfig::layer_scale), `init_values`. [`load`] reads it too.
+/// timm's form differs for a ViT with registers, and has no mask token: the model is made with `reg_tokens`,
+/// `no_embed_class=True` and, for [`layer_scale`](crate::VitConfig), `init_values`.
 ///
 /// # Errors
 /// If the file cannot be written.
 ///
 /// # Source
 /// timm `vision_transformer.py`, `_convert_dinov2`.
-pub fn save_for_timm<E: Encoder>(encoder: &E, path: &Path, metadata: &Metadata) -> Result<(), WeightsError> {
-    let config = EncoderConfig { mask_token: None, ..metadata.encoder.clone() };
-    let metadata = Metadata { encoder: config, ..metadata.clone() };
-    write(&timm::to_timm(named::collect(encoder)), path, &metadata)
-}
-
-fn write(
-    tensors: &BTreeMap<String, TensorData>,
+pub fn save_as<E: Encoder>(
+    encoder: &E,
     path: &Path,
-    metadata: &Metadata,
+    artifact: &Artifact,
+    scheme: NameScheme,
 ) -> Result<(), WeightsError> {
-    let bytes = named::encode(tensors, &metadata.to_json());
-    write_whole(path, &bytes).map_err(|source| WeightsError::Io { path: path.to_owned(), source })
+    let tensors = scheme.to_theirs(named::collect(encoder));
+    let mut artifact = artifact.clone();
+    if scheme == NameScheme::Timm {
+        artifact.encoder.mask_token = None;
+    }
+    artifact.write(path, &tensors)
 }
 
 /// Replaces all tensors of an encoder by those of a file.
@@ -120,39 +128,17 @@ fn write(
 /// `.pth.tar`). What training code puts in front of names (`module.encoder_q.`, `teacher.backbone.`,
 /// `state_dict.`…) is taken off, and everything beside the encoder is ignored: other networks, optimizers,
 /// classifiers and projectors (`fc`, `head`, `projection_head`, `prototypes`), counters of batches, and a mask token that
-/// the encoder does not have. Where the file has a teacher and a student, the teacher is taken. Registers may have timm's
-/// name and form or DINOv2's.
+/// the encoder does not have. Where the file has a teacher and a student, the teacher is taken; of a classifier, its encoder.
+/// Registers may have timm's name and form or DINOv2's.
 ///
 /// # Errors
-/// If the file cannot be read, or a tensor of the encoder is missing, has no place or is of another shape.
+/// If the file cannot be read or holds embeddings, or a tensor of the encoder is missing, has no place or is of another shape.
 pub fn load<M: Module>(path: &Path, encoder: M) -> Result<M, WeightsError> {
-    let wanted = named::collect(&encoder).into_keys().collect();
-    let mut tensors = read::tensors(path, &wanted)?;
-    timm::unfold_class_position(&mut tensors);
-    named::load(encoder, tensors).map_err(|source| WeightsError::Tensor { path: path.to_owned(), source })
-}
-
-/// What [`save`] wrote beside the tensors; none in files that burn-ssl did not write.
-///
-/// # Errors
-/// If the file cannot be read.
-pub fn read_metadata(path: &Path) -> Result<Option<Metadata>, WeightsError> {
-    match read::metadata(path)? {
-        Some(text) => Metadata::from_json(&text).map(Some).map_err(|error| {
-            let reason = format!("its metadata is of another version of burn-ssl ({error})");
-            WeightsError::Format { path: path.to_owned(), reason }
-        }),
-        None => Ok(None),
+    if let Some(Artifact { kind: kind @ Kind::Embeddings { .. }, .. }) = Artifact::read(path)? {
+        let (path, found) = (path.to_owned(), kind.to_string());
+        return Err(WeightsError::Kind { path, found, expected: "an encoder" });
     }
-}
-
-/// Writes beside the file and renames, so that an interrupted write leaves the old file.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    let partial = path.with_file_name(name);
-    let mut file = File::create(&partial)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(partial, path)
+    let wanted = named::collect(&encoder).into_keys().collect();
+    let tensors = NameScheme::to_ours(read::tensors(path, &wanted)?);
+    named::load(encoder, tensors).map_err(|source| WeightsError::Tensor { path: path.to_owned(), source })
 }

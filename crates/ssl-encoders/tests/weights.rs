@@ -8,8 +8,11 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use ssl_core::{DeviceSpec, Encoder, Init, Masking, Pass, TokenEncoder, named};
-use ssl_encoders::weights::{self, Metadata};
-use ssl_encoders::{AnyEncoder, BlockKind, EncoderConfig, ResNet, ResNetConfig, Vit, VitConfig};
+use ssl_encoders::weights::{self, WeightsError};
+use ssl_encoders::{
+    AnyEncoder, Artifact, BlockKind, EncoderConfig, Kind, NameScheme, Preprocessing, Provenance, ResNet,
+    ResNetConfig, Vit, VitConfig,
+};
 
 /// Largest difference of features, relative to the largest feature.
 const TOLERANCE: f32 = 1e-4;
@@ -49,7 +52,8 @@ fn a_vit_with_registers_goes_to_timm_and_comes_back() {
     let path = folder.path().join("timm.safetensors");
     let config = EncoderConfig { mask_token: Some(true), ..EncoderConfig::named("vit-tiny") };
     let encoder = VitConfig { mask_token: true, ..registers_config() }.init(&mut init());
-    weights::save_for_timm(&encoder, &path, &Metadata::new(&config, 32)).expect("a writable folder");
+    let artifact = Artifact::new(&config, Preprocessing::new(32));
+    weights::save_as(&encoder, &path, &artifact, NameScheme::Timm).expect("a writable folder");
 
     let names = |bytes: &[u8], prefix: &str| {
         let file = SafeTensors::deserialize(bytes).expect("a safetensors file");
@@ -62,15 +66,15 @@ fn a_vit_with_registers_goes_to_timm_and_comes_back() {
     let timms = std::fs::read(golden("registers.safetensors")).expect("a golden file");
     assert_eq!(written, names(&timms, "model."));
 
-    let metadata = weights::read_metadata(&path).expect("a readable file").expect("own metadata");
-    assert_eq!(metadata.encoder.mask_token, None, "the file has none");
+    let artifact = Artifact::read(&path).expect("a readable file").expect("own description");
+    assert_eq!(artifact.encoder.mask_token, None, "the file has none");
     let loaded = weights::load(&path, registers_vit()).expect("own file");
     let pixels = || golden_of("registers", "pixels");
     assert_close(&loaded.encode(pixels(), &Pass::eval()), &encoder.encode(pixels(), &Pass::eval()));
 }
 
 #[test]
-fn a_saved_encoder_is_loaded_with_the_same_tensors_and_described_by_its_metadata() {
+fn a_saved_encoder_is_loaded_with_the_same_tensors_and_described_by_its_artifact() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("encoder.safetensors");
     let vit = || EncoderConfig { patch_size: Some(8), ..EncoderConfig::named("vit-tiny") };
@@ -84,15 +88,16 @@ fn a_saved_encoder_is_loaded_with_the_same_tensors_and_described_by_its_metadata
     };
     for config in [small_resnet_config(), vit(), more] {
         let encoder = config.init(32, &mut init()).expect("a valid configuration");
-        let metadata =
-            Metadata::new(&config, 32).with_normalization([0.5; 3], [0.25; 3]).with_about("epochs", 3);
-        weights::save(&encoder, &path, &metadata).expect("a writable folder");
+        let preprocessing = Preprocessing::new(32).with_normalization([0.5; 3], [0.25; 3]);
+        let provenance = Provenance { steps: Some(3), ..Provenance::default() };
+        let artifact = Artifact::new(&config, preprocessing).with_provenance(provenance);
+        weights::save(&encoder, &path, &artifact).expect("a writable folder");
         let first = std::fs::read(&path).expect("the file");
 
-        let read = weights::read_metadata(&path).expect("a readable file").expect("own metadata");
-        assert_eq!(read, metadata);
-        let other =
-            read.encoder.init(read.image_size, &mut Init::new(1, init().device())).expect("the same network");
+        let read = Artifact::read(&path).expect("a readable file").expect("own description");
+        assert_eq!(read, artifact);
+        let mut other = Init::new(1, init().device());
+        let other = read.encoder.init(read.preprocessing.size, &mut other).expect("the same network");
         let loaded = weights::load(&path, other).expect("own file");
         assert_eq!(named::collect(&loaded), named::collect(&encoder));
 
@@ -126,12 +131,17 @@ fn a_recipe_starts_from_the_weights_that_it_names() {
     let path = folder.path().join("encoder.safetensors");
     let plain = small_resnet_config();
     let encoder = plain.init(32, &mut init()).expect("a valid configuration");
-    weights::save(&encoder, &path, &Metadata::new(&plain, 32)).expect("a writable folder");
+    weights::save(&encoder, &path, &Artifact::new(&plain, Preprocessing::new(32)))
+        .expect("a writable folder");
 
     let config = EncoderConfig { init: Some(path), ..plain };
     let started = config.init(32, &mut Init::new(1, init().device())).expect("the weights fit");
     assert_eq!(named::collect(&started), named::collect(&encoder));
-    assert_eq!(Metadata::new(&config, 32).encoder.init, None, "a path of this machine stays out of exports");
+    assert_eq!(
+        Artifact::new(&config, Preprocessing::new(32)).encoder.init,
+        None,
+        "a path of this machine stays out of exports"
+    );
 }
 
 #[test]
@@ -159,7 +169,7 @@ fn every_file_that_does_not_fit_is_refused_in_a_sentence_that_names_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str| folder.path().join(name);
     let resnet = AnyEncoder::ResNet(tiny_resnet());
-    weights::save(&resnet, &file("whole"), &Metadata::new(&small_resnet_config(), 32))
+    weights::save(&resnet, &file("whole"), &Artifact::new(&small_resnet_config(), Preprocessing::new(32)))
         .expect("a writable folder");
     std::fs::write(file("noise"), b"this is no weight file").expect("a writable folder");
     let bytes = std::fs::read(file("whole")).expect("the file");
@@ -197,9 +207,28 @@ fn every_file_that_does_not_fit_is_refused_in_a_sentence_that_names_it() {
 }
 
 #[test]
-fn files_of_others_have_no_metadata() {
-    assert_eq!(weights::read_metadata(&golden("features.safetensors")).expect("a readable file"), None);
-    assert_eq!(weights::read_metadata(&golden("moco.pth")).expect("a readable file"), None);
+fn files_of_others_and_checkpoints_have_no_description() {
+    assert_eq!(Artifact::read(&golden("features.safetensors")).expect("a readable file"), None);
+    assert_eq!(Artifact::read(&golden("moco.pth")).expect("a readable file"), None);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("student.safetensors");
+    std::fs::write(&path, named::encode(&named::collect(&tiny_resnet()), "checkpoint"))
+        .expect("a writable folder");
+    assert_eq!(Artifact::read(&path).expect("a readable file"), None);
+    weights::load(&path, tiny_resnet()).expect("the tensors are those of an encoder");
+}
+
+#[test]
+fn embeddings_are_no_encoder() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("features.safetensors");
+    let rows = Kind::Embeddings { files: vec!["a.png".into()], classes: None };
+    let artifact = Artifact::new(&small_resnet_config(), Preprocessing::new(32)).with_kind(rows);
+    let features = TensorData::from([[0.5_f32, 1.0]]);
+    artifact.write(&path, &[("features".to_owned(), features)].into()).expect("a writable folder");
+    let error = weights::load(&path, tiny_resnet()).expect_err("another kind");
+    assert!(matches!(error, WeightsError::Kind { .. }));
+    assert_eq!(error.to_string(), format!("{} holds embeddings, expected an encoder", path.display()));
 }
 
 /// CI runs it, with Debian's torchvision.
@@ -215,7 +244,8 @@ fn torchvision_loads_an_export_strictly_and_computes_the_same_features() {
         encoder.encode(waves([8, 3, 64, 64]), &Pass::train());
         let (export, case) =
             (folder.path().join("export.safetensors"), folder.path().join("case.safetensors"));
-        weights::save(&encoder, &export, &Metadata::new(&config, 224)).expect("a writable folder");
+        weights::save(&encoder, &export, &Artifact::new(&config, Preprocessing::new(224)))
+            .expect("a writable folder");
         let pixels = waves([2, 3, 96, 96]);
         let features = encoder.encode(pixels.clone(), &Pass::eval()).into_data();
         let tensors = [("pixels".to_owned(), pixels.into_data()), ("features".to_owned(), features)].into();

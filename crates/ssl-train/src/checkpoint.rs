@@ -1,15 +1,14 @@
 //! Checkpoints: all that a run needs to go on as if nothing had happened.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use burn::module::Module;
 use burn::tensor::{Device, TensorData};
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, named, setters};
 
-use crate::run_dir::write_atomic;
 use crate::{Optimizer, RunDir, TrainError};
 
 /// When checkpoints are written: the `[checkpoint]` section of a recipe. The end of a run always writes one.
@@ -69,8 +68,8 @@ pub(crate) struct Meta {
 
 /// The checkpoints of a run.
 ///
-/// A checkpoint is a folder of `student`, `state` and `optimizer` (`.safetensors`) and `meta.json`. It is written under
-/// another name and renamed; `last` gives way to `last.old` first, so one of the two is whole at any moment.
+/// A checkpoint is a folder of `student`, `state` and `optimizer` (`.safetensors`) and `meta.json`. One of `last` and `last.old`
+/// is whole at any moment, see [`ssl_files::write_folder`].
 pub(crate) struct Checkpoints {
     folder: PathBuf,
 }
@@ -89,21 +88,15 @@ impl Checkpoints {
         meta: &Meta,
         keep: usize,
     ) -> Result<(), TrainError> {
-        let (new, last, old) = (self.path("last.tmp"), self.path("last"), self.path("last.old"));
-        remove(&new)?;
-        fs::create_dir_all(&new).map_err(TrainError::io(&new))?;
-        write_tensors(&new.join("student.safetensors"), &named::collect(student))?;
-        write_tensors(&new.join("state.safetensors"), &named::collect(state))?;
-        write_tensors(&new.join("optimizer.safetensors"), &optimizer.state())?;
-        let json = serde_json::to_vec_pretty(meta).expect("numbers and names are valid JSON");
-        write_atomic(&new.join("meta.json"), &json)?;
-
-        if last.exists() {
-            remove(&old)?;
-            fs::rename(&last, &old).map_err(TrainError::io(&last))?;
-        }
-        fs::rename(&new, &last).map_err(TrainError::io(&last))?;
-        remove(&old)?;
+        let last = self.path("last");
+        let files = |folder: &Path| {
+            write_tensors(&folder.join("student.safetensors"), &named::collect(student))?;
+            write_tensors(&folder.join("state.safetensors"), &named::collect(state))?;
+            write_tensors(&folder.join("optimizer.safetensors"), &optimizer.state())?;
+            let json = serde_json::to_vec_pretty(meta).expect("numbers and names are valid JSON");
+            ssl_files::write(&folder.join("meta.json"), &json)
+        };
+        ssl_files::write_folder(&last, files).map_err(TrainError::io(last))?;
         self.keep(meta.step, keep)
     }
 
@@ -120,28 +113,30 @@ impl Checkpoints {
         Ok(Some((folder, meta)))
     }
 
-    /// Copies `last` to `step-N` and removes the oldest copies beyond `keep`.
+    /// Copies `last` to `step-N`, and removes the oldest copies beyond `keep` and what a killed process left of one.
     fn keep(&self, step: u64, keep: usize) -> Result<(), TrainError> {
         if keep == 0 {
             return Ok(());
         }
-        let (new, kept) = (self.path("step.tmp"), self.path(&format!("step-{step}")));
-        remove(&new)?;
-        copy_folder(&self.path("last"), &new)?;
-        remove(&kept)?;
-        fs::rename(&new, &kept).map_err(TrainError::io(&kept))?;
-        let mut steps = self.kept_steps()?;
+        let (last, kept) = (self.path("last"), self.path(&format!("step-{step}")));
+        ssl_files::write_folder(&kept, |folder| copy_files(&last, folder)).map_err(TrainError::io(kept))?;
+        let mut steps = self.kept_steps("")?;
         steps.sort_unstable();
-        for old in steps.iter().rev().skip(keep) {
-            remove(&self.path(&format!("step-{old}")))?;
+        let too_old = steps.iter().rev().skip(keep).map(|old| format!("step-{old}"));
+        let unfinished = self.kept_steps(".tmp")?.into_iter().map(|step| format!("step-{step}.tmp"));
+        for name in too_old.chain(unfinished) {
+            let folder = self.path(&name);
+            ssl_files::remove_folder(&folder).map_err(TrainError::io(folder))?;
         }
         Ok(())
     }
 
-    fn kept_steps(&self) -> Result<Vec<u64>, TrainError> {
+    /// The steps of the folders `step-N` with something behind the number.
+    fn kept_steps(&self, ending: &str) -> Result<Vec<u64>, TrainError> {
         let entries = fs::read_dir(&self.folder).map_err(TrainError::io(&self.folder))?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        Ok(names.filter_map(|name| name.strip_prefix("step-")?.parse().ok()).collect())
+        let step = |name: String| name.strip_prefix("step-")?.strip_suffix(ending)?.parse().ok();
+        Ok(names.filter_map(step).collect())
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -176,8 +171,8 @@ pub(crate) fn load_optimizer(
     Ok(())
 }
 
-fn write_tensors(path: &Path, tensors: &BTreeMap<String, TensorData>) -> Result<(), TrainError> {
-    write_atomic(path, &named::encode(tensors, "checkpoint"))
+fn write_tensors(path: &Path, tensors: &BTreeMap<String, TensorData>) -> io::Result<()> {
+    ssl_files::write(path, &named::encode(tensors, "checkpoint"))
 }
 
 fn read_tensors(path: &Path) -> Result<BTreeMap<String, TensorData>, TrainError> {
@@ -187,15 +182,10 @@ fn read_tensors(path: &Path) -> Result<BTreeMap<String, TensorData>, TrainError>
     Ok(tensors)
 }
 
-fn remove(folder: &Path) -> Result<(), TrainError> {
-    if folder.exists() { fs::remove_dir_all(folder).map_err(TrainError::io(folder)) } else { Ok(()) }
-}
-
-fn copy_folder(from: &Path, to: &Path) -> Result<(), TrainError> {
-    fs::create_dir_all(to).map_err(TrainError::io(to))?;
-    for entry in fs::read_dir(from).map_err(TrainError::io(from))? {
-        let entry = entry.map_err(TrainError::io(from))?;
-        fs::copy(entry.path(), to.join(entry.file_name())).map_err(TrainError::io(entry.path()))?;
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        ssl_files::copy(&entry.path(), &to.join(entry.file_name()))?;
     }
     Ok(())
 }
@@ -255,12 +245,16 @@ mod tests {
     fn only_the_newest_copies_are_kept() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let checkpoints = Checkpoints { folder: dir.path().to_owned() };
+        fs::create_dir(dir.path().join("step-7.tmp")).expect("created");
+        fs::create_dir(dir.path().join("step-by-hand")).expect("created");
         for step in [8, 9, 10, 11] {
             save(&checkpoints, step, step, 2);
         }
-        let mut steps = checkpoints.kept_steps().expect("readable");
+        let mut steps = checkpoints.kept_steps("").expect("readable");
         steps.sort_unstable();
         assert_eq!(steps, [10, 11]);
+        let there = |name| dir.path().join(name).exists();
+        assert!(!there("step-7.tmp") && there("step-by-hand") && there("step-11/meta.json"));
     }
 
     #[test]

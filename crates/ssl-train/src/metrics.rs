@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::TrainError;
-use crate::run_dir::write_atomic;
 
 /// Appends rows to a metrics file.
 pub(crate) struct MetricsFile {
@@ -25,7 +24,7 @@ impl MetricsFile {
                 text.lines().filter(|row| step_of(row) <= Some(step)).fold(String::new(), |kept, row| {
                     if step_of(row).is_some() { kept + row + "\n" } else { kept }
                 });
-            write_atomic(path, kept.as_bytes())?;
+            ssl_files::write(path, kept.as_bytes()).map_err(TrainError::io(path))?;
         }
         let file =
             fs::OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::io(path))?;

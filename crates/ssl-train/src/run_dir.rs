@@ -1,7 +1,6 @@
 //! The directory of a run.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use crate::TrainError;
@@ -91,13 +90,13 @@ impl RunDir {
         self.path.join("classifier.safetensors")
     }
 
-    /// Writes a file beside its place and renames it, so that it is whole or not there.
+    /// Writes a file of the run, so that it is whole or not there.
     ///
     /// # Errors
     /// [`TrainError::Io`]
     pub fn write_atomic(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, TrainError> {
         let path = self.path.join(name);
-        write_atomic(&path, bytes)?;
+        ssl_files::write(&path, bytes).map_err(TrainError::io(&path))?;
         Ok(path)
     }
 
@@ -114,20 +113,6 @@ impl RunDir {
         }
         Ok(())
     }
-}
-
-/// Writes a file beside its place, flushes it to the disk and renames it.
-pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".tmp");
-    let beside = PathBuf::from(beside);
-    let write = || {
-        let mut file = fs::File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(TrainError::io(path))
 }
 
 fn is_empty(path: &Path) -> bool {

@@ -6,36 +6,72 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use ssl_core::{Encoder, Init, Mlp, named};
 use ssl_data::Dataset;
-use ssl_encoders::AnyEncoder;
 use ssl_encoders::weights::WeightsError;
+use ssl_encoders::{AnyEncoder, Artifact, ClassifierHead, Kind};
 use ssl_eval::Classifier;
 use ssl_train::{RunDir, TrainError};
 
-use super::ClassifierMetadata;
 use crate::Error;
 
-/// Reads the classifier of a directory, onto a device.
-pub(crate) fn load(
-    path: &Path,
-    device: &Device,
-) -> Result<(Classifier<AnyEncoder>, ClassifierMetadata), Error> {
-    let file = RunDir::open_classifier(path)?.classifier();
-    if !file.is_file() {
-        return Err(Error::ClassifierNotFinished(path.into()));
+/// A classifier that was read, with what its file says of it.
+pub(crate) struct Teacher {
+    pub(crate) network: Classifier<AnyEncoder>,
+    pub(crate) artifact: Artifact,
+    pub(crate) head: ClassifierHead,
+}
+
+impl Teacher {
+    /// Reads the classifier of a directory, onto a device.
+    pub(crate) fn load(path: &Path, device: &Device) -> Result<Self, Error> {
+        let file = RunDir::open_classifier(path)?.classifier();
+        if !file.is_file() {
+            return Err(Error::ClassifierNotFinished(path.into()));
+        }
+        let (artifact, head) = described(&file)?;
+        let network = network(&artifact, &head, device)?;
+        let bytes = fs::read(&file).map_err(|source| Error::Io { path: file.clone(), source })?;
+        let (tensors, _) = named::decode(&bytes)
+            .map_err(|error| WeightsError::Format { path: file.clone(), reason: error.to_string() })?;
+        let network =
+            named::load(network, tensors).map_err(|source| WeightsError::Tensor { path: file, source })?;
+        Ok(Self { network, artifact, head })
     }
-    let bytes = fs::read(&file).map_err(|source| Error::Io { path: file.clone(), source })?;
-    let damaged = |reason: String| WeightsError::Format { path: file.clone(), reason };
-    let (tensors, json) = named::decode(&bytes).map_err(|error| damaged(error.to_string()))?;
-    let metadata: ClassifierMetadata = serde_json::from_str(&json)
-        .map_err(|error| damaged(format!("its metadata is of another version ({error})")))?;
+}
+
+/// Numbers the labels of a set as a classifier does, and checks that it knows all of them.
+pub(crate) fn match_labels(head: &ClassifierHead, set: &mut Dataset) -> Result<(), Error> {
+    if let Some(names) = &head.class_names {
+        set.match_labels(names)?;
+    }
+    let classes = head.classes;
+    let known = |label: &i64| (0..classes as i64).contains(label);
+    match set.labels().unwrap_or_default().iter().find(|label| !known(label)) {
+        Some(&label) => Err(Error::UnknownLabel { label, classes }),
+        None => Ok(()),
+    }
+}
+
+/// What the file of a classifier says of itself.
+fn described(file: &Path) -> Result<(Artifact, ClassifierHead), Error> {
+    let path = || file.to_owned();
+    let other = |found: String| WeightsError::Kind { path: path(), found, expected: "a classifier" };
+    let artifact = Artifact::read(file)?.ok_or_else(|| other("weights without a description".into()))?;
+    match artifact.kind.clone() {
+        Kind::Classifier(head) => Ok((artifact, head)),
+        kind => Err(other(kind.to_string()).into()),
+    }
+}
+
+/// A classifier with any values.
+fn network(
+    artifact: &Artifact,
+    head: &ClassifierHead,
+    device: &Device,
+) -> Result<Classifier<AnyEncoder>, Error> {
     let mut init = Init::new(0, device);
-    let encoder = metadata.encoder.encoder.init(metadata.encoder.image_size, &mut init)?;
-    let neck =
-        (!metadata.neck.is_empty()).then(|| Mlp::init(encoder.feature_dim(), &metadata.neck, &mut init));
-    let network = Classifier::new(encoder, neck, metadata.classes, &mut init);
-    let network = named::load(network, tensors)
-        .map_err(|source| WeightsError::Tensor { path: file.clone(), source })?;
-    Ok((network, metadata))
+    let encoder = artifact.encoder.init(artifact.preprocessing.size, &mut init)?;
+    let neck = (!head.neck.is_empty()).then(|| Mlp::init(encoder.feature_dim(), &head.neck, &mut init));
+    Ok(Classifier::new(encoder, neck, head.classes, &mut init))
 }
 
 /// The test set that the record of a classifier names.
@@ -47,18 +83,4 @@ pub(crate) fn recorded_test(path: &Path) -> Result<Option<PathBuf>, Error> {
         Error::Train(TrainError::Meta { path: record, reason })
     })?;
     Ok(table.get("test").and_then(toml::Value::as_str).map(PathBuf::from))
-}
-
-impl ClassifierMetadata {
-    /// Numbers the labels of a set as the classifier does, and checks that it knows all of them.
-    pub(crate) fn match_labels(&self, set: &mut Dataset) -> Result<(), Error> {
-        if let Some(names) = &self.class_names {
-            set.match_labels(names)?;
-        }
-        let known = |label: &i64| (0..self.classes as i64).contains(label);
-        match set.labels().unwrap_or_default().iter().find(|label| !known(label)) {
-            Some(&label) => Err(Error::UnknownLabel { label, classes: self.classes }),
-            None => Ok(()),
-        }
-    }
 }

@@ -8,7 +8,9 @@ use burn::tensor::Device;
 use serde::Serialize;
 use ssl_core::{Encoder, Progress, SslMethod};
 use ssl_data::{EvalLoader, TrainLoader};
-use ssl_encoders::{AnyEncoder, EncoderConfig};
+use ssl_encoders::{
+    AnyEncoder, Artifact, ClassifierHead, DataSummary, EncoderConfig, Preprocessing, Provenance,
+};
 use ssl_eval::{Accuracy, Classifier, EvalError, embed};
 use ssl_train::{
     Evaluation, Observer, OptimizerConfig, RunDir, ScheduleConfig, Summary, TrainConfig, Trainer,
@@ -16,9 +18,9 @@ use ssl_train::{
 use toml::{Table, Value};
 use tracing::info;
 
-use super::{ClassifierMetadata, save};
+use super::save;
 use crate::Error;
-use crate::recipe::{difference, upgrade};
+use crate::recipe::{difference, hash, upgrade};
 
 /// How a classifier is made: `classifier.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,6 +48,29 @@ pub(crate) struct Record {
     pub(crate) schedule: ScheduleConfig,
 }
 
+impl Record {
+    /// What is said of the encoder that is trained on `data`.
+    pub(crate) fn artifact(&self, preprocessing: Preprocessing, data: DataSummary) -> Artifact {
+        let provenance = Provenance {
+            method: Some(self.made_by.to_owned()),
+            recipe_hash: Some(self.hash()),
+            data: Some(data),
+            seed: Some(self.seed),
+            ..Provenance::default()
+        };
+        Artifact::new(&self.encoder, preprocessing).with_provenance(provenance)
+    }
+
+    /// A [`hash`] of what decides the weights that the training ends with, on the same images and from the same encoder.
+    fn hash(&self) -> String {
+        let mut table = Table::try_from(self).unwrap_or_default();
+        for path in ["from", "train", "test"] {
+            table.remove(path);
+        }
+        hash(&table)
+    }
+}
+
 /// A classifier about to be trained in a directory.
 pub(crate) struct ClassifierRun<'a> {
     pub(crate) out: &'a Path,
@@ -53,7 +78,9 @@ pub(crate) struct ClassifierRun<'a> {
     pub(crate) resume: bool,
     pub(crate) device: &'a Device,
     pub(crate) record: Record,
-    pub(crate) metadata: ClassifierMetadata,
+    /// What the files say of the encoder, but for how it ended.
+    pub(crate) encoder: Artifact,
+    pub(crate) head: ClassifierHead,
     pub(crate) test: Option<EvalLoader>,
     /// Names of the two accuracies in the metrics file.
     pub(crate) metrics: [&'static str; 2],
@@ -88,8 +115,17 @@ impl ClassifierRun<'_> {
             return Ok(Tested { accuracy: None, summary: trained.summary });
         }
         let network = trained.student.valid();
-        save(&run, &network, &self.metadata)?;
-        Ok(Tested { accuracy: self.accuracy(&network)?, summary: trained.summary })
+        let accuracy = self.accuracy(&network)?;
+        save(&run, &network, &self.described(&trained.summary, accuracy), &self.head)?;
+        Ok(Tested { accuracy, summary: trained.summary })
+    }
+
+    /// What the files say of the trained encoder.
+    fn described(&self, summary: &Summary, accuracy: Option<[f64; 2]>) -> Artifact {
+        let mut artifact = self.encoder.clone();
+        artifact.provenance.steps = Some(summary.steps);
+        let accuracy = accuracy.into_iter().flat_map(|values| self.metrics.into_iter().zip(values));
+        artifact.with_metrics([("train_loss", summary.train_loss)]).with_metrics(accuracy)
     }
 
     /// Top-1 and top-5 in per cent, where there is a test set.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{DType, TensorData};
-use ssl_core::named;
 use ssl_data::Dataset;
+use ssl_encoders::{Artifact, Kind};
 use ssl_eval::Features;
 
 use crate::Error;
@@ -17,7 +17,7 @@ pub(super) enum Format {
     Csv,
     /// NumPy's array of float32, `[image, dim]`; names, labels and classes in a CSV beside it.
     Npy,
-    /// Tensors `features` and `labels`; names and classes as JSON in the metadata, under the key `burn-ssl`.
+    /// Tensors `features` and `labels`; names, classes and what else the [`Artifact`] says as JSON in the metadata.
     Safetensors,
 }
 
@@ -33,17 +33,25 @@ impl Format {
     }
 
     /// The file of names and labels, where the format has no place for them.
-    pub(super) fn companion(self, out: &Path) -> Option<PathBuf> {
+    pub(super) fn names(self, out: &Path) -> Option<PathBuf> {
         (self == Self::Npy).then(|| out.with_extension("csv"))
     }
 
-    /// The files with their bytes.
-    pub(super) fn files(self, out: &Path, table: &Table) -> Vec<(PathBuf, Vec<u8>)> {
-        match self {
-            Self::Csv => vec![(out.into(), table.csv(true))],
-            Self::Npy => vec![(out.into(), table.npy()), (out.with_extension("csv"), table.csv(false))],
-            Self::Safetensors => vec![(out.into(), table.safetensors())],
-        }
+    /// The file that describes the encoder, where the format has no place for it.
+    pub(super) fn about(self, out: &Path) -> Option<PathBuf> {
+        (self != Self::Safetensors).then(|| out.with_extension("json"))
+    }
+
+    /// The files with their bytes; `encoder` describes what the features are from.
+    pub(super) fn files(self, out: &Path, table: &Table, encoder: Artifact) -> Vec<(PathBuf, Vec<u8>)> {
+        let features = match self {
+            Self::Csv => table.csv(true),
+            Self::Npy => table.npy(),
+            Self::Safetensors => table.safetensors(encoder.clone()),
+        };
+        let names = self.names(out).map(|path| (path, table.csv(false)));
+        let about = self.about(out).map(|path| (path, table.about(encoder)));
+        [Some((out.into(), features)), names, about].into_iter().flatten().collect()
     }
 }
 
@@ -98,21 +106,35 @@ impl Table {
         bytes
     }
 
-    fn safetensors(&self) -> Vec<u8> {
+    /// The description, without the names, which stand in the CSV.
+    fn about(&self, encoder: Artifact) -> Vec<u8> {
+        let rows = Kind::Embeddings { files: Vec::new(), classes: self.class_names.clone() };
+        let text =
+            serde_json::to_string_pretty(&encoder.with_kind(rows)).expect("strings and finite numbers");
+        (text + "\n").into_bytes()
+    }
+
+    fn safetensors(&self, encoder: Artifact) -> Vec<u8> {
         let features = TensorData::new(self.values.clone(), [self.names.len(), self.dim]);
         let mut tensors = BTreeMap::from([("features".to_owned(), features)]);
         if let Some(labels) = &self.labels {
             let labels = TensorData::new(labels.clone(), [labels.len()]).convert_dtype(DType::I64);
             tensors.insert("labels".to_owned(), labels);
         }
-        let about = serde_json::json!({ "files": self.names, "classes": self.class_names });
-        named::encode(&tensors, &about.to_string())
+        let rows = Kind::Embeddings { files: self.names.clone(), classes: self.class_names.clone() };
+        encoder.with_kind(rows).encode(&tensors)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ssl_core::named;
+    use ssl_encoders::{EncoderConfig, Preprocessing};
+
+    fn encoder() -> Artifact {
+        Artifact::new(&EncoderConfig::named("resnet50"), Preprocessing::new(224))
+    }
 
     fn table() -> Table {
         Table {
@@ -148,10 +170,29 @@ mod tests {
 
     #[test]
     fn a_safetensors_file_has_features_labels_and_names() {
-        let (tensors, about) = named::decode(&table().safetensors()).expect("own file");
+        let (tensors, about) = named::decode(&table().safetensors(encoder())).expect("own file");
         assert_eq!(tensors["features"].shape().to_vec(), [2, 2]);
         assert_eq!(tensors["labels"].iter::<i64>().collect::<Vec<_>>(), [1, 0]);
-        assert_eq!(about, r#"{"files":["a, b/1.png","c/2.png"],"classes":["c","a, b"]}"#);
+        let about: serde_json::Value = serde_json::from_str(&about).expect("JSON");
+        assert_eq!(about["files"], serde_json::json!(["a, b/1.png", "c/2.png"]));
+        assert_eq!(about["classes"], serde_json::json!(["c", "a, b"]));
+        assert_eq!((&about["kind"], &about["encoder"]["name"]), (&"embeddings".into(), &"resnet50".into()));
+    }
+
+    #[test]
+    fn a_file_without_room_for_a_description_has_one_beside_it() {
+        let places = |name: &str| {
+            let path = Path::new(name);
+            let files = Format::of(path).expect("known").files(path, &table(), encoder());
+            files.into_iter().map(|(path, bytes)| (path.display().to_string(), bytes)).collect::<Vec<_>>()
+        };
+        let names = |name| places(name).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+        assert_eq!(names("a/x.csv"), ["a/x.csv", "a/x.json"]);
+        assert_eq!(names("a/x.npy"), ["a/x.npy", "a/x.csv", "a/x.json"]);
+        assert_eq!(names("a/x.safetensors"), ["a/x.safetensors"]);
+        let about: Artifact = serde_json::from_slice(&places("x.csv")[1].1).expect("a description");
+        let classes = Some(vec!["c".to_owned(), "a, b".to_owned()]);
+        assert_eq!(about, encoder().with_kind(Kind::Embeddings { files: Vec::new(), classes }));
     }
 
     #[test]

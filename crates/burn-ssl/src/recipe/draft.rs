@@ -178,17 +178,20 @@ impl Draft {
 
     /// The first key in which two recipes differ and what it is in each, among those that decide what is learned.
     pub(crate) fn first_difference(one: &Recipe, other: &Recipe) -> Option<(String, String, String)> {
-        let tables = [one, other].map(|recipe| {
-            let mut table = Table::try_from(recipe).unwrap_or_default();
-            for free in ["eval", "checkpoint"] {
-                table.remove(free);
-            }
-            if let Some(data) = table.get_mut("data").and_then(Value::as_table_mut) {
-                data.remove("workers");
-            }
-            Value::Table(table)
-        });
+        let tables = [one, other].map(|recipe| Value::Table(Self::deciding(recipe)));
         difference("", &tables[0], &tables[1])
+    }
+
+    /// What decides the weights that a run of the recipe ends with.
+    pub(crate) fn deciding(recipe: &Recipe) -> Table {
+        let mut table = Table::try_from(recipe).unwrap_or_default();
+        for free in ["eval", "checkpoint"] {
+            table.remove(free);
+        }
+        if let Some(data) = table.get_mut("data").and_then(Value::as_table_mut) {
+            data.remove("workers");
+        }
+        table
     }
 }
 

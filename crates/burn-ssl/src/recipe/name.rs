@@ -68,11 +68,6 @@ impl RecipeName {
         Ok(fitting.unwrap_or(usual))
     }
 
-    /// A recipe for images of so many pixels, whatever the method.
-    pub(crate) fn of_images(pixels: usize) -> Option<Self> {
-        Self::all().find(|recipe| recipe.name.ends_with(data_set(pixels)))
-    }
-
     /// The name.
     pub fn as_str(&self) -> &'static str {
         self.name
@@ -144,10 +139,6 @@ mod tests {
                     );
                 }
             }
-        }
-        for pixels in [32, 224] {
-            let usual = RecipeName::of_images(pixels).expect("there are recipes").as_str();
-            assert!(!usual.ends_with(QUICK), "{usual}");
         }
         assert!(is_variant("moco-v3/cifar10-vit", "moco-v3/cifar10"));
         assert!(!is_variant("moco-v3/cifar10-quick", "moco-v3/cifar10"));

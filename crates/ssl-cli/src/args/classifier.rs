@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use burn_ssl::{EncoderSource, SetOptions};
+use burn_ssl::{EncoderSource, PreprocessingOptions, SetOptions};
 use clap::Args;
 
 use super::{MachineArgs, ModelArgs, defaults};
@@ -48,9 +48,36 @@ pub(crate) struct SetArgs {
     /// Use the first N of them, the classes in turn.
     #[arg(long, value_name = "N", visible_alias = "eval-limit", value_parser = clap::value_parser!(u32).range(1..))]
     test_limit: Option<u32>,
-    /// Width and height of the images in pixels [default: as in training; 32 or 224 otherwise].
+    #[command(flatten)]
+    preprocessing: PreprocessingArgs,
+}
+
+/// How images are prepared for an encoder, where it is not as its run or file says.
+#[derive(Args)]
+pub(crate) struct PreprocessingArgs {
+    /// Width and height of the images in pixels [default: as the run or the file of weights says; otherwise that of the images].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     image_size: Option<u32>,
+    /// Mean of the channels, of pixels from 0 to 1 [default: as the run or the file says; otherwise ImageNet's].
+    #[arg(long, value_name = "R,G,B", value_parser = channels)]
+    mean: Option<[f32; 3]>,
+    /// Standard deviation of the channels [default: as the run or the file says; otherwise ImageNet's].
+    #[arg(long, value_name = "R,G,B", value_parser = channels)]
+    std: Option<[f32; 3]>,
+}
+
+impl PreprocessingArgs {
+    pub(crate) fn options(&self) -> PreprocessingOptions {
+        let image_size = self.image_size.map(|size| size as usize);
+        PreprocessingOptions { image_size, mean: self.mean, std: self.std }
+    }
+}
+
+/// Three numbers with commas between them.
+fn channels(text: &str) -> Result<[f32; 3], String> {
+    let numbers: Result<Vec<f32>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+    let channels = numbers.ok().and_then(|numbers| numbers.try_into().ok());
+    channels.ok_or_else(|| "expected three numbers, such as 0.485,0.456,0.406".to_owned())
 }
 
 impl SetArgs {
@@ -61,7 +88,7 @@ impl SetArgs {
             train_limit: number(self.train_limit),
             test: self.test,
             test_limit: number(self.test_limit),
-            image_size: number(self.image_size),
+            preprocessing: self.preprocessing.options(),
             workers: machine.workers.unwrap_or(0) as usize,
         }
     }
@@ -94,4 +121,17 @@ pub(crate) struct LinearArgs {
     pub(crate) seed: i64,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_are_three_numbers() {
+        assert_eq!(channels("0.5, 0.25,1"), Ok([0.5, 0.25, 1.0]));
+        for text in ["", "0.5", "0.5,0.5,0.5,0.5", "a,b,c"] {
+            assert!(channels(text).is_err_and(|sentence| sentence.starts_with("expected three")), "{text}");
+        }
+    }
 }

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use burn_ssl::train::{Algorithm, OptimizerConfig, OptimizerName, SgdConfig};
 use clap::Args;
 
-use super::{EncoderArgs, MachineArgs, ModelArgs, SetArgs, defaults};
+use super::{EncoderArgs, MachineArgs, ModelArgs, PreprocessingArgs, SetArgs, defaults};
 
 /// How weights change. What is not given, the command decides.
 #[derive(Args)]
@@ -168,10 +168,10 @@ pub(crate) struct EmbedArgs {
     /// Use the first N images, the classes in turn.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
-    /// Width and height of the images in pixels [default: as in training; 32 or 224 otherwise].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) image_size: Option<u32>,
-    /// File to write: .csv, .npy (names and labels go to a .csv beside it) or .safetensors.
+    #[command(flatten)]
+    pub(crate) preprocessing: PreprocessingArgs,
+    /// File to write: .csv, .npy (names and labels go to a .csv beside it) or .safetensors. Which encoder the features are from
+    /// stands in a .json beside it, or in the metadata of a .safetensors.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Replace existing files.

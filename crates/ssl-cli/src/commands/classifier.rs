@@ -2,14 +2,13 @@
 
 use anyhow::Result;
 use burn_ssl::eval::KnnConfig;
-use burn_ssl::{KnnOptions, LinearOptions, evaluate_knn, linear_probe};
+use burn_ssl::{KnnOptions, LinearOptions, RunReport, evaluate_knn, linear_probe};
 use indicatif::MultiProgress;
 
 use crate::args::{KnnArgs, LinearArgs};
-use crate::output::print;
 use crate::progress::Bar;
 
-pub(super) fn run_knn(args: KnnArgs, json: bool) -> Result<()> {
+pub(super) fn run_knn(args: KnnArgs) -> Result<RunReport> {
     let encoder = args.encoder.source(args.seed.unwrap_or(0) as u64)?;
     let options = KnnOptions {
         sets: args.sets.options(&args.machine),
@@ -17,12 +16,10 @@ pub(super) fn run_knn(args: KnnArgs, json: bool) -> Result<()> {
         device: args.machine.device.parse()?,
         ..KnnOptions::new(encoder)
     };
-    let report = evaluate_knn(&options)?;
-    let (top1, top5, images) = (report.knn_top1, report.knn_top5, report.images);
-    print(json, &report, format!("k-NN accuracy on {images} images: {top1:.2} %, top-5 {top5:.2} %"))
+    Ok(evaluate_knn(&options)?.into())
 }
 
-pub(super) fn run_linear(args: LinearArgs, json: bool, bars: &MultiProgress) -> Result<()> {
+pub(super) fn run_linear(args: LinearArgs, bars: &MultiProgress) -> Result<RunReport> {
     let encoder = args.encoder.source(args.seed as u64)?;
     let mut options = LinearOptions {
         sets: args.sets.options(&args.machine),
@@ -34,11 +31,5 @@ pub(super) fn run_linear(args: LinearArgs, json: bool, bars: &MultiProgress) -> 
         ..LinearOptions::new(encoder)
     };
     (options.optimizer.lr, options.optimizer.weight_decay) = (args.lr, args.weight_decay);
-    let report = linear_probe(&options, &mut Bar::deaf(bars))?;
-    let (top1, top5, images) = (report.linear_top1, report.linear_top5, report.images);
-    let words = format!(
-        "linear accuracy on {images} images: {top1:.2} %, top-5 {top5:.2} %\n{} epochs on {} images in {:.0} s, loss {:.4}",
-        report.epochs, report.train_images, report.seconds, report.train_loss
-    );
-    print(json, &report, words)
+    Ok(linear_probe(&options, &mut Bar::deaf(bars))?.into())
 }

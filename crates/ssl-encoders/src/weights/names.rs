@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::scheme::NameScheme;
 use super::timm::own_name;
 
 /// What frameworks and training scripts put in front of an encoder's names, one component each, in any order. An
@@ -28,8 +29,9 @@ const WRAPPERS: [&str; 19] = [
     "wrapped_model", // lightly-train
 ];
 
-/// First components of what sits behind an encoder under the same prefix: classifiers, projectors, prototypes.
-const HEADS: [&str; 6] = ["fc", "head", "head_dist", "projection_head", "projector", "prototypes"];
+/// First components of what training code has behind an encoder under the same prefix, besides
+/// [classifiers](NameScheme::classifiers).
+const HEADS: [&str; 3] = ["projection_head", "projector", "prototypes"];
 
 /// The tensors of a file that belong to an encoder with the paths `wanted`: the name in the file by our name, which is
 /// without what training code put in front. None if no name of the file is among `wanted`.
@@ -68,7 +70,9 @@ fn split(name: &str) -> (&str, &str) {
 /// What an encoder can do without: heads, counters, and the token for hidden patches, which no feature depends on.
 fn is_ignored(own: &str) -> bool {
     let first = own.split('.').next().unwrap_or_default();
-    HEADS.contains(&first) || own == "mask_token" || own.ends_with("num_batches_tracked")
+    let is_classifier = NameScheme::ALL.iter().any(|scheme| scheme.classifiers().contains(&first));
+    let is_head = is_classifier || HEADS.contains(&first);
+    is_head || own == "mask_token" || own.ends_with("num_batches_tracked")
 }
 
 #[cfg(test)]
@@ -83,6 +87,14 @@ mod tests {
     fn encoder_under(prefix: &str) -> Option<Vec<(String, String)>> {
         let entry = |own: &str| (own.to_owned(), format!("{prefix}{own}"));
         Some(vec![entry("bn1.bias"), entry("conv1.weight")])
+    }
+
+    #[test]
+    fn the_classifier_of_every_scheme_is_left_out() {
+        for classifier in NameScheme::ALL.iter().flat_map(|scheme| scheme.classifiers()) {
+            let names = ["conv1.weight", "bn1.bias", &format!("{classifier}.weight")];
+            assert_eq!(selected(&names), encoder_under(""), "{classifier}");
+        }
     }
 
     #[test]

@@ -32,14 +32,16 @@ pub(super) fn tensors(
     }
 }
 
-/// The metadata under the key `burn-ssl`.
-pub(super) fn metadata(path: &Path) -> Result<Option<String>, WeightsError> {
+/// The JSON under the key `burn-ssl` of the metadata.
+pub(super) fn description(path: &Path) -> Result<Option<String>, WeightsError> {
     let bytes = read(path)?;
     if !is_safetensors(&bytes) {
         return Ok(None);
     }
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(path, error))?;
-    Ok(header.metadata().as_ref().and_then(|metadata| metadata.get("burn-ssl").cloned()))
+    let text = header.metadata().as_ref().and_then(|metadata| metadata.get("burn-ssl").cloned());
+    // Checkpoints have a word there.
+    Ok(text.filter(|text| text.starts_with('{')))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, WeightsError> {

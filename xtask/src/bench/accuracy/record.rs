@@ -74,10 +74,8 @@ impl Record {
     /// Writes it whole or not at all.
     pub(super) fn write(&self) -> Result<()> {
         let path = Self::path(&self.method, self.side, self.seed);
-        let new = path.with_extension("tmp");
-        fs::create_dir_all(folder())?;
-        fs::write(&new, serde_json::to_string_pretty(self)? + "\n")?;
-        fs::rename(&new, &path).with_context(|| format!("cannot write {}", path.display()))
+        let text = serde_json::to_string_pretty(self)? + "\n";
+        ssl_files::write(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Reads a file.

@@ -3,6 +3,7 @@
 //! ```text
 //! ssl-cli, examples -> burn-ssl -> ssl-<method>, ssl-encoders, ssl-data, ssl-train, ssl-eval
 //!     -> ssl-core -> ssl-kernels -> burn
+//! burn-ssl, ssl-encoders, ssl-train -> ssl-files
 //! ```
 
 use super::Violation;
@@ -77,6 +78,7 @@ enum Room {
     Method,
     Encoders,
     Data,
+    Files,
     Train,
     Eval,
     Testing,
@@ -97,6 +99,7 @@ impl Room {
             "ssl-core" => Self::Core,
             "ssl-encoders" => Self::Encoders,
             "ssl-data" => Self::Data,
+            "ssl-files" => Self::Files,
             "ssl-train" => Self::Train,
             "ssl-eval" => Self::Eval,
             "ssl-testing" => Self::Testing,
@@ -123,7 +126,8 @@ impl Room {
             (Testing, _) => imported == Kernels,
             (_, Testing) | (Method, Encoders) => dev,
             (Core | Train, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
-            (Facade, Kernels | Core | Method | Encoders | Data | Train | Eval) => true,
+            (Encoders | Train, Files) => true,
+            (Facade, Kernels | Core | Method | Encoders | Data | Files | Train | Eval) => true,
             (Cli | Example, Facade) => true,
             (OneMethod, Method) => package == "ssl-simclr",
             _ => false,
@@ -132,13 +136,17 @@ impl Room {
 
     fn rule(self) -> &'static str {
         match self {
-            Self::Kernels | Self::Data => "it may import none of our crates (in tests ssl-testing)",
+            Self::Kernels | Self::Data | Self::Files => {
+                "it may import none of our crates (in tests ssl-testing)"
+            }
             Self::Core => "it may import ssl-kernels (in tests ssl-testing)",
             Self::Method => {
                 "a method may import ssl-core alone, never another method (in tests ssl-testing, ssl-encoders)"
             }
-            Self::Encoders => "it may import ssl-core (in tests ssl-testing)",
-            Self::Train => "it may import ssl-core, ssl-kernels and ssl-data (in tests ssl-testing)",
+            Self::Encoders => "it may import ssl-core and ssl-files (in tests ssl-testing)",
+            Self::Train => {
+                "it may import ssl-core, ssl-kernels, ssl-data and ssl-files (in tests ssl-testing)"
+            }
             Self::Eval => "it may import ssl-core and ssl-data (in tests ssl-testing)",
             Self::Testing => {
                 "it may import ssl-kernels alone, else the tests of the others would build them twice"
@@ -170,6 +178,7 @@ mod tests {
             "ssl-moco",
             "ssl-encoders",
             "ssl-data",
+            "ssl-files",
             "ssl-train",
             "ssl-eval",
             "ssl-testing",
@@ -214,6 +223,8 @@ mod tests {
             ("ssl-encoders", "ssl-core"),
             ("ssl-train", "ssl-core"),
             ("ssl-train", "ssl-data"),
+            ("ssl-train", "ssl-files"),
+            ("ssl-encoders", "ssl-files"),
             ("ssl-train", "ssl-kernels"),
             ("ssl-eval", "ssl-data"),
             ("burn-ssl", "ssl-moco"),
@@ -240,6 +251,8 @@ mod tests {
             ("ssl-core", "ssl-data"),
             ("ssl-kernels", "ssl-core"),
             ("ssl-data", "ssl-core"),
+            ("ssl-core", "ssl-files"),
+            ("ssl-files", "ssl-core"),
             ("ssl-encoders", "ssl-kernels"),
             ("ssl-simclr", "ssl-kernels"),
             ("ssl-simclr", "ssl-train"),

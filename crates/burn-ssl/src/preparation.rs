@@ -1,0 +1,172 @@
+//! How images are prepared for an encoder.
+
+use std::sync::Arc;
+
+use ssl_core::ConfigError;
+use ssl_data::ops::Interpolation;
+use ssl_data::{
+    Dataset, EvalLoader, EvalTransform, LoaderConfig, Normalization, OpConfig, TrainLoader, ViewConfig, Views,
+};
+use ssl_encoders::{Artifact, Preprocessing};
+
+use crate::recipe::DataConfig;
+use crate::{Error, images};
+
+/// Images in a batch of evaluation (our choice; results do not depend on it).
+const EVAL_BATCH: usize = 256;
+
+/// How images are prepared for an encoder, where it is not as the encoder's file says.
+///
+/// A run and every file that burn-ssl wrote say it. For an encoder that does not, untrained or of torchvision or timm, what is
+/// not given is the mean and deviation of ImageNet, and the size of the images if all have the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PreprocessingOptions {
+    /// Width and height of the images in pixels.
+    pub image_size: Option<usize>,
+    /// Mean of each channel, of pixels from 0 to 1.
+    pub mean: Option<[f32; 3]>,
+    /// Standard deviation of each channel.
+    pub std: Option<[f32; 3]>,
+}
+
+impl PreprocessingOptions {
+    /// What an encoder gets, which has the given description, if any; `dataset` has the size of its images.
+    pub(crate) fn resolve(
+        &self,
+        artifact: Option<&Artifact>,
+        dataset: &Dataset,
+    ) -> Result<Preprocessing, Error> {
+        let known = artifact.map(|artifact| artifact.preprocessing);
+        let of_encoder = match (known, self.image_size) {
+            (Some(known), None) => known,
+            (Some(known), Some(size)) => known.with_size(size),
+            (None, Some(size)) => Preprocessing::new(size),
+            (None, None) => Preprocessing::new(images::common_size(dataset).ok_or(Error::NoImageSize)?),
+        };
+        ConfigError::check(of_encoder.size > 0, "image_size", 0, "at least 1")?;
+        let (mean, std) = (self.mean.unwrap_or(of_encoder.mean), self.std.unwrap_or(of_encoder.std));
+        Ok(of_encoder.with_normalization(mean, std))
+    }
+}
+
+/// How images are prepared for an encoder, and by how many threads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Preparation {
+    pub(crate) preprocessing: Preprocessing,
+    /// 0 stands for one per core.
+    pub(crate) workers: usize,
+}
+
+impl Preparation {
+    /// That of a recipe.
+    pub(crate) fn of(data: &DataConfig) -> Self {
+        Self { preprocessing: data.preprocessing(), workers: data.workers }
+    }
+
+    /// A loader of all images of a set, as evaluation sees them.
+    pub(crate) fn eval_loader(&self, set: &Arc<Dataset>) -> Result<EvalLoader, Error> {
+        let transform = eval_transform(&self.preprocessing)?;
+        Ok(EvalLoader::new(Arc::clone(set), transform, self.loader_config(EVAL_BATCH))?)
+    }
+
+    /// Batches of augmented images to train a classifier with, in an order that depends on the seed.
+    pub(crate) fn train_loader(
+        &self,
+        set: &Arc<Dataset>,
+        batch_size: usize,
+        seed: u64,
+    ) -> Result<TrainLoader, Error> {
+        let config = self.loader_config(batch_size);
+        Ok(TrainLoader::new(Arc::clone(set), self.crop_and_flip()?, seed, config)?)
+    }
+
+    /// One view per image: a random crop of 8 to 100 % of its area and a flip, what the methods' official code trains
+    /// classifiers with.
+    fn crop_and_flip(&self) -> Result<Views, Error> {
+        let crop = OpConfig::RandomResizedCrop {
+            scale: [0.08, 1.0],
+            ratio: [3.0 / 4.0, 4.0 / 3.0],
+            interpolation: Interpolation::Bilinear,
+        };
+        let ops = vec![crop, OpConfig::HorizontalFlip { p: 0.5 }];
+        let view = ViewConfig { count: 1, size: self.preprocessing.size, ops };
+        Ok(Views::new(&[view], normalization(&self.preprocessing))?)
+    }
+
+    fn loader_config(&self, batch_size: usize) -> LoaderConfig {
+        LoaderConfig { batch_size, workers: worker_threads(self.workers) }
+    }
+}
+
+/// The view of an evaluated image.
+pub(crate) fn eval_transform(preprocessing: &Preprocessing) -> Result<EvalTransform, ssl_data::ViewError> {
+    let transform = EvalTransform::new(preprocessing.size, normalization(preprocessing))?;
+    Ok(transform.with_resize(preprocessing.resize, Interpolation::Bilinear))
+}
+
+/// Threads to decode with; 0 stands for one per core.
+pub(crate) fn worker_threads(workers: usize) -> usize {
+    match workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers => workers,
+    }
+}
+
+fn normalization(preprocessing: &Preprocessing) -> Normalization {
+    Normalization { mean: preprocessing.mean, std: preprocessing.std }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_data::Image;
+    use ssl_encoders::EncoderConfig;
+
+    fn images(sizes: &[[usize; 2]]) -> Dataset {
+        let image = |&[width, height]: &[usize; 2]| Image::new(width, height, vec![0; 3 * width * height]);
+        Dataset::from_images(sizes.iter().map(image).collect(), None)
+    }
+
+    fn artifact() -> Artifact {
+        let preprocessing = Preprocessing::new(64).with_normalization([0.5; 3], [0.25; 3]);
+        Artifact::new(&EncoderConfig::default(), preprocessing)
+    }
+
+    #[test]
+    fn the_file_of_an_encoder_says_how_images_are_prepared() {
+        let (artifact, set) = (artifact(), images(&[[16, 16]]));
+        let resolve = |options: PreprocessingOptions| options.resolve(Some(&artifact), &set).expect("usable");
+        assert_eq!(resolve(PreprocessingOptions::default()), artifact.preprocessing);
+        let smaller = resolve(PreprocessingOptions { image_size: Some(28), ..Default::default() });
+        assert_eq!(smaller, artifact.preprocessing.with_size(28));
+        let other = resolve(PreprocessingOptions { mean: Some([0.1; 3]), ..Default::default() });
+        assert_eq!((other.mean, other.std, other.size), ([0.1; 3], [0.25; 3], 64));
+    }
+
+    #[test]
+    fn an_encoder_without_a_file_gets_the_normalization_of_imagenet_and_the_size_of_the_images() {
+        let options = PreprocessingOptions::default();
+        let same = options.resolve(None, &images(&[[16, 16], [16, 16]]));
+        assert_eq!(same.expect("of one size"), Preprocessing::new(16));
+        for sizes in [&[[16, 16], [20, 20]][..], &[[16, 20], [16, 20]]] {
+            let error = options.resolve(None, &images(sizes)).expect_err("which?").to_string();
+            assert!(error.starts_with("nothing says how large the encoder's images are"), "{error}");
+        }
+        let given = PreprocessingOptions { image_size: Some(224), ..options };
+        assert_eq!(given.resolve(None, &images(&[[16, 20]])).expect("given"), Preprocessing::new(224));
+    }
+
+    #[test]
+    fn values_that_no_image_could_be_prepared_with_are_named() {
+        let set = Arc::new(images(&[[16, 16]]));
+        let loaded = |options: PreprocessingOptions| {
+            let preprocessing = options.resolve(None, &set)?;
+            Preparation { preprocessing, workers: 1 }.eval_loader(&set).map(|_| ())
+        };
+        let error = |options| loaded(options).expect_err("unusable").to_string();
+        let zero = error(PreprocessingOptions { image_size: Some(0), ..Default::default() });
+        assert_eq!(zero, "image_size is 0, expected at least 1");
+        let flat = error(PreprocessingOptions { std: Some([0.2, 0.0, 0.2]), ..Default::default() });
+        assert!(flat.contains("deviation"), "{flat}");
+    }
+}

@@ -1,0 +1,289 @@
+//! What the commands answer, in words.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::Serialize;
+use ssl_encoders::NameScheme;
+
+use crate::demo::DemoReport;
+use crate::export::ExportReport;
+use crate::{DistillReport, EmbedReport, FinetuneReport, KnnReport, LinearReport, PreviewReport, Report};
+
+/// The answer of a command: text by [`Display`](fmt::Display), and JSON by [`Serialize`] with the fields of the command's own
+/// report.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum RunReport {
+    /// Of [`demo`](crate::demo::demo).
+    Demo(DemoReport),
+    /// Of [`pretrain`](crate::pretrain()).
+    Pretrain(Report),
+    /// Of [`evaluate_knn`](crate::evaluate_knn).
+    Knn(KnnReport),
+    /// Of [`linear_probe`](crate::linear_probe).
+    Linear(LinearReport),
+    /// Of [`finetune`](crate::finetune()).
+    Finetune(FinetuneReport),
+    /// Of [`distill`](crate::distill()).
+    Distill(DistillReport),
+    /// Of [`embed_images`](crate::embed_images).
+    Embed(EmbedReport),
+    /// Of [`export`](crate::export::export).
+    Export(ExportReport),
+    /// Of [`preview`](crate::preview).
+    Preview(PreviewReport),
+}
+
+impl RunReport {
+    /// The step after which a training was stopped and saved; none if it reached its end, and for what is no training.
+    pub fn stopped_after(&self) -> Option<u64> {
+        let (finished, steps) = match self {
+            Self::Demo(DemoReport { run, .. }) | Self::Pretrain(run) => (run.finished, run.steps),
+            Self::Finetune(report) => (report.finished, report.steps),
+            Self::Distill(report) => (report.finished, report.steps),
+            _ => return None,
+        };
+        (!finished).then_some(steps)
+    }
+}
+
+impl fmt::Display for RunReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Demo(report) => report.fmt(f),
+            Self::Pretrain(report) => report.fmt(f),
+            Self::Knn(report) => report.fmt(f),
+            Self::Linear(report) => report.fmt(f),
+            Self::Finetune(report) => report.fmt(f),
+            Self::Distill(report) => report.fmt(f),
+            Self::Embed(report) => report.fmt(f),
+            Self::Export(report) => report.fmt(f),
+            Self::Preview(report) => report.fmt(f),
+        }
+    }
+}
+
+macro_rules! run_report_from {
+    ($($variant:ident($report:ty),)*) => {$(
+        impl From<$report> for RunReport {
+            fn from(report: $report) -> Self {
+                Self::$variant(report)
+            }
+        }
+    )*};
+}
+
+run_report_from! {
+    Demo(DemoReport),
+    Pretrain(Report),
+    Knn(KnnReport),
+    Linear(LinearReport),
+    Finetune(FinetuneReport),
+    Distill(DistillReport),
+    Embed(EmbedReport),
+    Export(ExportReport),
+    Preview(PreviewReport),
+}
+
+impl fmt::Display for DemoReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Report { knn_top1_untrained, knn_top1, out, .. } = &self.run;
+        writeln!(f, "k-NN accuracy on 10 classes of rendered images, without labels in training:")?;
+        let rows = [
+            ("raw pixels", Some(self.knn_top1_pixels)),
+            ("untrained network", *knn_top1_untrained),
+            ("trained network", *knn_top1),
+        ];
+        for (name, accuracy) in rows {
+            let accuracy = accuracy.map_or("not evaluated".to_owned(), |value| format!("{value:5.1} %"));
+            writeln!(f, "  {name:17}  {accuracy}")?;
+        }
+        writeln!(f, "encoder: {}", out.join("encoder.safetensors").display())?;
+        write!(f, "views:   {}", self.sheet.display())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { steps, epochs, seconds, train_loss, images_per_s, out, .. } = self;
+        write!(f, "{steps} steps, {epochs} epochs in {seconds:.0} s, {images_per_s:.0} images/s; ")?;
+        write!(f, "loss of the last epoch {train_loss:.4}")?;
+        if let (Some(untrained), Some(trained)) = (self.knn_top1_untrained, self.knn_top1) {
+            write!(f, "\nk-NN accuracy: {untrained:.2} % untrained, {trained:.2} % trained")?;
+        }
+        written(f, "encoder", self.finished.then(|| out.join("encoder.safetensors")))
+    }
+}
+
+impl fmt::Display for KnnReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { knn_top1, knn_top5, images, .. } = self;
+        write!(f, "k-NN accuracy on {images} images: {knn_top1:.2} %, top-5 {knn_top5:.2} %")
+    }
+}
+
+impl fmt::Display for LinearReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { linear_top1, linear_top5, images, epochs, train_images, seconds, train_loss, .. } = self;
+        writeln!(f, "linear accuracy on {images} images: {linear_top1:.2} %, top-5 {linear_top5:.2} %")?;
+        write!(f, "{epochs} epochs on {train_images} images in {seconds:.0} s, loss {train_loss:.4}")
+    }
+}
+
+impl fmt::Display for FinetuneReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { train_images, classes, epochs, seconds, train_loss, images, .. } = self;
+        write!(f, "{epochs} epochs on {train_images} images of {classes} classes in {seconds:.0} s, ")?;
+        write!(f, "loss of the last epoch {train_loss:.4}")?;
+        if let (Some(top1), Some(top5)) = (self.finetune_top1, self.finetune_top5) {
+            write!(f, "\naccuracy on {images} images: {top1:.2} %, top-5 {top5:.2} %")?;
+        }
+        written(f, "classifier", self.finished.then(|| self.out.join("classifier.safetensors")))
+    }
+}
+
+impl fmt::Display for DistillReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { student, train_images, epochs, seconds, train_loss, .. } = self;
+        write!(f, "{student}: {epochs} epochs on {train_images} images in {seconds:.0} s, ")?;
+        write!(f, "loss of the last epoch {train_loss:.4}")?;
+        if let (Some(teacher), Some(top1)) = (self.teacher_top1, self.distill_top1) {
+            write!(f, "\naccuracy: teacher {teacher:.2} %, student {top1:.2} %")?;
+        }
+        written(f, "classifier", self.finished.then(|| self.out.join("classifier.safetensors")))
+    }
+}
+
+impl fmt::Display for EmbedReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} images, {} features each: {}", self.images, self.dim, self.out.display())?;
+        written(f, "names and labels", self.names.clone())?;
+        written(f, "their encoder", self.about.clone())
+    }
+}
+
+impl fmt::Display for ExportReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (tensors, out, model) = (self.tensors, self.out.display(), &self.model);
+        write!(f, "{tensors} tensors in {out}")?;
+        match self.format {
+            NameScheme::Torchvision => {
+                write!(f, "\nmodel = torchvision.models.{model}(); model.fc = torch.nn.Identity()")?;
+            }
+            NameScheme::Timm => write!(f, "\nmodel = timm.create_model(NAME, num_classes=0)")?,
+            _ => return Ok(()),
+        }
+        for change in &self.adapt {
+            write!(f, "\n# change the model first: {change}")?;
+        }
+        write!(f, "\nmodel.load_state_dict(safetensors.torch.load_file('{out}'))")
+    }
+}
+
+impl fmt::Display for PreviewReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} images and their views in {}", self.images, self.out.display())
+    }
+}
+
+/// A line that names a file that was written, if it was.
+fn written(f: &mut fmt::Formatter<'_>, what: &str, file: Option<PathBuf>) -> fmt::Result {
+    match file {
+        Some(file) => write!(f, "\n{what}: {}", file.display()),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pretraining(finished: bool) -> Report {
+        Report {
+            method: "simclr".into(),
+            device: "flex".into(),
+            steps: 40,
+            epochs: 2,
+            seconds: 3.4,
+            train_loss: 1.25,
+            images_per_s: 99.6,
+            knn_top1: Some(50.0),
+            knn_top1_untrained: Some(10.0),
+            out: "run".into(),
+            finished,
+        }
+    }
+
+    fn tuning(accuracy: Option<f64>) -> FinetuneReport {
+        FinetuneReport {
+            finetune_top1: accuracy,
+            finetune_top5: accuracy,
+            fraction: 1.0,
+            head_layers: 0,
+            train_loss: 0.5,
+            epochs: 3,
+            steps: 30,
+            batch_size: 4,
+            classes: 2,
+            train_images: 40,
+            images: 20,
+            seconds: 7.0,
+            out: "tuned".into(),
+            finished: accuracy.is_some(),
+        }
+    }
+
+    #[test]
+    fn a_pretraining_names_its_encoder_once_there_is_one() {
+        let text = RunReport::from(pretraining(true)).to_string();
+        let first = "40 steps, 2 epochs in 3 s, 100 images/s; loss of the last epoch 1.2500";
+        let second = "k-NN accuracy: 10.00 % untrained, 50.00 % trained";
+        assert_eq!(text, format!("{first}\n{second}\nencoder: run/encoder.safetensors"));
+        assert_eq!(RunReport::from(pretraining(false)).to_string(), format!("{first}\n{second}"));
+    }
+
+    #[test]
+    fn a_training_that_was_stopped_says_after_which_step() {
+        assert_eq!(RunReport::from(pretraining(true)).stopped_after(), None);
+        assert_eq!(RunReport::from(pretraining(false)).stopped_after(), Some(40));
+        assert_eq!(RunReport::from(tuning(None)).stopped_after(), Some(30));
+        let preview = PreviewReport { images: 3, out: "views.png".into() };
+        assert_eq!(RunReport::from(preview).stopped_after(), None);
+    }
+
+    #[test]
+    fn a_fine_tuning_has_an_accuracy_and_a_classifier_at_its_end() {
+        let first = "3 epochs on 40 images of 2 classes in 7 s, loss of the last epoch 0.5000";
+        assert_eq!(tuning(None).to_string(), first);
+        let rest = "accuracy on 20 images: 75.00 %, top-5 75.00 %\nclassifier: tuned/classifier.safetensors";
+        assert_eq!(tuning(Some(75.0)).to_string(), format!("{first}\n{rest}"));
+    }
+
+    #[test]
+    fn an_export_says_how_the_other_library_loads_it() {
+        let report = |format| ExportReport {
+            out: "e.safetensors".into(),
+            format,
+            model: "resnet18".into(),
+            tensors: 100,
+            adapt: vec!["conv1 is 3 x 3"],
+        };
+        let text = report(NameScheme::Torchvision).to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "100 tensors in e.safetensors");
+        assert_eq!(lines[1], "model = torchvision.models.resnet18(); model.fc = torch.nn.Identity()");
+        assert_eq!(lines[2], "# change the model first: conv1 is 3 x 3");
+        assert_eq!(lines[3], "model.load_state_dict(safetensors.torch.load_file('e.safetensors'))");
+        assert_eq!(report(NameScheme::Safetensors).to_string(), lines[0]);
+    }
+
+    #[test]
+    fn json_has_the_fields_of_the_command_and_nothing_around_them() {
+        let report = RunReport::from(PreviewReport { images: 3, out: "views.png".into() });
+        assert_eq!(serde_json::to_string(&report).expect("JSON"), r#"{"images":3,"out":"views.png"}"#);
+        let report = serde_json::to_value(RunReport::from(pretraining(true))).expect("JSON");
+        assert_eq!((&report["method"], report.get("finished")), (&"simclr".into(), None));
+    }
+}

@@ -1,0 +1,94 @@
+//! Whose names tensors have.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::TensorData;
+use serde::Serialize;
+use ssl_core::names;
+
+use super::timm;
+use crate::EncoderConfig;
+
+type Tensors = BTreeMap<String, TensorData>;
+
+/// Whose names the tensors of a weight file have, whether it is read or written.
+///
+/// Our names are torchvision's for ResNets and timm's for ViTs, but for ViTs with registers, where they are DINOv2's.
+/// [`load`](super::load) reads files of every scheme.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum NameScheme {
+    /// torchvision's: ResNets.
+    #[default]
+    Torchvision,
+    /// timm's: ViTs and ResNets.
+    Timm,
+    /// Ours, for every encoder.
+    Safetensors,
+}
+
+names!(NameScheme: "names" { Torchvision = "torchvision", Timm = "timm", Safetensors = "safetensors" });
+
+impl NameScheme {
+    /// All schemes.
+    pub const ALL: [Self; 3] = [Self::Torchvision, Self::Timm, Self::Safetensors];
+
+    /// Whether the library has a network with the tensors of this encoder.
+    pub fn has(self, config: &EncoderConfig) -> bool {
+        match self {
+            Self::Torchvision => !config.is_vit() && !config.selective_kernel,
+            Self::Timm => !config.selective_kernel,
+            Self::Safetensors => true,
+        }
+    }
+
+    /// Our tensors of an encoder under the names of the scheme.
+    pub(super) fn to_theirs(self, tensors: Tensors) -> Tensors {
+        match self {
+            Self::Timm => timm::to_timm(tensors),
+            Self::Torchvision | Self::Safetensors => tensors,
+        }
+    }
+
+    /// The tensors of an encoder from a file of any scheme under our names; [`names::select`](super::names) has
+    /// translated those that are only called otherwise.
+    pub(super) fn to_ours(mut tensors: Tensors) -> Tensors {
+        timm::unfold_class_position(&mut tensors);
+        tensors
+    }
+
+    /// What the classifiers on the library's networks are called. Files of networks have them beside the encoder.
+    pub(super) fn classifiers(self) -> &'static [&'static str] {
+        match self {
+            Self::Torchvision => &["fc"],
+            Self::Timm => &["fc", "head", "head_dist"],
+            Self::Safetensors => &["head"],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scheme_survives_a_round_trip_through_its_text() {
+        for scheme in NameScheme::ALL {
+            assert_eq!(scheme.to_string().parse(), Ok(scheme));
+            assert_eq!(serde_json::to_value(scheme).expect("JSON"), scheme.to_string());
+        }
+        let error = "onnx".parse::<NameScheme>().expect_err("unknown").to_string();
+        assert_eq!(error, "unknown names 'onnx': expected torchvision, timm or safetensors");
+    }
+
+    #[test]
+    fn a_scheme_has_the_networks_of_its_library() {
+        let vit = EncoderConfig::named("vit-tiny");
+        let selective = EncoderConfig { selective_kernel: true, ..EncoderConfig::named("resnet50") };
+        let has = |config: &EncoderConfig| NameScheme::ALL.map(|scheme| scheme.has(config));
+        assert_eq!(has(&EncoderConfig::named("resnet50")), [true, true, true]);
+        assert_eq!(has(&vit), [false, true, true]);
+        assert_eq!(has(&selective), [false, false, true]);
+    }
+}
