@@ -1,27 +1,9 @@
 #![doc = include_str!("../README.md")]
 
-mod classifier;
-pub mod demo;
-mod distill;
-mod embeddings;
-mod encoder;
-mod error;
-mod evaluation;
-pub mod export;
-mod files;
-mod finetune;
-pub mod images;
-mod knn;
-mod linear;
+mod commands;
 pub mod prelude;
-mod preparation;
-mod pretrain;
-mod provenance;
 pub mod recipe;
 pub mod registry;
-mod report;
-mod sets;
-mod sheet;
 
 #[cfg(feature = "barlow-twins")]
 pub use ssl_barlow_twins as barlow_twins;
@@ -45,18 +27,19 @@ pub use ssl_supcon as supcon;
 pub use ssl_swav as swav;
 pub use ssl_train as train;
 
-pub use distill::{DistillOptions, DistillReport, distill};
-pub use embeddings::{EmbedOptions, EmbedReport, embed_images, embed_images_with};
-pub use encoder::{EncoderSource, load_encoder};
-pub use error::Error;
-pub use finetune::{FinetuneOptions, FinetuneReport, finetune};
-pub use knn::{KnnOptions, KnnReport, evaluate_knn};
-pub use linear::{LinearOptions, LinearReport, linear_probe};
-pub use preparation::PreprocessingOptions;
-pub use pretrain::{PretrainOptions, Report, pretrain, pretrain_encoder, pretrain_with};
-pub use recipe::Recipe;
-pub use report::RunReport;
-pub use sets::SetOptions;
-pub use sheet::{PreviewOptions, PreviewReport, preview};
+pub use commands::{finetune, pretrain, pretrain_encoder, pretrain_with, preview};
 pub use ssl_core::tune_process;
-pub use ssl_train::{NoObserver, Observer};
+pub use ssl_tasks::{
+    DistillOptions, DistillReport, EmbedOptions, EmbedReport, EncoderSource, Error, FinetuneOptions,
+    FinetuneReport, KnnOptions, KnnReport, LinearOptions, LinearReport, NoObserver, Observer,
+    PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport, Recipe, Report, RunReport,
+    SetOptions, distill, embed_images, embed_images_with, evaluate_knn, linear_probe, load_encoder,
+};
+pub use ssl_tasks::{export, images};
+
+/// The demonstration: pretraining on rendered images.
+pub mod demo {
+    pub use ssl_tasks::demo::{DemoOptions, DemoReport};
+
+    pub use crate::commands::demo;
+}

@@ -9,6 +9,7 @@ pub use ssl_encoders::{AnyEncoder, EncoderConfig};
 pub use ssl_eval::{Features, KnnConfig, embed, knn};
 pub use ssl_train::{RunDir, TrainConfig, Trainer};
 
+pub use crate::recipe::{NamedDraft, NamedRecipe};
 pub use crate::{
     Error, NoObserver, Observer, PretrainOptions, Recipe, Report, pretrain, pretrain_encoder, pretrain_with,
 };

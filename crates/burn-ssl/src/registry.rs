@@ -1,11 +1,12 @@
 //! The methods by name: the only place that maps a name to a method crate.
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
-use ssl_core::{Encoder, SslMethod};
+use ssl_core::Encoder;
+use ssl_tasks::methods::{options_of, with_options};
+pub use ssl_tasks::methods::{Methods, WithMethod};
 use toml::Table;
 
-use crate::recipe::{RecipeError, RecipeName, typed};
+use crate::recipe::{RecipeError, RecipeName};
 
 /// A method that this program has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -29,33 +30,6 @@ impl MethodInfo {
     }
 }
 
-/// Something to do with a method whose type is known at run time only.
-///
-/// ```
-/// use burn_ssl::prelude::*;
-/// use burn_ssl::registry::{WithMethod, with_method};
-///
-/// struct Views;
-///
-/// impl WithMethod<AnyEncoder> for Views {
-///     type Output = usize;
-///
-///     fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> usize {
-///         method.needs().global_views
-///     }
-/// }
-///
-/// assert_eq!(with_method("simclr", &Default::default(), Views)?, 2);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-pub trait WithMethod<E: Encoder> {
-    /// The result.
-    type Output;
-
-    /// Called once, with the method.
-    fn run<M: SslMethod<E>>(self, method: M) -> Self::Output;
-}
-
 /// One line per method: cargo feature, name, the configuration that it starts from, the idea, the paper.
 macro_rules! methods {
     ($(($feature:literal, $krate:ident, $name:literal, $config:expr, $about:literal, $paper:literal),)*) => {
@@ -65,7 +39,25 @@ macro_rules! methods {
             MethodInfo { name: $name, about: $about, paper: $paper, crate_name: concat!("ssl-", $feature) },
         )*];
 
-        /// Builds a method from its name and options, and does something with it.
+        /// Builds a method from its name and options, and calls `visitor` with it.
+        ///
+        /// ```
+        /// use burn_ssl::prelude::*;
+        /// use burn_ssl::registry::{WithMethod, with_method};
+        ///
+        /// struct Views;
+        ///
+        /// impl WithMethod<AnyEncoder> for Views {
+        ///     type Output = usize;
+        ///
+        ///     fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> usize {
+        ///         method.needs().global_views
+        ///     }
+        /// }
+        ///
+        /// assert_eq!(with_method("simclr", &Default::default(), Views)?, 2);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
         ///
         /// # Errors
         /// An unknown name, an option that the method does not have, or a value that it could not use.
@@ -78,7 +70,7 @@ macro_rules! methods {
                 $(#[cfg(feature = $feature)]
                 $name => {
                     use $krate::*;
-                    let config = with_defaults($config, options)?;
+                    let config = with_options($config, options)?;
                     let method = config.build().map_err(RecipeError::method_option)?;
                     Ok(visitor.run(method))
                 })*
@@ -95,7 +87,7 @@ macro_rules! methods {
                 $(#[cfg(feature = $feature)]
                 $name => {
                     use $krate::*;
-                    table(&with_defaults($config, options)?)
+                    options_of(&with_options($config, options)?)
                 })*
                 _ => Err(unknown(name)),
             }
@@ -130,24 +122,33 @@ fn unknown(name: &str) -> RecipeError {
     RecipeError::Method { name: name.to_owned(), known }
 }
 
-/// The configuration with the given options in place of its own.
-pub(crate) fn with_defaults<C: Serialize + DeserializeOwned>(
-    config: C,
-    options: &Table,
-) -> Result<C, RecipeError> {
-    let mut all = table(&config)?;
-    all.extend(options.clone());
-    typed("method_options", all)
-}
+/// The methods of this build, for the commands of `ssl-tasks`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BuiltIn;
 
-/// A configuration as the options of a recipe.
-pub(crate) fn table(config: &impl Serialize) -> Result<Table, RecipeError> {
-    Table::try_from(config).map_err(|error| RecipeError::NoText(error.to_string()))
+impl Methods for BuiltIn {
+    fn contains(&self, name: &str) -> bool {
+        method(name).is_ok()
+    }
+
+    fn resolve(&self, name: &str, options: &Table) -> Result<Table, RecipeError> {
+        resolve_options(name, options)
+    }
+
+    fn with<E: Encoder, V: WithMethod<E>>(
+        &self,
+        name: &str,
+        options: &Table,
+        visitor: V,
+    ) -> Result<V::Output, RecipeError> {
+        with_method(name, options, visitor)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ssl_core::SslMethod;
     use ssl_encoders::AnyEncoder;
 
     struct Nothing;

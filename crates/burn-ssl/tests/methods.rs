@@ -5,6 +5,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
+use burn_ssl::recipe::{NamedRecipe, NamedDraft};
 use burn_ssl::recipe::{Draft, RecipeName};
 use burn_ssl::registry::{METHODS, resolve_options};
 use burn_ssl::train::StepReport;

@@ -1,5 +1,6 @@
 //! What the recipes say of their sources, as far as a program can hold them to it.
 
+use burn_ssl::recipe::{NamedRecipe};
 use burn_ssl::Recipe;
 use burn_ssl::recipe::RecipeName;
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ssl_encoders::EncoderConfig;
 
-use super::{Recipe, RecipeError};
+use super::{NamedRecipe, Recipe, RecipeError};
 use crate::registry::METHODS;
 
 /// Images of at most so many pixels a side are like CIFAR's: small recipes and the CIFAR stem (our choice; Tiny ImageNet

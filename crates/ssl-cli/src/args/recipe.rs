@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use burn_ssl::recipe::{NamedDraft};
 use burn_ssl::Recipe;
 use burn_ssl::encoders::EncoderConfig;
 use burn_ssl::images;

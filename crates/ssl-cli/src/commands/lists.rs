@@ -1,6 +1,7 @@
 //! What there is.
 
 use anyhow::Result;
+use burn_ssl::recipe::{NamedDraft};
 use burn_ssl::core::{DeviceInfo, DeviceSpec};
 use burn_ssl::encoders::MODELS;
 use burn_ssl::recipe::{Draft, RecipeName};

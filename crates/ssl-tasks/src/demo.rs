@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::images::RunData;
+use crate::methods::Methods;
 use crate::pretrain::{PretrainOptions, Report, pretrain};
 use crate::{Error, Observer, Recipe, sheet};
 
@@ -41,16 +42,20 @@ pub struct DemoReport {
     pub sheet: PathBuf,
 }
 
-/// Pretrains on rendered images with the recipe `demo` and compares k-NN of the encoder before and after with k-NN of
+/// Pretrains on rendered images with a recipe for them and compares k-NN of the encoder before and after with k-NN of
 /// the pixels. The run directory gets a sheet of views as well.
 ///
 /// # Errors
 /// What the device or the directory have wrong.
-pub fn demo(options: &DemoOptions, observer: &mut impl Observer) -> Result<DemoReport, Error> {
-    let mut recipe = Recipe::named("demo")?;
+pub fn demo(
+    methods: &impl Methods,
+    mut recipe: Recipe,
+    options: &DemoOptions,
+    observer: &mut impl Observer,
+) -> Result<DemoReport, Error> {
     (recipe.seed, recipe.data.workers) = (options.seed, options.workers);
-    let recipe = recipe.resolved()?;
-    let report = pretrain(&recipe, &options.run, observer)?;
+    let recipe = recipe.resolved_by(methods)?;
+    let report = pretrain(methods, &recipe, &options.run, observer)?;
 
     let data = RunData::open(&recipe)?;
     let device = options.run.device.open()?;

@@ -15,9 +15,9 @@ use toml::Value;
 use crate::classifier::{self, ClassifierRun, Record, absolute};
 use crate::images::{self, EvalData};
 use crate::provenance::data_summary;
-use crate::registry::{WithMethod, with_method};
+use crate::methods::{Methods, WithMethod};
 use crate::sets::OpenedSets;
-use crate::{EncoderSource, Error, Observer, Recipe, SetOptions, registry};
+use crate::{EncoderSource, Error, Observer, Recipe, SetOptions};
 
 /// Names of the accuracies in the metrics file.
 const METRICS: [&str; 2] = ["finetune_top1", "finetune_top5"];
@@ -132,7 +132,11 @@ pub struct FinetuneReport {
 ///
 /// # Source
 /// SimCLR, appendix B.5, <https://arxiv.org/abs/2002.05709>; SimCLR v2, section 2, <https://arxiv.org/abs/2006.10029>.
-pub fn finetune(options: &FinetuneOptions, observer: &mut impl Observer) -> Result<FinetuneReport, Error> {
+pub fn finetune(
+    methods: &impl Methods,
+    options: &FinetuneOptions,
+    observer: &mut impl Observer,
+) -> Result<FinetuneReport, Error> {
     let share = options.fraction;
     ConfigError::check(share > 0.0 && share <= 1.0, "fraction", share, "a number above 0 and at most 1")?;
     options.encoder.check_apart_from(&options.out)?;
@@ -141,7 +145,7 @@ pub fn finetune(options: &FinetuneOptions, observer: &mut impl Observer) -> Resu
     opened.data = EvalData { bank: Arc::new(part(opened.data.bank, options)?), ..opened.data };
     let OpenedSets { preparation, data: sets, train_path, .. } = &opened;
     let (schedule, size) = (options.schedule(sets.bank.len())?, preparation.preprocessing.size);
-    let (config, network) = network(options, size, sets.classes()?, &device.clone().autodiff())?;
+    let (config, network) = network(methods, options, size, sets.classes()?, &device.clone().autodiff())?;
     options.optimizer.check_module(&network)?;
 
     let head_layers = network.neck.as_ref().map_or(0, |neck| neck.layers().len());
@@ -188,6 +192,7 @@ fn part(set: Arc<Dataset>, options: &FinetuneOptions) -> Result<Dataset, Error> 
 
 /// The encoder's configuration, and the encoder with a new head on the autodiff device.
 fn network(
+    methods: &impl Methods,
     options: &FinetuneOptions,
     size: usize,
     classes: usize,
@@ -195,14 +200,18 @@ fn network(
 ) -> Result<(EncoderConfig, Classifier<AnyEncoder>), Error> {
     // Split batch norm keeps a contrastive loss from cheating; here it would only ask for batches of so many images.
     let config = EncoderConfig { bn_splits: 1, ..options.encoder.config()? };
-    let neck = neck(options, device)?;
+    let neck = neck(methods, options, device)?;
     let encoder = options.encoder.open_as(config.clone(), size, device)?;
     let network = Classifier::new(encoder, neck, classes, &mut Init::new(options.seed, device));
     Ok((config, network))
 }
 
 /// The first layers of the projector of a run, as its last checkpoint has them.
-fn neck(options: &FinetuneOptions, device: &Device) -> Result<Option<Mlp>, Error> {
+fn neck(
+    methods: &impl Methods,
+    options: &FinetuneOptions,
+    device: &Device,
+) -> Result<Option<Mlp>, Error> {
     let asked = options.from_head_layer;
     let (Some(run), Some(recipe)) = (options.encoder.run_dir()?, options.encoder.run_recipe()?) else {
         return match asked {
@@ -211,12 +220,12 @@ fn neck(options: &FinetuneOptions, device: &Device) -> Result<Option<Mlp>, Error
         };
     };
     // A method that only its author's program has is no reason not to tune its encoder.
-    let known = registry::method(&recipe.method).is_ok();
+    let known = methods.contains(&recipe.method);
     if asked == Some(0) || (asked.is_none() && !known) {
         return Ok(None);
     }
     let visitor = KeptLayers { asked, run, recipe: &recipe, device };
-    with_method(&recipe.method, &recipe.method_options, visitor)?
+    methods.with(&recipe.method, &recipe.method_options, visitor)?
 }
 
 /// Finds the layers of a run's projector that stay.

@@ -9,19 +9,20 @@ use toml::Table;
 pub use toml::Value;
 
 use super::upgrade::{MOVED_TO_TRAIN, upgrade};
-use super::{Recipe, RecipeError, RecipeName};
+use super::{Recipe, RecipeError};
 
 /// A recipe in the making: TOML whose keys may be set before it is checked.
 ///
 /// ```
-/// use burn_ssl::recipe::Draft;
+/// use ssl_tasks::recipe::Draft;
 ///
-/// let mut draft = Draft::named("simclr/cifar10")?;
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../burn-ssl/recipes/simclr/cifar10.toml");
+/// let mut draft = Draft::read(path.as_ref())?;
 /// draft.set("schedule.epochs", 10)?;
 /// draft.assign("optimizer.lr=0.03")?;
 /// let recipe = draft.finish()?;
 /// assert_eq!((recipe.schedule.epochs, recipe.optimizer.lr), (10, 0.03));
-/// # Ok::<(), burn_ssl::recipe::RecipeError>(())
+/// # Ok::<(), ssl_tasks::recipe::RecipeError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
@@ -32,26 +33,6 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// A recipe of the library.
-    ///
-    /// # Errors
-    /// If there is none of that name.
-    pub fn named(name: &str) -> Result<Self, RecipeError> {
-        Self::parse(name, RecipeName::find(name)?.text())
-    }
-
-    /// A recipe of the library by its name, or a file by its path.
-    ///
-    /// # Errors
-    /// If it is neither, or the file is no TOML.
-    pub fn open(name_or_path: &str) -> Result<Self, RecipeError> {
-        match RecipeName::find(name_or_path) {
-            Ok(recipe) => Self::parse(recipe.as_str(), recipe.text()),
-            Err(error) if !Path::new(name_or_path).exists() => Err(error),
-            Err(_) => Self::read(Path::new(name_or_path)),
-        }
-    }
-
     /// A file.
     ///
     /// # Errors
@@ -240,7 +221,7 @@ mod tests {
     use super::*;
 
     fn draft() -> Draft {
-        Draft::named("simclr/cifar10").expect("a recipe of the library")
+        crate::methods::testing::draft("simclr/cifar10")
     }
 
     fn assigned(text: &str) -> Result<Recipe, String> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use ssl_data::{Dataset, Image, MaskKey, Masks, SampleKey, Scratch, Views, shade_patches};
 use ssl_train::TrainError;
 
+use crate::methods::Methods;
 use crate::recipe::RecipeError;
 use crate::{Error, Recipe, files, images};
 
@@ -51,9 +52,13 @@ pub struct PreviewReport {
 ///
 /// # Errors
 /// What the recipe or the images have wrong, a mask for an encoder without patches, or an existing file.
-pub fn preview(recipe: &Recipe, options: &PreviewOptions) -> Result<PreviewReport, Error> {
+pub fn preview(
+    methods: &impl Methods,
+    recipe: &Recipe,
+    options: &PreviewOptions,
+) -> Result<PreviewReport, Error> {
     files::check_free(&options.out, options.overwrite)?;
-    let recipe = recipe.clone().resolved()?;
+    let recipe = recipe.clone().resolved_by(methods)?;
     let dataset = images::open(&recipe.data.path, recipe.data.limit)?;
     let masks = masks(&recipe)?;
     let count = options.images.max(1);
@@ -176,7 +181,7 @@ mod tests {
 
     #[test]
     fn hidden_patches_are_shaded_and_an_encoder_without_patches_is_refused() {
-        let mut recipe = Recipe::named("demo").expect("a recipe of the library");
+        let mut recipe = crate::methods::testing::recipe("demo");
         recipe.mask = Some(toml::from_str("kind = 'random'\nratio = 0.5").expect("a mask"));
         let error = masks(&recipe).expect_err("a ResNet has no patches").to_string();
         assert!(error.ends_with("and resnet18 has none: expected a ViT, such as vit-small"), "{error}");

@@ -22,7 +22,7 @@ pub use report::Report;
 use crate::evaluation::{EvalScores, Evaluation};
 use crate::images::RunData;
 use crate::recipe::{Draft, RecipeError};
-use crate::registry::{WithMethod, resolve_options, table, with_method};
+use crate::methods::{Methods, WithMethod, options_of};
 use crate::{Error, Recipe, provenance};
 
 /// Where a run goes and what it runs on.
@@ -55,14 +55,15 @@ impl PretrainOptions {
 /// # Errors
 /// What the recipe, the images, the device or the directory have wrong.
 pub fn pretrain(
+    methods: &impl Methods,
     recipe: &Recipe,
     options: &PretrainOptions,
     observer: &mut impl Observer,
 ) -> Result<Report, Error> {
-    let recipe = recipe.clone().resolved()?;
+    let recipe = recipe.clone().resolved_by(methods)?;
     let (name, method_options) = (recipe.method.clone(), recipe.method_options.clone());
-    let defaults = resolve_options(&name, &Table::new())?;
-    with_method(&name, &method_options, Pretraining::open(recipe, defaults, options, built_in, observer)?)?
+    let defaults = methods.resolve(&name, &Table::new())?;
+    methods.with(&name, &method_options, Pretraining::open(recipe, defaults, options, built_in, observer)?)?
 }
 
 /// [`pretrain`] with a method that this build does not have: its recipe names it as its author likes, and sets fields
@@ -71,20 +72,10 @@ pub fn pretrain(
 /// `defaults` is the configuration without options, and `build` makes the method of the one with them. The run
 /// directory is like that of any method, so a run can be resumed, evaluated and exported.
 ///
-/// ```no_run
-/// # use burn_ssl::prelude::*;
-/// use burn_ssl::simclr::SimClrConfig; // yours, in its place
-///
-/// let mut recipe = Recipe::named("demo")?;
-/// recipe.method = "mine".into();
-/// let options = PretrainOptions::new("run");
-/// let report = pretrain_with(SimClrConfig::new(), SimClrConfig::build, &recipe, &options, &mut NoObserver)?;
-/// # Ok::<(), burn_ssl::Error>(())
-/// ```
-///
 /// # Errors
 /// Those of [`pretrain`], and a name that a method of this build has.
 pub fn pretrain_with<C, M>(
+    methods: &impl Methods,
     defaults: C,
     build: impl FnOnce(&C) -> Result<M, ConfigError>,
     recipe: &Recipe,
@@ -95,8 +86,8 @@ where
     C: Serialize + DeserializeOwned,
     M: SslMethod<AnyEncoder>,
 {
-    let unset = table(&defaults)?;
-    let (recipe, config) = recipe.clone().resolved_with(defaults)?;
+    let unset = options_of(&defaults)?;
+    let (recipe, config) = recipe.clone().resolved_with(defaults, methods)?;
     let method = build(&config).map_err(RecipeError::method_option)?;
     Pretraining::open(recipe, unset, options, built_in, observer)?.run(method)
 }
@@ -109,33 +100,21 @@ where
 /// the network's own fields; [`load_encoder`](crate::load_encoder) reads it back, and
 /// [`embed_images_with`](crate::embed_images_with) uses it.
 ///
-/// ```no_run
-/// # use burn_ssl::prelude::*;
-/// # use burn_ssl::encoders::{ResNet, ResNetConfig};
-/// fn small_net(init: &mut Init) -> ResNet {
-///     ResNetConfig::resnet18().with_width(8).init(init) // yours, in its place
-/// }
-///
-/// let mut recipe = Recipe::named("demo")?;
-/// let options = PretrainOptions::new("run");
-/// let report = pretrain_encoder("small-net", small_net, &recipe, &options, &mut NoObserver)?;
-/// # Ok::<(), burn_ssl::Error>(())
-/// ```
-///
 /// # Errors
 /// Those of [`pretrain`], and a name that a model here has.
 pub fn pretrain_encoder<E: Encoder>(
+    methods: &impl Methods,
     name: &str,
     encoder: impl FnOnce(&mut Init) -> E,
     recipe: &Recipe,
     options: &PretrainOptions,
     observer: &mut impl Observer,
 ) -> Result<Report, Error> {
-    let recipe = recipe.clone().resolved_for_encoder(name)?;
+    let recipe = recipe.clone().resolved_for_encoder(name, methods)?;
     let (method, method_options) = (recipe.method.clone(), recipe.method_options.clone());
-    let defaults = resolve_options(&method, &Table::new())?;
+    let defaults = methods.resolve(&method, &Table::new())?;
     let make = |_: &Recipe, init: &mut Init| Ok(encoder(init));
-    with_method(&method, &method_options, Pretraining::open(recipe, defaults, options, make, observer)?)?
+    methods.with(&method, &method_options, Pretraining::open(recipe, defaults, options, make, observer)?)?
 }
 
 /// The metrics of an encoder, which the log gets too; none without a set to evaluate on.

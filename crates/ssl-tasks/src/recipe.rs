@@ -1,0 +1,290 @@
+//! Recipes: everything that decides a run, as a document.
+
+mod draft;
+mod error;
+mod hash;
+mod upgrade;
+
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use ssl_core::{ConfigError, Precision};
+use ssl_data::{EvalTransform, MaskConfig, Normalization, ViewConfig, Views};
+use ssl_encoders::{EncoderConfig, MODELS, Preprocessing};
+use ssl_eval::KnnConfig;
+use ssl_train::{BatchConfig, CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
+use toml::Table;
+
+pub use draft::{Draft, Value};
+pub(crate) use draft::{difference, typed};
+pub use error::RecipeError;
+pub use hash::hash;
+pub(crate) use upgrade::upgrade;
+
+use crate::methods::{Methods, options_of, with_options};
+use crate::{images, preparation};
+
+/// Everything that decides a run but the device: what is learned, from which images, how and for how long.
+///
+/// Made by a [`Draft`]; its text form is TOML, and a run directory holds it with every
+/// key written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Name of the method, such as `simclr`.
+    pub method: String,
+    /// Seed of the initial weights, the order of the images, their views and the random choices of the method. Default 0.
+    #[serde(default)]
+    pub seed: u64,
+    /// What convolutions and linear layers compute in, where the device can. Default float32.
+    #[serde(default)]
+    pub precision: Precision,
+    /// The network that is pretrained.
+    pub encoder: EncoderConfig,
+    /// Options of the method: the fields of its configuration.
+    #[serde(default)]
+    pub method_options: Table,
+    /// The images.
+    pub data: DataConfig,
+    /// What is made of each image.
+    pub views: Vec<ViewConfig>,
+    /// Which patches of the views are hidden, for methods that hide some. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<MaskConfig>,
+    /// How weights change.
+    pub optimizer: OptimizerConfig,
+    /// How the batch of a step passes the network. Default: whole.
+    #[serde(default)]
+    pub train: BatchConfig,
+    /// For how long, and at which rates.
+    pub schedule: ScheduleConfig,
+    /// k-NN before, during and after training.
+    #[serde(default)]
+    pub eval: EvalConfig,
+    /// When the state of the run is saved.
+    #[serde(default)]
+    pub checkpoint: CheckpointConfig,
+}
+
+/// The images of a run: the `[data]` section of a recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// Where they are: whatever [`Dataset::open`](ssl_data::Dataset::open) recognises, or `demo:train`, `demo:test`.
+    #[serde(default)]
+    pub path: PathBuf,
+    /// Keep only so many, for quick runs: class by class in turn where there are labels. Default: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Width and height in pixels of the images that are evaluated; views have their own.
+    pub image_size: usize,
+    /// Threads that decode and augment; 0, the default, stands for one per core. Results do not depend on it.
+    #[serde(default)]
+    pub workers: usize,
+    /// Mean of each channel, of pixels from 0 to 1.
+    pub mean: [f64; 3],
+    /// Standard deviation of each channel.
+    pub std: [f64; 3],
+}
+
+/// Online evaluation: the `[eval]` section of a recipe. It takes place if `test` is given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EvalConfig {
+    /// The labelled bank. Default: the images of the run, where they have labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train: Option<PathBuf>,
+    /// The labelled queries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test: Option<PathBuf>,
+    /// Epochs between two evaluations; there is always one before the first step and one at the end. Default 10 (our
+    /// choice).
+    pub every_epochs: u64,
+    /// Keep only so many queries. Default: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Neighbours that vote. Default 20 (DINO).
+    pub k: usize,
+    /// Temperature of their votes. Default 0.07 (DINO).
+    pub temperature: f64,
+}
+
+impl Default for EvalConfig {
+    fn default() -> Self {
+        let KnnConfig { k, temperature } = KnnConfig::default();
+        Self { train: None, test: None, every_epochs: 10, limit: None, k, temperature }
+    }
+}
+
+impl Recipe {
+    /// The recipe with every key written: the defaults of the method's options, the stem that `auto` stands for, paths
+    /// that mean the same in every folder.
+    ///
+    /// # Errors
+    /// The first value that no run could use.
+    pub fn resolved_by(mut self, methods: &impl Methods) -> Result<Self, RecipeError> {
+        self.method_options = methods.resolve(&self.method, &self.method_options)?;
+        self.resolved_around_method()
+    }
+
+    /// [`resolved_by`](Self::resolved_by) for a method that the registry does not know, and its configuration: the defaults
+    /// with the options of the recipe.
+    pub(crate) fn resolved_with<C>(
+        mut self,
+        defaults: C,
+        methods: &impl Methods,
+    ) -> Result<(Self, C), RecipeError>
+    where
+        C: Serialize + DeserializeOwned,
+    {
+        if methods.contains(&self.method) {
+            return Err(RecipeError::NotFromOutside(self.method));
+        }
+        let config = with_options(defaults, &self.method_options)?;
+        self.method_options = options_of(&config)?;
+        Ok((self.resolved_around_method()?, config))
+    }
+
+    /// [`resolved_by`](Self::resolved_by) for an encoder of the caller's, which the recipe names `name`.
+    pub(crate) fn resolved_for_encoder(
+        mut self,
+        name: &str,
+        methods: &impl Methods,
+    ) -> Result<Self, RecipeError> {
+        self.method_options = methods.resolve(&self.method, &self.method_options)?;
+        let is_ours = MODELS.iter().any(|model| model.name == name);
+        ConfigError::check(!is_ours, "encoder.name", format!("'{name}'"), "a name that no model here has")?;
+        self.encoder = EncoderConfig::named(name);
+        self.with_paths().checked_around_encoder()
+    }
+
+    /// Every key but the method's.
+    fn resolved_around_method(mut self) -> Result<Self, RecipeError> {
+        self.encoder = self.encoder.resolved(self.data.image_size);
+        let recipe = self.with_paths();
+        recipe.encoder.validate(recipe.data.image_size)?;
+        recipe.checked_around_encoder()
+    }
+
+    /// The recipe with paths that mean the same in every folder.
+    fn with_paths(mut self) -> Self {
+        let given = [
+            Some(&mut self.data.path),
+            self.eval.train.as_mut(),
+            self.eval.test.as_mut(),
+            self.encoder.init.as_mut(),
+        ];
+        for path in given.into_iter().flatten().filter(|path| !images::is_rendered(path)) {
+            // An empty path stays empty: a recipe of the library names no images.
+            *path = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        }
+        self
+    }
+
+    /// The recipe as TOML.
+    ///
+    /// # Errors
+    /// If a value has no place in TOML: a seed above 2⁶³, a path that is not Unicode.
+    pub fn to_toml(&self) -> Result<String, RecipeError> {
+        toml::to_string(self).map_err(|error| RecipeError::NoText(error.to_string()))
+    }
+
+    /// A [`hash`] of what decides the weights that a run ends with, on the same images: everything but the folders of files,
+    /// threads, evaluation and checkpoints.
+    pub fn hash(&self) -> String {
+        let mut recipe = self.clone();
+        recipe.data.path = PathBuf::new();
+        recipe.encoder.init = recipe.encoder.init.and_then(|path| Some(path.file_name()?.into()));
+        hash(&Draft::deciding(&recipe))
+    }
+
+    /// The views that it declares.
+    ///
+    /// # Errors
+    /// The first declaration that cannot be rendered.
+    pub fn views(&self) -> Result<Views, RecipeError> {
+        Ok(Views::new(&self.views, self.data.normalization())?)
+    }
+
+    /// What the trainer needs of it.
+    pub fn train_config(&self) -> TrainConfig {
+        TrainConfig {
+            seed: self.seed,
+            precision: self.precision,
+            batch: self.train.clone(),
+            optimizer: self.optimizer.clone(),
+            schedule: self.schedule.clone(),
+            checkpoint: self.checkpoint.clone(),
+            sync_batch_norm: false,
+            log_every: 0,
+            eval_every_epochs: self.eval.every_epochs,
+        }
+    }
+
+    /// What k-NN needs of it.
+    pub fn knn_config(&self) -> KnnConfig {
+        KnnConfig { k: self.eval.k, temperature: self.eval.temperature }
+    }
+
+    fn checked_around_encoder(self) -> Result<Self, RecipeError> {
+        let size = self.data.image_size;
+        ConfigError::check(size > 0, "data.image_size", size, "at least 1")?;
+        ConfigError::check(self.data.limit != Some(0), "data.limit", 0, "at least 1")?;
+        ConfigError::check(self.eval.limit != Some(0), "eval.limit", 0, "at least 1")?;
+        ConfigError::check(self.eval.k > 0, "eval.k", 0, "at least 1")?;
+        let t = self.eval.temperature;
+        ConfigError::check(t > 0.0 && t.is_finite(), "eval.temperature", t, "a number above 0")?;
+        self.views()?;
+        let config = self.train_config();
+        config.validate()?;
+        self.check_layer_decay()?;
+        self.check_splits(config.pass())?;
+        Ok(self)
+    }
+
+    /// Only a ViT has layers that its parameters name.
+    fn check_layer_decay(&self) -> Result<(), RecipeError> {
+        let Some(decay) = self.optimizer.layer_decay.filter(|_| !self.encoder.is_vit()) else {
+            return Ok(());
+        };
+        let found = format!("{decay} for {}", self.encoder.name);
+        let expected = "no such key: only the layers of a ViT have rates of their own";
+        Ok(ConfigError::check(false, "optimizer.layer_decay", found, expected)?)
+    }
+
+    /// Every group of the encoder's batch norm needs several images to have statistics of.
+    fn check_splits(&self, batch: usize) -> Result<(), RecipeError> {
+        let splits = self.encoder.bn_splits;
+        let fits = splits == 1 || (batch.is_multiple_of(splits) && batch / splits > 1);
+        let found = format!("{splits} for batches of {batch} images");
+        let expected = "1, or a divisor of the batch that leaves every group 2 images or more";
+        Ok(ConfigError::check(fits, "encoder.bn_splits", found, expected)?)
+    }
+}
+
+impl DataConfig {
+    /// Mean and standard deviation of the channels.
+    pub fn normalization(&self) -> Normalization {
+        Normalization { mean: self.mean.map(|value| value as f32), std: self.std.map(|value| value as f32) }
+    }
+
+    /// What an encoder of the recipe wants its images to be like.
+    pub fn preprocessing(&self) -> Preprocessing {
+        let Normalization { mean, std } = self.normalization();
+        Preprocessing::new(self.image_size).with_normalization(mean, std)
+    }
+
+    /// The view of evaluated images.
+    ///
+    /// # Errors
+    /// A size of 0 or a standard deviation that is not above 0.
+    pub fn eval_transform(&self) -> Result<EvalTransform, RecipeError> {
+        Ok(preparation::eval_transform(&self.preprocessing())?)
+    }
+
+    /// Threads to decode with.
+    pub fn worker_threads(&self) -> usize {
+        preparation::worker_threads(self.workers)
+    }
+}
