@@ -308,6 +308,7 @@ mod tests {
         }
         assert!(StemChoice::NAMES.iter().all(|name| name.parse::<StemChoice>().ok() == parsed(name)));
         assert!(Stem::NAMES.iter().all(|name| name.parse::<Stem>().ok() == parsed(name)));
+        assert!(VitInit::NAMES.iter().all(|name| name.parse::<VitInit>().ok() == parsed(name)));
         assert!(BlockKind::NAMES.iter().all(|name| name.parse::<BlockKind>().ok() == parsed(name)));
     }
 

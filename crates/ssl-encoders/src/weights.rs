@@ -32,7 +32,7 @@ use ssl_core::Encoder;
 use ssl_core::named::{self, NamedError};
 
 pub use artifact::{Artifact, ClassifierHead, DataSummary, Kind, Preprocessing, Provenance, SCHEMA};
-pub use scheme::{NameScheme, UnknownScheme};
+pub use scheme::NameScheme;
 
 /// Why weights cannot be read or written. Every sentence names the file.
 #[derive(Debug, thiserror::Error)]

@@ -3,8 +3,8 @@
 use burn::module::Param;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
-use ssl_core::Init;
 use ssl_core::nn::Linear;
+use ssl_core::{Init, names};
 
 use super::patch_embed::PatchProjection;
 
@@ -15,6 +15,7 @@ const STD: f64 = 0.02;
 /// registers normal with standard deviation 1e-6 (DINOv2 `vision_transformer.py`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum VitInit {
     /// Weights, class token and position embedding: truncated normal with standard deviation 0.02. The projection of
     /// patches: uniform within `±1 / sqrt(inputs)`, PyTorch's default for a convolution.
@@ -29,6 +30,8 @@ pub enum VitInit {
     /// Source: MoCo v3, Chen et al. 2021, <https://arxiv.org/abs/2104.02057>, and official `vits.py`.
     XavierSinCos,
 }
+
+names!(VitInit: "vit_init" { TruncatedNormal = "truncated-normal", XavierSinCos = "xavier-sin-cos" });
 
 impl VitInit {
     /// `weight`: `[outputs, inputs]`.

@@ -1,11 +1,10 @@
 //! Whose names tensors have.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use burn::tensor::TensorData;
 use serde::Serialize;
+use ssl_core::names;
 
 use super::timm;
 use crate::EncoderConfig;
@@ -28,6 +27,8 @@ pub enum NameScheme {
     /// Ours, for every encoder.
     Safetensors,
 }
+
+names!(NameScheme: "names" { Torchvision = "torchvision", Timm = "timm", Safetensors = "safetensors" });
 
 impl NameScheme {
     /// All schemes.
@@ -64,30 +65,6 @@ impl NameScheme {
             Self::Timm => &["fc", "head", "head_dist"],
             Self::Safetensors => &["head"],
         }
-    }
-}
-
-impl fmt::Display for NameScheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Torchvision => "torchvision",
-            Self::Timm => "timm",
-            Self::Safetensors => "safetensors",
-        })
-    }
-}
-
-/// A name that is no [`NameScheme`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown names '{0}': expected torchvision, timm or safetensors")]
-pub struct UnknownScheme(String);
-
-impl FromStr for NameScheme {
-    type Err = UnknownScheme;
-
-    fn from_str(text: &str) -> Result<Self, UnknownScheme> {
-        let found = Self::ALL.into_iter().find(|scheme| scheme.to_string() == text);
-        found.ok_or_else(|| UnknownScheme(text.to_owned()))
     }
 }
 
