@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 use ssl_core::Encoder;
-use ssl_tasks::methods::{options_of, with_options};
 pub use ssl_tasks::methods::{Methods, WithMethod};
+use ssl_tasks::methods::{options_of, with_options};
 use toml::Table;
 
 use crate::recipe::{RecipeError, RecipeName};

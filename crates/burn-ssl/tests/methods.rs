@@ -5,8 +5,8 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
-use burn_ssl::recipe::{NamedRecipe, NamedDraft};
 use burn_ssl::recipe::{Draft, RecipeName};
+use burn_ssl::recipe::{NamedDraft, NamedRecipe};
 use burn_ssl::registry::{METHODS, resolve_options};
 use burn_ssl::train::StepReport;
 use burn_ssl::{NoObserver, Observer, PretrainOptions, PreviewOptions, Recipe, Report, pretrain, preview};

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use burn_ssl::export::{ExportOptions, Format, export};
+use burn_ssl::encoders::NameScheme;
+use burn_ssl::export::{ExportOptions, export};
 use burn_ssl::prelude::*;
 use burn_ssl::recipe::Draft;
 use burn_ssl::train::StepReport;
@@ -92,7 +93,7 @@ fn an_old_run_goes_on_to_the_bytes_of_a_new_one_and_is_evaluated_and_exported() 
     let exported = |run: &Path| {
         let out = run.join("exported.safetensors");
         let (run, overwrite) = (run.to_owned(), false);
-        export(&ExportOptions { run, out: out.clone(), format: Format::Torchvision, overwrite })
+        export(&ExportOptions { run, out: out.clone(), format: NameScheme::Torchvision, overwrite })
             .expect("a run");
         read(out)
     };
@@ -123,7 +124,8 @@ fn an_old_fine_tuning_goes_on_to_the_bytes_of_a_new_one() {
         options.sets.train = Some("demo:train".into());
         options.sets.test = Some("demo:test".into());
         (options.sets.train_limit, options.sets.test_limit) = (Some(40), Some(20));
-        (options.sets.image_size, options.epochs, options.batch_size) = (Some(16), Some(2), Some(20));
+        options.sets.preprocessing.image_size = Some(16);
+        (options.epochs, options.batch_size) = (Some(2), Some(20));
         options
     };
     finetune(&options("whole"), &mut NoObserver).expect("a training");

@@ -1,7 +1,7 @@
 //! What the recipes say of their sources, as far as a program can hold them to it.
 
-use burn_ssl::recipe::{NamedRecipe};
 use burn_ssl::Recipe;
+use burn_ssl::recipe::NamedRecipe;
 use burn_ssl::recipe::RecipeName;
 
 /// The recipes with a data set's name: the published ones. Short runs and the demo are tuned, and have no source to keep to.

@@ -14,8 +14,8 @@ use toml::Value;
 
 use crate::classifier::{self, ClassifierRun, Record, absolute};
 use crate::images::{self, EvalData};
-use crate::provenance::data_summary;
 use crate::methods::{Methods, WithMethod};
+use crate::provenance::data_summary;
 use crate::sets::OpenedSets;
 use crate::{EncoderSource, Error, Observer, Recipe, SetOptions};
 
@@ -207,11 +207,7 @@ fn network(
 }
 
 /// The first layers of the projector of a run, as its last checkpoint has them.
-fn neck(
-    methods: &impl Methods,
-    options: &FinetuneOptions,
-    device: &Device,
-) -> Result<Option<Mlp>, Error> {
+fn neck(methods: &impl Methods, options: &FinetuneOptions, device: &Device) -> Result<Option<Mlp>, Error> {
     let asked = options.from_head_layer;
     let (Some(run), Some(recipe)) = (options.encoder.run_dir()?, options.encoder.run_recipe()?) else {
         return match asked {

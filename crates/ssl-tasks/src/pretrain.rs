@@ -21,8 +21,8 @@ pub use report::Report;
 
 use crate::evaluation::{EvalScores, Evaluation};
 use crate::images::RunData;
-use crate::recipe::{Draft, RecipeError};
 use crate::methods::{Methods, WithMethod, options_of};
+use crate::recipe::{Draft, RecipeError};
 use crate::{Error, Recipe, provenance};
 
 /// Where a run goes and what it runs on.

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use burn_ssl::recipe::{NamedDraft};
 use burn_ssl::Recipe;
 use burn_ssl::encoders::EncoderConfig;
 use burn_ssl::images;
+use burn_ssl::recipe::NamedDraft;
 use burn_ssl::recipe::{Draft, RecipeName};
 use clap::Args;
 

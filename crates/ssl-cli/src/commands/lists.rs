@@ -1,9 +1,9 @@
 //! What there is.
 
 use anyhow::Result;
-use burn_ssl::recipe::{NamedDraft};
 use burn_ssl::core::{DeviceInfo, DeviceSpec};
 use burn_ssl::encoders::MODELS;
+use burn_ssl::recipe::NamedDraft;
 use burn_ssl::recipe::{Draft, RecipeName};
 use burn_ssl::registry::METHODS;
 use serde_json::json;

@@ -146,7 +146,6 @@ mod tests {
     use burn_ssl::registry::METHODS;
 
     use super::*;
-    use burn_ssl::recipe::NamedRecipe as _;
 
     fn table(text: &str) -> Table {
         text.parse().expect("TOML")

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use burn_ssl::recipe::{NamedRecipe};
 use burn_ssl::Recipe;
+use burn_ssl::recipe::NamedRecipe;
 use burn_ssl::recipe::{Draft, RecipeName, hash};
 use toml::{Table, Value};
 

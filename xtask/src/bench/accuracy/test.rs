@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, Result, ensure};
-use burn_ssl::recipe::{NamedRecipe};
 use burn_ssl::core::DeviceSpec;
 use burn_ssl::data::{EvalLoader, LoaderConfig};
 use burn_ssl::eval::{knn, raw_pixels};
