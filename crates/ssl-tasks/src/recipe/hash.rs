@@ -8,7 +8,7 @@ use toml::{Table, Value};
 /// bits, in hexadecimal.
 ///
 /// ```
-/// # use burn_ssl::recipe::hash;
+/// # use ssl_tasks::recipe::hash;
 /// let same = ["a = 1e-3\nb = [1, 2]", "# why\nb = [1, 2]\na = 0.001"];
 /// assert_eq!(hash(&same[0].parse()?), hash(&same[1].parse()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

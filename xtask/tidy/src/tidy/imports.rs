@@ -3,7 +3,7 @@
 //! ```text
 //! ssl-cli, examples -> burn-ssl -> ssl-<method>, ssl-encoders, ssl-data, ssl-train, ssl-eval
 //!     -> ssl-core -> ssl-kernels -> burn
-//! burn-ssl, ssl-encoders, ssl-train -> ssl-files
+//! ssl-tasks, ssl-encoders, ssl-train -> ssl-files
 //! ```
 
 use super::Violation;
@@ -82,6 +82,7 @@ enum Room {
     Train,
     Eval,
     Testing,
+    Tasks,
     Facade,
     Cli,
     OneMethod,
@@ -103,6 +104,7 @@ impl Room {
             "ssl-train" => Self::Train,
             "ssl-eval" => Self::Eval,
             "ssl-testing" => Self::Testing,
+            "ssl-tasks" => Self::Tasks,
             "ssl-cli" => Self::Cli,
             "burn-ssl" => Self::Facade,
             "xtask" | "xtask-cap" => Self::Xtask,
@@ -127,7 +129,8 @@ impl Room {
             (_, Testing) | (Method, Encoders) => dev,
             (Core | Train, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
             (Encoders | Train, Files) => true,
-            (Facade, Kernels | Core | Method | Encoders | Data | Files | Train | Eval) => true,
+            (Tasks, Core | Encoders | Data | Files | Train | Eval) => true,
+            (Facade, Kernels | Core | Method | Encoders | Data | Files | Train | Eval | Tasks) => true,
             (Cli | Example, Facade) => true,
             (OneMethod, Method) => package == "ssl-simclr",
             _ => false,
@@ -151,6 +154,7 @@ impl Room {
             Self::Testing => {
                 "it may import ssl-kernels alone, else the tests of the others would build them twice"
             }
+            Self::Tasks => "it may import the libraries below it, and no method: it is handed a registry",
             Self::Facade => "it may import the libraries below it (in tests ssl-testing)",
             Self::Cli | Self::Example => "it may import burn-ssl alone (in tests ssl-testing)",
             Self::OneMethod => "it shows that ssl-simclr alone is enough",
@@ -224,6 +228,8 @@ mod tests {
             ("ssl-train", "ssl-core"),
             ("ssl-train", "ssl-data"),
             ("ssl-train", "ssl-files"),
+            ("ssl-tasks", "ssl-eval"),
+            ("burn-ssl", "ssl-tasks"),
             ("ssl-encoders", "ssl-files"),
             ("ssl-train", "ssl-kernels"),
             ("ssl-eval", "ssl-data"),
@@ -252,6 +258,9 @@ mod tests {
             ("ssl-kernels", "ssl-core"),
             ("ssl-data", "ssl-core"),
             ("ssl-core", "ssl-files"),
+            ("ssl-tasks", "burn-ssl"),
+            ("ssl-tasks", "ssl-simclr"),
+            ("ssl-cli", "ssl-tasks"),
             ("ssl-files", "ssl-core"),
             ("ssl-encoders", "ssl-kernels"),
             ("ssl-simclr", "ssl-kernels"),
