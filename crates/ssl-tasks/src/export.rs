@@ -91,17 +91,17 @@ mod tests {
             (
                 selective(),
                 NameScheme::Torchvision,
-                "resnet50 with selective kernels has no form that torchvision loads: expected --format safetensors",
+                "torchvision has no model that loads resnet50 with selective kernels: expected the format safetensors",
             ),
             (
                 selective(),
                 NameScheme::Timm,
-                "resnet50 with selective kernels has no form that timm loads: expected --format safetensors",
+                "timm has no model that loads resnet50 with selective kernels: expected the format safetensors",
             ),
             (
                 vit(),
                 NameScheme::Torchvision,
-                "vit-tiny has no form that torchvision loads: expected --format timm or safetensors",
+                "torchvision has no model that loads vit-tiny: expected the format timm or safetensors",
             ),
         ] {
             assert_eq!(check(config, format), Err(sentence.to_owned()));

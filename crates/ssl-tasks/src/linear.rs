@@ -293,7 +293,7 @@ mod tests {
         };
         assert_eq!(
             error(|o| o.sets.train = None),
-            "there is no train set to evaluate on: expected the option --train PATH"
+            "there is no train set to evaluate on: expected the path of one"
         );
         let class = error(|o| o.sets.train_limit = Some(7));
         assert!(class.starts_with("the training images have none of class triangles"), "{class}");
