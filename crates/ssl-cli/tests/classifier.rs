@@ -218,7 +218,7 @@ fn what_no_classifier_could_use_is_named_and_nothing_is_written() {
     }
     assert!(finetune(&["--optimizer", "sgdm"]).starts_with("unknown optimizer 'sgdm'"));
     let momentum = finetune(&["--optimizer", "adamw", "--momentum", "0.5"]);
-    assert_eq!(momentum, "--momentum is an option of sgd, lars and larc, and the optimizer is adamw");
+    assert_eq!(momentum, "--momentum needs sgd, lars or larc, and the optimizer is adamw");
     let layers = finetune(&["--layer-decay", "0.75"]);
     assert!(layers.starts_with("optimizer.layer_decay is 0.75, expected no such key"), "{layers}");
     assert!(finetune(&["--no-decay", "norms"]).starts_with("unknown no_decay 'norms': expected none, "));
@@ -254,5 +254,5 @@ fn what_is_there_is_left_alone() {
     assert!(refused.starts_with("there is no classifier in "), "{refused}");
     let projector = ["finetune", "--width", "2", "--train", text(&images), "--test", text(&images)];
     let refused = sentence(&[&projector[..], &["--out", "x", "--from-head-layer", "1"]].concat());
-    assert!(refused.starts_with("there is no projector in an encoder without its run"), "{refused}");
+    assert!(refused.starts_with("there is no projector in an encoder that comes from no run"), "{refused}");
 }
