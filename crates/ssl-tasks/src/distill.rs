@@ -47,9 +47,9 @@ pub struct DistillOptions {
     pub batch_size: Option<usize>,
     /// Warm-up epochs, in which the learning rate rises. Default: 5 % of them (SimCLR v2, section 3.1).
     pub warmup_epochs: Option<f64>,
-    /// The optimizer; its learning rate follows a cosine down to 0. Default: SGD of Nesterov momentum 0.9, rate `0.1 · batch / 256` (our
-    /// choice, usual in training with labels; the paper has LARS for batches of 4096), weight decay 1e-4 of weights (the
-    /// paper's).
+    /// The optimizer; its learning rate follows a cosine down to 0. Default: SGD with Nesterov momentum 0.9, rate
+    /// `0.1 · batch / 256` (our choice, usual in training with labels; the paper has LARS for batches of 4096), weight decay
+    /// 1e-4 on weights (as in the paper).
     pub optimizer: OptimizerConfig,
     /// Seed of the student, of the order of the images and of their views. Default 0.
     pub seed: u64,

@@ -40,9 +40,9 @@ pub struct FinetuneOptions {
     pub batch_size: Option<usize>,
     /// Warm-up epochs, in which the learning rate rises. Default 0 (SimCLR, appendix B.5).
     pub warmup_epochs: f64,
-    /// The optimizer; its learning rate follows a cosine down to 0. Default: SGD of Nesterov momentum 0.9 without weight decay, rate
-    /// `0.05 · batch / 256` (SimCLR, appendix B.5). SimCLR v2 has LARS of rate 0.16 for a batch of 1024 (section 3.1). A ViT is
-    /// usually fine-tuned with AdamW, [`layer_decay`](OptimizerConfig::layer_decay) and no weight decay of biases, norms and
+    /// The optimizer; its learning rate follows a cosine down to 0. Default: SGD with Nesterov momentum 0.9 without weight
+    /// decay, rate `0.05 · batch / 256` (SimCLR, appendix B.5). SimCLR v2 has LARS with rate 0.16 for a batch of 1024 (section
+    /// 3.1). A ViT is usually fine-tuned with AdamW, [`layer_decay`](OptimizerConfig::layer_decay) and no weight decay of biases, norms and
     /// tokens (BEiT, MAE).
     pub optimizer: OptimizerConfig,
     /// Seed of the fraction, of the classifier, of the order of the images and of their views. Default 0.

@@ -35,22 +35,22 @@ pub(super) fn check(file: &TextFile) -> Vec<Violation> {
 /// The first word of `text` that looks like `--flag`.
 fn flag(text: &str) -> Option<&str> {
     let is_part = |letter: char| letter.is_ascii_lowercase() || letter == '-';
-    let words = text.split(|letter| !is_part(letter));
-    words.into_iter().find(|word| {
+    let mut words = text.split(|letter| !is_part(letter));
+    words.find(|word| {
         let name = word.strip_prefix("--");
         name.is_some_and(|name| name.starts_with(|first: char| first.is_ascii_lowercase()))
             && *word != OF_CARGO
     })
 }
 
-/// The literals of `tokens` with their lines, without those of attributes of documentation and of test modules.
+/// The literals of `tokens` with their lines, without those of documentation and test modules.
 fn literals(tokens: TokenStream, found: &mut Vec<(usize, String)>) {
     let mut tokens = tokens.into_iter();
     let mut after_hash = false;
     while let Some(token) = tokens.next() {
         match &token {
             TokenTree::Group(group) if after_hash && is_attribute(group, "cfg", Some("test")) => {
-                // What it is for ends with its block or its semicolon.
+                // Skips the item, which ends with a block or a semicolon.
                 let _ = tokens.by_ref().find(ends_item);
             }
             TokenTree::Group(group) if after_hash && is_attribute(group, "doc", None) => {}
