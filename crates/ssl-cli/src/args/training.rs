@@ -29,7 +29,7 @@ pub(crate) struct OptimizerArgs {
         |optimizer| optimizer.no_decay,
     ))]
     no_decay: Option<String>,
-    /// Layer-wise decay of a ViT's learning rate: each block's rate is X times that of the next, such as 0.65.
+    /// Layer-wise decay of a ViT's learning rate, such as 0.65: each block has X times the rate of the next.
     #[arg(long, value_name = "X")]
     layer_decay: Option<f64>,
     /// Warm-up epochs [default: 0 in fine-tuning, 5 % of the epochs in distillation].
