@@ -54,9 +54,11 @@ fn recipe() -> Recipe {
     let mut recipe = Recipe::named("demo").expect("a recipe of the library");
     (recipe.method, recipe.data.limit, recipe.eval.test) = ("kept".into(), Some(24), None);
     recipe.encoder = EncoderConfig { patch_size: Some(8), ..EncoderConfig::named("vit-tiny") };
+    recipe.method_options.clear();
+    recipe.optimizer.lr = 1e-5;
     recipe.views[0].count = 1;
     recipe.mask = Some(toml::from_str("kind = 'random'\nratio = 0.75").expect("a mask"));
-    (recipe.schedule.epochs, recipe.schedule.batch_size, recipe.schedule.warmup_epochs) = (2, 8, 0);
+    (recipe.schedule.epochs, recipe.schedule.batch_size, recipe.schedule.warmup_epochs) = (2, 8, 0.0);
     recipe
 }
 
