@@ -31,7 +31,7 @@
 //!
 //! # Modules
 //!
-//! - [`method`], [`shape`]: methods, and the students that several of them train
+//! - [`method`], [`siamese`], [`shape`]: methods, those of one network without state, and the students that several train
 //! - [`encoder`], [`tokens`], [`head`], [`nn`]: networks and their layers, with PyTorch's names
 //! - [`views`], [`embed`]: what goes in, and how several views pass through one network
 //! - [`context`], [`pass`], [`draws`], [`metrics`], [`group`](mod@group): what a step is told and what it tells
@@ -66,6 +66,7 @@ pub mod queue;
 pub mod schedule;
 mod setters;
 pub mod shape;
+pub mod siamese;
 pub mod tokens;
 pub mod views;
 
@@ -86,6 +87,7 @@ pub use pass::Pass;
 pub use precision::Precision;
 pub use queue::Queue;
 pub use shape::{EncoderWith, Predicted, TeacherState, WithPredictor};
+pub use siamese::{Passes, Siamese};
 pub use ssl_kernels::ops::{read_values, with_backend_kernels};
 pub use ssl_kernels::{
     Collective, DeviceError, DeviceInfo, DeviceSpec, FoundDevice, Group, Solo, tune_process,
