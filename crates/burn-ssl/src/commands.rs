@@ -1,4 +1,4 @@
-//! The commands that meet methods by name, with the registry of this build.
+//! The commands that need methods by name, with the registry of this build.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,12 +16,12 @@ use crate::registry::BuiltIn;
 /// Pretrains an encoder and writes the run directory: `recipe.toml`, `metrics.jsonl`, `checkpoints/` and, at the end,
 /// `encoder.safetensors`.
 ///
-/// Everything that can be checked is checked before the directory is made. A run that the observer stops leaves a
-/// checkpoint; with [`resume`](PretrainOptions::resume) it goes on, on the CPU to the same bytes as an uninterrupted
-/// one.
+/// Everything that can be checked is checked before the directory is created. A run stopped by the observer leaves a
+/// checkpoint. With [`resume`](PretrainOptions::resume) it continues; on the CPU it ends with the same bytes as an
+/// uninterrupted run.
 ///
 /// # Errors
-/// What the recipe, the images, the device or the directory have wrong.
+/// If the recipe, the images, the device or the directory cannot be used.
 pub fn pretrain(
     recipe: &Recipe,
     options: &PretrainOptions,
@@ -30,15 +30,15 @@ pub fn pretrain(
     ssl_tasks::pretrain(&BuiltIn, recipe, options, observer)
 }
 
-/// [`pretrain`] with a method that this build does not have: its recipe names it as its author likes, and sets fields
-/// of its configuration under `[method_options]`.
+/// [`pretrain`] with a custom method. Its recipe can give it any name that no built-in method has, and sets fields of its
+/// configuration under `[method_options]`.
 ///
-/// `defaults` is the configuration without options, and `build` makes the method of the one with them. The run
-/// directory is like that of any method, so a run can be resumed, evaluated and exported.
+/// `defaults` is the configuration that the options of the recipe override; `build` turns the result into the method. The
+/// run directory is like any other: the run can be resumed, evaluated and exported.
 ///
 /// ```no_run
 /// # use burn_ssl::prelude::*;
-/// use burn_ssl::simclr::SimClrConfig; // yours, in its place
+/// use burn_ssl::simclr::SimClrConfig; // replace with your own
 ///
 /// let mut recipe = Recipe::named("demo")?;
 /// recipe.method = "mine".into();
@@ -48,7 +48,7 @@ pub fn pretrain(
 /// ```
 ///
 /// # Errors
-/// Those of [`pretrain`], and a name that a method of this build has.
+/// Those of [`pretrain`], and if a built-in method has that name.
 pub fn pretrain_with<C, M>(
     defaults: C,
     build: impl FnOnce(&C) -> Result<M, ConfigError>,
@@ -63,19 +63,18 @@ where
     ssl_tasks::pretrain_with(&BuiltIn, defaults, build, recipe, options, observer)
 }
 
-/// [`pretrain`] with an encoder that is not one of ours, under a `name` that no model here has; the recipe's `[encoder]`
-/// does not count.
+/// [`pretrain`] with a custom encoder, under a `name` that no built-in model has. The recipe's `[encoder]` is ignored.
 ///
-/// `encoder` makes the network on the device of the `Init`, with its initial values drawn from that; it is called again
-/// where a run is resumed. The run directory has all that any other has, and `encoder.safetensors` under the paths of
-/// the network's own fields; [`load_encoder`](crate::load_encoder) reads it back, and
+/// `encoder` builds the network on the device of the `Init` and draws its initial values from it; it is called again when a
+/// run is resumed. The run directory has everything that any other has. `encoder.safetensors` names tensors by the paths of
+/// the network's fields; [`load_encoder`](crate::load_encoder) reads it back, and
 /// [`embed_images_with`](crate::embed_images_with) uses it.
 ///
 /// ```no_run
 /// # use burn_ssl::prelude::*;
 /// # use burn_ssl::encoders::{ResNet, ResNetConfig};
 /// fn small_net(init: &mut Init) -> ResNet {
-///     ResNetConfig::resnet18().with_width(8).init(init) // yours, in its place
+///     ResNetConfig::resnet18().with_width(8).init(init) // replace with your own
 /// }
 ///
 /// let mut recipe = Recipe::named("demo")?;
@@ -85,7 +84,7 @@ where
 /// ```
 ///
 /// # Errors
-/// Those of [`pretrain`], and a name that a model here has.
+/// Those of [`pretrain`], and if a built-in model has that name.
 pub fn pretrain_encoder<E: Encoder>(
     name: &str,
     encoder: impl FnOnce(&mut Init) -> E,
@@ -96,12 +95,12 @@ pub fn pretrain_encoder<E: Encoder>(
     ssl_tasks::pretrain_encoder(&BuiltIn, name, encoder, recipe, options, observer)
 }
 
-/// Fine-tunes an encoder with labels, maybe with the first layers of its projector, where the run's method keeps some.
+/// Fine-tunes an encoder with labels, together with the first layers of its projector if the method keeps some.
 ///
 /// See [`ssl_tasks::finetune`].
 ///
 /// # Errors
-/// What the options, the encoder, the images, the device or the directory have wrong.
+/// If the options, the encoder, the images, the device or the directory cannot be used.
 pub fn finetune(options: &FinetuneOptions, observer: &mut impl Observer) -> Result<FinetuneReport, Error> {
     ssl_tasks::finetune(&BuiltIn, options, observer)
 }
@@ -109,7 +108,7 @@ pub fn finetune(options: &FinetuneOptions, observer: &mut impl Observer) -> Resu
 /// Draws a contact sheet of the first images of a recipe's data set, see [`ssl_tasks::preview`].
 ///
 /// # Errors
-/// What the recipe or the images have wrong, a mask for an encoder without patches, or an existing file.
+/// If the recipe or the images cannot be used, the recipe has a mask and the encoder no patches, or the file exists.
 pub fn preview(recipe: &Recipe, options: &PreviewOptions) -> Result<PreviewReport, Error> {
     ssl_tasks::preview(&BuiltIn, recipe, options)
 }
@@ -117,7 +116,7 @@ pub fn preview(recipe: &Recipe, options: &PreviewOptions) -> Result<PreviewRepor
 /// Pretrains on rendered images with the recipe `demo`, see [`ssl_tasks::demo::demo`].
 ///
 /// # Errors
-/// What the device or the directory have wrong.
+/// If the device or the directory cannot be used.
 pub fn demo(options: &DemoOptions, observer: &mut impl Observer) -> Result<DemoReport, Error> {
     ssl_tasks::demo::demo(&BuiltIn, Recipe::named("demo")?, options, observer)
 }

@@ -9,19 +9,19 @@ pub use ssl_tasks::recipe::*;
 
 use crate::registry::BuiltIn;
 
-/// What a recipe can do where methods and recipes have names.
+/// Functions of a [`Recipe`] that need methods and recipes by name.
 pub trait NamedRecipe: Sized {
-    /// A recipe of the library, such as `simclr/cifar10`; [`RecipeName::all`] lists them.
+    /// A built-in recipe, such as `simclr/cifar10`; [`RecipeName::all`] lists them.
     ///
     /// # Errors
-    /// If there is none of that name.
+    /// If there is no recipe of that name.
     fn named(name: &str) -> Result<Self, RecipeError>;
 
-    /// The recipe with every key written: the defaults of the method's options, the stem that `auto` stands for, paths
-    /// that mean the same in every folder.
+    /// The recipe with every key written out: defaults of the method's options, the stem that `auto` selects, absolute
+    /// paths.
     ///
     /// # Errors
-    /// The first value that no run could use.
+    /// The first value out of range.
     fn resolved(self) -> Result<Self, RecipeError>;
 }
 
@@ -35,18 +35,18 @@ impl NamedRecipe for Recipe {
     }
 }
 
-/// What a draft can do where recipes have names.
+/// Functions of a [`Draft`] that need recipes by name.
 pub trait NamedDraft: Sized {
-    /// A recipe of the library.
+    /// A built-in recipe.
     ///
     /// # Errors
-    /// If there is none of that name.
+    /// If there is no recipe of that name.
     fn named(name: &str) -> Result<Self, RecipeError>;
 
-    /// A recipe of the library by its name, or a file by its path.
+    /// A built-in recipe by its name, or a file by its path.
     ///
     /// # Errors
-    /// If it is neither, or the file is no TOML.
+    /// If it is neither, or the file is not valid TOML.
     fn open(name_or_path: &str) -> Result<Self, RecipeError>;
 }
 

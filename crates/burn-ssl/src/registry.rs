@@ -8,16 +8,16 @@ use toml::Table;
 
 use crate::recipe::{RecipeError, RecipeName};
 
-/// A method that this program has.
+/// A method of this build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct MethodInfo {
-    /// What to write after `--method`.
+    /// The name, as recipes have it under `method`.
     pub name: &'static str,
     /// The idea in one line.
     pub about: &'static str,
     /// Where it was published.
     pub paper: &'static str,
-    /// The crate that has it.
+    /// The crate that implements it.
     #[serde(rename = "crate")]
     pub crate_name: &'static str,
 }
@@ -30,7 +30,7 @@ impl MethodInfo {
     }
 }
 
-/// One line per method: cargo feature, name, the configuration that it starts from, the idea, the paper.
+/// One line per method: cargo feature, crate, name, default configuration, idea, paper.
 macro_rules! methods {
     ($(($feature:literal, $krate:ident, $name:literal, $config:expr, $about:literal, $paper:literal),)*) => {
         /// The methods of this build.
@@ -60,7 +60,7 @@ macro_rules! methods {
         /// ```
         ///
         /// # Errors
-        /// An unknown name, an option that the method does not have, or a value that it could not use.
+        /// If the name or an option is unknown, or a value is out of range.
         pub fn with_method<E: Encoder, V: WithMethod<E>>(
             name: &str,
             options: &Table,
@@ -78,7 +78,7 @@ macro_rules! methods {
             }
         }
 
-        /// The options of a method with every key written.
+        /// The options of a method with every key written out.
         ///
         /// # Errors
         /// Those of [`with_method`].

@@ -17,12 +17,12 @@ pub(crate) use classifier::{EncoderArgs, LinearArgs, PreprocessingArgs, SetArgs}
 pub(crate) use recipe::{ModelArgs, RecipeArgs, TrainingArgs, set};
 pub(crate) use training::{DistillArgs, EmbedArgs, FinetuneArgs};
 
-/// Self-supervised learning of image representations, from a folder of images to an encoder.
+/// Self-supervised learning of image representations: from a folder of images to a pretrained encoder.
 #[derive(Parser)]
-// Of an option given twice, the last one counts, so that a command can be repeated with a change at its end.
+// The last of repeated options wins, so that a command can be repeated with a change at its end.
 #[command(name = "burn-ssl", version, args_override_self = true, after_help = "Start with: burn-ssl demo")]
 pub(crate) struct Args {
-    /// Print the result as JSON: the last line of standard output.
+    /// Print the result as JSON, on the last line of standard output.
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
@@ -31,7 +31,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Pretrain on rendered images and show that it learned, in minutes on a CPU.
+    /// Pretrain on rendered images and compare k-NN before and after, in minutes on a CPU.
     #[command(after_help = "Example:\n  burn-ssl demo --out demo")]
     Demo(DemoArgs),
     /// Pretrain an encoder on images.
@@ -40,24 +40,24 @@ pub(crate) enum Command {
   burn-ssl pretrain --method simclr --data cifar10-train.tar --eval-test cifar10-test.tar --epochs 100 --out run
   burn-ssl pretrain --resume --out run")]
     Pretrain(PretrainArgs),
-    /// Classify test images by their nearest neighbours in a labelled set.
+    /// Evaluate an encoder with k-NN: classify test images by their nearest neighbours in a labelled set.
     #[command(after_help = "Examples:
   burn-ssl knn --run run --train train/ --test test/
   burn-ssl knn --weights resnet50.safetensors --model resnet50 --image-size 224 --train train/ --test test/
   burn-ssl knn --model resnet18 --seed 1 --train train/ --test test/        (an untrained network)")]
     Knn(KnnArgs),
-    /// Train a linear classifier on the features of a frozen encoder, and test it.
+    /// Evaluate an encoder with a linear probe: a linear classifier on its frozen features.
     #[command(after_help = "Examples:
   burn-ssl linear --run run --train train/ --test test/
-  burn-ssl linear --run run --train train/ --test test/ --cached            (features computed once: minutes)
+  burn-ssl linear --run run --train train/ --test test/ --cached            (features computed once: much faster)
   burn-ssl linear --weights resnet50.safetensors --model resnet50 --image-size 224 --train train/ --test test/ --lr 30")]
     Linear(LinearArgs),
-    /// Train a whole network with labels, many or few, from a pretrained encoder.
+    /// Fine-tune a pretrained encoder on all or some of the labels.
     #[command(after_help = "Examples:
   burn-ssl finetune --run run --train train/ --test test/ --fraction 0.1 --out finetuned
   burn-ssl finetune --run run --train train/ --test test/ --fraction 0.01 --from-head-layer 1 --out finetuned   (SimCLR v2)")]
     Finetune(FinetuneArgs),
-    /// Train a network to give the class scores of a fine-tuned one, on images without labels.
+    /// Distill a fine-tuned network into another one, on images without labels.
     #[command(after_help = "Example:
   burn-ssl distill --teacher finetuned --data photos/ --model resnet18 --width 32 --epochs 100 --out student")]
     Distill(DistillArgs),
@@ -67,7 +67,7 @@ pub(crate) enum Command {
   burn-ssl embed --run run --data photos/ --out features.npy          (names and labels in features.csv)
   burn-ssl embed --weights vit.pth --model vit-base --image-size 224 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --data photos/ --out features.csv")]
     Embed(EmbedArgs),
-    /// Write the encoder of a run as a file that other libraries load.
+    /// Write the encoder of a run as a file for other libraries.
     #[command(after_help = "Example:
   burn-ssl export --run run --out encoder.safetensors --format torchvision
   python: model.load_state_dict(safetensors.torch.load_file('encoder.safetensors'))     (with model.fc removed)")]
@@ -94,26 +94,26 @@ pub(crate) enum Command {
 
 #[derive(ClapArgs)]
 pub(crate) struct DemoArgs {
-    /// Run directory [default: burn-ssl-demo, or the first of burn-ssl-demo-2, -3, ... that is not taken].
+    /// Run directory [default: burn-ssl-demo, or the first unused one of burn-ssl-demo-2, -3, ...].
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
-    /// Remove the run that is in the directory.
+    /// Remove an earlier run in the directory.
     #[arg(long, requires = "out")]
     pub(crate) overwrite: bool,
-    /// Seed of weights, order and views.
+    /// Seed of the weights, the order of the images and their views.
     #[arg(long, value_name = "N", default_value_t = DemoOptions::new("").seed as i64, value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: i64,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
 }
 
-/// What a command runs on.
+/// The machine.
 #[derive(ClapArgs)]
 pub(crate) struct MachineArgs {
-    /// Device to compute on, see `burn-ssl devices`.
+    /// Device to compute on; `burn-ssl devices` lists them.
     #[arg(long, value_name = "SPEC", default_value_t = PretrainOptions::new("").device.to_string())]
     pub(crate) device: String,
-    /// Threads that decode and augment images [default: one per core]. Results do not depend on it.
+    /// Threads that decode and augment images [default: one per core]; results do not depend on the number.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) workers: Option<u32>,
 }
@@ -131,10 +131,10 @@ pub(crate) struct PretrainArgs {
     /// Run directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Go on with the run in the directory; no other option is needed.
+    /// Resume the run in the directory; needs no other option than --out.
     #[arg(long, conflicts_with = "overwrite")]
     pub(crate) resume: bool,
-    /// Remove the run that is in the directory.
+    /// Remove an earlier run in the directory.
     #[arg(long)]
     pub(crate) overwrite: bool,
 }
@@ -148,10 +148,10 @@ pub(crate) struct KnnArgs {
     /// Seed of an untrained network [default: 0].
     #[arg(long, value_name = "N", conflicts_with_all = ["run", "weights"], value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: Option<i64>,
-    /// Neighbours that vote.
+    /// Number of neighbours that vote.
     #[arg(short, long, value_name = "N", default_value_t = KnnConfig::default().k)]
     pub(crate) k: usize,
-    /// Temperature of their votes.
+    /// Temperature that weights the votes.
     #[arg(long, value_name = "T", default_value_t = KnnConfig::default().temperature)]
     pub(crate) temperature: f64,
     #[command(flatten)]
@@ -166,7 +166,7 @@ pub(crate) struct ExportArgs {
     /// File to write.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
-    /// Whose names the tensors get: torchvision, timm, or safetensors for ours.
+    /// Naming of the tensors: torchvision, timm, or safetensors for the names of burn-ssl.
     #[arg(long, value_name = "FORMAT", default_value_t)]
     pub(crate) format: NameScheme,
     /// Replace an existing file.
@@ -181,7 +181,7 @@ pub(crate) struct PreviewArgs {
     /// Image to write, a PNG.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
-    /// Images to show, one row each.
+    /// Number of images to show, one per row.
     #[arg(long, value_name = "N", default_value_t = PreviewOptions::new("").images as u32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) images: u32,
     /// Replace an existing file.

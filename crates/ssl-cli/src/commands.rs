@@ -1,4 +1,4 @@
-//! From arguments to the library and back to words.
+//! The commands: from arguments to the options of the library, and from its reports to text.
 
 mod classifier;
 mod lists;
@@ -44,21 +44,17 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
     Ok(ended(&report))
 }
 
-/// Tells how to go on with a training that was stopped.
+/// Says how to resume a training that was stopped.
 fn ended(report: &RunReport) -> Ended {
     let Some(step) = report.stopped_after() else { return Ended::Done };
     let resume = match report {
-        RunReport::Finetune(_) => {
-            "with the same options and --resume: burn-ssl finetune ... --resume".to_owned()
-        }
-        RunReport::Distill(_) => {
-            "with the same options and --resume: burn-ssl distill ... --resume".to_owned()
-        }
+        RunReport::Finetune(_) => "with the same options: burn-ssl finetune ... --resume".to_owned(),
+        RunReport::Distill(_) => "with the same options: burn-ssl distill ... --resume".to_owned(),
         RunReport::Demo(report) => resume_pretraining(&report.run.out),
         RunReport::Pretrain(report) => resume_pretraining(&report.out),
         _ => return Ended::Done,
     };
-    eprintln!("stopped and saved after step {step}; go on {resume}");
+    eprintln!("stopped and saved after step {step}; resume {resume}");
     Ended::Interrupted
 }
 
@@ -75,7 +71,7 @@ fn run_demo(args: DemoArgs, bars: &MultiProgress) -> Result<RunReport> {
     Ok(demo(&options, &mut Bar::new(bars, interrupt::on_signal()?))?.into())
 }
 
-/// `burn-ssl-demo`, or the first of `burn-ssl-demo-2`, `-3` … that is not taken.
+/// `burn-ssl-demo`, or the first unused one of `burn-ssl-demo-2`, `-3` ….
 fn free_folder() -> PathBuf {
     let names =
         std::iter::once("burn-ssl-demo".to_owned()).chain((2_u64..).map(|n| format!("burn-ssl-demo-{n}")));

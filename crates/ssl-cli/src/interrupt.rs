@@ -1,4 +1,4 @@
-//! Ctrl-C and the polite ways to end a process.
+//! Ctrl-C and termination signals.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ pub(crate) fn on_signal() -> Result<Arc<AtomicBool>> {
         if set.swap(true, Ordering::SeqCst) {
             std::process::exit(i32::from(crate::INTERRUPTED));
         }
-        eprintln!("stopping after this step (once more to stop without saving)");
+        eprintln!("stopping after this step (press Ctrl-C again to quit without saving)");
     };
     ctrlc::set_handler(handler).context("cannot listen for Ctrl-C")?;
     Ok(stop)

@@ -9,8 +9,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-/// What is logged unless `RUST_LOG` says otherwise: what we tell, and what others warn of.
-const FILTER: &str = "error,burn_ssl=info,ssl_data=info,ssl_train=info,ssl_eval=info";
+/// What is logged unless `RUST_LOG` says otherwise: information from our crates, errors from all others.
+const FILTER: &str = "error,burn_ssl=info,ssl_tasks=info,ssl_data=info,ssl_train=info,ssl_eval=info";
 
 /// Logs to standard error, above the bars.
 pub(crate) fn init(bars: &MultiProgress) {

@@ -1,8 +1,10 @@
-//! The tool `burn-ssl`: arguments, progress and exit codes. What the commands do is in the library of the same name.
-#![expect(clippy::print_stdout, reason = "a command answers on standard output")]
+//! The command-line tool `burn-ssl`: arguments, progress and exit codes. The commands themselves are in the library of the
+//! same name.
+#![expect(clippy::print_stdout, reason = "results go to standard output")]
 
 mod args;
 mod commands;
+mod hint;
 mod interrupt;
 mod log;
 mod output;
@@ -16,10 +18,10 @@ use indicatif::MultiProgress;
 
 use args::Args;
 
-/// What a shell reports of a program that Ctrl-C ended.
+/// The exit code that shells give a program ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
-/// How a command ended that did not fail.
+/// How a command ended, if it did not fail.
 enum Ended {
     Done,
     Interrupted,
@@ -31,14 +33,14 @@ fn main() -> ExitCode {
     let bars = MultiProgress::new();
     log::init(&bars);
     if std::env::var_os("RUST_BACKTRACE").is_none() {
-        // Backends report some errors by panicking; the sentence below is enough of it.
+        // Backends report some errors by panicking; the sentence below says enough.
         std::panic::set_hook(Box::new(|_| {}));
     }
     match catch_unwind(AssertUnwindSafe(|| commands::run(args, &bars))) {
         Ok(Ok(Ended::Done)) => ExitCode::SUCCESS,
         Ok(Ok(Ended::Interrupted)) => ExitCode::from(INTERRUPTED),
-        Ok(Err(error)) => fail(&error.to_string()),
-        Err(panic) => fail(&format!("a bug, or a device that gave up: {}", text(panic.as_ref()))),
+        Ok(Err(error)) => fail(&hint::sentence(&error)),
+        Err(panic) => fail(&format!("this is a bug, or the device failed: {}", text(panic.as_ref()))),
     }
 }
 
@@ -49,6 +51,5 @@ fn fail(message: &str) -> ExitCode {
 
 fn text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("it did not say why (set RUST_BACKTRACE=1)")
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message (set RUST_BACKTRACE=1)")
 }

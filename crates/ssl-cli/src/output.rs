@@ -1,4 +1,4 @@
-//! Results on standard output.
+//! Results, written to standard output.
 
 use std::fmt::Display;
 
@@ -15,7 +15,7 @@ pub(crate) fn print(json: bool, result: &impl Serialize, words: impl Display) ->
     Ok(())
 }
 
-/// Rows in columns that are as wide as their widest cell.
+/// Formats rows as columns, each as wide as its widest cell.
 pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..N).map(width).collect();

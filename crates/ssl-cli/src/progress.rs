@@ -22,7 +22,7 @@ impl Bar {
         Self { bars: bars.clone(), bar: ProgressBar::hidden(), stop }
     }
 
-    /// For what has nothing to save: Ctrl-C ends the process.
+    /// For commands without checkpoints: Ctrl-C ends the process.
     pub(crate) fn deaf(bars: &MultiProgress) -> Self {
         Self::new(bars, Arc::default())
     }

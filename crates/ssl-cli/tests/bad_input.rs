@@ -109,7 +109,7 @@ fn an_existing_directory_is_left_alone() {
     fs::write(out.join("encoder.safetensors"), "mine").expect("writable");
 
     let taken = sentence(&tiny(text(&images), text(&out)));
-    assert!(taken.contains("exists already") && taken.contains("--overwrite"), "{taken}");
+    assert!(taken.contains("already exists") && taken.contains("--overwrite"), "{taken}");
     for file in ["recipe.toml", "encoder.safetensors"] {
         assert_eq!(fs::read(out.join(file)).expect("still there"), b"mine");
     }
@@ -118,7 +118,7 @@ fn an_existing_directory_is_left_alone() {
     let sheet = dir.path().join("sheet.png");
     fs::write(&sheet, "mine").expect("writable");
     let preview = ["preview", "--method", "simclr", "--data", text(&images), "--out", text(&sheet)];
-    assert!(sentence(&preview).contains("exists already"));
+    assert!(sentence(&preview).contains("already exists"));
     assert_eq!(fs::read(&sheet).expect("still there"), b"mine");
 }
 

@@ -103,7 +103,7 @@ fn simclr_v2_is_tuned_from_the_first_layer_of_its_projector() {
     assert_eq!(tuned(&["--from-head-layer", "2"]), Some(2));
     let out = dir.path().join("deep");
     let deep = [&finetune(text(&pretraining), text(&images), text(&out))[..], &["--from-head-layer", "4"]];
-    assert!(sentence(&deep.concat()).starts_with("--from-head-layer is 4, expected at most 3"));
+    assert!(sentence(&deep.concat()).starts_with("from_head_layer is 4, expected at most 3"));
     assert!(!out.exists());
 }
 
@@ -218,7 +218,7 @@ fn what_no_classifier_could_use_is_named_and_nothing_is_written() {
     }
     assert!(finetune(&["--optimizer", "sgdm"]).starts_with("unknown optimizer 'sgdm'"));
     let momentum = finetune(&["--optimizer", "adamw", "--momentum", "0.5"]);
-    assert_eq!(momentum, "--momentum is an option of sgd, lars and larc, and the optimizer is adamw");
+    assert_eq!(momentum, "--momentum needs sgd, lars or larc, and the optimizer is adamw");
     let layers = finetune(&["--layer-decay", "0.75"]);
     assert!(layers.starts_with("optimizer.layer_decay is 0.75, expected no such key"), "{layers}");
     assert!(finetune(&["--no-decay", "norms"]).starts_with("unknown no_decay 'norms': expected none, "));
@@ -239,14 +239,14 @@ fn what_is_there_is_left_alone() {
     fs::create_dir(&taken).expect("writable");
     fs::write(taken.join("classifier.safetensors"), "mine").expect("writable");
     let refused = sentence(&finetune_args(&pretraining, &images, &taken, &[]));
-    assert!(refused.contains("exists already") && refused.contains("--overwrite"), "{refused}");
+    assert!(refused.contains("already exists") && refused.contains("--overwrite"), "{refused}");
     assert_eq!(read(taken.join("classifier.safetensors")), b"mine");
 
     let file = dir.path().join("features.npy");
     fs::write(file.with_extension("csv"), "mine").expect("writable");
     let embed = ["embed", "--run", text(&pretraining), "--data", text(&images), "--out", text(&file)];
     let refused = sentence(&embed);
-    assert!(refused.contains("features.csv exists already"), "{refused}");
+    assert!(refused.contains("features.csv already exists"), "{refused}");
     assert!(!file.exists() && read(file.with_extension("csv")) == b"mine");
 
     let nothing = ["distill", "--teacher", text(&pretraining), "--data", text(&images), "--out", "x"];
@@ -254,5 +254,5 @@ fn what_is_there_is_left_alone() {
     assert!(refused.starts_with("there is no classifier in "), "{refused}");
     let projector = ["finetune", "--width", "2", "--train", text(&images), "--test", text(&images)];
     let refused = sentence(&[&projector[..], &["--out", "x", "--from-head-layer", "1"]].concat());
-    assert!(refused.starts_with("there is no projector in an encoder without its run"), "{refused}");
+    assert!(refused.starts_with("there is no projector in an encoder that comes from no run"), "{refused}");
 }

@@ -99,6 +99,7 @@ fn a_killed_run_goes_on_to_the_bytes_of_an_undisturbed_one() {
 
     let output = run(&["pretrain", "--resume", "--out", text(&out)]);
     assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).lines().any(|line| line.starts_with("images: ")), "{}", stderr(&output));
     assert_eq!(encoder(&out), undisturbed(&images, &dir.path().join("undisturbed")));
     let again = run(&["pretrain", "--resume", "--out", text(&out)]);
     assert!(again.status.success(), "a finished run has nothing left to do: {}", stderr(&again));

@@ -1,4 +1,4 @@
-//! Directories of classifiers: what `finetune` and `distill` write and what reads it.
+//! Directories of classifiers, as written by fine-tuning and distillation.
 
 mod read;
 mod run;
@@ -16,13 +16,13 @@ pub(crate) use run::{ClassifierRun, Record, Tested};
 
 use crate::Error;
 
-/// What `classifier.safetensors` says of the classifier beside its encoder.
+/// The description of the classifier in `classifier.safetensors`.
 pub(crate) fn head(network: &Classifier<AnyEncoder>, class_names: Option<Vec<String>>) -> ClassifierHead {
     let neck = network.neck.as_ref().map(Mlp::layers).unwrap_or_default();
     ClassifierHead { neck, classes: network.feature_dim(), class_names }
 }
 
-/// Writes the classifier of a directory, and its encoder alone as other commands read it.
+/// Writes the classifier, and its encoder in a file of its own for the other commands.
 pub(crate) fn save(
     run: &RunDir,
     network: &Classifier<AnyEncoder>,
@@ -34,12 +34,12 @@ pub(crate) fn save(
     Ok(weights::save(&network.encoder, &run.encoder(), encoder)?)
 }
 
-/// Whether a directory holds a classifier and no pretraining run.
+/// Whether a directory contains a classifier rather than a pretraining run.
 pub(crate) fn is_classifier(path: &Path) -> bool {
     RunDir::open(path).is_err() && RunDir::open_classifier(path).is_ok()
 }
 
-/// Fails if what is read would be removed when `out` is overwritten.
+/// Fails if overwriting `out` would remove the input.
 pub(crate) fn check_apart(read: &Path, out: &Path) -> Result<(), Error> {
     let place = |path: &Path| fs::canonicalize(path).or_else(|_| std::path::absolute(path));
     match (place(read), place(out)) {
@@ -48,7 +48,7 @@ pub(crate) fn check_apart(read: &Path, out: &Path) -> Result<(), Error> {
     }
 }
 
-/// A path that means the same in every folder, for records.
+/// An absolute path, for records.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     if crate::images::is_rendered(path) {
         return path.to_owned();

@@ -12,14 +12,14 @@ use crate::{Error, Observer, Recipe, sheet};
 /// Rows of the sheet of views: one image of each class.
 const SHEET_ROWS: usize = 10;
 
-/// Where the demonstration goes and what it runs on.
+/// Options of the demonstration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DemoOptions {
     /// The run.
     pub run: PretrainOptions,
     /// Seed of weights, order and views. Default 0.
     pub seed: u64,
-    /// Threads that augment; 0, the default, stands for one per core.
+    /// Threads that augment; 0, the default, means one per core.
     pub workers: usize,
 }
 
@@ -30,7 +30,7 @@ impl DemoOptions {
     }
 }
 
-/// What the demonstration showed.
+/// The result of the demonstration.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DemoReport {
     /// The run.
@@ -42,11 +42,11 @@ pub struct DemoReport {
     pub sheet: PathBuf,
 }
 
-/// Pretrains on rendered images with a recipe for them and compares k-NN of the encoder before and after with k-NN of
-/// the pixels. The run directory gets a sheet of views as well.
+/// Pretrains on rendered images, and compares k-NN on the features before and after training with k-NN on the pixels. The
+/// run directory also gets a contact sheet of views.
 ///
 /// # Errors
-/// What the device or the directory have wrong.
+/// If the device or the directory cannot be used.
 pub fn demo(
     methods: &impl Methods,
     mut recipe: Recipe,

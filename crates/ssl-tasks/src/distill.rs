@@ -1,4 +1,4 @@
-//! Distillation: a network learns the class scores of a fine-tuned one on images that need no labels.
+//! Distillation: a student learns the class scores of a fine-tuned teacher, on images that need no labels.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,21 +23,21 @@ const METRICS: [&str; 2] = ["distill_top1", "distill_top5"];
 /// Share of the epochs in which the learning rate rises (SimCLR v2, section 3.1).
 const WARMUP: f64 = 0.05;
 
-/// What is distilled into what, on which images and how.
+/// Options of a distillation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DistillOptions {
     /// The directory of the teacher, which [`finetune`](crate::finetune()) or an earlier distillation wrote.
     pub teacher: PathBuf,
     /// The images; labels are not needed unless `alpha` is below 1.
     pub data: PathBuf,
-    /// Keep only so many of them. Default: all.
+    /// Use only this many of them. Default: all.
     pub limit: Option<usize>,
     /// Labelled images to test with. Default: those that the teacher was tested with.
     pub test: Option<PathBuf>,
-    /// Keep only so many of them. Default: all.
+    /// Use only this many of them. Default: all.
     pub test_limit: Option<usize>,
-    /// The student's encoder, with [`init`](EncoderConfig::init) where it does not start from random values. Default: the
-    /// teacher's (self-distillation).
+    /// The student's encoder; [`init`](EncoderConfig::init) names weights to start from. Default: the teacher's architecture,
+    /// with random weights (self-distillation).
     pub student: Option<EncoderConfig>,
     /// The loss.
     pub distillation: DistillationConfig,
@@ -45,23 +45,23 @@ pub struct DistillOptions {
     pub epochs: u64,
     /// Images in a batch, at least 2. Default: 256, or all if there are fewer.
     pub batch_size: Option<usize>,
-    /// Epochs of rising learning rate. Default: 5 % of them (SimCLR v2, section 3.1).
+    /// Warm-up epochs, in which the learning rate rises. Default: 5 % of them (SimCLR v2, section 3.1).
     pub warmup_epochs: Option<f64>,
-    /// The optimizer; its rate falls along a cosine to 0. Default: SGD of Nesterov momentum 0.9, rate `0.1 · batch / 256` (our
+    /// The optimizer; its learning rate follows a cosine down to 0. Default: SGD of Nesterov momentum 0.9, rate `0.1 · batch / 256` (our
     /// choice, usual in training with labels; the paper has LARS for batches of 4096), weight decay 1e-4 of weights (the
     /// paper's).
     pub optimizer: OptimizerConfig,
     /// Seed of the student, of the order of the images and of their views. Default 0.
     pub seed: u64,
-    /// Threads that decode and augment; 0, the default, stands for one per core.
+    /// Threads that decode and augment; 0, the default, means one per core.
     pub workers: usize,
     /// The device. Default `flex`.
     pub device: DeviceSpec,
     /// The directory of the student.
     pub out: PathBuf,
-    /// Whether what an earlier run wrote there may be removed. Default no.
+    /// Whether an earlier run in that directory may be removed. Default: no.
     pub overwrite: bool,
-    /// Whether to go on with the training in that directory, with the same options. Default no.
+    /// Whether to resume the training in that directory, with the same options. Default: no.
     pub resume: bool,
 }
 
@@ -138,16 +138,16 @@ pub struct DistillReport {
     pub seconds: f64,
     /// The directory of the student.
     pub out: PathBuf,
-    /// Whether the training reached its last step, or was stopped before.
+    /// Whether the training reached its last step. One that was stopped did not.
     #[serde(skip)]
     pub finished: bool,
 }
 
-/// Trains a student to give the class scores of a fine-tuned teacher, and tests both; the directory gets the files of
-/// [`finetune`](crate::finetune()).
+/// Trains a student to reproduce the class scores of a fine-tuned teacher, and tests both. The output directory has the same
+/// files as that of [`finetune`](crate::finetune()).
 ///
 /// # Errors
-/// What the teacher, the images, the device, the directory or the options have wrong.
+/// If the teacher, the images, the device, the directory or the options cannot be used.
 ///
 /// # Source
 /// SimCLR v2, section 2, <https://arxiv.org/abs/2006.10029>; see [`Distillation`](ssl_eval::Distillation) for the loss and how it differs.
@@ -185,7 +185,7 @@ pub fn distill(options: &DistillOptions, observer: &mut impl Observer) -> Result
     })
 }
 
-/// A distillation whose teacher is known.
+/// A distillation whose teacher has been read.
 struct Distilling<'a> {
     options: &'a DistillOptions,
     device: &'a Device,
@@ -197,7 +197,7 @@ struct Distilling<'a> {
 }
 
 impl<'a> Distilling<'a> {
-    /// The training images, with the teacher's numbers for their classes where labels count.
+    /// The training images; where labels count, classes are numbered as the teacher numbers them.
     fn data(&self) -> Result<Arc<Dataset>, Error> {
         let mut data = images::open(&self.options.data, self.options.limit)?;
         if self.options.distillation.alpha < 1.0 {
@@ -260,7 +260,7 @@ impl<'a> Distilling<'a> {
         let options = self.options;
         let DistillationConfig { temperature, alpha, t2_scale } = options.distillation;
         let own = [("temperature", Value::Float(temperature)), ("alpha", Value::Float(alpha))];
-        // Only where it is set, so that records of older versions still resume.
+        // Written only if set, so that trainings of older versions can be resumed.
         let own = own.into_iter().chain(t2_scale.then_some(("t2_scale", Value::Boolean(true))));
         Record {
             made_by: "distill",

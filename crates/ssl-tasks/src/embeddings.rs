@@ -1,4 +1,4 @@
-//! Features of images in a file, for other programs.
+//! Writing features of images to a file, for other programs.
 
 mod format;
 
@@ -16,24 +16,24 @@ use crate::preparation::Preparation;
 use crate::{EncoderSource, Error, PreprocessingOptions, files, images, load_encoder};
 use format::{Format, Table};
 
-/// Which images are embedded, by which encoder, and where their features go.
+/// Options of [`embed_images`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct EmbedOptions {
     /// The encoder, in evaluation mode.
     pub encoder: EncoderSource,
     /// The images, labelled or not.
     pub data: PathBuf,
-    /// Keep only so many of them. Default: all.
+    /// Use only this many of them. Default: all.
     pub limit: Option<usize>,
-    /// How images are prepared, where it is not as the encoder's file says.
+    /// How images are prepared, where that differs from what the encoder's file says.
     pub preprocessing: PreprocessingOptions,
-    /// The file. Its ending says what it is: `.csv`, `.npy` (names and labels go to a `.csv` of the same name) or
-    /// `.safetensors` (tensors `features`, `labels`; names in the metadata). An [`Artifact`] says which encoder the features are
-    /// from: in the metadata of a `.safetensors`, else in a `.json` of the same name.
+    /// The file. The format follows from its extension: `.csv`, `.npy` (names and labels go to a `.csv` of the same name) or
+    /// `.safetensors` (tensors `features`, `labels`; names in the metadata). An [`Artifact`] describes the encoder: in the
+    /// metadata of a `.safetensors`, otherwise in a `.json` of the same name.
     pub out: PathBuf,
-    /// Whether existing files may be overwritten. Default no.
+    /// Whether existing files may be overwritten. Default: no.
     pub overwrite: bool,
-    /// Threads that decode; 0, the default, stands for one per core.
+    /// Threads that decode; 0, the default, means one per core.
     pub workers: usize,
     /// The device. Default `flex`.
     pub device: DeviceSpec,
@@ -60,13 +60,13 @@ impl EmbedOptions {
 pub struct EmbedReport {
     /// The file.
     pub out: PathBuf,
-    /// The file of names and labels, where it is another one.
+    /// The file of names and labels, if it is a separate one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub names: Option<PathBuf>,
-    /// The file that says which encoder the features are from, where it is another one.
+    /// The file that describes the encoder, if it is a separate one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub about: Option<PathBuf>,
-    /// Images embedded; those that cannot be read are left out.
+    /// Number of images, without those that could not be read.
     pub images: usize,
     /// Length of a feature vector.
     pub dim: usize,
@@ -74,20 +74,20 @@ pub struct EmbedReport {
     pub labels: bool,
 }
 
-/// Writes the features of the centre view of every image, with its name, its label and its class where known.
+/// Writes the features of the centre crop of every image, with its name and, where known, its label and class.
 ///
 /// # Errors
-/// What the encoder, the images, the device or the file have wrong.
+/// If the encoder, the images, the device or the file cannot be used.
 pub fn embed_images(options: &EmbedOptions) -> Result<EmbedReport, Error> {
     embedded(options, |size, device| options.encoder.open(size, device))
 }
 
 /// [`embed_images`] with the encoder of a run of [`pretrain_encoder`](crate::pretrain_encoder).
 ///
-/// `encoder` makes the network as it did for the run; its values are then read from `encoder.safetensors`.
+/// `encoder` makes the network as it did for the run; its weights are then read from `encoder.safetensors`.
 ///
 /// # Errors
-/// Those of [`embed_images`], a source that is no run, and a network whose tensors are not those of the file.
+/// Those of [`embed_images`], and if the encoder is not from a run, or the network does not have the tensors of the file.
 pub fn embed_images_with<E: Encoder>(
     encoder: impl FnOnce(&mut Init) -> E,
     options: &EmbedOptions,
@@ -122,7 +122,7 @@ fn embedded<E: Encoder>(
     Ok(EmbedReport { out: options.out.clone(), names, about, images: indices.len(), dim: table.dim, labels })
 }
 
-/// What is known of the encoder, with what its images were like.
+/// The description of the encoder, with the preprocessing of the images.
 fn described(
     encoder: &EncoderSource,
     artifact: Option<Artifact>,

@@ -1,4 +1,4 @@
-//! Where a command takes its encoder from.
+//! Where the encoder of a command comes from.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,20 +11,20 @@ use ssl_train::RunDir;
 use crate::recipe::Draft;
 use crate::{Error, Recipe, classifier};
 
-/// Where a command takes its encoder from.
+/// Where the encoder of a command comes from.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum EncoderSource {
-    /// The directory of a finished run, or of a classifier that `finetune` or `distill` wrote.
+    /// The directory of a finished run, or of a fine-tuned or distilled classifier.
     Run(PathBuf),
     /// A file of weights: ours, torchvision's or timm's.
     Weights {
         /// The file.
         path: PathBuf,
-        /// The network that it is for. Default: what the file says, which only ours does.
+        /// The network. Default: as the file says; only ours do.
         config: Option<EncoderConfig>,
     },
-    /// Nowhere: initial values from a seed, the same as those of a run with that seed.
+    /// An untrained network: the initial values of a run with that seed.
     Untrained {
         /// The network.
         config: EncoderConfig,
@@ -50,7 +50,7 @@ impl EncoderSource {
         }
     }
 
-    /// What the encoder's file says of it; none for an untrained encoder and for files that others wrote.
+    /// The description in the encoder's file; none for untrained encoders and files of other libraries.
     pub(crate) fn artifact(&self) -> Result<Option<Artifact>, Error> {
         match self.file()? {
             Some(path) => Ok(Artifact::read(&path)?),
@@ -58,7 +58,7 @@ impl EncoderSource {
         }
     }
 
-    /// What the encoder is like.
+    /// The configuration of the encoder.
     pub(crate) fn config(&self) -> Result<EncoderConfig, Error> {
         match self {
             Self::Weights { config: Some(config), .. } | Self::Untrained { config, .. } => Ok(config.clone()),
@@ -84,7 +84,7 @@ impl EncoderSource {
         let seed = if let Self::Untrained { seed, .. } = self { *seed } else { 0 };
         let mut init = Init::new(seed, device);
         let Some(file) = self.file()? else { return Ok(config.init(size, &mut init)?) };
-        // Where these weights started from does not matter any more.
+        // These weights replace whatever the run started from.
         let config = EncoderConfig { init: None, ..config };
         Ok(weights::load(&file, config.init(size, &mut init)?)?)
     }
@@ -100,7 +100,7 @@ impl EncoderSource {
         }
     }
 
-    /// The file that the encoder is in; none for an untrained one.
+    /// The file of the encoder; none for an untrained one.
     fn file(&self) -> Result<Option<PathBuf>, Error> {
         match self {
             Self::Run(path) => encoder_of_run(path).map(Some),
@@ -122,10 +122,10 @@ impl fmt::Display for EncoderSource {
 
 /// The encoder of a run of [`pretrain_encoder`](crate::pretrain_encoder), on a device without gradients.
 ///
-/// `encoder` makes the network as it did for the run.
+/// `encoder` builds the network, as it did for the run.
 ///
 /// # Errors
-/// A run that has not finished, and a network whose tensors are not those of the file.
+/// If the run is not finished, or the network does not have the tensors of the file.
 pub fn load_encoder<E: Encoder>(
     run: &RunDir,
     encoder: impl FnOnce(&mut Init) -> E,
@@ -138,7 +138,7 @@ pub fn load_encoder<E: Encoder>(
     Ok(weights::load(&file, encoder(&mut Init::new(0, device)))?)
 }
 
-/// The encoder file of a finished run, or of a classifier that `finetune` or `distill` wrote.
+/// The encoder file of a finished run, or of a fine-tuned or distilled classifier.
 fn encoder_of_run(path: &Path) -> Result<PathBuf, Error> {
     let run =
         if classifier::is_classifier(path) { RunDir::open_classifier(path) } else { RunDir::open(path) };

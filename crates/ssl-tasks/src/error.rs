@@ -1,4 +1,4 @@
-//! Why a command has no result.
+//! Why a command fails.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use ssl_train::TrainError;
 
 use crate::recipe::RecipeError;
 
-/// Why a command has no result, in one sentence.
+/// Why a command fails, in one sentence.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -28,7 +28,7 @@ pub enum Error {
     /// Views of the images.
     #[error(transparent)]
     View(#[from] ViewError),
-    /// A value that no command could use.
+    /// A value out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The run.
@@ -43,28 +43,30 @@ pub enum Error {
     /// A file of weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// There is something where a new file should go.
-    #[error("{} exists already: expected a new file, or the option --overwrite", .0.display())]
+    /// A file is in the way of a new one.
+    #[error("{} already exists: expected a new file, or overwrite to be set", .0.display())]
     Exists(PathBuf),
-    /// A run has no encoder.
-    #[error("{} holds no finished run: expected encoder.safetensors in it, which `pretrain --resume` writes at the end", .0.display())]
+    /// A run has not written its encoder yet.
+    #[error("{} holds no finished run: expected encoder.safetensors in it, which the run writes when it ends", .0.display())]
     NotFinished(PathBuf),
-    /// A method that hides no patches is told which to hide.
-    #[error("the recipe has a section [mask], and {0} hides no patches: expected no such section")]
+    /// The recipe has masks, and its method hides no patches.
+    #[error("the recipe has a section [mask], but {0} hides no patches: expected no such section")]
     UnusedMask(String),
-    /// Something else where a run is needed.
-    #[error("found {0}, expected a run: only a run knows the encoder of your own that it trained")]
+    /// An encoder without a run, where a run is needed.
+    #[error(
+        "found {0}, expected a run: weights of a custom encoder can only be read from the run that trained it"
+    )]
     NoRun(String),
     /// A file of weights does not say which network it is for.
-    #[error("{} does not say which model it is for: expected the option --model NAME", .0.display())]
+    #[error("{} does not say which model it is for: expected the model to be named", .0.display())]
     UnknownModel(PathBuf),
-    /// Nothing says which size the images of an encoder have.
+    /// The image size of an encoder is not known.
     #[error(
-        "nothing says how large the encoder's images are, and those given are not square and of one size: expected the option --image-size N (of torchvision's and timm's weights mostly 224)"
+        "the image size of the encoder is not known, and the images are not square or not all of one size: expected an image size (224 for most weights of torchvision and timm)"
     )]
     NoImageSize,
-    /// A model has no form in another library.
-    #[error("{model} has no form that {format} loads: expected --format {expected}")]
+    /// Another library has no such model.
+    #[error("{format} has no model that loads {model}: expected the format {expected}")]
     NoSuchForm {
         /// The model.
         model: String,
@@ -74,10 +76,10 @@ pub enum Error {
         expected: String,
     },
     /// The recipe names no images.
-    #[error("the recipe names no images: expected the option --data PATH, or data.path in the recipe")]
+    #[error("the recipe names no images: expected a path in data.path")]
     NoData,
     /// The recipe is not the one that the run started with.
-    #[error("--resume goes on with the recipe of {}, where {key} is {there} and not {here}: leave that option out, or start a new run", run.display())]
+    #[error("a resumed run keeps its recipe, and in {} {key} is {there} and not {here}: expected the same recipe, or a new run", run.display())]
     OtherRecipe {
         /// The run.
         run: PathBuf,
@@ -88,7 +90,7 @@ pub enum Error {
         /// The value given.
         here: String,
     },
-    /// The views that a method compares have different sizes, or smaller ones come before them.
+    /// The global views differ in size, or a view after them is larger.
     #[error(
         "the views are {sizes:?} pixels wide, in the order of the [[views]] blocks: expected {views} of one size first, and none larger after them"
     )]
@@ -98,8 +100,8 @@ pub enum Error {
         /// The sizes of all views.
         sizes: Vec<usize>,
     },
-    /// Evaluation was asked for without a place to evaluate on.
-    #[error("there is no {0} set to evaluate on: expected the option --{0} PATH")]
+    /// Evaluation was asked for without images to evaluate on.
+    #[error("there is no {0} set to evaluate on: expected the path of one")]
     NoSet(&'static str),
     /// A class has no image to learn it from.
     #[error(
@@ -125,27 +127,27 @@ pub enum Error {
     /// A label that stands for no class.
     #[error("label {0} is no class: expected whole numbers from 0")]
     NoClass(i64),
-    /// Layers of a projector were asked for where there is none.
-    #[error(
-        "there is no projector in {0}: expected --run with a run of a method that has one, or --from-head-layer 0"
-    )]
+    /// Layers of a projector were asked for, and there is none.
+    #[error("there is no projector in {0}: expected a run of a method that has one, or from_head_layer = 0")]
     NoProjector(String),
     /// More layers of a projector were asked for than it has.
-    #[error("--from-head-layer is {layers}, expected at most {most}, the layers of the run's projector")]
+    #[error(
+        "from_head_layer is {layers}, expected at most {most}, the number of layers in the projector of the run"
+    )]
     HeadLayers {
         /// Layers asked for.
         layers: usize,
         /// Layers of the projector.
         most: usize,
     },
-    /// The directory of a classifier is to be written over what it is made from.
-    #[error("{} is what the training starts from: expected another directory after --out", .0.display())]
+    /// A classifier would be written over what it is made from.
+    #[error("{} is what the training starts from: expected another directory for its output", .0.display())]
     SameDirectory(PathBuf),
     /// A directory has no classifier yet.
-    #[error("{} holds no finished classifier: expected classifier.safetensors in it, which the end of the training writes", .0.display())]
+    #[error("{} holds no finished classifier: expected classifier.safetensors in it, which the training writes when it ends", .0.display())]
     ClassifierNotFinished(PathBuf),
     /// The options are not those that the training started with.
-    #[error("--resume goes on with the training in {}, where {key} is {there} and not {here}: expected the same options, or a new directory", run.display())]
+    #[error("a resumed training keeps its options, and in {} {key} is {there} and not {here}: expected the same options, or a new directory", run.display())]
     OtherOptions {
         /// The directory.
         run: PathBuf,
@@ -156,11 +158,11 @@ pub enum Error {
         /// The value given.
         here: String,
     },
-    /// What decides a training has no text form.
-    #[error("the options have no text form: {0}")]
+    /// The options of a training cannot be written as TOML.
+    #[error("the options cannot be written as TOML: {0}")]
     NoRecord(String),
-    /// A file of features has an ending that says nothing.
-    #[error("{} has no ending that says what to write: expected .csv, .npy or .safetensors", .0.display())]
+    /// The extension of a file of features is not a format.
+    #[error("{} has an unknown extension: expected .csv, .npy or .safetensors", .0.display())]
     UnknownEnding(PathBuf),
     /// A file cannot be written or read.
     #[error("cannot write or read {}: {source}", path.display())]

@@ -9,7 +9,7 @@ use crate::images::EvalData;
 use crate::preparation::Preparation;
 use crate::{Error, Recipe};
 
-/// Added to the shares of singular values, see [`rankme`].
+/// Added to the normalised singular values, see [`rankme`].
 const RANKME_EPS: f64 = 1e-7;
 
 /// Two labelled sets, ready to be embedded.
@@ -23,16 +23,16 @@ pub(crate) struct Evaluation {
 /// The result of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct EvalScores {
-    /// Per cent of queries whose class came first.
+    /// Per cent of queries whose class was predicted first.
     pub(crate) top1: f64,
-    /// Per cent of queries whose class was among the first five.
+    /// Per cent of queries whose class was among the first five predictions.
     pub(crate) top5: f64,
     /// Effective number of dimensions of the queries' features.
     pub(crate) rankme: f64,
 }
 
 impl Recipe {
-    /// The k-NN of the recipe on two sets.
+    /// Prepares k-NN on two sets.
     pub(crate) fn evaluation(&self, data: &EvalData, device: &Device) -> Result<Evaluation, Error> {
         Evaluation::new(data, &Preparation::of(&self.data), self.knn_config(), device)
     }
@@ -53,7 +53,7 @@ impl Evaluation {
         })
     }
 
-    /// k-NN of an encoder, on the device without gradients.
+    /// Evaluates an encoder, on the device without gradients.
     pub(crate) fn of<E: Encoder>(&self, encoder: &E) -> Result<EvalScores, EvalError> {
         let bank = embed(encoder, &self.bank, &self.device)?;
         let test = embed(encoder, &self.test, &self.device)?;
@@ -62,7 +62,7 @@ impl Evaluation {
         Ok(EvalScores { top1: 100.0 * found.top1, top5: 100.0 * found.top5, rankme })
     }
 
-    /// k-NN of the pixels, top-1 in per cent: what an encoder has to beat.
+    /// k-NN top-1 on the pixels in per cent, which an encoder has to beat.
     pub(crate) fn of_pixels(&self) -> Result<f64, EvalError> {
         let bank = raw_pixels(&self.bank, &self.device)?;
         let test = raw_pixels(&self.test, &self.device)?;
@@ -71,7 +71,7 @@ impl Evaluation {
 }
 
 impl EvalScores {
-    /// By the names of the metrics file.
+    /// The scores under their names in the metrics file.
     pub(crate) fn metrics(&self) -> Vec<(&'static str, f64)> {
         vec![("knn_top1", self.top1), ("knn_top5", self.top5), ("rankme", self.rankme)]
     }

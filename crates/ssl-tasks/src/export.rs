@@ -8,39 +8,39 @@ use ssl_encoders::{AnyEncoder, EncoderConfig, NameScheme, StemChoice, weights};
 
 use crate::{EncoderSource, Error, files};
 
-/// What is exported, and where to.
+/// Options of [`export`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExportOptions {
     /// Directory of a finished run, or of a classifier.
     pub run: PathBuf,
     /// The file.
     pub out: PathBuf,
-    /// Whose names the tensors get.
+    /// The library whose tensor names are used.
     pub format: NameScheme,
     /// Whether an existing file may be overwritten.
     pub overwrite: bool,
 }
 
-/// What was exported.
+/// The result of [`export`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ExportReport {
     /// The file.
     pub out: PathBuf,
-    /// Whose names the tensors have.
+    /// The library whose tensor names are used.
     pub format: NameScheme,
     /// The model.
     pub model: String,
     /// Number of tensors.
     pub tensors: usize,
-    /// What the other library's model has to be changed into before it fits; empty if nothing.
+    /// Changes that the other library's model needs before it can load the file.
     pub adapt: Vec<&'static str>,
 }
 
-/// Writes the encoder of a run as a file for other libraries, which load it with `strict=True` into their model of that
-/// name without its classifier.
+/// Writes the encoder of a run as a file for other libraries, which load it with `strict=True` into their model of the same
+/// name, without the classifier.
 ///
 /// # Errors
-/// If the run is not finished, the model has no form in that library, or the file exists.
+/// If the run is not finished, the library has no such model, or the file exists.
 pub fn export(options: &ExportOptions) -> Result<ExportReport, Error> {
     files::check_free(&options.out, options.overwrite)?;
     let source = EncoderSource::Run(options.run.clone());
@@ -57,7 +57,7 @@ pub fn export(options: &ExportOptions) -> Result<ExportReport, Error> {
     })
 }
 
-/// Fails if the library of a format has no model that the encoder could be loaded into.
+/// Fails if the library of a format has no model that could load the encoder.
 fn check_form(config: &EncoderConfig, format: NameScheme) -> Result<(), Error> {
     if format.has(config) {
         return Ok(());
@@ -91,17 +91,17 @@ mod tests {
             (
                 selective(),
                 NameScheme::Torchvision,
-                "resnet50 with selective kernels has no form that torchvision loads: expected --format safetensors",
+                "torchvision has no model that loads resnet50 with selective kernels: expected the format safetensors",
             ),
             (
                 selective(),
                 NameScheme::Timm,
-                "resnet50 with selective kernels has no form that timm loads: expected --format safetensors",
+                "timm has no model that loads resnet50 with selective kernels: expected the format safetensors",
             ),
             (
                 vit(),
                 NameScheme::Torchvision,
-                "vit-tiny has no form that torchvision loads: expected --format timm or safetensors",
+                "torchvision has no model that loads vit-tiny: expected the format timm or safetensors",
             ),
         ] {
             assert_eq!(check(config, format), Err(sentence.to_owned()));

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use crate::Error;
 
-/// Fails if there is something at `path` that may not be overwritten.
+/// Fails if something at `path` must not be overwritten.
 pub(crate) fn check_free(path: &Path, overwrite: bool) -> Result<(), Error> {
     if path.exists() && !(overwrite && path.is_file()) { Err(Error::Exists(path.into())) } else { Ok(()) }
 }
 
-/// Writes a file, and the folder that it lies in.
+/// Writes a file, creating its folder if necessary.
 pub(crate) fn write(path: &Path, bytes: &[u8], overwrite: bool) -> Result<(), Error> {
     check_free(path, overwrite)?;
     ssl_files::write(path, bytes).map_err(|source| Error::Io { path: path.into(), source })

@@ -1,4 +1,4 @@
-//! Fine-tuning: training of a whole network with labels, many or few.
+//! Fine-tuning: training a whole network on all or some of the labels.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,25 +22,25 @@ use crate::{EncoderSource, Error, Observer, Recipe, SetOptions};
 /// Names of the accuracies in the metrics file.
 const METRICS: [&str; 2] = ["finetune_top1", "finetune_top5"];
 
-/// Which encoder is fine-tuned, on what and how.
+/// Options of [`finetune`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct FinetuneOptions {
     /// The encoder to start from.
     pub encoder: EncoderSource,
     /// Labelled images to train and to test with.
     pub sets: SetOptions,
-    /// Share of the training images of each class that is used, above 0 and at most 1; see [`fraction`]. Default 1.
+    /// Fraction of the training images of each class to use, above 0 and at most 1; see [`fraction`]. Default 1.
     pub fraction: f64,
-    /// How many layers of the projector stay between encoder and classifier; 0 for none. More needs a run. Default: as the
-    /// method's authors do, 1 after `simclr-v2` and 0 otherwise.
+    /// Number of layers of the projector to keep between encoder and classifier; above 0, the encoder must come from a run.
+    /// Default: as the authors of the method do, 1 after `simclr-v2` and 0 otherwise.
     pub from_head_layer: Option<usize>,
     /// Passes over the images used. Default: 60 for up to 1 % of them, else 30 (SimCLR, appendix B.5).
     pub epochs: Option<u64>,
     /// Images in a batch, at least 2. Default: 256, or all if there are fewer.
     pub batch_size: Option<usize>,
-    /// Epochs of rising learning rate. Default 0 (SimCLR, appendix B.5).
+    /// Warm-up epochs, in which the learning rate rises. Default 0 (SimCLR, appendix B.5).
     pub warmup_epochs: f64,
-    /// The optimizer; its rate falls along a cosine to 0. Default: SGD of Nesterov momentum 0.9 without weight decay, rate
+    /// The optimizer; its learning rate follows a cosine down to 0. Default: SGD of Nesterov momentum 0.9 without weight decay, rate
     /// `0.05 · batch / 256` (SimCLR, appendix B.5). SimCLR v2 has LARS of rate 0.16 for a batch of 1024 (section 3.1). A ViT is
     /// usually fine-tuned with AdamW, [`layer_decay`](OptimizerConfig::layer_decay) and no weight decay of biases, norms and
     /// tokens (BEiT, MAE).
@@ -51,9 +51,9 @@ pub struct FinetuneOptions {
     pub device: DeviceSpec,
     /// The directory of the classifier.
     pub out: PathBuf,
-    /// Whether what an earlier run wrote there may be removed. Default no.
+    /// Whether an earlier run in that directory may be removed. Default: no.
     pub overwrite: bool,
-    /// Whether to go on with the training in that directory, with the same options. Default no.
+    /// Whether to resume the training in that directory, with the same options. Default: no.
     pub resume: bool,
 }
 
@@ -97,9 +97,9 @@ pub struct FinetuneReport {
     /// Test images whose class was among the five highest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finetune_top5: Option<f64>,
-    /// Share of the training images of each class that was used.
+    /// Fraction of the training images of each class that was used.
     pub fraction: f64,
-    /// Layers of the projector that stayed.
+    /// Layers of the projector that were kept.
     pub head_layers: usize,
     /// Mean cross entropy of the last epoch, in nats.
     pub train_loss: f64,
@@ -119,16 +119,16 @@ pub struct FinetuneReport {
     pub seconds: f64,
     /// The directory of the classifier.
     pub out: PathBuf,
-    /// Whether the training reached its last step, or was stopped before.
+    /// Whether the training reached its last step. One that was stopped did not.
     #[serde(skip)]
     pub finished: bool,
 }
 
-/// Trains an encoder with a new classifier on it, all of it, and tests it; the directory gets `classifier.safetensors`,
+/// Trains an encoder together with a new classifier on top, and tests it. The output directory has `classifier.safetensors`,
 /// `encoder.safetensors`, `classifier.toml`, `metrics.jsonl` and `checkpoints/`.
 ///
 /// # Errors
-/// What the encoder, the sets, the device, the directory or the optimizer have wrong.
+/// If the encoder, the sets, the device, the directory or the optimizer cannot be used.
 ///
 /// # Source
 /// SimCLR, appendix B.5, <https://arxiv.org/abs/2002.05709>; SimCLR v2, section 2, <https://arxiv.org/abs/2006.10029>.
@@ -184,7 +184,7 @@ pub fn finetune(
 /// The part of the training images that is used.
 fn part(set: Arc<Dataset>, options: &FinetuneOptions) -> Result<Dataset, Error> {
     let labels = set.labels().unwrap_or_default().to_vec();
-    // Before anything is left out: a class without images is an error of the set, not of the share.
+    // Checked on the whole set: a class without images is an error of the set, not of the fraction.
     images::classes_of(&set)?;
     let set = Arc::into_inner(set).expect("nobody else has it yet");
     Ok(set.subset(&fraction(&labels, options.fraction, options.seed)))
@@ -198,7 +198,7 @@ fn network(
     classes: usize,
     device: &Device,
 ) -> Result<(EncoderConfig, Classifier<AnyEncoder>), Error> {
-    // Split batch norm keeps a contrastive loss from cheating; here it would only ask for batches of so many images.
+    // Split batch norm keeps a contrastive loss from cheating; here it would only restrict the batch size.
     let config = EncoderConfig { bn_splits: 1, ..options.encoder.config()? };
     let neck = neck(methods, options, device)?;
     let encoder = options.encoder.open_as(config.clone(), size, device)?;
@@ -206,16 +206,16 @@ fn network(
     Ok((config, network))
 }
 
-/// The first layers of the projector of a run, as its last checkpoint has them.
+/// The first layers of the projector of a run, from its last checkpoint.
 fn neck(methods: &impl Methods, options: &FinetuneOptions, device: &Device) -> Result<Option<Mlp>, Error> {
     let asked = options.from_head_layer;
     let (Some(run), Some(recipe)) = (options.encoder.run_dir()?, options.encoder.run_recipe()?) else {
         return match asked {
             None | Some(0) => Ok(None),
-            Some(_) => Err(Error::NoProjector("an encoder without its run".into())),
+            Some(_) => Err(Error::NoProjector("an encoder that comes from no run".into())),
         };
     };
-    // A method that only its author's program has is no reason not to tune its encoder.
+    // The encoder of a custom method can be fine-tuned, though this program does not know its projector.
     let known = methods.contains(&recipe.method);
     if asked == Some(0) || (asked.is_none() && !known) {
         return Ok(None);
@@ -224,7 +224,7 @@ fn neck(methods: &impl Methods, options: &FinetuneOptions, device: &Device) -> R
     methods.with(&recipe.method, &recipe.method_options, visitor)?
 }
 
-/// Finds the layers of a run's projector that stay.
+/// Reads the layers of a run's projector that are kept.
 struct KeptLayers<'a> {
     asked: Option<usize>,
     run: RunDir,

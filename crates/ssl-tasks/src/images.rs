@@ -8,16 +8,16 @@ use ssl_data::{DataError, Dataset, DatasetOptions, Synthetic};
 
 use crate::{Error, Recipe};
 
-/// Names of the rendered sets that stand beside paths: seed and number of images of each.
+/// Names of the rendered sets, which can be used as paths, with the seed and number of images of each.
 const RENDERED: [(&str, u64, usize); 2] = [("demo:train", 1, 4000), ("demo:test", 2, 1000)];
 
 /// Width and height of rendered images.
 const RENDERED_SIZE: usize = 32;
 
-/// Images that are looked at to find out whether all have one size (our choice: a fraction of a second).
+/// Number of images inspected to find out whether all have the same size (our choice: a fraction of a second).
 const LOOKED_AT: usize = 64;
 
-/// Opens the data set at `path`: whatever [`Dataset::open`] recognises, or one of the rendered sets `demo:train` and
+/// Opens the data set at `path`: anything that [`Dataset::open`] recognises, or one of the rendered sets `demo:train` and
 /// `demo:test`.
 ///
 /// # Errors
@@ -35,14 +35,14 @@ pub(crate) fn is_rendered(path: &Path) -> bool {
     RENDERED.iter().any(|(name, ..)| path == Path::new(name))
 }
 
-/// The longer side in pixels of the first readable image, which stands for all.
+/// The longer side of the first readable image in pixels.
 pub fn pixels(dataset: &Dataset) -> Option<usize> {
     let image = (0..dataset.len()).find_map(|index| dataset.image(index).ok())?;
     Some(image.width().max(image.height()))
 }
 
-/// The width of the images in pixels, if they are square and all have the same; of a large set, 64 images all over it are looked
-/// at.
+/// The width of the images in pixels, if all are square and of the same size. In a large set, 64 images spread over it are
+/// inspected.
 pub(crate) fn common_size(dataset: &Dataset) -> Option<usize> {
     let stride = dataset.len().div_ceil(LOOKED_AT);
     let images = (0..dataset.len()).step_by(stride).filter_map(|index| dataset.image(index).ok());
@@ -88,7 +88,7 @@ impl EvalData {
         Self::named("bank", bank, test)
     }
 
-    /// [`new`](Self::new) with another name for the bank in errors.
+    /// [`new`](Self::new), with the name that errors use for the bank.
     pub(crate) fn named(
         bank_name: &'static str,
         bank: Arc<Dataset>,
@@ -105,7 +105,7 @@ impl EvalData {
         Ok(Self { bank, test: Arc::new(test) })
     }
 
-    /// The number of classes, after a look at whether a classifier of the bank could learn and be asked for each.
+    /// The number of classes, after checking that the bank has images of each and the test set no others.
     pub(crate) fn classes(&self) -> Result<usize, Error> {
         let classes = classes_of(&self.bank)?;
         let known = |label: &i64| (0..classes as i64).contains(label);
@@ -116,7 +116,7 @@ impl EvalData {
     }
 }
 
-/// The number of classes of a labelled set, each of which has an image.
+/// The number of classes of a labelled set, after checking that each has an image.
 pub(crate) fn classes_of(set: &Dataset) -> Result<usize, Error> {
     let labels: BTreeSet<i64> = set.labels().unwrap_or_default().iter().copied().collect();
     if let Some(&label) = labels.first().filter(|&&label| label < 0) {
@@ -133,9 +133,9 @@ pub(crate) fn classes_of(set: &Dataset) -> Result<usize, Error> {
     }
 }
 
-/// Images of a batch: as many as asked for, by default 256 or all if there are fewer.
+/// The batch size: as requested, by default 256, or all images if there are fewer.
 ///
-/// 256 is the batch that the learning rates of the papers are for.
+/// The learning rates of the papers are for batches of 256.
 pub(crate) fn batch_size(asked: Option<usize>, images: usize) -> Result<usize, Error> {
     match asked {
         Some(batch_size) if batch_size > images => {

@@ -1,4 +1,4 @@
-//! k-NN of an encoder on two labelled sets, as a command.
+//! k-NN evaluation of an encoder.
 
 use serde::Serialize;
 use ssl_core::DeviceSpec;
@@ -10,7 +10,7 @@ use crate::evaluation::Evaluation;
 use crate::sets::OpenedSets;
 use crate::{Error, SetOptions};
 
-/// What is evaluated, and on what.
+/// Options of [`evaluate_knn`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct KnnOptions {
     /// The encoder.
@@ -33,9 +33,9 @@ impl KnnOptions {
 /// The result of k-NN. Accuracies are in per cent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct KnnReport {
-    /// Queries whose class came first.
+    /// Queries whose class was predicted first.
     pub knn_top1: f64,
-    /// Queries whose class was among the first five.
+    /// Queries whose class was among the first five predictions.
     pub knn_top5: f64,
     /// Neighbours that voted.
     pub k: usize,
@@ -48,7 +48,7 @@ pub struct KnnReport {
 /// Classifies the images of a test set by their nearest neighbours in a labelled bank.
 ///
 /// # Errors
-/// What the encoder, the sets or the device have wrong.
+/// If the encoder, the sets or the device cannot be used.
 pub fn evaluate_knn(options: &KnnOptions) -> Result<KnnReport, Error> {
     options.knn.validate()?;
     let device = options.device.open()?;

@@ -1,4 +1,4 @@
-//! The linear probe: how well a linear classifier does on the features of a frozen encoder.
+//! The linear probe: a linear classifier on the features of a frozen encoder.
 
 use std::time::Instant;
 
@@ -18,22 +18,22 @@ use crate::preparation::Preparation;
 use crate::sets::OpenedSets;
 use crate::{EncoderSource, Error, Observer, SetOptions};
 
-/// Which encoder is probed, on what and how.
+/// Options of [`linear_probe`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct LinearOptions {
     /// The encoder, frozen and in evaluation mode.
     pub encoder: EncoderSource,
     /// Labelled images to train and to test the classifier with.
     pub sets: SetOptions,
-    /// Whether the features of the training images are computed once, of their centre, and not anew in every epoch, of a
-    /// random crop and flip (the official protocol). Much faster. Default no.
+    /// Whether the features of the training images are computed once, from the centre crop, instead of in every epoch, from a
+    /// random crop and flip (the official protocol). Much faster. Default: no.
     pub cached: bool,
     /// Passes over the training images. Default 100 (MoCo, DINO; SimCLR has 90). On small sets our choice, since the
     /// papers' are for ImageNet.
     pub epochs: u64,
     /// Images in a batch, at least 2. Default: 256, or all if there are fewer.
     pub batch_size: Option<usize>,
-    /// The optimizer; its rate falls along a cosine to 0. Default: SGD of momentum 0.9 without weight decay, rate
+    /// The optimizer; its learning rate follows a cosine down to 0. Default: SGD of momentum 0.9 without weight decay, rate
     /// `0.1 · batch / 256` (SimCLR, appendix B.6). MoCo's rate is 30.
     pub optimizer: OptimizerConfig,
     /// Seed of the classifier, of the order of the images and of their views. Default 0.
@@ -92,12 +92,12 @@ pub struct LinearReport {
     pub seconds: f64,
 }
 
-/// Trains a linear classifier on the features of an encoder that does not change, and tests it.
+/// Trains a linear classifier on the features of a frozen encoder, and tests it.
 ///
-/// Features are used as they are: nothing normalises or standardises them.
+/// Features are neither normalised nor standardised.
 ///
 /// # Errors
-/// What the encoder, the sets, the device or the optimizer have wrong.
+/// If the encoder, the sets, the device or the optimizer cannot be used.
 ///
 /// # Source
 /// SimCLR, appendix B.6, <https://arxiv.org/abs/2002.05709>: random crop and flip for training, the centre for testing, no
@@ -134,7 +134,7 @@ pub fn linear_probe(options: &LinearOptions, observer: &mut impl Observer) -> Re
     })
 }
 
-/// A probe whose images and batches are known.
+/// A probe whose images have been opened.
 struct Probe<'a> {
     options: &'a LinearOptions,
     preparation: Preparation,
@@ -293,7 +293,7 @@ mod tests {
         };
         assert_eq!(
             error(|o| o.sets.train = None),
-            "there is no train set to evaluate on: expected the option --train PATH"
+            "there is no train set to evaluate on: expected the path of one"
         );
         let class = error(|o| o.sets.train_limit = Some(7));
         assert!(class.starts_with("the training images have none of class triangles"), "{class}");

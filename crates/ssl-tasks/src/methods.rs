@@ -1,4 +1,4 @@
-//! Methods by name, as a program knows them.
+//! The methods that a program knows by name.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,15 +9,15 @@ use crate::recipe::{RecipeError, typed};
 
 /// The methods that a program knows by name.
 ///
-/// The commands of this crate know none: `burn-ssl` hands them its registry.
+/// The commands of this crate know none; `burn-ssl` passes its registry to them.
 pub trait Methods {
     /// Whether there is a method of that name.
     fn contains(&self, name: &str) -> bool;
 
-    /// The options of a method with every key written.
+    /// The options of a method with every key written out.
     ///
     /// # Errors
-    /// An unknown name, an option that the method does not have, or a value that it could not use.
+    /// If the name or an option is unknown, or a value is out of range.
     fn resolve(&self, name: &str, options: &Table) -> Result<Table, RecipeError>;
 
     /// Builds a method from its name and options, and calls `visitor` with it.
@@ -32,7 +32,7 @@ pub trait Methods {
     ) -> Result<V::Output, RecipeError>;
 }
 
-/// Something to do with a method whose type is known at run time only.
+/// A function of a method whose type is only known at run time.
 pub trait WithMethod<E: Encoder> {
     /// The result.
     type Output;
@@ -41,10 +41,10 @@ pub trait WithMethod<E: Encoder> {
     fn run<M: SslMethod<E>>(self, method: M) -> Self::Output;
 }
 
-/// A configuration with the given options in place of its own.
+/// A configuration, overridden by the given options.
 ///
 /// # Errors
-/// An option that the configuration does not have, or of another type.
+/// If an option is unknown or has the wrong type.
 pub fn with_options<C: Serialize + DeserializeOwned>(config: C, options: &Table) -> Result<C, RecipeError> {
     let mut all = options_of(&config)?;
     all.extend(options.clone());
@@ -54,7 +54,7 @@ pub fn with_options<C: Serialize + DeserializeOwned>(config: C, options: &Table)
 /// A configuration as the options of a recipe.
 ///
 /// # Errors
-/// If it has no form in TOML.
+/// If it cannot be written as TOML.
 pub fn options_of(config: &impl Serialize) -> Result<Table, RecipeError> {
     Table::try_from(config).map_err(|error| RecipeError::NoText(error.to_string()))
 }

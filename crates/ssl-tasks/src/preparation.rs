@@ -15,10 +15,10 @@ use crate::{Error, images};
 /// Images in a batch of evaluation (our choice; results do not depend on it).
 const EVAL_BATCH: usize = 256;
 
-/// How images are prepared for an encoder, where it is not as the encoder's file says.
+/// How images are prepared for an encoder, where that differs from what the encoder's file says.
 ///
-/// A run and every file that burn-ssl wrote say it. For an encoder that does not, untrained or of torchvision or timm, what is
-/// not given is the mean and deviation of ImageNet, and the size of the images if all have the same.
+/// Runs and files written by burn-ssl record it. For untrained encoders and weights of torchvision or timm, the defaults are
+/// the mean and standard deviation of ImageNet, and the size of the images if all have the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PreprocessingOptions {
     /// Width and height of the images in pixels.
@@ -30,7 +30,7 @@ pub struct PreprocessingOptions {
 }
 
 impl PreprocessingOptions {
-    /// What an encoder gets, which has the given description, if any; `dataset` has the size of its images.
+    /// The preprocessing for an encoder with the given description, if any; `dataset` supplies a missing size.
     pub(crate) fn resolve(
         &self,
         artifact: Option<&Artifact>,
@@ -53,7 +53,7 @@ impl PreprocessingOptions {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Preparation {
     pub(crate) preprocessing: Preprocessing,
-    /// 0 stands for one per core.
+    /// 0 means one per core.
     pub(crate) workers: usize,
 }
 
@@ -80,8 +80,8 @@ impl Preparation {
         Ok(TrainLoader::new(Arc::clone(set), self.crop_and_flip()?, seed, config)?)
     }
 
-    /// One view per image: a random crop of 8 to 100 % of its area and a flip, what the methods' official code trains
-    /// classifiers with.
+    /// One view per image: a random crop of 8 to 100 % of its area and a flip, as in the official code of the methods when it
+    /// trains classifiers.
     fn crop_and_flip(&self) -> Result<Views, Error> {
         let crop = OpConfig::RandomResizedCrop {
             scale: [0.08, 1.0],
@@ -98,13 +98,13 @@ impl Preparation {
     }
 }
 
-/// The view of an evaluated image.
+/// The transform of evaluated images.
 pub(crate) fn eval_transform(preprocessing: &Preprocessing) -> Result<EvalTransform, ssl_data::ViewError> {
     let transform = EvalTransform::new(preprocessing.size, normalization(preprocessing))?;
     Ok(transform.with_resize(preprocessing.resize, Interpolation::Bilinear))
 }
 
-/// Threads to decode with; 0 stands for one per core.
+/// Threads to decode with; 0 means one per core.
 pub(crate) fn worker_threads(workers: usize) -> usize {
     match workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),

@@ -25,16 +25,16 @@ use crate::methods::{Methods, WithMethod, options_of};
 use crate::recipe::{Draft, RecipeError};
 use crate::{Error, Recipe, provenance};
 
-/// Where a run goes and what it runs on.
+/// Directory and device of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PretrainOptions {
     /// The run directory.
     pub out: PathBuf,
     /// The device. Default `flex`.
     pub device: DeviceSpec,
-    /// Whether an earlier run in that directory may be removed. Default no.
+    /// Whether an earlier run in that directory may be removed. Default: no.
     pub overwrite: bool,
-    /// Whether to go on with the run in that directory. Default no.
+    /// Whether to resume the run in that directory. Default: no.
     pub resume: bool,
 }
 
@@ -48,12 +48,12 @@ impl PretrainOptions {
 /// Pretrains an encoder and writes the run directory: `recipe.toml`, `metrics.jsonl`, `checkpoints/` and, at the end,
 /// `encoder.safetensors`.
 ///
-/// Everything that can be checked is checked before the directory is made. A run that the observer stops leaves a
-/// checkpoint; with [`resume`](PretrainOptions::resume) it goes on, on the CPU to the same bytes as an uninterrupted
-/// one.
+/// Everything that can be checked is checked before the directory is created. A run stopped by the observer leaves a
+/// checkpoint. With [`resume`](PretrainOptions::resume) it continues; on the CPU it ends with the same bytes as an
+/// uninterrupted run.
 ///
 /// # Errors
-/// What the recipe, the images, the device or the directory have wrong.
+/// If the recipe, the images, the device or the directory cannot be used.
 pub fn pretrain(
     methods: &impl Methods,
     recipe: &Recipe,
@@ -66,14 +66,14 @@ pub fn pretrain(
     methods.with(&name, &method_options, Pretraining::open(recipe, defaults, options, built_in, observer)?)?
 }
 
-/// [`pretrain`] with a method that this build does not have: its recipe names it as its author likes, and sets fields
-/// of its configuration under `[method_options]`.
+/// [`pretrain`] with a custom method. Its recipe can give it any name that no built-in method has, and sets fields of its
+/// configuration under `[method_options]`.
 ///
-/// `defaults` is the configuration without options, and `build` makes the method of the one with them. The run
-/// directory is like that of any method, so a run can be resumed, evaluated and exported.
+/// `defaults` is the configuration that the options of the recipe override; `build` turns the result into the method. The
+/// run directory is like any other: the run can be resumed, evaluated and exported.
 ///
 /// # Errors
-/// Those of [`pretrain`], and a name that a method of this build has.
+/// Those of [`pretrain`], and if a built-in method has that name.
 pub fn pretrain_with<C, M>(
     methods: &impl Methods,
     defaults: C,
@@ -92,16 +92,15 @@ where
     Pretraining::open(recipe, unset, options, built_in, observer)?.run(method)
 }
 
-/// [`pretrain`] with an encoder that is not one of ours, under a `name` that no model here has; the recipe's `[encoder]`
-/// does not count.
+/// [`pretrain`] with a custom encoder, under a `name` that no built-in model has. The recipe's `[encoder]` is ignored.
 ///
-/// `encoder` makes the network on the device of the `Init`, with its initial values drawn from that; it is called again
-/// where a run is resumed. The run directory has all that any other has, and `encoder.safetensors` under the paths of
-/// the network's own fields; [`load_encoder`](crate::load_encoder) reads it back, and
+/// `encoder` builds the network on the device of the `Init` and draws its initial values from it; it is called again when a
+/// run is resumed. The run directory has everything that any other has. `encoder.safetensors` names tensors by the paths of
+/// the network's fields; [`load_encoder`](crate::load_encoder) reads it back, and
 /// [`embed_images_with`](crate::embed_images_with) uses it.
 ///
 /// # Errors
-/// Those of [`pretrain`], and a name that a model here has.
+/// Those of [`pretrain`], and if a built-in model has that name.
 pub fn pretrain_encoder<E: Encoder>(
     methods: &impl Methods,
     name: &str,
@@ -117,7 +116,7 @@ pub fn pretrain_encoder<E: Encoder>(
     methods.with(&method, &method_options, Pretraining::open(recipe, defaults, options, make, observer)?)?
 }
 
-/// The metrics of an encoder, which the log gets too; none without a set to evaluate on.
+/// Evaluates an encoder and logs the result; no metrics without a set to evaluate on.
 fn evaluated(
     evaluation: Option<&Evaluation>,
     encoder: &impl Encoder,
@@ -138,12 +137,12 @@ fn built_in(recipe: &Recipe, init: &mut Init) -> Result<AnyEncoder, Error> {
 
 struct Pretraining<'a, O, F> {
     recipe: Recipe,
-    /// The method's options as they are where a recipe does not set them.
+    /// The defaults of the method's options.
     defaults: Table,
     options: &'a PretrainOptions,
     device: Device,
     data: RunData,
-    /// Makes the encoder of a recipe.
+    /// Builds the encoder of a recipe.
     make: F,
     observer: &'a mut O,
 }
@@ -191,7 +190,7 @@ where
         if trained.summary.finished {
             let encoder = method.encoder(&trained.student, &trained.state).valid();
             if trained.summary.evaluation.is_empty() {
-                // The run had reached its last step before it was resumed.
+                // The run had already reached its last step when it was resumed.
                 let metrics = evaluation.as_ref().map(|evaluation| evaluation.of(&encoder)).transpose()?;
                 let metrics = metrics.map_or_else(Vec::new, |found| found.metrics()).into_iter();
                 trained.summary.evaluation = metrics.map(|(name, value)| (name.to_owned(), value)).collect();
@@ -214,7 +213,7 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         Ok((Pretraining { recipe, defaults, options, device, data, make: (), observer }, encoder))
     }
 
-    /// What the method needs of recipe and images.
+    /// Checks that recipe and images fit the method.
     fn check(&self, method: &impl MethodRules) -> Result<(), Error> {
         self.recipe.precision.check(&self.device)?;
         let (needs, views) = (method.needs(), self.recipe.views()?);
@@ -242,7 +241,7 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         Ok(())
     }
 
-    /// The loader, with the masks that a method and an encoder of tokens take.
+    /// The loader, with masks if the recipe has any.
     fn loader(&self, encoder: &impl Encoder, needs: &Needs) -> Result<TrainLoader, Error> {
         let batch_size = self.recipe.train_config().micro_batch();
         let config = LoaderConfig { batch_size, workers: self.recipe.data.worker_threads() };
@@ -262,13 +261,14 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         }
     }
 
-    /// The directory with the recipe in it.
+    /// Creates or opens the directory and writes the recipe.
     fn run_dir(&self) -> Result<RunDir, Error> {
-        let text = format!("# The recipe of this run with every key written.\n\n{}", self.recipe.to_toml()?);
+        let text =
+            format!("# The recipe of this run with every key written out.\n\n{}", self.recipe.to_toml()?);
         let run = if self.options.resume {
             let run = RunDir::open(&self.options.out)?;
             let mut first = Draft::of_run(run.path())?.finish()?;
-            // An option that is younger than the run is at its default there.
+            // Options added since the run have their defaults there.
             for (key, value) in &self.defaults {
                 first.method_options.entry(key).or_insert_with(|| value.clone());
             }

@@ -1,4 +1,4 @@
-//! What is written into the files of a run about where they are from.
+//! Provenance: what the files of a run record about their origin.
 
 use std::path::Path;
 
@@ -29,9 +29,9 @@ pub(crate) fn metrics(summary: &Summary) -> impl Iterator<Item = (String, f64)> 
     std::iter::once(loss).chain(summary.evaluation.iter().cloned())
 }
 
-/// What is said of training images at `path`.
+/// A summary of the training images at `path`.
 pub(crate) fn data_summary(path: &Path, dataset: &Dataset) -> DataSummary {
-    // The folders above it are those of this machine.
+    // The parent folders are specific to this machine.
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let labels = || dataset.labels()?.iter().max().map(|&label| label as usize + 1);
     let classes = dataset.class_names().map(<[String]>::len).or_else(labels);

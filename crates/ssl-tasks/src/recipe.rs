@@ -1,4 +1,4 @@
-//! Recipes: everything that decides a run, as a document.
+//! Recipes: everything that determines a run, as a document.
 
 mod draft;
 mod error;
@@ -25,44 +25,43 @@ pub(crate) use upgrade::upgrade;
 use crate::methods::{Methods, options_of, with_options};
 use crate::{images, preparation};
 
-/// Everything that decides a run but the device: what is learned, from which images, how and for how long.
+/// Everything that determines a run, except the device: method, network, images, views, optimizer and schedule.
 ///
-/// Made by a [`Draft`]; its text form is TOML, and a run directory holds it with every
-/// key written.
+/// A [`Draft`] builds one. As text it is TOML; a run directory contains it with every key written out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recipe {
     /// Name of the method, such as `simclr`.
     pub method: String,
-    /// Seed of the initial weights, the order of the images, their views and the random choices of the method. Default 0.
+    /// Seed of the initial weights, the order of the images, the views and the random choices of the method. Default 0.
     #[serde(default)]
     pub seed: u64,
-    /// What convolutions and linear layers compute in, where the device can. Default float32.
+    /// The format that convolutions and linear layers compute in, if the device supports it. Default: float32.
     #[serde(default)]
     pub precision: Precision,
-    /// The network that is pretrained.
+    /// The network to pretrain.
     pub encoder: EncoderConfig,
     /// Options of the method: the fields of its configuration.
     #[serde(default)]
     pub method_options: Table,
     /// The images.
     pub data: DataConfig,
-    /// What is made of each image.
+    /// The views made of each image.
     pub views: Vec<ViewConfig>,
-    /// Which patches of the views are hidden, for methods that hide some. Default: none.
+    /// The patches of the views to hide, for methods that hide some. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask: Option<MaskConfig>,
-    /// How weights change.
+    /// The optimizer.
     pub optimizer: OptimizerConfig,
-    /// How the batch of a step passes the network. Default: whole.
+    /// How the batch of a step is split on its way through the network. Default: not at all.
     #[serde(default)]
     pub train: BatchConfig,
-    /// For how long, and at which rates.
+    /// Length of the training and learning rates.
     pub schedule: ScheduleConfig,
     /// k-NN before, during and after training.
     #[serde(default)]
     pub eval: EvalConfig,
-    /// When the state of the run is saved.
+    /// When checkpoints are written.
     #[serde(default)]
     pub checkpoint: CheckpointConfig,
 }
@@ -71,15 +70,15 @@ pub struct Recipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Where they are: whatever [`Dataset::open`](ssl_data::Dataset::open) recognises, or `demo:train`, `demo:test`.
+    /// Their path: anything that [`Dataset::open`](ssl_data::Dataset::open) recognises, or `demo:train` or `demo:test`.
     #[serde(default)]
     pub path: PathBuf,
-    /// Keep only so many, for quick runs: class by class in turn where there are labels. Default: all.
+    /// Use only this many images, taken from the classes in turn where there are labels. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// Width and height in pixels of the images that are evaluated; views have their own.
+    /// Width and height of evaluated images in pixels; views have sizes of their own.
     pub image_size: usize,
-    /// Threads that decode and augment; 0, the default, stands for one per core. Results do not depend on it.
+    /// Threads that decode and augment; 0, the default, means one per core. Results do not depend on it.
     #[serde(default)]
     pub workers: usize,
     /// Mean of each channel, of pixels from 0 to 1.
@@ -88,7 +87,7 @@ pub struct DataConfig {
     pub std: [f64; 3],
 }
 
-/// Online evaluation: the `[eval]` section of a recipe. It takes place if `test` is given.
+/// Evaluation during a run: the `[eval]` section of a recipe. There is none unless `test` is set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EvalConfig {
@@ -101,7 +100,7 @@ pub struct EvalConfig {
     /// Epochs between two evaluations; there is always one before the first step and one at the end. Default 10 (our
     /// choice).
     pub every_epochs: u64,
-    /// Keep only so many queries. Default: all.
+    /// Use only this many queries. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Neighbours that vote. Default 20 (DINO).
@@ -118,18 +117,18 @@ impl Default for EvalConfig {
 }
 
 impl Recipe {
-    /// The recipe with every key written: the defaults of the method's options, the stem that `auto` stands for, paths
-    /// that mean the same in every folder.
+    /// The recipe with every key written out: defaults of the method's options, the stem that `auto` selects, absolute
+    /// paths.
     ///
     /// # Errors
-    /// The first value that no run could use.
+    /// The first value out of range.
     pub fn resolved_by(mut self, methods: &impl Methods) -> Result<Self, RecipeError> {
         self.method_options = methods.resolve(&self.method, &self.method_options)?;
         self.resolved_around_method()
     }
 
-    /// [`resolved_by`](Self::resolved_by) for a method that the registry does not know, and its configuration: the defaults
-    /// with the options of the recipe.
+    /// [`resolved_by`](Self::resolved_by) for a method that the registry does not know, with its configuration: the defaults
+    /// overridden by the options of the recipe.
     pub(crate) fn resolved_with<C>(
         mut self,
         defaults: C,
@@ -146,7 +145,7 @@ impl Recipe {
         Ok((self.resolved_around_method()?, config))
     }
 
-    /// [`resolved_by`](Self::resolved_by) for an encoder of the caller's, which the recipe names `name`.
+    /// [`resolved_by`](Self::resolved_by) for a custom encoder, under the name `name`.
     pub(crate) fn resolved_for_encoder(
         mut self,
         name: &str,
@@ -167,7 +166,7 @@ impl Recipe {
         recipe.checked_around_encoder()
     }
 
-    /// The recipe with paths that mean the same in every folder.
+    /// The recipe with absolute paths.
     fn with_paths(mut self) -> Self {
         let given = [
             Some(&mut self.data.path),
@@ -176,7 +175,7 @@ impl Recipe {
             self.encoder.init.as_mut(),
         ];
         for path in given.into_iter().flatten().filter(|path| !images::is_rendered(path)) {
-            // An empty path stays empty: a recipe of the library names no images.
+            // An empty path stays empty: built-in recipes name no images.
             *path = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
         }
         self
@@ -185,13 +184,13 @@ impl Recipe {
     /// The recipe as TOML.
     ///
     /// # Errors
-    /// If a value has no place in TOML: a seed above 2⁶³, a path that is not Unicode.
+    /// If TOML cannot hold a value: a seed above 2⁶³, a path that is not Unicode.
     pub fn to_toml(&self) -> Result<String, RecipeError> {
         toml::to_string(self).map_err(|error| RecipeError::NoText(error.to_string()))
     }
 
-    /// A [`hash`] of what decides the weights that a run ends with, on the same images: everything but the folders of files,
-    /// threads, evaluation and checkpoints.
+    /// A [`hash`] of everything that determines the final weights on given images: all keys except paths, threads,
+    /// evaluation and checkpoints.
     pub fn hash(&self) -> String {
         let mut recipe = self.clone();
         recipe.data.path = PathBuf::new();
@@ -199,15 +198,15 @@ impl Recipe {
         hash(&Draft::deciding(&recipe))
     }
 
-    /// The views that it declares.
+    /// The views that the recipe declares.
     ///
     /// # Errors
-    /// The first declaration that cannot be rendered.
+    /// The first view that cannot be rendered.
     pub fn views(&self) -> Result<Views, RecipeError> {
         Ok(Views::new(&self.views, self.data.normalization())?)
     }
 
-    /// What the trainer needs of it.
+    /// The configuration of the trainer.
     pub fn train_config(&self) -> TrainConfig {
         TrainConfig {
             seed: self.seed,
@@ -222,7 +221,7 @@ impl Recipe {
         }
     }
 
-    /// What k-NN needs of it.
+    /// The configuration of k-NN.
     pub fn knn_config(&self) -> KnnConfig {
         KnnConfig { k: self.eval.k, temperature: self.eval.temperature }
     }
@@ -243,7 +242,7 @@ impl Recipe {
         Ok(self)
     }
 
-    /// Only a ViT has layers that its parameters name.
+    /// Layer-wise decay needs the numbered blocks of a ViT.
     fn check_layer_decay(&self) -> Result<(), RecipeError> {
         let Some(decay) = self.optimizer.layer_decay.filter(|_| !self.encoder.is_vit()) else {
             return Ok(());
@@ -253,7 +252,7 @@ impl Recipe {
         Ok(ConfigError::check(false, "optimizer.layer_decay", found, expected)?)
     }
 
-    /// Every group of the encoder's batch norm needs several images to have statistics of.
+    /// Each group of a split batch norm needs several images to compute statistics.
     fn check_splits(&self, batch: usize) -> Result<(), RecipeError> {
         let splits = self.encoder.bn_splits;
         let fits = splits == 1 || (batch.is_multiple_of(splits) && batch / splits > 1);
@@ -269,16 +268,16 @@ impl DataConfig {
         Normalization { mean: self.mean.map(|value| value as f32), std: self.std.map(|value| value as f32) }
     }
 
-    /// What an encoder of the recipe wants its images to be like.
+    /// How images are prepared for the encoder of the recipe.
     pub fn preprocessing(&self) -> Preprocessing {
         let Normalization { mean, std } = self.normalization();
         Preprocessing::new(self.image_size).with_normalization(mean, std)
     }
 
-    /// The view of evaluated images.
+    /// The transform of evaluated images.
     ///
     /// # Errors
-    /// A size of 0 or a standard deviation that is not above 0.
+    /// If a size is 0, or a standard deviation is not above 0.
     pub fn eval_transform(&self) -> Result<EvalTransform, RecipeError> {
         Ok(preparation::eval_transform(&self.preprocessing())?)
     }

@@ -1,4 +1,4 @@
-//! What the commands answer, in words.
+//! The results of the commands as text.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,34 +10,34 @@ use crate::demo::DemoReport;
 use crate::export::ExportReport;
 use crate::{DistillReport, EmbedReport, FinetuneReport, KnnReport, LinearReport, PreviewReport, Report};
 
-/// The answer of a command: text by [`Display`](fmt::Display), and JSON by [`Serialize`] with the fields of the command's own
-/// report.
+/// The result of a command: text through [`Display`](fmt::Display), and JSON through [`Serialize`], with the fields of the
+/// command's own report.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum RunReport {
-    /// Of [`demo`](crate::demo::demo).
+    /// The result of [`demo`](crate::demo::demo).
     Demo(DemoReport),
-    /// Of [`pretrain`](crate::pretrain()).
+    /// The result of [`pretrain`](crate::pretrain()).
     Pretrain(Report),
-    /// Of [`evaluate_knn`](crate::evaluate_knn).
+    /// The result of [`evaluate_knn`](crate::evaluate_knn).
     Knn(KnnReport),
-    /// Of [`linear_probe`](crate::linear_probe).
+    /// The result of [`linear_probe`](crate::linear_probe).
     Linear(LinearReport),
-    /// Of [`finetune`](crate::finetune()).
+    /// The result of [`finetune`](crate::finetune()).
     Finetune(FinetuneReport),
-    /// Of [`distill`](crate::distill()).
+    /// The result of [`distill`](crate::distill()).
     Distill(DistillReport),
-    /// Of [`embed_images`](crate::embed_images).
+    /// The result of [`embed_images`](crate::embed_images).
     Embed(EmbedReport),
-    /// Of [`export`](crate::export::export).
+    /// The result of [`export`](crate::export::export).
     Export(ExportReport),
-    /// Of [`preview`](crate::preview).
+    /// The result of [`preview`](crate::preview).
     Preview(PreviewReport),
 }
 
 impl RunReport {
-    /// The step after which a training was stopped and saved; none if it reached its end, and for what is no training.
+    /// The step after which a training was stopped and saved; none if it finished, or the command trains nothing.
     pub fn stopped_after(&self) -> Option<u64> {
         let (finished, steps) = match self {
             Self::Demo(DemoReport { run, .. }) | Self::Pretrain(run) => (run.finished, run.steps),
@@ -188,7 +188,7 @@ impl fmt::Display for PreviewReport {
     }
 }
 
-/// A line that names a file that was written, if it was.
+/// A line that names a file, if it was written.
 fn written(f: &mut fmt::Formatter<'_>, what: &str, file: Option<PathBuf>) -> fmt::Result {
     match file {
         Some(file) => write!(f, "\n{what}: {}", file.display()),

@@ -1,4 +1,4 @@
-//! Labelled images to train a classifier with, and to test it with.
+//! Labelled images to train and test a classifier with.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,24 +8,24 @@ use crate::encoder::EncoderSource;
 use crate::images::{self, EvalData};
 use crate::preparation::{Preparation, PreprocessingOptions};
 
-/// Labelled images to train a classifier with, and to test it with.
+/// Labelled images to train and test a classifier with.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SetOptions {
     /// Images to train with; for k-NN, the bank. Default: those of the run, where the encoder comes from one.
     pub train: Option<PathBuf>,
-    /// Keep only so many of them. Default: all, or what the run kept.
+    /// Use only this many of them. Default: all, or as many as the run used.
     pub train_limit: Option<usize>,
     /// Images to test with. Default: those of the run, where the encoder comes from one.
     pub test: Option<PathBuf>,
-    /// Keep only so many of them. Default: all, or what the run kept.
+    /// Use only this many of them. Default: all, or as many as the run used.
     pub test_limit: Option<usize>,
-    /// How images are prepared, where it is not as the encoder's file says.
+    /// How images are prepared, where that differs from what the encoder's file says.
     pub preprocessing: PreprocessingOptions,
-    /// Threads that decode and augment; 0, the default, stands for one per core. Results do not depend on it.
+    /// Threads that decode and augment; 0, the default, means one per core. Results do not depend on it.
     pub workers: usize,
 }
 
-/// Sets that are open.
+/// The sets after opening.
 pub(crate) struct OpenedSets {
     pub(crate) preparation: Preparation,
     pub(crate) data: EvalData,
@@ -34,7 +34,7 @@ pub(crate) struct OpenedSets {
 }
 
 impl SetOptions {
-    /// Opens the sets for an encoder; `train_name` is what the first of the two is called in errors.
+    /// Opens the sets for an encoder; errors call the first one `train_name`.
     pub(crate) fn open(
         &self,
         encoder: &EncoderSource,

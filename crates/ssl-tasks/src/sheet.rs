@@ -1,4 +1,4 @@
-//! Contact sheets: what a method sees of its images.
+//! Contact sheets of the views that a method sees.
 
 use std::path::{Path, PathBuf};
 
@@ -12,22 +12,22 @@ use crate::methods::Methods;
 use crate::recipe::RecipeError;
 use crate::{Error, Recipe, files, images};
 
-/// Pixels between two cells and around all.
+/// Pixels between two cells and around the sheet.
 const GAP: u32 = 4;
 
-/// Smaller views are enlarged by a whole factor until they have at least so many pixels a side.
+/// Smaller views are enlarged by a whole factor to at least this many pixels a side.
 const LEGIBLE: u32 = 96;
 
 const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 
-/// What to draw on a contact sheet.
+/// Options of [`preview`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreviewOptions {
     /// The file, a PNG.
     pub out: PathBuf,
     /// Images, one row each. Default 8.
     pub images: usize,
-    /// Whether an existing file may be overwritten. Default no.
+    /// Whether an existing file may be overwritten. Default: no.
     pub overwrite: bool,
 }
 
@@ -38,7 +38,7 @@ impl PreviewOptions {
     }
 }
 
-/// What was drawn.
+/// The result of [`preview`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PreviewReport {
     /// Images on the sheet.
@@ -51,7 +51,7 @@ pub struct PreviewReport {
 /// views as the first epoch of training would have them. Patches that the recipe's `[mask]` hides are shaded.
 ///
 /// # Errors
-/// What the recipe or the images have wrong, a mask for an encoder without patches, or an existing file.
+/// If the recipe or the images cannot be used, the recipe has a mask and the encoder no patches, or the file exists.
 pub fn preview(
     methods: &impl Methods,
     recipe: &Recipe,
@@ -98,7 +98,7 @@ pub(crate) fn sheet(
     (sheet, rows.len())
 }
 
-/// The masks of a recipe for its encoder; none if it hides no patches.
+/// The masks of a recipe for its encoder; none without a section `[mask]`.
 fn masks(recipe: &Recipe) -> Result<Option<Masks>, Error> {
     let Some(config) = &recipe.mask else { return Ok(None) };
     let encoder = &recipe.encoder;
@@ -118,7 +118,7 @@ pub(crate) fn write_png(path: &Path, sheet: &RgbImage, overwrite: bool) -> Resul
 /// Square cells of equal size.
 struct Grid {
     cell: u32,
-    /// How many pixels of the sheet, each way, are one pixel of a view.
+    /// Side of a view's pixel on the sheet, in pixels.
     zoom: u32,
 }
 
@@ -133,7 +133,7 @@ impl Grid {
         imageops::replace(sheet, image, corner(column), corner(row));
     }
 
-    /// The whole image, as large as the cell allows.
+    /// The whole image, as large as fits into the cell.
     fn fitted(&self, image: &Image) -> RgbImage {
         let (width, height) = (image.width() as f64, image.height() as f64);
         let scale = f64::from(self.cell) / width.max(height);

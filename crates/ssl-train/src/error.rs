@@ -1,4 +1,4 @@
-//! Why a run cannot start, go on or be resumed.
+//! Why a run cannot start, continue or be resumed.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use ssl_data::DataError;
 
 use crate::EvaluationError;
 
-/// Why a run cannot start, go on or be resumed.
+/// Why a run cannot start, continue or be resumed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A value in the configuration that no run could use.
+    /// A value out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The data set or the loader.
@@ -50,15 +50,15 @@ pub enum TrainError {
         /// Images in a chunk.
         chunk: usize,
     },
-    /// The method's loss is no function of embeddings alone.
+    /// The method cannot embed a batch in chunks: its loss needs more than the embeddings.
     #[error(
-        "train.embed_chunk is {chunk}, expected no such key: this method cannot embed a batch in chunks (train.accumulate saves memory as well)"
+        "train.embed_chunk is {chunk}, expected no such key: this method cannot embed a batch in chunks (train.accumulate also saves memory)"
     )]
     NoChunks {
         /// Images in a chunk.
         chunk: usize,
     },
-    /// The loader's batches are not those of the schedule.
+    /// The loader and the schedule disagree on the batch size.
     #[error(
         "the loader gives batches of {found} images, expected {expected} (schedule.batch_size / train.accumulate)"
     )]
@@ -68,7 +68,7 @@ pub enum TrainError {
         /// Images in a micro-batch of the schedule.
         expected: usize,
     },
-    /// The method wants other views.
+    /// The method needs a different number of views.
     #[error("the recipe makes {found} views per image, and this method needs {expected}")]
     Views {
         /// Views per image.
@@ -84,12 +84,12 @@ pub enum TrainError {
     /// The method needs masks.
     #[error("this method hides patches, and the views have no masks: expected a section [mask]")]
     Masks,
-    /// The method needs an encoder of tokens.
+    /// The method needs an encoder with tokens.
     #[error(
         "this method needs an encoder with a token for every patch, and {0} has none: expected a ViT, such as vit-small"
     )]
     Tokens(String),
-    /// The loss is not a number any more.
+    /// The loss is no longer finite.
     #[error(
         "the loss is {loss} at step {step}: expected a finite number; try a lower learning rate (checkpoints/last is from before)"
     )]
@@ -99,7 +99,7 @@ pub enum TrainError {
         /// The loss.
         loss: f64,
     },
-    /// The loss of a run without checkpoints is not a number any more.
+    /// The loss is no longer finite, in a run without checkpoints.
     #[error("the loss is {loss} at step {step}: expected a finite number; try a lower learning rate")]
     Diverged {
         /// The step.
@@ -107,16 +107,16 @@ pub enum TrainError {
         /// The loss.
         loss: f64,
     },
-    /// The run directory is taken.
-    #[error("{} exists already: expected a new folder, or one of the options --resume (go on) and --overwrite (start again)", .0.display())]
+    /// The run directory already exists.
+    #[error("{} already exists: expected a new directory, or resume or overwrite to be set", .0.display())]
     Exists(PathBuf),
-    /// There is no run to go on with.
-    #[error("there is no run to resume in {}: expected a folder that `pretrain` wrote, with recipe.toml in it", .0.display())]
+    /// There is no run to resume.
+    #[error("there is no run to resume in {}: expected the directory of a run, with recipe.toml in it", .0.display())]
     NoRun(PathBuf),
     /// There is no classifier.
-    #[error("there is no classifier in {}: expected a folder that `finetune` or `distill` wrote, with classifier.toml in it", .0.display())]
+    #[error("there is no classifier in {}: expected the directory of a fine-tuned or distilled classifier, with classifier.toml in it", .0.display())]
     NoClassifier(PathBuf),
-    /// The file system refused.
+    /// A file cannot be written or read.
     #[error("cannot write or read {}: {source}", path.display())]
     Io {
         /// The file or folder.
@@ -124,8 +124,8 @@ pub enum TrainError {
         /// The answer of the operating system.
         source: io::Error,
     },
-    /// There is nothing to take a network from.
-    #[error("there is no checkpoint in {}: expected the folder `last`, which every run writes", .0.display())]
+    /// There is no checkpoint to read a network from.
+    #[error("there is no checkpoint in {}: expected the directory `last`, which every run writes", .0.display())]
     NoCheckpoint(PathBuf),
     /// A file of a checkpoint does not fit the run.
     #[error("checkpoint {} does not fit this run: {reason}", path.display())]

@@ -89,7 +89,7 @@ fn unusable_options_and_the_name_of_another_method_are_refused_before_the_direct
     );
     assert_eq!(
         error(|recipe| recipe.method = "simclr".into()),
-        "the recipe is for the method 'simclr' of this build: expected a name of its own for a method from outside"
+        "'simclr' is the name of a built-in method: expected another name for a custom method"
     );
     assert!(!options.out.exists());
 }

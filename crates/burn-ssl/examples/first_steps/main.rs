@@ -1,11 +1,11 @@
-//! Writes the first steps of a run down, so that another implementation can take the same ones from the same weights.
+//! Records the first steps of a run, so that another implementation can repeat them from the same weights.
 //!
 //! ```sh
 //! cargo run -p burn-ssl --example first_steps -- --recipe simclr/cifar10 --data cifar10-train.tar \
 //!     --set encoder.width=16 --set schedule.batch_size=64 --steps 20 --out steps.safetensors
 //! ```
 //!
-//! The run is [`pretrain`](burn_ssl::pretrain)'s own: its loader, optimizer, schedules and order of a step. The file has
+//! The run is that of [`pretrain`](burn_ssl::pretrain), with its loader, optimizer, schedules and order of a step. The file has
 //!
 //! | tensor | |
 //! |---|---|
@@ -18,8 +18,8 @@
 //! and in its metadata, under `burn-ssl`, a JSON object: the resolved `recipe`, `lr` of every step, `steps_per_epoch`,
 //! `total_steps`, `device`. `xtask/baseline/first_steps.py` reads it.
 //!
-//! `--start EARLIER` starts from what the steps of another file left, with a new optimizer: fresh networks are so sensitive
-//! that two programs part within a few steps by rounding alone.
+//! `--start EARLIER` starts from the final weights in another file, with a new optimizer. Fresh networks are so sensitive that
+//! rounding alone makes two programs diverge within a few steps.
 
 mod recording;
 

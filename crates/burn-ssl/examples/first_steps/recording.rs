@@ -1,4 +1,4 @@
-//! A method that does what another one does, and keeps what it sees.
+//! A method that wraps another one and records its steps.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use burn_ssl::core::{ConfigError, EmbeddingLoss, GradientRules, Mlp, Needs, name
 use burn_ssl::prelude::*;
 use burn_ssl::train::StepReport;
 
-/// What was seen of a run.
+/// What was recorded of a run.
 #[derive(Default)]
 pub(crate) struct Tape {
     pub(crate) tensors: BTreeMap<String, TensorData>,

@@ -1,4 +1,4 @@
-//! Memory of the process, as far as Linux tells.
+//! Memory of the process, on Linux.
 
 use std::fs;
 

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The second bound is for tensors whose values cancel: the gradient of a bias before a batch norm is 0, and in float32
-//! whatever rounding leaves. Nothing is said of a tensor by the size of another. Counters have to be equal.
+//! whatever rounding leaves. The size of one tensor never excuses another. Counters have to be equal.
 
 use std::collections::BTreeMap;
 use std::fmt;

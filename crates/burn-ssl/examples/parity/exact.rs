@@ -1,6 +1,6 @@
 //! The results in float64: Burn's generic operations on `flex`.
 //!
-//! A process has one precision for a device, so they come from another one, as files.
+//! A process has one precision per device, so a second process computes them and writes files.
 
 use std::fs;
 use std::path::{Path, PathBuf};

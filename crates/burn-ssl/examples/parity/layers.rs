@@ -1,4 +1,4 @@
-//! The layers of the networks one by one, so that an error of a backend has a name.
+//! The layers of the networks one by one, to locate errors of a backend.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Tensor, module};

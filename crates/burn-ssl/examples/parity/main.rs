@@ -31,9 +31,9 @@ use difference::{Difference, Expected};
 use inputs::Inputs;
 use record::Record;
 
-/// Something to compute.
+/// One computation.
 pub(crate) struct Case {
-    /// What it is, such as `step simclr`.
+    /// Its name, such as `step simclr`.
     name: String,
     run: Box<dyn Fn(&Inputs) -> Record>,
 }

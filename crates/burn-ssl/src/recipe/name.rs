@@ -1,4 +1,4 @@
-//! The recipes of the library, one file each.
+//! The built-in recipes, one file each.
 
 use std::fmt;
 
@@ -7,17 +7,17 @@ use ssl_encoders::EncoderConfig;
 use super::{NamedRecipe, Recipe, RecipeError};
 use crate::registry::METHODS;
 
-/// Images of at most so many pixels a side are like CIFAR's: small recipes and the CIFAR stem (our choice; Tiny ImageNet
-/// has 64, STL-10, the next larger set of the field, 96).
+/// Images of up to this many pixels a side get the CIFAR recipes and the CIFAR stem (our choice: Tiny ImageNet has 64,
+/// STL-10, the next larger data set, 96).
 const SMALL: usize = 64;
 
-/// How the names of recipes for short runs end: asked for by name, and never taken by themselves.
+/// Suffix of recipes for short runs, which are never selected unless named.
 const QUICK: &str = "-quick";
 
-/// The files of `recipes/` by name, in the order of their names: the usual recipe of a data set comes before its variants.
+/// The files of `recipes/`, sorted by name, so that the usual recipe of a data set comes before its variants.
 const FILES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/recipes.rs"));
 
-/// The name of a recipe of the library: `<method>/<data set>`, or `demo`.
+/// The name of a built-in recipe: `<method>/<data set>`, or `demo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecipeName {
     name: &'static str,
@@ -25,7 +25,7 @@ pub struct RecipeName {
 }
 
 impl RecipeName {
-    /// All recipes of the library, in the order of the methods that this build has.
+    /// All built-in recipes, in the order of the methods of this build.
     pub fn all() -> impl Iterator<Item = Self> {
         let of = |method: Option<&'static str>| {
             FILES.iter().map(|&(name, text)| Self { name, text }).filter(move |it| it.method() == method)
@@ -43,7 +43,7 @@ impl RecipeName {
         found.ok_or_else(|| RecipeError::Name { name: name.to_owned(), known: known() })
     }
 
-    /// The recipe that a method uses unless told otherwise: `<method>/cifar10` for images of up to 64 pixels on their
+    /// The default recipe of a method: `<method>/cifar10` for images of up to 64 pixels on their
     /// longer side, `<method>/imagenet` for larger ones.
     ///
     /// # Errors
@@ -53,9 +53,9 @@ impl RecipeName {
         Self::find(&format!("{}/{}", method.name, data_set(pixels)))
     }
 
-    /// The recipe that a method uses for a model: [`of_method`](Self::of_method), or a variant of it such as
-    /// `moco-v3/imagenet-vit` where that one is for a model of this kind. Recipes for short runs, such as
-    /// `simclr/cifar10-quick`, are not among them.
+    /// The default recipe of a method for a model: [`of_method`](Self::of_method), or a variant such as
+    /// `moco-v3/imagenet-vit` if that is for models of this kind. Recipes for short runs, such as
+    /// `simclr/cifar10-quick`, are never selected.
     ///
     /// # Errors
     /// If this build has no such method.
@@ -73,7 +73,7 @@ impl RecipeName {
         self.name
     }
 
-    /// The method in the name, if it has one.
+    /// The method in the name, if there is one.
     pub fn method(&self) -> Option<&'static str> {
         self.name.split_once('/').map(|(method, _)| method)
     }
@@ -84,7 +84,7 @@ impl RecipeName {
     }
 }
 
-/// Whether a recipe is the usual one or may stand in for it.
+/// Whether a recipe is the usual one or a variant of it.
 fn is_variant(name: &str, usual: &str) -> bool {
     let rest = name.strip_prefix(usual);
     rest.is_some_and(|rest| rest.is_empty() || (rest.starts_with('-') && rest != QUICK))

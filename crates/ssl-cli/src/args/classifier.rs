@@ -14,7 +14,7 @@ pub(crate) struct EncoderArgs {
     /// Directory of a finished run.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "model", "width", "stem"])]
     run: Option<PathBuf>,
-    /// File of weights: ours, or torchvision's or timm's with --model.
+    /// File of weights: from burn-ssl, or from torchvision or timm with --model.
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     #[command(flatten)]
@@ -22,7 +22,7 @@ pub(crate) struct EncoderArgs {
 }
 
 impl EncoderArgs {
-    /// The encoder; an untrained one, of the given seed, without --run and --weights.
+    /// The encoder; without --run and --weights, an untrained one with the given seed.
     pub(crate) fn source(self, seed: u64) -> Result<EncoderSource> {
         let config = self.model.config()?;
         Ok(match (self.run, self.weights) {
@@ -36,32 +36,32 @@ impl EncoderArgs {
 /// Labelled images.
 #[derive(Args)]
 pub(crate) struct SetArgs {
-    /// Labelled images to train with, for k-NN those to look for neighbours in [default: those of the run].
+    /// Labelled training images; for k-NN, the images to search for neighbours [default: those of the run].
     #[arg(long, value_name = "PATH")]
     train: Option<PathBuf>,
-    /// Use the first N of them, the classes in turn.
+    /// Use only N of them, taken from the classes in turn.
     #[arg(long, value_name = "N", visible_alias = "limit", value_parser = clap::value_parser!(u32).range(1..))]
     train_limit: Option<u32>,
-    /// Labelled images to classify [default: those of the run].
+    /// Labelled test images [default: those of the run].
     #[arg(long, value_name = "PATH")]
     test: Option<PathBuf>,
-    /// Use the first N of them, the classes in turn.
+    /// Use only N of them, taken from the classes in turn.
     #[arg(long, value_name = "N", visible_alias = "eval-limit", value_parser = clap::value_parser!(u32).range(1..))]
     test_limit: Option<u32>,
     #[command(flatten)]
     preprocessing: PreprocessingArgs,
 }
 
-/// How images are prepared for an encoder, where it is not as its run or file says.
+/// How images are prepared for an encoder, where that differs from what its run or file says.
 #[derive(Args)]
 pub(crate) struct PreprocessingArgs {
-    /// Width and height of the images in pixels [default: as the run or the file of weights says; otherwise that of the images].
+    /// Width and height of the images in pixels [default: as in the run or the file of weights, otherwise that of the images].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     image_size: Option<u32>,
-    /// Mean of the channels, of pixels from 0 to 1 [default: as the run or the file says; otherwise ImageNet's].
+    /// Mean of each channel, for pixels from 0 to 1 [default: as in the run or the file, otherwise ImageNet's].
     #[arg(long, value_name = "R,G,B", value_parser = channels)]
     mean: Option<[f32; 3]>,
-    /// Standard deviation of the channels [default: as the run or the file says; otherwise ImageNet's].
+    /// Standard deviation of each channel [default: as in the run or the file, otherwise ImageNet's].
     #[arg(long, value_name = "R,G,B", value_parser = channels)]
     std: Option<[f32; 3]>,
 }
@@ -100,23 +100,23 @@ pub(crate) struct LinearArgs {
     pub(crate) encoder: EncoderArgs,
     #[command(flatten)]
     pub(crate) sets: SetArgs,
-    /// Compute the features of the training images once, of their centre, instead of in every epoch, of a random crop: much
-    /// faster, and not the protocol of the papers.
+    /// Compute the features of the training images once, from the centre crop, instead of in every epoch from a random crop.
+    /// Much faster, but not the protocol of the papers.
     #[arg(long, visible_alias = "no-augment")]
     pub(crate) cached: bool,
-    /// Passes over the training images.
+    /// Number of passes over the training images.
     #[arg(long, value_name = "N", default_value_t = defaults::linear().epochs as u32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) epochs: u32,
-    /// Images in a batch [default: 256, or all if there are fewer].
+    /// Images per batch [default: 256, or all if there are fewer].
     #[arg(long, value_name = "N")]
     pub(crate) batch_size: Option<u32>,
-    /// Learning rate for a batch of 256; MoCo's is 30.
+    /// Learning rate for a batch of 256; MoCo uses 30.
     #[arg(long, value_name = "X", default_value_t = defaults::linear().optimizer.lr)]
     pub(crate) lr: f64,
     /// Weight decay.
     #[arg(long, value_name = "X", default_value_t = defaults::linear().optimizer.weight_decay)]
     pub(crate) weight_decay: f64,
-    /// Seed of the classifier, of order and views, and of an untrained network.
+    /// Seed of the classifier, the order of the images, their views, and an untrained network.
     #[arg(long, value_name = "N", default_value_t = defaults::linear().seed as i64, value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: i64,
     #[command(flatten)]

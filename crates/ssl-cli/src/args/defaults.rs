@@ -1,4 +1,4 @@
-//! The defaults of the library, so that `--help` shows what it does. Paths and encoders have none; any will do here.
+//! The defaults of the library, shown by `--help`. The paths and encoders here are placeholders.
 
 use std::path::PathBuf;
 

@@ -13,26 +13,26 @@ use clap::Args;
 /// Options about the method and its images.
 #[derive(Args)]
 pub(crate) struct RecipeArgs {
-    /// Method, see `burn-ssl methods`.
+    /// Method; `burn-ssl methods` lists them.
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
-    /// Images: a folder, .tar, CIFAR, STL-10, MNIST, a list, or demo:train.
+    /// Images: a folder, a .tar, CIFAR, STL-10, MNIST, a list file, or demo:train.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// Recipe, see `burn-ssl recipes`, or a file [default: <method>/cifar10 for images up to 64 pixels, else
-    /// <method>/imagenet; its variant for the model where there is one].
+    /// Recipe (`burn-ssl recipes` lists them) or file [default: <method>/cifar10 for images up to 64 pixels, otherwise
+    /// <method>/imagenet; a variant for the model if there is one].
     #[arg(long, value_name = "NAME|FILE")]
     recipe: Option<String>,
-    /// Width and height of views and images in pixels; smaller crops keep their proportion.
+    /// Width and height of views and images in pixels; smaller crops are scaled in proportion.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     image_size: Option<u32>,
-    /// Use the first N images, the classes in turn.
+    /// Use only N images, taken from the classes in turn.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// Seed of weights, order and views.
+    /// Seed of the weights, the order of the images and their views.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(0..))]
     seed: Option<i64>,
-    /// Set any key of the recipe, such as optimizer.momentum=0.95 or views[0].ops[1].p=0.
+    /// Set any key of the recipe, such as optimizer.momentum=0.95 or views[0].ops[1].p=0; can be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
@@ -40,10 +40,10 @@ pub(crate) struct RecipeArgs {
 /// Options about the network.
 #[derive(Args)]
 pub(crate) struct ModelArgs {
-    /// Network, see `burn-ssl models`.
+    /// Network; `burn-ssl models` lists them.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Base width of a ResNet; 64 is the usual one.
+    /// Base width of a ResNet; usually 64.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     width: Option<u32>,
     /// First layers of a ResNet: auto, cifar or imagenet.
@@ -54,34 +54,34 @@ pub(crate) struct ModelArgs {
 /// Options about training and its evaluation.
 #[derive(Args)]
 pub(crate) struct TrainingArgs {
-    /// Passes over the images.
+    /// Number of passes over the images.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     epochs: Option<u32>,
-    /// End after N steps, if the epochs are not over before.
+    /// Stop after N steps at the latest.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_steps: Option<u32>,
     /// Images per step.
     #[arg(long, value_name = "N")]
     batch_size: Option<u32>,
-    /// Learning rate, for the batch that the recipe scales it from.
+    /// Learning rate, for the batch size that the recipe scales it from.
     #[arg(long, value_name = "X")]
     lr: Option<f64>,
-    /// What convolutions and linear layers compute in: f32 or bf16, where the device can.
+    /// Format that convolutions and linear layers compute in: f32, or bf16 if the device supports it.
     #[arg(long, value_name = "FORMAT")]
     precision: Option<String>,
-    /// Weights to start from: ours, torchvision's or timm's.
+    /// Weights to start from, of burn-ssl, torchvision or timm.
     #[arg(long, value_name = "FILE")]
     init: Option<PathBuf>,
     /// Labelled images for k-NN before, during and after training.
     #[arg(long, value_name = "PATH")]
     eval_test: Option<PathBuf>,
-    /// Labelled images to look for neighbours in [default: the training images].
+    /// Labelled images to search for neighbours [default: the training images].
     #[arg(long, value_name = "PATH")]
     eval_train: Option<PathBuf>,
     /// Use the first N images of the test set.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     eval_limit: Option<u32>,
-    /// Epochs between two evaluations; 0 for none but the first and the last.
+    /// Epochs between evaluations; 0 for only the first and the last.
     #[arg(long, value_name = "N")]
     eval_every: Option<u32>,
 }

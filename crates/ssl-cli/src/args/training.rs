@@ -9,10 +9,10 @@ use clap::Args;
 
 use super::{EncoderArgs, MachineArgs, ModelArgs, PreprocessingArgs, SetArgs, defaults};
 
-/// How weights change. What is not given, the command decides.
+/// The optimizer; each command has its own defaults.
 #[derive(Args)]
 pub(crate) struct OptimizerArgs {
-    /// Images in a batch [default: 256, or all if there are fewer].
+    /// Images per batch [default: 256, or all if there are fewer].
     #[arg(long, value_name = "N")]
     pub(crate) batch_size: Option<u32>,
     /// Optimizer: sgd, lars, larc or adamw.
@@ -25,14 +25,14 @@ pub(crate) struct OptimizerArgs {
     #[arg(long, value_name = "X", help = of_both("Weight decay", |optimizer| optimizer.weight_decay))]
     weight_decay: Option<f64>,
     #[arg(long, value_name = "NAME", help = of_both(
-        "What does not decay: none, bias-and-norm, or bias-norm-and-tokens, usual for a ViT",
+        "Parameters without weight decay: none, bias-and-norm, or bias-norm-and-tokens (usual for a ViT)",
         |optimizer| optimizer.no_decay,
     ))]
     no_decay: Option<String>,
-    /// Layer-wise decay of the learning rate of a ViT, such as 0.65: each block has so many times the rate of the next.
+    /// Layer-wise decay of a ViT's learning rate: each block's rate is X times that of the next, such as 0.65.
     #[arg(long, value_name = "X")]
     layer_decay: Option<f64>,
-    /// Epochs of rising learning rate [default: 0 in fine-tuning, 5 % of the epochs in distillation].
+    /// Warm-up epochs [default: 0 in fine-tuning, 5 % of the epochs in distillation].
     #[arg(long, value_name = "X")]
     pub(crate) warmup_epochs: Option<f64>,
 }
@@ -70,7 +70,7 @@ fn momentum(algorithm: &mut Algorithm) -> Result<&mut f64> {
         Algorithm::Lars(config) => &mut config.momentum,
         Algorithm::Larc(config) => &mut config.momentum,
         other => {
-            bail!("--momentum is an option of sgd, lars and larc, and the optimizer is {}", other.name())
+            bail!("--momentum needs sgd, lars or larc, and the optimizer is {}", other.name())
         }
     })
 }
@@ -81,10 +81,10 @@ pub(crate) struct OutArgs {
     /// Directory of the classifier.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Go on with the training in the directory, with the same options.
+    /// Resume the training in the directory, with the same options.
     #[arg(long, conflicts_with = "overwrite")]
     pub(crate) resume: bool,
-    /// Remove the run that is in the directory.
+    /// Remove an earlier run in the directory.
     #[arg(long)]
     pub(crate) overwrite: bool,
 }
@@ -95,18 +95,18 @@ pub(crate) struct FinetuneArgs {
     pub(crate) encoder: EncoderArgs,
     #[command(flatten)]
     pub(crate) sets: SetArgs,
-    /// Share of the training images of each class to use, such as 0.01 or 0.1; at least one of each.
+    /// Fraction of the training images of each class to use, such as 0.01 or 0.1; at least one image of each.
     #[arg(long, value_name = "SHARE", default_value_t = defaults::finetune().fraction)]
     pub(crate) fraction: f64,
-    /// Layers of the run's projector to keep below the classifier [default: 1 after simclr-v2, else 0].
+    /// Layers of the run's projector to keep below the classifier [default: 1 after simclr-v2, otherwise 0].
     #[arg(long, value_name = "N")]
     pub(crate) from_head_layer: Option<u32>,
-    /// Passes over the images used [default: 60 for a fraction of up to 0.01, else 30].
+    /// Number of passes over the images used [default: 60 for a fraction of up to 0.01, otherwise 30].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) epochs: Option<u32>,
     #[command(flatten)]
     pub(crate) optimizer: OptimizerArgs,
-    /// Seed of the fraction, of the classifier, of order and views, and of an untrained network.
+    /// Seed of the fraction, the classifier, the order of the images, their views, and an untrained network.
     #[arg(long, value_name = "N", default_value_t = defaults::finetune().seed as i64, value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: i64,
     #[command(flatten)]
@@ -117,39 +117,39 @@ pub(crate) struct FinetuneArgs {
 
 #[derive(Args)]
 pub(crate) struct DistillArgs {
-    /// Directory of the teacher, which `finetune` or `distill` wrote.
+    /// Directory of the teacher, written by `finetune` or `distill`.
     #[arg(long, value_name = "DIR")]
     pub(crate) teacher: PathBuf,
     /// Images, with or without labels.
     #[arg(long, value_name = "PATH")]
     pub(crate) data: PathBuf,
-    /// Use the first N images, the classes in turn.
+    /// Use only N images, taken from the classes in turn.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
-    /// Labelled images to test with [default: those of the teacher].
+    /// Labelled test images [default: those of the teacher].
     #[arg(long, value_name = "PATH")]
     pub(crate) test: Option<PathBuf>,
-    /// Use the first N of them, the classes in turn.
+    /// Use only N of them, taken from the classes in turn.
     #[arg(long, value_name = "N", visible_alias = "eval-limit", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) test_limit: Option<u32>,
     /// The student [default: a network like the teacher's].
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Weights that the student starts from: ours, torchvision's or timm's [default: random values].
+    /// Weights that the student starts from, of burn-ssl, torchvision or timm [default: random].
     #[arg(long, value_name = "FILE")]
     pub(crate) init: Option<PathBuf>,
     /// Temperature of the class scores.
     #[arg(long, value_name = "T", default_value_t = defaults::distill().distillation.temperature)]
     pub(crate) temperature: f64,
-    /// Weight of the teacher in the loss; the rest, from 1, is that of labels, which all images need then.
+    /// Weight of the teacher in the loss. The remaining 1 - X is for labels, which all images need if X is below 1.
     #[arg(long, value_name = "X", default_value_t = defaults::distill().distillation.alpha)]
     pub(crate) alpha: f64,
-    /// Passes over the images.
+    /// Number of passes over the images.
     #[arg(long, value_name = "N", default_value_t = defaults::distill().epochs as u32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) epochs: u32,
     #[command(flatten)]
     pub(crate) optimizer: OptimizerArgs,
-    /// Seed of the student, of order and views.
+    /// Seed of the student, the order of the images and their views.
     #[arg(long, value_name = "N", default_value_t = defaults::distill().seed as i64, value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: i64,
     #[command(flatten)]
@@ -165,13 +165,13 @@ pub(crate) struct EmbedArgs {
     /// Images, with or without labels.
     #[arg(long, value_name = "PATH")]
     pub(crate) data: PathBuf,
-    /// Use the first N images, the classes in turn.
+    /// Use only N images, taken from the classes in turn.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
     #[command(flatten)]
     pub(crate) preprocessing: PreprocessingArgs,
-    /// File to write: .csv, .npy (names and labels go to a .csv beside it) or .safetensors. Which encoder the features are from
-    /// stands in a .json beside it, or in the metadata of a .safetensors.
+    /// File to write: .csv, .npy (names and labels go to a .csv beside it) or .safetensors. The encoder is described in a .json
+    /// beside it, or in the metadata of a .safetensors.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Replace existing files.

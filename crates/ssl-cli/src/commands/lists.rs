@@ -1,4 +1,4 @@
-//! What there is.
+//! The commands that list methods, models, recipes and devices.
 
 use anyhow::Result;
 use burn_ssl::core::{DeviceInfo, DeviceSpec};
@@ -59,7 +59,7 @@ pub(super) fn devices(json: bool) -> Result<()> {
 /// The devices of a kind on this machine.
 struct FoundDevices {
     devices: Vec<String>,
-    /// Why the backend could not look.
+    /// Why the backend could not list them.
     problem: Option<String>,
 }
 

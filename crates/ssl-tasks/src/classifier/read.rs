@@ -13,7 +13,7 @@ use ssl_train::{RunDir, TrainError};
 
 use crate::Error;
 
-/// A classifier that was read, with what its file says of it.
+/// A classifier with the description in its file.
 pub(crate) struct Teacher {
     pub(crate) network: Classifier<AnyEncoder>,
     pub(crate) artifact: Artifact,
@@ -21,7 +21,7 @@ pub(crate) struct Teacher {
 }
 
 impl Teacher {
-    /// Reads the classifier of a directory, onto a device.
+    /// Reads the classifier of a directory.
     pub(crate) fn load(path: &Path, device: &Device) -> Result<Self, Error> {
         let file = RunDir::open_classifier(path)?.classifier();
         if !file.is_file() {
@@ -51,7 +51,7 @@ pub(crate) fn match_labels(head: &ClassifierHead, set: &mut Dataset) -> Result<(
     }
 }
 
-/// What the file of a classifier says of itself.
+/// The description in the file of a classifier.
 fn described(file: &Path) -> Result<(Artifact, ClassifierHead), Error> {
     let path = || file.to_owned();
     let other = |found: String| WeightsError::Kind { path: path(), found, expected: "a classifier" };
@@ -62,7 +62,7 @@ fn described(file: &Path) -> Result<(Artifact, ClassifierHead), Error> {
     }
 }
 
-/// A classifier with any values.
+/// A classifier whose weights do not matter yet.
 fn network(
     artifact: &Artifact,
     head: &ClassifierHead,

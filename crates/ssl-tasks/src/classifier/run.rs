@@ -40,7 +40,7 @@ pub(crate) struct Record {
     pub(crate) image_size: usize,
     /// Seed of head, order and views.
     pub(crate) seed: u64,
-    /// What the command has besides.
+    /// The other options of the command.
     pub(crate) options: Table,
     /// The encoder that is trained.
     pub(crate) encoder: EncoderConfig,
@@ -49,7 +49,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// What is said of the encoder that is trained on `data`.
+    /// The description of the encoder trained on `data`.
     pub(crate) fn artifact(&self, preprocessing: Preprocessing, data: DataSummary) -> Artifact {
         let provenance = Provenance {
             method: Some(self.made_by.to_owned()),
@@ -61,7 +61,7 @@ impl Record {
         Artifact::new(&self.encoder, preprocessing).with_provenance(provenance)
     }
 
-    /// A [`hash`] of what decides the weights that the training ends with, on the same images and from the same encoder.
+    /// A [`hash`] of everything that determines the final weights, on given images and from a given encoder.
     fn hash(&self) -> String {
         let mut table = Table::try_from(self).unwrap_or_default();
         for path in ["from", "train", "test"] {
@@ -78,7 +78,7 @@ pub(crate) struct ClassifierRun<'a> {
     pub(crate) resume: bool,
     pub(crate) device: &'a Device,
     pub(crate) record: Record,
-    /// What the files say of the encoder, but for how it ended.
+    /// The description of the encoder, without the results of the training.
     pub(crate) encoder: Artifact,
     pub(crate) head: ClassifierHead,
     pub(crate) test: Option<EvalLoader>,
@@ -86,7 +86,7 @@ pub(crate) struct ClassifierRun<'a> {
     pub(crate) metrics: [&'static str; 2],
 }
 
-/// What came of it. Accuracies are in per cent.
+/// The result of a training. Accuracies are in per cent.
 pub(crate) struct Tested {
     pub(crate) accuracy: Option<[f64; 2]>,
     pub(crate) summary: Summary,
@@ -120,7 +120,7 @@ impl ClassifierRun<'_> {
         Ok(Tested { accuracy, summary: trained.summary })
     }
 
-    /// What the files say of the trained encoder.
+    /// The description of the trained encoder.
     fn described(&self, summary: &Summary, accuracy: Option<[f64; 2]>) -> Artifact {
         let mut artifact = self.encoder.clone();
         artifact.provenance.steps = Some(summary.steps);
@@ -137,7 +137,7 @@ impl ClassifierRun<'_> {
         Ok(Some([100.0 * top1, 100.0 * top5]))
     }
 
-    /// The accuracies by their names; none before the first step, where a new head guesses.
+    /// The accuracies by name; none before the first step, when a new head can only guess.
     fn tested(&self, network: &Classifier<AnyEncoder>, at: Progress) -> Result<Evaluation, EvalError> {
         let accuracy = if at.step == 0 { None } else { self.accuracy(network)? };
         let named = |values: [f64; 2]| self.metrics.into_iter().zip(values).collect();
@@ -153,7 +153,7 @@ impl ClassifierRun<'_> {
         }
     }
 
-    /// The directory, with the record in it.
+    /// Creates or opens the directory and writes the record.
     fn run_dir(&self) -> Result<RunDir, Error> {
         let record = Table::try_from(&self.record).map_err(|error| Error::NoRecord(error.to_string()))?;
         if self.resume {

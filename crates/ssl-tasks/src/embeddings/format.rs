@@ -10,14 +10,14 @@ use ssl_eval::Features;
 
 use crate::Error;
 
-/// What a file of features is, by its ending.
+/// The format of a file of features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// A row per image: name, label, class, features.
     Csv,
-    /// NumPy's array of float32, `[image, dim]`; names, labels and classes in a CSV beside it.
+    /// A NumPy array of float32, `[image, dim]`; names, labels and classes are in a CSV beside it.
     Npy,
-    /// Tensors `features` and `labels`; names, classes and what else the [`Artifact`] says as JSON in the metadata.
+    /// Tensors `features` and `labels`; names, classes and the rest of the [`Artifact`] are JSON in the metadata.
     Safetensors,
 }
 
@@ -32,17 +32,17 @@ impl Format {
         }
     }
 
-    /// The file of names and labels, where the format has no place for them.
+    /// The separate file of names and labels, if the format needs one.
     pub(super) fn names(self, out: &Path) -> Option<PathBuf> {
         (self == Self::Npy).then(|| out.with_extension("csv"))
     }
 
-    /// The file that describes the encoder, where the format has no place for it.
+    /// The separate file that describes the encoder, if the format needs one.
     pub(super) fn about(self, out: &Path) -> Option<PathBuf> {
         (self != Self::Safetensors).then(|| out.with_extension("json"))
     }
 
-    /// The files with their bytes; `encoder` describes what the features are from.
+    /// The files and their contents; `encoder` is the description of the encoder.
     pub(super) fn files(self, out: &Path, table: &Table, encoder: Artifact) -> Vec<(PathBuf, Vec<u8>)> {
         let features = match self {
             Self::Csv => table.csv(true),
@@ -55,7 +55,7 @@ impl Format {
     }
 }
 
-/// Features with what is known of their images.
+/// Features, with names and labels of the images.
 pub(super) struct Table {
     pub(super) dim: usize,
     values: Vec<f32>,
@@ -65,7 +65,7 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// `places` are those of the rows in the set.
+    /// `places` are the indices of the rows in the data set.
     pub(super) fn new(features: Features, places: &[u64], set: &Dataset) -> Self {
         let [_, dim] = features.values.dims();
         let values = features.values.into_data().iter::<f32>().collect();
@@ -106,7 +106,7 @@ impl Table {
         bytes
     }
 
-    /// The description, without the names, which stand in the CSV.
+    /// The description without the names, which are in the CSV.
     fn about(&self, encoder: Artifact) -> Vec<u8> {
         let rows = Kind::Embeddings { files: Vec::new(), classes: self.class_names.clone() };
         let text =

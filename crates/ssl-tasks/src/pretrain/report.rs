@@ -15,15 +15,15 @@ pub struct Report {
     pub method: String,
     /// The device.
     pub device: String,
-    /// Steps done in all.
+    /// Steps in total.
     pub steps: u64,
-    /// Whole epochs done in all.
+    /// Whole epochs in total.
     pub epochs: u64,
-    /// Seconds of training in all, without evaluation.
+    /// Seconds of training in total, without evaluation.
     pub seconds: f64,
     /// Mean loss of the last epoch.
     pub train_loss: f64,
-    /// Images per second of training, each counted once however many views it has.
+    /// Training speed in images per second; an image counts once, however many views it has.
     pub images_per_s: f64,
     /// k-NN top-1 at the end, if evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,7 +33,7 @@ pub struct Report {
     pub knn_top1_untrained: Option<f64>,
     /// The run directory.
     pub out: PathBuf,
-    /// Whether the run reached its last step, or was stopped before.
+    /// Whether the run reached its last step. A run that was stopped did not.
     #[serde(skip)]
     pub finished: bool,
 }

@@ -1,4 +1,4 @@
-//! A recipe in the making: a text, and what flags change in it.
+//! Drafts: recipes whose keys can still be set.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ pub use toml::Value;
 use super::upgrade::{MOVED_TO_TRAIN, upgrade};
 use super::{Recipe, RecipeError};
 
-/// A recipe in the making: TOML whose keys may be set before it is checked.
+/// A recipe that is not checked yet: TOML whose keys can still be set.
 ///
 /// ```
 /// use ssl_tasks::recipe::Draft;
@@ -28,7 +28,7 @@ use super::{Recipe, RecipeError};
 pub struct Draft {
     /// A table.
     root: Value,
-    /// The keys that were set, which the text does not decide.
+    /// The keys that were set, as opposed to those of the text.
     given: Vec<String>,
 }
 
@@ -36,7 +36,7 @@ impl Draft {
     /// A file.
     ///
     /// # Errors
-    /// If it cannot be read or is no TOML.
+    /// If it cannot be read or is not valid TOML.
     pub fn read(path: &Path) -> Result<Self, RecipeError> {
         let unreadable =
             |error: std::io::Error| RecipeError::File { path: path.into(), reason: error.to_string() };
@@ -44,7 +44,7 @@ impl Draft {
         Self::parse(&path.display().to_string(), &text)
     }
 
-    /// The recipe of a run, also of one that an earlier version started.
+    /// The recipe of a run, including runs of earlier versions.
     ///
     /// # Errors
     /// If the directory holds no run.
@@ -59,7 +59,7 @@ impl Draft {
     /// A text; `origin` says where it is from.
     ///
     /// # Errors
-    /// If it is no TOML.
+    /// If it is not valid TOML.
     pub fn parse(origin: &str, text: &str) -> Result<Self, RecipeError> {
         let invalid = |error: toml::de::Error| {
             let line = error.span().map_or(0, |span| text[..span.start].lines().count().max(1));
@@ -71,12 +71,12 @@ impl Draft {
         Ok(Self { root: Value::Table(text.parse().map_err(invalid)?), given: Vec::new() })
     }
 
-    /// Sets a key, written with its sections and places: `optimizer.lr`, `views.0.ops.1.p` or `views[0].ops[1].p`.
+    /// Sets a key, written as a path: `optimizer.lr`, `views.0.ops.1.p` or `views[0].ops[1].p`.
     ///
-    /// Another `optimizer.name` takes the keys along that only the old optimizer had, unless they were set like this.
+    /// Changing `optimizer.name` drops the keys that only the old optimizer has, unless they were set with this function.
     ///
     /// # Errors
-    /// If the path leads into something that has no keys, or past the end of a list. Whether a recipe has such a key
+    /// If the path goes below a plain value or past the end of a list. Whether a recipe has such a key
     /// is checked by [`finish`](Self::finish).
     pub fn set(&mut self, key: &str, value: impl Into<Value>) -> Result<(), RecipeError> {
         let path = key.replace('[', ".").replace(']', "");
@@ -92,7 +92,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Drops what the text says of optimizers other than the one that is named now.
+    /// Drops the keys of the text that belong to other optimizers than the current one.
     fn drop_keys_of_other_optimizers(&mut self) {
         let Some(optimizer) = self.root.get_mut("optimizer").and_then(Value::as_table_mut) else { return };
         let named = optimizer.get("name").and_then(Value::as_str).and_then(|name| name.parse().ok());
@@ -101,7 +101,7 @@ impl Draft {
         optimizer.retain(|key, _| !name.lacks(key) || given(key));
     }
 
-    /// Sets a key from `key=value`; the value is TOML, or a text without its quotes.
+    /// Sets a key from `key=value`; the value is TOML, or a string without quotes.
     ///
     /// # Errors
     /// If there is no `=`, or those of [`set`](Self::set).
@@ -113,8 +113,8 @@ impl Draft {
         self.set(key.trim(), value.unwrap_or_else(|| Value::String(text[key.len() + 1..].to_owned())))
     }
 
-    /// Sets the size of evaluated images and views: those that were of the old size get the new one, smaller crops keep
-    /// their proportion to it.
+    /// Sets the size of evaluated images and views. Views of the old size get the new one; smaller crops are scaled in
+    /// proportion.
     ///
     /// # Errors
     /// If the recipe declares no sizes.
@@ -128,8 +128,8 @@ impl Draft {
         self.set("data.image_size", size as i64)
     }
 
-    /// Sets the network. Where it is of another kind than the recipe's, a ViT in place of a ResNet or the other way
-    /// round, the section `[encoder]` starts anew, since neither kind has the keys of the other.
+    /// Sets the network. If it is of another kind than the recipe's, such as a ViT in place of a ResNet, the section
+    /// `[encoder]` is reset, since the two kinds have different keys.
     ///
     /// # Errors
     /// If the recipe declares no network.
@@ -144,7 +144,7 @@ impl Draft {
     /// The recipe.
     ///
     /// # Errors
-    /// The first key that no recipe has, that is missing, or whose value is of another type.
+    /// The first key that is unknown or missing, or whose value has the wrong type.
     pub fn finish(self) -> Result<Recipe, RecipeError> {
         for key in MOVED_TO_TRAIN {
             if self.root.get("optimizer").is_some_and(|optimizer| optimizer.get(key).is_some()) {
@@ -157,13 +157,13 @@ impl Draft {
         typed("", self.root)
     }
 
-    /// The first key in which two recipes differ and what it is in each, among those that decide what is learned.
+    /// The first key in which two recipes differ, with both values, among those that determine what is learned.
     pub(crate) fn first_difference(one: &Recipe, other: &Recipe) -> Option<(String, String, String)> {
         let tables = [one, other].map(|recipe| Value::Table(Self::deciding(recipe)));
         difference("", &tables[0], &tables[1])
     }
 
-    /// What decides the weights that a run of the recipe ends with.
+    /// The keys that determine the final weights of a run.
     pub(crate) fn deciding(recipe: &Recipe) -> Table {
         let mut table = Table::try_from(recipe).unwrap_or_default();
         for free in ["eval", "checkpoint"] {
@@ -176,7 +176,7 @@ impl Draft {
     }
 }
 
-/// Deserialises a value; keys in errors are those of the whole recipe, of which this is the part `section`.
+/// Deserialises the part `section` of a recipe; errors name full keys.
 pub(crate) fn typed<T: DeserializeOwned>(section: &str, value: impl Into<Value>) -> Result<T, RecipeError> {
     serde_path_to_error::deserialize(value.into()).map_err(|error| {
         let path = error.path().to_string();
@@ -189,7 +189,7 @@ pub(crate) fn typed<T: DeserializeOwned>(section: &str, value: impl Into<Value>)
     })
 }
 
-/// What lies under a key or at a place of a list; a key that is not there is made, since sections may be left out.
+/// The value of a key or at an index. A missing key is inserted, since sections may be left out.
 fn child<'a>(parent: &'a mut Value, part: &str) -> Option<&'a mut Value> {
     match parent {
         Value::Table(table) => Some(table.entry(part).or_insert_with(|| Value::Table(Table::new()))),
@@ -198,7 +198,7 @@ fn child<'a>(parent: &'a mut Value, part: &str) -> Option<&'a mut Value> {
     }
 }
 
-/// The first key in which two values differ and what it is in each; `key` is that of the values themselves.
+/// The first key in which two values differ, with both values; `key` is the path of the values themselves.
 pub(crate) fn difference(key: &str, one: &Value, other: &Value) -> Option<(String, String, String)> {
     match (one, other) {
         (Value::Table(one), Value::Table(two)) => {

@@ -1,4 +1,4 @@
-//! What a recipe can have wrong, each in one sentence.
+//! What can be wrong with a recipe, each in one sentence.
 
 use std::path::PathBuf;
 
@@ -17,17 +17,15 @@ pub enum RecipeError {
         /// The methods of this build.
         known: String,
     },
-    /// A method from outside goes by the name of one that this build has.
-    #[error(
-        "the recipe is for the method '{0}' of this build: expected a name of its own for a method from outside"
-    )]
+    /// A custom method has the name of a built-in one.
+    #[error("'{0}' is the name of a built-in method: expected another name for a custom method")]
     NotFromOutside(String),
-    /// No recipe of the library has that name, and it is no file.
+    /// There is neither a built-in recipe nor a file of that name.
     #[error("there is no recipe '{name}': expected one of {known}, or the path of a .toml file")]
     Name {
         /// The name.
         name: String,
-        /// The recipes of the library.
+        /// The built-in recipes.
         known: String,
     },
     /// A file cannot be read.
@@ -38,7 +36,7 @@ pub enum RecipeError {
         /// The answer of the operating system.
         reason: String,
     },
-    /// The text is no TOML.
+    /// The text is not TOML.
     #[error("{origin} is not valid TOML: {reason}")]
     Syntax {
         /// Where the text is from.
@@ -46,7 +44,7 @@ pub enum RecipeError {
         /// What is wrong, and in which line.
         reason: String,
     },
-    /// A key that no recipe has.
+    /// An unknown key.
     #[error("unknown key '{key}': expected {expected}")]
     Key {
         /// The key, with the sections it is in.
@@ -54,9 +52,9 @@ pub enum RecipeError {
         /// The keys that this section has.
         expected: String,
     },
-    /// A key inside of something that has no keys, or past the end of a list.
+    /// A key below a plain value, or past the end of a list.
     #[error(
-        "the recipe has no place for '{key}': expected sections and places that it has, such as optimizer.lr or views[0].size"
+        "the recipe has no place for '{key}': expected a key in an existing section or list item, such as optimizer.lr or views[0].size"
     )]
     NoPlace {
         /// The key.
@@ -70,10 +68,10 @@ pub enum RecipeError {
         /// The key that it is now.
         to: String,
     },
-    /// A key that is needed is not there.
+    /// A required key is missing.
     #[error("the recipe has no '{0}', which every recipe needs")]
     Missing(String),
-    /// A value of a wrong type.
+    /// A value of the wrong type.
     #[error("{key}: {reason}")]
     Value {
         /// The key, with the sections it is in.
@@ -81,16 +79,16 @@ pub enum RecipeError {
         /// What was found and what was expected.
         reason: String,
     },
-    /// An argument of `--set` that sets nothing.
+    /// An assignment without `=`.
     #[error("cannot set '{text}': expected key=value, such as optimizer.lr=0.1")]
     Assignment {
-        /// The argument.
+        /// The assignment.
         text: String,
     },
-    /// A value that no run could use.
+    /// A value out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// An option of the method that no run could use.
+    /// An option of the method out of range.
     #[error("method_options.{0}")]
     MethodOption(ConfigError),
     /// Views that cannot be rendered.
@@ -103,7 +101,7 @@ pub enum RecipeError {
     #[error("{0}")]
     Train(String),
     /// A value that TOML cannot hold: a seed above 2⁶³, a path that is not Unicode.
-    #[error("the recipe has no text form: {0}")]
+    #[error("the recipe cannot be written as TOML: {0}")]
     NoText(String),
 }
 
@@ -113,7 +111,7 @@ impl RecipeError {
         Self::MethodOption(error)
     }
 
-    /// An error of serde, whose message begins like one of a few.
+    /// The error for a message of serde, recognised by how it begins.
     pub(super) fn from_serde(key: String, message: &str) -> Self {
         let message = message.lines().next().unwrap_or_default();
         let quoted = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
@@ -142,7 +140,7 @@ impl From<ssl_train::TrainError> for RecipeError {
     }
 }
 
-/// What Rust calls a type, as a reader of a recipe would.
+/// Replaces the names of Rust types by words for readers of recipes.
 fn in_words(reason: &str) -> String {
     const TYPES: [(&str, &str); 7] = [
         ("expected f64", "expected a number"),

@@ -1,11 +1,11 @@
-//! Short names for what is written in a document.
+//! Hashes of TOML documents.
 
 use std::collections::BTreeMap;
 
 use toml::{Table, Value};
 
-/// A number for what is written in a TOML document, whatever the order of its keys and the spelling of its values: FNV-1a of 64
-/// bits, in hexadecimal.
+/// A hash of a TOML document that does not depend on the order of keys or the spelling of values: 64-bit FNV-1a, in
+/// hexadecimal.
 ///
 /// ```
 /// # use ssl_tasks::recipe::hash;
@@ -21,7 +21,7 @@ pub fn hash(table: &Table) -> String {
     format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
 }
 
-/// Numbers, texts and flags by their paths.
+/// The scalar values by path.
 fn flatten(path: &str, value: &Value, leaves: &mut BTreeMap<String, String>) {
     match value {
         Value::Table(table) => {

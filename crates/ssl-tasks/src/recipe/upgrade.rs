@@ -1,17 +1,17 @@
-//! Recipes of runs that earlier versions started.
+//! Recipes of runs of earlier versions.
 
 use ssl_train::{OptimizerConfig, OptimizerName};
 use toml::{Table, Value};
 
-/// Keys that were in `[optimizer]` and are in `[train]` now.
+/// Keys that moved from `[optimizer]` to `[train]`.
 pub(super) const MOVED_TO_TRAIN: [&str; 2] = ["accumulate", "embed_chunk"];
 
-/// Keys of `[optimizer]` whose value 0 stood for "not set".
+/// Keys of `[optimizer]` whose value 0 meant "not set".
 const ZERO_IS_UNSET: [&str; 3] = ["lr_scale_batch", "clip_norm", "embed_chunk"];
 
-/// Spells `recipe.toml` or `classifier.toml` of an earlier version as this one does.
+/// Converts `recipe.toml` or `classifier.toml` of an earlier version to the keys of this one.
 ///
-/// Run directories go on with it. A new recipe is not upgraded: there, an old key is an error.
+/// This is for run directories only. In a new recipe, an old key is an error.
 pub(crate) fn upgrade(recipe: &mut Table) {
     if let Some(checkpoint) = recipe.get_mut("checkpoint").and_then(Value::as_table_mut) {
         checkpoint.retain(|key, value| key != "every_steps" || !is_zero(value));
@@ -32,7 +32,7 @@ pub(crate) fn upgrade(recipe: &mut Table) {
     }
 }
 
-/// Removes what stood for "not set".
+/// Removes values that meant "not set".
 fn drop_unset(optimizer: &mut Table) {
     optimizer.retain(|key, value| !(ZERO_IS_UNSET.contains(&key) && is_zero(value)));
     // Without these, the keys that go with them did nothing.
@@ -43,9 +43,9 @@ fn drop_unset(optimizer: &mut Table) {
     }
 }
 
-/// Writes every key, those that are younger than the run too: two records are compared key by key.
+/// Writes every key, including those added since the run, because records are compared key by key.
 fn write_defaults(optimizer: &mut Table) {
-    // What is wrong with an optimizer is said where the recipe is read.
+    // Errors in the optimizer are reported where the recipe is read.
     let whole = optimizer.clone().try_into::<OptimizerConfig>().ok();
     if let Some(whole) = whole.and_then(|config| Table::try_from(config).ok()) {
         *optimizer = whole;
@@ -61,7 +61,7 @@ fn drop_ineffective(optimizer: &mut Table) {
     let name = optimizer.get("name").and_then(Value::as_str).unwrap_or_default();
     let Ok(name) = name.parse::<OptimizerName>() else { return };
     optimizer.retain(|key, value| {
-        // It did something under every optimizer with momentum, so a run that has it cannot go on without it.
+        // It had an effect under every optimizer with momentum, so a run that sets it cannot be resumed without it.
         let effective =
             key == "lr_in_momentum" && *value == Value::Boolean(true) && name != OptimizerName::AdamW;
         effective || !name.lacks(key)

@@ -4,6 +4,7 @@
 //! it a violating input. Rules read the tracked files and `cargo metadata --no-deps`; they need no network.
 
 mod figures;
+mod flags;
 mod imports;
 mod lines;
 mod manifests;
@@ -55,6 +56,7 @@ pub(crate) fn violations(repository: &Repository) -> Vec<Violation> {
     violations.extend(manifests::check(packages, files));
     violations.extend(quotes::check(files));
     violations.extend(figures::check(files));
+    violations.extend(files.iter().flat_map(flags::check));
     violations.extend(methods::check(packages, files, &methods));
     violations.extend(readmes::check(packages, files, &methods));
     violations.extend(files.iter().flat_map(|file| text::check(file, &methods)));

@@ -1,0 +1,65 @@
+//! Flags for the errors of the library, which knows none.
+
+use burn_ssl::Error;
+use burn_ssl::train::TrainError;
+
+/// The error as one sentence, with the flag that helps where there is one.
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Error>().and_then(flag) {
+        Some(flag) => format!("{error}; try {flag}"),
+        None => error.to_string(),
+    }
+}
+
+/// What to type against an error.
+fn flag(error: &Error) -> Option<String> {
+    Some(match error {
+        Error::Exists(_) => "--overwrite".to_owned(),
+        Error::Train(TrainError::Exists(_)) => {
+            "--resume to continue or --overwrite to start again".to_owned()
+        }
+        Error::NotFinished(_) => "the command that started it with --resume".to_owned(),
+        Error::UnknownModel(_) => "--model NAME".to_owned(),
+        Error::NoImageSize => "--image-size N".to_owned(),
+        Error::NoSuchForm { expected, .. } => format!("--format {expected}"),
+        Error::NoData => "--data PATH".to_owned(),
+        Error::OtherRecipe { .. } => "--resume with --out alone".to_owned(),
+        Error::NoSet(name) => format!("--{name} PATH"),
+        Error::NoProjector(_) => "another --run, or --from-head-layer 0".to_owned(),
+        Error::HeadLayers { most, .. } => format!("--from-head-layer {most}"),
+        Error::SameDirectory(_) => "another --out".to_owned(),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_that_a_flag_helps_with_names_it_at_the_end() {
+        for (error, end) in [
+            (
+                Error::Exists("a.csv".into()),
+                "a.csv already exists: expected a new file, or overwrite to be set; try --overwrite",
+            ),
+            (
+                TrainError::Exists("run".into()).into(),
+                "; try --resume to continue or --overwrite to start again",
+            ),
+            (Error::NoData, "; try --data PATH"),
+            (Error::NoSet("test"), "; try --test PATH"),
+            (Error::HeadLayers { layers: 4, most: 3 }, "; try --from-head-layer 3"),
+            (Error::NotFinished("run".into()), "; try the command that started it with --resume"),
+        ] {
+            let sentence = sentence(&error.into());
+            assert!(sentence.ends_with(end), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn other_errors_are_printed_as_they_are() {
+        assert_eq!(sentence(&Error::NoClass(-1).into()), Error::NoClass(-1).to_string());
+        assert_eq!(sentence(&anyhow::anyhow!("no such file")), "no such file");
+    }
+}
