@@ -147,7 +147,7 @@ fn a_mask_for_a_method_that_hides_nothing_is_refused() {
     recipe.mask = Some(toml::from_str("kind = 'random'").expect("a mask"));
     let error =
         pretrain(&recipe, &PretrainOptions::new(&out), &mut NoObserver).expect_err("unusable").to_string();
-    let sentence = "the recipe has a section [mask], and simclr hides no patches: expected no such section";
+    let sentence = "the recipe has a section [mask], but simclr hides no patches: expected no such section";
     assert_eq!((error.as_str(), out.exists()), (sentence, false));
 }
 
