@@ -48,10 +48,14 @@ mod tests {
 
     const RATE: f64 = 0.3;
 
-    /// The factor of each image in a pass of `count` images.
+    /// The factor of each image in a pass of `count` images through block 3.
     fn factors(count: usize, name: &str, pass: &Pass) -> Vec<f32> {
+        factors_of(3, count, name, pass)
+    }
+
+    fn factors_of(block: usize, count: usize, name: &str, pass: &Pass) -> Vec<f32> {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
-        let drop = DropPath { block: 3, rate: RATE };
+        let drop = DropPath { block, rate: RATE };
         drop.forward(Tensor::ones([count, 1, 1], &device), name, pass).into_data().iter::<f32>().collect()
     }
 
@@ -83,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn choices_are_those_of_the_step_the_pass_and_the_branch() {
+    fn choices_are_those_of_the_step_the_pass_the_block_and_the_branch() {
         let one = factors(64, "drop_path1", &pass(2, "student"));
         assert_eq!(
             one,
@@ -91,6 +95,7 @@ mod tests {
             "a resumed run makes the same choices"
         );
         let others = [
+            factors_of(4, 64, "drop_path1", &pass(2, "student")),
             factors(64, "drop_path2", &pass(2, "student")),
             factors(64, "drop_path1", &pass(3, "student")),
             factors(64, "drop_path1", &pass(2, "student").part("view", 1)),
