@@ -28,7 +28,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use burn::tensor::TensorData;
 use ssl_core::Encoder;
 use ssl_core::named::{self, NamedError};
 
