@@ -140,7 +140,8 @@ pub fn load_encoder<E: Encoder>(
 
 /// The encoder file of a finished run, or of a classifier that `finetune` or `distill` wrote.
 fn encoder_of_run(path: &Path) -> Result<PathBuf, Error> {
-    let run = if classifier::is_classifier(path) { RunDir::open_classifier(path) } else { RunDir::open(path) };
+    let run =
+        if classifier::is_classifier(path) { RunDir::open_classifier(path) } else { RunDir::open(path) };
     let file = run?.encoder();
     if file.is_file() { Ok(file) } else { Err(Error::NotFinished(path.into())) }
 }

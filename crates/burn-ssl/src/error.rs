@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use ssl_core::{ConfigError, DeviceError};
 use ssl_data::{DataError, ViewError};
-use ssl_encoders::{EncoderError, NameScheme};
 use ssl_encoders::weights::WeightsError;
+use ssl_encoders::{EncoderError, NameScheme};
 use ssl_eval::EvalError;
 use ssl_train::TrainError;
 

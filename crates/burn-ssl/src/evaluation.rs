@@ -5,9 +5,9 @@ use ssl_core::Encoder;
 use ssl_data::EvalLoader;
 use ssl_eval::{EvalError, KnnConfig, embed, knn, rankme, raw_pixels};
 
-use crate::{Error, Recipe};
 use crate::images::EvalData;
 use crate::preparation::Preparation;
+use crate::{Error, Recipe};
 
 /// Added to the shares of singular values, see [`rankme`].
 const RANKME_EPS: f64 = 1e-7;

@@ -63,7 +63,8 @@ fn check_form(config: &EncoderConfig, format: NameScheme) -> Result<(), Error> {
         return Ok(());
     }
     let kernels = if config.selective_kernel { " with selective kernels" } else { "" };
-    let others = NameScheme::ALL.into_iter().filter(|scheme| scheme.has(config)).map(|scheme| scheme.to_string());
+    let others =
+        NameScheme::ALL.into_iter().filter(|scheme| scheme.has(config)).map(|scheme| scheme.to_string());
     let expected = others.collect::<Vec<_>>().join(" or ");
     Err(Error::NoSuchForm { model: format!("{}{kernels}", config.name), format, expected })
 }
@@ -82,7 +83,8 @@ mod tests {
 
     #[test]
     fn a_model_that_a_library_does_not_have_is_refused_with_a_format_that_has_it() {
-        let check = |config: EncoderConfig, format| check_form(&config, format).map_err(|error| error.to_string());
+        let check =
+            |config: EncoderConfig, format| check_form(&config, format).map_err(|error| error.to_string());
         let selective = || EncoderConfig { selective_kernel: true, ..EncoderConfig::named("resnet50") };
         let vit = || EncoderConfig::named("vit-tiny");
         for (config, format, sentence) in [

@@ -243,14 +243,8 @@ mod tests {
         options.optimizer.lr = 30.0;
         let preparation = Preparation { preprocessing: Preprocessing::new(8), workers };
         let (device, classes) = (device(), sets.classes().expect("three"));
-        let probe = Probe {
-            options: &options,
-            preparation,
-            sets: &sets,
-            device: &device,
-            classes,
-            batch_size: 8,
-        };
+        let probe =
+            Probe { options: &options, preparation, sets: &sets, device: &device, classes, batch_size: 8 };
         let trained = probe.train(encoder, &mut NoObserver).expect("usable");
         assert_eq!(trained.steps, 60);
         let accuracy = probe.test(encoder, &trained.module.valid()).expect("usable");

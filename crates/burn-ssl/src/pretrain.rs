@@ -201,8 +201,7 @@ where
         let fits = method.check(&encoder, this.recipe.train_config().micro_batch());
         fits.map_err(RecipeError::MethodOption)?;
         let evaluation = this.data.evaluation.as_ref();
-        let evaluation =
-            evaluation.map(|data| this.recipe.evaluation(data, &this.device)).transpose()?;
+        let evaluation = evaluation.map(|data| this.recipe.evaluation(data, &this.device)).transpose()?;
         let run = this.run_dir()?;
         this.announce(&encoder, &loader);
 

@@ -8,9 +8,7 @@ use ssl_encoders::NameScheme;
 
 use crate::demo::DemoReport;
 use crate::export::ExportReport;
-use crate::{
-    DistillReport, EmbedReport, FinetuneReport, KnnReport, LinearReport, PreviewReport, Report,
-};
+use crate::{DistillReport, EmbedReport, FinetuneReport, KnnReport, LinearReport, PreviewReport, Report};
 
 /// The answer of a command: text by [`Display`](fmt::Display), and JSON by [`Serialize`] with the fields of the command's own
 /// report.

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::Error;
 use crate::encoder::EncoderSource;
 use crate::images::{self, EvalData};
 use crate::preparation::{Preparation, PreprocessingOptions};
-use crate::Error;
 
 /// Labelled images to train a classifier with, and to test it with.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -112,7 +112,8 @@ fn describe_as_before(file: &Path, more: serde_json::Value) {
         "std": artifact.preprocessing.std,
         "about": { "method": "simclr", "seed": "0" },
     });
-    let (old_keys, more) = (old.as_object_mut().expect("an object"), more.as_object().expect("an object").clone());
+    let (old_keys, more) =
+        (old.as_object_mut().expect("an object"), more.as_object().expect("an object").clone());
     old_keys.extend(more);
     let (tensors, _) = named::decode(&read(file)).expect("own file");
     fs::write(file, named::encode(&tensors, &old.to_string())).expect("a writable file");

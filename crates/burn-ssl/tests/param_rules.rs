@@ -124,7 +124,7 @@ fn fine_tuning_a_resnet_layer_by_layer_is_refused_before_the_directory_is_made()
     options.sets.train = Some("demo:train".into());
     options.sets.test = Some("demo:test".into());
     (options.sets.train_limit, options.sets.test_limit) = (Some(40), Some(20));
-    options.sets.image_size = Some(16);
+    options.sets.preprocessing.image_size = Some(16);
     options.optimizer.layer_decay = Some(0.75);
     let error = finetune(&options, &mut NoObserver).expect_err("no blocks").to_string();
     assert!(error.starts_with("optimizer.layer_decay is 0.75, expected no such key"), "{error}");

@@ -48,8 +48,12 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
 fn ended(report: &RunReport) -> Ended {
     let Some(step) = report.stopped_after() else { return Ended::Done };
     let resume = match report {
-        RunReport::Finetune(_) => "with the same options and --resume: burn-ssl finetune ... --resume".to_owned(),
-        RunReport::Distill(_) => "with the same options and --resume: burn-ssl distill ... --resume".to_owned(),
+        RunReport::Finetune(_) => {
+            "with the same options and --resume: burn-ssl finetune ... --resume".to_owned()
+        }
+        RunReport::Distill(_) => {
+            "with the same options and --resume: burn-ssl distill ... --resume".to_owned()
+        }
         RunReport::Demo(report) => resume_pretraining(&report.run.out),
         RunReport::Pretrain(report) => resume_pretraining(&report.out),
         _ => return Ended::Done,

@@ -131,12 +131,17 @@ fn a_recipe_starts_from_the_weights_that_it_names() {
     let path = folder.path().join("encoder.safetensors");
     let plain = small_resnet_config();
     let encoder = plain.init(32, &mut init()).expect("a valid configuration");
-    weights::save(&encoder, &path, &Artifact::new(&plain, Preprocessing::new(32))).expect("a writable folder");
+    weights::save(&encoder, &path, &Artifact::new(&plain, Preprocessing::new(32)))
+        .expect("a writable folder");
 
     let config = EncoderConfig { init: Some(path), ..plain };
     let started = config.init(32, &mut Init::new(1, init().device())).expect("the weights fit");
     assert_eq!(named::collect(&started), named::collect(&encoder));
-    assert_eq!(Artifact::new(&config, Preprocessing::new(32)).encoder.init, None, "a path of this machine stays out of exports");
+    assert_eq!(
+        Artifact::new(&config, Preprocessing::new(32)).encoder.init,
+        None,
+        "a path of this machine stays out of exports"
+    );
 }
 
 #[test]
@@ -207,7 +212,8 @@ fn files_of_others_and_checkpoints_have_no_description() {
     assert_eq!(Artifact::read(&golden("moco.pth")).expect("a readable file"), None);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("student.safetensors");
-    std::fs::write(&path, named::encode(&named::collect(&tiny_resnet()), "checkpoint")).expect("a writable folder");
+    std::fs::write(&path, named::encode(&named::collect(&tiny_resnet()), "checkpoint"))
+        .expect("a writable folder");
     assert_eq!(Artifact::read(&path).expect("a readable file"), None);
     weights::load(&path, tiny_resnet()).expect("the tensors are those of an encoder");
 }
@@ -238,7 +244,8 @@ fn torchvision_loads_an_export_strictly_and_computes_the_same_features() {
         encoder.encode(waves([8, 3, 64, 64]), &Pass::train());
         let (export, case) =
             (folder.path().join("export.safetensors"), folder.path().join("case.safetensors"));
-        weights::save(&encoder, &export, &Artifact::new(&config, Preprocessing::new(224))).expect("a writable folder");
+        weights::save(&encoder, &export, &Artifact::new(&config, Preprocessing::new(224)))
+            .expect("a writable folder");
         let pixels = waves([2, 3, 96, 96]);
         let features = encoder.encode(pixels.clone(), &Pass::eval()).into_data();
         let tensors = [("pixels".to_owned(), pixels.into_data()), ("features".to_owned(), features)].into();

@@ -96,7 +96,8 @@ mod tests {
     use super::*;
 
     fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("readable").file_name());
+        let entries =
+            fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("readable").file_name());
         let mut names: Vec<String> = entries.map(|name| name.into_string().expect("Unicode")).collect();
         names.sort();
         names

@@ -8,7 +8,9 @@ use burn::tensor::Device;
 use serde::Serialize;
 use ssl_core::{Encoder, Progress, SslMethod};
 use ssl_data::{EvalLoader, TrainLoader};
-use ssl_encoders::{AnyEncoder, Artifact, ClassifierHead, DataSummary, EncoderConfig, Preprocessing, Provenance};
+use ssl_encoders::{
+    AnyEncoder, Artifact, ClassifierHead, DataSummary, EncoderConfig, Preprocessing, Provenance,
+};
 use ssl_eval::{Accuracy, Classifier, EvalError, embed};
 use ssl_train::{
     Evaluation, Observer, OptimizerConfig, RunDir, ScheduleConfig, Summary, TrainConfig, Trainer,

@@ -109,7 +109,8 @@ impl Table {
     /// The description, without the names, which stand in the CSV.
     fn about(&self, encoder: Artifact) -> Vec<u8> {
         let rows = Kind::Embeddings { files: Vec::new(), classes: self.class_names.clone() };
-        let text = serde_json::to_string_pretty(&encoder.with_kind(rows)).expect("strings and finite numbers");
+        let text =
+            serde_json::to_string_pretty(&encoder.with_kind(rows)).expect("strings and finite numbers");
         (text + "\n").into_bytes()
     }
 

@@ -2,14 +2,12 @@
 
 use anyhow::Result;
 use burn_ssl::eval::DistillationConfig;
-use burn_ssl::{
-    DistillOptions, EmbedOptions, FinetuneOptions, RunReport, distill, embed_images, finetune,
-};
+use burn_ssl::{DistillOptions, EmbedOptions, FinetuneOptions, RunReport, distill, embed_images, finetune};
 use indicatif::MultiProgress;
 
 use crate::args::{DistillArgs, EmbedArgs, FinetuneArgs};
-use crate::progress::Bar;
 use crate::interrupt;
+use crate::progress::Bar;
 
 pub(super) fn run_finetune(args: FinetuneArgs, bars: &MultiProgress) -> Result<RunReport> {
     let encoder = args.encoder.source(args.seed as u64)?;

@@ -136,13 +136,17 @@ impl Room {
 
     fn rule(self) -> &'static str {
         match self {
-            Self::Kernels | Self::Data | Self::Files => "it may import none of our crates (in tests ssl-testing)",
+            Self::Kernels | Self::Data | Self::Files => {
+                "it may import none of our crates (in tests ssl-testing)"
+            }
             Self::Core => "it may import ssl-kernels (in tests ssl-testing)",
             Self::Method => {
                 "a method may import ssl-core alone, never another method (in tests ssl-testing, ssl-encoders)"
             }
             Self::Encoders => "it may import ssl-core and ssl-files (in tests ssl-testing)",
-            Self::Train => "it may import ssl-core, ssl-kernels, ssl-data and ssl-files (in tests ssl-testing)",
+            Self::Train => {
+                "it may import ssl-core, ssl-kernels, ssl-data and ssl-files (in tests ssl-testing)"
+            }
             Self::Eval => "it may import ssl-core and ssl-data (in tests ssl-testing)",
             Self::Testing => {
                 "it may import ssl-kernels alone, else the tests of the others would build them twice"

@@ -10,7 +10,8 @@ use crate::EncoderConfig;
 
 /// The description in a text of any version, or what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<Artifact, String> {
-    let unknown = |error: serde_json::Error| format!("its description is of another version of burn-ssl ({error})");
+    let unknown =
+        |error: serde_json::Error| format!("its description is of another version of burn-ssl ({error})");
     let json: Value = serde_json::from_str(text).map_err(unknown)?;
     match json.get("schema").map(Value::as_u64) {
         None if json.get("files").is_some() => {
@@ -59,8 +60,8 @@ impl Unversioned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::StemChoice;
     use crate::DataSummary;
+    use crate::StemChoice;
 
     /// What ca7da3d wrote beside the tensors of `encoder.safetensors`.
     const OLD_ENCODER: &str = r#"{"version":"0.1.0","encoder":{"name":"resnet18","width":4,"stem":"cifar","zero_init_residual":false,"bn_splits":1,"selective_kernel":false},"image_size":32,"mean":[0.4914,0.4822,0.4465],"std":[0.247,0.2435,0.2616],"about":{"method":"simclr","seed":"7"}}"#;
