@@ -51,7 +51,7 @@ fn literals(tokens: TokenStream, found: &mut Vec<(usize, String)>) {
         match &token {
             TokenTree::Group(group) if after_hash && is_attribute(group, "cfg", Some("test")) => {
                 // What it is for ends with its block or its semicolon.
-                let mut rest = tokens.by_ref();
+                let rest = tokens.by_ref();
                 let _ = rest.find(ends_item);
             }
             TokenTree::Group(group) if after_hash && is_attribute(group, "doc", None) => {}
