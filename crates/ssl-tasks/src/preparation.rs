@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(same.expect("of one size"), Preprocessing::new(16));
         for sizes in [&[[16, 16], [20, 20]][..], &[[16, 20], [16, 20]]] {
             let error = options.resolve(None, &images(sizes)).expect_err("which?").to_string();
-            assert!(error.starts_with("nothing says how large the encoder's images are"), "{error}");
+            assert!(error.starts_with("the image size of the encoder is not known"), "{error}");
         }
         let given = PreprocessingOptions { image_size: Some(224), ..options };
         assert_eq!(given.resolve(None, &images(&[[16, 20]])).expect("given"), Preprocessing::new(224));
