@@ -10,7 +10,7 @@ use ssl_core::{
 
 use crate::{BarlowTwinsConfig, BarlowTwinsInput, BarlowTwinsLoss};
 
-/// Barlow Twins: two views agree in every dimension of their embeddings, and no two dimensions say the same.
+/// Barlow Twins: two views agree in every dimension of their embeddings, and different dimensions are uncorrelated.
 ///
 /// ```text
 /// z1 = projector(encoder(v1)),   z2 = projector(encoder(v2))        one pass per view
@@ -68,7 +68,7 @@ impl<E: Encoder> EmbeddingLoss<EncoderWith<E>, NoState> for BarlowTwins {
         Embedded::new(embed_each(&student.encoder, &student.projector, &[v1, v2], pass))
     }
 
-    /// The statistics of the embeddings are those of the images of all processes.
+    /// The statistics of the embeddings cover the images of all processes.
     fn loss_of(
         &self,
         mut z: Vec<Tensor<2>>,
@@ -108,7 +108,7 @@ mod tests {
         method().init(encoder.init(&mut init), &mut init).0
     }
 
-    /// Images without structure, the same every time.
+    /// Deterministic pseudo-random images.
     fn images(seed: f32) -> Tensor<4> {
         let places = Tensor::<1, Int>::arange(1..6 * 3 * 8 * 8 + 1, &device()).float();
         (places * 0.618 + seed).sin().reshape([6, 3, 8, 8])
