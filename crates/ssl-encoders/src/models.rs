@@ -57,7 +57,7 @@ pub const MODELS: &[ModelInfo] = &[
     vit("vit-base", 85_798_656, 768, "ViT of 12 blocks and 12 heads", VitConfig::base),
 ];
 
-/// The error text for an unknown model name.
+/// The expected names, as listed in the error for an unknown one.
 pub(crate) const EXPECTED: &str =
     "one of resnet18, resnet34, resnet50, resnet101, resnet152, vit-tiny, vit-small, vit-base";
 

@@ -87,7 +87,7 @@ fn an_order_that_leaks_is_found_out() {
     assert_eq!(kept(&queries, &apart, SPLITS), (0.0, 0.0));
 }
 
-/// By chance, three of an image's 31 fellows are in its group, and the same three only once in C(31, 3) = 4495 draws.
+/// By chance, 3 of 31 other images share an image's group, and the same three only once in C(31, 3) = 4495 draws.
 #[test]
 fn a_key_shares_its_group_with_companions_of_its_query_by_chance_alone() {
     for encoding in [0, 1] {
