@@ -5,7 +5,7 @@ use ssl_core::{LayerConfig, Loss, MethodRules, Passes, Siamese};
 
 use crate::{BarlowTwinsConfig, BarlowTwinsInput, BarlowTwinsLoss};
 
-/// Barlow Twins: two views agree in every dimension of their embeddings, and no two dimensions say the same.
+/// Barlow Twins: two views agree in every dimension of their embeddings, and different dimensions are uncorrelated.
 ///
 /// ```text
 /// z1 = projector(encoder(v1)),   z2 = projector(encoder(v2))        one pass per view
@@ -65,7 +65,7 @@ mod tests {
         method().init(encoder.init(&mut init), &mut init).0
     }
 
-    /// Images without structure, the same every time.
+    /// Deterministic pseudo-random images.
     fn images(seed: f32) -> Tensor<4> {
         let places = Tensor::<1, Int>::arange(1..6 * 3 * 8 * 8 + 1, &device()).float();
         (places * 0.618 + seed).sin().reshape([6, 3, 8, 8])

@@ -227,7 +227,11 @@ fn files_of_another_kind_and_images_of_unknown_size_are_named() {
 
     image::RgbImage::new(20, 16).save(images.join("dark/wide.png")).expect("writable");
     let unknown = sentence(&[&["knn", "--width", "2"][..], &sets].concat());
-    assert!(unknown.starts_with("the image size of the encoder is not known") && unknown.contains("--image-size N"), "{unknown}");
+    assert!(
+        unknown.starts_with("the image size of the encoder is not known")
+            && unknown.contains("--image-size N"),
+        "{unknown}"
+    );
 }
 
 #[test]

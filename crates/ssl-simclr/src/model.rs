@@ -5,7 +5,7 @@ use ssl_core::{LayerConfig, Loss, MethodRules, Passes, Siamese};
 
 use crate::{NtXentInput, NtXentLoss, SimClrConfig};
 
-/// SimCLR: the embeddings of two views of an image attract, all others in the batch repel.
+/// SimCLR: the embeddings of two views of an image attract each other and repel all others in the batch.
 ///
 /// ```text
 /// z1, z2 = projector(encoder([v1; v2]))        one pass over both views
@@ -23,7 +23,7 @@ impl MethodRules for SimClr {
         true
     }
 
-    /// v2 fine-tunes from the first of its three layers (section 3.1); v1 throws its projector away.
+    /// v2 fine-tunes from the first of its three layers (section 3.1); v1 discards its projector.
     fn kept_layers(&self) -> usize {
         usize::from(self.config.projector_layers > 2)
     }
@@ -70,7 +70,7 @@ mod tests {
         method().init(encoder.init(&mut init), &mut init).0
     }
 
-    /// Images without structure, the same every time.
+    /// Deterministic pseudo-random images.
     fn images(seed: f32) -> Tensor<4> {
         let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
         (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])

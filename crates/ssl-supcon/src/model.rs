@@ -5,7 +5,7 @@ use ssl_core::{LayerConfig, Loss, MethodRules, Needs, Passes, Siamese};
 
 use crate::{SupConConfig, SupConInput, SupConLoss};
 
-/// SupCon: the embeddings of all views of a class attract, those of other classes repel.
+/// SupCon: the embeddings of a class, over all views, attract each other and repel those of other classes.
 ///
 /// ```text
 /// z1, z2 = projector(encoder([v1; v2]))        one pass over both views
@@ -70,7 +70,7 @@ mod tests {
         method().init(encoder.init(&mut init), &mut init).0
     }
 
-    /// Images without structure, the same every time.
+    /// Deterministic pseudo-random images.
     fn images(seed: f32) -> Tensor<4> {
         let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
         (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])

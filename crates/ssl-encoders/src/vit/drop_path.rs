@@ -1,23 +1,23 @@
-//! Branches of blocks that are left out while a network trains.
+//! Drop-path: randomly dropping branches of blocks during training.
 
 use burn::tensor::{Tensor, TensorData};
 use ssl_core::{Mode, Pass};
 
-/// Leaves a branch out for some of the images.
+/// Drops a branch for some of the images.
 ///
 /// ```text
 /// y = x · kept / (1 − rate),   kept = 1 with probability 1 − rate and 0 otherwise, for each image
 /// ```
 ///
-/// Nothing is left out in [`Mode::Eval`] and in passes that make no random choices.
+/// Nothing is dropped in [`Mode::Eval`] or in passes that make no random choices.
 ///
 /// # Source
-/// Huang et al. 2016, <https://arxiv.org/abs/1603.09382>; DINO and timm, `drop_path`, by image and with this factor.
+/// Huang et al. 2016, <https://arxiv.org/abs/1603.09382>; DINO and timm, `drop_path`, per image and with this factor.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DropPath {
-    /// Number of the block.
+    /// Index of the block.
     pub(super) block: usize,
-    /// Probability of being left out.
+    /// Probability of dropping the branch.
     pub(super) rate: f64,
 }
 
