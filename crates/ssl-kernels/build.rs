@@ -1,4 +1,4 @@
-//! Compiles the few functions of libtorch that the `tch` crate does not hand on (feature `tch`).
+//! Compiles the few libtorch functions that the `tch` crate does not expose (feature `tch`).
 
 fn main() {
     println!("cargo:rerun-if-changed=native/libtorch.cpp");
@@ -6,7 +6,7 @@ fn main() {
     libtorch();
 }
 
-/// Uses the headers beside the library that `torch-sys` found, so that both are of one version.
+/// Uses the headers next to the library that `torch-sys` found, so that their versions match.
 #[cfg(feature = "tch")]
 fn libtorch() {
     use std::env;

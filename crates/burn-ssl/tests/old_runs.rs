@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use burn_ssl::encoders::NameScheme;
+use burn_ssl::core::named;
+use burn_ssl::encoders::{Artifact, Kind, NameScheme};
 use burn_ssl::export::{ExportOptions, export};
 use burn_ssl::prelude::*;
 use burn_ssl::recipe::Draft;
 use burn_ssl::train::StepReport;
-use burn_ssl::{EncoderSource, FinetuneOptions, KnnOptions, evaluate_knn, finetune};
+use burn_ssl::{DistillOptions, EncoderSource, FinetuneOptions, KnnOptions, distill, evaluate_knn, finetune};
 
 /// `[optimizer]` of the recipe below, as commit ca7da3d wrote it.
 const OLD_OPTIMIZER: &str = "\
@@ -98,6 +99,52 @@ fn an_old_run_goes_on_to_the_bytes_of_a_new_one_and_is_evaluated_and_exported() 
         read(out)
     };
     assert_eq!(exported(&old), exported(&whole));
+}
+
+/// Gives a file the description that commit ca7da3d wrote, in place of that of today; `more` is that of a classifier.
+fn describe_as_before(file: &Path, more: serde_json::Value) {
+    let artifact = Artifact::read(file).expect("a readable file").expect("own description");
+    let mut old = serde_json::json!({
+        "version": "0.1.0",
+        "encoder": artifact.encoder,
+        "image_size": artifact.preprocessing.size,
+        "mean": artifact.preprocessing.mean,
+        "std": artifact.preprocessing.std,
+        "about": { "method": "simclr", "seed": "0" },
+    });
+    let (old_keys, more) =
+        (old.as_object_mut().expect("an object"), more.as_object().expect("an object").clone());
+    old_keys.extend(more);
+    let (tensors, _) = named::decode(&read(file)).expect("own file");
+    fs::write(file, named::encode(&tensors, &old.to_string())).expect("a writable file");
+}
+
+#[test]
+fn old_files_of_encoders_and_classifiers_are_read() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (run, tuned) = (dir.path().join("run"), dir.path().join("tuned"));
+    pretrain(&recipe(), &PretrainOptions::new(&run), &mut NoObserver).expect("a run");
+    let knn = || evaluate_knn(&KnnOptions::new(EncoderSource::Run(run.clone()))).expect("a run");
+    let before = knn();
+    describe_as_before(&run.join("encoder.safetensors"), serde_json::json!({}));
+    assert_eq!(knn(), before);
+
+    let mut options = FinetuneOptions::new(EncoderSource::Run(run.clone()), &tuned);
+    (options.epochs, options.batch_size) = (Some(1), Some(16));
+    finetune(&options, &mut NoObserver).expect("a training");
+    let distilled = |out: &str| {
+        let mut options = DistillOptions::new(&tuned, "demo:train", dir.path().join(out));
+        (options.limit, options.test_limit) = (Some(32), Some(20));
+        (options.epochs, options.batch_size) = (1, Some(16));
+        let report = distill(&options, &mut NoObserver).expect("a training");
+        (report.teacher_top1, read(dir.path().join(out).join("classifier.safetensors")))
+    };
+    let before = distilled("new");
+    let file = tuned.join("classifier.safetensors");
+    let kind = Artifact::read(&file).expect("a readable file").expect("own description").kind;
+    let Kind::Classifier(head) = kind else { panic!("{kind:?}") };
+    describe_as_before(&file, serde_json::to_value(head).expect("JSON"));
+    assert_eq!(distilled("old"), before);
 }
 
 #[test]

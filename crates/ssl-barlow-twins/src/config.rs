@@ -9,16 +9,16 @@ use crate::{BarlowTwins, BarlowTwinsLoss};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BarlowTwinsConfig {
-    /// `λ` of the loss, the weight of its redundancy term. Default 0.0051 (official `main.py`, `--lambd`; section 2.2
+    /// `λ` of the loss, the weight of the redundancy term. Default 0.0051 (official `main.py`, `--lambd`; section 2.2
     /// rounds it to 0.005).
     #[doc(alias = "lambda")]
     pub off_diagonal_weight: f64,
-    /// Factor of the whole loss. Default 1 (official `main.py`); solo-learn has 0.1 for the same learning rate with
-    /// other optimizers.
+    /// Factor on the whole loss. Default 1 (official `main.py`); solo-learn uses 0.1, which allows the same learning
+    /// rate with other optimizers.
     pub scale: f64,
     /// Layers of the projector. Default 3 (section 2.2; official `--projector 8192-8192-8192`).
     pub projector_layers: usize,
-    /// Width of the layers but the last. Default 8192 (section 2.2).
+    /// Width of all layers except the last. Default 8192 (section 2.2).
     pub hidden_dim: usize,
     /// Length of an embedding. Default 8192 (section 2.2). The loss holds a square matrix of this size.
     pub output_dim: usize,
@@ -45,12 +45,12 @@ setters!(BarlowTwinsConfig {
 });
 
 impl BarlowTwinsConfig {
-    /// The defaults.
+    /// Creates the default configuration.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The method, for encoders of type `E`.
+    /// Checks the configuration and builds the method.
     ///
     /// # Errors
     /// The first field whose value no run could use.
@@ -66,7 +66,7 @@ impl BarlowTwinsConfig {
         Ok(BarlowTwins { loss, config: self.clone() })
     }
 
-    /// The projector: linear without bias, batch norm and ReLU; the last layer is linear alone.
+    /// The projector: linear without bias, batch norm and ReLU; the last layer is only linear.
     ///
     /// # Source
     /// Official `main.py`, `BarlowTwins.__init__`.

@@ -3,10 +3,10 @@
 use burn::tensor::Tensor;
 use ssl_core::{Loss, assert_shape};
 
-/// Added to the variance of a dimension, the default of the batch norm in the official loss.
+/// Added to the variance of a dimension: the default of the batch norm in the official loss.
 const VARIANCE_EPS: f64 = 1e-5;
 
-/// Cross-correlation of the embeddings of two views, held against the identity matrix.
+/// Pushes the cross-correlation matrix of the embeddings of two views towards the identity.
 ///
 /// ```text
 /// ẑ = (z − mean) / sqrt(var + 1e-5)          per dimension over the batch, biased variance
@@ -14,19 +14,19 @@ const VARIANCE_EPS: f64 = 1e-5;
 /// L = scale · ( Σ_i (C_ii − 1)²  +  off_diagonal_weight · Σ_{i ≠ j} C_ij² )
 /// ```
 ///
-/// A dimension that does not vary gives 0 in `C`, so constant embeddings cost `scale · dim`.
+/// A constant dimension contributes 0 to `C`, so constant embeddings cost `scale · dim`.
 ///
 /// # Shapes
 /// - `z1`, `z2`: `[batch, dim]`, standardised here
 /// - returns: `[1]`
 ///
 /// # Panics
-/// If the two shapes differ, or the batch has fewer than two images: nothing varies in a batch of one.
+/// If the two shapes differ, or the batch has fewer than two images, since nothing varies in a batch of one.
 ///
 /// # Source
-/// Zbontar et al. 2021, eq. 1 and 2, <https://arxiv.org/abs/2103.03230>; the epsilon and the biased variance from the
-/// official `main.py`, whose loss begins with a `BatchNorm1d(affine=False)`. Its running statistics are not kept here:
-/// nothing reads them.
+/// Zbontar et al. 2021, eq. 1 and 2, <https://arxiv.org/abs/2103.03230>; the epsilon and the biased variance are from
+/// the official `main.py`, whose loss starts with a `BatchNorm1d(affine=False)`. Its running statistics are not kept
+/// here: nothing reads them.
 pub fn barlow_twins(z1: Tensor<2>, z2: Tensor<2>, off_diagonal_weight: f64, scale: f64) -> Tensor<1> {
     let [batch, dim] = z1.dims();
     assert_shape!(z2, [batch, dim]);
@@ -35,13 +35,13 @@ pub fn barlow_twins(z1: Tensor<2>, z2: Tensor<2>, off_diagonal_weight: f64, scal
 
     let diagonal = (z1.clone() * z2.clone()).mean_dim(0);
     let on_diagonal = diagonal.clone().sub_scalar(1.0).square().sum();
-    // All entries less the diagonal: a mask would be one more matrix of the size of C.
+    // All entries minus the diagonal: a mask would be another matrix of the size of C.
     let all = z1.transpose().matmul(z2).div_scalar(batch as f64).square().sum();
     let off_diagonal = all - diagonal.square().sum();
     (on_diagonal + off_diagonal.mul_scalar(off_diagonal_weight)).mul_scalar(scale)
 }
 
-/// Columns of mean 0 and variance 1.
+/// Standardises each column to mean 0 and variance 1.
 fn standardize(z: Tensor<2>) -> Tensor<2> {
     let centered = z.clone() - z.mean_dim(0);
     let variance = centered.clone().square().mean_dim(0);
@@ -55,7 +55,7 @@ pub struct BarlowTwinsLoss {
     scale: f64,
 }
 
-/// Embeddings of the two views.
+/// The embeddings of the two views.
 #[derive(Clone, Debug)]
 pub struct BarlowTwinsInput {
     /// `[batch, dim]`
@@ -65,7 +65,7 @@ pub struct BarlowTwinsInput {
 }
 
 impl BarlowTwinsLoss {
-    /// The loss with the weight of its redundancy term, `λ`, and a factor of the whole.
+    /// Creates the loss with `λ`, the weight of the redundancy term, and a factor on the whole loss.
     pub fn new(off_diagonal_weight: f64, scale: f64) -> Self {
         Self { off_diagonal_weight, scale }
     }
@@ -89,12 +89,12 @@ mod tests {
         DeviceSpec::Flex.open().expect("flex is compiled in")
     }
 
-    /// Two dimensions without correlation.
+    /// Two uncorrelated dimensions.
     fn independent() -> Tensor<2> {
         Tensor::from_floats([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]], &device())
     }
 
-    /// Rows without structure, the same every time.
+    /// Deterministic pseudo-random rows.
     fn rows(batch: usize, dim: usize, seed: f32) -> Tensor<2> {
         let places = Tensor::<1, Int>::arange(1..(batch * dim) as i64 + 1, &device()).float();
         (places.clone() * places * 0.618 + seed).sin().reshape([batch, dim])

@@ -1,16 +1,11 @@
 //! Barlow Twins: one encoder, one projector, no state.
 
 use burn::tensor::{Int, Tensor};
-use ssl_core::embed::embed_each;
-use ssl_core::group::gather;
-use ssl_core::{
-    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, Loss, MethodRules, Metrics, Mlp, NoState,
-    Pass, SslMethod, Step, StepContext, Views,
-};
+use ssl_core::{LayerConfig, Loss, MethodRules, Passes, Siamese};
 
 use crate::{BarlowTwinsConfig, BarlowTwinsInput, BarlowTwinsLoss};
 
-/// Barlow Twins: two views agree in every dimension of their embeddings, and no two dimensions say the same.
+/// Barlow Twins: two views agree in every dimension of their embeddings, and different dimensions are uncorrelated.
 ///
 /// ```text
 /// z1 = projector(encoder(v1)),   z2 = projector(encoder(v2))        one pass per view
@@ -28,55 +23,16 @@ impl MethodRules for BarlowTwins {
     }
 }
 
-impl<E: Encoder> SslMethod<E> for BarlowTwins {
-    type Student = EncoderWith<E>;
-    type State = NoState;
-    type Carry = ();
-
-    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, NoState) {
-        (EncoderWith::init(encoder, &self.config.projector(), init), NoState {})
+impl Siamese for BarlowTwins {
+    fn projector(&self, _feature_dim: usize) -> Vec<LayerConfig> {
+        self.config.projector()
     }
 
-    fn loss(
-        &self,
-        student: &Self::Student,
-        _state: &NoState,
-        views: &Views,
-        context: &StepContext,
-    ) -> Step<()> {
-        let Embedded { outputs, embeddings } = self.embed(student, views, &context.pass("student"));
-        let loss = EmbeddingLoss::<Self::Student, _>::loss_of(self, outputs, vec![], None, &context.group);
-        Step::of_group(loss, ()).with_metrics(Metrics::of_embeddings(embeddings))
+    fn passes(&self) -> Passes {
+        Passes::Each
     }
 
-    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, NoState>> {
-        Some(self)
-    }
-
-    fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a NoState) -> &'a E {
-        &student.encoder
-    }
-
-    fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
-        Some(&student.projector)
-    }
-}
-
-impl<E: Encoder> EmbeddingLoss<EncoderWith<E>, NoState> for BarlowTwins {
-    fn embed(&self, student: &EncoderWith<E>, views: &Views, pass: &Pass) -> Embedded {
-        let (v1, v2) = views.pair();
-        Embedded::new(embed_each(&student.encoder, &student.projector, &[v1, v2], pass))
-    }
-
-    /// The statistics of the embeddings are those of the images of all processes.
-    fn loss_of(
-        &self,
-        mut z: Vec<Tensor<2>>,
-        _targets: Vec<Tensor<2>>,
-        _labels: Option<Tensor<1, Int>>,
-        group: &Group,
-    ) -> Tensor<1> {
-        let (z2, z1) = (gather(z.remove(1), group), gather(z.remove(0), group));
+    fn compare(&self, [z1, z2]: [Tensor<2>; 2], _labels: Option<Tensor<1, Int>>) -> Tensor<1> {
         self.loss.forward(BarlowTwinsInput { z1, z2 })
     }
 }
@@ -87,6 +43,7 @@ mod tests {
     use burn::optim::GradientsParams;
     use burn::tensor::{Device, Int};
     use ssl_core::{DeviceSpec, Progress, named};
+    use ssl_core::{Encoder, EncoderWith, Init, NoState, Pass, SslMethod, StepContext, Views};
     use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
 
     fn context() -> StepContext {
@@ -108,7 +65,7 @@ mod tests {
         method().init(encoder.init(&mut init), &mut init).0
     }
 
-    /// Images without structure, the same every time.
+    /// Deterministic pseudo-random images.
     fn images(seed: f32) -> Tensor<4> {
         let places = Tensor::<1, Int>::arange(1..6 * 3 * 8 * 8 + 1, &device()).float();
         (places * 0.618 + seed).sin().reshape([6, 3, 8, 8])

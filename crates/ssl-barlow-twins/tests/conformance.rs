@@ -1,4 +1,4 @@
-//! The loss against the golden values of the conformance suite and against loops in float64.
+//! Checks the loss against the golden values of the conformance suite and float64 loops.
 
 use burn::tensor::Tolerance;
 use ssl_barlow_twins::barlow_twins;

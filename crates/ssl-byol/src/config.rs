@@ -9,16 +9,16 @@ use crate::{Byol, ByolLoss};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ByolConfig {
-    /// How much of itself the teacher keeps at the first step, 0 to 1. Default 0.996, for 1000 epochs (paper,
-    /// implementation details: optimization); 0.99 for 100 and 300 (official `configs/byol.py`).
+    /// Initial momentum of the teacher, from 0 to 1. Default 0.996, for 1000 epochs (paper, implementation details:
+    /// optimization); 0.99 for 100 and 300 (official `configs/byol.py`).
     pub momentum: f64,
-    /// What `momentum` becomes along a cosine until the end of the run, 0 to 1. Default 1 (there too). Equal
-    /// to `momentum`, it is constant.
+    /// Final momentum of the teacher, from 0 to 1, reached along a cosine. Default 1 (ibid.). If equal to `momentum`,
+    /// the momentum is constant.
     pub momentum_end: f64,
     /// Width of the first layer of projector and predictor. Default 4096 (paper, implementation details:
     /// architecture; official `projector_hidden_size`, `predictor_hidden_size`).
     pub hidden_dim: usize,
-    /// Length of an embedding. Default 256 (there too; official `projector_output_size`).
+    /// Length of an embedding. Default 256 (ibid.; official `projector_output_size`).
     pub output_dim: usize,
 }
 
@@ -36,18 +36,18 @@ setters!(ByolConfig {
 });
 
 impl ByolConfig {
-    /// The defaults.
+    /// Creates the default configuration.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets how much of itself the teacher keeps, at the first step and at the end of the run.
+    /// Sets the teacher's momentum at the first step and at the end of the run.
     pub fn with_momentum(mut self, start: f64, end: f64) -> Self {
         (self.momentum, self.momentum_end) = (start, end);
         self
     }
 
-    /// The method, for encoders of type `E`.
+    /// Checks the configuration and builds the method.
     ///
     /// # Errors
     /// The first field whose value no run could use.

@@ -5,7 +5,7 @@ use ssl_core::Loss;
 use ssl_core::loss::negative_cosine;
 use ssl_core::math::NORMALIZE_EPS;
 
-/// Squared distance between the predictions from one view and the embeddings of the other one, all of length one.
+/// Squared distance between the predictions from one view and the embeddings of the other, all of unit length.
 ///
 /// ```text
 /// L = mean over the batch of ‖p1 − z2‖²  +  mean over the batch of ‖p2 − z1‖²,    ‖p − z‖² = 2 − 2·cos(p, z)
@@ -14,7 +14,7 @@ use ssl_core::math::NORMALIZE_EPS;
 /// # Shapes
 /// - `p1`, `p2`: predictions of the student from the two views, `[batch, dim]`, normalised here
 /// - `z1`, `z2`: embeddings of the two views by the teacher, `[batch, dim]`, normalised here and used without gradient
-/// - returns: `[1]`, from 0, when all pairs point the same way, to 8
+/// - returns: `[1]`, from 0 (all pairs point the same way) to 8
 ///
 /// # Panics
 /// If the shapes differ.
@@ -29,20 +29,20 @@ fn squared_distance(p: Tensor<2>, z: Tensor<2>) -> Tensor<1> {
     negative_cosine(p, z, NORMALIZE_EPS).mul_scalar(2.0).add_scalar(2.0)
 }
 
-/// [`byol`].
+/// [`byol`] as a [`Loss`](ssl_core::Loss).
 #[derive(Clone, Copy, Debug)]
 pub struct ByolLoss;
 
-/// Predictions of the student and embeddings of the teacher.
+/// Predictions by the student and embeddings by the teacher.
 #[derive(Clone, Debug)]
 pub struct ByolInput {
-    /// From the first view by the student, `[batch, dim]`.
+    /// Predictions from the first view by the student, `[batch, dim]`.
     pub p1: Tensor<2>,
-    /// From the second view by the student, `[batch, dim]`.
+    /// Predictions from the second view by the student, `[batch, dim]`.
     pub p2: Tensor<2>,
-    /// Of the first view by the teacher, `[batch, dim]`.
+    /// Embeddings of the first view by the teacher, `[batch, dim]`.
     pub z1: Tensor<2>,
-    /// Of the second view by the teacher, `[batch, dim]`.
+    /// Embeddings of the second view by the teacher, `[batch, dim]`.
     pub z2: Tensor<2>,
 }
 

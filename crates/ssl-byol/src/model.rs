@@ -8,7 +8,7 @@ use ssl_core::{
 
 use crate::{ByolConfig, ByolInput, ByolLoss};
 
-/// BYOL: from one view, the student predicts the teacher's embedding of the other one.
+/// BYOL: from one view, the student predicts the teacher's embedding of the other.
 ///
 /// ```text
 /// p1, p2 = predictor(student(v1)), predictor(student(v2))        one pass per view
@@ -97,7 +97,7 @@ mod tests {
         method().init(encoder.init(&mut init), &mut init)
     }
 
-    /// A student that is not what its teacher is.
+    /// A student that differs from its teacher.
     fn moved(
         student: WithPredictor<ResNet>,
         state: &TeacherState<EncoderWith<ResNet>>,
@@ -107,7 +107,7 @@ mod tests {
         SgdConfig::new().init().step(0.5, student, gradients)
     }
 
-    /// Images without structure, the same every time.
+    /// Deterministic pseudo-random images.
     fn images(seed: f32) -> Tensor<4> {
         let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
         (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])

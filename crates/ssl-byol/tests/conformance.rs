@@ -1,4 +1,4 @@
-//! The loss against the golden values of the conformance suite, and its properties.
+//! Checks the loss against the golden values of the conformance suite, and checks its properties.
 
 use burn::tensor::Tensor;
 use ssl_byol::byol;
@@ -40,7 +40,7 @@ fn negative_cosine(p: &[Vec<f64>], z: &[Vec<f64>]) -> f64 {
 #[test]
 fn each_direction_is_the_squared_distance_and_two_plus_two_negative_cosines() {
     let [p1, p2, z1, z2] = [1, 2, 3, 4].map(|seed| rows(5, 4, seed));
-    // With the second direction at its minimum of 0, the loss is the first direction.
+    // With the second direction at its minimum of 0, the loss equals the first direction.
     let first = value(byol(of_rows(&p1), of_rows(&z1), of_rows(&z1), of_rows(&z2)));
     assert!((first - squared_distance(&p1, &z2)).abs() < 1e-5);
     assert!((first - (2.0 + 2.0 * negative_cosine(&p1, &z2))).abs() < 1e-5);

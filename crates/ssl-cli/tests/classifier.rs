@@ -179,6 +179,59 @@ fn features_go_to_a_file_of_each_kind() {
     let names = String::from_utf8(read(dir.path().join("b.csv"))).expect("text");
     assert!(names.starts_with("file,label,class\n") && names.lines().count() == 7, "{names}");
     assert!(!embed("c.safetensors").is_empty());
+    for about in ["a.json", "b.json"] {
+        let about: serde_json::Value = serde_json::from_slice(&read(dir.path().join(about))).expect("JSON");
+        assert_eq!((&about["kind"], &about["preprocessing"]["size"]), (&"embeddings".into(), &16.into()));
+    }
+}
+
+#[test]
+fn images_are_prepared_as_the_file_of_the_encoder_says_unless_told_otherwise() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, pretraining) = pretrained(dir.path());
+    let about = |name: &str, more: &[&str]| {
+        let out = dir.path().join(name);
+        json(&[&["embed", "--data", text(&images), "--out", text(&out)][..], more].concat());
+        let about = serde_json::from_slice::<serde_json::Value>(&read(out.with_extension("json")));
+        about.expect("JSON")["preprocessing"].clone()
+    };
+    let numbers =
+        |about: &serde_json::Value| ["mean", "std"].map(|key| about[key][0].as_f64().expect("a number"));
+    let of_run = about("run.csv", &["--run", text(&pretraining)]);
+    assert_eq!((of_run["size"].as_u64(), numbers(&of_run)), (Some(32), [0.4914, 0.247]));
+    let told =
+        about("told.csv", &["--run", text(&pretraining), "--mean", "0.5,0.5,0.5", "--image-size", "16"]);
+    assert_eq!((told["size"].as_u64(), numbers(&told)), (Some(16), [0.5, 0.247]));
+    let untrained = about("untrained.csv", &["--width", "2"]);
+    assert_eq!((untrained["size"].as_u64(), numbers(&untrained)), (Some(16), [0.485, 0.229]));
+}
+
+#[test]
+fn files_of_another_kind_and_images_of_unknown_size_are_named() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, pretraining) = pretrained(dir.path());
+    let features = dir.path().join("features.safetensors");
+    json(&["embed", "--run", text(&pretraining), "--data", text(&images), "--out", text(&features)]);
+    let sets = ["--train", text(&images), "--test", text(&images)];
+    let no_encoder = sentence(&[&["knn", "--weights", text(&features)][..], &sets].concat());
+    assert!(no_encoder.ends_with("holds embeddings, expected an encoder"), "{no_encoder}");
+
+    let tuned = dir.path().join("tuned");
+    json(&finetune(text(&pretraining), text(&images), text(&tuned)));
+    fs::copy(pretraining.join("encoder.safetensors"), tuned.join("classifier.safetensors"))
+        .expect("writable");
+    let out = dir.path().join("student");
+    let distill = ["distill", "--teacher", text(&tuned), "--data", text(&images), "--out", text(&out)];
+    let no_classifier = sentence(&distill);
+    assert!(no_classifier.ends_with("holds an encoder, expected a classifier"), "{no_classifier}");
+
+    image::RgbImage::new(20, 16).save(images.join("dark/wide.png")).expect("writable");
+    let unknown = sentence(&[&["knn", "--width", "2"][..], &sets].concat());
+    assert!(
+        unknown.starts_with("the image size of the encoder is not known")
+            && unknown.contains("--image-size N"),
+        "{unknown}"
+    );
 }
 
 #[test]

@@ -1,40 +1,40 @@
-//! What a method is told about the step that it is in.
+//! What a method is told about the current step.
 
 use ssl_kernels::Group;
 
 use crate::{Draws, Pass, Progress};
 
-/// The place of a micro-batch in its run, the processes that train together, and the random choices it may make.
+/// The position of a micro-batch in its run, the processes that train together, and a source of random numbers.
 #[derive(Clone, Debug)]
 pub struct StepContext {
-    /// Where in the run the step is.
+    /// Where the step is in the run.
     pub at: Progress,
-    /// Number of the micro-batch in the step, from 0; 0 unless gradients are accumulated.
+    /// Index of the micro-batch within the step; always 0 without gradient accumulation.
     pub micro_batch: usize,
-    /// The random choices of this micro-batch, the same in all processes.
+    /// The random choices of this micro-batch, identical in all processes.
     pub draws: Draws,
     /// The processes that train together, each with a share of the images.
     pub group: Group,
-    /// Whether batch norm takes the statistics of all processes. Default no: each takes those of its own images, as in
-    /// the official code of most methods.
+    /// Whether batch norm uses the statistics of all processes. Default `false`: each process uses those of its own
+    /// images, as in the official code of most methods.
     pub sync_batch_norm: bool,
 }
 
 impl StepContext {
-    /// The context of micro-batch `micro_batch` of a step, in a run of one process with the seed `seed`.
+    /// Creates the context of one micro-batch, in a single-process run with the given seed.
     pub fn new(seed: u64, at: Progress, micro_batch: usize) -> Self {
         let draws = Draws::new(seed, at.step, micro_batch);
         Self { at, micro_batch, draws, group: Group::default(), sync_batch_norm: false }
     }
 
-    /// Sets the processes that train together, and whether batch norm takes the statistics of all of them.
+    /// Sets the processes that train together, and whether batch norm is synchronised across them.
     pub fn with_group(mut self, group: Group, sync_batch_norm: bool) -> Self {
         (self.group, self.sync_batch_norm) = (group, sync_batch_norm);
         self
     }
 
-    /// A pass through a network that is trained: batch statistics, running statistics that move, and random choices whose
-    /// names begin with `call` and the rank.
+    /// A training pass: batch statistics, updated running statistics, and random choices whose names start with `call`
+    /// and the rank.
     pub fn pass(&self, call: &str) -> Pass {
         let call = match self.group.is_solo() {
             true => call.to_owned(),
@@ -43,7 +43,7 @@ impl StepContext {
         self.teacher_pass().with_draws(self.draws.clone(), &call)
     }
 
-    /// A pass through a teacher: batch statistics and running statistics that move, without random choices.
+    /// A teacher's pass: batch statistics and updated running statistics, but no random choices.
     pub fn teacher_pass(&self) -> Pass {
         let group = if self.sync_batch_norm { self.group.clone() } else { Group::default() };
         Pass::train().with_group(group)

@@ -1,12 +1,12 @@
-//! A number on the host that belongs to a record.
+//! A number on the host that is saved with a module's record.
 
 use burn::module::{
     Content, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor, Param, ParamId,
 };
 use burn::tensor::{Device, Int, Tensor};
 
-/// A number that a state keeps on the host, where reading it waits for no device, and that is saved with the
-/// record as an integer tensor `[1]`.
+/// A number kept on the host, so that reading it never waits for a device. It is saved with the record as an integer
+/// tensor `[1]`.
 ///
 /// ```
 /// # use ssl_core::{Counter, DeviceSpec, named};
@@ -23,17 +23,17 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// A counter at `value`; its record is made on `device`.
+    /// Creates a counter at `value` whose record lives on `device`.
     pub fn new(value: usize, device: &Device) -> Self {
         Self { id: ParamId::new(), value, device: device.clone() }
     }
 
-    /// The number.
+    /// The current value.
     pub fn value(&self) -> usize {
         self.value
     }
 
-    /// Changes the number.
+    /// Sets the value.
     pub fn set(&mut self, value: usize) {
         self.value = value;
     }

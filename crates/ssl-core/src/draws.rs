@@ -1,8 +1,8 @@
-//! Random choices inside a step, made on the host.
+//! Random choices within a step, made on the host.
 //!
-//! A choice depends on what it is for and on nothing else: not on the device, and not on which other choices were
-//! made before it. So a resumed run makes the choices of an uninterrupted one, and a method that makes one more
-//! leaves all others as they were.
+//! A choice depends only on its name and its place in the run: not on the device, nor on which choices came before. So
+//! a resumed run repeats the choices of an uninterrupted one, and adding a choice to a method leaves the others
+//! unchanged.
 //!
 //! ```text
 //! key      = seed ‖ step ‖ micro-batch ‖ fnv1a(name)     64 bits each, little-endian
@@ -11,17 +11,17 @@
 //! uniform  = (number >> 40) / 2²⁴                         in [0, 1), exact in float32
 //! ```
 //!
-//! ChaCha: Bernstein 2008, with 8 rounds. `fnv1a`: the 64-bit hash FNV-1a of Fowler, Noll and Vo over the bytes of the
-//! name. The golden values in this file's tests pin the derivation.
+//! ChaCha: Bernstein 2008, with 8 rounds. `fnv1a`: the 64-bit FNV-1a hash (Fowler, Noll and Vo) of the name's bytes.
+//! The golden values in this file's tests pin the derivation.
 
 use std::collections::BTreeMap;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// The random choices of one micro-batch, each under a name.
+/// The random choices of one micro-batch, each identified by a name.
 ///
-/// The same name gives the same values again, so two choices of a step need two names.
+/// The same name always gives the same values, so two choices in one step need two names.
 ///
 /// ```
 /// # use ssl_core::Draws;
@@ -40,20 +40,20 @@ enum Source {
 }
 
 impl Draws {
-    /// The choices of micro-batch `micro_batch` of step `step`, in a run with the seed `seed`.
+    /// Creates the choices of one micro-batch of step `step`, in a run with the given seed.
     pub fn new(seed: u64, step: u64, micro_batch: usize) -> Self {
         Self(Source::Seeded { seed, step, micro_batch: micro_batch as u64 })
     }
 
-    /// Choices that somebody else has made, by name: those of a reference trajectory.
+    /// Uses recorded choices, by name: those of a reference trajectory.
     pub fn given<N: Into<String>>(values: impl IntoIterator<Item = (N, Vec<usize>)>) -> Self {
         Self(Source::Given(values.into_iter().map(|(name, values)| (name.into(), values)).collect()))
     }
 
-    /// `count` numbers, evenly spread over `[0, 1)`.
+    /// Returns `count` numbers distributed uniformly over `[0, 1)`.
     ///
     /// # Panics
-    /// If the choices are [given](Self::given): such lists hold places, not numbers.
+    /// If the choices are [given](Self::given): recorded choices hold indices, not numbers.
     pub fn uniform(&self, name: &str, count: usize) -> Vec<f32> {
         match &self.0 {
             Source::Seeded { seed, step, micro_batch } => {
@@ -66,11 +66,11 @@ impl Draws {
         }
     }
 
-    /// A permutation of `0..len`, each as likely as any other: a shuffle after Fisher and Yates (Knuth, The Art of
-    /// Computer Programming, 3.4.2, algorithm P).
+    /// Returns a uniformly random permutation of `0..len`: a Fisher-Yates shuffle (Knuth, The Art of Computer
+    /// Programming, 3.4.2, algorithm P).
     ///
     /// # Panics
-    /// If the choices are [given](Self::given) and this one is missing or no permutation of `0..len`.
+    /// If the choices are [given](Self::given) and this one is missing or not a permutation of `0..len`.
     pub fn permutation(&self, name: &str, len: usize) -> Vec<usize> {
         match &self.0 {
             Source::Seeded { seed, step, micro_batch } => {
@@ -106,7 +106,7 @@ impl Stream {
         Self(ChaCha8Rng::from_seed(bytes))
     }
 
-    /// A number evenly spread over `0..count`, with a bias below `count / 2⁶⁴`.
+    /// Returns a number distributed uniformly over `0..count`, with a bias below `count / 2⁶⁴`.
     fn below(&mut self, count: usize) -> usize {
         ((u128::from(self.0.next_u64()) * count as u128) >> 64) as usize
     }
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_derivation_never_changes() {
-        // Computed by the formulas at the head of this file in Python.
+        // Computed in Python from the formulas at the top of this file.
         assert_eq!(Draws::new(0, 0, 0).permutation("shuffle.0", 8), [3, 7, 5, 0, 6, 4, 2, 1]);
         assert_eq!(Draws::new(42, 3, 1).permutation("shuffle.1", 12), [7, 11, 0, 3, 6, 2, 1, 5, 4, 9, 8, 10]);
         assert_eq!(Draws::new(u64::MAX, u64::MAX, 7).permutation("", 5), [1, 0, 3, 4, 2]);
@@ -150,7 +150,7 @@ mod tests {
         let numbers = draws.uniform("drop_path", 4096);
         assert_eq!(draws.uniform("drop_path", 3), numbers[..3]);
         assert!(numbers.iter().all(|number| (0.0..1.0).contains(number)));
-        // Mean and mean square of 4096 numbers: standard deviations 0.0045 and 0.0047.
+        // Mean and mean square of 4096 numbers have standard deviations 0.0045 and 0.0047.
         let mean = |power: i32| numbers.iter().map(|n| n.powi(power)).sum::<f32>() / 4096.0;
         assert!(
             (mean(1) - 0.5).abs() < 0.02 && (mean(2) - 1.0 / 3.0).abs() < 0.02,
@@ -158,7 +158,7 @@ mod tests {
             mean(1),
             mean(2)
         );
-        // A number of 24 bits is the upper part of the one that a permutation draws.
+        // The 24-bit number is the upper part of the number that a permutation would draw.
         let mut stream = Stream::new([3, 1, 0, fnv1a("drop_path")]);
         assert!(
             numbers.iter().take(9).all(|number| stream.below(1 << 24) as f32 / (1 << 24) as f32 == *number)
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn the_hash_of_names_is_fnv1a() {
-        // Test vectors of the authors, http://www.isthe.com/chongo/src/fnv/test_fnv.c.
+        // The authors' test vectors, http://www.isthe.com/chongo/src/fnv/test_fnv.c.
         assert_eq!(fnv1a(""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(fnv1a("a"), 0xaf63_dc4c_8601_ec8c);
         assert_eq!(fnv1a("foobar"), 0x8594_4171_f739_67e8);

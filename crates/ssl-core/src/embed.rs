@@ -1,7 +1,7 @@
 //! How several views pass through one network.
 //!
-//! One pass over all views and one pass per view differ in the batch statistics of batch norm and in the number of
-//! updates of the running ones, so every method says which one its reference uses.
+//! One pass over all views differs from one pass per view in the batch statistics of batch norm and in the number of
+//! updates to its running statistics, so every method states which one its reference uses.
 
 use burn::tensor::Tensor;
 
@@ -40,7 +40,7 @@ pub fn embed_each(
     views.iter().enumerate().map(embed).collect()
 }
 
-/// Multi-crop: one pass of the encoder per run of views of equal resolution, one pass of the head over all.
+/// Multi-crop: one encoder pass for each run of consecutive views of equal resolution, one head pass over all.
 ///
 /// # Shapes
 /// - `views`: each `[batch, channel, height, width]`, resolutions may differ

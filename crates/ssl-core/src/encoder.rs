@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use crate::{Pass, TokenEncoder};
 
-/// A network from images to features. What pretraining is about; everything else is thrown away afterwards.
+/// A network from images to features: the part that is kept after pretraining.
 pub trait Encoder: Module + ModuleDisplay {
     /// Features of a batch of images.
     ///
@@ -17,12 +17,12 @@ pub trait Encoder: Module + ModuleDisplay {
     /// Length of a feature vector.
     fn feature_dim(&self) -> usize;
 
-    /// The same network as an encoder of tokens; none by default.
+    /// This network as a token encoder, if it is one. `None` by default.
     fn tokens(&self) -> Option<&dyn TokenEncoder> {
         None
     }
 
-    /// The features of each place of the images, for dense tasks and for distillation of features; none by default.
+    /// Features at each position of the images, for dense tasks and feature distillation. `None` by default.
     ///
     /// # Shapes
     /// - `images`: `[batch, channel, height, width]`
@@ -33,13 +33,13 @@ pub trait Encoder: Module + ModuleDisplay {
     }
 }
 
-/// Which statistics batch norm uses. Given explicitly, since a teacher runs without gradients and still needs
-/// the statistics of its batch.
+/// Which statistics batch norm uses. Passed explicitly, since a teacher runs without gradients but still needs the
+/// statistics of its batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Statistics of the batch; the running statistics move towards them.
+    /// Batch statistics; the running statistics are updated.
     Train,
-    /// Statistics of the batch; the running statistics stay.
+    /// Batch statistics; the running statistics are left alone.
     BatchStats,
     /// Running statistics.
     Eval,

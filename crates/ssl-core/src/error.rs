@@ -1,19 +1,19 @@
-//! What a configuration can have wrong.
+//! Configuration errors.
 
-/// A value in a configuration that no run could use: which field, what was found, what is expected.
+/// An unusable value in a configuration: the field, the value found, and what was expected.
 #[derive(Clone, Debug, thiserror::Error, PartialEq)]
 #[error("{field} is {found}, expected {expected}")]
 pub struct ConfigError {
     /// The field, as a recipe spells it.
     pub field: &'static str,
-    /// The value found.
+    /// The value that was found.
     pub found: String,
     /// What would be accepted.
     pub expected: &'static str,
 }
 
 impl ConfigError {
-    /// Fails with `expected` unless `holds`.
+    /// Fails with `expected` unless `holds` is true.
     pub fn check(
         holds: bool,
         field: &'static str,

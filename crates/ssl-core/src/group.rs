@@ -1,19 +1,19 @@
-//! Tensors of all processes that train together.
+//! Tensors across all processes that train together.
 //!
-//! There is one convention: a process gathers plain values, keeps its own rows tracked, and computes the loss of all
-//! images. The gradients of all processes then add up to those of the whole batch, and no backward pass waits for another
-//! process. Batch norm over all processes is the one exception, see [`all_reduce_sum`].
+//! The convention: a process gathers plain values, keeps its own rows tracked, and computes the loss of all images. The
+//! gradients of all processes then add up to those of the whole batch, and no backward pass waits for another process.
+//! Synchronised batch norm is the one exception, see [`all_reduce_sum`].
 //!
-//! With one process everything here gives back what it got.
+//! With a single process, every function here returns its input.
 
 use burn::tensor::{Int, Tensor};
 use ssl_kernels::Group;
 pub use ssl_kernels::ops::all_reduce_sum;
 
-/// The rows of all processes in the order of their ranks. Gradients flow to the rows of this process alone.
+/// The rows of all processes, in rank order. Gradients flow only to the rows of this process.
 ///
 /// # Shapes
-/// - `rows`: `[batch, dim]`, as many in each process
+/// - `rows`: `[batch, dim]`, the same number in each process
 /// - returns: `[size · batch, dim]`
 pub fn gather(rows: Tensor<2>, group: &Group) -> Tensor<2> {
     if group.is_solo() {
@@ -42,12 +42,12 @@ pub fn gather_each(views: Vec<Tensor<2>>, group: &Group) -> Vec<Tensor<2>> {
     views.into_iter().map(|rows| gather(rows, group)).collect()
 }
 
-/// The classes of the images of all processes, `[size · batch]`.
+/// The labels of all processes, `[size · batch]`.
 pub fn gather_labels(labels: Tensor<1, Int>, group: &Group) -> Tensor<1, Int> {
     if group.is_solo() {
         return labels;
     }
-    // Classes are far below 2²⁴, the first whole number that float32 does not hold.
+    // Labels are far below 2²⁴, up to which float32 holds every whole number.
     group.all_gather(labels.float().unsqueeze_dim(1)).squeeze_dim::<1>(1).int()
 }
 
@@ -63,7 +63,7 @@ pub fn gather_images(images: Tensor<4>, group: &Group) -> Tensor<4> {
     all.reshape([count, channels, height, width])
 }
 
-/// The part of this process of something that has the images of all processes as its first axis.
+/// This process's part of a tensor whose first axis runs over the images of all processes.
 pub fn share<const D: usize>(all: Tensor<D>, group: &Group) -> Tensor<D> {
     if group.is_solo() {
         return all;
@@ -75,7 +75,7 @@ pub fn share<const D: usize>(all: Tensor<D>, group: &Group) -> Tensor<D> {
 /// The mean over all processes, without gradient.
 ///
 /// # Shapes
-/// - `values`, and what is returned: `[value]`
+/// - `values` and the result: `[value]`
 pub fn mean(values: Tensor<1>, group: &Group) -> Tensor<1> {
     if group.is_solo() {
         return values;

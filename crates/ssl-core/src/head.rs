@@ -1,4 +1,4 @@
-//! Heads: the small networks on top of an encoder (projectors and predictors), all of them one kind of MLP.
+//! Heads: the small MLPs on top of an encoder (projectors and predictors).
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -20,7 +20,7 @@ pub trait Head: Module {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Norm {
-    /// None.
+    /// No normalisation.
     None,
     /// Batch norm with weight and bias.
     Affine,
@@ -37,7 +37,7 @@ crate::names!(Norm: "norm" { None = "none", Affine = "affine", Scale = "scale", 
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Activation {
-    /// None.
+    /// No activation.
     None,
     /// `max(x, 0)`
     Relu,
@@ -62,7 +62,7 @@ pub struct LayerConfig {
 }
 
 impl LayerConfig {
-    /// A linear layer without bias, normalisation and activation.
+    /// A linear layer without bias, normalisation or activation.
     pub fn new(outputs: usize) -> Self {
         Self { outputs, bias: false, norm: Norm::None, activation: Activation::None }
     }
@@ -92,7 +92,7 @@ impl LayerConfig {
     }
 }
 
-/// Layers of linear, normalisation and activation: every projector and every predictor.
+/// An MLP: layers of linear, normalisation and activation. Every projector and predictor here is one.
 ///
 /// ```
 /// # use ssl_core::{DeviceSpec, Head, Init, LayerConfig, Mlp, Norm, Pass};
@@ -117,7 +117,7 @@ struct MlpLayer {
 }
 
 impl Mlp {
-    /// A network whose first layer takes rows of length `inputs`.
+    /// Creates a network whose first layer takes rows of length `inputs`.
     pub fn init(inputs: usize, layers: &[LayerConfig], init: &mut Init) -> Self {
         let mut width = inputs;
         let mut layer = |config: &LayerConfig| {
@@ -133,12 +133,12 @@ impl Mlp {
         self.layers.last().map_or(0, |layer| layer.linear.weight.dims()[0])
     }
 
-    /// What its layers are like.
+    /// The configuration of its layers.
     pub fn layers(&self) -> Vec<LayerConfig> {
         self.layers.iter().map(MlpLayer::config).collect()
     }
 
-    /// The network of the first `layers` layers, with their weights; all of it if it has fewer.
+    /// The network truncated to its first `layers` layers, weights included; the whole network if it has fewer.
     pub fn first(mut self, layers: usize) -> Self {
         self.layers.truncate(layers);
         self

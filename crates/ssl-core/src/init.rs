@@ -1,7 +1,7 @@
 //! Initial values from a seeded generator on the host.
 //!
-//! Burn's device generators differ between backends and cannot be saved, so weights are drawn here: the same seed
-//! gives the same network on every device.
+//! Burn's device generators differ between backends and cannot be saved, so weights are drawn on the host: the same
+//! seed gives the same network on every device.
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -11,7 +11,7 @@ use rand_distr::StandardNormal;
 
 use crate::Precision;
 
-/// A seeded source of initial values, and the device they go to. Values are drawn in the order of the calls.
+/// A seeded source of initial values and the device they are placed on. Values depend on the order of the calls.
 ///
 /// ```
 /// # use ssl_core::{DeviceSpec, Init};
@@ -28,23 +28,23 @@ pub struct Init {
 }
 
 impl Init {
-    /// A source that starts at `seed`. To train what it initialises, give it a device with `.autodiff()`.
+    /// Creates a source from a seed. To train what it initialises, pass a device with `.autodiff()`.
     pub fn new(seed: u64, device: &Device) -> Self {
         let rng = ChaCha8Rng::seed_from_u64(seed);
         Self { rng, device: device.clone(), precision: Precision::default() }
     }
 
-    /// Sets what the layers compute in, float32 by default. Values are float32 in any case.
+    /// Sets the precision that layers compute in, float32 by default. Parameters are always float32.
     pub fn with_precision(self, precision: Precision) -> Self {
         Self { precision, ..self }
     }
 
-    /// What the layers compute in.
+    /// The precision that layers compute in.
     pub fn precision(&self) -> Precision {
         self.precision
     }
 
-    /// The device that values go to.
+    /// The device that values are placed on.
     pub fn device(&self) -> &Device {
         &self.device
     }
@@ -59,9 +59,9 @@ impl Init {
         self.draw(shape, |rng| (rng.sample::<f64, _>(StandardNormal) * std) as f32)
     }
 
-    /// A parameter with normal values of the given standard deviation, redrawn until within two of them
-    /// (timm's `trunc_normal_` with its bounds far outside of the usual `std` of 0.02 redraws almost never;
-    /// here the bound is `±2 · std`, as in the papers' JAX code).
+    /// A parameter with normal values of the given standard deviation, redrawn until they are within two of them. The
+    /// bound is `±2 · std`, as in the papers' JAX code; timm's `trunc_normal_` has bounds so far outside its usual
+    /// `std` of 0.02 that it almost never redraws.
     pub fn truncated_normal<const D: usize>(&mut self, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
         self.draw(shape, |rng| {
             loop {

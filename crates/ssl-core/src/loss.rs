@@ -16,12 +16,12 @@ pub use info_nce::info_nce;
 pub use negative_cosine::negative_cosine;
 pub use similarities::{RowLoss, Similarities};
 
-/// A loss: a function from what a method computed to one number.
+/// A loss: a function from the outputs of a method to a scalar.
 ///
-/// The input is a struct with named fields, so that a call says which tensor is which. What holds a loss against golden values,
-/// or one device against another, takes any loss.
+/// The input is a struct with named fields, so that a call says which tensor is which. Checks against golden values, or
+/// of one device against another, are generic over this trait.
 pub trait Loss {
-    /// What the loss is a function of.
+    /// The arguments of the loss.
     type Input;
 
     /// The loss, `[1]`.

@@ -1,12 +1,12 @@
-//! Functions of tensors that several losses are made of.
+//! Tensor functions shared by several losses.
 
 use burn::tensor::{Tensor, activation::log_softmax};
 pub use ssl_kernels::ops::add_scaled;
 
-/// Smallest norm that [`l2_normalize`] divides by, the default of `torch.nn.functional.normalize`.
+/// Smallest norm that [`l2_normalize`] divides by: the default of `torch.nn.functional.normalize`.
 pub const NORMALIZE_EPS: f64 = 1e-12;
 
-/// Rows of unit length.
+/// Scales rows to unit length.
 ///
 /// ```text
 /// l2_normalize(x) = x / max(‖x‖₂, eps)
@@ -15,9 +15,9 @@ pub const NORMALIZE_EPS: f64 = 1e-12;
 /// A zero row stays zero and gets a finite gradient.
 ///
 /// # Shapes
-/// - `x`, and what is returned: `[row, dim]`
+/// - `x` and the result: `[row, dim]`
 pub fn l2_normalize(x: Tensor<2>, eps: f64) -> Tensor<2> {
-    // Clamped before the root: the root's derivative at 0 is infinite.
+    // Clamped before the root, whose derivative at 0 is infinite.
     let norm = x.clone().square().sum_dim(1).clamp_min(eps * eps).sqrt();
     x / norm
 }
@@ -36,7 +36,7 @@ pub fn soft_cross_entropy(targets: Tensor<2>, logits: Tensor<2>) -> Tensor<1> {
     (targets.detach() * log_softmax(logits, 1)).sum_dim(1).mean().neg()
 }
 
-/// How far embeddings spread: the standard deviation over rows of the normalised embeddings, averaged over dimensions.
+/// The spread of embeddings: the standard deviation over rows of the normalised embeddings, averaged over dimensions.
 ///
 /// ```text
 /// mean over dimensions of std(l2_normalize(z)),   unbiased

@@ -1,18 +1,17 @@
-//! What a self-supervised method is.
+//! The traits that define a self-supervised method.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::{ConfigError, EmbeddingLoss, Encoder, Init, Metrics, Mlp, StepContext, Views};
 
-/// A self-supervised method: a loss over views, and what happens around an optimizer step.
+/// A self-supervised method: a loss over views, and the updates around an optimizer step.
 ///
-/// A method trains any encoder `E`; what does not depend on the encoder is in [`MethodRules`].
+/// A method can train any encoder `E`; what does not depend on the encoder is in [`MethodRules`].
 ///
-/// What the optimizer trains ([`Student`](Self::Student)) and what it must not see ([`State`](Self::State): a
-/// teacher, a queue, a centre) are two modules. Burn keys gradients by parameter id and a clone keeps the ids, so
-/// a teacher inside the student would be trained by accident; and a state that is moved by value is written in
-/// place.
+/// What the optimizer trains ([`Student`](Self::Student)) and what it must not see ([`State`](Self::State): a teacher,
+/// a queue, a centre) are separate modules. Burn keys gradients by parameter id and a clone keeps the ids, so a teacher
+/// inside the student would be trained by accident. The state is passed by value, so it can be updated in place.
 ///
 /// One step of a training loop, in the order that the reference trajectories check:
 ///
@@ -25,20 +24,21 @@ use crate::{ConfigError, EmbeddingLoss, Encoder, Init, Metrics, Mlp, StepContext
 /// state            = after_step(student, state)          an average after the optimizer
 /// ```
 ///
-/// With gradient accumulation, `loss`, `backward` and `absorb` run once per micro-batch, each with a [`StepContext`] of its own.
+/// With gradient accumulation, `loss`, `backward` and `absorb` run once per micro-batch, each with its own
+/// [`StepContext`].
 pub trait SslMethod<E: Encoder>: MethodRules {
-    /// All that the optimizer sees, on the autodiff device.
+    /// Everything that the optimizer sees, on the autodiff device.
     type Student: Module;
-    /// Everything else that changes, on the plain device; saved as its own record.
+    /// Everything else that changes, on the plain device; saved as a separate record.
     type State: Module;
-    /// What the forward pass leaves for [`absorb`](Self::absorb): keys, the teacher's mean, nothing.
+    /// What the forward pass hands to [`absorb`](Self::absorb): keys, the teacher's mean, or nothing.
     type Carry;
 
-    /// Puts heads on an encoder and makes the initial state.
+    /// Puts heads on an encoder and creates the initial state.
     fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, Self::State);
 
-    /// Whether this encoder can be trained with batches of `batch` images of all processes, of one micro-batch where
-    /// gradients are accumulated; any by default.
+    /// Checks whether this encoder can be trained with batches of `batch` images, counted over all processes (with
+    /// gradient accumulation, in one micro-batch). Accepts everything by default.
     ///
     /// # Errors
     /// The option that does not fit, such as a queue that is too short.
@@ -47,7 +47,7 @@ pub trait SslMethod<E: Encoder>: MethodRules {
         Ok(())
     }
 
-    /// Changes before the forward pass; none by default.
+    /// Changes made before the forward pass; none by default.
     fn before_step(
         &self,
         student: Self::Student,
@@ -58,8 +58,8 @@ pub trait SslMethod<E: Encoder>: MethodRules {
         (student, state)
     }
 
-    /// The loss of one batch. Nothing but running statistics changes here, and every random choice is one of
-    /// `context.draws`: then a resumed run is the same run.
+    /// The loss of one batch. Nothing changes here except running statistics, and every random choice comes from
+    /// `context.draws`, so that a resumed run equals an uninterrupted one.
     fn loss(
         &self,
         student: &Self::Student,
@@ -68,40 +68,40 @@ pub trait SslMethod<E: Encoder>: MethodRules {
         context: &StepContext,
     ) -> Step<Self::Carry>;
 
-    /// The loss in two parts, where a batch may be embedded in chunks; none by default. A method that has it says so in
-    /// [`MethodRules::embeds_in_chunks`].
+    /// The loss in two parts, for methods that can embed a batch in chunks; `None` by default. A method that returns
+    /// one also says so in [`MethodRules::embeds_in_chunks`].
     fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, Self::State>> {
         None
     }
 
-    /// Takes what a forward pass left behind into the state; nothing by default.
+    /// Takes what a forward pass handed over into the state; does nothing by default.
     fn absorb(&self, state: Self::State, carry: Self::Carry) -> Self::State {
         let _ = carry;
         state
     }
 
-    /// Changes after the optimizer step, with the new student; none by default.
+    /// Changes made after the optimizer step, given the new student; none by default.
     fn after_step(&self, student: &Self::Student, state: Self::State, at: Progress) -> Self::State {
         let _ = (student, at);
         state
     }
 
-    /// The encoder to evaluate and to keep: the student's, or a teacher's.
+    /// The encoder to evaluate and keep: the student's or the teacher's.
     fn encoder<'a>(&self, student: &'a Self::Student, state: &'a Self::State) -> &'a E;
 
-    /// The projector, whose first layers fine-tuning may keep on top of the encoder, see [`MethodRules::kept_layers`]; none by
-    /// default, for methods whose head is no [`Mlp`].
+    /// The projector, whose first layers fine-tuning may keep, see [`MethodRules::kept_layers`]. `None` by default, for
+    /// methods whose head is not an [`Mlp`].
     fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
         let _ = student;
         None
     }
 }
 
-/// What is true of a method whatever its encoder.
+/// The properties of a method that do not depend on its encoder.
 ///
-/// A trait of its own, so that it can be asked without naming an encoder.
+/// A separate trait, so that they can be queried without naming an encoder.
 pub trait MethodRules {
-    /// What the views have to be like.
+    /// What the method requires of the views.
     fn needs(&self) -> Needs {
         Needs::default()
     }
@@ -112,13 +112,13 @@ pub trait MethodRules {
         GradientRules::default()
     }
 
-    /// Whether a batch may be embedded in chunks, see [`SslMethod::embedding_loss`]; not by default.
+    /// Whether a batch may be embedded in chunks, see [`SslMethod::embedding_loss`]; `false` by default.
     fn embeds_in_chunks(&self) -> bool {
         false
     }
 
-    /// How many of the projector's first layers fine-tuning keeps, unless it is told otherwise; by default 0: the projector is
-    /// thrown away.
+    /// How many of the projector's first layers fine-tuning keeps unless told otherwise. By default 0: the projector is
+    /// discarded.
     fn kept_layers(&self) -> usize {
         0
     }
@@ -129,11 +129,11 @@ pub trait MethodRules {
 pub struct Step<C> {
     /// The loss, `[1]`, on the autodiff device.
     pub loss: Tensor<1>,
-    /// Which images the loss is of.
+    /// Which images the loss covers.
     pub loss_of: LossOf,
-    /// Handed to [`SslMethod::absorb`].
+    /// Passed to [`SslMethod::absorb`].
     pub carry: C,
-    /// What the method wants to be seen.
+    /// The metrics that the method reports.
     pub metrics: Metrics,
 }
 
@@ -143,82 +143,82 @@ impl<C> Step<C> {
         Self { loss, loss_of: LossOf::Share, carry, metrics: Metrics::none() }
     }
 
-    /// A step whose loss is that of the images of all processes, with gradients for the rows of this one.
+    /// A step whose loss covers the images of all processes, with gradients for the rows of this process.
     pub fn of_group(loss: Tensor<1>, carry: C) -> Self {
         Self { loss_of: LossOf::Group, ..Self::of_share(loss, carry) }
     }
 
-    /// Sets what is to be seen.
+    /// Sets the metrics to report.
     pub fn with_metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = metrics;
         self
     }
 }
 
-/// The images that a loss is of, where several processes train together; decides how gradients of processes add up.
+/// The images that a loss covers when several processes train together; decides how their gradients are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LossOf {
-    /// Those of this process: the loss of the group is the mean of all, and so is its gradient.
+    /// Those of this process: the loss of the group is the mean over processes, and so is its gradient.
     Share,
-    /// Those of the group: every process has computed the same loss, and its gradient is the sum of all.
+    /// Those of the whole group: every process has computed the same loss, and its gradient is the sum over processes.
     Group,
 }
 
-/// The state of a method that keeps none.
+/// The state of a method that has none.
 #[derive(Module, Debug, Default)]
 pub struct NoState {}
 
-/// Where in a run a step is. Schedules are functions of it, so a resumed run needs nothing else.
+/// The position of a step in its run. Schedules are functions of it, so a resumed run needs nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Steps done before this one.
+    /// Number of steps done before this one.
     pub step: u64,
-    /// Steps of the whole run.
+    /// Number of steps in the whole run.
     pub total_steps: u64,
-    /// Steps of an epoch.
+    /// Number of steps per epoch.
     pub steps_per_epoch: u64,
 }
 
 impl Progress {
-    /// Epochs done before this step.
+    /// Number of epochs done before this step.
     pub fn epoch(&self) -> u64 {
         self.step / self.steps_per_epoch.max(1)
     }
 }
 
-/// What a method needs from the data.
+/// What a method needs from the data and the encoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// Number of global views, all of one size.
+    /// Number of global views, all of the same size.
     pub global_views: usize,
-    /// Whether more, smaller views may follow.
+    /// Whether smaller local views may follow.
     pub local_views: bool,
     /// Whether images must have labels.
     pub labels: bool,
-    /// Whether the encoder must be one of tokens, see [`Encoder::tokens`].
+    /// Whether the encoder must be a token encoder, see [`Encoder::tokens`].
     pub tokens: bool,
     /// Whether views must have masks, see [`Views::masks`].
     pub masks: bool,
 }
 
 impl Default for Needs {
-    /// Two global views, no local ones, any encoder, neither labels nor masks.
+    /// Two global views, no local ones, any encoder, no labels and no masks.
     fn default() -> Self {
         Self { global_views: 2, local_views: false, labels: false, tokens: false, masks: false }
     }
 }
 
-/// Exceptions for parameters, by prefix of their path in the student (`"prototypes"`, `"encoder.patch_embed"`).
+/// Exceptions for parameters, by the prefix of their path in the student (`"prototypes"`, `"encoder.patch_embed"`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GradientRules {
-    /// Their gradients are dropped: the optimizer skips them, weight decay and momentum included.
+    /// Parameters whose gradients are dropped: the optimizer skips them, including weight decay and momentum.
     pub frozen: Vec<&'static str>,
-    /// Their learning rate stays at its initial value.
+    /// Parameters whose learning rate stays at its initial value.
     pub constant_lr: Vec<&'static str>,
 }
 
 impl GradientRules {
-    /// Whether the parameter at `path` gets no update.
+    /// Whether the parameter at `path` is frozen.
     pub fn is_frozen(&self, path: &str) -> bool {
         starts_with_any(path, &self.frozen)
     }

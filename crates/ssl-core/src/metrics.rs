@@ -1,4 +1,4 @@
-//! What a method wants to be seen of a step.
+//! Metrics that a method reports about a step.
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use crate::math::feature_std;
 
 /// Named numbers that a method offers for the metrics file.
 ///
-/// An offer costs nothing until a loop reads it, which it does only for the steps that get a row, so that a GPU need not
-/// wait for the others.
+/// Offering a metric costs nothing until it is read. A loop reads metrics only for steps that get a row in the file, so
+/// the GPU need not wait during the others.
 ///
 /// ```
 /// # use burn::tensor::Tensor;
@@ -29,12 +29,12 @@ pub struct Metrics {
 type Offer = Box<dyn FnOnce() -> Tensor<1> + Send>;
 
 impl Metrics {
-    /// Nothing to see.
+    /// No metrics.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// `z_std`, the spread of embeddings by which one sees a collapse, see [`feature_std`].
+    /// `z_std`, the spread of the embeddings, which reveals a collapse. See [`feature_std`].
     ///
     /// # Shapes
     /// - `z`: `[row, dim]`
@@ -43,20 +43,21 @@ impl Metrics {
         Self::none().with("z_std", move || feature_std(z))
     }
 
-    /// Offers a number under a name of the metrics file, such as `teacher_entropy`.
+    /// Offers a number under its name in the metrics file, such as `teacher_entropy`.
     ///
-    /// `value` gives a tensor `[1]` and runs only if the number is read; it should hold no tensor that needs gradients.
+    /// `value` returns a tensor `[1]` and runs only if the number is read. It should not hold tensors that need
+    /// gradients.
     pub fn with(mut self, name: &'static str, value: impl FnOnce() -> Tensor<1> + Send + 'static) -> Self {
         self.offers.push((name, Box::new(value)));
         self
     }
 
-    /// The names, in the order in which they were offered.
+    /// The names, in the order in which they were added.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.offers.iter().map(|(name, _)| *name)
     }
 
-    /// Computes and reads all numbers, which waits for the device.
+    /// Computes and reads all numbers, waiting for the device.
     pub fn read(self) -> Vec<(&'static str, f64)> {
         let value = |offer: Offer| f64::from(offer().into_scalar::<f32>());
         self.offers.into_iter().map(|(name, offer)| (name, value(offer))).collect()

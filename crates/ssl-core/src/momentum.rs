@@ -1,4 +1,4 @@
-//! Teachers: networks that follow another one as an exponential moving average.
+//! Teachers: networks that follow another network as an exponential moving average.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, container::TensorContainer};
@@ -6,15 +6,15 @@ use burn::tensor::{Tensor, container::TensorContainer};
 use crate::math::add_scaled;
 use crate::named::{Path, is_buffer};
 
-/// Moving the parameters of one network towards those of another.
+/// Moves the parameters of one network towards those of another.
 pub trait MomentumUpdate: Module {
-    /// The network with its parameters moved towards `online`, and its running statistics as they are.
+    /// Returns the network with its parameters moved towards `online` and its running statistics unchanged.
     ///
     /// ```text
     /// parameter ← momentum · parameter + (1 − momentum) · online parameter
     /// ```
     ///
-    /// The running statistics of batch norm stay: a teacher runs in training mode and keeps its own, as in the
+    /// The running statistics of batch norm stay: a teacher runs in training mode and updates its own, as in the
     /// official code of the methods that have one.
     ///
     /// # Panics
@@ -36,16 +36,16 @@ impl<M: Module> MomentumUpdate for M {
     }
 }
 
-/// A network that follows a student: no gradients, running statistics and parameter ids of its own.
+/// A network that follows a student: it has no gradients, and its own running statistics and parameter ids.
 #[derive(Module, Debug)]
 pub struct Teacher<M: Module> {
     network: M,
 }
 
 impl<M: Module> Teacher<M> {
-    /// An exact copy of `student`, running statistics included, on the plain device.
+    /// Creates an exact copy of `student`, running statistics included, on the plain device.
     pub fn from_student(student: &M) -> Self {
-        // Not clone(): that would share the running statistics and the parameter ids with the student.
+        // Not `clone()`, which would share the running statistics and the parameter ids with the student.
         Self { network: student.valid().map(&mut DetachMapper) }
     }
 

@@ -1,7 +1,7 @@
-//! The tensors of a module by their path, such as `encoder.layer1.0.conv1.weight`.
+//! The tensors of a module by path, such as `encoder.layer1.0.conv1.weight`.
 //!
-//! Burn keys parameters by id; ids do not survive a new process, and a clone shares them. A path says what is meant
-//! and fails loudly when two modules differ, so checkpoints, averages of parameters and weight files use paths.
+//! Burn keys parameters by id; ids do not survive a new process, and a clone shares them. A path is unambiguous and
+//! fails loudly when two modules differ, so checkpoints, parameter averages and weight files use paths.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -11,17 +11,17 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use ssl_kernels::ops::read_values;
 
-/// Why tensors could not be put into a module.
+/// Why tensors could not be loaded into a module.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NamedError {
-    /// The module has a tensor that is not given.
+    /// A tensor of the module was not given.
     #[error("tensor '{0}' of the model is missing from the file")]
     Missing(String),
-    /// A tensor is given that the module does not have.
+    /// A tensor was given that the module does not have.
     #[error("tensor '{0}' of the file has no place in the model")]
     Unexpected(String),
-    /// The bytes are no safetensors file, or hold a type of number that no model here has.
+    /// The bytes are not a safetensors file, or have a number type that no model here uses.
     #[error("not a usable safetensors file: {0}")]
     Damaged(String),
     /// The shapes differ.
@@ -29,14 +29,14 @@ pub enum NamedError {
     Shape {
         /// Path of the tensor.
         path: String,
-        /// Shape given.
+        /// Shape that was given.
         found: Vec<usize>,
         /// Shape in the module.
         expected: Vec<usize>,
     },
 }
 
-/// Whether a path names a running statistic and not a parameter.
+/// Whether a path names a running statistic rather than a parameter.
 pub fn is_buffer(path: &str) -> bool {
     path.ends_with("running_mean") || path.ends_with("running_var")
 }
@@ -48,10 +48,10 @@ pub fn collect<M: Module>(module: &M) -> BTreeMap<String, TensorData> {
     collector.tensors
 }
 
-/// Puts tensors into a module; every tensor of the module must be given, and nothing else.
+/// Loads tensors into a module. They must be exactly the module's tensors: none missing, none extra.
 ///
 /// # Errors
-/// The first path that is missing, unexpected, or of another shape. The module is lost then.
+/// The first path that is missing, unexpected, or has a different shape. The module is lost in that case.
 pub fn load<M: Module>(module: M, tensors: BTreeMap<String, TensorData>) -> Result<M, NamedError> {
     let mut loader = Loader { path: Path::default(), tensors, error: None };
     let module = module.map(&mut loader);
@@ -62,12 +62,12 @@ pub fn load<M: Module>(module: M, tensors: BTreeMap<String, TensorData>) -> Resu
     }
 }
 
-/// The tensors as the bytes of a safetensors file, with `metadata` under the one key `burn-ssl`.
+/// Encodes the tensors as a safetensors file, with `metadata` under the single key `burn-ssl`.
 ///
-/// One key, since the format's map of metadata has no order and equal tensors are to give equal bytes.
+/// A single key, because the format's metadata map is unordered and equal tensors must give equal bytes.
 ///
 /// # Panics
-/// If a tensor is of a type that [`collect`] does not give.
+/// If a tensor has a type that [`collect`] does not return.
 pub fn encode(tensors: &BTreeMap<String, TensorData>, metadata: &str) -> Vec<u8> {
     let views = tensors.iter().map(|(path, data)| {
         let dtype = match data.dtype() {
@@ -82,10 +82,10 @@ pub fn encode(tensors: &BTreeMap<String, TensorData>, metadata: &str) -> Vec<u8>
     safetensors::serialize(views, Some(metadata)).expect("paths and shapes are valid")
 }
 
-/// The tensors and the metadata of a file made by [`encode`].
+/// Decodes the tensors and the metadata of a file written by [`encode`].
 ///
 /// # Errors
-/// If the bytes are no such file.
+/// If the bytes are not such a file.
 pub fn decode(bytes: &[u8]) -> Result<(BTreeMap<String, TensorData>, String), NamedError> {
     let damaged = |error: safetensors::SafeTensorError| NamedError::Damaged(error.to_string());
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
@@ -104,17 +104,17 @@ pub fn decode(bytes: &[u8]) -> Result<(BTreeMap<String, TensorData>, String), Na
     Ok((tensors, metadata))
 }
 
-/// The path of the place where a visitor or mapper is.
+/// The path of the module that a visitor or mapper is in.
 #[derive(Clone, Debug, Default)]
 pub struct Path(Vec<String>);
 
 impl Path {
-    /// Call it in `enter_module`.
+    /// Call this in `enter_module`.
     pub fn enter(&mut self, name: &str) {
         self.0.push(name.to_owned());
     }
 
-    /// Call it in `exit_module`.
+    /// Call this in `exit_module`.
     pub fn exit(&mut self) {
         self.0.pop();
     }

@@ -1,20 +1,20 @@
-//! Enums whose variants have names that a user writes.
+//! Enums whose variants have user-facing names.
 
-/// A text that names nothing of its kind: what was found, and the names that there are.
+/// A text that is not a valid name: what was found, and the valid names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {kind} '{found}': expected {}", in_words(.expected))]
 #[non_exhaustive]
 pub struct UnknownName {
-    /// What is named, such as `stem`.
+    /// What kind of thing is named, such as `stem`.
     pub kind: &'static str,
-    /// The text found.
+    /// The text that was found.
     pub found: String,
-    /// The names that there are.
+    /// The valid names.
     pub expected: &'static [&'static str],
 }
 
 impl UnknownName {
-    /// An error about `found`, which is none of `expected`.
+    /// Creates an error for `found`, which is none of `expected`.
     pub fn new(kind: &'static str, found: &str, expected: &'static [&'static str]) -> Self {
         Self { kind, found: found.to_owned(), expected }
     }
@@ -27,8 +27,8 @@ fn in_words(names: &[&str]) -> String {
     }
 }
 
-/// Gives the variants of an enum names: [`Display`](std::fmt::Display), [`FromStr`](std::str::FromStr) and `NAMES`. They should
-/// be the names that serde has.
+/// Gives the variants of an enum names: [`Display`](std::fmt::Display), [`FromStr`](std::str::FromStr) and `NAMES`. The
+/// names should match those that serde uses.
 ///
 /// ```
 /// #[derive(Debug, PartialEq)]
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
     use crate::{Activation, Norm, Precision};
 
-    /// The names of an enum are read by `parse` and by serde alike, and written as they are read.
+    /// Checks that `parse` and serde read the same names, and that they are written as they are read.
     fn assert_agree<T>(names: &[&str])
     where
         T: FromStr<Err = UnknownName> + Display + DeserializeOwned + PartialEq + Debug,

@@ -1,8 +1,8 @@
 //! Layers with PyTorch's parameter names and semantics.
 //!
-//! Burn's own layers differ where it matters here: its batch norm follows the device and not an explicit [`Mode`],
-//! keeps the biased running variance, and its names and layouts (`gamma`, `[in, out]`) would need a map at every
-//! border with PyTorch.
+//! Burn's own layers differ in ways that matter here: its batch norm follows the device instead of an explicit [`Mode`]
+//! and keeps the biased running variance, and its names and layouts (`gamma`, `[in, out]`) would have to be mapped
+//! wherever weights are exchanged with PyTorch.
 //!
 //! [`Mode`]: crate::Mode
 

@@ -1,13 +1,13 @@
-//! What a network is told about a pass of a batch through it.
+//! How a batch passes through a network.
 
 use ssl_kernels::Group;
 
 use crate::{Draws, Mode};
 
-/// One pass of a batch through a network: which statistics batch norm takes, and which random choices its layers make.
+/// One pass of a batch through a network: which statistics batch norm uses, and which random choices its layers make.
 ///
-/// A method gets the passes of a step from its [`StepContext`](crate::StepContext). Outside of a run there are
-/// [`Pass::train`], [`Pass::batch_stats`] and [`Pass::eval`], which make no random choices.
+/// A method gets the passes of a step from its [`StepContext`](crate::StepContext). Outside a run, use [`Pass::train`],
+/// [`Pass::batch_stats`] or [`Pass::eval`], which make no random choices.
 ///
 /// ```
 /// # use ssl_core::{Mode, Pass, Progress, StepContext};
@@ -20,26 +20,26 @@ use crate::{Draws, Mode};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Pass {
-    /// The statistics that batch norm takes.
+    /// The statistics that batch norm uses.
     pub mode: Mode,
-    /// The processes whose images share the batch statistics: one process alone, unless batch norm is synchronised.
+    /// The processes whose images share the batch statistics: this process alone, unless batch norm is synchronised.
     pub group: Group,
     draws: Option<Draws>,
     call: String,
 }
 
 impl Pass {
-    /// Batch statistics that move the running ones, and no random choices.
+    /// A pass with batch statistics that updates the running ones, without random choices.
     pub fn train() -> Self {
         Self::of_mode(Mode::Train)
     }
 
-    /// Batch statistics that leave the running ones where they are, and no random choices.
+    /// A pass with batch statistics that leaves the running ones alone, without random choices.
     pub fn batch_stats() -> Self {
         Self::of_mode(Mode::BatchStats)
     }
 
-    /// Running statistics, and no random choices.
+    /// A pass with running statistics, without random choices.
     pub fn eval() -> Self {
         Self::of_mode(Mode::Eval)
     }
@@ -48,7 +48,7 @@ impl Pass {
         Self { mode, group: Group::default(), draws: None, call: String::new() }
     }
 
-    /// Lets layers make random choices, under names that begin with `call`.
+    /// Lets layers make random choices, under names that start with `call`.
     pub fn with_draws(mut self, draws: Draws, call: &str) -> Self {
         self.draws = Some(draws);
         call.clone_into(&mut self.call);
@@ -61,12 +61,12 @@ impl Pass {
         self
     }
 
-    /// The same pass in another mode. Its random choices are the same.
+    /// The same pass in another mode, with the same random choices.
     pub fn with_mode(&self, mode: Mode) -> Self {
         Self { mode, ..self.clone() }
     }
 
-    /// A part of this pass, such as one of several views, whose random choices are its own.
+    /// A part of this pass, such as one of several views, with random choices of its own.
     pub fn part(&self, name: &str, index: usize) -> Self {
         match self.draws {
             Some(_) => Self { call: format!("{}.{name}{index}", self.call), ..self.clone() },
@@ -74,8 +74,8 @@ impl Pass {
         }
     }
 
-    /// `count` numbers from 0 to 1 for the choice `name`; none if the pass makes no random choices, and a layer then
-    /// drops nothing.
+    /// Returns `count` numbers in `[0, 1)` for the choice `name`, or `None` if the pass makes no random choices, in
+    /// which case a layer drops nothing.
     pub fn uniform(&self, name: &str, count: usize) -> Option<Vec<f32>> {
         self.draws.as_ref().map(|draws| draws.uniform(&format!("{}.{name}", self.call), count))
     }

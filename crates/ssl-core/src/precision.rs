@@ -7,8 +7,8 @@ use crate::ConfigError;
 
 /// The number format that convolutions and linear layers compute in.
 ///
-/// Parameters, gradients, optimizer and teacher, batch norm and losses are float32 in any case: a layer rounds its input
-/// and its weights, and gives float32 again. bfloat16 has the range of float32, so gradients need no scaling.
+/// Parameters, gradients, optimizer, teacher, batch norm and losses are always float32: a layer rounds its input and
+/// its weights, and returns float32. bfloat16 has the range of float32, so gradients need no scaling.
 ///
 /// # Source
 /// Micikevicius et al. 2018, section 3.1 (a master copy of the weights), <https://arxiv.org/abs/1710.03740>; which layers:
@@ -27,10 +27,10 @@ pub enum Precision {
 crate::names!(Precision: "precision" { F32 = "f32", Bf16 = "bf16" });
 
 impl Precision {
-    /// Whether the device can compute in it.
+    /// Checks whether the device can compute in this format.
     ///
     /// # Errors
-    /// If it cannot, or only stores such numbers.
+    /// If it cannot, or can only store such numbers.
     pub fn check(self, device: &Device) -> Result<(), ConfigError> {
         self.check_that(device.supports_dtype(DType::BF16))
     }
@@ -40,7 +40,7 @@ impl Precision {
         ConfigError::check(fits, "precision", "bf16", "f32: this device does not compute in bfloat16")
     }
 
-    /// What a product takes.
+    /// Rounds an operand of a product.
     pub(crate) fn rounded<const D: usize>(self, tensor: Tensor<D>) -> Tensor<D> {
         match self {
             Self::F32 => tensor,
@@ -48,7 +48,7 @@ impl Precision {
         }
     }
 
-    /// What everything else takes.
+    /// Converts the product back to float32.
     pub(crate) fn restored<const D: usize>(self, product: Tensor<D>) -> Tensor<D> {
         match self {
             Self::F32 => product,
@@ -72,7 +72,7 @@ mod tests {
         Tensor::<1, Int>::arange(0..2 * 3 * 6 * 6, &device().inner()).float().sin().reshape([2, 3, 6, 6])
     }
 
-    /// Output and gradient of a convolution with a linear layer on top.
+    /// Output and gradient of a convolution followed by a linear layer.
     fn run(precision: Precision) -> (Tensor<2>, Tensor<2>) {
         let mut init = Init::new(0, &device()).with_precision(precision);
         let conv = Conv2dConfig::new(3, 4, 3).with_bias(true).init(&mut init);

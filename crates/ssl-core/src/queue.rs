@@ -1,4 +1,4 @@
-//! A fixed-size memory of embeddings, first in, first out.
+//! A fixed-size queue of embeddings, first in, first out.
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
@@ -7,7 +7,7 @@ use crate::{Counter, assert_shape};
 
 /// The most recent embeddings, oldest overwritten first.
 ///
-/// Rows and the place of the next write belong to the record, so a resumed run continues with the same memory.
+/// The rows and the write position are part of the record, so a resumed run continues with the same queue.
 #[derive(Module, Debug)]
 pub struct Queue {
     rows: Param<Tensor<2>>,
@@ -15,7 +15,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// A queue that starts with `rows` and writes the first new row at index 0.
+    /// Creates a queue that starts with `rows`; the first new row is written at index 0.
     ///
     /// # Shapes
     /// - `rows`: `[len, dim]`
@@ -29,18 +29,18 @@ impl Queue {
         self.rows.val()
     }
 
-    /// Index of the row that is written next.
+    /// Index of the next row to be written.
     pub fn position(&self) -> usize {
         self.next.value()
     }
 
-    /// Writes new rows over the oldest ones, round the end if need be.
+    /// Overwrites the oldest rows, wrapping around at the end.
     ///
     /// # Shapes
     /// - `keys`: `[batch, dim]`
     ///
     /// # Panics
-    /// If there are more keys than rows, or their length differs.
+    /// If there are more keys than rows, or their lengths differ.
     pub fn push(mut self, keys: Tensor<2>) -> Self {
         let [len, dim] = self.rows.dims();
         let [batch, _] = keys.dims();

@@ -1,6 +1,6 @@
-//! Schedules as closed forms of the step, so that resuming needs the step number alone.
+//! Schedules as closed-form functions of the step, so that resuming needs only the step number.
 //!
-//! All are functions of `t` steps done out of `total`.
+//! All are functions of `t`, the number of steps done, out of `total`.
 
 use std::f64::consts::PI;
 
@@ -32,7 +32,7 @@ pub fn warmup_cosine(t: f64, total: f64, warmup: f64, base: f64, end: f64) -> f6
 /// Official DINO (`utils.cosine_scheduler`) and SwAV code.
 pub fn linspace_cosine(t: f64, total: f64, warmup: f64, start: f64, base: f64, end: f64) -> f64 {
     if t < warmup {
-        // numpy's linspace of one point is its start.
+        // numpy's `linspace` with one point gives its start.
         let share = if warmup > 1.0 { t / (warmup - 1.0) } else { 0.0 };
         return start + (base - start) * share;
     }
@@ -68,12 +68,12 @@ pub fn linear_warmup(t: f64, warmup: f64, start: f64, end: f64) -> f64 {
     if t >= warmup {
         return end;
     }
-    // numpy's linspace of one point is its start.
+    // numpy's `linspace` with one point gives its start.
     let share = if warmup > 1.0 { t / (warmup - 1.0) } else { 0.0 };
     start + (end - start) * share
 }
 
-/// `½ (1 + cos(π t / total))`: 1 at the start, 0 at the end. A span of no steps has ended.
+/// `½ (1 + cos(π t / total))`: 1 at the start, 0 at the end. If `total` is 0, the end has been reached.
 fn half_cosine(t: f64, total: f64) -> f64 {
     if total <= 0.0 { 0.0 } else { 0.5 * (1.0 + (PI * t / total).cos()) }
 }

@@ -1,7 +1,7 @@
-/// Writes the setters of a configuration, one `with_<field>` per field.
+/// Generates the setters of a configuration, one `with_<field>` per field.
 ///
-/// A field of type `Option` takes a plain value as well. Fields that have a setter of their own, or none, are named after a
-/// semicolon: a field that is not named at all does not compile.
+/// A setter for an `Option` field also takes a plain value. Fields with a custom setter, or none, are listed after a
+/// semicolon; a field that is not listed at all is a compile error.
 ///
 /// ```
 /// #[derive(Clone, Debug, Default)]

@@ -1,4 +1,4 @@
-//! The networks that several methods train: an encoder with the heads that they share.
+//! The students that several methods share: an encoder with heads.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -15,12 +15,12 @@ use crate::{Encoder, Head, Init, LayerConfig, Mlp, Pass, Teacher};
 pub struct EncoderWith<E, H = Mlp> {
     /// The encoder.
     pub encoder: E,
-    /// The projector, thrown away after pretraining unless its method keeps a part of it.
+    /// The projector, discarded after pretraining unless the method keeps a part of it.
     pub projector: H,
 }
 
 impl<E: Encoder> EncoderWith<E> {
-    /// A new projector of these layers on an encoder.
+    /// Puts a new projector with these layers on an encoder.
     pub fn init(encoder: E, projector: &[LayerConfig], init: &mut Init) -> Self {
         let projector = Mlp::init(encoder.feature_dim(), projector, init);
         Self { encoder, projector }
@@ -38,7 +38,7 @@ impl<E: Encoder, H: Head> EncoderWith<E, H> {
     }
 }
 
-/// An encoder with a projector, and a predictor on top of that which a teacher does not have.
+/// An encoder with a projector and a predictor; a teacher has no predictor.
 ///
 /// ```text
 /// z = projector(encoder(view)),   p = predictor(z)
@@ -47,21 +47,21 @@ impl<E: Encoder, H: Head> EncoderWith<E, H> {
 pub struct WithPredictor<E> {
     /// The encoder.
     pub encoder: E,
-    /// The projector, thrown away after pretraining.
+    /// The projector, discarded after pretraining.
     pub projector: Mlp,
-    /// The predictor, thrown away after pretraining.
+    /// The predictor, discarded after pretraining.
     pub predictor: Mlp,
 }
 
 impl<E: Encoder> WithPredictor<E> {
-    /// New heads of these layers on an encoder; the predictor takes what the projector gives.
+    /// Puts new heads with these layers on an encoder; the predictor takes the projector's output.
     pub fn init(encoder: E, projector: &[LayerConfig], predictor: &[LayerConfig], init: &mut Init) -> Self {
         let projector = Mlp::init(encoder.feature_dim(), projector, init);
         let predictor = Mlp::init(projector.outputs(), predictor, init);
         Self { encoder, projector, predictor }
     }
 
-    /// Embeddings and predictions of some views: one pass of encoder and projector per view, then one of the predictor
+    /// Embeddings and predictions of some views: one pass of encoder and projector per view, then one predictor pass
     /// per view.
     ///
     /// # Shapes
@@ -74,20 +74,19 @@ impl<E: Encoder> WithPredictor<E> {
         Predicted { embeddings, predictions }
     }
 
-    /// The part that a teacher follows. It shares its tensors with the student; [`Teacher::from_student`] makes them its
-    /// own.
+    /// The part that a teacher follows. It shares its tensors with the student; [`Teacher::from_student`] copies them.
     pub fn target(&self) -> EncoderWith<E> {
         EncoderWith { encoder: self.encoder.clone(), projector: self.projector.clone() }
     }
 
-    /// The student with a teacher that starts as a copy of it, but for the predictor.
+    /// Returns the student and a teacher that starts as a copy of it, without the predictor.
     pub fn with_teacher(self) -> (Self, TeacherState<EncoderWith<E>>) {
         let teacher = Teacher::from_student(&self.target());
         (self, TeacherState { teacher })
     }
 }
 
-/// What a [`WithPredictor`] makes of some views, each `[batch, dim]`.
+/// The outputs of a [`WithPredictor`] for some views, each `[batch, dim]`.
 #[derive(Clone, Debug)]
 pub struct Predicted {
     /// The embeddings of each view.
@@ -96,7 +95,7 @@ pub struct Predicted {
     pub predictions: Vec<Tensor<2>>,
 }
 
-/// The state of a method that keeps a teacher and nothing else.
+/// The state of a method that has only a teacher.
 #[derive(Module, Debug)]
 pub struct TeacherState<N: Module> {
     /// The network that follows the student.

@@ -1,12 +1,12 @@
-//! Encoders of tokens: networks that cut an image into patches and say something of each.
+//! Token encoders: networks that cut an image into patches and output a token for each.
 
 use burn::tensor::{Bool, Int, Tensor};
 
 use crate::Pass;
 
-/// An encoder whose output has a token for every patch of an image.
+/// An encoder that outputs a token for every patch of an image.
 ///
-/// An [`Encoder`](crate::Encoder) that is one says so in [`Encoder::tokens`](crate::Encoder::tokens).
+/// An [`Encoder`](crate::Encoder) exposes it through [`Encoder::tokens`](crate::Encoder::tokens).
 pub trait TokenEncoder {
     /// The tokens of a batch of images after the last norm.
     ///
@@ -14,20 +14,20 @@ pub trait TokenEncoder {
     /// - `images`: `[batch, channel, height, width]`
     ///
     /// # Panics
-    /// If the mask is not of `batch` images or of the [grid](Self::patch_grid) of these images, or patches are to be replaced
-    /// by an encoder without a mask token.
+    /// If the mask does not match the batch size or the [grid](Self::patch_grid) of the images, or if patches are to be
+    /// replaced and the encoder has no mask token.
     fn encode_tokens(&self, images: Tensor<4>, masking: Masking, pass: &Pass) -> Tokens;
 
-    /// The tokens after each of the last `count` blocks, the last one last, each after the last norm.
+    /// The tokens after each of the last `count` blocks, in order, each normalised by the final norm.
     ///
     /// # Panics
-    /// If there are fewer blocks.
+    /// If there are fewer than `count` blocks.
     ///
     /// # Source
     /// Official DINO `vision_transformer.py`, `get_intermediate_layers`.
     fn last_blocks(&self, images: Tensor<4>, count: usize, pass: &Pass) -> Vec<Tokens>;
 
-    /// How much the class token attends to each patch in the last block.
+    /// The attention of the class token to each patch in the last block.
     ///
     /// # Shapes
     /// - `images`: `[batch, channel, height, width]`
@@ -43,22 +43,23 @@ pub trait TokenEncoder {
     /// Rows and columns of patches in images of `[height, width]` pixels.
     ///
     /// # Panics
-    /// If patches do not fill such images.
+    /// If the image size is not a multiple of the patch size.
     fn patch_grid(&self, pixels: [usize; 2]) -> [usize; 2];
 
     /// Length of a token.
     fn token_dim(&self) -> usize;
 }
 
-/// Which patches an encoder sees. Patches count row by row.
+/// Which patches an encoder sees. Patches are numbered row by row.
 #[derive(Clone, Debug, Default)]
 pub enum Masking {
-    /// All of them.
+    /// All patches.
     #[default]
     None,
-    /// Only those at these places, `[batch, kept]`: the others never enter the network (arXiv:2111.06377, arXiv:2301.08243).
+    /// Only the patches at these indices, `[batch, kept]`: the others never enter the network (arXiv:2111.06377,
+    /// arXiv:2301.08243).
     Keep(Tensor<2, Int>),
-    /// All places, with the mask token where the mask, `[batch, patch]`, is true (arXiv:2111.07832, arXiv:2304.07193).
+    /// All patches, with the mask token where the mask, `[batch, patch]`, is true (arXiv:2111.07832, arXiv:2304.07193).
     Replace(Tensor<2, Bool>),
 }
 
@@ -69,12 +70,12 @@ pub struct Tokens {
     pub class: Option<Tensor<2>>,
     /// The registers, `[batch, register, dim]`, where the network has some.
     pub registers: Option<Tensor<3>>,
-    /// The patches, `[batch, patch, dim]`; with [`Masking::Keep`] the kept ones in the order given.
+    /// The patches, `[batch, patch, dim]`; with [`Masking::Keep`] only the kept ones, in the order given.
     pub patches: Tensor<3>,
 }
 
 impl Tokens {
-    /// The feature of an image: the class token, or the mean of the patches where there is none, `[batch, dim]`.
+    /// The feature of an image: the class token, or the mean of the patches if there is none, `[batch, dim]`.
     pub fn pooled(self) -> Tensor<2> {
         match self.class {
             Some(class) => class,

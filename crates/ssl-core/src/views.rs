@@ -1,4 +1,4 @@
-//! Views: what a method sees of a batch of images.
+//! Views: the input of a method.
 
 use burn::tensor::{Bool, Int, Tensor};
 
@@ -7,26 +7,27 @@ use crate::Masking;
 /// Augmented views of a batch of images, on the device without gradients.
 #[derive(Clone, Debug)]
 pub struct Views {
-    /// The views, each `[batch, channel, height, width]`; the global ones first, all of one resolution, then the
-    /// local crops.
+    /// The views, each `[batch, channel, height, width]`: first the global ones, all of one resolution, then the local
+    /// crops.
     pub crops: Vec<Tensor<4>>,
     /// Number of global views.
     pub global: usize,
-    /// Classes, `[batch]`, where the data has them.
+    /// Labels, `[batch]`, where the data has them.
     pub labels: Option<Tensor<1, Int>>,
-    /// What an encoder of tokens sees of each view, in the order of the views; empty without masks.
+    /// The mask of each view, in the same order; empty if there are no masks.
     pub masks: Vec<Option<Mask>>,
 }
 
-/// What an encoder of tokens sees of one view. Patches count row by row.
+/// What a token encoder sees of one view. Patches are numbered row by row.
 #[derive(Clone, Debug)]
-#[allow(clippy::large_enum_variant)] // tensors are handles, and there is one of these for each view
+#[allow(clippy::large_enum_variant)] // tensors are handles, and there is one mask per view
 pub enum Mask {
-    /// A mask token takes the place of the patches where `[batch, patch]` is true; an image may have none (arXiv:2111.07832).
+    /// Patches where `[batch, patch]` is true are replaced by the mask token; an image may have none
+    /// (arXiv:2111.07832).
     Replace(Tensor<2, Bool>),
-    /// The patches at these places, `[batch, kept]`, and no others (arXiv:2111.06377).
+    /// Only the patches at these indices, `[batch, kept]`, are seen (arXiv:2111.06377).
     Keep(Tensor<2, Int>),
-    /// The patches of a context, and those that are predicted from it (arXiv:2301.08243).
+    /// The patches of a context, and the target patches to be predicted from it (arXiv:2301.08243).
     Predict {
         /// `[batch, kept]`
         context: Tensor<2, Int>,
@@ -36,7 +37,7 @@ pub enum Mask {
 }
 
 impl Mask {
-    /// What the encoder is told.
+    /// What the encoder is told about this mask.
     pub fn masking(&self) -> Masking {
         match self {
             Self::Replace(hidden) => Masking::Replace(hidden.clone()),
@@ -44,7 +45,7 @@ impl Mask {
         }
     }
 
-    /// The mask of some images that follow each other.
+    /// The mask of a range of consecutive images.
     fn narrow(&self, start: usize, count: usize) -> Self {
         match self {
             Self::Replace(hidden) => Self::Replace(hidden.clone().narrow(0, start, count)),
@@ -58,12 +59,12 @@ impl Mask {
 }
 
 impl Views {
-    /// Views without labels and masks, of which the first `global` are global.
+    /// Creates views without labels and masks, of which the first `global` are global.
     pub fn new(crops: Vec<Tensor<4>>, global: usize) -> Self {
         Self { crops, global, labels: None, masks: Vec::new() }
     }
 
-    /// Two views, what most methods take.
+    /// Creates two global views, which is what most methods take.
     ///
     /// # Shapes
     /// - `first`, `second`: `[batch, channel, height, width]`
@@ -71,13 +72,13 @@ impl Views {
         Self::new(vec![first, second], 2)
     }
 
-    /// The same views with classes, `[batch]`.
+    /// Adds labels, `[batch]`.
     pub fn with_labels(mut self, labels: Tensor<1, Int>) -> Self {
         self.labels = Some(labels);
         self
     }
 
-    /// The same views with a mask, or none, for each.
+    /// Adds a mask, or `None`, for each view.
     pub fn with_masks(mut self, masks: Vec<Option<Mask>>) -> Self {
         self.masks = masks;
         self
@@ -93,7 +94,7 @@ impl Views {
         &self.crops[..self.global]
     }
 
-    /// The views of `images` images at a time, in order; of the rest in the last chunk.
+    /// Splits the batch into chunks of `images` images, in order; the last chunk may be smaller.
     pub fn chunks(&self, images: usize) -> Vec<Self> {
         let batch = self.batch();
         (0..batch).step_by(images).map(|start| self.narrow(start, images.min(batch - start))).collect()

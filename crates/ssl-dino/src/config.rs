@@ -8,37 +8,36 @@ use crate::Dino;
 
 /// Hyper-parameters of DINO.
 ///
-/// The clipping of every gradient on its own and the schedule of the weight decay belong to the optimizer.
+/// Per-parameter gradient clipping and the weight-decay schedule belong to the optimizer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DinoConfig {
-    /// `T_s`, which the student's logits are divided by. Default 0.1 (section 3.2; official `DINOLoss`).
+    /// `T_s`, the temperature of the student's logits. Default 0.1 (section 3.2; official `DINOLoss`).
     pub student_temperature: f64,
-    /// `T_t`, which the centred logits of the teacher are divided by; well below `T_s`, since a soft teacher lets all
-    /// outputs become equal. Default 0.04 (official `main_dino.py`, `--teacher_temp`); 0.07 after a warm-up in section
-    /// 3.2.
+    /// `T_t`, the temperature of the teacher's centred logits; well below `T_s`, since a soft teacher lets all outputs
+    /// become equal. Default 0.04 (official `main_dino.py`, `--teacher_temp`); 0.07 after a warm-up in section 3.2.
     pub teacher_temperature: f64,
-    /// `T_t` at the start. Default 0.04 (official `--warmup_teacher_temp`; section 3.2).
+    /// Initial `T_t`. Default 0.04 (official `--warmup_teacher_temp`; section 3.2).
     pub warmup_teacher_temperature: f64,
-    /// Epochs in which `T_t` goes from its start to its end. Default 0 (official `--warmup_teacher_temp_epochs`); 30 in
-    /// section 3.2.
+    /// Epochs over which `T_t` moves from its initial to its final value. Default 0 (official
+    /// `--warmup_teacher_temp_epochs`); 30 in section 3.2.
     pub warmup_teacher_temperature_epochs: u64,
-    /// `m` of the centre. Default 0.9 (official `DINOLoss`, `center_momentum`).
+    /// `m`, the momentum of the centre. Default 0.9 (official `DINOLoss`, `center_momentum`).
     pub center_momentum: f64,
-    /// `τ` at the start. Default 0.996 (section 3.2; official `--momentum_teacher`).
+    /// `τ`, the initial momentum of the teacher. Default 0.996 (section 3.2; official `--momentum_teacher`).
     pub teacher_momentum: f64,
-    /// What `τ` becomes along a cosine until the end of the run. Default 1 (section 3.2; official `main_dino.py`). Equal to
-    /// `teacher_momentum`, it is constant.
+    /// Final `τ`, reached along a cosine. Default 1 (section 3.2; official `main_dino.py`). If equal to
+    /// `teacher_momentum`, the momentum is constant.
     pub teacher_momentum_end: f64,
-    /// Epochs at the beginning in which the last layer of the head is not trained. Default 1 (official
+    /// Number of initial epochs in which the last layer of the head is not trained. Default 1 (official
     /// `--freeze_last_layer`).
     pub freeze_last_layer_epochs: u64,
-    /// Layers of the head before its last one. Default 3 (section 3.2; official `DINOHead`, `nlayers`).
+    /// Layers of the head's MLP, before the last layer. Default 3 (section 3.2; official `DINOHead`, `nlayers`).
     pub head_layers: usize,
-    /// Whether these layers but the last of them have a batch norm. Default no (official `--use_bn_in_head`); without one, SGD
-    /// needs a low rate and a warm-up, or all outputs become equal.
+    /// Whether all MLP layers except the final one have a batch norm. Default `false` (official `--use_bn_in_head`);
+    /// without it, SGD needs a low learning rate and a warm-up, or all outputs become equal.
     pub bn_in_head: bool,
-    /// Width of these layers but the last of them. Default 2048 (official `DINOHead`, `hidden_dim`).
+    /// Width of all MLP layers except the final one. Default 2048 (official `DINOHead`, `hidden_dim`).
     pub hidden_dim: usize,
     /// Length of an embedding, the input of the last layer. Default 256 (official `DINOHead`, `bottleneck_dim`).
     pub bottleneck_dim: usize,
@@ -83,12 +82,12 @@ setters!(DinoConfig {
 });
 
 impl DinoConfig {
-    /// The defaults.
+    /// Creates the default configuration.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The method, for encoders of type `E`.
+    /// Checks the configuration and builds the method.
     ///
     /// # Errors
     /// The first field whose value no run could use.
@@ -121,8 +120,8 @@ impl DinoConfig {
         Ok(Dino { config: self.clone() })
     }
 
-    /// The layers of the head before its last one: linear with bias, batch norm where wanted and GELU; the last of them is
-    /// linear alone.
+    /// The layers of the head's MLP, before the last layer: linear with bias, batch norm if configured, and GELU; the
+    /// final one is only linear.
     ///
     /// # Source
     /// Official `vision_transformer.py`, `DINOHead`.
@@ -134,13 +133,13 @@ impl DinoConfig {
         layers
     }
 
-    /// `T_t` in the epoch of a step.
+    /// `T_t` in the epoch of this step.
     pub(crate) fn teacher_temperature_at(&self, at: Progress) -> f64 {
         let (start, end) = (self.warmup_teacher_temperature, self.teacher_temperature);
         linear_warmup(at.epoch() as f64, self.warmup_teacher_temperature_epochs as f64, start, end)
     }
 
-    /// `τ` at a step.
+    /// `τ` at this step.
     pub(crate) fn teacher_momentum_at(&self, at: Progress) -> f64 {
         let (start, end) = (self.teacher_momentum, self.teacher_momentum_end);
         cosine(at.step as f64, at.total_steps as f64, start, end)

@@ -5,10 +5,10 @@ use burn::tensor::Tensor;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::{Head, Init, LayerConfig, Mlp, Pass};
 
-/// Standard deviation of the initial weights of the layers before the last one (official `DINOHead`).
+/// Standard deviation of the initial weights of the MLP layers (official `DINOHead`).
 const WEIGHT_STD: f64 = 0.02;
 
-/// Layers that end in embeddings of length one, and a last layer that makes logits of them.
+/// An MLP that outputs embeddings of unit length, and a last layer that turns them into logits.
 ///
 /// ```text
 /// z      = l2_normalize(mlp(features))
@@ -19,15 +19,15 @@ const WEIGHT_STD: f64 = 0.02;
 /// Official `vision_transformer.py`, `DINOHead`, with `norm_last_layer=True`, the default of `main_dino.py`.
 #[derive(Module, Debug)]
 pub struct DinoHead {
-    /// The layers before the last one.
+    /// The layers before the last layer.
     pub mlp: Mlp,
-    /// From embeddings to logits.
+    /// Turns embeddings into logits.
     pub last_layer: WeightNormLinear,
 }
 
 impl DinoHead {
-    /// A head whose `layers` take rows of length `inputs`, with normal weights of standard deviation 0.02 and biases
-    /// of 0 in them, and `outputs` logits.
+    /// Creates a head with `outputs` logits whose MLP `layers` take rows of length `inputs`, with normal weights of
+    /// standard deviation 0.02 and zero biases.
     pub fn init(inputs: usize, layers: &[LayerConfig], outputs: usize, init: &mut Init) -> Self {
         let mlp = Mlp::init(inputs, layers, init);
         let last_layer = WeightNormLinear::init(mlp.outputs(), outputs, init);
@@ -37,41 +37,41 @@ impl DinoHead {
     /// Logits of several views.
     ///
     /// # Shapes
-    /// - `z`: of every view, `[batch, dim]`
-    /// - returns: of every view, `[batch, output]`
+    /// - `z`: for every view, `[batch, dim]`
+    /// - returns: for every view, `[batch, output]`
     pub fn logits(&self, z: &[Tensor<2>]) -> Vec<Tensor<2>> {
-        // View by view, since cutting the logits of all views apart would copy by far the largest tensors of a step.
+        // View by view, since splitting the logits of all views would copy by far the largest tensors of a step.
         let weight = self.last_layer.weight().transpose();
         z.iter().map(|z| z.clone().matmul(weight.clone())).collect()
     }
 }
 
 impl Head for DinoHead {
-    /// Embeddings, of length one.
+    /// Embeddings of unit length.
     fn forward(&self, features: Tensor<2>, pass: &Pass) -> Tensor<2> {
         l2_normalize(self.mlp.forward(features, pass), NORMALIZE_EPS)
     }
 }
 
-/// A linear layer without bias whose rows have a direction that is trained and a length that is not.
+/// A linear layer without bias whose rows have a trained direction and a fixed length.
 ///
 /// ```text
 /// row k of the weight = g_k · v_k / ‖v_k‖,    g = 1
 /// ```
 ///
 /// # Source
-/// Salimans & Kingma 2016, eq. 2, <https://arxiv.org/abs/1602.07868>; the names and the constant length from the official
-/// `DINOHead`.
+/// Salimans & Kingma 2016, eq. 2, <https://arxiv.org/abs/1602.07868>; the names and the fixed length are from the
+/// official `DINOHead`.
 #[derive(Module, Debug)]
 pub struct WeightNormLinear {
     /// `v`, `[output, dim]`
     pub weight_v: Param<Tensor<2>>,
-    /// `g`, `[output, 1]`: 1, without gradient.
+    /// `g`, `[output, 1]`: always 1, without gradient.
     pub weight_g: Param<Tensor<2>>,
 }
 
 impl WeightNormLinear {
-    /// A layer with directions uniform within `±1 / sqrt(inputs)` in every coordinate, as `torch.nn.Linear`.
+    /// Creates a layer with directions uniform within `±1 / sqrt(inputs)` in every coordinate, like `torch.nn.Linear`.
     pub fn init(inputs: usize, outputs: usize, init: &mut Init) -> Self {
         let weight_v = init.uniform([outputs, inputs], 1.0 / (inputs as f64).sqrt());
         let ones = Tensor::ones([outputs, 1], init.device());
@@ -84,11 +84,11 @@ impl WeightNormLinear {
     }
 }
 
-/// Draws the weights of linear layers anew from a truncated normal distribution and sets their biases to 0; batch norms stay
-/// as they are.
+/// Redraws the weights of linear layers from a truncated normal distribution and sets their biases to 0; batch norms
+/// are unchanged.
 struct ReinitMapper<'a> {
     init: &'a mut Init,
-    /// The field that is visited.
+    /// The name of the field being visited.
     name: String,
 }
 
@@ -155,7 +155,7 @@ mod tests {
         let values = |path: &str| tensors[path].try_to_vec::<f32>().expect("floats");
         let weights = values("mlp.layers.0.linear.weight");
         let std = (weights.iter().map(|w| w * w).sum::<f32>() / weights.len() as f32).sqrt();
-        // A normal distribution cut at two standard deviations has 0.88 of its width.
+        // The standard deviation of a normal distribution cut at two standard deviations is 0.88 of the original.
         assert!((std - 0.02 * 0.88).abs() < 0.002, "standard deviation {std}");
         assert!(values("mlp.layers.1.linear.bias").iter().all(|&b| b == 0.0));
         assert!(values("last_layer.weight_g").iter().all(|&g| g == 1.0));

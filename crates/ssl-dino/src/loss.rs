@@ -1,11 +1,11 @@
-//! The loss of DINO and the centre of its teacher.
+//! The loss of DINO and the centre of the teacher's logits.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 use ssl_core::Loss;
 use ssl_core::loss::cross_view_cross_entropy;
 
-/// The teacher's distribution for one crop, predicted by the student from every other crop.
+/// Cross entropy of the teacher's distribution for one crop with the student's prediction from every other crop.
 ///
 /// ```text
 /// q_i = softmax((t_i − center) / T_t)
@@ -19,7 +19,7 @@ use ssl_core::loss::cross_view_cross_entropy;
 /// - returns: `[1]`, in nats
 ///
 /// # Panics
-/// If there are no teacher logits, more of them than student logits, or fewer than two crops, or if shapes differ.
+/// If there are no teacher logits, more teacher than student logits, or fewer than two crops, or if shapes differ.
 ///
 /// # Source
 /// Caron et al. 2021, eq. 1 to 3 and algorithm 1, <https://arxiv.org/abs/2104.14294>; official `main_dino.py`, `DINOLoss`.
@@ -40,7 +40,7 @@ pub fn dino(
     cross_view_cross_entropy(&targets, &logits)
 }
 
-/// The mean of the teacher's logits over all rows of all crops, what the centre moves towards.
+/// The mean of the teacher's logits over all rows of all crops, which the centre moves towards.
 ///
 /// # Shapes
 /// - `teacher`: each `[batch, output]`
@@ -68,19 +68,19 @@ pub struct DinoLoss {
     teacher_temperature: f64,
 }
 
-/// Logits of both networks, and the centre.
+/// The logits of both networks, and the centre.
 #[derive(Clone, Debug)]
 pub struct DinoInput {
-    /// Of all crops, each `[batch, output]`.
+    /// Logits of all crops, each `[batch, output]`.
     pub student: Vec<Tensor<2>>,
-    /// Of the global crops, which come first, each `[batch, output]`.
+    /// Logits of the global crops, which come first, each `[batch, output]`.
     pub teacher: Vec<Tensor<2>>,
     /// `[output]`
     pub center: Tensor<1>,
 }
 
 impl DinoLoss {
-    /// The loss with the temperatures of student and teacher.
+    /// Creates the loss with the temperatures of student and teacher.
     pub fn new(student_temperature: f64, teacher_temperature: f64) -> Self {
         Self { student_temperature, teacher_temperature }
     }
@@ -105,7 +105,7 @@ mod tests {
         DeviceSpec::Flex.open().expect("flex is compiled in").autodiff()
     }
 
-    /// Logits without structure, the same every time.
+    /// Deterministic pseudo-random logits.
     fn logits(seed: f32) -> Tensor<2> {
         let values: Vec<f32> = (0..8).map(|place| (place as f32 * 1.7 + seed).sin()).collect();
         Tensor::<1>::from_floats(values.as_slice(), &device()).reshape([2, 4]).detach().require_grad()

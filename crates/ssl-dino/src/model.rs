@@ -1,4 +1,4 @@
-//! DINO: student and teacher of one structure, and the centre of the teacher's logits.
+//! DINO: student and teacher with the same structure, and the centre of the teacher's logits.
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
@@ -11,7 +11,7 @@ use ssl_core::{
 
 use crate::{DinoConfig, DinoHead, DinoInput, DinoLoss, mean_logits, next_center};
 
-/// DINO: a student says of every crop of an image what its average over time says of another crop.
+/// DINO: for every crop of an image, a student predicts its own moving average's output for another crop.
 ///
 /// ```text
 /// s_v     = student(crop_v)               all crops, one pass of the encoder per resolution
@@ -31,21 +31,21 @@ pub struct Dino {
 pub struct DinoStudent<E> {
     /// The encoder.
     pub encoder: E,
-    /// The head, thrown away after pretraining.
+    /// The head, discarded after pretraining.
     pub head: DinoHead,
 }
 
-/// The teacher and the centre of its logits.
+/// DINO's state: the teacher and the centre of its logits.
 #[derive(Module, Debug)]
 pub struct DinoState<E: Encoder> {
-    /// The average of the students; its encoder is the one to keep.
+    /// The moving average of the student; its encoder is the one to keep.
     pub teacher: Teacher<DinoStudent<E>>,
     /// `[output]`
     pub center: Param<Tensor<1>>,
 }
 
 impl<E: Encoder> DinoState<E> {
-    /// The state at the start: the teacher is a copy of the student, the centre is 0.
+    /// Creates the initial state: the teacher is a copy of the student, the centre is 0.
     pub fn new(student: &DinoStudent<E>) -> Self {
         let weight = student.head.last_layer.weight_v.val().without_autodiff();
         let center = Tensor::zeros([weight.dims()[0]], &weight.device());
@@ -118,7 +118,8 @@ impl<E: Encoder> SslMethod<E> for Dino {
     }
 }
 
-/// The mean entropy of what the teacher says of a crop, in nats: 0 or the log of the number of outputs after a collapse.
+/// The mean entropy of the teacher's distributions, in nats. After a collapse it is 0 or the log of the number of
+/// outputs.
 fn entropy(
     logits: Vec<Tensor<2>>,
     center: Tensor<1>,

@@ -1,4 +1,4 @@
-//! Loss and centre against the golden values of the conformance suite.
+//! Checks loss and centre against the golden values of the conformance suite.
 
 use ssl_dino::{dino, mean_logits, next_center};
 use ssl_testing::tensors::{array, tensor};

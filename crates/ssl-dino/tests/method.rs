@@ -1,4 +1,4 @@
-//! What a step of DINO does, with a small network on made images.
+//! What a step of DINO does, tested with a small network on synthetic images.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ fn start(method: &Dino) -> (Student, State) {
     method.init(encoder.init(&mut init), &mut init)
 }
 
-/// A step of a run with epochs of two steps.
+/// A step in a run with epochs of two steps.
 fn at(step: u64) -> Progress {
     Progress { step, total_steps: 10, steps_per_epoch: 2 }
 }
@@ -46,7 +46,7 @@ fn context(step: u64) -> StepContext {
     StepContext::new(0, at(step), 0)
 }
 
-/// Two global crops and a small one, without structure, the same every time.
+/// Two global crops and a small one, deterministic and pseudo-random.
 fn crops(seed: f32) -> Views {
     let images = |seed: f32, size: usize| {
         let count = BATCH * 3 * size * size;
@@ -57,7 +57,7 @@ fn crops(seed: f32) -> Views {
     Views::new(crops, 2)
 }
 
-/// The loss and one training step with a learning rate of 0.1, as the trainer does it.
+/// The loss, and one training step with a learning rate of 0.1, in the trainer's order.
 fn step(method: &Dino, student: Student, state: State, step: u64) -> (f32, Student, State) {
     let out = method.loss(&student, &state, &crops(step as f32), &context(step));
     let loss = out.loss.clone().into_scalar::<f32>();
@@ -193,7 +193,7 @@ fn the_lengths_of_the_last_layer_are_never_trained() {
     }
     let lengths = student.head.last_layer.weight_g.val().into_data();
     assert!(floats(&lengths).iter().all(|&length| length == 1.0));
-    // Nor after weights were loaded from a file.
+    // Nor after loading weights from a file.
     let loaded = named::load(student.clone(), named::collect(&student)).expect("the same network");
     let out = method.loss(&loaded, &state, &crops(0.0), &context(3));
     assert_eq!(GradientsParams::from_grads(out.loss.backward(), &loaded).len() + 1, parameters(&loaded));

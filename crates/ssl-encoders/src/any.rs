@@ -9,10 +9,10 @@ use ssl_core::{Encoder, Pass, TokenEncoder};
 
 use crate::{ResNet, Vit};
 
-/// Any encoder of this crate: what an [`EncoderConfig`](crate::EncoderConfig) makes.
+/// Any encoder of this crate, as created by an [`EncoderConfig`](crate::EncoderConfig).
 ///
-/// The paths of its tensors are those of the encoder inside. Burn's derive for enums would put the variant's name in
-/// front of them, and weight files, checkpoints and rules for gradients (`encoder.patch_embed`) all go by path.
+/// Its tensors have the same paths as those of the encoder inside. Burn's derive for enums would prefix them with the
+/// variant's name, but weight files, checkpoints and gradient rules (`encoder.patch_embed`) rely on the paths.
 #[derive(Clone, Debug)]
 pub enum AnyEncoder {
     /// A residual network.
@@ -50,7 +50,7 @@ impl Encoder for AnyEncoder {
         with!(self, encoder => encoder.feature_dim())
     }
 
-    /// Those of a ViT; a ResNet has none.
+    /// Available for a ViT; `None` for a ResNet.
     fn tokens(&self) -> Option<&dyn TokenEncoder> {
         with!(self, encoder => encoder.tokens())
     }

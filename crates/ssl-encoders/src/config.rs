@@ -1,4 +1,4 @@
-//! Encoders as a recipe describes them.
+//! The encoder section of a recipe.
 
 use std::path::PathBuf;
 
@@ -9,11 +9,11 @@ use crate::models::{Architecture, EXPECTED};
 use crate::weights::{self, WeightsError};
 use crate::{AnyEncoder, BlockKind, MODELS, ResNetConfig, Stem, VitConfig, VitInit};
 
-/// Largest image for which [`StemChoice::Auto`] takes the CIFAR stem: the ImageNet stem would leave 2×2 positions to
-/// the last stage. Our choice; it covers CIFAR (32 pixels) and Tiny ImageNet (64).
+/// Largest image size for which [`StemChoice::Auto`] picks the CIFAR stem: the ImageNet stem would leave the last stage
+/// only 2×2 positions. Our choice; it covers CIFAR (32 pixels) and Tiny ImageNet (64).
 const LARGEST_FOR_CIFAR_STEM: usize = 64;
 
-/// The section `[encoder]` of a recipe.
+/// The `[encoder]` section of a recipe.
 ///
 /// ```
 /// # use ssl_core::{DeviceSpec, Encoder, Init};
@@ -29,39 +29,38 @@ pub struct EncoderConfig {
     pub name: String,
     /// Base width of a ResNet. Default 64 (torchvision).
     pub width: usize,
-    /// First layers of a ResNet. Default: by the size of the images.
+    /// First layers of a ResNet. Default: chosen by image size.
     pub stem: StemChoice,
     /// Whether the blocks of a ResNet start as the identity. Default `false` (torchvision).
     pub zero_init_residual: bool,
-    /// Groups of a batch that every batch norm of a ResNet normalises apart. Default 1.
+    /// Number of groups that each batch norm of a ResNet normalises separately. Default 1.
     pub bn_splits: usize,
-    /// Whether the bottlenecks of a ResNet have selective kernels, and its stem and shortcuts are those of ResNet-D; see
+    /// Whether the bottlenecks of a ResNet use selective kernels, with the stem and shortcuts of ResNet-D; see
     /// [`ResNetConfig::selective_kernel`]. Default `false` (torchvision).
     pub selective_kernel: bool,
-    /// Height and width of a ViT's patches, in pixels; 16 if not given.
+    /// Height and width of a ViT's patches, in pixels; 16 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch_size: Option<usize>,
-    /// Attention heads of a ViT; those of the named model if not given.
+    /// Attention heads of a ViT; those of the named model by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heads: Option<usize>,
-    /// Initial values of a ViT; truncated normal if not given.
+    /// Initial values of a ViT; truncated normal by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vit_init: Option<VitInit>,
-    /// Whether a ViT has a class token; yes if not given. See [`VitConfig::class_token`].
+    /// Whether a ViT has a class token; `true` by default. See [`VitConfig::class_token`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_token: Option<bool>,
-    /// Registers of a ViT; 0 if not given. See [`VitConfig::registers`].
+    /// Number of registers of a ViT; 0 by default. See [`VitConfig::registers`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registers: Option<usize>,
-    /// Whether a ViT has a token for hidden patches; no if not given. See [`VitConfig::mask_token`].
+    /// Whether a ViT has a mask token; `false` by default. See [`VitConfig::mask_token`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_token: Option<bool>,
-    /// Initial value of the factors on the branches of a ViT's blocks; no factors if not given. See
+    /// Initial value of the layer-scale factors of a ViT's blocks; no factors by default. See
     /// [`VitConfig`](crate::VitConfig).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer_scale: Option<f64>,
-    /// Probability with which the last block of a ViT leaves out a branch; 0 if not given. See
-    /// [`VitConfig::drop_path`].
+    /// Probability that the last block of a ViT drops a branch; 0 by default. See [`VitConfig::drop_path`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop_path: Option<f64>,
     /// Weights to start from; see [`weights::load`].
@@ -69,12 +68,12 @@ pub struct EncoderConfig {
     pub init: Option<PathBuf>,
 }
 
-/// First layers of a ResNet, as a recipe gives them.
+/// The choice of a ResNet's first layers in a recipe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum StemChoice {
-    /// [`Stem::Cifar`] for images of up to 64 pixels, else [`Stem::ImageNet`].
+    /// [`Stem::Cifar`] for images of up to 64 pixels, otherwise [`Stem::ImageNet`].
     #[default]
     Auto,
     /// [`Stem::Cifar`].
@@ -85,7 +84,7 @@ pub enum StemChoice {
 
 names!(StemChoice: "stem" { Auto = "auto", Cifar = "cifar", ImageNet = "imagenet" });
 
-/// Why an encoder cannot be made.
+/// Why an encoder cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncoderError {
@@ -120,12 +119,12 @@ impl Default for EncoderConfig {
 }
 
 impl EncoderConfig {
-    /// The default configuration of a named model.
+    /// Creates the default configuration of a named model.
     pub fn named(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
 
-    /// An encoder for images of `image_size` pixels, with the weights of [`init`](Self::init) where given.
+    /// Creates an encoder for images of `image_size` pixels, with the weights in [`init`](Self::init) if given.
     ///
     /// # Errors
     /// If a value is unusable or the weights cannot be loaded.
@@ -140,7 +139,7 @@ impl EncoderConfig {
         }
     }
 
-    /// Checks every value but the file of [`init`](Self::init).
+    /// Checks every value except the file in [`init`](Self::init).
     ///
     /// # Errors
     /// The first value that is unusable for images of `image_size` pixels.
@@ -148,7 +147,7 @@ impl EncoderConfig {
         self.network(image_size).map(|_| ())
     }
 
-    /// The same encoder with nothing left to the size of the images: what is written beside weights.
+    /// The same configuration with everything that depends on the image size filled in, as written next to weights.
     pub fn resolved(&self, image_size: usize) -> Self {
         let is_resnet = self.architecture().is_ok_and(|found| matches!(found, Architecture::ResNet(_)));
         let stem = match self.stem.resolve(image_size) {
@@ -158,7 +157,7 @@ impl EncoderConfig {
         Self { stem: if is_resnet { stem } else { self.stem }, ..self.clone() }
     }
 
-    /// Height and width of the patches of a vision transformer, in pixels; none of a model without patches.
+    /// Height and width of a vision transformer's patches, in pixels; `None` for a model without patches.
     pub fn patch_pixels(&self) -> Option<usize> {
         match self.architecture() {
             Ok(Architecture::Vit(config)) => Some(self.patch_size.unwrap_or(config().patch_size)),
@@ -166,7 +165,7 @@ impl EncoderConfig {
         }
     }
 
-    /// Whether the named model is a vision transformer; an unknown one is not.
+    /// Whether the named model is a vision transformer; `false` for an unknown name.
     pub fn is_vit(&self) -> bool {
         self.architecture().is_ok_and(|found| matches!(found, Architecture::Vit(_)))
     }
@@ -239,7 +238,7 @@ impl EncoderConfig {
         })
     }
 
-    /// Checks what happens to the branches of a ViT's blocks.
+    /// Checks layer scale and drop-path.
     fn check_branches(&self) -> Result<(), ConfigError> {
         if let Some(scale) = self.layer_scale {
             let is_positive = scale > 0.0 && scale.is_finite();

@@ -1,33 +1,33 @@
-//! The models by name.
+//! The named models.
 
 use serde::Serialize;
 
 use crate::{ResNetConfig, VitConfig};
 
-/// One named model.
+/// A named model.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct ModelInfo {
     /// The name, as recipes and command lines spell it.
     pub name: &'static str,
-    /// Learned values: of a ResNet at width 64 with the ImageNet stem, of a ViT with patches of 16 pixels and images
-    /// of 224.
+    /// Number of parameters: for a ResNet at width 64 with the ImageNet stem, for a ViT with patches of 16 pixels and
+    /// images of 224.
     pub parameters: usize,
     /// Length of a feature vector, of a ResNet at width 64.
     pub feature_dim: usize,
-    /// One sentence.
+    /// A one-sentence description.
     pub about: &'static str,
     #[serde(skip)]
     pub(crate) architecture: Architecture,
 }
 
-/// How a named model is configured.
+/// The architecture of a named model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Architecture {
     ResNet(fn() -> ResNetConfig),
     Vit(fn() -> VitConfig),
 }
 
-/// Every named model, small ones first.
+/// All named models, smallest first.
 pub const MODELS: &[ModelInfo] = &[
     resnet(
         "resnet18",
@@ -57,7 +57,7 @@ pub const MODELS: &[ModelInfo] = &[
     vit("vit-base", 85_798_656, 768, "ViT of 12 blocks and 12 heads", VitConfig::base),
 ];
 
-/// What an unknown model's name is answered with.
+/// The expected names, as listed in the error for an unknown one.
 pub(crate) const EXPECTED: &str =
     "one of resnet18, resnet34, resnet50, resnet101, resnet152, vit-tiny, vit-small, vit-base";
 
@@ -114,7 +114,7 @@ mod tests {
         count.1
     }
 
-    /// The number of parameters and the feature dimension at the given width, in units of what a head needs.
+    /// The number of parameters and the feature dimension at the given width; a ViT gets a single head.
     fn at_width(architecture: Architecture, width: usize) -> (usize, usize) {
         let mut init = Init::new(0, &DeviceSpec::Flex.open().expect("flex is compiled in"));
         match architecture {
@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// Every layer has `a · width² + b · width` values, so two narrow networks give the number of a wide one.
+    /// Every layer has `a · width² + b · width` parameters, so two narrow networks determine the number for a wide one.
     #[test]
     fn parameters_and_feature_dimensions_are_those_of_the_networks() {
         for model in MODELS {

@@ -12,7 +12,7 @@ use ssl_core::{Encoder, Init, Pass, names};
 
 use block::{Block, BlockConfig};
 
-/// Most stages that a network can have; torchvision's have as many.
+/// Maximum number of stages, as in torchvision.
 const MAX_STAGES: usize = 4;
 
 /// The residual block of a [`ResNet`].
@@ -22,15 +22,15 @@ const MAX_STAGES: usize = 4;
 pub enum BlockKind {
     /// Two 3×3 convolutions.
     Basic,
-    /// 1×1, 3×3 and 1×1 convolutions, the last with four times the channels. The stride is on the 3×3 as in
-    /// torchvision ("ResNet v1.5"); the paper has it on the first 1×1.
+    /// 1×1, 3×3 and 1×1 convolutions, the last with four times the channels. The stride is on the 3×3 convolution as in
+    /// torchvision ("ResNet v1.5"); in the paper it is on the first 1×1.
     Bottleneck,
 }
 
 names!(BlockKind: "block" { Basic = "basic", Bottleneck = "bottleneck" });
 
 impl BlockKind {
-    /// Channels of a block's output per channel of its width.
+    /// Output channels of a block divided by its width.
     pub fn expansion(self) -> usize {
         match self {
             Self::Basic => 1,
@@ -44,9 +44,9 @@ impl BlockKind {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Stem {
-    /// 7×7 convolution with stride 2, then a 3×3 max-pool with stride 2: a quarter of the height and width is left.
+    /// 7×7 convolution with stride 2, then a 3×3 max-pool with stride 2: leaves a quarter of the height and width.
     ImageNet,
-    /// 3×3 convolution with stride 1 and no pool, for small images (SimCLR, appendix B.9).
+    /// 3×3 convolution with stride 1 and no pooling, for small images (SimCLR, appendix B.9).
     Cifar,
 }
 
@@ -65,27 +65,28 @@ names!(Stem: "stem" { ImageNet = "imagenet", Cifar = "cifar" });
 pub struct ResNetConfig {
     /// The residual block.
     pub block: BlockKind,
-    /// Number of blocks of each stage, one to four stages.
+    /// Number of blocks per stage, for one to four stages.
     pub layers: Vec<usize>,
-    /// Channels of the stem and width of the first stage; every stage doubles it. Default 64 (torchvision; the "2×"
-    /// networks of SimCLR and BYOL have 128).
+    /// Channels of the stem and width of the first stage; every stage doubles it. Default 64 (torchvision; 128 in the
+    /// "2×" networks of SimCLR and BYOL).
     pub width: usize,
     /// The first layers. Default [`Stem::ImageNet`] (torchvision).
     pub stem: Stem,
-    /// Groups of a batch that every batch norm normalises apart. Default 1 (torchvision); MoCo's CIFAR-10 notebook has 8.
+    /// Number of groups that each batch norm normalises separately. Default 1 (torchvision); 8 in MoCo's CIFAR-10
+    /// notebook.
     pub bn_splits: usize,
-    /// Whether the last batch norm of every block starts with weight 0, so that blocks start as the identity.
-    /// Default `false` (torchvision); the official code of SimSiam and Barlow Twins has `true`.
+    /// Whether the last batch norm of every block starts with weight 0, so that blocks start as the identity. Default
+    /// `false` (torchvision); `true` in the official code of SimSiam and Barlow Twins.
     pub zero_init_residual: bool,
-    /// Whether bottlenecks choose between two 3×3 convolutions, channel by channel and image by image. Default `false`
-    /// (torchvision); SimCLR v2 has it in its larger networks (section 3.1). With it come, as in the official code, the
-    /// stem and the shortcuts of ResNet-D: three 3×3 convolutions in place of the 7×7, and an average pool in front of
-    /// the projections.
+    /// Whether bottlenecks choose between two 3×3 convolutions, per channel and image. Default `false` (torchvision);
+    /// `true` in the larger networks of SimCLR v2 (section 3.1). As in the official code, this also enables the stem
+    /// and shortcuts of ResNet-D: three 3×3 convolutions instead of the 7×7, and an average pool before the
+    /// projections.
     pub selective_kernel: bool,
 }
 
 impl ResNetConfig {
-    /// A network of `layers[s]` blocks in stage `s`, otherwise as in torchvision.
+    /// Creates a network with `layers[s]` blocks in stage `s`, otherwise as in torchvision.
     pub fn new(block: BlockKind, layers: impl Into<Vec<usize>>) -> Self {
         Self {
             block,
@@ -98,7 +99,7 @@ impl ResNetConfig {
         }
     }
 
-    /// ResNet-18 (He et al. 2015, table 1, as all depths below).
+    /// ResNet-18 (He et al. 2015, table 1, like all depths below).
     pub fn resnet18() -> Self {
         Self::new(BlockKind::Basic, [2, 2, 2, 2])
     }
@@ -123,7 +124,7 @@ impl ResNetConfig {
         Self::new(BlockKind::Bottleneck, [3, 8, 36, 3])
     }
 
-    /// Sets the channels of the stem and of the first stage.
+    /// Sets the channels of the stem and the width of the first stage.
     pub fn with_width(mut self, width: usize) -> Self {
         self.width = width;
         self
@@ -135,7 +136,7 @@ impl ResNetConfig {
         self
     }
 
-    /// Sets the number of groups that batch norm normalises apart.
+    /// Sets the number of groups that batch norm normalises separately.
     pub fn with_bn_splits(mut self, bn_splits: usize) -> Self {
         self.bn_splits = bn_splits;
         self
@@ -158,10 +159,11 @@ impl ResNetConfig {
         self.channels_after(self.layers.len())
     }
 
-    /// A network with He-normal convolutions, and batch norms with weight 1 and bias 0.
+    /// Creates a network with He-normal convolutions, and batch norms with weight 1 and bias 0.
     ///
     /// # Panics
-    /// If there are no stages or more than four, or a stage has no block, or basic blocks are to have selective kernels.
+    /// If there are no stages or more than four, if a stage has no blocks, or if basic blocks are to have selective
+    /// kernels.
     ///
     /// # Source
     /// torchvision `resnet.py`; with selective kernels the official SimCLR v2 code, `tf2/resnet.py`.
@@ -189,7 +191,7 @@ impl ResNetConfig {
         assert!(has_kernels, "only bottlenecks have selective kernels, got basic blocks");
     }
 
-    /// The convolutions in front of the last one of a ResNet-D stem; none in other stems.
+    /// The convolutions before the last one of a ResNet-D stem; empty for other stems.
     fn deep_stem(&self, init: &mut Init) -> Vec<(Conv2d, BatchNorm)> {
         if !self.selective_kernel || self.stem == Stem::Cifar {
             return Vec::new();
@@ -203,12 +205,12 @@ impl ResNetConfig {
         convs.map(layer).into()
     }
 
-    /// Channels of the convolutions of [`deep_stem`](Self::deep_stem).
+    /// Channels of the convolutions in [`deep_stem`](Self::deep_stem).
     fn half_width(&self) -> usize {
         (self.width / 2).max(1)
     }
 
-    /// The blocks of a stage; none of a stage that the network does not have.
+    /// The blocks of a stage; empty for a stage that the network does not have.
     fn stage(&self, stage: usize, init: &mut Init) -> Vec<Block> {
         let blocks = self.layers.get(stage).copied().unwrap_or(0);
         let block = |index: usize| {
@@ -226,7 +228,7 @@ impl ResNetConfig {
         (0..blocks).map(|index| block(index).init(init)).collect()
     }
 
-    /// Channels after the stem and that many stages.
+    /// Number of channels after the stem and `stages` stages.
     fn channels_after(&self, stages: usize) -> usize {
         match stages {
             0 => self.width,
@@ -235,17 +237,17 @@ impl ResNetConfig {
     }
 }
 
-/// Residual network whose feature is the global average of the last stage.
+/// A residual network whose feature is the global average of the last stage's output.
 ///
-/// The paths of its tensors are torchvision's (`conv1.weight`, `layer1.0.bn1.running_mean`,
-/// `layer2.0.downsample.0.weight`); there is no `fc`. Selective kernels add `deep_stem.{0,1}.{0,1}` in front of `conv1`
-/// and `layer1.0.attn.{fc_reduce,bn,fc_select}`, and double the channels of `layer1.0.{conv2,bn2}`; neither torchvision
-/// nor timm has such a network.
+/// Its tensors have torchvision's paths (`conv1.weight`, `layer1.0.bn1.running_mean`, `layer2.0.downsample.0.weight`);
+/// there is no `fc`. Selective kernels add `deep_stem.{0,1}.{0,1}` before `conv1` and
+/// `layer1.0.attn.{fc_reduce,bn,fc_select}`, and double the channels of `layer1.0.{conv2,bn2}`; neither torchvision nor
+/// timm has this network.
 ///
 /// # Source
 /// He et al. 2015, <https://arxiv.org/abs/1512.03385>; torchvision `resnet.py`. Selective kernels: Chen et al. 2020,
-/// section 3.1, <https://arxiv.org/abs/2006.10029>; official `tf2/resnet.py`, of which the max-pool alone is torchvision's
-/// here: it pads both sides, TensorFlow's one.
+/// section 3.1, <https://arxiv.org/abs/2006.10029>; official `tf2/resnet.py`, except that the max-pool is
+/// torchvision's: it pads both sides, TensorFlow's only one.
 #[derive(Module, Debug)]
 pub struct ResNet {
     deep_stem: Vec<(Conv2d, BatchNorm)>,
@@ -271,7 +273,7 @@ impl Encoder for ResNet {
         self.feature_dim
     }
 
-    /// What the last stage gives.
+    /// The output of the last stage.
     fn feature_map(&self, images: Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
         Some(self.last_stage(images, pass))
     }

@@ -22,18 +22,18 @@ use patch_embed::PatchEmbed;
 pub use pos_embed::resize_pos_embed;
 pub use start::VitInit;
 
-/// Vision transformer whose feature is the normalised class token, or the mean of the normalised patches where there is
+/// A vision transformer whose feature is the normalised class token, or the mean of the normalised patches if there is
 /// no class token.
 ///
-/// The paths of its tensors are timm's (`cls_token`, `blocks.0.attn.qkv.weight`, `norm.bias`); there is no `head`. Those
-/// that only DINOv2 has are DINOv2's: `register_tokens`, `mask_token`, `blocks.0.ls1.gamma`.
+/// Its tensors have timm's paths (`cls_token`, `blocks.0.attn.qkv.weight`, `norm.bias`); there is no `head`. Those that
+/// only DINOv2 has use DINOv2's names: `register_tokens`, `mask_token`, `blocks.0.ls1.gamma`.
 ///
-/// Its tokens are in the order class token, registers, patches row by row. Registers and the class token stand for no
-/// place, but the class token has an entry of the position embedding and registers have none.
+/// Tokens are ordered: class token, registers, patches row by row. The class token has an entry in the position
+/// embedding; registers have none.
 ///
 /// # Source
 /// Dosovitskiy et al. 2020, <https://arxiv.org/abs/2010.11929>; timm `vision_transformer.py`; DINO
-/// `vision_transformer.py` for images of another size than the position embedding is made for. Registers: Darcet et al.
+/// `vision_transformer.py` for images whose size differs from that of the position embedding. Registers: Darcet et al.
 /// 2023, <https://arxiv.org/abs/2309.16588>; DINOv2 `vision_transformer.py`.
 #[derive(Module, Debug)]
 pub struct Vit {
@@ -51,11 +51,11 @@ impl Encoder for Vit {
     /// - `images`: `[batch, 3, height, width]`, both multiples of the patch size
     /// - returns: `[batch, dim]`
     ///
-    /// The mode decides about drop-path alone: there is no batch norm.
+    /// The mode affects only drop-path: there is no batch norm.
     fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
         let tokens = self.last_tokens(images, Masking::None, pass);
         match self.cls_token {
-            // The norm works on each token alone, and only the class token is kept.
+            // The norm works on each token separately, and only the class token is kept.
             Some(_) => self.norm.forward(tokens.slice_dim(1, 0..1)).squeeze_dim(1),
             None => self.finish(tokens).pooled(),
         }

@@ -1,4 +1,4 @@
-//! Weight files: safetensors with the names of torchvision and timm, and files that others made.
+//! Weight files: safetensors with the names of torchvision and timm, and files written by others.
 //!
 //! ```
 //! # use ssl_core::{DeviceSpec, Init};
@@ -34,7 +34,7 @@ use ssl_core::named::{self, NamedError};
 pub use artifact::{Artifact, ClassifierHead, DataSummary, Kind, Preprocessing, Provenance, SCHEMA};
 pub use scheme::NameScheme;
 
-/// Why weights cannot be read or written. Every sentence names the file.
+/// Why weights cannot be read or written. Every message names the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsError {
@@ -43,7 +43,7 @@ pub enum WeightsError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// It is neither safetensors nor a PyTorch file, or is damaged.
@@ -54,7 +54,7 @@ pub enum WeightsError {
         /// What is wrong.
         reason: String,
     },
-    /// No tensor of the file has a name of the encoder.
+    /// No tensor of the file has one of the encoder's names.
     #[error("{path} holds no such encoder: found {found}, expected names like '{expected}'", path = path.display())]
     NoEncoder {
         /// The file.
@@ -64,7 +64,7 @@ pub enum WeightsError {
         /// A name of the encoder.
         expected: String,
     },
-    /// The file is one of ours, and holds something else.
+    /// The file was written by burn-ssl but holds something else.
     #[error("{path} holds {found}, expected {expected}", path = path.display())]
     Kind {
         /// The file.
@@ -74,7 +74,7 @@ pub enum WeightsError {
         /// What is needed, with an article.
         expected: &'static str,
     },
-    /// A tensor is missing, has no place or is of another shape.
+    /// A tensor is missing, unexpected, or has a different shape.
     #[error("{path} does not fit the encoder: {source}", path = path.display())]
     Tensor {
         /// The file.
@@ -84,11 +84,11 @@ pub enum WeightsError {
     },
 }
 
-/// Writes the tensors of an encoder and what they are.
+/// Writes the tensors of an encoder together with their description.
 ///
 /// torchvision (ResNet), timm (ViT) and DINOv2 (ViT with registers; for timm see [`save_as`]) load the file with
-/// `strict=True` into a network without classifier. Equal tensors and descriptions give equal bytes. The file appears whole
-/// or not at all.
+/// `strict=True` into a network without a classifier. Equal tensors and descriptions give equal bytes. The file is
+/// written atomically.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -96,10 +96,10 @@ pub fn save<E: Encoder>(encoder: &E, path: &Path, artifact: &Artifact) -> Result
     save_as(encoder, path, artifact, NameScheme::Safetensors)
 }
 
-/// [`save`] under the names of another library, which loads the file with `strict=True` into a network without classifier.
-/// [`load`] reads it too.
+/// Like [`save`], with the names of another library, which loads the file with `strict=True` into a network without a
+/// classifier. [`load`] can read it too.
 ///
-/// timm's form differs for a ViT with registers, and has no mask token: the model is made with `reg_tokens`,
+/// timm's form of a ViT with registers differs, and has no mask token: create the timm model with `reg_tokens`,
 /// `no_embed_class=True` and, for [`layer_scale`](crate::VitConfig), `init_values`.
 ///
 /// # Errors
@@ -121,17 +121,18 @@ pub fn save_as<E: Encoder>(
     artifact.write(path, &tensors)
 }
 
-/// Replaces all tensors of an encoder by those of a file.
+/// Replaces all tensors of an encoder with those of a file.
 ///
-/// The file is safetensors in float of any width (our own, torchvision's, timm's) or a PyTorch file (`.pth`, `.pt`,
-/// `.pth.tar`). What training code puts in front of names (`module.encoder_q.`, `teacher.backbone.`,
-/// `state_dict.`…) is taken off, and everything beside the encoder is ignored: other networks, optimizers,
-/// classifiers and projectors (`fc`, `head`, `projection_head`, `prototypes`), counters of batches, and a mask token that
-/// the encoder does not have. Where the file has a teacher and a student, the teacher is taken; of a classifier, its encoder.
-/// Registers may have timm's name and form or DINOv2's.
+/// The file is safetensors with floats of any width (our own, torchvision's, timm's) or a PyTorch file (`.pth`, `.pt`,
+/// `.pth.tar`). Prefixes that training code adds to names (`module.encoder_q.`, `teacher.backbone.`, `state_dict.`…)
+/// are removed, and everything except the encoder is ignored: other networks, optimizers, classifiers and projectors
+/// (`fc`, `head`, `projection_head`, `prototypes`), batch counters, and a mask token that the encoder does not have. If
+/// the file has a teacher and a student, the teacher is loaded; from a classifier, its encoder. Registers may have the
+/// name and form of timm or DINOv2.
 ///
 /// # Errors
-/// If the file cannot be read or holds embeddings, or a tensor of the encoder is missing, has no place or is of another shape.
+/// If the file cannot be read or holds embeddings, or a tensor of the encoder is missing, unexpected, or has a
+/// different shape.
 pub fn load<M: Module>(path: &Path, encoder: M) -> Result<M, WeightsError> {
     if let Some(Artifact { kind: kind @ Kind::Embeddings { .. }, .. }) = Artifact::read(path)? {
         let (path, found) = (path.to_owned(), kind.to_string());

@@ -1,4 +1,4 @@
-//! The encoders against the golden values of the conformance suite.
+//! Checks the encoders against the golden values of the conformance suite.
 
 use std::collections::BTreeMap;
 
@@ -100,7 +100,7 @@ fn masking(case: &Case) -> Masking {
     Masking::Replace(Tensor::<3, Bool>::from_data(mask, &device).flatten(1, 2))
 }
 
-/// Class token, registers and patches, as far as there are any, `[batch, token, dim]`.
+/// Class token, registers and patches, as far as present, `[batch, token, dim]`.
 fn in_one(tokens: Tokens) -> Tensor<3> {
     let class = tokens.class.map(|class| class.unsqueeze_dim(1));
     Tensor::cat(class.into_iter().chain(tokens.registers).chain([tokens.patches]).collect(), 1)
@@ -111,7 +111,7 @@ fn with_initial_values<M: Module>(encoder: M, case: &Case) -> M {
     named::load(encoder, tensors).expect("the names of the case are those of the network")
 }
 
-/// What `encode` makes of the images of the case, the loss of the case and its gradients.
+/// The output of `encode` for the images of the case, the loss of the case and its gradients.
 fn train_step<const D: usize>(
     case: &Case,
     encoder: &impl Module,

@@ -1,4 +1,4 @@
-//! ResNets with selective kernels against the definition of SimCLR v2 in PyTorch, and their size against the paper.
+//! ResNets with selective kernels: checked against SimCLR v2's definition in PyTorch, and their size against the paper.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 use ssl_core::{DeviceSpec, Encoder, Init, Pass, named};
 use ssl_encoders::{BlockKind, EncoderConfig, ResNet, ResNetConfig, Stem};
 
-/// Largest difference to float64, relative to the largest value of a tensor.
+/// Largest difference from float64, relative to the largest value of a tensor.
 const TOLERANCE: f32 = 1e-4;
 
 type Tensors = BTreeMap<String, TensorData>;
@@ -59,8 +59,8 @@ fn the_number_of_parameters_is_that_of_the_paper() {
     }
 }
 
-/// Every layer has `a · width² + b · width + c` values, since up to a width of 64 the attention has 32 channels in every
-/// stage; so three narrow networks give the number of the wide one.
+/// Every layer has `a · width² + b · width + c` parameters, since up to a width of 64 the attention has 32 channels in
+/// every stage; so three narrow networks determine the number for a wide one.
 fn parameters_at_width_64(config: &ResNetConfig) -> i64 {
     let count = |width: usize| -> i64 {
         let network = config.clone().with_width(width).init(&mut init());
@@ -68,7 +68,7 @@ fn parameters_at_width_64(config: &ResNetConfig) -> i64 {
         parameters.map(|(_, data)| data.num_elements() as i64).sum()
     };
     let (two, four, six) = (count(2), count(4), count(6));
-    // Newton's forward differences with steps of 2: width 64 is 31 steps on.
+    // Newton's forward differences with steps of 2: width 64 is 31 steps away.
     two + 31 * (four - two) + 31 * 30 / 2 * (six - 2 * four + two)
 }
 
@@ -158,7 +158,7 @@ impl ModuleVisitor for Reader {
 
 fn assert_close(name: &str, got: TensorData, want: &TensorData) {
     assert_eq!(got.shape(), want.shape(), "{name}");
-    // The largest of some differences would leave out those that are no number.
+    // Taking the maximum of some differences would skip NaN.
     assert!(got.iter::<f32>().all(f32::is_finite), "{name} is not finite");
     let largest = want.iter::<f32>().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     let difference =

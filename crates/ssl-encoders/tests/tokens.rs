@@ -1,4 +1,4 @@
-//! A ViT as an encoder of tokens: masks, registers, intermediate blocks, attention and drop-path.
+//! A ViT as a token encoder: masks, registers, intermediate blocks, attention and drop-path.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use ssl_encoders::{AnyEncoder, BlockKind, ResNetConfig, Vit, VitConfig};
 
 #[test]
 fn kept_patches_have_the_tokens_of_the_full_pass_where_no_token_sees_another() {
-    // Without blocks nothing mixes the tokens.
+    // Without blocks, nothing mixes the tokens.
     for class_token in [true, false] {
         let vit = config(0).with_class_token(class_token).with_registers(2).init(&mut init());
         for pixels in [[16, 16], [8, 20]] {
@@ -93,8 +93,8 @@ fn the_attention_of_the_class_token_is_that_of_a_computation_by_hand() {
     let vit = config.init(&mut init());
     let found = vit.class_attention(waves([16, 16]), &Pass::eval());
     assert_eq!(found.dims(), [2, 2, 16]);
-    // What goes into the last block, before any norm: a network of one block whose last norm is the identity cannot be
-    // built, so the norm of the last block takes the place of the last norm, with the same result.
+    // The input of the last block, before any norm: a network whose final norm is the identity cannot be built, so the
+    // norm of the last block replaces the final norm, with the same result.
     let tensors = named::collect(&vit);
     let shallow = changed(&vit, VitConfig { depth: 1, ..config }, |path, data| match path {
         "norm.weight" => tensors["blocks.1.norm1.weight"].clone(),
@@ -266,12 +266,12 @@ fn init() -> Init {
     Init::new(0, &device())
 }
 
-/// Tokens of length 16 and 2 heads; a grid of 4 rows and 4 columns of patches of 4 pixels.
+/// Tokens of length 16 with 2 heads; a 4×4 grid of patches of 4 pixels.
 fn config(depth: usize) -> VitConfig {
     VitConfig::new(16, depth, 2).with_image_size(16).with_patch_size(4)
 }
 
-/// The network of a configuration with the tensors of another one, changed; tensors that it does not have are left out.
+/// The network of a configuration with another network's tensors, changed; tensors that it does not have are left out.
 fn changed(vit: &Vit, config: VitConfig, change: impl Fn(&str, TensorData) -> TensorData) -> Vit {
     let fresh = config.init(&mut init());
     let own = named::collect(&fresh);
@@ -284,14 +284,14 @@ fn tokens(vit: &Vit, images: Tensor<4>, masking: Masking) -> Tokens {
     vit.encode_tokens(images, masking, &Pass::eval())
 }
 
-/// Two images whose pixels are not all alike.
+/// Two images whose pixels differ.
 fn waves([height, width]: [usize; 2]) -> Tensor<4> {
     let count = 2 * 3 * height * width;
     let pixels = Tensor::<1, Int>::arange(0..count as i64, &device()).float().mul_scalar(0.7).sin();
     pixels.reshape([2, 3, height, width])
 }
 
-/// Three patches of each image, not in order, on grids of at least 10.
+/// Three patches per image, out of order, for grids of at least 10.
 fn places() -> Tensor<2, Int> {
     Tensor::from_data([[7, 0, 3], [2, 9, 1]], &device())
 }

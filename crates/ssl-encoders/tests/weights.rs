@@ -1,4 +1,4 @@
-//! Names, weight files and features against torchvision and timm.
+//! Checks names, weight files and features against torchvision and timm.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use ssl_encoders::{
     ResNetConfig, Vit, VitConfig,
 };
 
-/// Largest difference of features, relative to the largest feature.
+/// Largest difference between features, relative to the largest feature.
 const TOLERANCE: f32 = 1e-4;
 
 #[test]
@@ -120,7 +120,7 @@ fn training_goes_on_from_loaded_weights() {
     let images = Tensor::ones([2, 3, 32, 32], &device);
     let gradients = encoder.encode(images, &Pass::train()).sum().backward();
     let gradients = burn::optim::GradientsParams::from_grads(gradients, &encoder);
-    // Every parameter gets one: convolutions, and two for each batch norm.
+    // Every parameter gets a gradient: one per convolution, two per batch norm.
     let parameters = named::collect(&encoder).into_keys().filter(|path| !named::is_buffer(path)).count();
     assert_eq!(gradients.len(), parameters);
 }
@@ -231,7 +231,7 @@ fn embeddings_are_no_encoder() {
     assert_eq!(error.to_string(), format!("{} holds embeddings, expected an encoder", path.display()));
 }
 
-/// CI runs it, with Debian's torchvision.
+/// Run by CI, with Debian's torchvision.
 #[test]
 #[ignore = "needs a Python with torch and torchvision, named by BURN_SSL_PYTHON"]
 fn torchvision_loads_an_export_strictly_and_computes_the_same_features() {
@@ -240,7 +240,7 @@ fn torchvision_loads_an_export_strictly_and_computes_the_same_features() {
     for model in ["resnet18", "resnet50"] {
         let config = EncoderConfig::named(model);
         let encoder = config.init(224, &mut init()).expect("a named model");
-        // One pass in training mode, so that the running statistics are not the initial ones.
+        // One pass in training mode, so that the running statistics differ from the initial ones.
         encoder.encode(waves([8, 3, 64, 64]), &Pass::train());
         let (export, case) =
             (folder.path().join("export.safetensors"), folder.path().join("case.safetensors"));
@@ -275,7 +275,7 @@ fn tiny_resnet() -> ResNet {
     ResNetConfig::new(BlockKind::Basic, [1, 1, 1, 1]).with_width(4).init(&mut init())
 }
 
-/// As `write_registers` of `golden/make.py`.
+/// Same as `write_registers` in `golden/make.py`.
 fn registers_config() -> VitConfig {
     let config = VitConfig::new(16, 2, 2).with_image_size(32).with_patch_size(8);
     config.with_registers(3).with_layer_scale(1e-5)
@@ -289,7 +289,7 @@ fn tiny_vit() -> Vit {
     VitConfig::new(16, 1, 2).with_image_size(32).with_patch_size(8).init(&mut init())
 }
 
-/// Pixels that are not all alike.
+/// Pixels that differ.
 fn waves(shape: [usize; 4]) -> Tensor<4> {
     let count: usize = shape.iter().product();
     Tensor::<1, Int>::arange(0..count as i64, init().device()).float().mul_scalar(0.7).sin().reshape(shape)

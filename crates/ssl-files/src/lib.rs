@@ -29,7 +29,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Until it is whole, the folder is called `<name>.tmp`; the old one then gives way to `<name>.old` before the new one takes its
 /// place, and is removed. So one of `<name>` and `<name>.old` is whole at any moment.
 ///
-/// `fill` writes its files by [`write`] or [`copy`], which see to it that they are on the disk.
+/// `fill` writes its files by [`write()`] or [`copy`], which see to it that they are on the disk.
 ///
 /// # Errors
 /// Those of `fill`, and the answer of the operating system; the old folder is still there then, under one of the two names.

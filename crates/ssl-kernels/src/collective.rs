@@ -8,50 +8,50 @@ use burn::tensor::Tensor;
 
 /// The processes that train one network together.
 ///
-/// Every call blocks until all ranks have made it, so all ranks make the same calls in the same order. Tensors are plain
-/// values without gradients: gather them, keep one's own rows tracked, and compute the loss of the global batch on every
-/// rank. [`ops::all_reduce_sum`](crate::ops::all_reduce_sum) is the one operation with a gradient that goes through a
-/// group.
+/// Every call blocks until all ranks have made it, so all ranks must make the same calls in the same order. Tensors are
+/// plain values without gradients: gather them, keep your own rows tracked, and compute the loss of the global batch on
+/// every rank. [`ops::all_reduce_sum`](crate::ops::all_reduce_sum) is the only operation whose gradient passes through
+/// a group.
 ///
 /// # Ranks in one process
 ///
-/// Burn holds the lock of a graph during its whole backward pass, in which `ops::all_reduce_sum` waits for the other
-/// ranks. Ranks that are threads must therefore have graphs of their own, else they deadlock. Burn joins two graphs when
-/// an operation reads a tracked tensor of each, so threads share a graph
+/// Burn locks a graph during its whole backward pass, in which `ops::all_reduce_sum` waits for the other ranks. Ranks
+/// that are threads must therefore have separate graphs, or they deadlock. Burn joins two graphs when an operation
+/// reads a tracked tensor of each, so threads share a graph
 ///
-/// - if both use the same parameters, which a clone of a network does as well, since it keeps the nodes of its parameters;
-/// - if one uses a tracked tensor that the other made.
+/// - if both use the same parameters, including those of a cloned network, since a clone keeps the graph nodes;
+/// - if one uses a tracked tensor that the other created.
 ///
-/// They do not if each builds its own network, or gets one by `Module::fork` or `valid().train()` while nobody is in a
-/// backward pass, and if they exchange nothing but plain values. Tensors without gradients may be shared.
+/// Graphs stay separate if each thread builds its own network, or gets one by `Module::fork` or `valid().train()` while
+/// no backward pass is running, and if threads exchange only plain values. Tensors without gradients may be shared.
 pub trait Collective: fmt::Debug + Send + Sync + 'static {
-    /// The number of this process, from 0.
+    /// The index of this process, from 0.
     fn rank(&self) -> usize;
 
-    /// How many processes there are.
+    /// The number of processes.
     fn size(&self) -> usize;
 
-    /// The sum over all ranks, the same bits on each: values are added in the order of ranks.
+    /// The sum over all ranks, bit-identical on each: values are added in rank order.
     ///
     /// # Shapes
     /// - `values`: `[value]` without gradients, of the same length on all ranks
     /// - returns: `[value]`, on the device of `values`
     fn all_reduce_sum(&self, values: Tensor<1>) -> Tensor<1>;
 
-    /// The rows of all ranks, in the order of ranks.
+    /// The rows of all ranks, in rank order.
     ///
     /// # Shapes
-    /// - `rows`: `[row, column]` without gradients; each rank has its own number of rows, which may be 0
+    /// - `rows`: `[row, column]` without gradients; the number of rows may differ between ranks and may be 0
     /// - returns: `[all rows, column]`, on the device of `rows`
     fn all_gather(&self, rows: Tensor<2>) -> Tensor<2>;
 
-    /// The bytes of rank `root`. Those of the other ranks are dropped.
+    /// Returns the bytes of rank `root`. Those of the other ranks are ignored.
     fn broadcast(&self, bytes: Vec<u8>, root: usize) -> Vec<u8>;
 
     /// Waits for all ranks.
     fn barrier(&self);
 
-    /// Ends the group: a rank that waits in a call or makes one panics with one sentence instead of waiting for ever.
+    /// Ends the group: a rank that is waiting in a call, or makes one later, panics instead of waiting forever.
     fn abort(&self);
 }
 
@@ -98,12 +98,12 @@ impl Collective for Solo {
 pub struct Group(Arc<dyn Collective>);
 
 impl Group {
-    /// A handle to the given processes.
+    /// Creates a handle to the given processes.
     pub fn new(collective: impl Collective) -> Self {
         Self(Arc::new(collective))
     }
 
-    /// Whether there is one process only, so that nothing has to be exchanged.
+    /// Whether there is only one process, so that nothing has to be exchanged.
     pub fn is_solo(&self) -> bool {
         self.size() == 1
     }

@@ -1,4 +1,4 @@
-//! Device specifications: the text a user writes after `--device`, and the Burn device it names.
+//! Device specifications: the text that a user writes after `--device`, and the Burn device it names.
 
 mod found;
 mod vectors;
@@ -10,7 +10,7 @@ use burn::tensor::{Device, FloatDType};
 
 pub use found::FoundDevice;
 
-/// A device as a user names it: a backend, and the index of the device where the backend has several.
+/// A device as a user names it: a backend, and a device index where the backend has several.
 ///
 /// ```
 /// # use ssl_kernels::DeviceSpec;
@@ -29,11 +29,11 @@ pub enum DeviceSpec {
     TchCuda(usize),
     /// `tch:mps`: libtorch on Apple's Metal Performance Shaders.
     TchMps,
-    /// `wgpu`, `wgpu:N`: the default or the N-th GPU through WebGPU shaders (WGSL), counted as `burn-ssl devices` does.
+    /// `wgpu`, `wgpu:N`: the default or the N-th GPU through WebGPU shaders (WGSL), numbered as in `burn-ssl devices`.
     Wgpu(Option<usize>),
-    /// `vulkan`, `vulkan:N`: the default or the N-th GPU through Vulkan (SPIR-V), counted likewise.
+    /// `vulkan`, `vulkan:N`: the default or the N-th GPU through Vulkan (SPIR-V), numbered likewise.
     Vulkan(Option<usize>),
-    /// `metal`, `metal:N`: the default or the N-th GPU through Metal, counted likewise.
+    /// `metal`, `metal:N`: the default or the N-th GPU through Metal, numbered likewise.
     Metal(Option<usize>),
     /// `cuda:N`: the N-th NVIDIA GPU through CubeCL.
     Cuda(usize),
@@ -47,13 +47,13 @@ pub enum DeviceSpec {
 pub struct DeviceInfo {
     /// The text to write after `--device`.
     pub name: &'static str,
-    /// The same, parsed.
+    /// The parsed name.
     pub spec: DeviceSpec,
     /// The cargo feature that compiles it in.
     pub feature: &'static str,
     /// Whether this program was compiled with that feature.
     pub compiled: bool,
-    /// What it runs on, in words.
+    /// A short description of the hardware it runs on.
     pub about: &'static str,
 }
 
@@ -61,7 +61,7 @@ pub struct DeviceInfo {
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// The text names no device.
+    /// The text is not a device name.
     #[error(
         "unknown device '{0}': expected flex, tch, tch:cuda:N, tch:mps, wgpu, vulkan, metal, cuda:N or rocm:N"
     )]
@@ -69,25 +69,25 @@ pub enum DeviceError {
     /// The backend is not part of this program.
     #[error("device '{spec}' is not in this build: build with `--features {feature}` to have it")]
     NotCompiled {
-        /// The device asked for.
+        /// The requested device.
         spec: String,
         /// The cargo feature that adds its backend.
         feature: &'static str,
     },
-    /// The backend is there, the device is not.
+    /// The backend is available, but the device is not.
     #[error("there is no device '{spec}' on this machine: found {found}")]
     Missing {
-        /// The device asked for.
+        /// The requested device.
         spec: String,
-        /// What its backend finds instead.
+        /// What the backend found instead.
         found: String,
     },
-    /// The device is there and cannot be used.
+    /// The device exists but cannot be used.
     #[error("device '{spec}' could not be opened: {reason}")]
     Unavailable {
-        /// The device asked for.
+        /// The requested device.
         spec: String,
-        /// What the backend said.
+        /// The backend's message.
         reason: String,
     },
 }
@@ -127,31 +127,31 @@ impl DeviceSpec {
         }
     }
 
-    /// Opens the device. Settings of the process that training is faster with are those of
+    /// Opens the device. Process-wide settings that speed up training are applied by
     /// [`tune_process`](crate::tune_process).
     ///
     /// # Errors
-    /// [`DeviceError::NotCompiled`] if its backend is not part of this build, [`DeviceError::Missing`] if the backend
-    /// finds no such device, [`DeviceError::Unavailable`] if it cannot use it.
+    /// [`DeviceError::NotCompiled`] if the backend is not part of this build, [`DeviceError::Missing`] if the backend
+    /// finds no such device, [`DeviceError::Unavailable`] if it cannot use the device.
     pub fn open(&self) -> Result<Device, DeviceError> {
         let device = self.find()?;
         catch(|| touch(&device)).map_err(|reason| self.unavailable(reason))?;
         Ok(device)
     }
 
-    /// Opens the device for a process that computes in float64: everything made on it is float64 from then on. It is the
-    /// reference that float32 is compared with.
+    /// Opens the device for a process that computes in float64: everything created on it from then on is float64. Used
+    /// as the reference that float32 results are compared with.
     ///
     /// # Errors
-    /// Those of [`open`](Self::open), and [`DeviceError::Unavailable`] if this process has opened the device before or the
-    /// device has no float64.
+    /// As [`open`](Self::open), and [`DeviceError::Unavailable`] if this process has already opened the device or the
+    /// device does not support float64.
     pub fn open_float64(&self) -> Result<Device, DeviceError> {
         let mut device = self.find()?;
         device.configure(FloatDType::F64).map_err(|error| self.unavailable(error.to_string()))?;
         self.open()
     }
 
-    /// The device, untouched.
+    /// Finds the device without touching it.
     fn find(&self) -> Result<Device, DeviceError> {
         let Some(found) = self.found().map_err(|reason| self.unavailable(reason))? else {
             return Err(DeviceError::NotCompiled { spec: self.to_string(), feature: self.feature() });
@@ -164,11 +164,10 @@ impl DeviceSpec {
         DeviceError::Unavailable { spec: self.to_string(), reason }
     }
 
-    /// The devices of this kind on this machine, in the order of their index; `None` if the backend is not part of this
-    /// build.
+    /// The devices of this kind on this machine, in index order; `None` if the backend is not part of this build.
     ///
     /// # Errors
-    /// What the backend says if it cannot even look.
+    /// The backend's message if it cannot list its devices.
     pub fn found(&self) -> Result<Option<Vec<FoundDevice>>, String> {
         let spec = *self;
         catch(move || found::devices(spec))
@@ -189,12 +188,12 @@ impl DeviceSpec {
     }
 }
 
-/// Runs something that may panic: backends report a missing driver that way.
+/// Runs something that may panic, since backends report a missing driver by panicking.
 fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(|panic| panic_text(panic.as_ref()))
 }
 
-/// Runs one operation, so that a device that cannot be used says so here and not in the middle of a run.
+/// Runs one operation, so that an unusable device fails here and not in the middle of a run.
 fn touch(device: &Device) {
     burn::tensor::Tensor::<1>::zeros([1], device).into_data();
 }

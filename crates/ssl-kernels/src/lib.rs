@@ -1,9 +1,9 @@
 //! Devices and backend-specific operations: the only crate of burn-ssl that names a backend.
 //!
-//! Everything above it works on Burn tensors and takes a [`Device`](burn::tensor::Device) by value. Here lives
-//! what needs to know more: the text form of a device ([`DeviceSpec`]), the operations that a backend can do better
-//! than Burn's generic formulation ([`ops`]), each with a portable default, and what the processes of one training run
-//! exchange ([`Collective`]).
+//! All other crates work on Burn tensors and take a [`Device`](burn::tensor::Device) by value. This crate holds what
+//! depends on the backend: device names ([`DeviceSpec`]), operations that a backend can do better than Burn's generic
+//! formulation ([`ops`]), each with a portable default, and communication between the processes of a training run
+//! ([`Collective`]).
 
 mod collective;
 pub mod device;

@@ -1,4 +1,4 @@
-//! Operations that a backend may do better than Burn's generic formulation, behind one portable signature each.
+//! Operations that a backend may do better than Burn's generic formulation, each behind one portable signature.
 
 mod add_scaled;
 mod all_reduce;

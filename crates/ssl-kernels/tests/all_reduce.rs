@@ -1,4 +1,4 @@
-//! The sum over ranks and its gradient, on threads in place of processes.
+//! The sum over ranks and its gradient, with threads instead of processes.
 
 use burn::tensor::{Device, GradientCheckpointingStrategy, Gradients, Tensor};
 use ssl_kernels::ops::{all_reduce_sum, batch_norm_train};
@@ -7,7 +7,7 @@ use ssl_testing::{Fault, ranks};
 
 const EPS: f64 = 1e-5;
 
-/// A device of every backend of this build that needs no GPU.
+/// A device of every backend in this build that needs no GPU.
 fn devices() -> Vec<Device> {
     let specs = [
         #[cfg(feature = "flex")]
@@ -39,14 +39,14 @@ fn assert_close(got: &[f32], want: &[f32], about: &str) {
     }
 }
 
-/// Values without an order.
+/// Deterministic pseudo-random values.
 fn waves<const D: usize>(shape: [usize; D], seed: f32, device: &Device) -> Tensor<D> {
     let count = shape.iter().product::<usize>() as i64;
     let index = Tensor::<1, burn::tensor::Int>::arange(0..count, device).float();
     (index.mul_scalar(1.7) + seed).sin().mul_scalar(2.0).add_scalar(0.5).reshape(shape)
 }
 
-/// `f_r(S) = Σ (r + 1) · S²`, of which the gradient is known; returns those of `x_r` on each rank.
+/// `f_r(S) = Σ (r + 1) · S²`, whose gradient is known; returns the gradients of `x_r` on each rank.
 fn gradients_of_squares(
     count: usize,
     device: &Device,
@@ -94,7 +94,7 @@ fn a_group_that_does_not_sum_or_scales_its_sums_has_other_gradients() {
 fn a_group_of_one_gives_back_the_tensor_itself() {
     let x = Tensor::<1>::from_floats([1.0, 2.0], &devices()[0].clone().autodiff()).require_grad();
     let y = all_reduce_sum(x, &Group::default());
-    // An operation makes a tensor that requires no gradient of its own.
+    // The output of an operation would not be marked as requiring a gradient.
     assert!(y.is_require_grad());
 }
 
@@ -143,7 +143,7 @@ fn networks_made_by_each_rank_or_forked_before_have_graphs_of_their_own() {
     assert_eq!(found, [[36.0], [72.0]]);
 }
 
-/// Batch normalisation with the statistics of all ranks' images.
+/// Batch normalisation with the statistics of the images of all ranks.
 fn synchronised(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, group: &Group) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     let per_channel = |x: Tensor<4>| x.swap_dims(0, 1).reshape([channels, batch * height * width]).sum_dim(1);
@@ -158,7 +158,7 @@ fn synchronised(x: Tensor<4>, weight: Tensor<1>, bias: Tensor<1>, group: &Group)
     centred * over_images(scale) + over_images(bias)
 }
 
-/// Output, gradients of input, weight and bias, of a loss that weighs every value on its own.
+/// Output and gradients of input, weight and bias, for a loss that weights every value differently.
 fn results(
     x: Tensor<4>,
     device: &Device,
@@ -174,8 +174,8 @@ fn results(
     [values(y.inner()), gradient(&x, &gradients), gradient(&weight, &gradients), gradient(&bias, &gradients)]
 }
 
-/// Synchronised on ranks with these numbers of images: outputs and gradients of all images in the order of ranks, gradients of
-/// the parameters summed over ranks.
+/// Synchronised batch norm on ranks with the given numbers of images: outputs and gradients of all images in rank
+/// order, and gradients of the parameters summed over ranks.
 fn on_ranks(images: &[usize], device: &Device, wrap: impl Fn(Group) -> Group + Sync) -> [Vec<f32>; 4] {
     let of_ranks = ranks(images.len(), |group| {
         let rank = group.rank();
@@ -223,7 +223,7 @@ fn a_synchronised_batch_norm_is_that_of_the_whole_batch() {
 fn a_synchronised_batch_norm_in_a_group_that_does_not_sum_is_another() {
     let device = &devices()[0];
     let whole = on_ranks(&[8], device, |group| group);
-    // A factor on every sum would change nothing: it is in the number of values as well.
+    // A common factor on all sums would change nothing: it also scales the number of values.
     let found = on_ranks(&[4, 4], device, |group| Fault::NoSum.in_group(group));
     let pairs = found[1].iter().zip(&whole[1]);
     let error = pairs.fold(0.0_f32, |error, (a, b)| error.max((a - b).abs()));

@@ -7,38 +7,38 @@ use crate::{MoCo, MoCoLoss};
 
 /// Hyper-parameters of MoCo v1 and v2.
 ///
-/// One more belongs to the encoder: the groups of its batch norm (`bn_splits`), see the documentation of the crate.
+/// The number of batch-norm groups (`bn_splits`) belongs to the encoder, see the crate documentation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MoCoConfig {
     /// `T` of the loss. Default 0.07 in v1 (section 3.3), 0.2 in v2 (official README, `--moco-t 0.2`); 0.1 in the
     /// authors' CIFAR-10 demo.
     pub temperature: f64,
-    /// How much of itself the teacher keeps at a step, 0 to 1. Default 0.999 (v1, section 4.1; official `--moco-m`);
-    /// 0.99 in the authors' CIFAR-10 demo.
+    /// Momentum of the teacher, from 0 to 1. Default 0.999 (v1, section 4.1; official `--moco-m`); 0.99 in the authors'
+    /// CIFAR-10 demo.
     pub momentum: f64,
-    /// Number of negatives. Default 65536 (v1, section 4; official `--moco-k`); 4096 in the authors' CIFAR-10 demo.
-    /// Keys of one step have to fit: a batch, or two if `symmetric`.
+    /// Number of negatives. Default 65536 (v1, section 4; official `--moco-k`); 4096 in the authors' CIFAR-10 demo. The
+    /// queue must hold the keys of one step: one batch, or two if `symmetric`.
     pub queue_len: usize,
     /// Layers of the projector: 1 in v1 (section 3.3), 2 in v2 (section 3, MLP head). Default 1.
     pub projector_layers: usize,
-    /// Width of the layers but the last; 0 stands for the feature dimension. Default 0 (v2, section 3, MLP
-    /// head: 2048 on a ResNet-50; official `builder.py`).
+    /// Width of all layers except the last; 0 means the feature dimension. Default 0 (v2, section 3, MLP head: 2048 on
+    /// a ResNet-50; official `builder.py`).
     pub hidden_dim: usize,
     /// Length of an embedding. Default 128 (v1, section 3.3; official `--moco-dim`).
     pub output_dim: usize,
-    /// Whether each view is query once and key once, which is twice the work for twice the terms. Default false (v1,
-    /// algorithm 1); an option of the authors' CIFAR-10 demo.
+    /// Whether each view is the query once and the key once, which doubles both the work and the terms. Default `false`
+    /// (v1, algorithm 1); an option of the authors' CIFAR-10 demo.
     pub symmetric: bool,
-    /// Whether keys pass the teacher in an order of their own, so that batch norm normalises a key together with other
-    /// images than its query. Without it a query finds its key by their common statistics. Default true (v1, section
-    /// 3.3, Shuffling BN; official `builder.py`, `_batch_shuffle_ddp`, and the authors' CIFAR-10 demo). It has an effect
-    /// only where batch norm works on groups of the batch: `bn_splits` of the encoder above 1.
+    /// Whether keys pass through the teacher in shuffled order, so that batch norm normalises a key together with other
+    /// images than its query. Otherwise a query can identify its key by their shared statistics. Default `true` (v1,
+    /// section 3.3, Shuffling BN; official `builder.py`, `_batch_shuffle_ddp`, and the authors' CIFAR-10 demo). It only
+    /// has an effect where batch norm works on groups of the batch, i.e. if `bn_splits` of the encoder is above 1.
     pub shuffle: bool,
 }
 
 impl Default for MoCoConfig {
-    /// Those of v1.
+    /// The configuration of v1.
     fn default() -> Self {
         Self {
             temperature: 0.07,
@@ -65,17 +65,17 @@ setters!(MoCoConfig {
 });
 
 impl MoCoConfig {
-    /// MoCo v1: a linear projector.
+    /// The configuration of MoCo v1: a linear projector.
     pub fn v1() -> Self {
         Self::default()
     }
 
-    /// MoCo v2: a projector of two layers and a higher temperature.
+    /// The configuration of MoCo v2: a projector of two layers and a higher temperature.
     pub fn v2() -> Self {
         Self { temperature: 0.2, projector_layers: 2, ..Self::default() }
     }
 
-    /// The method, for encoders of type `E`.
+    /// Checks the configuration and builds the method.
     ///
     /// # Errors
     /// The first field whose value no run could use.

@@ -5,7 +5,7 @@ use ssl_core::loss::{Similarities, info_nce};
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::{Loss, assert_shape};
 
-/// Cross entropy of picking the key of one's own image among the keys of a queue.
+/// Cross entropy of identifying the key of the same image among the keys in a queue.
 ///
 /// ```text
 /// L = mean over the batch of −log( exp(⟨q, k⟩ / T) / (exp(⟨q, k⟩ / T) + Σ_j exp(⟨q, queue_j⟩ / T)) )
@@ -13,7 +13,7 @@ use ssl_core::{Loss, assert_shape};
 ///
 /// # Shapes
 /// - `q`, `k`: `[batch, dim]`, normalised here; no gradient flows into `k`
-/// - `queue`: `[len, dim]`, used as given and without gradient: its rows are keys of unit length already
+/// - `queue`: `[len, dim]`, used as given and without gradient: its rows are keys, already of unit length
 /// - returns: `[1]`, in nats; `log(1 + len)` when all embeddings are equal
 ///
 /// # Panics
@@ -35,19 +35,19 @@ pub struct MoCoLoss {
     temperature: f64,
 }
 
-/// Embeddings of one view by the student, of the other one by the teacher, and of other images.
+/// Embeddings of one view by the student, of the other view by the teacher, and of other images.
 #[derive(Clone, Debug)]
 pub struct MoCoInput {
-    /// The student's, `[batch, dim]`.
+    /// The student's embeddings, `[batch, dim]`.
     pub q: Tensor<2>,
-    /// The teacher's, `[batch, dim]`.
+    /// The teacher's embeddings, `[batch, dim]`.
     pub k: Tensor<2>,
-    /// The teacher's of other images, `[len, dim]`.
+    /// The teacher's embeddings of other images, `[len, dim]`.
     pub queue: Tensor<2>,
 }
 
 impl MoCoLoss {
-    /// The loss at a temperature.
+    /// Creates the loss at a temperature.
     pub fn new(temperature: f64) -> Self {
         Self { temperature }
     }

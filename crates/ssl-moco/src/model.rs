@@ -1,4 +1,4 @@
-//! MoCo v1 and v2: a student, a teacher, a queue of the teacher's embeddings.
+//! MoCo v1 and v2: a student, a teacher, and a queue of the teacher's embeddings.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -12,8 +12,8 @@ use ssl_core::{
 use crate::shuffle::in_order;
 use crate::{MoCoConfig, MoCoInput, MoCoLoss};
 
-/// MoCo v1 and v2: the student's embedding of one view attracts the teacher's of the other one, and repels those of
-/// earlier images.
+/// MoCo v1 and v2: the student's embedding of one view attracts the teacher's embedding of the other, and repels those
+/// of earlier images.
 ///
 /// ```text
 /// teacher ← momentum · teacher + (1 − momentum) · student
@@ -22,8 +22,8 @@ use crate::{MoCoConfig, MoCoInput, MoCoLoss};
 /// queue ← the keys in place of the oldest rows
 /// ```
 ///
-/// Both networks use the statistics of their batch in batch norm, and each keeps its own running ones. Keys pass the
-/// teacher in a random order and are put back, so that the groups of a batch norm are others for keys than for queries:
+/// Both networks use batch statistics in batch norm, and each keeps its own running statistics. Keys pass through the
+/// teacher in a random order that is undone afterwards, so that keys and queries fall into different batch-norm groups:
 /// the order of the i-th encoding of keys in a step is the draw `shuffle.<i>`.
 #[doc(alias = "momentum contrast")]
 #[derive(Clone, Debug)]
@@ -32,20 +32,20 @@ pub struct MoCo {
     pub(crate) loss: MoCoLoss,
 }
 
-/// What MoCo keeps beside its student.
+/// MoCo's state.
 #[derive(Module, Debug)]
 pub struct MoCoState<E: Encoder> {
-    /// The network that makes the keys.
+    /// The network that computes the keys.
     pub teacher: Teacher<EncoderWith<E>>,
     /// Keys of earlier images, of unit length.
     pub queue: Queue,
 }
 
 impl MoCo {
-    /// The keys of a view, the `encoding`-th of the step, counted from 0.
+    /// The keys of a view, which is the `encoding`-th to be encoded in this step, counted from 0.
     ///
-    /// They are shuffled over the images of all processes, so that a key meets other companions even where each process
-    /// has the batch statistics of its own images.
+    /// They are shuffled across all processes, so that a key is normalised with other images even if each process uses
+    /// only the batch statistics of its own images.
     fn keys<E: Encoder>(
         &self,
         state: &MoCoState<E>,
@@ -69,7 +69,7 @@ impl MoCo {
         self.loss.forward(MoCoInput { q: q.clone(), k: k.clone(), queue: state.queue.rows() })
     }
 
-    /// A queue of random directions.
+    /// Creates a queue of random directions.
     fn queue(&self, init: &mut Init) -> Queue {
         let rows = init.normal([self.config.queue_len, self.config.output_dim], 1.0).val().without_autodiff();
         Queue::new(l2_normalize(rows, NORMALIZE_EPS))
@@ -98,7 +98,8 @@ impl<E: Encoder> SslMethod<E> for MoCo {
         ConfigError::check(len >= keys, "queue_len", found, "at least as many")
     }
 
-    /// The teacher follows the student as it is before this step's update, so the first step leaves it where it is.
+    /// The teacher follows the student as it was before this step's update, so the first step leaves the teacher
+    /// unchanged.
     fn before_step(
         &self,
         student: Self::Student,
@@ -176,14 +177,14 @@ mod tests {
         method().init(encoder.init(&mut init), &mut init)
     }
 
-    /// A student that is not what its teacher is.
+    /// A student that differs from its teacher.
     fn moved(student: EncoderWith<ResNet>, state: &MoCoState<ResNet>) -> EncoderWith<ResNet> {
         let gradients = method().loss(&student, state, &views(), &context()).loss.backward();
         let gradients = GradientsParams::from_grads(gradients, &student);
         SgdConfig::new().init().step(0.5, student, gradients)
     }
 
-    /// Images without structure, the same every time.
+    /// Deterministic pseudo-random images.
     fn images(seed: f32) -> Tensor<4> {
         let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
         (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])
@@ -244,7 +245,7 @@ mod tests {
         let before = named::collect(&state);
         let step = method().loss(&student, &state, &views(), &context());
         let keys = l2_normalize(by_hand.teacher.network().embed(images(1.0), &Pass::train()), NORMALIZE_EPS);
-        // The order of the images changes the rounding of batch norm.
+        // The order of the images changes rounding in batch norm.
         step.carry.into_data().assert_approx_eq::<f32>(&keys.into_data(), Tolerance::absolute(1e-5));
         for (path, tensor) in named::collect(&state) {
             assert_eq!(tensor == before[&path], !named::is_buffer(&path), "{path}");

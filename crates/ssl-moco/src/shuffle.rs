@@ -1,9 +1,9 @@
-//! Shuffled batch norm: keys pass the encoder in an order of their own.
+//! Shuffled batch norm: keys pass through the encoder in an order of their own.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
-/// The rows that a network gives for `images`, after a pass in another order: a batch norm over groups of its batch
-/// takes the statistics of each key from other images than those of its query.
+/// Passes `images` through a network in another order and restores the order of the resulting rows. A batch norm over
+/// groups of its batch then normalises each key together with other images than its query.
 ///
 /// ```text
 /// rows = network(images[order])[argsort(order)]

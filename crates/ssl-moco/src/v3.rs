@@ -1,4 +1,4 @@
-//! MoCo v3: no queue, a predictor, and both directions; made for vision transformers as well as ResNets.
+//! MoCo v3: no queue, a predictor, and both directions; designed for vision transformers as well as ResNets.
 
 mod config;
 mod loss;

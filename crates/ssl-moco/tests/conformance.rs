@@ -1,4 +1,5 @@
-//! The losses against the golden values of the conformance suite, against naive sums in float64, and their properties.
+//! Checks the losses against the golden values of the conformance suite and naive float64 sums, and checks their
+//! properties.
 
 use burn::tensor::{Int, Tensor, Tolerance};
 use ssl_moco::{moco, moco_v3};
@@ -26,7 +27,7 @@ fn the_loss_of_v3_is_golden_and_keys_get_no_gradient() -> Result<(), CaseError> 
     Ok(())
 }
 
-/// Rows of length one without other structure, the same every time.
+/// Deterministic pseudo-random rows of unit length.
 fn rows(count: usize, dim: usize, seed: usize) -> Rows {
     let unit = |row: Vec<f64>| {
         let length = row.iter().map(|x| x * x).sum::<f64>().sqrt();

@@ -1,4 +1,4 @@
-//! Shuffled batch norm: which images share the statistics of a query, and which those of its key.
+//! Shuffled batch norm: which images share the statistics of a query, and which share those of its key.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ fn context(seed: u64, step: u64, micro_batch: usize) -> StepContext {
     StepContext::new(seed, Progress { step, total_steps: 1000, steps_per_epoch: 10 }, micro_batch)
 }
 
-/// An encoder that writes down in which order images pass it; an image is its number.
+/// An encoder that records the order in which images pass through it; an image is its index.
 #[derive(Module, Debug)]
 struct Witness {
     #[module(skip)]
@@ -35,7 +35,7 @@ impl Encoder for Witness {
     }
 }
 
-/// The orders in which `batch` images pass the networks of a symmetric step: queries, keys, queries, keys.
+/// The orders in which `batch` images pass through the networks of a symmetric step: queries, keys, queries, keys.
 fn passes(batch: usize, context: &StepContext) -> [Vec<usize>; 4] {
     let config = MoCoConfig::v1().with_queue_len(2 * batch).with_output_dim(2).with_symmetric(true);
     let method: MoCo = config.build().expect("a valid configuration");
@@ -48,7 +48,7 @@ fn passes(batch: usize, context: &StepContext) -> [Vec<usize>; 4] {
     seen.try_into().expect("two views pass two networks")
 }
 
-/// For every image, those that share its group of a batch norm, where they pass it in the order `order`.
+/// For every image, the others in its batch-norm group when the images pass in the order `order`.
 fn companions(order: &[usize], splits: usize) -> Vec<BTreeSet<usize>> {
     let mut all = vec![BTreeSet::new(); order.len()];
     for (place, &image) in order.iter().enumerate() {
@@ -58,8 +58,8 @@ fn companions(order: &[usize], splits: usize) -> Vec<BTreeSet<usize>> {
     all
 }
 
-/// Which share of an image's companions among `queries` it has among `keys` too, and which share of the images has none
-/// but those.
+/// The share of an image's companions among `queries` that it also has among `keys`, and the share of images whose
+/// companions are all the same.
 fn kept(queries: &[usize], keys: &[usize], splits: usize) -> (f64, f64) {
     let (queries, keys) = (companions(queries, splits), companions(keys, splits));
     let pairs = || queries.iter().zip(&keys);
@@ -82,12 +82,12 @@ fn an_order_that_leaks_is_found_out() {
     for leak in [&queries, &within_groups, &whole_groups] {
         assert_eq!(kept(&queries, leak, SPLITS), (1.0, 1.0), "{leak:?}");
     }
-    // Groups of four that were one in eight each: no two companions of a query are those of its key.
+    // Key groups of four consecutive images, which come from four different query groups.
     let apart: Vec<usize> = (0..BATCH).map(|place| place % SPLITS * 4 + place / SPLITS).collect();
     assert_eq!(kept(&queries, &apart, SPLITS), (0.0, 0.0));
 }
 
-/// By chance, three of an image's 31 fellows are in its group, and the same three once in C(31, 3) = 4495 draws.
+/// By chance, 3 of 31 other images share an image's group, and the same three only once in C(31, 3) = 4495 draws.
 #[test]
 fn a_key_shares_its_group_with_companions_of_its_query_by_chance_alone() {
     for encoding in [0, 1] {
@@ -117,13 +117,13 @@ fn seed_step_micro_batch_and_encoding_each_have_an_order_of_their_own() {
     }
 }
 
-/// Eight images without structure, the same every time.
+/// Eight deterministic pseudo-random images.
 fn images(seed: f32) -> Tensor<4> {
     let places = Tensor::<1, Int>::arange(1..8 * 3 * 8 * 8 + 1, &device()).float();
     (places * 0.618 + seed).sin().reshape([8, 3, 8, 8])
 }
 
-/// The images with one of them made stronger.
+/// The images, with one of them made brighter.
 fn with_other(images: Tensor<4>, index: usize) -> Tensor<4> {
     let other = images.clone().narrow(0, index, 1).mul_scalar(3.0);
     images.slice_assign([index..index + 1, 0..3, 0..8, 0..8], other)

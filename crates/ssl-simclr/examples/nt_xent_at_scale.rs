@@ -1,11 +1,12 @@
-//! Memory and time of NT-Xent, forward and backward, against the form that holds the whole matrix of similarities.
+//! Memory and time of NT-Xent, forward and backward, compared with a version that holds the whole similarity matrix.
 //!
 //! ```sh
 //! cargo run --release -p ssl-simclr --example nt_xent_at_scale -- memory 16384 128
 //! cargo run --release -p ssl-simclr --example nt_xent_at_scale -- time 4096 128
 //! ```
 //!
-//! `memory` prints by how much the peak of the process rose (Linux), `time` the medians of both forms in turn.
+//! `memory` prints how much the peak memory of the process rose (Linux), `time` the medians of both versions,
+//! alternated.
 
 #![allow(clippy::print_stdout)] // the result of the program
 
@@ -18,7 +19,7 @@ use ssl_simclr::{DeviceSpec, nt_xent};
 
 const TEMPERATURE: f64 = 0.1;
 
-/// Runs of each form that are timed, after one that is not.
+/// Number of timed runs of each version, after one warm-up run.
 const RUNS: usize = 5;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -69,7 +70,7 @@ fn time(batch: usize, dim: usize, device: &Device) -> Result<(), Box<dyn Error>>
 
 type Form = fn(Tensor<2>, Tensor<2>, f64) -> Tensor<1>;
 
-/// Forward and backward; the gradients are read, so that nothing stays in a queue of the device.
+/// Forward and backward; the gradients are read, so that nothing stays in a device queue.
 fn step(form: Form, views: &[Tensor<2>; 2]) -> f32 {
     let loss = form(views[0].clone(), views[1].clone(), TEMPERATURE);
     let value = loss.clone().into_scalar::<f32>();
@@ -80,7 +81,7 @@ fn step(form: Form, views: &[Tensor<2>; 2]) -> f32 {
     value
 }
 
-/// NT-Xent by Burn's own derivatives.
+/// NT-Xent with Burn's own derivatives.
 fn whole(z1: Tensor<2>, z2: Tensor<2>, temperature: f64) -> Tensor<1> {
     let [batch, _] = z1.dims();
     let (z1, z2) = (l2_normalize(z1, NORMALIZE_EPS), l2_normalize(z2, NORMALIZE_EPS));
@@ -95,7 +96,7 @@ fn whole(z1: Tensor<2>, z2: Tensor<2>, temperature: f64) -> Tensor<1> {
     log_softmax(logits, 1).narrow(1, 0, 1).mean().neg()
 }
 
-/// Embeddings without structure, the same every time.
+/// Deterministic pseudo-random embeddings.
 fn leaf(batch: usize, dim: usize, seed: f64, device: &Device) -> Tensor<2> {
     let value = |place: usize| ((place as f64 * 0.618 + seed) * (1.0 + place as f64 % 7.3)).sin() as f32;
     let values = (0..batch * dim).map(value).collect();

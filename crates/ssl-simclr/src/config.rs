@@ -9,12 +9,11 @@ use crate::{NtXentLoss, SimClr};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SimClrConfig {
-    /// `T` of the loss. Default 0.1: v1, table 5 and the default of the official code (`--temperature`); on CIFAR-10
-    /// the paper uses 0.5 (appendix B.9).
+    /// `T` of the loss. Default 0.1 (v1, table 5; official `--temperature`); 0.5 on CIFAR-10 (appendix B.9).
     pub temperature: f64,
     /// Layers of the projector: 2 in v1 (section 4.2), 3 in v2 (section 3.1). Default 2.
     pub projector_layers: usize,
-    /// Width of the layers but the last; 0 stands for the feature dimension. Default 0 (official `model_util.py`).
+    /// Width of all layers except the last; 0 means the feature dimension. Default 0 (official `model_util.py`).
     pub hidden_dim: usize,
     /// Length of an embedding. Default 128 (v1, section 4.2; official `--proj_out_dim`).
     pub output_dim: usize,
@@ -34,17 +33,17 @@ setters!(SimClrConfig {
 });
 
 impl SimClrConfig {
-    /// SimCLR v1.
+    /// The configuration of SimCLR v1.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// SimCLR v2: three layers in the projector.
+    /// The configuration of SimCLR v2: three layers in the projector.
     pub fn v2() -> Self {
         Self { projector_layers: 3, ..Self::default() }
     }
 
-    /// The method, for encoders of type `E`.
+    /// Checks the configuration and builds the method.
     ///
     /// # Errors
     /// The first field whose value no run could use.

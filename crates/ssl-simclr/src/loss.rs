@@ -15,7 +15,7 @@ use ssl_core::{Loss, assert_shape};
 /// - `z1`, `z2`: `[batch, dim]`, normalised here
 /// - returns: `[1]`, in nats; `log(2·batch − 1)` when all embeddings are equal
 ///
-/// The similarities of all pairs exist a block of rows at a time, see [`Similarities`].
+/// The similarities of all pairs are computed one block of rows at a time, see [`Similarities`].
 ///
 /// # Panics
 /// If the two shapes differ.
@@ -29,7 +29,8 @@ pub fn nt_xent(z1: Tensor<2>, z2: Tensor<2>, temperature: f64) -> Tensor<1> {
     let (z1, z2) = (l2_normalize(z1, NORMALIZE_EPS), l2_normalize(z2, NORMALIZE_EPS));
     let positive = (z1.clone() * z2.clone()).sum_dim(1);
     let both = Tensor::cat(vec![z1.clone(), z2.clone()], 0);
-    // Without its own image: neither itself, which is no candidate, nor its positive, which is given apart.
+    // Excludes the anchor's own image: neither itself nor its positive is a candidate; the positive is passed
+    // separately.
     let loss_of = |anchors| {
         let negatives = Similarities::new(anchors, both.clone(), temperature).without_own();
         info_nce(positive.clone(), &negatives)
@@ -43,7 +44,7 @@ pub struct NtXentLoss {
     temperature: f64,
 }
 
-/// Embeddings of the two views.
+/// The embeddings of the two views.
 #[derive(Clone, Debug)]
 pub struct NtXentInput {
     /// `[batch, dim]`
@@ -53,7 +54,7 @@ pub struct NtXentInput {
 }
 
 impl NtXentLoss {
-    /// The loss at a temperature.
+    /// Creates the loss at a temperature.
     pub fn new(temperature: f64) -> Self {
         Self { temperature }
     }

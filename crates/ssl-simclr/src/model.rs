@@ -1,16 +1,11 @@
 //! SimCLR: one encoder, one projector, no state.
 
 use burn::tensor::{Int, Tensor};
-use ssl_core::embed::embed_joint;
-use ssl_core::group::gather;
-use ssl_core::{
-    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, Loss, MethodRules, Metrics, Mlp, NoState,
-    Pass, SslMethod, Step, StepContext, Views,
-};
+use ssl_core::{LayerConfig, Loss, MethodRules, Passes, Siamese};
 
 use crate::{NtXentInput, NtXentLoss, SimClrConfig};
 
-/// SimCLR: the embeddings of two views of an image attract, all others in the batch repel.
+/// SimCLR: the embeddings of two views of an image attract each other and repel all others in the batch.
 ///
 /// ```text
 /// z1, z2 = projector(encoder([v1; v2]))        one pass over both views
@@ -28,61 +23,22 @@ impl MethodRules for SimClr {
         true
     }
 
-    /// v2 fine-tunes from the first of its three layers (section 3.1); v1 throws its projector away.
+    /// v2 fine-tunes from the first of its three layers (section 3.1); v1 discards its projector.
     fn kept_layers(&self) -> usize {
         usize::from(self.config.projector_layers > 2)
     }
 }
 
-impl<E: Encoder> SslMethod<E> for SimClr {
-    type Student = EncoderWith<E>;
-    type State = NoState;
-    type Carry = ();
-
-    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, NoState) {
-        let projector = self.config.projector(encoder.feature_dim());
-        (EncoderWith::init(encoder, &projector, init), NoState {})
+impl Siamese for SimClr {
+    fn projector(&self, feature_dim: usize) -> Vec<LayerConfig> {
+        self.config.projector(feature_dim)
     }
 
-    fn loss(
-        &self,
-        student: &Self::Student,
-        _state: &NoState,
-        views: &Views,
-        context: &StepContext,
-    ) -> Step<()> {
-        let Embedded { outputs, embeddings } = self.embed(student, views, &context.pass("student"));
-        let loss = EmbeddingLoss::<Self::Student, _>::loss_of(self, outputs, vec![], None, &context.group);
-        Step::of_group(loss, ()).with_metrics(Metrics::of_embeddings(embeddings))
+    fn passes(&self) -> Passes {
+        Passes::Joint
     }
 
-    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, NoState>> {
-        Some(self)
-    }
-
-    fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a NoState) -> &'a E {
-        &student.encoder
-    }
-
-    fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
-        Some(&student.projector)
-    }
-}
-
-impl<E: Encoder> EmbeddingLoss<EncoderWith<E>, NoState> for SimClr {
-    fn embed(&self, student: &EncoderWith<E>, views: &Views, pass: &Pass) -> Embedded {
-        let (v1, v2) = views.pair();
-        Embedded::new(embed_joint(&student.encoder, &student.projector, &[v1, v2], pass))
-    }
-
-    fn loss_of(
-        &self,
-        mut z: Vec<Tensor<2>>,
-        _targets: Vec<Tensor<2>>,
-        _labels: Option<Tensor<1, Int>>,
-        group: &Group,
-    ) -> Tensor<1> {
-        let (z2, z1) = (gather(z.remove(1), group), gather(z.remove(0), group));
+    fn compare(&self, [z1, z2]: [Tensor<2>; 2], _labels: Option<Tensor<1, Int>>) -> Tensor<1> {
         self.loss.forward(NtXentInput { z1, z2 })
     }
 }
@@ -93,6 +49,7 @@ mod tests {
     use burn::optim::GradientsParams;
     use burn::tensor::{Device, Int};
     use ssl_core::{DeviceSpec, Head, Progress, named};
+    use ssl_core::{Encoder, EncoderWith, Init, NoState, Pass, SslMethod, StepContext, Views};
     use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
 
     fn context() -> StepContext {
@@ -113,7 +70,7 @@ mod tests {
         method().init(encoder.init(&mut init), &mut init).0
     }
 
-    /// Images without structure, the same every time.
+    /// Deterministic pseudo-random images.
     fn images(seed: f32) -> Tensor<4> {
         let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
         (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])

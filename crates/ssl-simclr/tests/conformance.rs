@@ -1,4 +1,4 @@
-//! The loss against the golden values of the conformance suite, against float64 oracles, and its symmetries.
+//! Checks the loss against the golden values of the conformance suite and float64 oracles, and checks its symmetries.
 
 use burn::tensor::{Int, Tensor, Tolerance, activation::log_softmax};
 use ssl_simclr::nt_xent;

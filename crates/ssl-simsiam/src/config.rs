@@ -11,8 +11,7 @@ use crate::{SimSiam, SimSiamLoss};
 pub struct SimSiamConfig {
     /// Layers of the projector. Default 3 (section 3); 2 on CIFAR-10 (appendix D).
     pub projector_layers: usize,
-    /// Width of the projector's layers but the last; 0 stands for the feature dimension. Default 0 (official
-    /// `builder.py`).
+    /// Width of all projector layers except the last; 0 means the feature dimension. Default 0 (official `builder.py`).
     pub hidden_dim: usize,
     /// Length of an embedding and of a prediction. Default 2048 (section 3; official `--dim`).
     pub output_dim: usize,
@@ -34,12 +33,12 @@ setters!(SimSiamConfig {
 });
 
 impl SimSiamConfig {
-    /// The defaults.
+    /// Creates the default configuration.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The method, for encoders of type `E`.
+    /// Checks the configuration and builds the method.
     ///
     /// # Errors
     /// The first field whose value no run could use.
@@ -54,8 +53,8 @@ impl SimSiamConfig {
     /// last batch norm.
     ///
     /// # Source
-    /// Official `builder.py`, `SimSiam.encoder.fc`. There the last linear layer has a bias that is not trained; the
-    /// batch norm after it takes it away.
+    /// Official `builder.py`, `SimSiam.encoder.fc`. There the last linear layer has an untrained bias, which the batch
+    /// norm after it cancels.
     pub(crate) fn projector(&self, feature_dim: usize) -> Vec<LayerConfig> {
         let width = if self.hidden_dim == 0 { feature_dim } else { self.hidden_dim };
         let hidden = LayerConfig::new(width).norm(Norm::Affine).relu();

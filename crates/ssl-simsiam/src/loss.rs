@@ -4,10 +4,10 @@ use burn::tensor::Tensor;
 use ssl_core::Loss;
 use ssl_core::loss::negative_cosine;
 
-/// Smallest norm that a cosine divides by, the default of `torch.nn.CosineSimilarity`, which the official code uses.
+/// Smallest norm that a cosine divides by: the default of `torch.nn.CosineSimilarity`, which the official code uses.
 const COSINE_EPS: f64 = 1e-8;
 
-/// Negative cosine between the predictions from one view and the embeddings of the other one, in both directions.
+/// Negative cosine between the predictions from one view and the embeddings of the other, in both directions.
 ///
 /// ```text
 /// L = −½ · mean over the batch of cos(p1, z2)  −  ½ · mean over the batch of cos(p2, z1)
@@ -16,7 +16,7 @@ const COSINE_EPS: f64 = 1e-8;
 /// # Shapes
 /// - `p1`, `p2`: predictions from the two views, `[batch, dim]`
 /// - `z1`, `z2`: embeddings of the two views, `[batch, dim]`, used without gradient
-/// - returns: `[1]`, from −1, when all pairs point the same way, to 1
+/// - returns: `[1]`, from −1 (all pairs point the same way) to 1
 ///
 /// # Panics
 /// If the shapes differ.
@@ -27,7 +27,7 @@ pub fn simsiam(p1: Tensor<2>, p2: Tensor<2>, z1: Tensor<2>, z2: Tensor<2>) -> Te
     (negative_cosine(p1, z2, COSINE_EPS) + negative_cosine(p2, z1, COSINE_EPS)).mul_scalar(0.5)
 }
 
-/// [`simsiam`].
+/// [`simsiam`] as a [`Loss`](ssl_core::Loss).
 #[derive(Clone, Copy, Debug)]
 pub struct SimSiamLoss;
 

@@ -8,7 +8,7 @@ use ssl_core::{
 
 use crate::{SimSiamConfig, SimSiamInput, SimSiamLoss};
 
-/// SimSiam: from one view, predict the embedding of the other one.
+/// SimSiam: from one view, predicts the embedding of the other.
 ///
 /// ```text
 /// z1, z2 = projector(encoder(v1)), projector(encoder(v2))        one pass per view
@@ -22,7 +22,8 @@ pub struct SimSiam {
 }
 
 impl MethodRules for SimSiam {
-    /// The predictor is to follow the latest embeddings (section 4.2 and table 1c; official `--fix-pred-lr`).
+    /// A constant learning rate lets the predictor follow the latest embeddings (section 4.2 and table 1c; official
+    /// `--fix-pred-lr`).
     fn gradient_rules(&self, _at: Progress) -> GradientRules {
         GradientRules { frozen: vec![], constant_lr: vec!["predictor"] }
     }
@@ -90,7 +91,7 @@ mod tests {
         method().init(encoder.init(&mut init), &mut init).0
     }
 
-    /// Images without structure, the same every time.
+    /// Deterministic pseudo-random images.
     fn images(seed: f32) -> Tensor<4> {
         let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
         (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])
@@ -100,7 +101,7 @@ mod tests {
         method().loss(student, &NoState {}, &Views::two(images(0.0), images(1.0)), &context())
     }
 
-    /// The student after a step of gradient descent on a loss.
+    /// The student after one step of gradient descent on a loss.
     fn trained(student: WithPredictor<ResNet>, loss: Tensor<1>) -> WithPredictor<ResNet> {
         let gradients = GradientsParams::from_grads(loss.backward(), &student);
         SgdConfig::new().init().step(0.5, student, gradients)

@@ -1,4 +1,4 @@
-//! The loss against the golden values of the conformance suite, and its properties.
+//! Checks the loss against the golden values of the conformance suite, and checks its properties.
 
 use burn::tensor::{Int, Tensor};
 use ssl_simsiam::simsiam;
@@ -15,7 +15,7 @@ fn the_loss_is_golden_and_what_is_predicted_gets_no_gradient() -> Result<(), Cas
     Ok(())
 }
 
-/// Rows without structure, the same every time.
+/// Deterministic pseudo-random rows.
 fn rows(seed: f32) -> Tensor<2> {
     let places = Tensor::<1, Int>::arange(1..21, &device()).float();
     (places.clone() * places * 0.618 + seed).sin().reshape([5, 4])

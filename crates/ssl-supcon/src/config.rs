@@ -12,13 +12,13 @@ pub struct SupConConfig {
     /// `T` of the loss. Default 0.07 (official `--temp`); 0.1 in the paper's experiments (section 4.4) and the official
     /// CIFAR-10 command.
     pub temperature: f64,
-    /// `T_base` of the loss, which is multiplied by `T / T_base`. Default 0.07 (official `losses.py`); with
-    /// `temperature` itself, the loss is the paper's.
+    /// `T_base` of the loss, which is multiplied by `T / T_base`. Default 0.07 (official `losses.py`); set it to
+    /// `temperature` for the paper's loss.
     pub base_temperature: f64,
     /// Layers of the projector. Default 2 (section 3.1; official `--head mlp`).
     pub projector_layers: usize,
-    /// Width of the layers but the last; 0 stands for the feature dimension. Default 0 (section 3.1: 2048 on a
-    /// ResNet-50; official `resnet_big.py`).
+    /// Width of all layers except the last; 0 means the feature dimension. Default 0 (section 3.1: 2048 on a ResNet-50;
+    /// official `resnet_big.py`).
     pub hidden_dim: usize,
     /// Length of an embedding. Default 128 (section 3.1; official `resnet_big.py`).
     pub output_dim: usize,
@@ -45,12 +45,12 @@ setters!(SupConConfig {
 });
 
 impl SupConConfig {
-    /// The defaults.
+    /// Creates the default configuration.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The method, for encoders of type `E`.
+    /// Checks the configuration and builds the method.
     ///
     /// # Errors
     /// The first field whose value no run could use.

@@ -7,16 +7,16 @@ use ssl_core::loss::{RowLoss, Similarities};
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::{Loss, assert_shape};
 
-/// Supervised contrastive loss: every anchor picks the others of its class among all others.
+/// Supervised contrastive loss: every anchor identifies the embeddings of its own class among all others.
 ///
 /// ```text
 /// ℓ(i) = −(T / T_base) · mean over p in P(i) of log( exp(⟨z_i, z_p⟩ / T) / Σ_{a ≠ i} exp(⟨z_i, z_a⟩ / T) )
 /// L    = mean over all batch·view anchors i
 /// ```
 ///
-/// `P(i)` are the other embeddings of the class of `i`, another view of its own image among them. An anchor that is
-/// the only one of its class costs nothing. Without labels every image is its own class, and the loss of two views is
-/// NT-Xent times `T / T_base`. The similarities of all pairs exist a block of rows at a time, see [`Similarities`].
+/// `P(i)` are the other embeddings of the class of `i`, including other views of the same image. An anchor without
+/// positives costs nothing. Without labels, every image is its own class, and the loss of two views is NT-Xent times `T
+/// / T_base`. The similarities of all pairs are computed one block of rows at a time, see [`Similarities`].
 ///
 /// # Shapes
 /// - `z`: `[batch, view, dim]`, normalised here
@@ -25,11 +25,11 @@ use ssl_core::{Loss, assert_shape};
 ///   and every anchor has a positive
 ///
 /// # Panics
-/// If there are more or fewer labels than images.
+/// If the number of labels differs from the number of images.
 ///
 /// # Source
-/// Khosla et al. 2020, eq. 2 (`L_out`), <https://arxiv.org/abs/2004.11362>; the factor from the authors' `losses.py`,
-/// which divides by zero where an anchor has no positive.
+/// Khosla et al. 2020, eq. 2 (`L_out`), <https://arxiv.org/abs/2004.11362>; the factor is from the authors'
+/// `losses.py`, which divides by zero if an anchor has no positive.
 pub fn sup_con(
     z: Tensor<3>,
     labels: Option<Tensor<1, Int>>,
@@ -41,7 +41,7 @@ pub fn sup_con(
     let labels = labels.unwrap_or_else(|| Tensor::arange(0..batch as i64, &device));
     assert_shape!(labels, [batch]);
 
-    // View by view, as the labels are repeated.
+    // Ordered view by view, like the repeated labels.
     let z = l2_normalize(z.swap_dims(0, 1).reshape([anchors, dim]), NORMALIZE_EPS);
     let labels = labels.repeat(&[views]).without_autodiff();
     let others = Similarities::new(z.clone(), z, temperature).without_own();
@@ -60,7 +60,7 @@ fn pick_positives(positives: Tensor<2>, logits: Tensor<2>) -> RowLoss {
     RowLoss { loss, gradient }
 }
 
-/// 1 where another anchor is of the class of an anchor in `rows`, and 0 elsewhere, `[row, anchor]`.
+/// 1 where an anchor other than the row's own has the same class, 0 elsewhere, `[row, anchor]`.
 fn positives(labels: &Tensor<1, Int>, rows: Range<usize>) -> Tensor<2> {
     let ([anchors], count) = (labels.dims(), rows.len());
     let of_rows = labels.clone().narrow(0, rows.start, count).reshape([count, 1]).expand([count, anchors]);
@@ -78,7 +78,7 @@ pub struct SupConLoss {
     base_temperature: f64,
 }
 
-/// Embeddings of all views, and the classes of the images.
+/// The embeddings of all views, and the classes of the images.
 #[derive(Clone, Debug)]
 pub struct SupConInput {
     /// `[batch, view, dim]`
@@ -88,7 +88,7 @@ pub struct SupConInput {
 }
 
 impl SupConLoss {
-    /// The loss at a temperature, multiplied by `temperature / base_temperature`.
+    /// Creates the loss at a temperature, multiplied by `temperature / base_temperature`.
     pub fn new(temperature: f64, base_temperature: f64) -> Self {
         Self { temperature, base_temperature }
     }

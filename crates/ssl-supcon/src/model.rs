@@ -1,16 +1,11 @@
 //! SupCon: one encoder, one projector, no state.
 
 use burn::tensor::{Int, Tensor};
-use ssl_core::embed::embed_joint;
-use ssl_core::group::{gather_each, gather_labels};
-use ssl_core::{
-    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, Loss, MethodRules, Metrics, Mlp, Needs,
-    NoState, Pass, SslMethod, Step, StepContext, Views,
-};
+use ssl_core::{LayerConfig, Loss, MethodRules, Needs, Passes, Siamese};
 
 use crate::{SupConConfig, SupConInput, SupConLoss};
 
-/// SupCon: the embeddings of all views of a class attract, those of other classes repel.
+/// SupCon: the embeddings of a class, over all views, attract each other and repel those of other classes.
 ///
 /// ```text
 /// z1, z2 = projector(encoder([v1; v2]))        one pass over both views
@@ -33,60 +28,18 @@ impl MethodRules for SupCon {
     }
 }
 
-impl<E: Encoder> SslMethod<E> for SupCon {
-    type Student = EncoderWith<E>;
-    type State = NoState;
-    type Carry = ();
-
-    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, NoState) {
-        let projector = self.config.projector(encoder.feature_dim());
-        (EncoderWith::init(encoder, &projector, init), NoState {})
+impl Siamese for SupCon {
+    fn projector(&self, feature_dim: usize) -> Vec<LayerConfig> {
+        self.config.projector(feature_dim)
     }
 
-    /// # Panics
-    /// If the views have no labels, which [`needs`](MethodRules::needs) asks for.
-    fn loss(
-        &self,
-        student: &Self::Student,
-        _state: &NoState,
-        views: &Views,
-        context: &StepContext,
-    ) -> Step<()> {
-        let Embedded { outputs, embeddings } = self.embed(student, views, &context.pass("student"));
-        let labels = views.labels.clone();
-        let loss = EmbeddingLoss::<Self::Student, _>::loss_of(self, outputs, vec![], labels, &context.group);
-        Step::of_group(loss, ()).with_metrics(Metrics::of_embeddings(embeddings))
+    fn passes(&self) -> Passes {
+        Passes::Joint
     }
 
-    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, NoState>> {
-        Some(self)
-    }
-
-    fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a NoState) -> &'a E {
-        &student.encoder
-    }
-
-    fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
-        Some(&student.projector)
-    }
-}
-
-impl<E: Encoder> EmbeddingLoss<EncoderWith<E>, NoState> for SupCon {
-    fn embed(&self, student: &EncoderWith<E>, views: &Views, pass: &Pass) -> Embedded {
-        let (v1, v2) = views.pair();
-        Embedded::new(embed_joint(&student.encoder, &student.projector, &[v1, v2], pass))
-    }
-
-    fn loss_of(
-        &self,
-        z: Vec<Tensor<2>>,
-        _targets: Vec<Tensor<2>>,
-        labels: Option<Tensor<1, Int>>,
-        group: &Group,
-    ) -> Tensor<1> {
-        let labels = labels.expect("SupCon: the images have no labels, expected one per image");
-        let z = Tensor::stack(gather_each(z, group), 1);
-        self.loss.forward(SupConInput { z, labels: Some(gather_labels(labels, group)) })
+    fn compare(&self, z: [Tensor<2>; 2], labels: Option<Tensor<1, Int>>) -> Tensor<1> {
+        let labels = Some(labels.expect("SupCon: the images have no labels, expected one per image"));
+        self.loss.forward(SupConInput { z: Tensor::stack(z.into(), 1), labels })
     }
 }
 
@@ -96,6 +49,7 @@ mod tests {
     use burn::optim::GradientsParams;
     use burn::tensor::{Device, Int};
     use ssl_core::{DeviceSpec, Head, Progress, named};
+    use ssl_core::{Encoder, EncoderWith, Init, NoState, Pass, SslMethod, Step, StepContext, Views};
     use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
 
     fn context() -> StepContext {
@@ -116,7 +70,7 @@ mod tests {
         method().init(encoder.init(&mut init), &mut init).0
     }
 
-    /// Images without structure, the same every time.
+    /// Deterministic pseudo-random images.
     fn images(seed: f32) -> Tensor<4> {
         let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
         (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])

@@ -1,4 +1,4 @@
-//! The loss against the golden values of the conformance suite, against loops in float64, and its symmetries.
+//! Checks the loss against the golden values of the conformance suite and float64 loops, and checks its symmetries.
 
 use burn::tensor::{Int, Tensor, Tolerance};
 use ssl_supcon::sup_con;

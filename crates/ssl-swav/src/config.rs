@@ -11,23 +11,23 @@ use crate::{Swav, SwavLoss};
 pub struct SwavConfig {
     /// `T` of the loss. Default 0.1 (official `main_swav.py`, `--temperature`).
     pub temperature: f64,
-    /// `ε` of the codes: the smaller, the harder the assignments. Default 0.05 (official `--epsilon`).
+    /// `ε` of the codes: smaller values give harder assignments. Default 0.05 (official `--epsilon`).
     pub epsilon: f64,
-    /// Rounds of Sinkhorn-Knopp. Default 3 (official `--sinkhorn_iterations`).
+    /// Iterations of Sinkhorn-Knopp. Default 3 (official `--sinkhorn_iterations`).
     pub sinkhorn_iterations: usize,
-    /// Number of prototypes. Default 3000 (official `--nmb_prototypes`), three times the classes of ImageNet.
+    /// Number of prototypes. Default 3000 (official `--nmb_prototypes`), three times the number of ImageNet classes.
     pub prototypes: usize,
-    /// Width of the hidden layer of the projector. Default 2048 (official `--hidden_mlp`).
+    /// Width of the projector's hidden layer. Default 2048 (official `--hidden_mlp`).
     pub hidden_dim: usize,
     /// Length of an embedding. Default 128 (official `--feat_dim`).
     pub output_dim: usize,
-    /// Past embeddings that are assigned together with those of the batch, at least as many as a batch has images.
-    /// Default 0, no queue (official `--queue_length`); 3840 in the official script for a batch of 256.
+    /// Number of past embeddings that are assigned together with the batch, at least the batch size. Default 0, no
+    /// queue (official `--queue_length`); 3840 in the official script for a batch of 256.
     pub queue_len: usize,
-    /// Epoch in which the queue begins to fill, counted from 0; it is used once it is full. Default 15 (official
+    /// Epoch in which the queue starts to fill, counted from 0; it is used once it is full. Default 15 (official
     /// `--epoch_queue_starts`).
     pub queue_start_epoch: u64,
-    /// Steps at the beginning in which the prototypes are not trained. Default 313 (official
+    /// Number of initial steps in which the prototypes are not trained. Default 313 (official
     /// `--freeze_prototypes_niters`, one epoch of ImageNet at a batch of 4096); 5005 in the script for a batch of 256.
     pub freeze_prototypes_steps: u64,
 }
@@ -61,18 +61,18 @@ setters!(SwavConfig {
 });
 
 impl SwavConfig {
-    /// The defaults.
+    /// Creates the default configuration.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sets how many past embeddings are kept, from which epoch on.
+    /// Sets how many past embeddings are kept, and from which epoch on.
     pub fn with_queue(mut self, queue_len: usize, queue_start_epoch: u64) -> Self {
         (self.queue_len, self.queue_start_epoch) = (queue_len, queue_start_epoch);
         self
     }
 
-    /// The method, for encoders of type `E`.
+    /// Checks the configuration and builds the method.
     ///
     /// # Errors
     /// The first field whose value no run could use.
@@ -88,7 +88,7 @@ impl SwavConfig {
         Ok(Swav { loss: SwavLoss::new(t), config: self.clone() })
     }
 
-    /// The projector: linear, batch norm, ReLU, linear, both linear parts with a bias.
+    /// The projector: linear, batch norm, ReLU, linear; both linear layers have a bias.
     ///
     /// # Source
     /// Official `src/resnet50.py`, `projection_head`.

@@ -1,18 +1,18 @@
-//! The swapped prediction loss of SwAV.
+//! The swapped-prediction loss of SwAV.
 
 use burn::tensor::Tensor;
 use ssl_core::Loss;
 use ssl_core::loss::cross_view_cross_entropy;
 
-/// The codes of a view, predicted from the scores of every other view.
+/// Cross entropy of each view's codes with the scores of every other view.
 ///
 /// ```text
 /// L = 1/codes · Σ_i 1/(views − 1) · Σ_{v ≠ i} H(q_i, s_v / T),    H(q, s) = mean over rows of −Σ_k q_k · log_softmax(s)_k
 /// ```
 ///
 /// # Shapes
-/// - `scores`: `s_v`, of all views, each `[batch, prototype]`
-/// - `codes`: `q_i`, of the first views in the same order, each `[batch, prototype]`, used without gradient
+/// - `scores`: `s_v`, for all views, each `[batch, prototype]`
+/// - `codes`: `q_i`, for the first views in the same order, each `[batch, prototype]`, used without gradient
 /// - returns: `[1]`, in nats; at least `log(prototype)` if all images have the same scores
 ///
 /// # Panics
@@ -31,17 +31,17 @@ pub struct SwavLoss {
     temperature: f64,
 }
 
-/// Scores of all crops, and the codes that they predict.
+/// Scores of all crops, and the codes that they should predict.
 #[derive(Clone, Debug)]
 pub struct SwavInput {
-    /// Of all crops, each `[batch, prototype]`.
+    /// Scores of all crops, each `[batch, prototype]`.
     pub scores: Vec<Tensor<2>>,
-    /// Of the global crops, which come first, each `[batch, prototype]`.
+    /// Codes of the global crops, which come first, each `[batch, prototype]`.
     pub codes: Vec<Tensor<2>>,
 }
 
 impl SwavLoss {
-    /// The loss at a temperature.
+    /// Creates the loss at a temperature.
     pub fn new(temperature: f64) -> Self {
         Self { temperature }
     }

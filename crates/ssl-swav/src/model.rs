@@ -1,4 +1,4 @@
-//! SwAV: encoder, projector and prototypes; a queue where batches are small.
+//! SwAV: encoder, projector and prototypes, and a queue for small batches.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -34,16 +34,16 @@ pub struct Swav {
 pub struct SwavStudent<E> {
     /// The encoder.
     pub encoder: E,
-    /// The projector, thrown away after pretraining.
+    /// The projector, discarded after pretraining.
     pub projector: Mlp,
-    /// The prototypes, `[prototype, dim]`, thrown away after pretraining.
+    /// The prototypes, `[prototype, dim]`, discarded after pretraining.
     pub prototypes: Linear,
 }
 
-/// What SwAV remembers.
+/// SwAV's state.
 #[derive(Module, Debug)]
 pub struct SwavState {
-    /// Past embeddings, none if `queue_len` is 0.
+    /// Past embeddings; `None` if `queue_len` is 0.
     pub queue: Option<CropQueue>,
 }
 
@@ -64,7 +64,7 @@ impl MethodRules for Swav {
 impl<E: Encoder> SslMethod<E> for Swav {
     type Student = SwavStudent<E>;
     type State = SwavState;
-    /// Embeddings of the global crops of all processes for the queue; none before it begins.
+    /// Embeddings of the global crops of all processes, for the queue; `None` before it starts to fill.
     type Carry = Option<[Tensor<2>; 2]>;
 
     fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, SwavState) {
@@ -141,8 +141,8 @@ impl<E: Encoder> SslMethod<E> for Swav {
 }
 
 impl Swav {
-    /// The codes of a global crop of the batch, assigned together with those of all processes and with the past, a queue
-    /// and the prototypes.
+    /// The codes of a global crop, assigned together with the scores of all processes and those of the queue, if it is
+    /// used.
     fn codes(
         &self,
         crop: usize,
@@ -164,7 +164,7 @@ impl Swav {
     }
 }
 
-/// The share of the prototypes that some crop is assigned to most of all; 1 over their number after a collapse.
+/// The share of prototypes that are the top assignment of some crop; 1 / their number after a collapse.
 fn usage(codes: Vec<Tensor<2>>) -> impl FnOnce() -> Tensor<1> + Send + 'static {
     move || {
         let codes = Tensor::cat(codes, 0);

@@ -1,4 +1,4 @@
-//! Embeddings of past batches.
+//! A queue of embeddings from past batches.
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, Tensor};
@@ -6,18 +6,18 @@ use ssl_core::Counter;
 
 /// The latest embeddings of both global crops, newest first.
 ///
-/// They are assigned to prototypes together with those of the batch, where a batch alone is too small to be spread
-/// equally over all prototypes. Until every row has been written the queue holds zeros and is not used.
+/// They are assigned to prototypes together with the batch, for batches too small to be spread equally over all
+/// prototypes. Until every row has been written, the queue holds zeros and is not used.
 #[derive(Module, Debug)]
 pub struct CropQueue {
     /// `[global crop, len, dim]`
     pub rows: Param<Tensor<3>>,
-    /// How many rows of each crop hold an embedding.
+    /// Number of rows per crop that hold an embedding.
     pub filled: Counter,
 }
 
 impl CropQueue {
-    /// An empty queue of `len` embeddings of length `dim` for each of two crops.
+    /// Creates an empty queue of `len` embeddings of length `dim` for each of the two crops.
     pub fn new(len: usize, dim: usize, device: &Device) -> Self {
         let rows = Tensor::zeros([2, len, dim], device);
         Self { rows: Param::initialized(ParamId::new(), rows), filled: Counter::new(0, device) }
@@ -34,13 +34,13 @@ impl CropQueue {
         self.rows.val().narrow(0, crop, 1).reshape([len, dim])
     }
 
-    /// Puts new embeddings in front; the oldest ones fall out at the end.
+    /// Inserts new embeddings at the front; the oldest ones are dropped at the end.
     ///
     /// # Shapes
-    /// - `z`: of the two crops, each `[batch, dim]`
+    /// - `z`: for the two crops, each `[batch, dim]`
     ///
     /// # Panics
-    /// If a batch has more embeddings than the queue has rows, or shapes differ.
+    /// If the batch has more embeddings than the queue has rows, or if shapes differ.
     pub fn push(mut self, z: [Tensor<2>; 2]) -> Self {
         let [_, len, _] = self.rows.dims();
         let [batch, _] = z[0].dims();
@@ -68,7 +68,7 @@ mod tests {
         CropQueue::new(4, 1, &device())
     }
 
-    /// Embeddings of the first crop, and their negatives as those of the second.
+    /// Embeddings of the first crop, and their negatives for the second.
     fn pair(values: &[f32]) -> [Tensor<2>; 2] {
         let z = Tensor::<1>::from_floats(values, &device()).reshape([values.len(), 1]);
         [z.clone(), z.neg()]

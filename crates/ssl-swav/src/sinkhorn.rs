@@ -1,9 +1,9 @@
-//! Equal assignment of samples to prototypes.
+//! Balanced assignment of samples to prototypes.
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 
-/// Codes: soft assignments of samples to prototypes that use all prototypes equally.
+/// Codes: soft assignments of samples to prototypes, balanced so that all prototypes are used equally.
 ///
 /// ```text
 /// Q = exp(scores / ε) / total
@@ -11,21 +11,21 @@ use burn::tensor::activation::log_softmax;
 /// codes = samples · Q
 /// ```
 ///
-/// The factors that do not depend on the entry cancel in the next normalisation, so in logarithms a repetition is a
-/// `log_softmax` over the samples and one over the prototypes, and nothing overflows or vanishes whatever the scores.
+/// Constant factors cancel in the next normalisation. So in log space, one iteration is a `log_softmax` over the
+/// samples and one over the prototypes, and nothing overflows or vanishes whatever the scores.
 ///
 /// # Shapes
 /// - `scores`: `[sample, prototype]`, used without gradient
-/// - returns: `[take_last, prototype]`, the codes of the last samples, on the plain device; each row sums to 1 if
-///   `iterations` is not 0
+/// - returns: `[take_last, prototype]`, the codes of the last samples, on the plain device; each row sums to 1 unless
+///   `iterations` is 0
 ///
 /// # Panics
-/// If `take_last` is more than there are samples.
+/// If `take_last` exceeds the number of samples.
 ///
 /// # Source
 /// Cuturi 2013, <https://arxiv.org/abs/1306.0895>; Caron et al. 2020, section 3.1 and eq. 3 to 5,
 /// <https://arxiv.org/abs/2006.09882>.
-/// Differs from the official `main_swav.py`, which exponentiates the scores as they are.
+/// Differs from the official `main_swav.py`, which exponentiates the scores directly.
 pub fn sinkhorn(scores: Tensor<2>, epsilon: f64, iterations: usize, take_last: usize) -> Tensor<2> {
     let [samples, prototypes] = scores.dims();
     assert!(take_last <= samples, "Sinkhorn: the last {take_last} of {samples} samples");
@@ -46,7 +46,7 @@ mod tests {
         DeviceSpec::Flex.open().expect("flex is compiled in")
     }
 
-    /// Scores between −1 and 1 without structure, the same every time.
+    /// Deterministic pseudo-random scores between −1 and 1.
     fn scores(samples: usize, prototypes: usize) -> Tensor<2> {
         let places = Tensor::<1, Int>::arange(1..(samples * prototypes) as i64 + 1, &device()).float();
         (places.clone() * places * 0.618).sin().reshape([samples, prototypes])

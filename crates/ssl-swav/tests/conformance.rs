@@ -1,4 +1,4 @@
-//! Codes and loss against the golden values of the conformance suite.
+//! Checks codes and loss against the golden values of the conformance suite.
 
 use ssl_swav::{sinkhorn, swav};
 use ssl_testing::tensors::{array, leaf};

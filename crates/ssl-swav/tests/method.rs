@@ -1,4 +1,4 @@
-//! What a step of SwAV does, with a small network on made images.
+//! What a step of SwAV does, tested with a small network on synthetic images.
 
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -35,7 +35,7 @@ fn start(method: &Swav) -> (Student, SwavState) {
     method.before_step(student, state, at(0))
 }
 
-/// A step of a run with epochs of two steps.
+/// A step in a run with epochs of two steps.
 fn at(step: u64) -> Progress {
     Progress { step, total_steps: 10, steps_per_epoch: 2 }
 }
@@ -44,7 +44,7 @@ fn context(step: u64) -> StepContext {
     StepContext::new(0, at(step), 0)
 }
 
-/// Images without structure, the same every time.
+/// Deterministic pseudo-random images.
 fn images(seed: f32, size: usize) -> Tensor<4> {
     let count = BATCH * 3 * size * size;
     let places = Tensor::<1, Int>::arange(1..count as i64 + 1, &device()).float();
@@ -70,7 +70,7 @@ fn rows(tensor: Tensor<2>) -> Vec<Vec<f64>> {
     values.chunks(columns).map(<[f64]>::to_vec).collect()
 }
 
-/// Sinkhorn-Knopp as the loop of the definition, in float64.
+/// Sinkhorn-Knopp as a loop straight from the definition, in float64.
 fn codes(scores: &[Vec<f64>], epsilon: f64, iterations: usize) -> Vec<Vec<f64>> {
     let (samples, prototypes) = (scores.len() as f64, scores[0].len());
     let mut q: Vec<Vec<f64>> =
@@ -116,7 +116,7 @@ fn two_global_crops_without_a_queue_are_the_two_crop_formula() {
 
 #[test]
 fn a_batch_of_equal_images_costs_at_least_the_log_of_the_number_of_prototypes() {
-    // Without the equal assignment, codes would be as sharp as the scores and collapse would cost next to nothing.
+    // Without balanced assignment, codes would be as sharp as the scores and a collapse would cost next to nothing.
     let method = method(config());
     let (student, state) = start(&method);
     let equal = images(0.0, 8).narrow(0, 0, 1).repeat(&[BATCH, 1, 1, 1]);

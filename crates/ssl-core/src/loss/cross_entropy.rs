@@ -1,4 +1,4 @@
-//! The cross entropy with labels.
+//! Cross entropy with labels.
 
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
@@ -12,11 +12,11 @@ use crate::assert_shape;
 ///
 /// # Shapes
 /// - `logits`: `[row, class]`
-/// - `labels`: `[row]`, from 0 to below `class`
+/// - `labels`: `[row]`, in `0..class`
 /// - returns: `[1]`, in nats; `log(class)` when all logits are equal
 ///
 /// # Panics
-/// If there are not as many labels as rows.
+/// If the number of labels differs from the number of rows.
 ///
 /// # Source
 /// `torch.nn.CrossEntropyLoss`.

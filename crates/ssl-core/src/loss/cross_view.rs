@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use crate::assert_shape;
 use crate::math::soft_cross_entropy;
 
-/// The logits of every view predict the targets of every other view.
+/// Cross entropy of each view's logits with the targets of every other view.
 ///
 /// ```text
 /// L = mean over the pairs (i, v), v ≠ i, of H(q_i, s_v),    H(q, s) = mean over rows of −Σ_k q_k · log_softmax(s)_k
@@ -13,7 +13,7 @@ use crate::math::soft_cross_entropy;
 ///
 /// # Shapes
 /// - `targets`: `q_i`, the distributions of the first views, each `[batch, class]`, used as given and without gradient
-/// - `logits`: `s_v`, of all views in the same order, each `[batch, class]`
+/// - `logits`: `s_v`, for all views in the same order, each `[batch, class]`
 /// - returns: `[1]`, in nats
 ///
 /// # Panics
@@ -33,7 +33,7 @@ pub fn cross_view_cross_entropy(targets: &[Tensor<2>], logits: &[Tensor<2>]) -> 
         assert_shape!(view, [batch, class]);
     }
 
-    // Cross entropy is linear in its targets, so one log-softmax per view does for all its pairs.
+    // Cross entropy is linear in its targets, so each view needs only one log-softmax for all its pairs.
     let loss_of = |(view, logits): (usize, &Tensor<2>)| {
         let others = targets.iter().enumerate().filter(|(source, _)| *source != view);
         let targets = others.map(|(_, targets)| targets.clone()).reduce(|sum, targets| sum + targets)?;

@@ -1,4 +1,4 @@
-//! Distillation of the class scores of a teacher.
+//! Distillation of a teacher's logits.
 
 use burn::tensor::{Tensor, activation::softmax};
 
@@ -6,7 +6,7 @@ use super::Loss;
 use crate::assert_shape;
 use crate::math::soft_cross_entropy;
 
-/// Cross entropy between the class probabilities of a teacher and those of a student, both at a temperature.
+/// Cross entropy between the class probabilities of a teacher and a student, both at the same temperature.
 ///
 /// ```text
 /// L = H(softmax(teacher / T), student / T)        times T² if `t2_scale`
@@ -14,7 +14,7 @@ use crate::math::soft_cross_entropy;
 ///
 /// # Shapes
 /// - `student`, `teacher`: `[row, class]`
-/// - returns: `[1]`, in nats; the entropy of the teacher's probabilities where the two agree
+/// - returns: `[1]`, in nats; the entropy of the teacher's probabilities if the two agree
 ///
 /// # Panics
 /// If the two shapes differ.
@@ -27,7 +27,7 @@ pub struct DistillationLoss {
     t2_scale: bool,
 }
 
-/// Class scores of both networks.
+/// The logits of both networks.
 #[derive(Clone, Debug)]
 pub struct DistillationInput {
     /// `[row, class]`
@@ -37,12 +37,12 @@ pub struct DistillationInput {
 }
 
 impl DistillationLoss {
-    /// The loss at a temperature `T` above 0.
+    /// Creates the loss at a temperature `T` above 0.
     pub fn new(temperature: f64) -> Self {
         Self { temperature, t2_scale: false }
     }
 
-    /// Sets whether the loss is multiplied by `T²`, which keeps the size of its gradient independent of `T`. Default no.
+    /// Sets whether to multiply the loss by `T²`, which keeps the gradient scale independent of `T`. Default `false`.
     pub fn with_t2_scale(mut self, t2_scale: bool) -> Self {
         self.t2_scale = t2_scale;
         self
@@ -78,7 +78,7 @@ mod tests {
         Tensor::from_data(data, &device().autodiff()).require_grad()
     }
 
-    /// Rows without structure, the same every time.
+    /// Deterministic pseudo-random rows.
     fn rows(seed: usize) -> oracle::Rows {
         let value = |place: usize| f64::from(((place * place + 7 * seed) as f64 * 0.618).sin() as f32);
         (0..4).map(|row| (0..6).map(|column| value(1 + row * 6 + column)).collect()).collect()

@@ -5,17 +5,17 @@ use burn::tensor::Tensor;
 use super::similarities::with_gradient;
 use super::{RowLoss, Similarities};
 
-/// Cross entropy of picking the positive among it and the negatives.
+/// Cross entropy of identifying the positive among the negatives.
 ///
 /// ```text
 /// L = mean over rows i of −log( exp(s_i⁺ / T) / (exp(s_i⁺ / T) + Σ_j exp(s_ij⁻ / T)) )
 /// ```
 ///
-/// The similarities `s⁻` exist a block of rows at a time, see [`Similarities`].
+/// The similarities `s⁻` are computed one block of rows at a time, see [`Similarities`].
 ///
 /// # Shapes
 /// - `positive`: `[anchor, 1]`, the similarity of each anchor to its positive
-/// - `negatives`: of the anchors to everything else; the temperature is theirs
+/// - `negatives`: the anchors' similarities to all negatives; they carry the temperature
 /// - returns: `[1]`, in nats
 ///
 /// # Source
@@ -38,12 +38,12 @@ pub fn info_nce(positive: Tensor<2>, negatives: &Similarities) -> Tensor<1> {
     with_gradient(loss, &positive, gradient)
 }
 
-/// The cross entropy of some rows, and the probability of all negatives together, `[row, 1]`.
+/// The cross entropy of some rows, and the total probability of their negatives, `[row, 1]`.
 fn pick_positive(positive: Tensor<2>, negatives: Tensor<2>) -> (RowLoss, Tensor<2>) {
     let max = negatives.clone().max_dim(1);
     let weights = (negatives - max.clone()).exp();
     let sum = weights.clone().sum_dim(1);
-    // −log σ(positive − log Σ exp(negatives)): exact where the positive wins by far and the loss is nearly 0.
+    // −log σ(positive − log Σ exp(negatives)): stays exact when the positive dominates and the loss is nearly 0.
     let gap = max + sum.clone().log() - positive;
     let loss = gap.clone().clamp_min(0.0) + gap.clone().abs().neg().exp().log1p();
     let share = (gap - loss.clone()).exp();

@@ -1,4 +1,4 @@
-//! The negative cosine similarity.
+//! Negative cosine similarity.
 
 use burn::tensor::Tensor;
 

@@ -1,4 +1,4 @@
-//! Losses over all pairs of two sets of embeddings, without the matrix of all pairs.
+//! Losses over all pairs of two sets of embeddings, without materialising the matrix of all pairs.
 
 use std::ops::Range;
 
@@ -6,22 +6,22 @@ use burn::tensor::Tensor;
 
 use crate::assert_shape;
 
-/// Logits that are held at once: 16 MiB of float32 and a few temporaries of that size. Large enough to keep a matrix
-/// product busy, small against a batch (our choice).
+/// Number of logits held at once: 16 MiB of float32, plus a few temporaries of the same size. Large enough to keep a
+/// matrix product busy, small compared with a batch (our choice).
 const BLOCK_LOGITS: usize = 1 << 22;
 
-/// Added to the logit of a candidate that is left out. Far below any similarity of unit vectors over any temperature in
-/// use, where minus infinity would make a row without other candidates undefined.
+/// Added to the logit of an excluded candidate. Far below any similarity of unit vectors at any temperature in use;
+/// minus infinity would make a row without other candidates undefined.
 const LEFT_OUT: f64 = -1e9;
 
-/// Similarities of anchors to candidates, over a temperature: the logits of a contrastive loss.
+/// Similarities of anchors to candidates, divided by a temperature: the logits of a contrastive loss.
 ///
 /// ```text
 /// logits_ij = ⟨a_i, b_j⟩ / T
 /// ```
 ///
-/// A loss that is a mean over anchors is computed one block of rows at a time, together with its gradient: of the
-/// matrix `[anchor, candidate]` no more than a block exists, and nothing is computed twice.
+/// A loss that is a mean over anchors is computed one block of rows at a time, together with its gradient: at most one
+/// block of the matrix `[anchor, candidate]` exists at a time, and nothing is computed twice.
 #[derive(Clone, Debug)]
 pub struct Similarities {
     anchors: Tensor<2>,
@@ -31,20 +31,21 @@ pub struct Similarities {
     block_logits: usize,
 }
 
-/// A loss of some rows of logits, and its derivative.
+/// The loss of some rows of logits, and its derivative.
 #[derive(Debug)]
 pub struct RowLoss {
     /// The loss of each row, `[row, 1]`.
     pub loss: Tensor<2>,
-    /// The derivative of each row's loss by its logits, `[row, candidate]`.
+    /// The derivative of each row's loss with respect to its logits, `[row, candidate]`.
     pub gradient: Tensor<2>,
 }
 
 impl Similarities {
-    /// The similarities of unit vectors.
+    /// Creates the similarities of unit vectors.
     ///
     /// # Shapes
     /// - `anchors`: `[anchor, dim]`, `candidates`: `[candidate, dim]`, used as given; candidates may be the anchors
+    ///   themselves
     ///
     /// # Panics
     /// If the vectors differ in length.
@@ -54,12 +55,12 @@ impl Similarities {
         Self { anchors, candidates, temperature, without_own: false, block_logits: BLOCK_LOGITS }
     }
 
-    /// Leaves out what stems from the anchor's own image: candidates are the anchors, or several sets of embeddings of
-    /// the same images in the same order, one set after the other, and candidate `j` is left out for anchor `i` if
-    /// `j mod anchors = i`.
+    /// Excludes candidates from the anchor's own image: candidates are the anchors, or several sets of embeddings of
+    /// the same images in the same order, one set after the other, and candidate `j` is excluded for anchor `i` if `j
+    /// mod anchors = i`.
     ///
     /// # Panics
-    /// If the number of candidates is no multiple of that of the anchors.
+    /// If the number of candidates is not a multiple of the number of anchors.
     pub fn without_own(self) -> Self {
         let ([anchors, _], [candidates, _]) = (self.anchors.dims(), self.candidates.dims());
         assert!(
@@ -69,15 +70,15 @@ impl Similarities {
         Self { without_own: true, ..self }
     }
 
-    /// Sets the number of logits that are held at once; a block has at least one row.
+    /// Sets the number of logits held at once; a block has at least one row.
     pub fn with_block_logits(self, block_logits: usize) -> Self {
         Self { block_logits, ..self }
     }
 
     /// The mean over all anchors of a loss of their logits.
     ///
-    /// `row_loss` gets the indices of some anchors and their logits, `[row, candidate]`, without gradient. What is
-    /// returned has the gradient that `row_loss` states, for anchors and candidates alike.
+    /// `row_loss` gets the indices of some anchors and their logits, `[row, candidate]`, without gradient. The gradient
+    /// that it returns is propagated to anchors and candidates alike.
     ///
     /// # Shapes
     /// - returns: `[1]`
@@ -137,10 +138,10 @@ impl Similarities {
     }
 }
 
-/// `value`, with `gradient` as its derivative by `input` in addition to those it has.
+/// Adds `gradient` to the derivative of `value` with respect to `input`, leaving the value unchanged.
 ///
-/// A product of first degree in `input − sg(input)`, which is 0: the value stays as it is to the last bit, and whatever
-/// multiplies the result multiplies the derivative. An operation of its own would need one implementation per backend.
+/// It adds a term linear in `input − sg(input)`, which is 0: the value stays the same to the last bit, and whatever
+/// scales the result also scales the derivative. A custom operation would need one implementation per backend.
 pub(super) fn with_gradient(value: Tensor<1>, input: &Tensor<2>, gradient: Tensor<2>) -> Tensor<1> {
     let zero = input.clone() - input.clone().without_autodiff();
     value + (zero * gradient).sum()
@@ -159,7 +160,7 @@ mod tests {
         DeviceSpec::Flex.open().expect("flex is compiled in")
     }
 
-    /// Rows without structure, with a gradient.
+    /// Deterministic pseudo-random rows, with a gradient.
     fn leaf(count: usize, dim: usize, seed: f32) -> Tensor<2> {
         let places = Tensor::<1, burn::tensor::Int>::arange(1..(count * dim) as i64 + 1, &device()).float();
         let rows = (places.clone() * places * 0.618 + seed).sin().reshape([count, dim]);
@@ -170,7 +171,7 @@ mod tests {
         l2_normalize(z.clone(), NORMALIZE_EPS)
     }
 
-    /// The same cross entropy from the whole matrix of similarities, by Burn's own derivatives.
+    /// The same cross entropy from the full similarity matrix, differentiated by Burn.
     fn plain(
         positive: Tensor<2>,
         anchors: Tensor<2>,
@@ -187,8 +188,8 @@ mod tests {
         log_softmax(logits, 1).narrow(1, 0, 1).mean().neg()
     }
 
-    /// Value and gradients of both forms for anchors `a`, their positives `b` and the candidates `[a; b]` or `c`, through
-    /// normalisation and a factor.
+    /// Compares value and gradients of both forms for anchors `a`, their positives `b` and the candidates `[a; b]` or
+    /// `c`, through normalisation and a factor.
     fn assert_same(
         count: usize,
         dim: usize,
@@ -214,7 +215,8 @@ mod tests {
                 (value, leaves.map(|leaf| leaf.grad(&gradients).map(Tensor::into_data)))
             };
             let ((value, gradients), (want, want_gradients)) = (run(true), run(false));
-            // The rounding of a similarity of 1, over the temperature; gradients are those of three times the loss.
+            // The rounding error of a similarity of 1, over the temperature; gradients are those of three times the
+            // loss.
             let rounding = 1e-6 + 5e-7 / temperature;
             value.assert_approx_eq::<f32>(&want, Tolerance::absolute(rounding).set_relative(1e-4));
             let tolerance = Tolerance::absolute(3.0 * rounding).set_relative(1e-4);

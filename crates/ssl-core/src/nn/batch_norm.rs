@@ -7,7 +7,7 @@ use ssl_kernels::ops::{self, BatchNormOutput, relu};
 use crate::group::all_reduce_sum;
 use crate::{Group, Init, Mode, Pass};
 
-/// Which of the two learned parameters a batch norm has.
+/// Which learned parameters a batch norm has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Affine {
     /// `weight` and `bias`.
@@ -23,20 +23,20 @@ pub enum Affine {
 pub struct BatchNormConfig {
     /// Number of channels.
     pub channels: usize,
-    /// Learned parameters, both by default.
+    /// The learned parameters, both by default.
     pub affine: Affine,
     /// Initial value of `weight`, 1 by default; 0 makes a residual block start as the identity.
     pub initial_weight: f64,
-    /// Number of groups that are normalised apart, 1 by default (see [`BatchNorm`]).
+    /// Number of groups that are normalised separately, 1 by default (see [`BatchNorm`]).
     pub splits: usize,
     /// Added to the variance, 1e-5 by default (PyTorch).
     pub eps: f64,
-    /// Share of the new statistics in the running ones, 0.1 by default (PyTorch).
+    /// Weight of the new statistics in the running ones, 0.1 by default (PyTorch).
     pub momentum: f64,
 }
 
 impl BatchNormConfig {
-    /// PyTorch's defaults.
+    /// Creates a configuration with PyTorch's defaults.
     pub fn new(channels: usize) -> Self {
         Self { channels, affine: Affine::Full, initial_weight: 1.0, splits: 1, eps: 1e-5, momentum: 0.1 }
     }
@@ -53,13 +53,13 @@ impl BatchNormConfig {
         self
     }
 
-    /// Sets the number of groups that are normalised apart.
+    /// Sets the number of groups that are normalised separately.
     pub fn with_splits(mut self, splits: usize) -> Self {
         self.splits = splits;
         self
     }
 
-    /// A batch norm with mean 0 and variance 1 as running statistics.
+    /// Creates a batch norm with running mean 0 and running variance 1.
     pub fn init(&self, init: &Init) -> BatchNorm {
         let plain = init.plain_device();
         let weight =
@@ -76,20 +76,20 @@ impl BatchNormConfig {
     }
 }
 
-/// Batch normalisation over all axes but the channel.
+/// Batch normalisation over all axes except the channel.
 ///
 /// ```text
 /// y = weight · (x − mean) / sqrt(var + eps) + bias
 /// running ← (1 − momentum) · running + momentum · batch      running_var takes the unbiased variance
 /// ```
 ///
-/// With `splits` > 1, sample `i` belongs to group `i mod splits`, every group is normalised alone, and the running
-/// statistics move by the mean of the groups' updates: on one device this stands for the separate batch norms of
-/// several GPUs. Groups alone keep no secret: two views of an image that pass in the same place share their group's
-/// statistics with the same other images. A method that must not find a key by them gives its keys another order.
+/// With `splits` > 1, sample `i` belongs to group `i mod splits`, every group is normalised separately, and the running
+/// statistics move by the mean of the groups' updates: on one device this emulates the separate batch norms of several
+/// GPUs. Groups alone do not prevent leaks: two views of an image at the same place in the batch share their group's
+/// statistics with the same other images. A method that must not identify a key this way shuffles its keys.
 ///
-/// In a [`Pass`] with a group of several processes, the batch is that of all of them (synchronised batch norm); their
-/// batches must be of one size.
+/// In a [`Pass`] with a group of several processes, the batch is that of all processes (synchronised batch norm); their
+/// batches must have the same size.
 ///
 /// # Source
 /// `torch.nn.BatchNorm2d`; the splits: official MoCo CIFAR-10 notebook (`SplitBatchNorm`).
@@ -120,7 +120,7 @@ impl BatchNorm {
     /// - `input`: `[batch, channel]` or `[batch, channel, height, width]`
     ///
     /// # Panics
-    /// With batch statistics, if a channel of a group has only one value, or `batch` is not a multiple of `splits`.
+    /// With batch statistics, if a channel of a group has only one value, or if `batch` is not a multiple of `splits`.
     pub fn forward<const D: usize>(&self, input: Tensor<D>, pass: &Pass) -> Tensor<D> {
         match pass.mode {
             Mode::Eval => self.with_running_stats(input),
@@ -133,7 +133,7 @@ impl BatchNorm {
         }
     }
 
-    /// Normalises `input`, adds a shortcut and rectifies: the end of a residual block, or of a layer without one.
+    /// Normalises `input`, adds a shortcut if given and applies ReLU: the end of a residual block or of a plain layer.
     ///
     /// ```text
     /// y = max(0, norm(input) + shortcut)
@@ -177,7 +177,7 @@ impl BatchNorm {
         )
     }
 
-    /// - `normalise`: takes the input in groups, weight, bias and the shape of the groups
+    /// - `normalise`: takes the grouped input, weight, bias and the shape of the groups
     fn with_batch_stats<const D: usize>(
         &self,
         input: Tensor<D>,
@@ -234,9 +234,10 @@ fn rectified_sum<const D: usize>(x: Tensor<D>, shortcut: Option<Tensor<D>>) -> T
     })
 }
 
-/// Batch norm with the statistics of all processes, each of which has as many values of a channel.
+/// Batch norm with the statistics of all processes, each of which has the same number of values per channel.
 ///
-/// The variance is the mean of centred squares, which needs a second reduction and loses no digits where the mean is large.
+/// The variance is the mean of centred squares. That takes a second reduction but loses no precision where the mean is
+/// large.
 fn synchronised<const D: usize>(
     input: Tensor<D>,
     weight: Tensor<1>,

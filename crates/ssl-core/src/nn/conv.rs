@@ -15,16 +15,16 @@ pub struct Conv2dConfig {
     pub channels_out: usize,
     /// Height and width of the kernel.
     pub kernel: usize,
-    /// Step between outputs on both axes, 1 by default.
+    /// Stride on both axes, 1 by default.
     pub stride: usize,
     /// Zeros added on every side, 0 by default.
     pub padding: usize,
-    /// Whether a bias is added, no by default: in the networks here a batch norm follows.
+    /// Whether a bias is added, `false` by default: in the networks here a batch norm follows.
     pub bias: bool,
 }
 
 impl Conv2dConfig {
-    /// A convolution with stride 1, no padding and no bias.
+    /// Creates a convolution with stride 1, no padding and no bias.
     pub fn new(channels_in: usize, channels_out: usize, kernel: usize) -> Self {
         Self { channels_in, channels_out, kernel, stride: 1, padding: 0, bias: false }
     }
@@ -47,7 +47,7 @@ impl Conv2dConfig {
         self
     }
 
-    /// A convolution with He-normal weights, `std = sqrt(2 / (channels_out · kernel²))`, and zero bias.
+    /// Creates a convolution with He-normal weights, `std = sqrt(2 / (channels_out · kernel²))`, and zero bias.
     ///
     /// # Source
     /// torchvision `resnet.py`: `kaiming_normal_(mode="fan_out", nonlinearity="relu")`.

@@ -12,12 +12,12 @@ pub struct LinearConfig {
     pub inputs: usize,
     /// Length of an output row.
     pub outputs: usize,
-    /// Whether a bias is added, yes by default.
+    /// Whether a bias is added, `true` by default.
     pub bias: bool,
 }
 
 impl LinearConfig {
-    /// A linear layer with a bias.
+    /// Creates a linear layer with a bias.
     pub fn new(inputs: usize, outputs: usize) -> Self {
         Self { inputs, outputs, bias: true }
     }
@@ -28,7 +28,7 @@ impl LinearConfig {
         self
     }
 
-    /// A layer with weights and bias uniform within `±1 / sqrt(inputs)`.
+    /// Creates a layer with weights and bias uniform within `±1 / sqrt(inputs)`.
     ///
     /// # Source
     /// `torch.nn.Linear.reset_parameters`, which the official code of the methods relies on.
@@ -49,7 +49,7 @@ pub struct Linear {
     pub weight: Param<Tensor<2>>,
     /// `[output]`
     pub bias: Option<Param<Tensor<1>>>,
-    /// What the product is computed in.
+    /// The precision that the product is computed in.
     #[module(skip)]
     pub precision: Precision,
 }

@@ -21,7 +21,7 @@ pub(super) struct BlockConfig {
     pub(super) bn_splits: usize,
     /// Whether the last batch norm starts with weight 0.
     pub(super) zero_init: bool,
-    /// Whether the 3×3 convolution of a bottleneck has two branches, and the shortcut an average pool.
+    /// Whether the 3×3 convolution of a bottleneck has two branches and the shortcut has an average pool.
     pub(super) selective_kernel: bool,
 }
 
@@ -72,10 +72,10 @@ impl BlockConfig {
         BatchNormConfig::new(channels).with_splits(self.bn_splits).with_initial_weight(weight).init(init)
     }
 
-    /// The projection of the shortcut, where input and output differ in shape.
+    /// The projection of the shortcut, if input and output differ in shape.
     fn downsample(&self, init: &mut Init) -> Option<(Conv2d, BatchNorm)> {
         let channels = self.channels_out();
-        // With selective kernels the average pool in front of the projection has the stride.
+        // With selective kernels, the average pool before the projection has the stride.
         let stride = if self.selective_kernel { 1 } else { self.stride };
         (self.stride != 1 || self.channels_in != channels).then(|| {
             let conv = Conv2dConfig::new(self.channels_in, channels, 1).with_stride(stride).init(init);
@@ -88,8 +88,8 @@ impl BlockConfig {
     }
 }
 
-/// A residual block, `relu(shortcut(x) + branch(x))`. A bottleneck has a third convolution, and with selective kernels
-/// its second one has two branches that `attn` mixes.
+/// A residual block, `relu(shortcut(x) + branch(x))`. A bottleneck has a third convolution; with selective kernels its
+/// second convolution has two branches, which `attn` mixes.
 #[derive(Module, Debug)]
 pub(super) struct Block {
     conv1: Conv2d,
@@ -100,7 +100,7 @@ pub(super) struct Block {
     conv3: Option<Conv2d>,
     bn3: Option<BatchNorm>,
     downsample: Option<(Conv2d, BatchNorm)>,
-    /// Stride of the average pool in front of the projection, where there is one.
+    /// Stride of the average pool before the projection, if there is one.
     #[module(skip)]
     shortcut_pool: Option<usize>,
 }
@@ -122,7 +122,7 @@ impl Block {
         }
     }
 
-    /// The branches of a selective kernel as one; without it there is one already.
+    /// Mixes the branches of a selective kernel into one; without selective kernels there is only one.
     fn mixed(&self, branches: Tensor<4>, pass: &Pass) -> Tensor<4> {
         match &self.attn {
             Some(attn) => attn.forward(branches, pass),
@@ -140,10 +140,9 @@ impl Block {
     }
 }
 
-/// Means of 2×2 positions: what stands in front of the projection of a shortcut in ResNet-D.
+/// Means of 2×2 positions, applied before the projection of a ResNet-D shortcut.
 ///
-/// With stride 1, what lies beyond the border does not count. With stride 2, an odd side is continued by zeros, which
-/// do.
+/// With stride 1, positions past the border are ignored. With stride 2, an odd side is padded with zeros, which count.
 ///
 /// # Source
 /// He et al. 2018, section 4.2, <https://arxiv.org/abs/1812.01187>; the borders from the official SimCLR v2 code,
@@ -151,7 +150,7 @@ impl Block {
 fn average_pool(x: Tensor<4>, stride: usize) -> Tensor<4> {
     let [_, _, height, width] = x.dims();
     let padded = match stride {
-        // A mean over repeated positions is the mean without those beyond the border.
+        // Repeating the edge gives the same mean as ignoring positions past the border.
         1 => x.pad([(0, 1), (0, 1)], PadMode::Edge),
         _ => x.pad([(0, height % 2), (0, width % 2)], PadMode::Constant(0.0)),
     };

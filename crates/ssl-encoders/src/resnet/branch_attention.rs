@@ -1,4 +1,4 @@
-//! The weights with which a selective-kernel convolution mixes its branches.
+//! The attention that mixes the branches of a selective-kernel convolution.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -32,7 +32,7 @@ pub(super) struct BranchAttention {
 }
 
 impl BranchAttention {
-    /// For branches of `channels` each.
+    /// Creates the attention for branches of `channels` channels each.
     pub(super) fn init(channels: usize, bn_splits: usize, init: &mut Init) -> Self {
         let reduced = ((channels as f64 * RATIO) as usize).max(MIN_CHANNELS);
         Self {
@@ -43,14 +43,14 @@ impl BranchAttention {
     }
 
     /// # Shapes
-    /// - `branches`: one behind the other, `[batch, 2 · channel, height, width]`
+    /// - `branches`: concatenated, `[batch, 2 · channel, height, width]`
     /// - returns: `[batch, channel, height, width]`
     pub(super) fn forward(&self, branches: Tensor<4>, pass: &Pass) -> Tensor<4> {
         let [a, b] = halves(branches);
         let pooled = (a.clone() + b.clone()).mean_dim(3).mean_dim(2);
         let reduced = relu(self.bn.forward(self.fc_reduce.forward(pooled), pass));
         let [logit_a, logit_b] = halves(self.fc_select.forward(reduced));
-        // The softmax of two is the sigmoid of their difference.
+        // The softmax over two values is the sigmoid of their difference.
         let weight_a = sigmoid(logit_a - logit_b);
         weight_a * (a - b.clone()) + b
     }

@@ -7,11 +7,11 @@ use ssl_core::nn::Linear;
 /// Multi-head self-attention.
 ///
 /// ```text
-/// q, k, v = qkv(x), cut into heads;   out = proj(softmax(q kᵀ / sqrt(dim / heads)) v)
+/// q, k, v = qkv(x), split into heads;   out = proj(softmax(q kᵀ / sqrt(dim / heads)) v)
 /// ```
 ///
-/// Written as plain products: Burn's fused attention has no backward pass of its own, and its mask has another
-/// meaning on libtorch.
+/// Written as plain products: Burn's fused attention has no backward pass of its own, and its mask means something else
+/// on libtorch.
 #[derive(Module, Debug)]
 pub(super) struct Attention {
     pub(super) qkv: Linear,
@@ -29,7 +29,7 @@ impl Attention {
         self.proj.forward(weights(q, k).matmul(v).swap_dims(1, 2).reshape([batch, length, dim]))
     }
 
-    /// The weights with which the first token takes the values of every token.
+    /// The attention weights of the first token over all tokens.
     ///
     /// # Shapes
     /// - `tokens`: `[batch, token, dim]`

@@ -10,7 +10,7 @@ use super::drop_path::DropPath;
 use super::layer_norm::LayerNorm;
 use super::layer_scale::LayerScale;
 
-/// A block that normalises before each of its two branches.
+/// A pre-norm transformer block.
 ///
 /// ```text
 /// x = x + drop(ls1(attn(norm1(x))));   y = x + drop(ls2(mlp(norm2(x))))
@@ -42,7 +42,7 @@ impl Block {
         tokens + self.drop_path.forward(branch, "drop_path2", pass)
     }
 
-    /// How much the first token attends to every token.
+    /// The attention of the first token to every token.
     ///
     /// # Shapes
     /// - `tokens`: `[batch, token, dim]`
@@ -52,7 +52,7 @@ impl Block {
     }
 }
 
-/// `fc2(gelu(fc1(x)))`, on each token alone, with the exact GELU `x · Φ(x)`.
+/// `fc2(gelu(fc1(x)))`, on each token separately, with the exact GELU `x · Φ(x)`.
 #[derive(Module, Debug)]
 pub(super) struct FeedForward {
     pub(super) fc1: Linear,

@@ -21,39 +21,39 @@ use super::{Vit, VitInit};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct VitConfig {
-    /// Height and width of the images that the position embedding is made for, in pixels. Default 224.
+    /// Size of the images that the position embedding is created for, in pixels. Default 224.
     pub image_size: usize,
-    /// Height and width of a patch, in pixels. Default 16 (DINO; 8 is its slower, better variant). On images of 32
-    /// pixels, 4.
+    /// Height and width of a patch, in pixels. Default 16 (DINO; its variant with 8 is slower and better). For images
+    /// of 32 pixels, use 4.
     pub patch_size: usize,
     /// Length of a token.
     pub dim: usize,
     /// Number of blocks.
     pub depth: usize,
-    /// Number of attention heads; they share `dim`.
+    /// Number of attention heads, which divides `dim`.
     pub heads: usize,
-    /// Hidden units of a block's MLP per unit of `dim`. Default 4 (Dosovitskiy et al., table 1).
+    /// Hidden units of a block's MLP divided by `dim`. Default 4 (Dosovitskiy et al., table 1).
     pub mlp_ratio: usize,
     /// The initial values. Default [`VitInit::TruncatedNormal`].
     pub start: VitInit,
-    /// Whether there is a class token. Default `true` (Dosovitskiy et al., eq. 1); I-JEPA has none. Without one, the feature
-    /// is the mean of the patches.
+    /// Whether there is a class token. Default `true` (Dosovitskiy et al., eq. 1); I-JEPA has none. Without one, the
+    /// feature is the mean of the patches.
     pub class_token: bool,
-    /// Number of registers: tokens that stand for no place in the image. Default 0; Darcet et al. 2023 find 4 enough.
+    /// Number of registers: extra tokens that belong to no patch. Default 0; Darcet et al. 2023 find that 4 are enough.
     pub registers: usize,
-    /// Whether there is a token that takes the place of hidden patches, for
-    /// [`Masking::Replace`](ssl_core::Masking::Replace). Default `false`; iBOT, DINOv2 and SimMIM have one.
+    /// Whether there is a mask token, for [`Masking::Replace`](ssl_core::Masking::Replace). Default `false`; iBOT,
+    /// DINOv2 and SimMIM have one.
     pub mask_token: bool,
-    /// Initial value of the factors that scale each branch of a block, channel by channel; no factors if not given.
-    /// Default none; 1e-5 in DINOv2 (official `vitl14.yaml`).
+    /// Initial value of the learned factors that scale each channel of a block's branches; `None` for no factors.
+    /// Default `None`; 1e-5 in DINOv2 (official `vitl14.yaml`).
     pub layer_scale: Option<f64>,
-    /// Probability with which the last block leaves out a branch for an image while it trains; it rises linearly from 0
-    /// in the first block. Default 0; DINO has 0.1 (`--drop_path_rate`).
+    /// Probability that the last block drops a branch for an image during training; the rate rises linearly from 0 in
+    /// the first block. Default 0; 0.1 in DINO (`--drop_path_rate`).
     pub drop_path: f64,
 }
 
 impl VitConfig {
-    /// A network of tokens of length `dim`, with patches of 16 pixels and images of 224.
+    /// Creates a network with tokens of length `dim`, patches of 16 pixels and images of 224.
     pub fn new(dim: usize, depth: usize, heads: usize) -> Self {
         Self {
             image_size: 224,
@@ -71,12 +71,12 @@ impl VitConfig {
         }
     }
 
-    /// ViT-Ti (DeiT, table 1, as the two below).
+    /// ViT-Ti (DeiT, table 1, like the two below).
     pub fn tiny() -> Self {
         Self::new(192, 12, 3)
     }
 
-    /// ViT-S. MoCo v3 has 12 heads instead of 6 (official `vits.py`): see [`with_heads`](Self::with_heads).
+    /// ViT-S. MoCo v3 uses 12 heads instead of 6 (official `vits.py`): see [`with_heads`](Self::with_heads).
     pub fn small() -> Self {
         Self::new(384, 12, 6)
     }
@@ -86,7 +86,7 @@ impl VitConfig {
         Self::new(768, 12, 12)
     }
 
-    /// Sets the size of the images that the position embedding is made for.
+    /// Sets the size of the images that the position embedding is created for.
     pub fn with_image_size(mut self, image_size: usize) -> Self {
         self.image_size = image_size;
         self
@@ -128,19 +128,19 @@ impl VitConfig {
         self
     }
 
-    /// Scales each branch of a block by factors that start at this value.
+    /// Sets the initial value of the factors that scale each branch of a block.
     pub fn with_layer_scale(mut self, layer_scale: impl Into<Option<f64>>) -> Self {
         self.layer_scale = layer_scale.into();
         self
     }
 
-    /// Sets the probability with which the last block leaves out a branch.
+    /// Sets the probability that the last block drops a branch.
     pub fn with_drop_path(mut self, drop_path: f64) -> Self {
         self.drop_path = drop_path;
         self
     }
 
-    /// A network with the initial values of [`start`](Self::start).
+    /// Creates a network with the initial values of [`start`](Self::start).
     ///
     /// # Panics
     /// If the patch size does not divide the image size, the number of heads does not divide `dim`, or the drop-path rate
@@ -148,7 +148,7 @@ impl VitConfig {
     pub fn init(&self, init: &mut Init) -> Vit {
         self.assert_usable();
         let (side, dim, start) = (self.image_size / self.patch_size, self.dim, self.start);
-        // Values are drawn in the order of the fields; new fields go to the end, so that old networks keep their values.
+        // Values are drawn in field order; new fields go to the end, so that existing networks keep their values.
         Vit {
             cls_token: self.class_token.then(|| start.class_token(dim, init)),
             pos_embed: start.position_embedding(self.class_token, side, dim, init),
@@ -212,7 +212,7 @@ mod tests {
         for (rate, expected) in rates.iter().zip([0.0, 0.1, 0.2, 0.3, 0.4]) {
             assert!((rate - expected).abs() < 1e-12, "{rates:?}");
         }
-        // `linspace` of one point is its start.
+        // `linspace` with one point gives its start.
         assert_eq!(VitConfig::new(8, 1, 2).with_drop_path(0.4).drop_path_of(0), 0.0);
     }
 }

@@ -1,23 +1,23 @@
-//! Branches of blocks that are left out while a network trains.
+//! Drop-path: randomly dropping branches of blocks during training.
 
 use burn::tensor::{Tensor, TensorData};
 use ssl_core::{Mode, Pass};
 
-/// Leaves a branch out for some of the images.
+/// Drops a branch for some of the images.
 ///
 /// ```text
 /// y = x · kept / (1 − rate),   kept = 1 with probability 1 − rate and 0 otherwise, for each image
 /// ```
 ///
-/// Nothing is left out in [`Mode::Eval`] and in passes that make no random choices.
+/// Nothing is dropped in [`Mode::Eval`] or in passes that make no random choices.
 ///
 /// # Source
-/// Huang et al. 2016, <https://arxiv.org/abs/1603.09382>; DINO and timm, `drop_path`, by image and with this factor.
+/// Huang et al. 2016, <https://arxiv.org/abs/1603.09382>; DINO and timm, `drop_path`, per image and with this factor.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct DropPath {
-    /// Number of the block.
+    /// Index of the block.
     pub(super) block: usize,
-    /// Probability of being left out.
+    /// Probability of dropping the branch.
     pub(super) rate: f64,
 }
 
@@ -48,10 +48,14 @@ mod tests {
 
     const RATE: f64 = 0.3;
 
-    /// The factor of each image in a pass of `count` images.
+    /// The factor of each image in a pass of `count` images through block 3.
     fn factors(count: usize, name: &str, pass: &Pass) -> Vec<f32> {
+        factors_of(3, count, name, pass)
+    }
+
+    fn factors_of(block: usize, count: usize, name: &str, pass: &Pass) -> Vec<f32> {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
-        let drop = DropPath { block: 3, rate: RATE };
+        let drop = DropPath { block, rate: RATE };
         drop.forward(Tensor::ones([count, 1, 1], &device), name, pass).into_data().iter::<f32>().collect()
     }
 
@@ -83,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn choices_are_those_of_the_step_the_pass_and_the_branch() {
+    fn choices_are_those_of_the_step_the_pass_the_block_and_the_branch() {
         let one = factors(64, "drop_path1", &pass(2, "student"));
         assert_eq!(
             one,
@@ -91,6 +95,7 @@ mod tests {
             "a resumed run makes the same choices"
         );
         let others = [
+            factors_of(4, 64, "drop_path1", &pass(2, "student")),
             factors(64, "drop_path2", &pass(2, "student")),
             factors(64, "drop_path1", &pass(3, "student")),
             factors(64, "drop_path1", &pass(2, "student").part("view", 1)),

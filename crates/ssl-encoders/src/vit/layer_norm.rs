@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};
 use ssl_core::Init;
 
-/// Added to the variance (timm and DINO; PyTorch's own default is 1e-5).
+/// Added to the variance (timm and DINO; PyTorch's default is 1e-5).
 const EPS: f64 = 1e-6;
 
 /// Normalisation of each token over its own values, with PyTorch's names.
@@ -19,7 +19,7 @@ pub(super) struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// Weight 1 and bias 0.
+    /// Starts with weight 1 and bias 0.
     pub(super) fn init(dim: usize, init: &Init) -> Self {
         Self { weight: init.constant([dim], 1.0), bias: init.constant([dim], 0.0) }
     }

@@ -1,10 +1,10 @@
-//! Factors on a branch of a block.
+//! Learned factors on a branch of a block.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use ssl_core::Init;
 
-/// A learned factor for each channel.
+/// A learned factor per channel.
 ///
 /// ```text
 /// y = gamma · x
@@ -18,7 +18,7 @@ pub(super) struct LayerScale {
 }
 
 impl LayerScale {
-    /// Every factor starts at `value`.
+    /// Creates the factors, all starting at `value`.
     pub(super) fn init(dim: usize, value: f64, init: &Init) -> Self {
         Self { gamma: init.constant([dim], value) }
     }

@@ -3,15 +3,15 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};
 
-/// Cuts images into patches and projects each to a token.
+/// Cuts images into patches and projects each patch to a token.
 #[derive(Module, Debug)]
 pub(super) struct PatchEmbed {
     pub(super) proj: PatchProjection,
 }
 
-/// A convolution whose stride is its kernel, with PyTorch's layout of `weight`: `[dim, channel, patch, patch]`.
+/// A convolution whose stride equals its kernel size, with PyTorch's `weight` layout: `[dim, channel, patch, patch]`.
 ///
-/// Since no two patches overlap it is one matrix product, whose backward pass is fast on every backend.
+/// Since patches do not overlap, it is a single matrix product, whose backward pass is fast on every backend.
 #[derive(Module, Debug)]
 pub(super) struct PatchProjection {
     pub(super) weight: Param<Tensor<4>>,
@@ -22,7 +22,7 @@ impl PatchEmbed {
     /// Rows and columns of patches in images of `[height, width]` pixels.
     ///
     /// # Panics
-    /// If the patch size does not divide height and width.
+    /// If height and width are not multiples of the patch size.
     pub(super) fn grid(&self, [height, width]: [usize; 2]) -> [usize; 2] {
         let [_, _, patch, _] = self.proj.weight.dims();
         let whole = height.is_multiple_of(patch) && width.is_multiple_of(patch);
@@ -34,7 +34,7 @@ impl PatchEmbed {
     ///
     /// # Shapes
     /// - `images`: `[batch, channel, height, width]`
-    /// - returns: `[batch, patch, channel · height of a patch · width of a patch]`
+    /// - returns: `[batch, patch, channel · patch height · patch width]`
     ///
     /// # Panics
     /// As [`grid`](Self::grid).
@@ -47,7 +47,7 @@ impl PatchEmbed {
         pixels.reshape([batch, rows * columns, channels * patch * patch])
     }
 
-    /// Tokens of patches.
+    /// Projects patches to tokens.
     ///
     /// # Shapes
     /// - `pixels`: `[batch, patch, pixel]`

@@ -1,29 +1,29 @@
-//! Position embeddings for images of another size.
+//! Position embeddings for images of other sizes.
 
 use burn::tensor::{Tensor, TensorData};
 
 /// Coefficient of the cubic kernel (PyTorch's bicubic interpolation).
 const A: f64 = -0.75;
-/// Added to the numbers of rows and columns before they become a scale (DINO, against rounding down).
+/// Added to the numbers of rows and columns before computing the scale (DINO, to guard against rounding down).
 const OFFSET: f64 = 0.1;
 
-/// The position embedding for a grid of patches: as it is on its own grid, otherwise resized.
+/// The position embedding for a grid of patches: unchanged for its own grid, otherwise resized.
 ///
 /// # Source
-/// DINO `vision_transformer.py`, `interpolate_pos_encoding`, which leaves its own grid alone.
+/// DINO `vision_transformer.py`, `interpolate_pos_encoding`, which leaves its own grid unchanged.
 pub(super) fn pos_embed_for(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
     let (_, side) = parts(&pos_embed);
     if grid == [side, side] { pos_embed } else { resize_pos_embed(pos_embed, grid) }
 }
 
-/// A position embedding, resized to a grid of patches; the class token's position, if there is one, stays as it is.
+/// Resizes a position embedding to a grid of patches; the entry of the class token, if there is one, is kept.
 ///
 /// ```text
 /// source = (i + 0.5) · n_in / (n_out + 0.1) − 0.5 on each axis; cubic kernel with a = −0.75, border repeated
 /// ```
 ///
-/// Resizing is one product with a matrix from the host, so that it has a gradient on every backend. Its own grid
-/// is interpolated like any other, with DINO's offset of 0.1, and changes a little.
+/// Resizing is a product with a matrix from the host, so that it has a gradient on every backend. The embedding's own
+/// grid is interpolated like any other, with DINO's offset of 0.1, and so changes a little.
 ///
 /// # Shapes
 /// - `pos_embed`: `[1, 1 + side², dim]`, or `[1, side², dim]` without a class token
@@ -31,7 +31,7 @@ pub(super) fn pos_embed_for(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3>
 /// - returns: `[1, 1 + rows · columns, dim]`, or without the 1
 ///
 /// # Panics
-/// If the embedding is not that of a square of patches, with or without a class token.
+/// If the embedding is not for a square of patches, with or without a class token.
 ///
 /// # Source
 /// DINO `vision_transformer.py`, `interpolate_pos_encoding`.
@@ -51,8 +51,8 @@ pub fn resize_pos_embed(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
     }
 }
 
-/// The number of class tokens, 0 or 1, and the side of the square of patches that a position embedding is for. No square
-/// number follows another, so the length alone tells.
+/// The number of class tokens, 0 or 1, and the side of the square of patches. No two square numbers are consecutive
+/// (from 1 on), so the length is enough to tell.
 fn parts(pos_embed: &Tensor<3>) -> (usize, usize) {
     let [_, tokens, _] = pos_embed.dims();
     let squares = [(0, tokens.isqrt()), (1, tokens.saturating_sub(1).isqrt())];
@@ -63,7 +63,7 @@ fn parts(pos_embed: &Tensor<3>) -> (usize, usize) {
     })
 }
 
-/// One row of weights for each of `n_out` positions over the `n_in` given ones.
+/// One row of weights over the `n_in` given positions for each of the `n_out` new ones.
 fn resize_matrix(n_in: usize, n_out: usize) -> Vec<Vec<f64>> {
     let scale = (n_out as f64 + OFFSET) / n_in as f64;
     let row = |index: usize| {

@@ -11,21 +11,21 @@ use super::patch_embed::PatchProjection;
 /// Standard deviation of [`VitInit::TruncatedNormal`].
 const STD: f64 = 0.02;
 
-/// Initial values of a [`Vit`](super::Vit). In all of them, biases of linear layers and the mask token are 0, and
-/// registers normal with standard deviation 1e-6 (DINOv2 `vision_transformer.py`).
+/// The initial values of a [`Vit`](super::Vit). In every scheme, biases of linear layers and the mask token are 0, and
+/// registers are normal with standard deviation 1e-6 (DINOv2 `vision_transformer.py`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum VitInit {
-    /// Weights, class token and position embedding: truncated normal with standard deviation 0.02. The projection of
-    /// patches: uniform within `±1 / sqrt(inputs)`, PyTorch's default for a convolution.
+    /// Weights, class token and position embedding: truncated normal with standard deviation 0.02. Patch projection:
+    /// uniform within `±1 / sqrt(inputs)`, PyTorch's default for a convolution.
     ///
     /// Source: DINO and timm, `vision_transformer.py`.
     #[default]
     TruncatedNormal,
-    /// Weights: Xavier-uniform, with query, key and value as three matrices. Position embedding: sines and cosines in
-    /// two dimensions. Class token: normal with standard deviation 1e-6. MoCo v3 keeps position embedding and
-    /// projection of patches as they are drawn here.
+    /// Weights: Xavier-uniform, with query, key and value as three matrices. Position embedding: two-dimensional sines
+    /// and cosines. Class token: normal with standard deviation 1e-6. MoCo v3 keeps position embedding and patch
+    /// projection at these initial values.
     ///
     /// Source: MoCo v3, Chen et al. 2021, <https://arxiv.org/abs/2104.02057>, and official `vits.py`.
     XavierSinCos,
@@ -39,7 +39,7 @@ impl VitInit {
         self.matrices(inputs, outputs, 1, init)
     }
 
-    /// Query, key and value of `dim` outputs each, above each other.
+    /// Query, key and value with `dim` outputs each, stacked.
     pub(super) fn query_key_value(self, dim: usize, init: &mut Init) -> Linear {
         self.matrices(dim, dim, 3, init)
     }
@@ -107,12 +107,12 @@ impl VitInit {
     }
 }
 
-/// Bound of a uniform distribution that keeps the variance of a layer's values and of its gradients alike.
+/// Bound of a uniform distribution that preserves the variance of both a layer's values and its gradients.
 fn xavier(inputs: usize, outputs: usize) -> f64 {
     (6.0 / (inputs + outputs) as f64).sqrt()
 }
 
-/// 0 for the class token; for a patch, sine and cosine of its row and of its column at `dim / 4` frequencies.
+/// 0 for the class token; for a patch, sine and cosine of its row and column at `dim / 4` frequencies.
 ///
 /// # Panics
 /// If `dim` is not a multiple of 4.
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(rows[0], [0.0; 8]);
         // Row 0, column 0: the sines are 0 and the cosines 1.
         assert_eq!(rows[1], [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0]);
-        // Column 1 of the same row differs in the second half alone.
+        // Column 1 of the same row differs only in the second half.
         assert_eq!(rows[2][..4], rows[1][..4]);
         assert_eq!(
             rows[2][4..],

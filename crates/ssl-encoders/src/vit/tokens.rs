@@ -1,4 +1,4 @@
-//! A ViT as an encoder of tokens.
+//! A ViT as a token encoder.
 
 use burn::tensor::{Bool, Int, Tensor};
 use ssl_core::{Encoder, Masking, Pass, TokenEncoder, Tokens};
@@ -11,12 +11,12 @@ impl TokenEncoder for Vit {
     /// - `images`: `[batch, 3, height, width]`, both multiples of the patch size
     ///
     /// # Panics
-    /// If the patches do not fill the images, the mask is of another number of images or patches, or patches are to be
-    /// replaced and there is no mask token.
+    /// If the image size is not a multiple of the patch size, if the mask does not match the number of images or
+    /// patches, or if patches are to be replaced and there is no mask token.
     ///
     /// # Source
-    /// Kept patches: MAE `models_mae.py`, `forward_encoder`. Replaced ones: DINOv2 `vision_transformer.py`,
-    /// `prepare_tokens_with_masks`: the mask token takes the place of a patch before its position is added.
+    /// Kept patches: MAE `models_mae.py`, `forward_encoder`. Replaced patches: DINOv2 `vision_transformer.py`,
+    /// `prepare_tokens_with_masks`: the mask token replaces a patch before its position is added.
     fn encode_tokens(&self, images: Tensor<4>, masking: Masking, pass: &Pass) -> Tokens {
         self.finish(self.last_tokens(images, masking, pass))
     }
@@ -36,7 +36,7 @@ impl TokenEncoder for Vit {
     }
 
     /// # Panics
-    /// If there is no class token, or no block.
+    /// If there is no class token or no block.
     fn class_attention(&self, images: Tensor<4>, pass: &Pass) -> Tensor<3> {
         assert!(
             self.cls_token.is_some(),
@@ -53,7 +53,7 @@ impl TokenEncoder for Vit {
     }
 
     /// # Panics
-    /// If the patch size does not divide height and width.
+    /// If height and width are not multiples of the patch size.
     fn patch_grid(&self, pixels: [usize; 2]) -> [usize; 2] {
         self.patch_embed.grid(pixels)
     }
@@ -64,13 +64,13 @@ impl TokenEncoder for Vit {
 }
 
 impl Vit {
-    /// All tokens after the last block, before the last norm, `[batch, token, dim]`.
+    /// All tokens after the last block, before the final norm, `[batch, token, dim]`.
     pub(super) fn last_tokens(&self, images: Tensor<4>, masking: Masking, pass: &Pass) -> Tensor<3> {
         let tokens = self.first_tokens(images, masking);
         self.blocks.iter().fold(tokens, |tokens, block| block.forward(tokens, pass))
     }
 
-    /// All tokens, normalised, by what they stand for.
+    /// Normalises all tokens and separates them by type.
     pub(super) fn finish(&self, tokens: Tensor<3>) -> Tokens {
         let tokens = self.norm.forward(tokens);
         let [_, length, _] = tokens.dims();
@@ -83,7 +83,7 @@ impl Vit {
         }
     }
 
-    /// The tokens in front of the first block, `[batch, token, dim]`.
+    /// The input tokens of the first block, `[batch, token, dim]`.
     fn first_tokens(&self, images: Tensor<4>, masking: Masking) -> Tensor<3> {
         let [batch, _, height, width] = images.dims();
         let pixels = self.patch_embed.cut(images);
@@ -103,7 +103,7 @@ impl Vit {
         self.with_registers(tokens + positions)
     }
 
-    /// The places of patches among the entries of the position embedding, behind that of the class token.
+    /// Shifts patch indices past the class token's entry of the position embedding, and prepends that entry.
     fn with_class(&self, places: Tensor<2, Int>) -> Tensor<2, Int> {
         match self.cls_token {
             Some(_) => {
@@ -130,7 +130,7 @@ impl Vit {
         patches.mask_where(mask.unsqueeze_dim::<3>(2).expand([batch, length, dim]), token)
     }
 
-    /// The registers behind the class token. They come after positions are added, since they have none.
+    /// Inserts the registers after the class token. They are added after the positions, since they have none.
     fn with_registers(&self, tokens: Tensor<3>) -> Tensor<3> {
         let Some(registers) = &self.register_tokens else { return tokens };
         let [batch, length, _] = tokens.dims();
@@ -144,7 +144,7 @@ impl Vit {
         }
     }
 
-    /// Number of tokens in front of the patches.
+    /// Number of tokens before the patches.
     fn first_patch(&self) -> usize {
         let registers = self.register_tokens.as_ref().map_or(0, |registers| registers.dims()[1]);
         usize::from(self.cls_token.is_some()) + registers
@@ -157,7 +157,7 @@ fn batched(rows: Tensor<3>, batch: usize) -> Tensor<3> {
     rows.expand([batch, count, dim])
 }
 
-/// The rows at these places of each image.
+/// Selects the rows at the given indices of each image.
 ///
 /// # Shapes
 /// - `rows`: `[batch, row, dim]`

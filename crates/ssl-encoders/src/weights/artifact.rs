@@ -1,4 +1,4 @@
-//! What the files of a run say about themselves.
+//! The description in the files of a run.
 
 mod kind;
 mod preprocessing;
@@ -19,39 +19,39 @@ pub use provenance::{DataSummary, Provenance};
 use super::{WeightsError, read};
 use crate::EncoderConfig;
 
-/// The version of [`Artifact`] that this crate writes. It reads every version up to this one.
+/// The version of [`Artifact`] that this crate writes. It can read every version up to this one.
 pub const SCHEMA: u32 = 1;
 
-/// What a file that a run leaves says beside its tensors: enough to make the encoder, to feed it, and to know where it is
-/// from.
+/// The description stored next to the tensors in a run's output files: enough to recreate the encoder, to prepare its
+/// images, and to know where it comes from.
 ///
-/// In safetensors files it is JSON under the key `burn-ssl` of the metadata.
+/// In safetensors files it is JSON under the metadata key `burn-ssl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Artifact {
-    /// The version of this description, [`SCHEMA`].
+    /// The version of the description, [`SCHEMA`].
     pub schema: u32,
     /// What the tensors are.
     #[serde(flatten)]
     pub kind: Kind,
-    /// The encoder, without anything that depends on the size of images.
+    /// The encoder, with everything that depends on the image size filled in.
     pub encoder: EncoderConfig,
-    /// What the encoder wants its images to be like.
+    /// How to prepare images for the encoder.
     pub preprocessing: Preprocessing,
-    /// Where the encoder is from.
+    /// Where the encoder comes from.
     pub provenance: Provenance,
-    /// Figures of the encoder or classifier by the names of `metrics.jsonl`, such as `knn_top1`.
+    /// Results of the encoder or classifier, named as in `metrics.jsonl`, such as `knn_top1`.
     ///
-    /// In float32, so that a resumed run, whose sums have been through text, ends with the same bytes.
+    /// In float32, so that a resumed run, whose sums have gone through text, ends with the same bytes.
     pub metrics: BTreeMap<String, f32>,
 }
 
 impl Artifact {
-    /// Describes an encoder that `config` made for images of `preprocessing.size` pixels.
+    /// Describes an encoder that `config` created for images of `preprocessing.size` pixels.
     pub fn new(config: &EncoderConfig, preprocessing: Preprocessing) -> Self {
         Self {
             schema: SCHEMA,
             kind: Kind::Encoder,
-            // Where the weights started from is a path on this machine.
+            // The path of the initial weights is specific to this machine.
             encoder: EncoderConfig { init: None, ..config.resolved(preprocessing.size) },
             preprocessing,
             provenance: Provenance::default(),
@@ -65,27 +65,27 @@ impl Artifact {
         self
     }
 
-    /// Sets where the encoder is from.
+    /// Sets where the encoder comes from.
     pub fn with_provenance(mut self, provenance: Provenance) -> Self {
         self.provenance = provenance;
         self
     }
 
-    /// Adds figures; those that are no finite number are left out.
+    /// Adds metrics; NaN and infinite values are left out.
     pub fn with_metrics<N: Into<String>>(mut self, metrics: impl IntoIterator<Item = (N, f64)>) -> Self {
         let finite = metrics.into_iter().filter(|(_, value)| value.is_finite());
         self.metrics.extend(finite.map(|(name, value)| (name.into(), value as f32)));
         self
     }
 
-    /// The bytes of a safetensors file of `tensors` with this description.
+    /// Encodes `tensors` with this description as a safetensors file.
     pub fn encode(&self, tensors: &BTreeMap<String, TensorData>) -> Vec<u8> {
         let text = serde_json::to_string(self).expect("strings and finite numbers");
         named::encode(tensors, &text)
     }
 
-    /// Writes a safetensors file of `tensors` with this description, whole or not at all. Equal tensors and descriptions
-    /// give equal bytes.
+    /// Atomically writes `tensors` with this description as a safetensors file. Equal tensors and descriptions give
+    /// equal bytes.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -94,10 +94,10 @@ impl Artifact {
         written.map_err(|source| WeightsError::Io { path: path.to_owned(), source })
     }
 
-    /// The description of a file; none for files that burn-ssl did not write, and for checkpoints of a run.
+    /// Reads the description of a file; `None` for files not written by burn-ssl and for a run's checkpoints.
     ///
     /// # Errors
-    /// If the file cannot be read, or a newer burn-ssl wrote it.
+    /// If the file cannot be read, or was written by a newer burn-ssl.
     pub fn read(path: &Path) -> Result<Option<Self>, WeightsError> {
         let parse = |text: String| {
             let artifact = upgrade::parse(&text);

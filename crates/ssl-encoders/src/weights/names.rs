@@ -1,12 +1,12 @@
-//! Which tensors of a file are the encoder, and what they are called in it.
+//! Finds the tensors of an encoder in a file, under whatever prefix.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::scheme::NameScheme;
 use super::timm::own_name;
 
-/// What frameworks and training scripts put in front of an encoder's names, one component each, in any order. An
-/// encoder's own names start with none of them.
+/// Components that frameworks and training scripts put before an encoder's names, in any order. An encoder's own names
+/// start with none of them.
 const WRAPPERS: [&str; 19] = [
     "_feature_blocks",   // VISSL
     "backbone",          // DINO, Barlow Twins, lightly, solo-learn, OpenMMLab
@@ -29,16 +29,16 @@ const WRAPPERS: [&str; 19] = [
     "wrapped_model", // lightly-train
 ];
 
-/// First components of what training code has behind an encoder under the same prefix, besides
+/// First components of the heads that training code stores next to an encoder under the same prefix, besides
 /// [classifiers](NameScheme::classifiers).
 const HEADS: [&str; 3] = ["projection_head", "projector", "prototypes"];
 
-/// The tensors of a file that belong to an encoder with the paths `wanted`: the name in the file by our name, which is
-/// without what training code put in front. None if no name of the file is among `wanted`.
+/// The tensors of a file that belong to an encoder with the paths `wanted`, as a map from our name, without prefixes,
+/// to the name in the file. `None` if no name in the file is among `wanted`.
 ///
-/// A file may hold several networks (teacher and student, an encoder and its projector). Names are grouped by what is
-/// in front of them, and the group with most of the wanted names is the encoder; of equals the last by the alphabet,
-/// which prefers DINO's teacher, the network it evaluates, to its student.
+/// A file may hold several networks (teacher and student, an encoder and its projector). Names are grouped by prefix,
+/// and the group with the most wanted names is the encoder. In a tie the alphabetically last group wins, which prefers
+/// DINO's teacher, the network it evaluates, over its student.
 pub(super) fn select(
     names: impl IntoIterator<Item = String>,
     wanted: &BTreeSet<String>,
@@ -55,7 +55,7 @@ pub(super) fn select(
     Some(encoder)
 }
 
-/// A name, cut behind its wrappers.
+/// Splits a name after its wrappers.
 fn split(name: &str) -> (&str, &str) {
     let mut own = name;
     while let Some((first, rest)) = own.split_once('.') {
@@ -67,7 +67,7 @@ fn split(name: &str) -> (&str, &str) {
     name.split_at(name.len() - own.len())
 }
 
-/// What an encoder can do without: heads, counters, and the token for hidden patches, which no feature depends on.
+/// What an encoder can do without: heads, counters, and the mask token, which no feature depends on.
 fn is_ignored(own: &str) -> bool {
     let first = own.split('.').next().unwrap_or_default();
     let is_classifier = NameScheme::ALL.iter().any(|scheme| scheme.classifiers().contains(&first));

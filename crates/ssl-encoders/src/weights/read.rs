@@ -9,7 +9,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::{WeightsError, names};
 
-/// How many names of a file an error shows.
+/// Number of names that an error shows.
 const SHOWN_NAMES: usize = 3;
 
 /// The encoder's tensors by path, in float32.
@@ -32,7 +32,7 @@ pub(super) fn tensors(
     }
 }
 
-/// The JSON under the key `burn-ssl` of the metadata.
+/// The JSON under the metadata key `burn-ssl`.
 pub(super) fn description(path: &Path) -> Result<Option<String>, WeightsError> {
     let bytes = read(path)?;
     if !is_safetensors(&bytes) {
@@ -40,7 +40,7 @@ pub(super) fn description(path: &Path) -> Result<Option<String>, WeightsError> {
     }
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged(path, error))?;
     let text = header.metadata().as_ref().and_then(|metadata| metadata.get("burn-ssl").cloned());
-    // Checkpoints have a word there.
+    // Checkpoints have a plain word there.
     Ok(text.filter(|text| text.starts_with('{')))
 }
 

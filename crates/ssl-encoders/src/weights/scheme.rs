@@ -1,4 +1,4 @@
-//! Whose names tensors have.
+//! Naming schemes of weight files.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use crate::EncoderConfig;
 
 type Tensors = BTreeMap<String, TensorData>;
 
-/// Whose names the tensors of a weight file have, whether it is read or written.
+/// Whose names the tensors of a weight file have, for reading and writing.
 ///
-/// Our names are torchvision's for ResNets and timm's for ViTs, but for ViTs with registers, where they are DINOv2's.
+/// Our names are torchvision's for ResNets and timm's for ViTs, except for ViTs with registers, which use DINOv2's.
 /// [`load`](super::load) reads files of every scheme.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -34,7 +34,7 @@ impl NameScheme {
     /// All schemes.
     pub const ALL: [Self; 3] = [Self::Torchvision, Self::Timm, Self::Safetensors];
 
-    /// Whether the library has a network with the tensors of this encoder.
+    /// Whether the library has a network with this encoder's tensors.
     pub fn has(self, config: &EncoderConfig) -> bool {
         match self {
             Self::Torchvision => !config.is_vit() && !config.selective_kernel,
@@ -43,7 +43,7 @@ impl NameScheme {
         }
     }
 
-    /// Our tensors of an encoder under the names of the scheme.
+    /// Converts an encoder's tensors from our names to those of the scheme.
     pub(super) fn to_theirs(self, tensors: Tensors) -> Tensors {
         match self {
             Self::Timm => timm::to_timm(tensors),
@@ -51,14 +51,14 @@ impl NameScheme {
         }
     }
 
-    /// The tensors of an encoder from a file of any scheme under our names; [`names::select`](super::names) has
-    /// translated those that are only called otherwise.
+    /// Converts an encoder's tensors from any scheme to our names; [`names::select`](super::names) has already
+    /// translated those that differ only in name.
     pub(super) fn to_ours(mut tensors: Tensors) -> Tensors {
         timm::unfold_class_position(&mut tensors);
         tensors
     }
 
-    /// What the classifiers on the library's networks are called. Files of networks have them beside the encoder.
+    /// The names of the classifiers on the library's networks, which files hold next to the encoder.
     pub(super) fn classifiers(self) -> &'static [&'static str] {
         match self {
             Self::Torchvision => &["fc"],

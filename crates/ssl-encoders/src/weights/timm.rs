@@ -1,8 +1,8 @@
-//! Between our form of a ViT's tensors, which is DINOv2's, and timm's.
+//! Conversion between our form of a ViT's tensors, which is DINOv2's, and timm's.
 //!
-//! They differ for ViTs with registers. timm adds the class token's position to the class token, keeps positions of patches
-//! alone, and calls the registers `reg_token`. Neither form changes what the network computes. A mask token is no part of
-//! timm's ViTs.
+//! They differ for ViTs with registers. timm adds the class token's position to the class token, keeps only the
+//! positions of patches, and calls the registers `reg_token`. The network computes the same in both forms. timm's ViTs
+//! have no mask token.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use burn::tensor::TensorData;
 
 type Tensors = BTreeMap<String, TensorData>;
 
-/// What timm and iBOT call a tensor of ours.
+/// Names in timm and iBOT, and ours.
 const NAMES: [(&str, &str); 2] = [("reg_token", "register_tokens"), ("masked_embed", "mask_token")];
 
-/// Our name of a tensor that others may call otherwise.
+/// Our name for a tensor that others may name differently.
 pub(super) fn own_name(name: &str) -> &str {
     NAMES.into_iter().find(|(theirs, _)| *theirs == name).map_or(name, |(_, own)| own)
 }
 
-/// Our tensors in timm's form.
+/// Converts our tensors to timm's form.
 pub(super) fn to_timm(mut tensors: Tensors) -> Tensors {
     tensors.remove("mask_token");
     if let Some(registers) = tensors.remove("register_tokens") {
@@ -28,7 +28,7 @@ pub(super) fn to_timm(mut tensors: Tensors) -> Tensors {
     tensors
 }
 
-/// Adds the class token's position to the class token and takes it off the position embedding.
+/// Adds the class token's position to the class token and removes it from the position embedding.
 fn fold_class_position(tensors: &mut Tensors) {
     let (Some(class), Some(positions)) = (tensors.get("cls_token"), tensors.get("pos_embed")) else { return };
     let (shape, dim) = (class.shape().to_vec(), class.num_elements());
@@ -40,8 +40,8 @@ fn fold_class_position(tensors: &mut Tensors) {
     tensors.insert("pos_embed".to_owned(), TensorData::new(rest, patches));
 }
 
-/// Gives a class token whose position was added to it a position of zeros. In our form that never is missing, and since no
-/// square number follows another, the length tells whether it is.
+/// Adds a zero position for a class token that already includes its position. Our form always has one, and since no two
+/// square numbers are consecutive, the length shows whether it is missing.
 pub(super) fn unfold_class_position(tensors: &mut Tensors) {
     let (Some(class), Some(positions)) = (tensors.get("cls_token"), tensors.get("pos_embed")) else { return };
     let dim = class.num_elements();
@@ -57,7 +57,7 @@ pub(super) fn unfold_class_position(tensors: &mut Tensors) {
 mod tests {
     use super::*;
 
-    /// A ViT of 2 values per token, a grid of 2 rows and 2 columns, and one register.
+    /// A ViT with 2 values per token, a 2×2 grid and one register.
     fn own() -> Tensors {
         let values = |count: usize, first: f32| (0..count).map(|i| first + i as f32).collect::<Vec<_>>();
         let tensor = |name: &str, data| (name.to_owned(), data);

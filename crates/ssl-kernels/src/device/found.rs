@@ -1,4 +1,4 @@
-//! What devices there are on this machine.
+//! The devices of this machine.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub struct FoundDevice {
 }
 
 impl FoundDevice {
-    /// What its driver calls it. Opens the device.
+    /// The driver's name for the device. Opens the device.
     pub fn name(&self) -> String {
         match self.spec {
             DeviceSpec::Flex | DeviceSpec::Tch => "CPU".to_owned(),
@@ -42,7 +42,7 @@ impl fmt::Display for FoundDevice {
     }
 }
 
-/// The devices of a kind, whatever the index of `spec`; `None` if its backend is not part of this build.
+/// The devices of a kind, ignoring the index in `spec`; `None` if the backend is not part of this build.
 #[allow(unreachable_patterns)] // with every backend compiled in, nothing is left for the last arm
 pub(super) fn devices(spec: DeviceSpec) -> Option<Vec<FoundDevice>> {
     match spec {

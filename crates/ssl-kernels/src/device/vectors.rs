@@ -1,10 +1,10 @@
-//! What a CPU computes with.
+//! The vector instructions of a CPU.
 
 use super::DeviceSpec;
 
 impl DeviceSpec {
-    /// The vector instructions that computations on this device use on this processor, in words, beginning with those
-    /// of this crate's loops; `None` for a GPU, or if the backend is not part of this build.
+    /// The vector instructions that this device uses on this processor, as text, starting with those of this crate's
+    /// loops; `None` for a GPU, or if the backend is not part of this build.
     ///
     /// ```
     /// # use ssl_kernels::DeviceSpec;
@@ -22,7 +22,8 @@ impl DeviceSpec {
     }
 }
 
-/// The widest vectors of flex's matrix products (`gemm` with the feature `x86-v4`) and element-wise loops (`macerator`).
+/// The widest vectors used by flex's matrix products (`gemm` with the feature `x86-v4`) and element-wise loops
+/// (`macerator`).
 #[cfg(feature = "flex")]
 fn burn() -> &'static str {
     #[cfg(target_arch = "x86_64")]

@@ -1,13 +1,13 @@
-//! A scaled sum, what optimizers and moving averages are made of.
+//! A scaled sum, the building block of optimizers and moving averages.
 
 use burn::tensor::Tensor;
 
 /// `a + factor · b`, element by element.
 ///
-/// On libtorch, without gradients, one pass over the values, in place where nobody else reads `a`.
+/// On libtorch, without gradients, this is a single pass over the values, in place if nothing else uses `a`.
 ///
 /// # Shapes
-/// - `a`, `b`: the same
+/// - `a`, `b` and the result: the same shape
 pub fn add_scaled<const D: usize>(a: Tensor<D>, b: Tensor<D>, factor: f64) -> Tensor<D> {
     #[cfg(feature = "tch")]
     if super::libtorch::serves(&[&a.device(), &b.device()])

@@ -27,23 +27,23 @@ use crate::Group;
 /// S = Σ_r x_r,    dL/dx_r = Σ_q dL_q/dS       L = Σ_q L_q
 /// ```
 ///
-/// The gradient is that of the sum of all ranks' losses. Where each rank computes the mean loss of the global batch, or
+/// The gradient is that of the sum of all ranks' losses. If each rank computes the mean loss of the global batch, or if
 /// gradients are averaged later, the caller divides by the number of ranks.
 ///
-/// In a group of one it returns `x` itself.
+/// In a group of one, `x` itself is returned.
 ///
 /// # Shapes
 /// - `x`: `[value]`, of the same length on all ranks
 /// - returns: `[value]`
 ///
 /// # Deadlocks
-/// The backward pass is a call to the group, too. So `x` has gradients on all ranks or on none, the loss of every rank
-/// depends on the result, if only by a factor of 0, and where the backward passes of several sums follow in an order that
-/// depends on the graph, that graph has the same shape on all ranks. Ranks that are threads need
-/// [graphs of their own](crate::Collective#ranks-in-one-process).
+/// The backward pass also calls the group. So `x` must have gradients on all ranks or on none, and the loss of every
+/// rank must depend on the result, if only by a factor of 0. With several sums, the order of their backward passes
+/// depends on the graph, which must then have the same shape on all ranks. Ranks that are threads need [separate
+/// graphs](crate::Collective#ranks-in-one-process).
 ///
 /// # Panics
-/// If the group gives back a tensor of another backend or shape, and where its calls do.
+/// If the group returns a tensor of another backend or shape, and wherever its calls panic.
 pub fn all_reduce_sum(x: Tensor<1>, group: &Group) -> Tensor<1> {
     if group.is_solo() {
         return x;

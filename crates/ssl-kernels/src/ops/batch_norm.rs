@@ -1,4 +1,4 @@
-//! Batch normalisation, with batch statistics or with given ones.
+//! Batch normalisation with batch statistics or given statistics.
 
 use burn::tensor::{Tensor, module};
 
@@ -23,7 +23,7 @@ pub fn batch_norm_train<const D: usize>(
     normalised(input, weight, bias, Epilogue::None, eps)
 }
 
-/// Batch normalisation, a shortcut and a rectifier: the end of a residual block.
+/// Batch normalisation, a shortcut and ReLU: the end of a residual block.
 ///
 /// ```text
 /// y = max(0, batch_norm_train(x) + shortcut)
@@ -73,7 +73,7 @@ fn normalised<const D: usize>(
     BatchNormOutput { output: epilogue.apply(out.output, relu), ..out }
 }
 
-/// The same through Burn's own operation.
+/// The portable version, with Burn's own operation.
 pub(super) fn portable<const D: usize>(
     input: Tensor<D>,
     weight: Tensor<1>,

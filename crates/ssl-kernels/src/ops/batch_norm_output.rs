@@ -1,4 +1,4 @@
-//! What a batch normalisation returns.
+//! The output of a batch normalisation.
 
 use burn::tensor::Tensor;
 

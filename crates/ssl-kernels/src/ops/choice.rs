@@ -1,4 +1,4 @@
-//! Whose kernels compute: the loops of [`cpu`](super::cpu), or those of the backend.
+//! Which kernels compute: the loops of [`cpu`](super::cpu), or those of the backend.
 
 use std::cell::Cell;
 
@@ -6,11 +6,11 @@ thread_local! {
     static BACKEND_KERNELS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work` without the loops of this crate: convolution, batch norm and SGD of float32 values on `flex` and `tch` are
-/// then those of Burn and of libtorch.
+/// Runs `work` without this crate's loops: float32 convolution, batch norm and SGD on `flex` and `tch` then use the
+/// kernels of Burn and libtorch.
 ///
-/// It holds for operations that this thread calls in `work`, and for their backward passes whenever they run. Training is
-/// faster without it; it is there to compare the two.
+/// This applies to operations that the current thread calls in `work`, and to their backward passes whenever they run.
+/// Training is slower this way; the function exists to compare the two.
 ///
 /// ```
 /// use burn::tensor::Tensor;
@@ -22,7 +22,7 @@ thread_local! {
 /// assert_eq!(convolve(), ops::with_backend_kernels(convolve));
 /// ```
 pub fn with_backend_kernels<T>(work: impl FnOnce() -> T) -> T {
-    /// Restores the choice, also when `work` panics.
+    /// Restores the previous choice, even if `work` panics.
     struct Before(bool);
 
     impl Drop for Before {
@@ -35,7 +35,7 @@ pub fn with_backend_kernels<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Whether the loops of this crate are left out on this thread.
+/// Whether this crate's loops are disabled on this thread.
 #[cfg(any(feature = "flex", feature = "tch"))]
 pub(super) fn backend_kernels() -> bool {
     BACKEND_KERNELS.get()

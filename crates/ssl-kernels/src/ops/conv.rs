@@ -4,8 +4,8 @@ use burn::tensor::{Tensor, module, ops::ConvOptions};
 
 /// Convolution with equal stride and zero padding on both axes.
 ///
-/// On `flex` and in float32 on `tch`, forward and backward pass are kernels of our own, see the source of `ops/cpu`; elsewhere
-/// on libtorch they are its own, on channels-last images; on other backends they are Burn's.
+/// On `flex`, and in float32 on `tch`, forward and backward pass use our own kernels, see the source of `ops/cpu`.
+/// Elsewhere on libtorch they use its own kernels on channels-last images; on other backends, Burn's.
 ///
 /// # Shapes
 /// - `input`: `[batch, channel_in, height, width]`
@@ -40,7 +40,7 @@ fn shifted(output: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
     }
 }
 
-/// The same through Burn's own operation.
+/// The portable version, with Burn's own operation.
 pub(super) fn portable(
     input: Tensor<4>,
     weight: Tensor<4>,

@@ -1,8 +1,8 @@
-//! Loops of our own over float32 values in the memory of this process, for the backends that keep their tensors there.
+//! Our own loops over float32 values, for backends that keep their tensors in the memory of this process.
 //!
-//! Burn's generic backward pass of a convolution is two further convolutions, one of them with a kernel as large as the
-//! image, and its batch norm is a dozen element-wise passes. All sums have an order that does not depend on the number of
-//! threads, so results are the same bits on every machine size.
+//! Burn's generic backward pass of a convolution is two more convolutions, one of them with a kernel as large as the
+//! image, and its batch norm is a dozen element-wise passes. The order of every sum here is independent of the number
+//! of threads, so results are bit-identical on machines of any size.
 
 mod batch_norm;
 mod conv;
@@ -25,28 +25,28 @@ pub(super) use sgd::sgd_momentum;
 pub(super) use simd::alone;
 pub(crate) use simd::instructions;
 
-/// A backend whose tensors of float32 are memory of this process.
+/// A backend whose float32 tensors are in the memory of this process.
 pub(super) trait Host: Backend {
-    /// The tensor with its values side by side in the order of its axes.
+    /// The tensor with contiguous values in the order of its axes.
     fn contiguous(tensor: &FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// The values of a contiguous tensor.
     fn values(tensor: &FloatTensor<Self>) -> &[f32];
 
-    /// The values to be changed, if they are contiguous and nobody else reads them.
+    /// Mutable access to the values, if they are contiguous and not shared.
     fn own_values(tensor: &mut FloatTensor<Self>) -> Option<&mut [f32]>;
 
-    /// Calls `job` once for every index below `count`, on the threads that the backend's own operations use.
+    /// Calls `job` once for every index below `count`, on the threads used by the backend's own operations.
     fn parallel(count: usize, job: &(dyn Fn(usize) + Sync));
 
-    /// A tensor over the given values, which gives their memory back to the pool in the end.
+    /// Creates a tensor over the given values, whose memory returns to the pool when it is dropped.
     ///
     /// # Panics
-    /// If the shape is one of another number of values.
+    /// If the shape does not match the number of values.
     fn tensor(values: Pooled, shape: &[usize]) -> FloatTensor<Self>;
 }
 
-/// Ways between Burn's tensors and those of a backend, with and without gradients.
+/// Conversions between Burn's tensors and those of a backend, with and without gradients.
 pub(super) trait Bridge<B: Backend>:
     DispatchKindConversion<B> + DispatchKindConversion<Tracked<B>>
 {
@@ -60,7 +60,7 @@ impl<B: Backend> Bridge<B> for DispatchTensor where
 /// A backend with gradients.
 pub(super) type Tracked<B> = Autodiff<B, NoCheckpointing>;
 
-/// A tensor with its place in the graph; one without gradients becomes a constant there.
+/// A tensor with its place in the graph; a tensor without gradients becomes a constant.
 pub(super) fn tracked<B: Host, const D: usize>(tensor: Tensor<D>) -> FloatTensor<Tracked<B>>
 where
     DispatchTensor: Bridge<B>,
@@ -74,7 +74,7 @@ fn tensor<B: Host>(values: Vec<f32>, shape: impl AsRef<[usize]>) -> FloatTensor<
     B::tensor(Pooled::from(values), shape.as_ref())
 }
 
-/// The tensor, or a copy of it, whose values may be changed.
+/// The tensor itself, or a copy, whose values may be changed.
 fn owned<B: Host>(mut tensor: FloatTensor<B>) -> FloatTensor<B> {
     if B::own_values(&mut tensor).is_some() {
         return tensor;

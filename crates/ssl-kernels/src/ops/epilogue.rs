@@ -1,26 +1,26 @@
-//! What follows a batch normalisation in the same pass.
+//! The operation fused after a batch normalisation.
 
 use burn::tensor::Tensor;
 
-/// What follows a batch normalisation in the same pass.
-#[allow(clippy::large_enum_variant)] // a tensor is a handle, and one of these lives for one call
+/// The operation fused after a batch normalisation.
+#[allow(clippy::large_enum_variant)] // a tensor is a handle, and an epilogue lives for one call
 pub(super) enum Epilogue<const D: usize> {
     /// Nothing.
     None,
-    /// A rectifier.
+    /// ReLU.
     Relu,
-    /// The sum with a shortcut, and a rectifier.
+    /// The sum with a shortcut, then ReLU.
     AddRelu(Tensor<D>),
 }
 
 impl<const D: usize> Epilogue<D> {
-    /// What is added, if anything is.
+    /// The shortcut, if there is one.
     #[cfg(any(feature = "flex", feature = "tch"))]
     pub(super) fn shortcut(&self) -> Option<&Tensor<D>> {
         if let Self::AddRelu(shortcut) = self { Some(shortcut) } else { None }
     }
 
-    /// The same as operations of their own.
+    /// The same as separate operations.
     pub(super) fn apply(self, output: Tensor<D>, relu: fn(Tensor<D>) -> Tensor<D>) -> Tensor<D> {
         match self {
             Self::None => output,

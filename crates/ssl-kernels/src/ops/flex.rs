@@ -8,8 +8,8 @@ pub(super) use burn_flex::Flex;
 
 use super::choice::backend_kernels;
 
-/// Whether these kernels serve the devices: flex, with or without autodiff, and no gradient checkpointing, which keeps
-/// what a backward pass needs in its own way.
+/// Whether these kernels serve the devices: flex, with or without autodiff, but not with gradient checkpointing, which
+/// has its own way of keeping what a backward pass needs.
 pub(super) fn serves(devices: &[&Device]) -> bool {
     let balanced = Some(GradientCheckpointingStrategy::Balanced);
     devices
@@ -17,8 +17,7 @@ pub(super) fn serves(devices: &[&Device]) -> bool {
         .all(|device| **device == Device::flex() && device.gradient_checkpointing_strategy() != balanced)
 }
 
-/// Whether the loops of [`cpu`](super::cpu) take a tensor: float32, where nobody
-/// [chose otherwise](super::with_backend_kernels).
+/// Whether the loops of [`cpu`](super::cpu) take a tensor: float32, unless [disabled](super::with_backend_kernels).
 pub(super) fn loops_take<const D: usize>(tensor: &Tensor<D>) -> bool {
     tensor.dtype() == DType::F32 && !backend_kernels()
 }

@@ -4,8 +4,8 @@ use burn::tensor::{Device, Tensor, activation};
 
 /// `x · Φ(x)`, element by element, in its exact form and with its exact gradient.
 ///
-/// On backends without a kernel for it, Burn's gradient is that of the tanh approximation, up to 4e-4 off; there this is made
-/// of the error function.
+/// On backends without a kernel for it, Burn uses the gradient of the tanh approximation, which is off by up to 4e-4;
+/// there this function uses the error function instead.
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if has_kernel(&x.device()) { activation::gelu(x) } else { portable(x) }
 }
@@ -23,7 +23,7 @@ fn has_kernel(device: &Device) -> bool {
     false
 }
 
-/// The same through the error function.
+/// The portable version, with the error function.
 fn portable<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let twice_the_share = x.clone().mul_scalar(std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0);
     x * twice_the_share.mul_scalar(0.5)
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn both_forms_have_the_values_and_gradients_of_the_definition() {
-        // Place, Φ and its derivative.
+        // x, Φ(x) and its derivative.
         let table = [
             [-2.0_f64, 0.022750132, 0.053990967],
             [-0.5, 0.308537539, 0.352065327],

@@ -1,9 +1,9 @@
-//! The operations on libtorch: convolution, batch norm and SGD through the loops of [`cpu`](super::cpu) for float32 on the
-//! CPU, everything else (and on [request](super::with_backend_kernels) these too) through its own kernels.
+//! The operations on libtorch. In float32 on the CPU, convolution, batch norm and SGD use the loops of
+//! [`cpu`](super::cpu), unless [disabled](super::with_backend_kernels); everything else uses libtorch's own kernels.
 //!
-//! Burn's generic formulation is made of many small operations, on channels-first images, which libtorch convolves more
-//! slowly. Its own kernels are one call for each operation, and images are channels-last in memory, while the order of
-//! their axes stays. The loops multiply less, and read and write activations fewer times.
+//! Burn's generic formulation uses many small operations on channels-first images, which libtorch convolves more
+//! slowly. Its own kernels take one call per operation, on images that are channels-last in memory while their axes
+//! keep their order. Our loops multiply less, and read and write activations fewer times.
 
 #![allow(deprecated)] // Burn deprecates its libtorch backend, which is the reason for pinning this version of Burn
 
@@ -34,8 +34,8 @@ pub(super) use relu::relu;
 
 type Tracked = cpu::Tracked<LibTorch>;
 
-/// Whether these kernels serve the devices: libtorch, with or without autodiff, and no gradient checkpointing, which
-/// keeps what a backward pass needs in its own way.
+/// Whether these kernels serve the devices: libtorch, with or without autodiff, but not with gradient checkpointing,
+/// which has its own way of keeping what a backward pass needs.
 pub(super) fn serves(devices: &[&Device]) -> bool {
     let balanced = Some(GradientCheckpointingStrategy::Balanced);
     devices.iter().all(|device| {
@@ -44,8 +44,7 @@ pub(super) fn serves(devices: &[&Device]) -> bool {
     })
 }
 
-/// Whether the loops of [`cpu`] take a tensor: float32 on the CPU, where nobody
-/// [chose otherwise](super::with_backend_kernels).
+/// Whether the loops of [`cpu`] take a tensor: float32 on the CPU, unless [disabled](super::with_backend_kernels).
 pub(super) fn loops_take<const D: usize>(tensor: &Tensor<D>) -> bool {
     let device = tensor.device().inner();
     tensor.dtype() == DType::F32
@@ -61,7 +60,7 @@ pub(super) fn conv2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: us
     conv::conv2d(x, weight, stride, padding)
 }
 
-/// See [`batch_norm_train`](super::batch_norm_train) and its relatives.
+/// See [`batch_norm_train`](super::batch_norm_train) and the related functions.
 pub(super) fn batch_norm_train<const D: usize>(
     x: Tensor<D>,
     weight: Tensor<1>,
@@ -90,12 +89,12 @@ pub(super) fn sgd_momentum(
     cpu::sgd_momentum::<LibTorch>(parameter, gradient, buffer, rates)
 }
 
-/// The values of a tensor and its place in the graph; one without gradients is a constant there.
+/// The values of a tensor and its place in the graph; a tensor without gradients becomes a constant.
 fn parts<const D: usize>(tensor: Tensor<D>) -> (TchTensor, NodeGuard) {
     cpu::tracked::<LibTorch, D>(tensor).into_parts()
 }
 
-/// Adds a gradient to those of a node, where somebody wants it.
+/// Adds a gradient to those of a node, if it is needed.
 fn register(grads: &mut Gradients, node: Option<NodeId>, gradient: Option<tch::Tensor>) {
     if let (Some(node), Some(gradient)) = (node, gradient) {
         grads.register::<LibTorch>(node, TchTensor::new(gradient));

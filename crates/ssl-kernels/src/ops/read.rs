@@ -1,12 +1,12 @@
-//! Values on the host.
+//! Reading values back to the host.
 
 use burn::tensor::{Tensor, TensorData, kind::Basic};
 
-/// The values of a tensor as they are now.
+/// The current values of a tensor.
 ///
-/// Burn's `into_data` promises less. On CubeCL's backends the copy to the host is made when its bytes are first looked at,
-/// and shows what the tensor's memory holds by then. That memory changes when somebody else has the tensor and the next
-/// operation on it works in place: an optimizer on its parameters, clipping on gradients.
+/// Burn's `into_data` guarantees less. On CubeCL's backends, the copy to the host is made when its bytes are first
+/// read, and shows what the tensor's memory holds at that time. The memory changes if the tensor is shared and the next
+/// operation on it works in place: an optimizer step on parameters, or gradient clipping.
 pub fn read_values<const D: usize, K: Basic>(tensor: Tensor<D, K>) -> TensorData {
     let data = tensor.into_data();
     let _copied_now = data.as_bytes();

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::add_scaled;
 use super::sgd_rates::SgdRates;
 
-/// New parameters and momentum buffer, in one pass where the backend can.
+/// Returns the new parameters and momentum buffer, in one pass where the backend supports it.
 ///
 /// ```text
 /// g ← g + decay · p;   b ← μ · b + g   (without a buffer: b = g);   p ← p − lr · b
@@ -38,7 +38,7 @@ pub fn sgd_momentum(
     portable(parameter, gradient, buffer, rates)
 }
 
-/// The same through Burn's own operations.
+/// The portable version, with Burn's own operations.
 pub(super) fn portable(
     p: Tensor<1>,
     g: Tensor<1>,

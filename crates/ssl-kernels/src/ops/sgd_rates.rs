@@ -1,11 +1,11 @@
-//! What scales an update of stochastic gradient descent.
+//! The coefficients of an SGD update.
 
-/// What scales an update.
+/// The coefficients of an SGD update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SgdRates {
     /// Learning rate.
     pub lr: f64,
-    /// Share of the buffer that stays, μ.
+    /// Momentum, μ: the fraction of the buffer that is kept.
     pub momentum: f64,
     /// Weight decay.
     pub decay: f64,

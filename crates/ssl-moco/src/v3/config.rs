@@ -11,26 +11,26 @@ use super::{MoCoV3, MoCoV3Loss};
 pub struct MoCoV3Config {
     /// `T` of the loss. Default 1.0 on a ResNet (official `--moco-t`), 0.2 on a ViT (official `CONFIG.md`).
     pub temperature: f64,
-    /// How much of itself the teacher keeps at the first step, 0 to 1. Default 0.99 (official `--moco-m`); 0.996 for
-    /// 1000 epochs on a ResNet-50 (official `CONFIG.md`).
+    /// Initial momentum of the teacher, from 0 to 1. Default 0.99 (official `--moco-m`); 0.996 for 1000 epochs on a
+    /// ResNet-50 (official `CONFIG.md`).
     pub momentum: f64,
-    /// What `momentum` becomes along a cosine until the end of the run, 0 to 1. Default 1 (official `--moco-m-cos`).
-    /// Equal to `momentum`, it is constant.
+    /// Final momentum of the teacher, from 0 to 1, reached along a cosine. Default 1 (official `--moco-m-cos`). If
+    /// equal to `momentum`, the momentum is constant.
     pub momentum_end: f64,
-    /// The structure of projector and predictor. Default that for a ResNet.
+    /// The structure of projector and predictor. Default [`MoCoV3Heads::ResNet`].
     pub heads: MoCoV3Heads,
-    /// Whether the projection of patches stays as it was drawn, which makes training of a ViT stable. Default true
-    /// (section 4.2; official `--stop-grad-conv1`). Used with [`MoCoV3Heads::Vit`] only; the position embedding stays
-    /// as it is in any case (sines and cosines, official `vits.py`).
+    /// Whether the patch projection stays at its initial values, which stabilises the training of a ViT. Default `true`
+    /// (section 4.2; official `--stop-grad-conv1`). Only used with [`MoCoV3Heads::Vit`]; the position embedding is
+    /// always frozen (sines and cosines, official `vits.py`).
     pub freeze_patch_embed: bool,
-    /// Width of the layers but the last. Default 4096 (paper, implementation details: MLP heads; official
+    /// Width of all layers except the last. Default 4096 (paper, implementation details: MLP heads; official
     /// `--moco-mlp-dim`).
     pub hidden_dim: usize,
-    /// Length of an embedding. Default 256 (there too; official `--moco-dim`).
+    /// Length of an embedding. Default 256 (ibid.; official `--moco-dim`).
     pub output_dim: usize,
 }
 
-/// Projector and predictor of MoCo v3: linear layers without bias; batch norm and ReLU after all but the last.
+/// Projector and predictor of MoCo v3: linear layers without bias; batch norm and ReLU after all except the last.
 ///
 /// # Source
 /// Official `builder.py`, `MoCo_ResNet` and `MoCo_ViT`.
@@ -38,17 +38,17 @@ pub struct MoCoV3Config {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum MoCoV3Heads {
-    /// Projector: 2 layers, and batch norm without parameters at the end. Predictor: 2 layers, nothing at the end.
+    /// Projector: 2 layers, ending in batch norm without parameters. Predictor: 2 layers, ending in a linear layer.
     #[default]
     ResNet,
-    /// Projector: 3 layers. Predictor: 2 layers. Both have batch norm without parameters at the end.
+    /// Projector: 3 layers. Predictor: 2 layers. Both end in batch norm without parameters.
     Vit,
 }
 
 names!(MoCoV3Heads: "heads" { ResNet = "resnet", Vit = "vit" });
 
 impl Default for MoCoV3Config {
-    /// Those for a ResNet.
+    /// The configuration for a ResNet.
     fn default() -> Self {
         Self {
             temperature: 1.0,
@@ -73,23 +73,23 @@ setters!(MoCoV3Config {
 });
 
 impl MoCoV3Config {
-    /// MoCo v3 on a ResNet.
+    /// The configuration of MoCo v3 on a ResNet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// MoCo v3 on a vision transformer.
+    /// The configuration of MoCo v3 on a vision transformer.
     pub fn vit() -> Self {
         Self { temperature: 0.2, heads: MoCoV3Heads::Vit, ..Self::default() }
     }
 
-    /// Sets how much of itself the teacher keeps, at the first step and at the end of the run.
+    /// Sets the teacher's momentum at the first step and at the end of the run.
     pub fn with_momentum(mut self, start: f64, end: f64) -> Self {
         (self.momentum, self.momentum_end) = (start, end);
         self
     }
 
-    /// The method, for encoders of type `E`.
+    /// Checks the configuration and builds the method.
     ///
     /// # Errors
     /// The first field whose value no run could use.
@@ -125,7 +125,7 @@ impl MoCoV3Config {
         LayerConfig::new(self.hidden_dim).norm(Norm::Affine).relu()
     }
 
-    /// Paths in the student of what is never trained.
+    /// Paths in the student of parameters that are never trained.
     pub(super) fn frozen(&self) -> Vec<&'static str> {
         match (self.heads, self.freeze_patch_embed) {
             (MoCoV3Heads::ResNet, _) => vec![],

@@ -5,14 +5,14 @@ use ssl_core::loss::{Similarities, info_nce};
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::{Loss, assert_shape};
 
-/// Cross entropy of picking the key of one's own image among the keys of the batch, in both directions.
+/// Cross entropy of identifying the key of the same image among the keys of the batch, in both directions.
 ///
 /// ```text
 /// ctr(q, k) = 2·T · mean over i of −log( exp(⟨q_i, k_i⟩ / T) / Σ_j exp(⟨q_i, k_j⟩ / T) )
 /// L         = ctr(q1, k2) + ctr(q2, k1)
 /// ```
 ///
-/// The factor 2·T makes the size of the gradient nearly independent of the temperature.
+/// The factor 2·T makes the gradient scale nearly independent of the temperature.
 ///
 /// # Shapes
 /// - `q1`, `q2`: predictions of the student from the two views, `[batch, dim]`, normalised here
@@ -23,7 +23,7 @@ use ssl_core::{Loss, assert_shape};
 /// If the shapes differ.
 ///
 /// # Source
-/// Chen et al. 2021, eq. 1 and algorithm 1, <https://arxiv.org/abs/2104.02057>; the factor from the algorithm.
+/// Chen et al. 2021, eq. 1 and algorithm 1, <https://arxiv.org/abs/2104.02057>; the factor is from the algorithm.
 pub fn moco_v3(q1: Tensor<2>, q2: Tensor<2>, k1: Tensor<2>, k2: Tensor<2>, temperature: f64) -> Tensor<1> {
     contrast(q1, k2, temperature) + contrast(q2, k1, temperature)
 }
@@ -44,21 +44,21 @@ pub struct MoCoV3Loss {
     temperature: f64,
 }
 
-/// Predictions of the student and embeddings of the teacher.
+/// Predictions by the student and embeddings by the teacher.
 #[derive(Clone, Debug)]
 pub struct MoCoV3Input {
-    /// Of the first view by the student, `[batch, dim]`.
+    /// Predictions from the first view by the student, `[batch, dim]`.
     pub q1: Tensor<2>,
-    /// Of the second view by the student, `[batch, dim]`.
+    /// Predictions from the second view by the student, `[batch, dim]`.
     pub q2: Tensor<2>,
-    /// Of the first view by the teacher, `[batch, dim]`.
+    /// Embeddings of the first view by the teacher, `[batch, dim]`.
     pub k1: Tensor<2>,
-    /// Of the second view by the teacher, `[batch, dim]`.
+    /// Embeddings of the second view by the teacher, `[batch, dim]`.
     pub k2: Tensor<2>,
 }
 
 impl MoCoV3Loss {
-    /// The loss at a temperature.
+    /// Creates the loss at a temperature.
     pub fn new(temperature: f64) -> Self {
         Self { temperature }
     }

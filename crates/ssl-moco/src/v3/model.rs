@@ -10,8 +10,8 @@ use ssl_core::{
 
 use super::{MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss};
 
-/// MoCo v3: the student's prediction from one view attracts the teacher's embedding of the other one, and repels
-/// those of the other images of the batch.
+/// MoCo v3: the student's prediction from one view attracts the teacher's embedding of the other, and repels those of
+/// the other images in the batch.
 ///
 /// ```text
 /// teacher ← m · teacher + (1 − m) · student      m rises to 1
@@ -46,7 +46,7 @@ impl<E: Encoder> SslMethod<E> for MoCoV3 {
         WithPredictor::init(encoder, &projector, &predictor, init).with_teacher()
     }
 
-    /// The structure of the heads follows the encoder's: a network of tokens has the position embedding that
+    /// The heads must match the encoder: only a token encoder has the position embedding that
     /// [`gradient_rules`](MethodRules::gradient_rules) freezes.
     fn check(&self, encoder: &E, _batch: usize) -> Result<(), ConfigError> {
         let is_vit = encoder.tokens().is_some();
@@ -58,7 +58,8 @@ impl<E: Encoder> SslMethod<E> for MoCoV3 {
         ConfigError::check(self.config.heads == wanted, "heads", found, expected)
     }
 
-    /// The teacher follows the student as it is before this step's update, so the first step leaves it where it is.
+    /// The teacher follows the student as it was before this step's update, so the first step leaves the teacher
+    /// unchanged.
     fn before_step(
         &self,
         student: Self::Student,
@@ -160,14 +161,14 @@ mod tests {
         method().init(encoder, &mut init)
     }
 
-    /// A student that is not what its teacher is.
+    /// A student that differs from its teacher.
     fn moved(student: WithPredictor<Vit>, state: &TeacherState<EncoderWith<Vit>>) -> WithPredictor<Vit> {
         let gradients = method().loss(&student, state, &views(), &context(0)).loss.backward();
         let gradients = GradientsParams::from_grads(gradients, &student);
         SgdConfig::new().init().step(0.5, student, gradients)
     }
 
-    /// Images without structure, the same every time.
+    /// Deterministic pseudo-random images.
     fn images(seed: f32) -> Tensor<4> {
         let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
         (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])

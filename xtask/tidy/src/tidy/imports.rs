@@ -186,6 +186,7 @@ mod tests {
             "ssl-train",
             "ssl-eval",
             "ssl-testing",
+            "ssl-tasks",
             "burn-ssl",
             "ssl-cli",
             "example-quickstart",

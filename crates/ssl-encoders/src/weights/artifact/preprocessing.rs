@@ -1,38 +1,38 @@
-//! What is made of an image before an encoder sees it.
+//! How images are prepared for an encoder.
 
 use serde::{Deserialize, Serialize};
 
-/// Mean of ImageNet's channels, of pixels between 0 and 1 (torchvision).
+/// Mean of ImageNet's channels, for pixels between 0 and 1 (torchvision).
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 /// Standard deviation of ImageNet's channels (torchvision).
 const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// What is made of an image before an encoder sees it: resized, its centre cut out, normalised by channel.
+/// How images are prepared for an encoder: resized, centre-cropped and normalised per channel.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Preprocessing {
     /// Height and width of the encoder's images, in pixels.
     pub size: usize,
-    /// Pixels that the shorter side of an image is resized to, bilinearly with antialiasing, before its centre is cut out. An
-    /// image of `size` by `size` pixels stays as it is. Default 8/7 of `size`: 256 for 224 (torchvision).
+    /// Size of an image's shorter side after resizing (bilinear, antialiased) and before the centre crop, in pixels. An
+    /// image of `size` by `size` pixels is left as it is. Default 8/7 of `size`: 256 for 224 (torchvision).
     pub resize: usize,
-    /// Mean of a channel, subtracted from pixels between 0 and 1. Default: ImageNet's.
+    /// Mean per channel, subtracted from pixels between 0 and 1. Default: ImageNet's.
     pub mean: [f32; 3],
-    /// Standard deviation of a channel, which pixels are divided by. Default: ImageNet's.
+    /// Standard deviation per channel, which pixels are divided by. Default: ImageNet's.
     pub std: [f32; 3],
 }
 
 impl Preprocessing {
-    /// What torchvision's and most of timm's weights are for, with images of `size` pixels.
+    /// Creates the preprocessing of torchvision's and most of timm's weights, for images of `size` pixels.
     pub fn new(size: usize) -> Self {
         Self { size, resize: size * 8 / 7, mean: IMAGENET_MEAN, std: IMAGENET_STD }
     }
 
-    /// Sets the size of the images, and with it what they are resized to.
+    /// Sets the image size, and the resize size with it.
     pub fn with_size(self, size: usize) -> Self {
         Self { mean: self.mean, std: self.std, ..Self::new(size) }
     }
 
-    /// Sets mean and standard deviation of the channels.
+    /// Sets mean and standard deviation per channel.
     pub fn with_normalization(mut self, mean: [f32; 3], std: [f32; 3]) -> Self {
         (self.mean, self.std) = (mean, std);
         self

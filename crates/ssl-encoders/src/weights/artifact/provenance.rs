@@ -1,20 +1,20 @@
-//! Where an encoder is from.
+//! Where an encoder comes from.
 
 use serde::{Deserialize, Serialize};
 
-/// Where an encoder is from. What is not known is absent: of weights that others trained, everything.
+/// Where an encoder comes from. Unknown fields are absent; for weights trained by others, all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Provenance {
     /// Version of burn-ssl that wrote the file.
     pub version: String,
-    /// The method that trained the encoder; `finetune` and `distill` for encoders of classifiers.
+    /// The method that trained the encoder; `finetune` or `distill` for the encoder of a classifier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// A hash of everything that decided the weights but the images.
+    /// A hash of everything that determined the weights except the images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recipe_hash: Option<String>,
-    /// The images.
+    /// The training images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<DataSummary>,
     /// The seed.
@@ -32,7 +32,7 @@ pub struct DataSummary {
     pub name: String,
     /// Number of images.
     pub images: usize,
-    /// Number of classes, where the images have labels.
+    /// Number of classes, if the images have labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<usize>,
 }

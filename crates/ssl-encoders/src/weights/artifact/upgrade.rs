@@ -1,4 +1,4 @@
-//! Descriptions of every version, read as the newest.
+//! Reads descriptions of every version as the newest one.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Artifact, ClassifierHead, Kind, Preprocessing, Provenance, SCHEMA};
 use crate::EncoderConfig;
 
-/// The description in a text of any version, or what is wrong with it.
+/// Parses a description of any version, or says what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<Artifact, String> {
     let unknown =
         |error: serde_json::Error| format!("its description is of another version of burn-ssl ({error})");
@@ -25,7 +25,7 @@ pub(super) fn parse(text: &str) -> Result<Artifact, String> {
     }
 }
 
-/// The description of encoders and classifiers before there was a `schema`.
+/// The description of encoders and classifiers before `schema` was introduced.
 #[derive(Deserialize)]
 struct Unversioned {
     version: String,
@@ -35,7 +35,7 @@ struct Unversioned {
     std: [f32; 3],
     /// `method` or `made_by`, `seed`, and for classifiers `fraction`.
     about: BTreeMap<String, String>,
-    /// Of classifiers.
+    /// Only for classifiers.
     #[serde(flatten)]
     head: Option<ClassifierHead>,
 }
@@ -63,10 +63,10 @@ mod tests {
     use crate::DataSummary;
     use crate::StemChoice;
 
-    /// What ca7da3d wrote beside the tensors of `encoder.safetensors`.
+    /// The description that ca7da3d wrote into `encoder.safetensors`.
     const OLD_ENCODER: &str = r#"{"version":"0.1.0","encoder":{"name":"resnet18","width":4,"stem":"cifar","zero_init_residual":false,"bn_splits":1,"selective_kernel":false},"image_size":32,"mean":[0.4914,0.4822,0.4465],"std":[0.247,0.2435,0.2616],"about":{"method":"simclr","seed":"7"}}"#;
 
-    /// What ca7da3d wrote beside the tensors of `classifier.safetensors`.
+    /// The description that ca7da3d wrote into `classifier.safetensors`.
     const OLD_CLASSIFIER: &str = r#"{"version":"0.1.0","encoder":{"name":"resnet18","width":4,"stem":"cifar","zero_init_residual":false,"bn_splits":1,"selective_kernel":false},"image_size":32,"mean":[0.4914,0.4822,0.4465],"std":[0.247,0.2435,0.2616],"about":{"fraction":"1","made_by":"finetune","seed":"0"},"neck":[{"outputs":8,"bias":false,"norm":"affine","activation":"relu"}],"classes":2,"class_names":["stripes","zigzag"]}"#;
 
     fn encoder() -> EncoderConfig {

@@ -1,4 +1,4 @@
-//! Batch normalisation and what follows it in a network, as one job per channel, forward and backward.
+//! Batch normalisation and the operation after it, as one job per channel, forward and backward.
 //!
 //! ```text
 //! y = act(weight · x̂ + bias + shortcut),   x̂ = (x − mean) · scale,   scale = 1 / sqrt(var + eps)
@@ -23,7 +23,7 @@ use crate::ops::batch_norm_output::BatchNormOutput;
 use crate::ops::epilogue::Epilogue;
 use channel::{GradientSums, Layout, Moments};
 
-/// See [`batch_norm_train`](crate::ops::batch_norm_train) and its relatives.
+/// See [`batch_norm_train`](crate::ops::batch_norm_train) and the related functions.
 pub(in crate::ops) fn batch_norm_train<B: Host, const D: usize>(
     x: Tensor<D>,
     weight: Tensor<1>,
@@ -40,7 +40,7 @@ where
         Epilogue::AddRelu(shortcut) => (Some(shortcut), true),
     };
     let added = shortcut.is_some();
-    // Without a shortcut, a constant stands in for its node.
+    // Without a shortcut, a constant takes the place of its node.
     let shortcut = shortcut.unwrap_or_else(|| Tensor::zeros([1; D], &x.device().inner()));
     let plain =
         ![x.device(), weight.device(), bias.device(), shortcut.device()].iter().any(Device::is_autodiff);
@@ -72,7 +72,7 @@ where
     BatchNormOutput { output: Tensor::from_primitive::<Tracked<B>>(output), mean, variance }
 }
 
-/// What the forward pass computes.
+/// The results of the forward pass.
 struct Normalised<B: Host> {
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
@@ -117,7 +117,7 @@ impl<B: Host> Normalised<B> {
         Self { x, weight, moments, output, added: shortcut.is_some(), relu }
     }
 
-    /// What the backward pass needs of it.
+    /// The part that the backward pass needs.
     fn for_backward(self) -> SavedForBackward<B> {
         let Self { x, weight, moments, output, added, relu } = self;
         SavedForBackward { x, weight, moments, output: relu.then_some(output), added }
@@ -129,7 +129,7 @@ struct SavedForBackward<B: Host> {
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     moments: Vec<Moments>,
-    /// The output, if a rectifier made it.
+    /// The output, if ReLU was applied.
     output: Option<FloatTensor<B>>,
     /// Whether a shortcut was added.
     added: bool,
@@ -167,7 +167,7 @@ impl<B: Host> Backward<B, 4> for Normalisation {
 }
 
 impl<B: Host> SavedForBackward<B> {
-    /// Gradients of the input, of the shortcut if there is one, and the sums that are those of bias and weight.
+    /// Gradients of the input and of the shortcut, if any, and the sums that are the gradients of bias and weight.
     fn gradients(
         self,
         gradient: FloatTensor<B>,
@@ -207,7 +207,7 @@ mod tests {
     use crate::ops::batch_norm;
     use burn::tensor::{Device, Distribution, Tensor, TensorData, Tolerance, activation::relu};
 
-    /// What follows the normalisation.
+    /// The operation after the normalisation.
     #[derive(Clone, Copy, Debug)]
     enum Then {
         Nothing,

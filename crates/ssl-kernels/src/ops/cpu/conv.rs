@@ -1,10 +1,10 @@
 //! Convolution, forward and backward.
 //!
-//! Images are packed into pixels of sixteen channels, so that one loop over channels and one over pixels serve all passes.
-//! 3×3 convolutions with stride 1 on sixteen channels and more go through [`winograd`], the others through [`direct`]. No
+//! Images are packed into pixels of sixteen channels, so that one loop over channels and one over pixels serve all
+//! passes. 3×3 convolutions with stride 1 and at least sixteen channels use [`winograd`], all others [`direct`]. No
 //! pass unfolds images.
 
-// Unrolled loops over several arrays of one length: the index says which entries belong together.
+// Unrolled loops over several arrays of the same length: the index shows which entries belong together.
 #![allow(clippy::needless_range_loop)]
 
 mod blocked;
@@ -157,7 +157,7 @@ mod tests {
             let ours = run(&x, &weight, |x, w| conv::conv2d(x, w, None, stride, padding));
             let portable = run(&x, &weight, |x, w| conv::portable(x, w, None, stride, padding));
             let close = |a: Tensor<4>, b: Tensor<4>| {
-                // A sum of terms of both signs is as exact as the largest of them allows. The sine makes more of its
+                // A sum of terms of both signs is only as exact as the largest of them allows. The sine amplifies
                 // errors: up to 3.5e-6 in twenty runs.
                 let largest = b.clone().abs().max().into_scalar::<f32>();
                 let tolerance = Tolerance::absolute(1e-5 * largest);
@@ -169,7 +169,7 @@ mod tests {
         }
     }
 
-    /// Output, gradient of the images and gradient of the weights, from the definition in float64.
+    /// Output, gradient of the images and gradient of the weights, computed from the definition in float64.
     fn definition(g: &Geometry, x: &[f32], weight: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
         let (k, [height, width], [rows, columns]) = (g.kernel, g.input, g.output);
         let mut out = [vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; weight.len()]];
@@ -200,7 +200,7 @@ mod tests {
     }
 
     fn random(shape: [usize; 4], seed: usize) -> FlexTensor {
-        // A congruential generator: a wave would cancel in the sums, and rounding would be all that is left.
+        // A congruential generator: a wave would cancel in the sums and leave nothing but rounding errors.
         let mut state = seed as u64;
         let next = |_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -209,7 +209,8 @@ mod tests {
         tensor::<Flex>((0..shape.iter().product()).map(next).collect(), shape)
     }
 
-    /// Batch, channels in and out, size, kernel, stride and padding: direct and after Winograd, and both with many channels.
+    /// Batch, channels in and out, size, kernel, stride and padding: direct, then Winograd, each also with many
+    /// channels.
     const SHAPES: [[usize; 7]; 8] = [
         [3, 5, 20, 9, 3, 2, 1],
         [2, 3, 8, 17, 7, 2, 3],
@@ -221,7 +222,8 @@ mod tests {
         [1, 256, 256, 4, 3, 1, 1],
     ];
 
-    /// The largest error against float64 by the largest value, as `docs/performance.md` states it for these shapes.
+    /// The largest error against float64, relative to the largest value, as stated in `docs/performance.md` for these
+    /// shapes.
     fn stated_error(g: &Geometry) -> f64 {
         match (winograd::serves(g), g.channels_in) {
             (false, ..64) => 7e-7,
@@ -260,7 +262,7 @@ mod tests {
         }
     }
 
-    /// On a processor without AVX-512 both runs use the same instructions, and nothing is compared.
+    /// On a processor without AVX-512, both runs use the same instructions and nothing is compared.
     #[test]
     fn wider_vectors_change_no_bit() {
         let alone = simd::alone();

@@ -1,18 +1,18 @@
-//! Work in pieces, on the threads of a backend.
+//! Parallel jobs on the threads of a backend.
 //!
-//! A backend's own threads and not always rayon's: libtorch's workers spin for milliseconds after each of its operations,
-//! and a second set of threads would share the processor with them.
+//! Not always rayon's threads: libtorch's workers spin for milliseconds after each of its operations, and a second set
+//! of threads would compete with them for the processor.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::Host;
 
-/// Does `work` for all `jobs`.
+/// Runs `work` on all `jobs`.
 pub(super) fn each<B: Host, J: Send>(jobs: impl IntoIterator<Item = J>, work: impl Fn(J) + Sync) {
     map::<B, J, ()>(jobs, work);
 }
 
-/// What `work` makes of all `jobs`, in their order.
+/// The results of `work` on all `jobs`, in order.
 pub(super) fn map<B: Host, J: Send, O: Send>(
     jobs: impl IntoIterator<Item = J>,
     work: impl Fn(J) -> O + Sync,
@@ -31,7 +31,7 @@ pub(super) fn map<B: Host, J: Send, O: Send>(
     slots.into_iter().map(result).collect()
 }
 
-/// A job before it is done, and its result afterwards.
+/// A job that is still to be done, or its result.
 enum Slot<J, O> {
     Job(J),
     Empty,

@@ -1,7 +1,7 @@
-//! Memory of freed tensors for the next ones.
+//! Reuses the memory of freed tensors.
 //!
-//! Every step makes tensors of the same sizes. The system's allocator gives large blocks back to the kernel, which clears
-//! their pages anew at the next use; on a virtual machine that took longer than the convolutions themselves.
+//! Every step creates tensors of the same sizes. The system's allocator returns large blocks to the kernel, which
+//! clears their pages again at the next use; on a virtual machine that took longer than the convolutions themselves.
 
 use std::collections::BTreeMap;
 use std::mem::take;
@@ -10,18 +10,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::simd::Lanes;
 
-/// Vectors of fewer values are left to the system's allocator.
+/// Vectors with fewer values are left to the system's allocator.
 const SMALL: usize = 1 << 14;
 
 static VALUES: Mutex<FreeLists<f32>> = Mutex::new(FreeLists::new());
 static LANES: Mutex<FreeLists<Lanes>> = Mutex::new(FreeLists::new());
 
-/// A vector with any content: the caller writes all of it.
+/// A vector with arbitrary contents, all of which the caller must overwrite.
 pub(in crate::ops) fn any_values(len: usize) -> Vec<f32> {
     if len < SMALL { vec![0.0; len] } else { lock(&VALUES).take(len, len) }
 }
 
-/// The values of a tensor, whose memory comes back here when they are dropped.
+/// The values of a tensor, whose memory returns to the pool when they are dropped.
 #[derive(Debug)]
 pub(in crate::ops) struct Pooled(Vec<f32>);
 
@@ -52,9 +52,9 @@ impl Drop for Pooled {
     }
 }
 
-/// Scratch memory with any content, which comes back here when it is dropped.
+/// Scratch memory with arbitrary contents, which returns to the pool when it is dropped.
 pub(super) fn scratch(len: usize) -> Scratch {
-    // Rounded up, and content with more: few vectors serve all shapes.
+    // Rounded up, and possibly longer than asked for, so that few vectors serve all shapes.
     let size = len.next_power_of_two();
     Scratch { memory: lock(&LANES).take(size, 8 * size), len }
 }
@@ -86,7 +86,7 @@ impl Drop for Scratch {
 }
 
 fn lock<T>(lists: &Mutex<FreeLists<T>>) -> MutexGuard<'_, FreeLists<T>> {
-    // Nothing under the lock leaves the lists half changed.
+    // No code that runs under the lock can leave the lists inconsistent.
     lists.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -94,11 +94,11 @@ fn lock<T>(lists: &Mutex<FreeLists<T>>) -> MutexGuard<'_, FreeLists<T>> {
 #[derive(Debug)]
 struct FreeLists<T> {
     free: BTreeMap<usize, Vec<Vec<T>>>,
-    /// Values in free vectors.
+    /// Number of values in free vectors.
     kept: usize,
-    /// Values in vectors that are in use.
+    /// Number of values in vectors in use.
     used: usize,
-    /// Most of those at any time.
+    /// The highest value of `used` so far.
     peak: usize,
 }
 
@@ -107,7 +107,7 @@ impl<T: Copy + Default> FreeLists<T> {
         Self { free: BTreeMap::new(), kept: 0, used: 0, peak: 0 }
     }
 
-    /// A vector of `least` values, or a free one of up to `most`.
+    /// A vector of `least` values, or a free one with up to `most`.
     fn take(&mut self, least: usize, most: usize) -> Vec<T> {
         let free = self.free.range_mut(least..=most).find_map(|(_, vectors)| vectors.pop());
         let len = free.as_ref().map_or(least, Vec::len);
@@ -122,7 +122,7 @@ impl<T: Copy + Default> FreeLists<T> {
     fn give(&mut self, vector: Vec<T>) {
         let len = vector.len();
         self.used = self.used.saturating_sub(len);
-        // What is kept and used together stays near what was once used at the same time.
+        // Keeps the sum of free and used memory close to the peak of what was used at once.
         if self.kept + self.used + len <= self.peak + self.peak / 2 {
             self.kept += len;
             self.free.entry(len).or_default().push(vector);

@@ -8,7 +8,7 @@ use super::pool::any_values;
 use super::{Bridge, Host, tensor};
 use crate::ops::sgd_rates::SgdRates;
 
-/// Values of a piece of work.
+/// Values per job.
 const PIECE: usize = 1 << 15;
 
 /// See [`sgd_momentum`](crate::ops::sgd_momentum).
@@ -42,7 +42,7 @@ where
     (to_tensor(new_p), to_tensor(new_buffer))
 }
 
-/// In the order of the portable operation, for the same bits.
+/// In the order of the portable operation, so that the result is bit-identical.
 fn update(
     p: &[f32],
     g: &[f32],

@@ -1,4 +1,4 @@
-//! Vectors of eight or sixteen numbers, as instructions where the processor has them.
+//! Vectors of eight or sixteen numbers, using SIMD instructions where the processor has them.
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -8,25 +8,25 @@ mod x86;
 #[repr(C, align(64))]
 pub(in crate::ops::cpu) struct Lanes(pub(super) [f32; LANES]);
 
-/// Channels of a block.
+/// Channels per block.
 pub(in crate::ops::cpu) const LANES: usize = 16;
 
-/// Work that is compiled once for every kind of instructions.
+/// Work that is compiled once per instruction set.
 ///
-/// `run` and all it calls must be `#[inline(always)]`: only what is inlined is compiled for the instructions in question.
+/// `run` and everything it calls must be `#[inline(always)]`: only inlined code is compiled for the instruction set.
 pub(in crate::ops::cpu) trait Job {
-    /// What the work results in.
+    /// The result of the work.
     type Output;
     /// Does the work.
     fn run<I: Instructions>(self) -> Self::Output;
 }
 
-/// Does the work with the widest vectors that this processor has.
+/// Does the work with the widest vectors that this processor supports.
 pub(in crate::ops::cpu) fn dispatch<J: Job>(job: J) -> J::Output {
     match Level::of_processor() {
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)] // instructions beyond the baseline
-        // SAFETY: the processor has the extensions of its level.
+        // SAFETY: the processor supports this level.
         Level::Avx512 => unsafe { x86::with_avx512(job) },
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)] // as above
@@ -36,21 +36,21 @@ pub(in crate::ops::cpu) fn dispatch<J: Job>(job: J) -> J::Output {
     }
 }
 
-/// Kinds of instructions, from the plainest on.
+/// Instruction sets, from the most basic up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::ops::cpu) enum Level {
-    /// Those that every processor has.
+    /// Available on every processor.
     Portable,
     /// AVX2 with FMA.
-    #[allow(dead_code)] // of no other architecture
+    #[allow(dead_code)] // unused on other architectures
     Avx2,
-    /// AVX-512 with the parts that every server processor of it has: F, VL, DQ, BW.
-    #[allow(dead_code)] // of no other architecture
+    /// AVX-512 with the extensions that every server processor with AVX-512 has: F, VL, DQ, BW.
+    #[allow(dead_code)] // unused on other architectures
     Avx512,
 }
 
 impl Level {
-    /// The highest level of this processor, or what a test limits it to.
+    /// The highest level that the processor supports, capped by tests.
     fn of_processor() -> Self {
         #[cfg(test)]
         return Self::detected().min(*LIMIT.read().unwrap_or_else(std::sync::PoisonError::into_inner));
@@ -79,7 +79,7 @@ impl Level {
     }
 }
 
-/// The instructions that [`dispatch`] chooses, in words.
+/// A description of the instructions that [`dispatch`] chooses.
 pub(crate) fn instructions() -> &'static str {
     match Level::of_processor() {
         Level::Portable => "no vector instructions",
@@ -92,13 +92,13 @@ pub(crate) fn instructions() -> &'static str {
 #[cfg(test)]
 static LIMIT: std::sync::RwLock<Level> = std::sync::RwLock::new(Level::Avx512);
 
-/// Held by tests that limit the [`Level`], or compare bits.
+/// Held by tests that limit the [`Level`] or compare bits.
 #[cfg(all(test, feature = "flex"))]
 pub(in crate::ops) struct Alone {
     _guard: std::sync::MutexGuard<'static, ()>,
 }
 
-/// Waits until no other such test runs.
+/// Waits until no other test holds the lock.
 #[cfg(all(test, feature = "flex"))]
 pub(in crate::ops) fn alone() -> Alone {
     static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
@@ -107,7 +107,7 @@ pub(in crate::ops) fn alone() -> Alone {
 
 #[cfg(all(test, feature = "flex"))]
 impl Alone {
-    /// Allows no level beyond this one until `self` is dropped.
+    /// Allows no level above this one until `self` is dropped.
     pub(in crate::ops::cpu) fn limit(&self, level: Level) {
         *LIMIT.write().unwrap_or_else(std::sync::PoisonError::into_inner) = level;
     }
@@ -120,21 +120,21 @@ impl Drop for Alone {
     }
 }
 
-/// A kind of instructions, by its vectors.
+/// An instruction set, defined by its vectors.
 pub(in crate::ops::cpu) trait Instructions {
     /// Eight numbers.
     type Eight: Eight;
-    /// As many as the instructions take at once, at most sixteen.
+    /// As many numbers as one instruction takes, at most sixteen.
     type Wide: Vector;
 }
 
 /// Several numbers: all sixteen channels of a pixel, or half of them.
 pub(in crate::ops::cpu) trait Vector: Copy {
-    /// Vectors of a pixel: 1 or 2.
+    /// Vectors per pixel: 1 or 2.
     const PARTS: usize;
-    /// All equal to `value`.
+    /// Sets all elements to `value`.
     fn splat(value: f32) -> Self;
-    /// A part of a pixel's channels.
+    /// Loads a part of a pixel's channels.
     fn load(from: &Lanes, part: usize) -> Self;
     /// The inverse of [`Vector::load`].
     fn store(self, to: &mut Lanes, part: usize);
@@ -150,15 +150,15 @@ pub(in crate::ops::cpu) trait Vector: Copy {
 
 /// Eight numbers.
 pub(in crate::ops::cpu) trait Eight: Vector {
-    /// Those from a place on.
+    /// Loads eight consecutive numbers.
     fn load_slice(from: &[f32; 8]) -> Self;
     /// The inverse of [`Eight::load_slice`].
     fn store_slice(self, to: &mut [f32; 8]);
-    /// `self`, or 0 where it is below 0; what is no number stays.
+    /// `self`, or 0 where it is below 0; NaN stays NaN.
     fn positive(self) -> Self;
     /// `self`, or 0 where `other` is not above 0.
     fn where_positive(self, other: Self) -> Self;
-    /// Rows to columns.
+    /// Turns rows into columns.
     fn transpose(rows: [Self; 8]) -> [Self; 8];
 }
 

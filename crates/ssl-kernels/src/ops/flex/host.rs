@@ -55,14 +55,14 @@ impl AllocationController for Memory {
     #[allow(unsafe_code)] // the trait's signature; the caller promises to write initialised bytes only
     unsafe fn memory_mut(&mut self, _policy: AccessPolicy) -> Result<&mut [MaybeUninit<u8>], AccessError> {
         let len = size_of_val(&*self.0);
-        // SAFETY: the same memory as initialised bytes, borrowed as long; the caller writes none that are not.
+        // SAFETY: the same memory as initialised bytes, with the same borrow; the caller writes only initialised bytes.
         Ok(unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), len) })
     }
 
     #[allow(unsafe_code)] // a view of values as bytes
     fn memory(&self, _policy: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
         let len = size_of_val(&*self.0);
-        // SAFETY: the same memory as bytes, which may be uninitialised but are not.
+        // SAFETY: the same memory as possibly uninitialised bytes, all of which are initialised.
         Ok(unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), len) })
     }
 }

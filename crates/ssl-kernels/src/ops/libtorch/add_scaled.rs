@@ -1,4 +1,4 @@
-//! A scaled sum in one pass over the values, in place where nobody else reads them.
+//! A scaled sum in one pass over the values, in place if nothing else uses them.
 
 use burn::tensor::Tensor;
 use burn_tch::LibTorch;

@@ -1,4 +1,4 @@
-//! Batch normalisation by libtorch's own kernels.
+//! Batch normalisation with libtorch's own kernels.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
@@ -41,8 +41,8 @@ fn normalise(
     bias: &TchTensor,
     eps: f64,
 ) -> (TchTensor, TchTensor, BatchNormSaved) {
-    // libtorch returns 1 / sqrt(var + eps), from which a small variance cannot be had back. The variance itself it only
-    // mixes into running statistics; with momentum 1 it takes their place.
+    // libtorch returns 1 / sqrt(var + eps), from which a small variance cannot be recovered. The variance itself is
+    // only mixed into running statistics; with momentum 1 it replaces them.
     let running = [weight.tensor.zeros_like(), weight.tensor.zeros_like()];
     let (output, mean, inv_std) = x.tensor.native_batch_norm(
         Some(&weight.tensor),

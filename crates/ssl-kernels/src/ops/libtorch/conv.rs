@@ -29,10 +29,10 @@ pub(in crate::ops) fn conv2d(x: Tensor<4>, weight: Tensor<4>, stride: usize, pad
     Tensor::from_primitive::<Tracked>(output)
 }
 
-/// The images with the channels of a pixel side by side in memory, but where libtorch fails on such images.
+/// The images in channels-last layout, except where libtorch fails on it.
 fn arranged(x: &tch::Tensor, weight: &tch::Tensor, [stride, _]: [i64; 2]) -> tch::Tensor {
-    // The weight gradient of libtorch 2.9 (oneDNN on AVX2) writes beyond its memory for strided 1 × 1 kernels on 2 to 7
-    // channels: `docs/backends.md` has the program that shows it.
+    // The weight gradient of libtorch 2.9 (oneDNN on AVX2) writes out of bounds for strided 1 × 1 kernels on 2 to 7
+    // channels: `docs/backends.md` has a program that shows it.
     let [channels, kernel] = [weight.size()[1], weight.size()[2]];
     if kernel == 1 && stride > 1 && channels < 8 { x.contiguous() } else { native::channels_last(x) }
 }

@@ -19,8 +19,8 @@ impl Host for LibTorch {
         if len == 0 {
             return &[]; // libtorch has no address for it
         }
-        // SAFETY: `len` values lie there, side by side, as long as the tensor lives. Burn changes a tensor in place only
-        // where nobody else has it, and here it is borrowed.
+        // SAFETY: `len` contiguous values are there as long as the tensor lives. Burn changes a tensor in place only if
+        // it is not shared, and here it is borrowed.
         unsafe { from_raw_parts(tensor.tensor.data_ptr().cast(), len) }
     }
 
@@ -32,7 +32,7 @@ impl Host for LibTorch {
         if len == 0 {
             return Some(&mut []);
         }
-        // SAFETY: as for `values`, and nobody else has this memory.
+        // SAFETY: as for `values`, and the memory is not shared.
         Some(unsafe { from_raw_parts_mut(tensor.tensor.data_ptr().cast(), len) })
     }
 
@@ -48,7 +48,7 @@ impl Host for LibTorch {
 /// The number of values of a tensor.
 ///
 /// # Panics
-/// If they are not float32 side by side in the memory of this process.
+/// If they are not contiguous float32 values in the memory of this process.
 fn checked(tensor: &Tensor) -> usize {
     let (kind, device) = (tensor.kind(), tensor.device());
     assert_eq!((kind, device, tensor.is_contiguous()), (Kind::Float, Device::Cpu, true), "values in memory");

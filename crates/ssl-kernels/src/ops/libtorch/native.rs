@@ -1,4 +1,4 @@
-//! What `native/libtorch.cpp` exports, as functions on tensors.
+//! The exports of `native/libtorch.cpp`, as functions on tensors.
 
 #![allow(unsafe_code)] // foreign functions
 
@@ -50,24 +50,24 @@ unsafe extern "C" {
     ) -> *const c_char;
 }
 
-/// `x` with the channels of a pixel side by side in memory: itself, if they are so already.
+/// `x` in channels-last layout; returned as it is if it already has that layout.
 pub(super) fn channels_last(x: &Tensor) -> Tensor {
     // SAFETY: the tensor is alive during the call.
     let [out] = results(|out| unsafe { ssl_channels_last(out, x.as_ptr()) });
     out.expect("libtorch returns a tensor")
 }
 
-/// A tensor whose memory is that of the given values.
+/// Creates a tensor over the memory of the given values.
 pub(super) fn over_values(values: Pooled, shape: &[usize]) -> Tensor {
     extern "C" fn release(context: *mut c_void) {
-        // SAFETY: the box given below, which libtorch hands back once.
+        // SAFETY: the box passed below, which libtorch hands back exactly once.
         drop(unsafe { Box::from_raw(context.cast::<Pooled>()) });
     }
     assert_eq!(values.len(), shape.iter().product::<usize>(), "a tensor of shape {shape:?}");
     let shape: Vec<i64> = shape.iter().map(|length| *length as i64).collect();
     let values = Box::into_raw(Box::new(values));
-    // SAFETY: the box keeps the values in their place until libtorch releases it, and `shape` covers all of them. If libtorch
-    // fails before it takes the box over, the box is lost.
+    // SAFETY: the box keeps the values in place until libtorch releases it, and `shape` covers all of them. If libtorch
+    // fails before it takes over the box, the box leaks.
     let [out] = results(|out| unsafe {
         ssl_over_values(out, (*values).as_mut_ptr(), shape.as_ptr(), shape.len(), release, values.cast())
     });
@@ -103,7 +103,7 @@ pub(super) fn convolution_backward(
     })
 }
 
-/// What the backward pass of a batch norm reads besides the gradient of its output.
+/// What the backward pass of a batch norm needs besides the gradient of its output.
 #[derive(Clone, Debug)]
 pub(super) struct BatchNormSaved {
     pub(super) x: TchTensor,
@@ -131,14 +131,14 @@ pub(super) fn batch_norm_backward(
 /// Calls a function with room for `N` results.
 ///
 /// # Panics
-/// With libtorch's message if it refuses, as `tch` does: wrong shapes, which are bugs, or lack of memory.
+/// With libtorch's message if it returns an error, as `tch` does: wrong shapes, which are bugs, or lack of memory.
 fn results<const N: usize>(call: impl FnOnce(*mut *mut C_tensor) -> *const c_char) -> [Option<Tensor>; N] {
     let mut out = [null_mut(); N];
     let message = call(out.as_mut_ptr());
     if !message.is_null() {
-        // SAFETY: the text ends with a zero and lives until the next call on this thread.
+        // SAFETY: the text is null-terminated and lives until the next call on this thread.
         panic!("libtorch: {}", unsafe { CStr::from_ptr(message) }.to_string_lossy());
     }
-    // SAFETY: what is not null is a tensor made for the caller, and taken once.
+    // SAFETY: a non-null result is a tensor created for the caller, and is taken only once.
     out.map(|tensor| (!tensor.is_null()).then(|| unsafe { Tensor::from_ptr(tensor) }))
 }

@@ -1,4 +1,4 @@
-//! ReLU in place, whose backward pass reads the output that the next layer keeps anyway.
+//! In-place ReLU, whose backward pass reads the output that the next layer keeps anyway.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;

@@ -1,4 +1,4 @@
-//! Outputs and gradients of the kernels, against Burn's generic operations in float32 and in float64.
+//! Outputs and gradients of the kernels, compared with Burn's generic operations in float32 and float64.
 
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData, activation};
 
@@ -16,12 +16,12 @@ fn drawn<const D: usize>(shape: [usize; D]) -> Tensor<D> {
     Tensor::random(shape, Distribution::Normal(0.5, 1.0), &device())
 }
 
-/// A tensor to differentiate by, of the given precision.
+/// A tensor of the given precision that requires a gradient.
 fn variable<const D: usize>(values: &Tensor<D>, dtype: DType) -> Tensor<D> {
     Tensor::<D>::from_inner(values.clone().cast(dtype)).require_grad()
 }
 
-/// `y`, then the gradients of `Σ y sin(y)`, which weighs every element of `y` on its own.
+/// `y`, then the gradients of `Σ y sin(y)`, which weights every element of `y` differently.
 fn results<const D: usize>(
     y: Tensor<D>,
     inputs: &[&dyn Fn(&burn::tensor::Gradients) -> TensorData],
@@ -40,7 +40,7 @@ fn assert_close(ours: &[TensorData], want: &[TensorData], about: &str) {
     assert_eq!(ours.len(), want.len());
     for (index, (ours, want)) in ours.iter().zip(want).enumerate() {
         assert_eq!(ours.shape(), want.shape(), "{about}, result {index}");
-        // The largest of some errors would leave out those that are no number.
+        // Taking the maximum of some errors would skip NaN.
         assert!(ours.iter::<f64>().all(f64::is_finite), "{about}, result {index} is not finite");
         let scale = want.iter::<f64>().fold(0.0, |scale: f64, value| scale.max(value.abs()));
         let error = ours
@@ -189,7 +189,7 @@ fn layouts_of_other_operations_are_read_in_the_order_of_their_axes() {
     let (whole, weight) = (drawn([3, 9, 9, 16]), drawn([16, 16, 3, 3]));
     let run = |convolve: fn(Tensor<4>, Tensor<4>) -> Tensor<4>| {
         let (whole, weight) = (variable(&whole, DType::F32), variable(&weight, DType::F32));
-        // Channels-last in memory, and a view that does not begin where its memory does.
+        // Channels-last in memory, and a view that does not start where its memory does.
         let x = whole.clone().permute([0, 3, 1, 2]).slice([1..3, 0..16, 1..9, 1..9]);
         let y = convolve(x, weight.clone());
         results(y.permute([0, 2, 3, 1]), &[&gradient(&whole), &gradient(&weight)])
@@ -205,7 +205,7 @@ fn the_number_of_threads_changes_no_bit() {
         tch::set_num_threads(threads);
         let (x, weight) = (variable(&x, DType::F32), variable(&weight, DType::F32));
         let y = conv::conv2d(x.clone(), weight.clone(), None, 1, 1);
-        // Without the sums of libtorch, whose order is its own.
+        // Without libtorch's sums, whose order is its own.
         let gradients = y.clone().backward();
         [y.inner().into_data(), gradient(&x)(&gradients), gradient(&weight)(&gradients)]
     };
@@ -248,12 +248,12 @@ fn the_end_of_a_block_has_the_gradients_of_its_parts() {
                 activation::relu(after.map_or(out.clone(), |shortcut| out + shortcut))
             }
         };
-        // Read by others too, so that its gradient is not for one operation alone.
+        // Used elsewhere too, so that its gradient has more than one contribution.
         let y = y + x.clone() + shortcut.clone();
         results(y, &[&gradient(&x), &gradient(&shortcut), &gradient(&w), &gradient(&b)])
     };
     for added in [false, true] {
-        // Float64 goes to libtorch's own kernels, as everything does on CUDA.
+        // Float64 uses libtorch's own kernels, as everything does on CUDA.
         for dtype in [DType::F32, DType::F64] {
             assert_close(&run(true, added, dtype), &run(false, added, dtype), &format!("{dtype:?}, {added}"));
         }

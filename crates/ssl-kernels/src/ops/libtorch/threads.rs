@@ -1,10 +1,10 @@
-//! Work on the threads that libtorch's own operations use.
+//! Parallel jobs on the threads that libtorch's own operations use.
 
 #![allow(unsafe_code)] // a function of another library's runtime
 
 use std::sync::OnceLock;
 
-/// Calls `job` once for every index below `count`, on libtorch's threads; on rayon's where those cannot be had.
+/// Calls `job` once for every index below `count`, on libtorch's threads if available, otherwise on rayon's.
 pub(super) fn parallel(count: usize, job: &(dyn Fn(usize) + Sync)) {
     use rayon::prelude::*;
 
@@ -30,8 +30,8 @@ mod openmp {
 
     type Body = extern "C" fn(*mut c_void);
 
-    /// `GOMP_parallel` of libgomp, which LLVM's runtime has as well: what `#pragma omp parallel` becomes. It runs the body
-    /// on every thread of a team, the calling one among them, and returns when all are done.
+    /// `GOMP_parallel` of libgomp, which LLVM's runtime also provides: what `#pragma omp parallel` compiles to. It runs
+    /// the body on every thread of a team, including the calling one, and returns when all are done.
     pub(super) struct Team(Parallel);
 
     type Parallel = unsafe extern "C" fn(Body, *mut c_void, c_uint, c_uint);
@@ -44,19 +44,19 @@ mod openmp {
     }
 
     impl Team {
-        /// The function in the libraries of this process.
+        /// Looks the function up in the libraries of this process.
         pub(super) fn find() -> Option<Self> {
-            // SAFETY: the name ends with a zero.
+            // SAFETY: the name is null-terminated.
             let address = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"GOMP_parallel".as_ptr()) };
-            // SAFETY: a function of that name has this signature since GCC 4.9.
+            // SAFETY: a function of that name has had this signature since GCC 4.9.
             (!address.is_null())
                 .then(|| Self(unsafe { std::mem::transmute::<*mut c_void, Parallel>(address) }))
         }
 
-        /// Shares the indices out, each to the thread that is free first.
+        /// Distributes the indices, each to the first free thread.
         pub(super) fn share(&self, threads: usize, count: usize, job: &(dyn Fn(usize) + Sync)) {
             let work = Work { next: AtomicUsize::new(0), count, job, panic: Mutex::new(None) };
-            // SAFETY: `work` outlives the call, which returns when all threads are done, and is only read by them.
+            // SAFETY: `work` outlives the call, which returns when all threads are done, and they only read it.
             unsafe { (self.0)(body, (&raw const work).cast_mut().cast(), threads as c_uint, 0) };
             if let Some(panic) = work.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
                 resume_unwind(panic);
@@ -65,9 +65,9 @@ mod openmp {
     }
 
     extern "C" fn body(work: *mut c_void) {
-        // SAFETY: the address given by `share`.
+        // SAFETY: the address passed by `share`.
         let work = unsafe { &*work.cast::<Work<'_>>() };
-        // A panic must not pass through the runtime's frames.
+        // A panic must not unwind through the runtime's frames.
         let done = catch_unwind(AssertUnwindSafe(|| {
             loop {
                 let index = work.next.fetch_add(1, Ordering::Relaxed);
@@ -83,7 +83,7 @@ mod openmp {
     }
 }
 
-/// Elsewhere its name was not tried.
+/// Not tried on other platforms.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 mod openmp {
     pub(super) enum Team {}

@@ -1,13 +1,13 @@
-//! One channel of a batch normalisation: sums over its values, then its results while they are in a cache.
+//! One channel of a batch normalisation: sums over its values, then its results while the values are in a cache.
 
 use super::super::simd::{Eight, Instructions, Job, Lanes, Vector};
 
-/// Values in a vector.
+/// Values per vector.
 const WIDTH: usize = 8;
-/// Values that are summed in float32 before the sum goes to float64.
+/// Number of values summed in float32 before the sum moves to float64.
 const RUN: usize = 512;
 
-/// `[batch, channels, pixels]`, whatever the rank.
+/// `[batch, channels, pixels]`, for tensors of any rank.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Layout {
     pub(super) batch: usize,
@@ -23,19 +23,19 @@ impl Layout {
         Self { batch, channels, pixels: shape[2..].iter().product() }
     }
 
-    /// Values of one channel.
+    /// Number of values in one channel.
     pub(super) fn count(self) -> f64 {
         (self.batch * self.pixels) as f64
     }
 
-    /// A channel's plane of one image.
+    /// One channel's plane of one image.
     #[inline(always)]
     fn plane(self, x: &[f32], image: usize, channel: usize) -> &[f32] {
         let at = (image * self.channels + channel) * self.pixels;
         &x[at..at + self.pixels]
     }
 
-    /// The planes of every channel, in the order of the batch.
+    /// The planes of every channel, in batch order.
     pub(super) fn planes_mut(self, x: &mut [f32]) -> Vec<Vec<&mut [f32]>> {
         let mut channels: Vec<_> = (0..self.channels).map(|_| Vec::with_capacity(self.batch)).collect();
         for (index, plane) in x.chunks_exact_mut(self.pixels).enumerate() {
@@ -45,7 +45,7 @@ impl Layout {
     }
 }
 
-/// What a channel has as statistics.
+/// The statistics of a channel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moments {
     pub(super) mean: f32,
@@ -55,7 +55,7 @@ pub(super) struct Moments {
     pub(super) scale: f32,
 }
 
-/// Sums over a channel's gradients, plain and weighted with the normalised values.
+/// Sums over a channel's gradients, plain and weighted by the normalised values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GradientSums {
     pub(super) plain: f64,
@@ -72,7 +72,7 @@ pub(super) struct Forward<'a> {
     pub(super) weight: f32,
     pub(super) bias: f32,
     pub(super) eps: f64,
-    /// One plane for every image.
+    /// One plane per image.
     pub(super) output: Vec<&'a mut [f32]>,
 }
 
@@ -107,7 +107,7 @@ impl Job for Forward<'_> {
 
 #[inline(always)]
 fn moments<V: Eight>(layout: Layout, x: &[f32], channel: usize, eps: f64) -> Moments {
-    // Deviations from the first plane's mean: squares of the values themselves would cancel where the mean is large.
+    // Deviations from the first plane's mean: squares of the raw values would cancel where the mean is large.
     let first = layout.plane(x, 0, channel);
     let shift = (first.iter().map(|v| f64::from(*v)).sum::<f64>() / first.len() as f64) as f32;
     let origin = V::splat(shift);
@@ -153,13 +153,13 @@ pub(super) struct Backward<'a> {
     pub(super) layout: Layout,
     pub(super) channel: usize,
     pub(super) x: &'a [f32],
-    /// The output, if a rectifier made it.
+    /// The output, if ReLU was applied.
     pub(super) y: Option<&'a [f32]>,
     pub(super) moments: Moments,
     pub(super) weight: f32,
-    /// Gradients of the output; they become those of the shortcut.
+    /// Gradients of the output, overwritten by those of the shortcut.
     pub(super) gradient: Vec<&'a mut [f32]>,
-    /// Gradients of the input, if they have a place of their own; else they take that of the output's.
+    /// Gradients of the input, if they have their own memory; otherwise they overwrite those of the output.
     pub(super) dx: Option<Vec<&'a mut [f32]>>,
 }
 
@@ -190,7 +190,7 @@ impl Job for Backward<'_> {
 }
 
 impl Backward<'_> {
-    /// Sums over the gradients, which are set to 0 where the rectifier cut.
+    /// Sums over the gradients, after setting those cut off by ReLU to 0.
     #[inline(always)]
     fn sums<V: Eight>(&mut self) -> GradientSums {
         let mean = V::splat(self.moments.mean);
@@ -212,7 +212,7 @@ impl Backward<'_> {
                         g = g.where_positive(load(y, at));
                         store(g, gradient, at);
                     }
-                    // Beyond the end of a plane g is 0.
+                    // Past the end of a plane, g is 0.
                     plain.add(lane, g, V::splat(1.0));
                     weighted.add(lane, g, load::<V>(x, at).sub(mean));
                 }
@@ -268,7 +268,7 @@ impl<V: Eight> Sum<V> {
     }
 }
 
-/// Eight values from `at` on, 0 beyond the end.
+/// Eight values starting at `at`, 0 past the end.
 #[inline(always)]
 fn load<V: Eight>(plane: &[f32], at: usize) -> V {
     let values = &plane[at..];
@@ -311,7 +311,7 @@ mod tests {
             .collect()
     }
 
-    /// Output and gradients of input and shortcut, all from the definition in float64.
+    /// Output and gradients of input and shortcut, computed from the definition in float64.
     fn definition(x: &[f32], shortcut: &[f32], dy: &[f32], channel: usize) -> Vec<[f64; 3]> {
         let places: Vec<usize> =
             (0..x.len()).filter(|i| i / LAYOUT.pixels % LAYOUT.channels == channel).collect();

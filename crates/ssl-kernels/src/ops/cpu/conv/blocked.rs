@@ -1,11 +1,11 @@
-//! Images as pixels of sixteen channels, and back.
+//! Packing images into pixels of sixteen channels, and back.
 
 use crate::ops::cpu::simd::{Eight, LANES, Lanes};
 
-/// Copies channels of one image to pixels.
+/// Packs the channels of one image into pixels.
 ///
 /// - `planes`: `[channel, pixel]`, at most sixteen channels; missing ones become 0
-/// - `at`: where each pixel goes
+/// - `at`: the destination of each pixel
 #[inline(always)]
 pub(super) fn pack<V: Eight>(planes: &[f32], at: &[usize], pixels: &mut [Lanes]) {
     let count = at.len();
@@ -62,7 +62,7 @@ pub(super) fn unpack<V: Eight>(pixels: &[Lanes], at: &[usize], planes: &mut [f32
     }
 }
 
-/// Sixteen channels of an image at a time: first channel and the planes `[channel, pixel]`.
+/// The image in blocks of sixteen channels, each as planes `[channel, pixel]`.
 pub(super) fn blocks(image: &[f32], pixels: usize) -> impl Iterator<Item = &[f32]> {
     image.chunks(LANES * pixels)
 }

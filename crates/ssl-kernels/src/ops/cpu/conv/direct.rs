@@ -1,7 +1,7 @@
-//! Convolutions of any square kernel and stride, read straight from packed images.
+//! Convolutions with any square kernel and stride, read directly from packed images.
 //!
-//! A pass is a sum over taps and channels for every output pixel. The gradient of the images with stride s falls into s²
-//! passes, one for each remainder of an input pixel's place by s, since each meets its own taps.
+//! A pass is a sum over taps and channels for every output pixel. With stride s, the gradient of the images splits into
+//! s² passes, one for each remainder of an input pixel's position modulo s, since each uses different taps.
 
 use super::blocked::{blocks, pack, unpack};
 use super::field::Field;
@@ -12,9 +12,9 @@ use crate::ops::cpu::parallel::each;
 use crate::ops::cpu::pool::{Scratch, any_values, scratch};
 use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, dispatch};
 
-/// Output pixels of a group of images, about: a panel of weights is read once for them.
+/// Approximate number of output pixels in a group of images, for which a panel of weights is read once.
 const GROUP: usize = 96;
-/// Packed pixels of images and gradients that are held at once for the gradient of the weights.
+/// Number of packed pixels of images and gradients held at once for the gradient of the weights.
 const CHUNK: usize = 1 << 17;
 
 /// `[image, channel_out, pixel]`
@@ -91,13 +91,13 @@ pub(super) fn weight_gradient<B: Host>(g: &Geometry, x: &[f32], dy: &[f32]) -> V
     dw
 }
 
-/// Where the patch of each output pixel starts.
+/// The start of each output pixel's patch.
 fn output_rows(g: &Geometry, field: &Field) -> Vec<usize> {
     let place = |pixel: usize| pixel / g.output[1] * g.stride * field.width + pixel % g.output[1] * g.stride;
     (0..g.pixels_out()).map(place).collect()
 }
 
-/// Input pixels whose place, padding included, has the given remainders by the stride.
+/// Input pixels whose position, padding included, has the given remainders modulo the stride.
 fn remainder_pixels(g: &Geometry, remainder: [usize; 2]) -> Vec<usize> {
     let hit = |place: usize, axis: usize| (place + g.padding) % g.stride == remainder[axis];
     (0..g.pixels_in()).filter(|p| hit(p / g.input[1], 0) && hit(p % g.input[1], 1)).collect()
@@ -110,7 +110,7 @@ fn remainder_pass<B: Host>(
     remainder: [usize; 2],
     pixels: &[usize],
 ) -> Pass {
-    // Output o reads input i at tap i + padding − stride · o: taps of the same remainder, steps back in o.
+    // Output o reads input i at tap i + padding − stride · o: taps with the same remainder, stepping back in o.
     let before = (g.kernel - 1) / g.stride;
     let origin = |place: usize| (place + g.padding) / g.stride + before;
     let rows = pixels.iter().map(|p| origin(p / g.input[1]) * field.width + origin(p % g.input[1]));
@@ -118,7 +118,7 @@ fn remainder_pass<B: Host>(
     let (mut taps, mut offsets) = (Vec::new(), Vec::new());
     for ky in (remainder[0]..g.kernel).step_by(g.stride) {
         for kx in (remainder[1]..g.kernel).step_by(g.stride) {
-            // The turned kernel counts its taps from the end.
+            // The rotated kernel numbers its taps from the end.
             taps.push(kernel.taps - 1 - (ky * g.kernel + kx));
             offsets.push((before - ky / g.stride) * field.width + before - kx / g.stride);
         }
@@ -130,9 +130,9 @@ fn remainder_pass<B: Host>(
 struct Pass {
     /// `[block of outputs, block of inputs, tap, input, 16 outputs]`
     weights: Scratch,
-    /// Where each pixel's sum starts to read.
+    /// Where each pixel's sum starts reading.
     rows: Vec<usize>,
-    /// What it adds to that: `[block of inputs, tap]`
+    /// Offsets from that start: `[block of inputs, tap]`
     segments: Vec<usize>,
 }
 

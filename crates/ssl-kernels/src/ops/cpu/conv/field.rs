@@ -1,13 +1,13 @@
-//! Images with the zeros around them that taps may reach.
+//! Images padded with the zeros that taps may reach.
 
 use super::geometry::Geometry;
 
-/// A packed image: its pixels among zeros.
+/// A padded, packed image.
 pub(super) struct Field {
-    /// Where the pixels of the image are.
+    /// The positions of the image's pixels.
     pub(super) at: Vec<usize>,
     pub(super) width: usize,
-    /// Pixels with the zeros.
+    /// Number of pixels, padding included.
     pub(super) area: usize,
 }
 
@@ -16,14 +16,14 @@ impl Field {
         Self::new(g.input, g.padding, [0, 1].map(|axis| g.input[axis] + 2 * g.padding))
     }
 
-    /// Gradients with as many zeros before them as taps may reach, and as many behind.
+    /// Gradients padded on both sides with as many zeros as taps may reach.
     pub(super) fn of_gradients(g: &Geometry) -> Self {
         let before = (g.kernel - 1) / g.stride;
         let reach = |axis: usize| (g.input[axis] - 1 + g.padding) / g.stride + 1;
         Self::new(g.output, before, [0, 1].map(|axis| before + reach(axis).max(g.output[axis])))
     }
 
-    /// An image without zeros around it.
+    /// An image without padding.
     pub(super) fn dense(image: [usize; 2]) -> Self {
         Self::new(image, 0, image)
     }

@@ -1,8 +1,8 @@
-//! Shapes of convolutions over square kernels.
+//! Shapes of convolutions with square kernels.
 
 use crate::ops::cpu::simd::LANES;
 
-/// The shape of a convolution over square kernels.
+/// The shape of a convolution with a square kernel.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Geometry {
     pub(super) channels_in: usize,
@@ -36,29 +36,29 @@ impl Geometry {
         }
     }
 
-    /// Pixels of an input plane.
+    /// Pixels per input plane.
     pub(super) fn pixels_in(&self) -> usize {
         self.input[0] * self.input[1]
     }
 
-    /// Pixels of an output plane.
+    /// Pixels per output plane.
     pub(super) fn pixels_out(&self) -> usize {
         self.output[0] * self.output[1]
     }
 
-    /// Values of one input image.
+    /// Values per input image.
     pub(super) fn image_in(&self) -> usize {
         self.channels_in * self.pixels_in()
     }
 
-    /// Values of one output image.
+    /// Values per output image.
     pub(super) fn image_out(&self) -> usize {
         self.channels_out * self.pixels_out()
     }
 }
 
-/// The weights as one of the two passes reads them: forward from inputs to outputs, or back from outputs to inputs with
-/// the kernel turned by 180°.
+/// The weights as read by one of the two passes: forward from inputs to outputs, or backward from outputs to inputs
+/// with the kernel rotated by 180°.
 #[derive(Clone, Copy)]
 pub(super) struct Kernel<'a> {
     /// `[channel_out, channel_in, tap]`
@@ -82,12 +82,12 @@ impl<'a> Kernel<'a> {
         Self { values, outs: g.channels_in, ins: g.channels_out, taps, turned: true }
     }
 
-    /// Input channels of a block that count.
+    /// Number of input channels used in a block.
     pub(super) fn depth(&self) -> usize {
         self.ins.min(LANES)
     }
 
-    /// Weights of sixteen outputs from `first` on to one input and one tap; 0 beyond the last channel.
+    /// Weights from one input and one tap to sixteen outputs starting at `first`; 0 past the last channel.
     pub(super) fn column(&self, first: usize, input: usize, tap: usize) -> [f32; LANES] {
         let mut column = [0.0; LANES];
         if input < self.ins {

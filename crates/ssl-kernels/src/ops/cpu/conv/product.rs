@@ -1,10 +1,10 @@
-//! The two inner loops of every convolution here: sums over channels, and sums over pixels.
+//! The two inner loops of every convolution here: sums over channels and sums over pixels.
 
 use crate::ops::cpu::simd::{LANES, Lanes, Vector};
 
-/// Rows that are computed together: twelve sums of eight, two to a row, fill the registers of AVX2.
+/// Rows computed together: twelve sums of eight values, two per row, fill the registers of AVX2.
 const ROWS: usize = 6;
-/// The same where one vector holds a pixel: again twelve sums.
+/// The same where one vector holds a whole pixel: again twelve sums.
 const WIDE_ROWS: usize = 12;
 
 /// Sums over channels, for sixteen outputs of every row.
@@ -13,7 +13,7 @@ const WIDE_ROWS: usize = 12;
 /// out[r][k] = Σ_s Σ_c x[rows[r] + segments[s]][c] · w[s · depth + c][k]
 /// ```
 ///
-/// - `depth`: channels of a segment that count, at most 16
+/// - `depth`: number of channels used in a segment, at most 16
 #[inline(always)]
 pub(super) fn sum_channels<V: Vector>(
     x: &[Lanes],
@@ -36,7 +36,7 @@ pub(super) fn sum_channels<V: Vector>(
     }
 }
 
-/// Computes whole blocks of `R` rows, and returns the rows that are left.
+/// Computes whole blocks of `R` rows, and returns the remaining rows.
 #[inline(always)]
 fn blocks<'a, 'b, V: Vector, const R: usize>(
     x: &[Lanes],
@@ -100,7 +100,7 @@ fn step<V: Vector, const R: usize>(sums: &mut [[V; 2]; R], a: [&[f32; LANES]; R]
     }
 }
 
-/// All parts of a pixel; the second repeats the first where one vector holds a pixel.
+/// The parts of a pixel; where one vector holds a whole pixel, the second part repeats the first.
 #[inline(always)]
 fn parts<V: Vector>(pixel: &Lanes) -> [V; 2] {
     [V::load(pixel, 0), V::load(pixel, V::PARTS - 1)]
@@ -113,7 +113,7 @@ pub(super) fn sum_pixels<'a, V: Vector>(
     channels: usize,
     sums: &mut [Lanes],
 ) {
-    // The registers hold the sums of all channels: one pass over the pairs is enough.
+    // The registers hold the sums of all channels, so one pass over the pairs is enough.
     if V::PARTS == 1 && channels > 6 {
         outer::<V, 0, LANES>(pairs, sums);
         return;
@@ -142,7 +142,7 @@ fn outer<'a, V: Vector, const FIRST: usize, const R: usize>(
             }
         }
     }
-    // Added last: a sum of sums loses fewer digits than one long sum.
+    // Added last: a sum of sums loses less precision than one long sum.
     for (sums, acc) in sums[FIRST..].iter_mut().zip(acc) {
         for part in 0..V::PARTS {
             V::load(sums, part).add(acc[part]).store(sums, part);

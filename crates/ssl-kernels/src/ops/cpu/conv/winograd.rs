@@ -1,4 +1,4 @@
-//! 3×3 convolutions with stride 1, after Winograd: fewer multiplications through transformed tiles.
+//! 3×3 convolutions with stride 1 by Winograd's method: fewer multiplications through transformed tiles.
 //!
 //! ```text
 //! forward:   Y = Aᵀ [Σ_c U ⊙ V] A,    U = G g Gᵀ,   V = Bᵀ d B
@@ -7,8 +7,8 @@
 //!
 //! The sums over channels are matrix products, one for each point of a tile.
 //!
-//! Tiles of four outputs would multiply less and be faster where images are large, but their transforms lose a decimal
-//! digit: a golden trajectory of three LARS steps left its tolerance.
+//! Tiles of four outputs would need fewer multiplications and be faster on large images, but their transforms lose a
+//! decimal digit: a golden trajectory of three LARS steps left its tolerance.
 
 mod gradient;
 mod scheme;
@@ -25,10 +25,10 @@ use gradient::tap_sums;
 use scheme::{M, N, both};
 use tiling::Tiling;
 
-/// Whether these passes serve a shape: from sixteen channels on, as many as a block has.
+/// Whether these passes serve a shape: from sixteen channels on, the size of a block.
 ///
-/// Accuracy was the reason. With eight, a golden trajectory left its tolerance, when batch norm had longer sums in float32
-/// than it has now. The cases of today pass with four channels too, and nobody has measured what is faster there.
+/// The limit was set for accuracy. With eight channels, a golden trajectory left its tolerance when batch norm still
+/// had longer float32 sums. Today's cases pass even with four channels, but nobody has measured what is faster there.
 pub(super) fn serves(g: &Geometry) -> bool {
     g.kernel == 3 && g.stride == 1 && g.padding <= 2 && g.channels_in >= LANES && g.channels_out >= LANES
 }
@@ -50,7 +50,7 @@ pub(super) fn weight_gradient<B: Host>(g: &Geometry, x: &[f32], dy: &[f32]) -> V
     tap_sums::<B>(g, &Tiling::new(g.input, g.output, g.padding), x, dy)
 }
 
-/// The distance of points in the transformed tiles: not a multiple of a page, which would share few lines of a cache.
+/// The stride between points in the transformed tiles: not a multiple of a page, which would map to few cache lines.
 fn point_stride(blocks: usize, tiles: usize) -> usize {
     blocks * tiles + 1
 }
@@ -167,7 +167,7 @@ impl Job for Correlate<'_> {
     }
 }
 
-/// `V = Bᵀ d B` of all tiles: `[point, block of channels, tile]`, points apart by [`point_stride`].
+/// `V = Bᵀ d B` of all tiles: `[point, block of channels, tile]`, points separated by [`point_stride`].
 #[inline(always)]
 fn transform_tiles<I: Instructions>(tiling: &Tiling, channels: usize, x: &[f32], points: &mut [Lanes]) {
     let pixels = tiling.input_at.len();

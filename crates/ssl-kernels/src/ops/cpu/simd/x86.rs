@@ -1,6 +1,6 @@
-//! AVX2 and AVX-512. A sum is the same to the last bit with both: neither changes what is added to what.
+//! AVX2 and AVX-512. Sums are bit-identical with both, since both add in the same order.
 
-// SAFETY of every call here: the vectors are used inside of the two functions alone, whose callers check the processor.
+// SAFETY of every call here: the vectors are used only inside the two functions whose callers check the processor.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
@@ -31,7 +31,7 @@ impl Instructions for Avx512 {
     type Wide = F32x16;
 }
 
-/// What vectors of both widths do alike.
+/// Operations common to vectors of both widths.
 macro_rules! arithmetic {
     ($set1:ident, $add:ident, $sub:ident, $mul:ident, $fmadd:ident) => {
         #[inline(always)]
@@ -86,7 +86,7 @@ impl Eight for F32x8 {
     }
     #[inline(always)]
     fn positive(self) -> Self {
-        // The second operand is the result where one is no number.
+        // If either operand is NaN, the second one is the result.
         Self(unsafe { _mm256_max_ps(_mm256_setzero_ps(), self.0) })
     }
     #[inline(always)]

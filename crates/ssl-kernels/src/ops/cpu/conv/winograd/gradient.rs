@@ -1,7 +1,7 @@
-//! The gradient of the weights, after Winograd.
+//! The gradient of the weights by Winograd's method.
 //!
-//! Images and gradients are transformed a chunk at a time; then every point of the tiles sums over all tiles of the chunk.
-//! The order of the sums does not depend on the number of threads.
+//! Images and gradients are transformed one chunk at a time; then every point sums over all tiles of the chunk. The
+//! order of the sums does not depend on the number of threads.
 
 use super::super::blocked::{blocks, pack};
 use super::super::geometry::Geometry;
@@ -13,7 +13,7 @@ use crate::ops::cpu::parallel::{each, map};
 use crate::ops::cpu::pool::{Scratch, any_values, scratch};
 use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector, dispatch};
 
-/// Transformed values of images and gradients that are held at once, in blocks of channels.
+/// Number of transformed values of images and gradients held at once, in blocks of channels.
 const CHUNK: usize = 1 << 17;
 
 /// `[channel_out, channel_in, 3, 3]`
@@ -108,7 +108,7 @@ fn transform_gradients<I: Instructions>(tiling: &Tiling, channels: usize, dy: &[
     }
 }
 
-/// Adds `Σ_tiles V ⊙ Q` of one point and one block of inputs.
+/// Adds `Σ_tiles V ⊙ Q` for one point and one block of inputs.
 struct PointSums<'a> {
     chunk: &'a [Transformed],
     point: usize,

@@ -10,15 +10,15 @@
 
 use crate::ops::cpu::simd::Vector;
 
-/// Points of a tile along an axis.
+/// Points of a tile along one axis.
 pub(super) const N: usize = 4;
 
-/// Outputs of a tile along an axis, `m`.
+/// Outputs of a tile along one axis, `m`.
 pub(super) const M: usize = 2;
 
-/// A transform of one axis applied to both axes of a square: `[[V; A]; A]` to `[[V; B]; B]`.
+/// Applies a one-axis transform to both axes of a square: `[[V; A]; A]` to `[[V; B]; B]`.
 ///
-/// A macro, for a transform passed as a function would not be compiled for the instructions of its caller.
+/// A macro, because a transform passed as a function would not be compiled for its caller's instructions.
 macro_rules! both {
     ($x:expr, $a:expr => $b:expr, $transform:expr) => {{
         let mut rows = [[$x[0][0]; $b]; $a];

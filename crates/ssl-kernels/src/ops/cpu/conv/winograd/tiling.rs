@@ -2,7 +2,7 @@
 
 use super::scheme::M;
 
-/// Tiles of a group of images, about: enough to use a panel of weights several times, few enough for a cache.
+/// Approximate number of tiles in a group of images: enough to reuse a panel of weights, few enough for a cache.
 const GROUP: usize = 64;
 
 /// How an image is cut into tiles.
@@ -13,11 +13,11 @@ pub(super) struct Tiling {
     pub(super) width: usize,
     /// Pixels of the packed input.
     pub(super) area: usize,
-    /// Where the pixels of an input are in the packed one.
+    /// Positions of the input's pixels in the packed input.
     pub(super) input_at: Vec<usize>,
     /// Width of the packed output.
     pub(super) output_width: usize,
-    /// Where the pixels of an output are in the packed one.
+    /// Positions of the output's pixels in the packed output.
     pub(super) output_at: Vec<usize>,
 }
 
@@ -44,7 +44,7 @@ impl Tiling {
         self.tiles[0] * self.tiles[1]
     }
 
-    /// Images of a group, so that several threads have work.
+    /// Images per group, chosen so that several threads have work.
     pub(super) fn images_per_group(&self, images: usize) -> usize {
         let enough = GROUP.div_ceil(self.tiles_per_image());
         enough.min(images.div_ceil(4)).max(1)
