@@ -1,7 +1,7 @@
 //! The loss of Barlow Twins.
 
 use burn::tensor::Tensor;
-use ssl_core::{Loss, assert_shape};
+use ssl_core::{Loss, assert_shape, math::sum};
 
 /// Added to the variance of a dimension: the default of the batch norm in the official loss.
 const VARIANCE_EPS: f64 = 1e-5;
@@ -36,7 +36,7 @@ pub fn barlow_twins(z1: Tensor<2>, z2: Tensor<2>, off_diagonal_weight: f64, scal
     let diagonal = (z1.clone() * z2.clone()).mean_dim(0);
     let on_diagonal = diagonal.clone().sub_scalar(1.0).square().sum();
     // All entries minus the diagonal: a mask would be another matrix of the size of C.
-    let all = z1.transpose().matmul(z2).div_scalar(batch as f64).square().sum();
+    let all = sum(z1.transpose().matmul(z2).div_scalar(batch as f64).square());
     let off_diagonal = all - diagonal.square().sum();
     (on_diagonal + off_diagonal.mul_scalar(off_diagonal_weight)).mul_scalar(scale)
 }

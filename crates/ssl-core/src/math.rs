@@ -1,7 +1,7 @@
 //! Tensor functions shared by several losses.
 
 use burn::tensor::{Tensor, activation::log_softmax};
-pub use ssl_kernels::ops::add_scaled;
+pub use ssl_kernels::ops::{add_scaled, sum};
 
 /// Smallest norm that [`l2_normalize`] divides by: the default of `torch.nn.functional.normalize`.
 pub const NORMALIZE_EPS: f64 = 1e-12;

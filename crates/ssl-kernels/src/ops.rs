@@ -18,6 +18,7 @@ mod read;
 mod relu;
 mod sgd;
 mod sgd_rates;
+mod sum;
 
 pub use add_scaled::add_scaled;
 pub use all_reduce::all_reduce_sum;
@@ -32,3 +33,4 @@ pub use read::read_values;
 pub use relu::relu;
 pub use sgd::sgd_momentum;
 pub use sgd_rates::SgdRates;
+pub use sum::sum;

@@ -7,6 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Gradients as Recorded, Tensor};
 use ssl_core::named::Path;
 use ssl_core::{GradientRules, Group};
+use ssl_kernels::ops::sum;
 
 use crate::OptimizerConfig;
 
@@ -87,7 +88,7 @@ impl Gradients {
 
     /// The norm of all gradients as one vector, `[1]`; none if there is no gradient.
     pub fn norm(&self) -> Option<Tensor<1>> {
-        let squares = self.by_path.values().map(|gradient| gradient.clone().square().sum());
+        let squares = self.by_path.values().map(|gradient| sum(gradient.clone().square()));
         squares.reduce(|a, b| a + b).map(Tensor::sqrt)
     }
 
@@ -122,7 +123,7 @@ impl Gradients {
     /// Official DINO code, `utils.clip_gradients`.
     pub fn clip_each(&mut self, max_norm: f64) {
         self.map(|gradient| {
-            let factor = clip_factor(gradient.clone().square().sum().sqrt(), max_norm);
+            let factor = clip_factor(sum(gradient.clone().square()).sqrt(), max_norm);
             gradient * factor
         });
     }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Bool, Tensor};
 use ssl_core::math::add_scaled;
-use ssl_kernels::ops::{SgdRates, sgd_momentum};
+use ssl_kernels::ops::{SgdRates, sgd_momentum, sum};
 
 use super::{AdamWConfig, LarcConfig, LarsConfig, ParamState, SgdConfig};
 
@@ -190,5 +190,5 @@ fn degenerate(p: &Tensor<1>, g: &Tensor<1>) -> Tensor<1, Bool> {
 }
 
 fn norm(x: &Tensor<1>) -> Tensor<1> {
-    x.clone().square().sum().sqrt()
+    sum(x.clone().square()).sqrt()
 }
