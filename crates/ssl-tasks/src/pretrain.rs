@@ -11,9 +11,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, MethodRules, Needs, Progress, SslMethod};
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
-use ssl_encoders::{AnyEncoder, weights};
+use ssl_encoders::{AnyEncoder, EncoderConfig, weights};
 use ssl_eval::EvalError;
-use ssl_train::{Evaluation as Metrics, Observer, RunDir, TrainError, Trainer, needs_of_views};
+use ssl_train::{
+    ChangedData, Evaluation as Metrics, IntactCheckpoint, Observer, RunDir, TrainError, Trainer,
+    needs_of_views, newest_intact_checkpoint,
+};
 use toml::Table;
 use tracing::info;
 
@@ -36,12 +39,20 @@ pub struct PretrainOptions {
     pub overwrite: bool,
     /// Whether to resume the run in that directory. Default: no.
     pub resume: bool,
+    /// Whether a run goes on if its images have changed since it began. Default: no.
+    pub accept_changed_data: bool,
 }
 
 impl PretrainOptions {
     /// A new run in the directory `out`.
     pub fn new(out: impl Into<PathBuf>) -> Self {
-        Self { out: out.into(), device: DeviceSpec::Flex, overwrite: false, resume: false }
+        Self {
+            out: out.into(),
+            device: DeviceSpec::Flex,
+            overwrite: false,
+            resume: false,
+            accept_changed_data: false,
+        }
     }
 }
 
@@ -135,6 +146,18 @@ fn built_in(recipe: &Recipe, init: &mut Init) -> Result<AnyEncoder, Error> {
     Ok(recipe.encoder.init(recipe.data.image_size, init)?)
 }
 
+/// A run that goes on.
+struct Resumed {
+    run: RunDir,
+    /// None if the run was stopped before its first checkpoint.
+    checkpoint: Option<IntactCheckpoint>,
+}
+
+/// What happens if the images have changed.
+pub(crate) fn changed_data(accept: bool) -> ChangedData {
+    if accept { ChangedData::Accept } else { ChangedData::Refuse }
+}
+
 struct Pretraining<'a, O, F> {
     recipe: Recipe,
     /// The defaults of the method's options.
@@ -171,20 +194,23 @@ where
     type Output = Result<Report, Error>;
 
     fn run<M: SslMethod<E>>(self, method: M) -> Result<Report, Error> {
+        let resumed = self.resumed()?;
         self.check(&method)?;
         let mut init = Init::new(self.recipe.seed, &self.device.clone().autodiff());
         init = init.with_precision(self.recipe.precision);
-        let (this, encoder) = self.with_encoder(&mut init)?;
+        let (this, encoder) = self.with_encoder(&mut init, resumed.as_ref())?;
         let loader = this.loader(&encoder, &method.needs())?;
         let fits = method.check(&encoder, this.recipe.train_config().micro_batch());
         fits.map_err(RecipeError::MethodOption)?;
         let evaluation = this.data.evaluation.as_ref();
         let evaluation = evaluation.map(|data| this.recipe.evaluation(data, &this.device)).transpose()?;
-        let run = this.run_dir()?;
+        let text = this.recipe.to_toml()?;
+        let run = this.run_dir(resumed, &text)?;
         this.announce(&encoder, &loader);
 
         let config = this.recipe.train_config();
-        let trainer = Trainer::new(&method, &config, &run, &this.device);
+        let trainer = Trainer::new(&method, &config, &run, &this.device).with_recipe(text);
+        let trainer = trainer.with_changed_data(changed_data(this.options.accept_changed_data));
         let mut evaluate = |encoder: &E, at: Progress| Ok(evaluated(evaluation.as_ref(), encoder, at)?);
         let mut trained = trainer.fit(encoder, &loader, this.options.resume, &mut evaluate, this.observer)?;
         if trained.summary.finished {
@@ -196,6 +222,7 @@ where
                 trained.summary.evaluation = metrics.map(|(name, value)| (name.to_owned(), value)).collect();
             }
             let artifact = provenance::artifact(&this.recipe, &this.data.train, &trained.summary);
+            run.check_there()?;
             weights::save(&encoder, &run.encoder(), &artifact)?;
         }
         Ok(Report::new(&this.recipe, this.options, &trained.summary))
@@ -203,13 +230,34 @@ where
 }
 
 impl<'a, O, F> Pretraining<'a, O, F> {
-    /// The initial encoder, on the device of `init`.
-    fn with_encoder<E>(self, init: &mut Init) -> Result<(Pretraining<'a, O, ()>, E), Error>
+    /// The run to resume, locked, if there is one.
+    fn resumed(&self) -> Result<Option<Resumed>, Error> {
+        if !self.options.resume {
+            return Ok(None);
+        }
+        let run = RunDir::open(&self.options.out)?.locked()?;
+        let checkpoint = newest_intact_checkpoint(&run)?;
+        Ok(Some(Resumed { run, checkpoint }))
+    }
+
+    /// The initial encoder, on the device of `init`. The weights of a checkpoint replace those that the run started from,
+    /// whose file may be gone.
+    fn with_encoder<E>(
+        self,
+        init: &mut Init,
+        resumed: Option<&Resumed>,
+    ) -> Result<(Pretraining<'a, O, ()>, E), Error>
     where
         F: FnOnce(&Recipe, &mut Init) -> Result<E, Error>,
     {
         let Self { recipe, defaults, options, device, data, make, observer } = self;
-        let encoder = make(&recipe, init)?;
+        let encoder = match resumed.and_then(|resumed| resumed.checkpoint.as_ref()) {
+            Some(_) => {
+                let encoder = EncoderConfig { init: None, ..recipe.encoder.clone() };
+                make(&Recipe { encoder, ..recipe.clone() }, init)?
+            }
+            None => make(&recipe, init)?,
+        };
         Ok((Pretraining { recipe, defaults, options, device, data, make: (), observer }, encoder))
     }
 
@@ -261,26 +309,47 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         }
     }
 
-    /// Creates or opens the directory and writes the recipe.
-    fn run_dir(&self) -> Result<RunDir, Error> {
-        let text =
-            format!("# The recipe of this run with every key written out.\n\n{}", self.recipe.to_toml()?);
-        let run = if self.options.resume {
-            let run = RunDir::open(&self.options.out)?;
-            let mut first = Draft::of_run(run.path())?.finish()?;
-            // Options added since the run have their defaults there.
-            for (key, value) in &self.defaults {
-                first.method_options.entry(key).or_insert_with(|| value.clone());
+    /// Creates or takes the directory and writes the recipe, whose TOML is `text`.
+    fn run_dir(&self, resumed: Option<Resumed>, text: &str) -> Result<RunDir, Error> {
+        let run = match resumed {
+            Some(resumed) => {
+                self.check_recipe(&resumed)?;
+                resumed.run
             }
-            if let Some((key, there, here)) = Draft::first_difference(&first, &self.recipe) {
-                return Err(Error::OtherRecipe { run: self.options.out.clone(), key, there, here });
-            }
-            run
-        } else {
-            RunDir::create(&self.options.out, self.options.overwrite)?
+            None => RunDir::create(&self.options.out, self.options.overwrite)?,
         };
+        let text = format!("# The recipe of this run with every key written out.\n\n{text}");
         run.write_atomic("recipe.toml", text.as_bytes())?;
         Ok(run)
+    }
+
+    /// Whether the recipe is that of the run, as its directory and its checkpoint say.
+    fn check_recipe(&self, Resumed { run, checkpoint }: &Resumed) -> Result<(), Error> {
+        if let Some((key, there, here)) = self.difference(Draft::of_run(run.path())?)? {
+            return Err(Error::OtherRecipe { run: self.options.out.clone(), key, there, here });
+        }
+        let Some((checkpoint, text)) = checkpoint.as_ref().and_then(|found| Some((found, found.recipe()?)))
+        else {
+            return Ok(());
+        };
+        let checkpoint = checkpoint.folder();
+        match self.difference(Draft::of_checkpoint(checkpoint, text)?)? {
+            Some((key, there, here)) => {
+                let checkpoint = checkpoint.to_owned();
+                Err(Error::EditedRecord { record: run.recipe(), checkpoint, key, there, here })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The first key in which the recipe of the run, `first`, differs from the one given.
+    fn difference(&self, first: Draft) -> Result<Option<(String, String, String)>, Error> {
+        let mut first = first.finish()?;
+        // Options added since the run have their defaults there.
+        for (key, value) in &self.defaults {
+            first.method_options.entry(key).or_insert_with(|| value.clone());
+        }
+        Ok(Draft::first_difference(&first, &self.recipe))
     }
 
     fn announce(&self, encoder: &impl Encoder, loader: &TrainLoader) {

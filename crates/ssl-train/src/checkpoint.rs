@@ -14,7 +14,6 @@ use ssl_core::{ConfigError, named, setters};
 
 pub use intact::{DamagedCheckpoint, IntactCheckpoint, newest_intact_checkpoint};
 
-use crate::finite::first_not_finite;
 use crate::{Optimizer, RunDir, TrainError};
 use sums::SummedFolder;
 
@@ -100,21 +99,34 @@ pub(crate) struct DataMark {
     pub(crate) names: String,
 }
 
-/// The tensors of a checkpoint, read back from the device.
-pub(crate) struct Snapshot([BTreeMap<String, TensorData>; 3]);
+/// The networks and the optimizer of a run, to be written.
+pub(crate) struct Parts<'a, S, T> {
+    pub(crate) student: &'a S,
+    pub(crate) state: &'a T,
+    pub(crate) optimizer: &'a Optimizer,
+}
 
-impl Snapshot {
-    pub(crate) fn of<S: Module, T: Module>(student: &S, state: &T, optimizer: &Optimizer) -> Self {
-        Self([named::collect(student), named::collect(state), optimizer.state()])
+impl<S: Module, T: Module> Parts<'_, S, T> {
+    /// The tensors of one of [`PARTS`], read back from the device.
+    fn tensors(&self, part: &str) -> BTreeMap<String, TensorData> {
+        match part {
+            "student" => named::collect(self.student),
+            "state" => named::collect(self.state),
+            _ => self.optimizer.state(),
+        }
     }
+}
 
-    /// The path of the first tensor that is not finite.
-    pub(crate) fn first_not_finite(&self) -> Option<String> {
-        let found =
-            PARTS.iter().zip(&self.0).find_map(|(part, tensors)| Some((part, first_not_finite(tensors)?)));
-        found.map(
-            |(part, path)| if *part == "optimizer" { format!("{part}: {path}") } else { path.to_owned() },
-        )
+/// Why a checkpoint was not written.
+enum SaveError {
+    Io(io::Error),
+    /// The tensor with this path is not finite.
+    NotFinite(String),
+}
+
+impl From<io::Error> for SaveError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
     }
 }
 
@@ -142,27 +154,37 @@ impl Checkpoints {
     }
 
     /// Writes a checkpoint as `last`, and as `step-N` if it is to be kept. `images` are the contents of `images.bin`.
-    pub(crate) fn save(
+    ///
+    /// If a tensor is not finite, nothing is written, and its path is returned.
+    pub(crate) fn save<S: Module, T: Module>(
         &mut self,
-        tensors: &Snapshot,
+        parts: &Parts<'_, S, T>,
         images: &[u8],
         meta: &Meta,
         keep: usize,
-    ) -> Result<(), TrainError> {
+    ) -> Result<Option<String>, TrainError> {
         self.move_aside()?;
         let last = self.path("last");
-        let files = |folder: &Path| {
+        let files = |folder: &Path| -> Result<(), SaveError> {
             let mut folder = SummedFolder::new(folder);
-            for (part, tensors) in PARTS.iter().zip(&tensors.0) {
-                folder.write(&format!("{part}.safetensors"), &named::encode(tensors, "checkpoint"))?;
+            for part in PARTS {
+                // One after the other, so that only one is in memory.
+                let tensors = parts.tensors(part);
+                if let Some(path) = named::first_not_finite(&tensors) {
+                    return Err(SaveError::NotFinite(path.to_owned()));
+                }
+                folder.write(&format!("{part}.safetensors"), &named::encode(&tensors, "checkpoint"))?;
             }
             folder.write(IMAGES, images)?;
             let json = serde_json::to_vec_pretty(meta).expect("numbers and names are valid JSON");
             folder.write(META, &json)?;
-            folder.finish()
+            Ok(folder.finish()?)
         };
-        ssl_files::write_folder(&last, files).map_err(TrainError::io(last))?;
-        self.keep(meta.step, keep)
+        match ssl_files::write_folder(&last, files) {
+            Ok(()) => self.keep(meta.step, keep).map(|()| None),
+            Err(SaveError::NotFinite(path)) => Ok(Some(path)),
+            Err(SaveError::Io(error)) => Err(TrainError::io(last)(error)),
+        }
     }
 
     /// Renames what [`set_aside`](Self::set_aside) named to the first unused of `last.damaged-1`, `-2` ….
@@ -273,8 +295,8 @@ mod tests {
 
     fn save(checkpoints: &mut Checkpoints, seed: u64, step: u64, keep: usize) {
         let optimizer = Optimizer::new(OptimizerConfig::default());
-        let snapshot = Snapshot::of(&network(seed), &NoState {}, &optimizer);
-        checkpoints.save(&snapshot, &[1; 8], &meta(step), keep).expect("writable");
+        let parts = Parts { student: &network(seed), state: &NoState {}, optimizer: &optimizer };
+        assert_eq!(checkpoints.save(&parts, &[1; 8], &meta(step), keep).expect("writable"), None);
     }
 
     fn newest(run: &RunDir) -> IntactCheckpoint {

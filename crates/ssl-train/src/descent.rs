@@ -6,7 +6,6 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::{GradientRules, Progress, named};
 
-use crate::finite::first_not_finite;
 use crate::losses::Losses;
 use crate::{Gradients, Optimizer, OptimizerConfig, ScheduleConfig, StepReport, TrainError};
 
@@ -73,7 +72,7 @@ impl Descent<'_> {
             at.step += 1;
             on_step(&reports.of_step(at, rates.lr)?);
         }
-        if let Some(tensor) = first_not_finite(&named::collect(&module)) {
+        if let Some(tensor) = named::first_not_finite(&named::collect(&module)) {
             let (step, tensor) = (at.step, tensor.to_owned());
             return Err(TrainError::WeightsNotFinite { step, tensor, last_good: None }.into());
         }

@@ -5,7 +5,6 @@ mod checkpoint;
 mod chunks;
 mod descent;
 mod error;
-mod finite;
 mod gradients;
 mod lock;
 mod losses;

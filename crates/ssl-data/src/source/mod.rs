@@ -32,7 +32,7 @@ pub trait ImageSource: Send + Sync {
     /// Number of images.
     fn count(&self) -> usize;
 
-    /// Reads and decodes image `index`, below [`count`](Self::count).
+    /// Reads and decodes image `index`, below [`count`](Self::count); the same each time.
     ///
     /// # Errors
     /// If the image cannot be read or decoded. The loaders skip it, up to a limit.

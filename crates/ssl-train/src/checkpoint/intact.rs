@@ -12,7 +12,6 @@ use ssl_core::named;
 
 use super::sums::{self, unreadable};
 use super::{IMAGES, META, Meta, PARTS};
-use crate::finite::first_not_finite;
 use crate::{RunDir, TrainError};
 
 /// A checkpoint whose files are all there and as they were written.
@@ -213,7 +212,7 @@ fn meta_of(folder: &Path) -> Result<Meta, String> {
 fn check_unsummed(folder: &Path, name: &str) -> Result<(), String> {
     let bytes = fs::read(folder.join(name)).map_err(|error| unreadable(name, &error))?;
     let (tensors, _) = named::decode(&bytes).map_err(|error| format!("{name} is damaged: {error}"))?;
-    match first_not_finite(&tensors) {
+    match named::first_not_finite(&tensors) {
         Some(tensor) => Err(format!("tensor '{tensor}' in {name} is not finite")),
         None => Ok(()),
     }

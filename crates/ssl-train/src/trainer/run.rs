@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use self::step::last_good;
 use super::clock::Clock;
 use super::{Summary, Trained, Trainer};
-use crate::checkpoint::{Checkpoints, DataMark, IntactCheckpoint, Meta, Snapshot};
+use crate::checkpoint::{Checkpoints, DataMark, IntactCheckpoint, Meta, Parts};
 use crate::losses::Losses;
 use crate::metrics::MetricsFile;
 use crate::{Evaluator, Observer, Optimizer, TrainError, newest_intact_checkpoint};
@@ -71,7 +71,9 @@ impl<'a, M: MethodRules> Run<'a, M> {
         data: &Dataset,
     ) -> Result<Networks<S, T>, TrainError> {
         let Some(checkpoint) = newest_intact_checkpoint(self.trainer.run)? else { return Ok(networks) };
-        self.tell(&checkpoint);
+        if self.writes() {
+            self.tell(&checkpoint);
+        }
         self.check_fits(&checkpoint, data)?;
         self.checkpoints.set_aside(checkpoint.damaged());
         let networks = Networks {
@@ -224,15 +226,24 @@ impl<'a, M: MethodRules> Run<'a, M> {
         data: &Dataset,
     ) -> Result<(), TrainError> {
         self.losses.read(self.not_finite())?;
-        let writes = self.writes();
-        let snapshot = writes.then(|| Snapshot::of(&networks.student, &networks.state, &self.optimizer));
-        let bad = snapshot.as_ref().and_then(Snapshot::first_not_finite);
-        if self.any(bad.is_some()) {
-            let tensor = bad.unwrap_or_else(|| "a tensor of another process".to_owned());
-            let (step, last_good) = (self.at.step, last_good(self.trainer.run));
-            return Err(TrainError::WeightsNotFinite { step, tensor, last_good });
+        let bad = if self.writes() { self.write_checkpoint(networks, data)? } else { None };
+        if !self.any(bad.is_some()) {
+            return Ok(());
         }
-        let Some(snapshot) = snapshot else { return Ok(()) };
+        let tensor = bad.unwrap_or_else(|| "a tensor of the first process".to_owned());
+        Err(TrainError::WeightsNotFinite {
+            step: self.at.step,
+            tensor,
+            last_good: last_good(self.trainer.run),
+        })
+    }
+
+    /// Gives the path of the first tensor that is not finite; nothing is written then.
+    fn write_checkpoint<S: Module, T: Module>(
+        &mut self,
+        networks: &Networks<S, T>,
+        data: &Dataset,
+    ) -> Result<Option<String>, TrainError> {
         self.trainer.run.check_there()?;
         let meta = Meta {
             step: self.at.step,
@@ -244,8 +255,9 @@ impl<'a, M: MethodRules> Run<'a, M> {
             recipe: self.trainer.recipe.clone(),
             data: Some(self.data.clone()),
         };
+        let parts = Parts { student: &networks.student, state: &networks.state, optimizer: &self.optimizer };
         let keep = self.trainer.config.checkpoint.keep;
-        self.checkpoints.save(&snapshot, &data::hashes_of(data), &meta, keep)
+        self.checkpoints.save(&parts, &data::hashes_of(data), &meta, keep)
     }
 
     fn summary(self) -> Summary {
