@@ -1,6 +1,7 @@
 //! Pretraining: from a recipe to a run directory.
 
 mod report;
+mod resume;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,21 +12,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, MethodRules, Needs, Progress, SslMethod};
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
-use ssl_encoders::{AnyEncoder, EncoderConfig, weights};
+use ssl_encoders::{AnyEncoder, weights};
 use ssl_eval::EvalError;
-use ssl_train::{
-    ChangedData, Evaluation as Metrics, IntactCheckpoint, Observer, RunDir, TrainError, Trainer,
-    needs_of_views, newest_intact_checkpoint,
-};
+use ssl_train::{ChangedData, Evaluation as Metrics, Observer, TrainError, Trainer, needs_of_views};
 use toml::Table;
 use tracing::info;
 
 pub use report::Report;
+use resume::Resumed;
 
 use crate::evaluation::{EvalScores, Evaluation};
 use crate::images::RunData;
 use crate::methods::{Methods, WithMethod, options_of};
-use crate::recipe::{Draft, RecipeError};
+use crate::recipe::RecipeError;
 use crate::{Error, Recipe, provenance};
 
 /// Directory and device of a run.
@@ -146,13 +145,6 @@ fn built_in(recipe: &Recipe, init: &mut Init) -> Result<AnyEncoder, Error> {
     Ok(recipe.encoder.init(recipe.data.image_size, init)?)
 }
 
-/// A run that goes on.
-struct Resumed {
-    run: RunDir,
-    /// None if the run was stopped before its first checkpoint.
-    checkpoint: Option<IntactCheckpoint>,
-}
-
 /// What happens if the images have changed.
 pub(crate) fn changed_data(accept: bool) -> ChangedData {
     if accept { ChangedData::Accept } else { ChangedData::Refuse }
@@ -230,16 +222,6 @@ where
 }
 
 impl<'a, O, F> Pretraining<'a, O, F> {
-    /// The run to resume, locked, if there is one.
-    fn resumed(&self) -> Result<Option<Resumed>, Error> {
-        if !self.options.resume {
-            return Ok(None);
-        }
-        let run = RunDir::open(&self.options.out)?.locked()?;
-        let checkpoint = newest_intact_checkpoint(&run)?;
-        Ok(Some(Resumed { run, checkpoint }))
-    }
-
     /// The initial encoder, on the device of `init`. The weights of a checkpoint replace those that the run started from,
     /// whose file may be gone.
     fn with_encoder<E>(
@@ -251,13 +233,7 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         F: FnOnce(&Recipe, &mut Init) -> Result<E, Error>,
     {
         let Self { recipe, defaults, options, device, data, make, observer } = self;
-        let encoder = match resumed.and_then(|resumed| resumed.checkpoint.as_ref()) {
-            Some(_) => {
-                let encoder = EncoderConfig { init: None, ..recipe.encoder.clone() };
-                make(&Recipe { encoder, ..recipe.clone() }, init)?
-            }
-            None => make(&recipe, init)?,
-        };
+        let encoder = make(&resume::started_from(&recipe, resumed), init)?;
         Ok((Pretraining { recipe, defaults, options, device, data, make: (), observer }, encoder))
     }
 
@@ -307,49 +283,6 @@ impl<'a, O, F> Pretraining<'a, O, F> {
             }
             _ => Ok(loader),
         }
-    }
-
-    /// Creates or takes the directory and writes the recipe, whose TOML is `text`.
-    fn run_dir(&self, resumed: Option<Resumed>, text: &str) -> Result<RunDir, Error> {
-        let run = match resumed {
-            Some(resumed) => {
-                self.check_recipe(&resumed)?;
-                resumed.run
-            }
-            None => RunDir::create(&self.options.out, self.options.overwrite)?,
-        };
-        let text = format!("# The recipe of this run with every key written out.\n\n{text}");
-        run.write_atomic("recipe.toml", text.as_bytes())?;
-        Ok(run)
-    }
-
-    /// Whether the recipe is that of the run, as its directory and its checkpoint say.
-    fn check_recipe(&self, Resumed { run, checkpoint }: &Resumed) -> Result<(), Error> {
-        if let Some((key, there, here)) = self.difference(Draft::of_run(run.path())?)? {
-            return Err(Error::OtherRecipe { run: self.options.out.clone(), key, there, here });
-        }
-        let Some((checkpoint, text)) = checkpoint.as_ref().and_then(|found| Some((found, found.recipe()?)))
-        else {
-            return Ok(());
-        };
-        let checkpoint = checkpoint.folder();
-        match self.difference(Draft::of_checkpoint(checkpoint, text)?)? {
-            Some((key, there, here)) => {
-                let checkpoint = checkpoint.to_owned();
-                Err(Error::EditedRecord { record: run.recipe(), checkpoint, key, there, here })
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// The first key in which the recipe of the run, `first`, differs from the one given.
-    fn difference(&self, first: Draft) -> Result<Option<(String, String, String)>, Error> {
-        let mut first = first.finish()?;
-        // Options added since the run have their defaults there.
-        for (key, value) in &self.defaults {
-            first.method_options.entry(key).or_insert_with(|| value.clone());
-        }
-        Ok(Draft::first_difference(&first, &self.recipe))
     }
 
     fn announce(&self, encoder: &impl Encoder, loader: &TrainLoader) {

@@ -97,6 +97,8 @@ pub(crate) struct DataMark {
     pub(crate) images: usize,
     /// A hash of their names and labels, in hexadecimal.
     pub(crate) names: String,
+    /// A hash of the lengths of their files.
+    pub(crate) sizes: String,
 }
 
 /// The networks and the optimizer of a run, to be written.

@@ -28,16 +28,18 @@ impl RunDir {
     /// [`TrainError::Exists`] if something is there and `overwrite` is not set, [`TrainError::NotARun`] if it is but no run
     /// wrote what is there, [`TrainError::Running`] if another process writes there.
     pub fn create(path: &Path, overwrite: bool) -> Result<Self, TrainError> {
+        // Read first: on Windows, a locked file cannot be.
+        let of_a_run = leftovers::has_record(path);
         // Nothing is written into a directory that is not ours to write to.
         let known = if path.join(LOCK).is_file() { Some(RunLock::take(path)?) } else { None };
-        leftovers::check(path, overwrite)?;
+        leftovers::check(path, overwrite, of_a_run)?;
         fs::create_dir_all(path).map_err(TrainError::io(path))?;
         let lock = match known {
             Some(lock) => lock,
             None => {
                 let lock = RunLock::take(path)?;
                 // Another process may have been quicker, and is done already.
-                leftovers::check(path, overwrite)?;
+                leftovers::check(path, overwrite, of_a_run)?;
                 lock
             }
         };

@@ -220,7 +220,7 @@ fn other_pixels_under_the_same_name_end_a_run_unless_accepted() {
 }
 
 #[test]
-fn a_second_process_and_a_missing_directory_end_a_run() {
+fn a_run_in_use_is_not_resumed() {
     let (run, loader) = (Run::new(), loader(12, 0));
     run.until(6, &loader).expect("a run");
     let other = RunDir::open(&run.path("")).and_then(RunDir::locked).expect("nobody else");

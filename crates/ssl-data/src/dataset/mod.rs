@@ -207,6 +207,11 @@ impl Dataset {
         self.source.name(self.place(index))
     }
 
+    /// The length of the file of image `index` in bytes, where each has one of its own and it can be read.
+    pub fn file_len(&self, index: usize) -> Option<u64> {
+        self.source.file_len(self.place(index))
+    }
+
     /// Numbers the labels as `class_names` does, so that they agree with those of another data set.
     ///
     /// A test set whose folders are only some of the training set's classes has other numbers for them.
@@ -247,27 +252,6 @@ impl Dataset {
             selection: Some(selection),
             ..self
         }
-    }
-
-    /// A hash of size and pixels of every image that has been read so far, 0 for the others.
-    ///
-    /// Source: XXH3 with 64 bits, which costs a fraction of decoding.
-    pub fn content_hashes(&self) -> Vec<u64> {
-        self.contents.hashes()
-    }
-
-    /// Says what [`content_hashes`](Self::content_hashes) were in an earlier process, image by image; 0 stands for any.
-    pub fn expect_contents(&self, hashes: &[u64]) {
-        hashes
-            .iter()
-            .enumerate()
-            .take(self.len())
-            .for_each(|(index, &hash)| self.contents.expect(index, hash));
-    }
-
-    /// An image that was not the same each time it was read, or is not as [expected](Self::expect_contents), if there is one.
-    pub fn changed_image(&self) -> Option<usize> {
-        self.contents.changed()
     }
 
     /// Images that the loaders found unreadable so far.

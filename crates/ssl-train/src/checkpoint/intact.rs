@@ -47,7 +47,15 @@ impl fmt::Display for DamagedCheckpoint {
 /// [`TrainError::NoIntactCheckpoint`] if there are checkpoints and all are damaged; [`TrainError::Io`] if the folder cannot
 /// be read.
 pub fn newest_intact_checkpoint(run: &RunDir) -> Result<Option<IntactCheckpoint>, TrainError> {
-    let folder = run.checkpoints();
+    let found = newest_of(run.checkpoints());
+    match found {
+        // The run may be in progress, and have replaced a checkpoint while it was being read.
+        Err(TrainError::NoIntactCheckpoint { folder, .. }) => newest_of(folder),
+        found => found,
+    }
+}
+
+fn newest_of(folder: PathBuf) -> Result<Option<IntactCheckpoint>, TrainError> {
     let found = Candidate::all(&folder).map_err(TrainError::io(&folder))?;
     let mut damaged = Vec::new();
     if !found.is_empty() && found.iter().all(|candidate| matches!(candidate.place, Place::Kept(_))) {

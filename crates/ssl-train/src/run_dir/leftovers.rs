@@ -13,11 +13,11 @@ const FILES: [&str; 5] =
 
 const CHECKPOINTS: &str = "checkpoints";
 
-/// Whether a new run may be written to `path`.
+/// Whether a new run may be written to `path`; `of_a_run` says whether the directory [has a record](has_record).
 ///
 /// # Errors
 /// [`TrainError::Exists`] or [`TrainError::NotARun`]
-pub(super) fn check(path: &Path, overwrite: bool) -> Result<(), TrainError> {
+pub(super) fn check(path: &Path, overwrite: bool, of_a_run: bool) -> Result<(), TrainError> {
     if is_free(path).map_err(TrainError::io(path))? {
         return Ok(());
     }
@@ -25,7 +25,7 @@ pub(super) fn check(path: &Path, overwrite: bool) -> Result<(), TrainError> {
         return Err(TrainError::Exists(path.to_owned()));
     }
     let taken = FILES.iter().chain([&CHECKPOINTS]).any(|name| path.join(name).exists());
-    if taken && !has_record(path) {
+    if taken && !of_a_run {
         return Err(TrainError::NotARun(path.to_owned()));
     }
     Ok(())
@@ -76,7 +76,7 @@ fn is_free(path: &Path) -> io::Result<bool> {
 }
 
 /// Whether the directory says that a run wrote it. Earlier versions had no lock file, but always metrics.
-fn has_record(path: &Path) -> bool {
+pub(super) fn has_record(path: &Path) -> bool {
     let has = |name: &str| path.join(name).is_file();
     Holder::of(path).is_some() || (has("metrics.jsonl") && (has("recipe.toml") || has("classifier.toml")))
 }
