@@ -349,3 +349,33 @@ fn what_a_resume_does_not_need_does_not_block_it() {
     assert_eq!(bytes(out.join("encoder.safetensors")), encoder);
     assert_eq!(whole, 4);
 }
+
+#[test]
+fn trainings_with_labels_resume_as_carefully() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 4);
+    let (images, teacher) = (text(&images), dir.path().join("teacher"));
+    let args = ["finetune", "--width", "4", "--image-size", "16", "--train", images, "--test", images];
+    let finetune = [&args[..], &["--epochs", "1", "--batch-size", "8", "--out", text(&teacher)]].concat();
+    assert!(run(&finetune).status.success());
+
+    let (start, student) = (dir.path().join("start.safetensors"), dir.path().join("student"));
+    fs::copy(teacher.join("encoder.safetensors"), &start).expect("writable");
+    let args = ["distill", "--teacher", text(&teacher), "--data", images, "--out", text(&student)];
+    let distill = [&args[..], &["--epochs", "1", "--batch-size", "8", "--init", text(&start)]].concat();
+    let output = run(&distill);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let classifier = bytes(student.join("classifier.safetensors"));
+    fs::remove_file(student.join("classifier.safetensors")).expect("removable");
+    fs::remove_file(&start).expect("removable");
+    let output = run(&[&distill[..], &["--resume"]].concat());
+    assert!(output.status.success(), "the checkpoint has the weights: {}", stderr(&output));
+    assert_eq!(bytes(student.join("classifier.safetensors")), classifier);
+
+    fs::remove_file(teacher.join("checkpoints/last/meta.json")).expect("removable");
+    let before = tree(&teacher.join("checkpoints"));
+    let output = run(&[&finetune[..], &["--resume"]].concat());
+    let said = stderr(&output);
+    assert!(!output.status.success() && said.contains("last: meta.json is missing"), "{said}");
+    assert_eq!(tree(&teacher.join("checkpoints")), before);
+}

@@ -192,8 +192,8 @@ impl Checkpoints {
     /// Renames what [`set_aside`](Self::set_aside) named to the first unused of `last.damaged-1`, `-2` ….
     fn move_aside(&mut self) -> Result<(), TrainError> {
         for folder in self.in_the_way.drain(..).filter(|folder| folder.exists()) {
-            let free = (1..).map(|number| self.folder.join(format!("last.damaged-{number}")));
-            let free = free.into_iter().find(|path| !path.exists()).unwrap_or_else(|| folder.clone());
+            let mut names = (1..).map(|number| self.folder.join(format!("last.damaged-{number}")));
+            let free = names.find(|path| !path.exists()).unwrap_or_else(|| folder.clone());
             fs::rename(&folder, free).map_err(TrainError::io(folder))?;
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use std::{fmt, fs, process};
+use std::{fmt, fs, process, thread};
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -13,6 +13,9 @@ use crate::TrainError;
 
 /// The file that is locked. It stays when a run ends, as the record that a run wrote the directory.
 pub(crate) const LOCK: &str = "run.lock";
+
+/// Time that a process gets between locking a file and writing its name into it (our choice).
+const SIGNING: Duration = Duration::from_millis(100);
 
 /// A process that writes a run directory, as its lock file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +98,8 @@ impl RunLock {
 
 /// Who holds a lock, in words.
 fn holder(mut file: File) -> String {
+    // One that has just begun signs right after it has the lock.
+    thread::sleep(SIGNING);
     let mut text = String::new();
     let read = file.read_to_string(&mut text).ok().and_then(|_| serde_json::from_str::<Holder>(&text).ok());
     read.map_or_else(|| "another process".to_owned(), |holder| holder.to_string())

@@ -25,12 +25,14 @@ impl DataMark {
                 self.images, before.images
             ));
         }
-        let other = |what| Some(format!("the images have {what} than when the run started"));
-        match () {
-            () if self.names != before.names => other("other names, labels or another order"),
-            () if self.sizes != before.sizes => other("files of other lengths"),
-            () => None,
-        }
+        let what = if self.names != before.names {
+            "other names, labels or another order"
+        } else if self.sizes != before.sizes {
+            "files of other lengths"
+        } else {
+            return None;
+        };
+        Some(format!("the images have {what} than when the run started"))
     }
 }
 
