@@ -81,7 +81,8 @@ fn free_folder() -> PathBuf {
 
 fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
     let device = args.machine.device.parse::<DeviceSpec>()?;
-    let base = if args.resume { Draft::of_run(&args.out)? } else { args.recipe.base(args.model.name())? };
+    let base =
+        if args.resume { Draft::of_run(&args.out)? } else { args.recipe.base(args.model.name(), device)? };
     let recipe = args.recipe.recipe_with(base, |draft| {
         args.model.apply(draft)?;
         args.training.apply(draft)?;

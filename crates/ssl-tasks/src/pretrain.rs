@@ -1,5 +1,6 @@
 //! Pretraining: from a recipe to a run directory.
 
+mod banner;
 mod report;
 
 use std::path::PathBuf;
@@ -15,12 +16,14 @@ use ssl_encoders::{AnyEncoder, weights};
 use ssl_eval::EvalError;
 use ssl_train::{Evaluation as Metrics, Observer, RunDir, TrainError, Trainer, needs_of_views};
 use toml::Table;
-use tracing::info;
+use tracing::{info, warn};
 
+use banner::Banner;
 pub use report::Report;
 
 use crate::evaluation::{EvalScores, Evaluation};
 use crate::images::RunData;
+use crate::memory::{self, Estimate, Fit, Machine};
 use crate::methods::{Methods, WithMethod, options_of};
 use crate::recipe::{Draft, RecipeError};
 use crate::{Error, Recipe, provenance};
@@ -172,6 +175,7 @@ where
 
     fn run<M: SslMethod<E>>(self, method: M) -> Result<Report, Error> {
         self.check(&method)?;
+        let estimate = self.memory(&method)?;
         let mut init = Init::new(self.recipe.seed, &self.device.clone().autodiff());
         init = init.with_precision(self.recipe.precision);
         let (this, encoder) = self.with_encoder(&mut init)?;
@@ -181,7 +185,7 @@ where
         let evaluation = this.data.evaluation.as_ref();
         let evaluation = evaluation.map(|data| this.recipe.evaluation(data, &this.device)).transpose()?;
         let run = this.run_dir()?;
-        this.announce(&encoder, &loader);
+        this.announce(&encoder, &loader, estimate.as_ref());
 
         let config = this.recipe.train_config();
         let trainer = Trainer::new(&method, &config, &run, &this.device);
@@ -198,7 +202,8 @@ where
             let artifact = provenance::artifact(&this.recipe, &this.data.train, &trained.summary);
             weights::save(&encoder, &run.encoder(), &artifact)?;
         }
-        Ok(Report::new(&this.recipe, this.options, &trained.summary))
+        let report = Report::new(&this.recipe, this.options, &trained.summary);
+        Ok(Report { expected_mem: estimate.map(|found| found.bytes() as u64), ..report })
     }
 }
 
@@ -283,13 +288,29 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         Ok(run)
     }
 
-    fn announce(&self, encoder: &impl Encoder, loader: &TrainLoader) {
-        let Recipe { method, schedule, encoder: config, .. } = &self.recipe;
-        let (parameters, dim) = (Module::num_params(encoder) as f64 / 1e6, encoder.feature_dim());
+    /// The expected memory of a run on the CPU, if anything is known of its encoder.
+    fn memory(&self, method: &impl MethodRules) -> Result<Option<Estimate>, Error> {
+        let device = self.options.device;
+        if !matches!(device, DeviceSpec::Flex | DeviceSpec::Tch) {
+            return Ok(None);
+        }
+        let run = memory::Run { recipe: &self.recipe, method, images: &self.data.train };
+        let found = memory::of_run(&run)?;
+        if let (Some(found), Some(machine)) = (&found, Machine::this())
+            && found.check(&machine)? == Fit::Tight
+        {
+            let keys = found.largest().map_or("a smaller recipe", |part| part.keys);
+            let free = memory::Bytes(machine.available);
+            warn!("the run needs about {found}, and {free} are free: try {keys}");
+        }
+        Ok(found)
+    }
+
+    fn announce(&self, encoder: &impl Encoder, loader: &TrainLoader, memory: Option<&Estimate>) {
         let steps_per_epoch = loader.batches_per_epoch() as u64 / self.recipe.train.accumulate as u64;
+        let (parameters, features) = (Module::num_params(encoder), encoder.feature_dim());
         info!("images: {}", self.data.train);
-        info!("{method}, {} with {parameters:.2} million parameters and {dim} features", config.name);
-        let (steps, batch) = (schedule.total_steps(steps_per_epoch), schedule.batch_size);
-        info!("{steps} steps of {batch} images, {steps_per_epoch} an epoch, on {}", self.options.device);
+        let banner = Banner { steps_per_epoch, parameters, features, memory };
+        banner.lines(&self.recipe, self.options).iter().for_each(|line| info!("{line}"));
     }
 }
