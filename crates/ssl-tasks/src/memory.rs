@@ -84,30 +84,26 @@ impl Estimate {
         self.parts.iter().find(|part| part.kind != PartKind::Program)
     }
 
-    /// Compares the estimate with a machine.
+    /// Checks that the run is possible on a machine.
     ///
     /// # Errors
-    /// If the run needs more than twice the machine's memory.
-    pub fn check(&self, machine: &Machine) -> Result<Fit, Error> {
-        let (needed, Some(largest)) = (self.bytes(), self.largest()) else { return Ok(Fit::Fits) };
-        if needed > IMPOSSIBLE * machine.total {
-            return Err(Error::Memory {
-                needed: Bytes(needed),
-                machine: Bytes(machine.total),
-                part: *largest,
-            });
+    /// If it needs more than twice the machine's memory.
+    pub fn check(&self, machine: &Machine) -> Result<(), Error> {
+        let needed = self.bytes();
+        match self.largest() {
+            Some(part) if needed > IMPOSSIBLE * machine.total => {
+                Err(Error::Memory { needed: Bytes(needed), machine: Bytes(machine.total), part: *part })
+            }
+            _ => Ok(()),
         }
-        Ok(if needed > machine.available { Fit::Tight } else { Fit::Fits })
     }
-}
 
-/// Whether a run fits into the memory of a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
-    /// It does.
-    Fits,
-    /// It is expected to need more than is free.
-    Tight,
+    /// What to say if the run is expected to need more than is free.
+    pub(crate) fn shortage(&self, machine: &Machine) -> Option<String> {
+        let part = self.largest().filter(|_| self.bytes() > machine.available)?;
+        let free = Bytes(machine.available);
+        Some(format!("the run needs about {self}, and {free} are free: try {}", part.keys))
+    }
 }
 
 /// `4.2 GB, of it 3.9 GB for activations of the encoder`
@@ -190,17 +186,20 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_clearly_impossible_is_refused() {
+    fn only_what_is_clearly_impossible_is_refused_and_a_shortage_is_told() {
         let machine = Machine { total: 10e9, available: 7e9 };
-        let fit = |bytes| estimate(bytes).check(&machine).map_err(|error| error.to_string());
-        assert_eq!((fit(6e9), fit(8e9), fit(19e9)), (Ok(Fit::Fits), Ok(Fit::Tight), Ok(Fit::Tight)));
-        let error = fit(21e9).expect_err("more than twice the memory");
-        let start =
-            "the run needs about 21.0 GB of memory, of it 17.0 GB for activations of the encoder, and";
-        assert!(error.starts_with(start), "{error}");
-        assert!(
-            error.ends_with("this machine has 10.0 GB: expected a smaller schedule.batch_size"),
-            "{error}"
+        let refused = |bytes| estimate(bytes).check(&machine).map_err(|error| error.to_string());
+        assert_eq!(refused(19e9), Ok(()));
+        assert_eq!(
+            refused(21e9).expect_err("more than twice the memory"),
+            "the run needs about 21.0 GB of memory, of it 17.0 GB for activations of the encoder, \
+             and this machine has 10.0 GB: expected schedule.batch_size"
+        );
+        assert_eq!(estimate(6e9).shortage(&machine), None);
+        assert_eq!(
+            estimate(8e9).shortage(&machine).expect("more than is free"),
+            "the run needs about 8.0 GB, of it 4.0 GB for activations of the encoder, \
+             and 7.0 GB are free: try schedule.batch_size"
         );
     }
 

@@ -23,7 +23,7 @@ pub use report::Report;
 
 use crate::evaluation::{EvalScores, Evaluation};
 use crate::images::RunData;
-use crate::memory::{self, Estimate, Fit, Machine};
+use crate::memory::{self, Estimate, Machine};
 use crate::methods::{Methods, WithMethod, options_of};
 use crate::recipe::{Draft, RecipeError};
 use crate::{Error, Recipe, provenance};
@@ -39,12 +39,15 @@ pub struct PretrainOptions {
     pub overwrite: bool,
     /// Whether to resume the run in that directory. Default: no.
     pub resume: bool,
+    /// Lines to log before the first step, such as which recipe this is and why. Default: none.
+    pub notes: Vec<String>,
 }
 
 impl PretrainOptions {
     /// A new run in the directory `out`.
     pub fn new(out: impl Into<PathBuf>) -> Self {
-        Self { out: out.into(), device: DeviceSpec::Flex, overwrite: false, resume: false }
+        let (device, notes) = (DeviceSpec::Flex, Vec::new());
+        Self { out: out.into(), device, overwrite: false, resume: false, notes }
     }
 }
 
@@ -296,12 +299,8 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         }
         let run = memory::Run { recipe: &self.recipe, method, images: &self.data.train };
         let found = memory::of_run(&run)?;
-        if let (Some(found), Some(machine)) = (&found, Machine::this())
-            && found.check(&machine)? == Fit::Tight
-        {
-            let keys = found.largest().map_or("a smaller recipe", |part| part.keys);
-            let free = memory::Bytes(machine.available);
-            warn!("the run needs about {found}, and {free} are free: try {keys}");
+        if let (Some(found), Some(machine)) = (&found, Machine::this()) {
+            found.check(&machine)?;
         }
         Ok(found)
     }
@@ -310,7 +309,11 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         let steps_per_epoch = loader.batches_per_epoch() as u64 / self.recipe.train.accumulate as u64;
         let (parameters, features) = (Module::num_params(encoder), encoder.feature_dim());
         info!("images: {}", self.data.train);
+        self.options.notes.iter().for_each(|note| info!("{note}"));
         let banner = Banner { steps_per_epoch, parameters, features, memory };
         banner.lines(&self.recipe, self.options).iter().for_each(|line| info!("{line}"));
+        if let Some((memory, machine)) = memory.zip(Machine::this()) {
+            memory.shortage(&machine).iter().for_each(|line| warn!("{line}"));
+        }
     }
 }

@@ -9,7 +9,6 @@ use burn_ssl::encoders::EncoderConfig;
 use burn_ssl::images;
 use burn_ssl::recipe::{Chosen, Draft, NamedDraft, RecipeName, Wanted, fit_batch};
 use clap::Args;
-use tracing::info;
 
 /// The name that leaves the choice of a recipe to images and device.
 const AUTO: &str = "auto";
@@ -93,7 +92,7 @@ pub(crate) struct TrainingArgs {
 impl RecipeArgs {
     /// The recipe with these options in it.
     pub(crate) fn recipe(&self) -> Result<Recipe> {
-        self.recipe_with(self.base(None, DeviceSpec::Flex)?, |_| Ok(()))
+        self.recipe_with(self.base(None, DeviceSpec::Flex)?.draft, |_| Ok(()))
     }
 
     /// A recipe with these options and more changes in it; `--set` comes last.
@@ -117,14 +116,14 @@ impl RecipeArgs {
     }
 
     /// The recipe to start from, for a model if that is given, with a batch that fits the images.
-    pub(crate) fn base(&self, model: Option<&str>, device: DeviceSpec) -> Result<Draft> {
+    pub(crate) fn base(&self, model: Option<&str>, device: DeviceSpec) -> Result<Chosen> {
         let named = self.recipe.as_deref().filter(|name| *name != AUTO);
         if let Some(name) = named {
-            let mut draft = Draft::open(name)?;
+            let (mut draft, mut notes) = (Draft::open(name)?, vec![format!("recipe: {name}")]);
             if let (Ok(_), Some((images, _))) = (RecipeName::find(name), self.found()?) {
-                fit_batch(&mut draft, images)?.iter().for_each(|note| info!("{note}"));
+                notes.extend(fit_batch(&mut draft, images)?);
             }
-            return Ok(draft);
+            return Ok(Chosen { draft, notes });
         }
         let Some(method) = &self.method else {
             bail!("there is no method: expected --method NAME or --recipe NAME")
@@ -133,9 +132,7 @@ impl RecipeArgs {
             bail!("there are no images: expected --data PATH")
         };
         let image_size = self.image_size.map(|size| size as usize);
-        let chosen = Chosen::by(Wanted { method, model, image_size, pixels, images, device })?;
-        chosen.notes.iter().for_each(|note| info!("{note}"));
-        Ok(chosen.draft)
+        Ok(Chosen::by(Wanted { method, model, image_size, pixels, images, device })?)
     }
 
     /// How many images there are, and the longer side of the first, if a path is given.
