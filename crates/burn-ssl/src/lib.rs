@@ -31,9 +31,9 @@ pub use commands::{finetune, pretrain, pretrain_encoder, pretrain_with, preview}
 pub use ssl_core::tune_process;
 pub use ssl_tasks::{
     DistillOptions, DistillReport, EmbedOptions, EmbedReport, EncoderSource, Error, FinetuneOptions,
-    FinetuneReport, KnnOptions, KnnReport, LinearOptions, LinearReport, NoObserver, Observer,
+    FinetuneReport, KnnOptions, KnnReport, Learned, LinearOptions, LinearReport, NoObserver, Observer,
     PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport, Recipe, Report, RunReport,
-    SetOptions, distill, embed_images, embed_images_with, evaluate_knn, linear_probe, load_encoder,
+    SetOptions, Verdict, distill, embed_images, embed_images_with, evaluate_knn, linear_probe, load_encoder,
 };
 pub use ssl_tasks::{export, images};
 

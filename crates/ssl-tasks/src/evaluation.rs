@@ -10,7 +10,7 @@ use crate::preparation::Preparation;
 use crate::{Error, Recipe};
 
 /// Added to the normalised singular values, see [`rankme`].
-const RANKME_EPS: f64 = 1e-7;
+pub(crate) const RANKME_EPS: f64 = 1e-7;
 
 /// Two labelled sets, ready to be embedded.
 pub(crate) struct Evaluation {

@@ -20,6 +20,7 @@ mod pretrain;
 mod provenance;
 pub mod recipe;
 mod report;
+mod self_check;
 mod sets;
 mod sheet;
 
@@ -32,7 +33,7 @@ pub use knn::{KnnOptions, KnnReport, evaluate_knn};
 pub use linear::{LinearOptions, LinearReport, linear_probe};
 pub use methods::{Methods, WithMethod};
 pub use preparation::PreprocessingOptions;
-pub use pretrain::{PretrainOptions, Report, pretrain, pretrain_encoder, pretrain_with};
+pub use pretrain::{Learned, PretrainOptions, Report, Verdict, pretrain, pretrain_encoder, pretrain_with};
 pub use recipe::Recipe;
 pub use report::RunReport;
 pub use sets::SetOptions;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use ssl_train::Summary;
 
-use super::PretrainOptions;
+use super::{PretrainOptions, Verdict};
 use crate::{Recipe, memory};
 
 /// The result of a run. k-NN accuracies are in per cent.
@@ -31,6 +31,12 @@ pub struct Report {
     /// k-NN top-1 before the first step, if evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knn_top1_untrained: Option<f64>,
+    /// Test images of the k-NN accuracies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub knn_images: Option<u64>,
+    /// Whether the run learned anything; none if it was stopped, or has fewer than two images that can be read.
+    #[serde(flatten)]
+    pub verdict: Option<Verdict>,
     /// The most memory that the process has held, in bytes, where the operating system tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_mem: Option<u64>,
@@ -59,6 +65,8 @@ impl Report {
             images_per_s: summary.images_per_s,
             knn_top1: top1(&summary.evaluation),
             knn_top1_untrained: top1(&summary.untrained),
+            knn_images: None,
+            verdict: None,
             max_mem: memory::peak(),
             expected_mem: None,
             out: options.out.clone(),
