@@ -126,7 +126,7 @@ pub fn pretrain_encoder<E: Encoder>(
     methods.with(&method, &method_options, Pretraining::open(recipe, defaults, options, make, observer)?)?
 }
 
-/// Evaluates an encoder and logs the result; no metrics without a set to evaluate on.
+/// Evaluates an encoder and logs the result; without a set to evaluate on, there are no metrics.
 fn evaluated(
     evaluation: Option<&Evaluation>,
     encoder: &impl Encoder,

@@ -1,4 +1,4 @@
-//! Training of a classifier in a directory of its own.
+//! Trains a classifier in its own directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,12 +24,12 @@ use crate::Error;
 use crate::pretrain::changed_data;
 use crate::recipe::{difference, hash, upgrade};
 
-/// How a classifier is made: `classifier.toml`.
+/// How a classifier was trained: `classifier.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Record {
     /// The command.
     pub(crate) made_by: &'static str,
-    /// Where the encoder or the teacher is from.
+    /// Where the encoder or the teacher comes from.
     pub(crate) from: String,
     /// Training images.
     pub(crate) train: PathBuf,
@@ -81,7 +81,7 @@ pub(crate) struct ClassifierRun<'a> {
     pub(crate) accept_changed_data: bool,
     pub(crate) device: &'a Device,
     pub(crate) record: Record,
-    /// The description of the encoder, without the results of the training.
+    /// The description of the encoder, without the results of training.
     pub(crate) encoder: Artifact,
     pub(crate) head: ClassifierHead,
     pub(crate) test: Option<EvalLoader>,
@@ -89,14 +89,14 @@ pub(crate) struct ClassifierRun<'a> {
     pub(crate) metrics: [&'static str; 2],
 }
 
-/// The result of a training. Accuracies are in per cent.
+/// The result of training. Accuracies are in per cent.
 pub(crate) struct Tested {
     pub(crate) accuracy: Option<[f64; 2]>,
     pub(crate) summary: Summary,
 }
 
 impl ClassifierRun<'_> {
-    /// Trains `network`, which is on the autodiff device, tests it and writes it.
+    /// Trains `network`, which must be on the autodiff device, tests it and writes it to disk.
     pub(crate) fn train<M>(
         &self,
         method: &M,

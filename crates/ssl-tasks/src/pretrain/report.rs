@@ -33,7 +33,7 @@ pub struct Report {
     pub knn_top1_untrained: Option<f64>,
     /// The run directory.
     pub out: PathBuf,
-    /// Whether the run reached its last step. A run that was stopped did not.
+    /// Whether the run reached its last step; false if it was stopped.
     #[serde(skip)]
     pub finished: bool,
 }
