@@ -55,7 +55,7 @@ pub struct FinetuneOptions {
     pub overwrite: bool,
     /// Whether to resume training in that directory, with the same options. Default: no.
     pub resume: bool,
-    /// Whether a training goes on if its images have changed since it began. Default: no.
+    /// Whether training continues if the images have changed since it began. Default: no.
     pub accept_changed_data: bool,
 }
 

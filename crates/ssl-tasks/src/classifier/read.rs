@@ -13,7 +13,7 @@ use ssl_train::{RunDir, TrainError};
 
 use crate::Error;
 
-/// A classifier with the description in its file.
+/// A classifier and the description in its file.
 pub(crate) struct Teacher {
     pub(crate) network: Classifier<AnyEncoder>,
     pub(crate) artifact: Artifact,

@@ -144,7 +144,7 @@ impl ClassifierRun<'_> {
         Ok(Some([100.0 * top1, 100.0 * top5]))
     }
 
-    /// The accuracies by name; none before the first step, when a new head can only guess.
+    /// The accuracies by name; empty before the first step, when a new head can only guess.
     fn tested(&self, network: &Classifier<AnyEncoder>, at: Progress) -> Result<Evaluation, EvalError> {
         let accuracy = if at.step == 0 { None } else { self.accuracy(network)? };
         let named = |values: [f64; 2]| self.metrics.into_iter().zip(values).collect();
@@ -177,7 +177,7 @@ impl ClassifierRun<'_> {
         Ok(run)
     }
 
-    /// Whether the options are those of the training, as its directory and its checkpoint say.
+    /// Checks the options against those in the directory and in the checkpoint.
     fn check_record(&self, run: &RunDir, record: &Table) -> Result<(), Error> {
         let path = run.classifier_record();
         let text = fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
@@ -195,7 +195,7 @@ impl ClassifierRun<'_> {
     }
 }
 
-/// The first key in which the record of a training, as text, differs from another, with both values.
+/// The first key in which two records differ, one of them given as text, with both values.
 fn difference_from(text: &str, record: &Table) -> Option<(String, String, String)> {
     let mut first = text.parse::<Table>().unwrap_or_default();
     upgrade(&mut first);
