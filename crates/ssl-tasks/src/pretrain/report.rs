@@ -6,7 +6,7 @@ use serde::Serialize;
 use ssl_train::Summary;
 
 use super::PretrainOptions;
-use crate::Recipe;
+use crate::{Recipe, memory};
 
 /// The result of a run. k-NN accuracies are in per cent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,6 +31,12 @@ pub struct Report {
     /// k-NN top-1 before the first step, if evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knn_top1_untrained: Option<f64>,
+    /// The most memory that the process has held, in bytes, where the operating system tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_mem: Option<u64>,
+    /// The memory that was expected before the first step, in bytes: see [`Estimate`](crate::memory::Estimate).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_mem: Option<u64>,
     /// The run directory.
     pub out: PathBuf,
     /// Whether the run reached its last step; false if it was stopped.
@@ -53,6 +59,8 @@ impl Report {
             images_per_s: summary.images_per_s,
             knn_top1: top1(&summary.evaluation),
             knn_top1_untrained: top1(&summary.untrained),
+            max_mem: memory::peak(),
+            expected_mem: None,
             out: options.out.clone(),
             finished: summary.finished,
         }
