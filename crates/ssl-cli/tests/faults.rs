@@ -139,7 +139,7 @@ fn weights_that_are_not_finite_are_not_used() {
     let knn = ["knn", "--run", text(&out), "--train", text(&images), "--test", text(&images)];
     for args in [&embed[..], &knn[..]] {
         let said = stderr(&run(args));
-        assert!(said.contains("is not finite: the weights are damaged or diverged"), "{said}");
+        assert!(said.contains("is not finite: the weights are damaged or have diverged"), "{said}");
     }
     assert!(!features.exists());
 }

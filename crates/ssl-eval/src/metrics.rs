@@ -1,4 +1,4 @@
-//! Figures of a representation that need no labels.
+//! Metrics of a representation that need no labels.
 
 use burn::tensor::Tensor;
 use nalgebra::DMatrix;
@@ -29,7 +29,7 @@ pub fn rankme(z: Tensor<2>, eps: f64) -> f64 {
     sigma.into_iter().map(entropy).sum::<f64>().exp()
 }
 
-/// Through the eigenvalues of the smaller Gram matrix in float64, which loses nothing that float32 features have.
+/// Computed from the eigenvalues of the smaller Gram matrix in float64, which is exact enough for float32 features.
 fn singular_values(z: Tensor<2>) -> Vec<f64> {
     let [rows, dim] = z.dims();
     let values: Vec<f64> = z.into_data().iter::<f64>().collect();
@@ -96,14 +96,14 @@ pub fn alignment(x: Tensor<2>, y: Tensor<2>, alpha: f64) -> f64 {
     squared.iter().map(|squared| squared.powf(alpha / 2.0)).sum::<f64>() / squared.len() as f64
 }
 
-/// How evenly features fill the sphere: 0 when collapsed, below when spread.
+/// How evenly features fill the sphere: 0 when collapsed, negative when spread.
 ///
 /// ```text
 /// log mean over pairs i < j of exp(−t ‖l2_normalize(x_i) − l2_normalize(x_j)‖²)
 /// ```
 ///
 /// # Shapes
-/// - `x`: `[row, dim]`; takes `row²` numbers of memory
+/// - `x`: `[row, dim]`; needs memory for `row²` numbers
 ///
 /// # Source
 /// Wang & Isola 2020, section 4.1, <https://arxiv.org/abs/2005.10242>; `t` is 2 there.

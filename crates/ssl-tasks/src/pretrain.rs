@@ -45,7 +45,7 @@ pub struct PretrainOptions {
     pub overwrite: bool,
     /// Whether to resume the run in that directory. Default: no.
     pub resume: bool,
-    /// Whether a run goes on if its images have changed since it began. Default: no.
+    /// Whether a run continues if its images have changed since it began. Default: no.
     pub accept_changed_data: bool,
     /// Lines to log before the first step, such as which recipe this is and why. Default: none.
     pub notes: Vec<String>,
@@ -169,7 +169,7 @@ fn built_in(recipe: &Recipe, init: &mut Init) -> Result<AnyEncoder, Error> {
     Ok(recipe.encoder.init(recipe.data.image_size, init)?)
 }
 
-/// What happens if the images have changed.
+/// What to do if the images have changed.
 pub(crate) fn changed_data(accept: bool) -> ChangedData {
     if accept { ChangedData::Accept } else { ChangedData::Refuse }
 }

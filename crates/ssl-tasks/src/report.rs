@@ -39,7 +39,7 @@ pub enum RunReport {
 }
 
 impl RunReport {
-    /// The step after which a training was stopped and saved; none if it finished, or the command trains nothing.
+    /// The step after which training was stopped and saved; `None` if it finished, or if the command trains nothing.
     pub fn stopped_after(&self) -> Option<u64> {
         let (finished, steps) = match self {
             Self::Demo(DemoReport { run, .. }) | Self::Pretrain(run) => (run.finished, run.steps),

@@ -45,7 +45,7 @@ pub struct Report {
     pub expected_mem: Option<u64>,
     /// The run directory.
     pub out: PathBuf,
-    /// Whether the run reached its last step. A run that was stopped did not.
+    /// Whether the run reached its last step; false if it was stopped.
     #[serde(skip)]
     pub finished: bool,
 }
