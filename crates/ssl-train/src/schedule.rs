@@ -6,6 +6,9 @@ use ssl_core::{ConfigError, Progress, names, setters};
 
 use crate::{OptimizerConfig, Rates};
 
+/// Epochs that a run may have at most: with a billion steps in each, the steps still fit 64 bits.
+const MAX_EPOCHS: u64 = 1_000_000_000;
+
 /// How the learning rate rises at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -73,6 +76,9 @@ impl ScheduleConfig {
     /// The first field whose value no run could use.
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::check(self.epochs > 0, "schedule.epochs", 0, "at least 1")?;
+        let expected =
+            "at most 1000000000, so that steps can be counted; schedule.max_steps ends a run earlier";
+        ConfigError::check(self.epochs <= MAX_EPOCHS, "schedule.epochs", self.epochs, expected)?;
         ConfigError::check(self.max_steps != Some(0), "schedule.max_steps", 0, "at least 1")?;
         let batch = self.batch_size;
         ConfigError::check(
@@ -94,7 +100,7 @@ impl ScheduleConfig {
 
     /// Steps of the whole run.
     pub fn total_steps(&self, steps_per_epoch: u64) -> u64 {
-        let all = self.epochs * steps_per_epoch;
+        let all = self.epochs.saturating_mul(steps_per_epoch);
         self.max_steps.map_or(all, |max| max.min(all))
     }
 
@@ -175,6 +181,8 @@ mod tests {
         assert_eq!(schedule(None).total_steps(10), 20);
         assert_eq!(schedule(Some(7)).total_steps(10), 7);
         assert_eq!(schedule(Some(70)).total_steps(10), 20);
+        let endless = ScheduleConfig { epochs: 1 << 62, ..ScheduleConfig::default() };
+        assert_eq!(endless.total_steps(4), u64::MAX, "no overflow to no step at all");
     }
 
     #[test]
@@ -185,6 +193,7 @@ mod tests {
             config.validate().expect_err("a bad value").field
         };
         assert_eq!(bad(|c| c.epochs = 0), "schedule.epochs");
+        assert_eq!(bad(|c| c.epochs = 1 << 62), "schedule.epochs");
         assert_eq!(bad(|c| c.max_steps = Some(0)), "schedule.max_steps");
         assert_eq!(bad(|c| c.batch_size = 1), "schedule.batch_size");
         assert_eq!(bad(|c| c.warmup_epochs = -1.0), "schedule.warmup_epochs");
