@@ -2,6 +2,7 @@
 
 mod classifier;
 mod lists;
+mod tools;
 mod training;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
         Command::Finetune(args) => training::run_finetune(args, bars)?,
         Command::Distill(args) => training::run_distill(args, bars)?,
         Command::Embed(args) => training::run_embed(args)?,
+        Command::Similar(args) => tools::run_similar(args)?,
+        Command::Compare(args) => tools::run_compare(args)?,
         Command::Export(args) => run_export(args)?,
         Command::Preview(args) => run_preview(&args)?,
         Command::Methods => return lists::methods(json).map(|()| Ended::Done),
@@ -87,7 +90,9 @@ fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
         args.training.apply(draft)?;
         set(draft, "data.workers", args.machine.workers)
     })?;
+    let recipe_name = if args.resume { None } else { Some(args.recipe.chosen(args.model.name())?) };
     let options = PretrainOptions {
+        recipe_name,
         out: args.out,
         device,
         overwrite: args.overwrite,

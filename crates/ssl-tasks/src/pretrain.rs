@@ -40,6 +40,8 @@ pub struct PretrainOptions {
     pub resume: bool,
     /// Whether a run goes on if its images have changed since it began. Default: no.
     pub accept_changed_data: bool,
+    /// What the recipe is called, for the report. Default: nothing.
+    pub recipe_name: Option<String>,
 }
 
 impl PretrainOptions {
@@ -51,6 +53,7 @@ impl PretrainOptions {
             overwrite: false,
             resume: false,
             accept_changed_data: false,
+            recipe_name: None,
         }
     }
 }

@@ -114,15 +114,17 @@ impl RecipeArgs {
 
     /// The recipe to start from, for a model if that is given.
     pub(crate) fn base(&self, model: Option<&str>) -> Result<Draft> {
-        let Some(method) = &self.method else {
-            let Some(recipe) = &self.recipe else {
-                bail!("there is no method: expected --method NAME or --recipe NAME")
-            };
-            return Ok(Draft::open(recipe)?);
-        };
+        Ok(Draft::open(&self.chosen(model)?)?)
+    }
+
+    /// The name or file of the recipe to start from.
+    pub(crate) fn chosen(&self, model: Option<&str>) -> Result<String> {
         if let Some(recipe) = &self.recipe {
-            return Ok(Draft::open(recipe)?);
+            return Ok(recipe.clone());
         }
+        let Some(method) = &self.method else {
+            bail!("there is no method: expected --method NAME or --recipe NAME")
+        };
         let Some(path) = &self.data else { bail!("there are no images: expected --data PATH") };
         let pixels = match self.image_size {
             Some(size) => Some(size as usize),
@@ -133,7 +135,7 @@ impl RecipeArgs {
             Some(model) => RecipeName::of_model(method, model, pixels)?,
             None => RecipeName::of_method(method, pixels)?,
         };
-        Ok(Draft::named(name.as_str())?)
+        Ok(name.as_str().to_owned())
     }
 }
 
