@@ -1,9 +1,11 @@
 //! Recipes by name.
 
+mod auto;
 mod name;
 
 use std::path::Path;
 
+pub use auto::{Chosen, Wanted, fit_batch};
 pub use name::RecipeName;
 pub use ssl_tasks::recipe::*;
 

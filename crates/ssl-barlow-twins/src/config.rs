@@ -1,7 +1,7 @@
 //! Hyper-parameters of Barlow Twins.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig, Norm, setters};
+use ssl_core::{ConfigError, LayerConfig, Norm, limits, setters};
 
 use crate::{BarlowTwins, BarlowTwinsLoss};
 
@@ -62,6 +62,9 @@ impl BarlowTwinsConfig {
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
         ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
+        limits::layers("projector_layers", self.projector_layers)?;
+        limits::width("hidden_dim", self.hidden_dim)?;
+        limits::width("output_dim", self.output_dim)?;
         let loss = BarlowTwinsLoss::new(weight, scale);
         Ok(BarlowTwins { loss, config: self.clone() })
     }

@@ -1,7 +1,7 @@
 //! Barlow Twins: one encoder, one projector, no state.
 
 use burn::tensor::{Int, Tensor};
-use ssl_core::{LayerConfig, Loss, MethodRules, Passes, Siamese};
+use ssl_core::{Footprint, HeadShape, LayerConfig, Loss, MethodRules, Passes, Siamese};
 
 use crate::{BarlowTwinsConfig, BarlowTwinsInput, BarlowTwinsLoss};
 
@@ -20,6 +20,14 @@ pub struct BarlowTwins {
 impl MethodRules for BarlowTwins {
     fn embeds_in_chunks(&self) -> bool {
         true
+    }
+
+    fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
+        let projector = HeadShape::new(feature_dim, self.config.projector());
+        let (rows, dim) = (2.0 * images as f64, self.config.output_dim as f64);
+        // The correlation matrix and one more of its size at a time; four copies of the embeddings.
+        let loss = 2.0 * dim * dim + 4.0 * rows * dim;
+        Footprint { loss, ..Footprint::of_heads([projector]) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Hyper-parameters of BYOL.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig, Norm, setters};
+use ssl_core::{ConfigError, LayerConfig, Norm, limits, setters};
 
 use crate::{Byol, ByolLoss};
 
@@ -57,6 +57,8 @@ impl ByolConfig {
         ConfigError::check((0.0..=1.0).contains(&end), "momentum_end", end, "a number from 0 to 1")?;
         ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
+        limits::width("hidden_dim", self.hidden_dim)?;
+        limits::width("output_dim", self.output_dim)?;
         Ok(Byol { loss: ByolLoss, config: self.clone() })
     }
 

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use ssl_core::{
-    Encoder, EncoderWith, Init, Loss, MethodRules, Metrics, Mlp, Predicted, Progress, SslMethod, Step,
-    StepContext, TeacherState, Views, WithPredictor, schedule,
+    Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, MethodRules, Metrics, Mlp, Predicted, Progress,
+    SslMethod, Step, StepContext, TeacherState, Views, WithPredictor, schedule,
 };
 
 use crate::{ByolConfig, ByolInput, ByolLoss};
@@ -23,7 +23,14 @@ pub struct Byol {
     pub(crate) loss: ByolLoss,
 }
 
-impl MethodRules for Byol {}
+impl MethodRules for Byol {
+    fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
+        let projector = HeadShape::new(feature_dim, self.config.head());
+        let predictor = HeadShape::new(projector.outputs(), self.config.head());
+        let loss = 8.0 * (images * predictor.outputs()) as f64;
+        Footprint { teacher_heads: Some(1), loss, ..Footprint::of_heads([projector, predictor]) }
+    }
+}
 
 impl<E: Encoder> SslMethod<E> for Byol {
     type Student = WithPredictor<E>;

@@ -11,7 +11,7 @@ use anyhow::Result;
 use burn_ssl::core::DeviceSpec;
 use burn_ssl::demo::{DemoOptions, demo};
 use burn_ssl::export::{ExportOptions, export};
-use burn_ssl::recipe::Draft;
+use burn_ssl::recipe::{Chosen, Draft};
 use burn_ssl::{PretrainOptions, PreviewOptions, RunReport, pretrain, preview};
 use indicatif::MultiProgress;
 
@@ -84,20 +84,24 @@ fn free_folder() -> PathBuf {
 
 fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
     let device = args.machine.device.parse::<DeviceSpec>()?;
-    let base = if args.resume { Draft::of_run(&args.out)? } else { args.recipe.base(args.model.name())? };
-    let recipe = args.recipe.recipe_with(base, |draft| {
+    let Chosen { name, draft, notes } = if args.resume {
+        Chosen { name: None, draft: Draft::of_run(&args.out)?, notes: Vec::new() }
+    } else {
+        args.recipe.base(args.model.name(), device)?
+    };
+    let recipe = args.recipe.recipe_with(draft, |draft| {
         args.model.apply(draft)?;
         args.training.apply(draft)?;
         set(draft, "data.workers", args.machine.workers)
     })?;
-    let recipe_name = if args.resume { None } else { Some(args.recipe.chosen(args.model.name())?) };
     let options = PretrainOptions {
-        recipe_name,
+        recipe_name: name,
         out: args.out,
         device,
         overwrite: args.overwrite,
         resume: args.resume,
         accept_changed_data: args.accept_changed_data,
+        notes,
     };
     Ok(pretrain(&recipe, &options, &mut Bar::new(bars, interrupt::on_signal()?))?.into())
 }

@@ -39,6 +39,7 @@
 //!   in chunks
 //! - [`momentum`], [`queue`], [`counter`]: state that no optimizer sees
 //! - [`init`], [`precision`], [`named`]: seeded initial values, the precision of large products, tensors by path
+//! - [`footprint`], [`limits`]: what a method keeps in memory, and the most that a configuration may ask for
 //! - [`assert_shape!`], [`setters!`], [`names!`]: boilerplate of losses, configurations and option enums
 
 mod assert_shape;
@@ -49,9 +50,11 @@ pub mod embed;
 pub mod embedding_loss;
 pub mod encoder;
 pub mod error;
+pub mod footprint;
 pub mod group;
 pub mod head;
 pub mod init;
+pub mod limits;
 pub mod loss;
 pub mod math;
 pub mod method;
@@ -76,6 +79,7 @@ pub use draws::Draws;
 pub use embedding_loss::{Embedded, EmbeddingLoss};
 pub use encoder::{Encoder, Mode};
 pub use error::ConfigError;
+pub use footprint::{Footprint, HeadShape};
 pub use head::{Activation, Head, LayerConfig, Mlp, Norm};
 pub use init::Init;
 pub use loss::Loss;

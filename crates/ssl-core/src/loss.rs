@@ -14,7 +14,7 @@ pub use cross_view::cross_view_cross_entropy;
 pub use distillation::{DistillationInput, DistillationLoss};
 pub use info_nce::info_nce;
 pub use negative_cosine::negative_cosine;
-pub use similarities::{RowLoss, Similarities};
+pub use similarities::{RowLoss, Similarities, block_values};
 
 /// A loss: a function from the outputs of a method to a scalar.
 ///

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::{ConfigError, EmbeddingLoss, Encoder, Init, Metrics, Mlp, StepContext, Views};
+use crate::{ConfigError, EmbeddingLoss, Encoder, Footprint, Init, Metrics, Mlp, StepContext, Views};
 
 /// A self-supervised method: a loss over views, and the updates around an optimizer step.
 ///
@@ -121,6 +121,13 @@ pub trait MethodRules {
     /// discarded.
     fn kept_layers(&self) -> usize {
         0
+    }
+
+    /// What the method keeps in memory on features of length `feature_dim`, for batches of `images` images with `views`
+    /// views each; an encoder alone by default.
+    fn footprint(&self, feature_dim: usize, images: usize, views: usize) -> Footprint {
+        let _ = (feature_dim, images, views);
+        Footprint::default()
     }
 }
 

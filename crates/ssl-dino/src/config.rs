@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use ssl_core::schedule::{cosine, linear_warmup};
-use ssl_core::{ConfigError, LayerConfig, Norm, Progress, setters};
+use ssl_core::{ConfigError, LayerConfig, Norm, Progress, limits, setters};
 
 use crate::Dino;
 
@@ -117,6 +117,10 @@ impl DinoConfig {
         for (field, size) in sizes {
             ConfigError::check(size > 0, field, size, "at least 1")?;
         }
+        limits::layers("head_layers", self.head_layers)?;
+        limits::width("hidden_dim", self.hidden_dim)?;
+        limits::width("bottleneck_dim", self.bottleneck_dim)?;
+        limits::outputs("output_dim", self.output_dim)?;
         Ok(Dino { config: self.clone() })
     }
 

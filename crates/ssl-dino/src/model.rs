@@ -5,8 +5,8 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 use ssl_core::embed::embed_crops;
 use ssl_core::{
-    Encoder, GradientRules, Init, Loss, MethodRules, Metrics, Needs, Progress, SslMethod, Step, StepContext,
-    Teacher, Views, group,
+    Encoder, Footprint, GradientRules, HeadShape, Init, LayerConfig, Loss, MethodRules, Metrics, Needs,
+    Progress, SslMethod, Step, StepContext, Teacher, Views, group,
 };
 
 use crate::{DinoConfig, DinoHead, DinoInput, DinoLoss, mean_logits, next_center};
@@ -62,6 +62,24 @@ impl MethodRules for Dino {
         let is_frozen = at.epoch() < self.config.freeze_last_layer_epochs;
         let frozen = is_frozen.then_some("head.last_layer").into_iter().collect();
         GradientRules { frozen, ..Default::default() }
+    }
+
+    fn footprint(&self, feature_dim: usize, images: usize, views: usize) -> Footprint {
+        let config = &self.config;
+        let head = HeadShape::new(feature_dim, config.head());
+        let last = HeadShape::new(head.outputs(), [LayerConfig::new(config.output_dim)]);
+        let (images, outputs) = (images as f64, config.output_dim as f64);
+        // Of every view its logits, their logarithms, and the gradients of both; of the two global ones the teacher's
+        // logits and distributions as well; and the last layer's normalised weight.
+        let rows = 4.0 * images * views as f64 + 4.0 * 2.0 * images;
+        let loss = outputs * (rows + 3.0 * head.outputs() as f64);
+        Footprint {
+            teacher_heads: Some(2),
+            joint: true,
+            state: outputs,
+            loss,
+            ..Footprint::of_heads([head, last])
+        }
     }
 }
 

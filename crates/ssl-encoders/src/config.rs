@@ -170,7 +170,7 @@ impl EncoderConfig {
         self.architecture().is_ok_and(|found| matches!(found, Architecture::Vit(_)))
     }
 
-    fn network(&self, image_size: usize) -> Result<Network, ConfigError> {
+    pub(crate) fn network(&self, image_size: usize) -> Result<Network, ConfigError> {
         match self.architecture()? {
             Architecture::ResNet(config) => self.resnet(config(), image_size).map(Network::ResNet),
             Architecture::Vit(config) => self.vit(config(), image_size).map(Network::Vit),
@@ -188,6 +188,8 @@ impl EncoderConfig {
 
     fn resnet(&self, config: ResNetConfig, image_size: usize) -> Result<ResNetConfig, ConfigError> {
         ConfigError::check(self.width > 0, "encoder.width", self.width, "1 or more")?;
+        let expected = "at most 2048: published networks are up to 256 wide";
+        ConfigError::check(self.width <= 2048, "encoder.width", self.width, expected)?;
         ConfigError::check(self.bn_splits > 0, "encoder.bn_splits", self.bn_splits, "1 or more")?;
         let has_kernels = !self.selective_kernel || config.block == BlockKind::Bottleneck;
         let found = format!("true for {}", self.name);
@@ -224,6 +226,9 @@ impl EncoderConfig {
         let divides = heads > 0 && config.dim.is_multiple_of(heads);
         ConfigError::check(divides, "encoder.heads", found, "a divisor of that length")?;
         self.check_branches()?;
+        let registers = self.registers.unwrap_or_default();
+        let expected = "at most 1024: 4 are usual";
+        ConfigError::check(registers <= 1024, "encoder.registers", registers, expected)?;
         Ok(VitConfig {
             image_size,
             patch_size: patch,
@@ -279,7 +284,7 @@ impl StemChoice {
 }
 
 /// A checked configuration.
-enum Network {
+pub(crate) enum Network {
     ResNet(ResNetConfig),
     Vit(VitConfig),
 }

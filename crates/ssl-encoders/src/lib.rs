@@ -2,6 +2,7 @@
 
 mod any;
 mod config;
+mod footprint;
 mod models;
 pub mod resnet;
 pub mod vit;
@@ -9,6 +10,7 @@ pub mod weights;
 
 pub use any::AnyEncoder;
 pub use config::{EncoderConfig, EncoderError, StemChoice};
+pub use footprint::EncoderFootprint;
 pub use models::{MODELS, ModelInfo};
 pub use resnet::{BlockKind, ResNet, ResNetConfig, Stem};
 pub use vit::{Vit, VitConfig, VitInit};

@@ -1,7 +1,7 @@
 //! Hyper-parameters of MoCo v1 and v2.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig, setters};
+use ssl_core::{ConfigError, LayerConfig, limits, setters};
 
 use crate::{MoCo, MoCoLoss};
 
@@ -86,6 +86,10 @@ impl MoCoConfig {
         ConfigError::check(self.queue_len > 0, "queue_len", 0, "at least 1")?;
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
+        limits::queue("queue_len", self.queue_len)?;
+        limits::layers("projector_layers", self.projector_layers)?;
+        limits::width("hidden_dim", self.hidden_dim)?;
+        limits::width("output_dim", self.output_dim)?;
         Ok(MoCo { loss: MoCoLoss::new(t), config: self.clone() })
     }
 

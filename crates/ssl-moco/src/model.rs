@@ -3,10 +3,11 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::group::{gather, gather_images, share};
+use ssl_core::loss::block_values;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::{
-    ConfigError, Encoder, EncoderWith, Init, Loss, MethodRules, Metrics, Mlp, Progress, Queue, SslMethod,
-    Step, StepContext, Teacher, Views,
+    ConfigError, Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, MethodRules, Metrics, Mlp, Progress,
+    Queue, SslMethod, Step, StepContext, Teacher, Views,
 };
 
 use crate::shuffle::in_order;
@@ -76,7 +77,19 @@ impl MoCo {
     }
 }
 
-impl MethodRules for MoCo {}
+impl MethodRules for MoCo {
+    fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
+        let projector = HeadShape::new(feature_dim, self.config.projector(feature_dim));
+        let (rows, candidates) = (self.config.queue_len as f64, self.config.output_dim as f64);
+        Footprint {
+            teacher_heads: Some(1),
+            student_views: (!self.config.symmetric).then_some(1),
+            state: rows * candidates,
+            loss: block_values(images as f64, rows),
+            ..Footprint::of_heads([projector])
+        }
+    }
+}
 
 impl<E: Encoder> SslMethod<E> for MoCo {
     type Student = EncoderWith<E>;

@@ -1,7 +1,7 @@
 //! Hyper-parameters of SimCLR.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig, Norm, setters};
+use ssl_core::{ConfigError, LayerConfig, Norm, limits, setters};
 
 use crate::{NtXentLoss, SimClr};
 
@@ -52,6 +52,9 @@ impl SimClrConfig {
         ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
+        limits::layers("projector_layers", self.projector_layers)?;
+        limits::width("hidden_dim", self.hidden_dim)?;
+        limits::width("output_dim", self.output_dim)?;
         Ok(SimClr { loss: NtXentLoss::new(t), config: self.clone() })
     }
 

@@ -1,7 +1,8 @@
 //! SimCLR: one encoder, one projector, no state.
 
 use burn::tensor::{Int, Tensor};
-use ssl_core::{LayerConfig, Loss, MethodRules, Passes, Siamese};
+use ssl_core::loss::block_values;
+use ssl_core::{Footprint, HeadShape, LayerConfig, Loss, MethodRules, Passes, Siamese};
 
 use crate::{NtXentInput, NtXentLoss, SimClrConfig};
 
@@ -26,6 +27,11 @@ impl MethodRules for SimClr {
     /// v2 fine-tunes from the first of its three layers (section 3.1); v1 discards its projector.
     fn kept_layers(&self) -> usize {
         usize::from(self.config.projector_layers > 2)
+    }
+    fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
+        let projector = HeadShape::new(feature_dim, self.config.projector(feature_dim));
+        let rows = 2.0 * images as f64;
+        Footprint { joint: true, loss: block_values(rows, rows), ..Footprint::of_heads([projector]) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Hyper-parameters of SimSiam.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig, Norm, setters};
+use ssl_core::{ConfigError, LayerConfig, Norm, limits, setters};
 
 use crate::{SimSiam, SimSiamLoss};
 
@@ -46,6 +46,10 @@ impl SimSiamConfig {
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
         ConfigError::check(self.predictor_dim > 0, "predictor_dim", 0, "at least 1")?;
+        limits::layers("projector_layers", self.projector_layers)?;
+        limits::width("hidden_dim", self.hidden_dim)?;
+        limits::width("output_dim", self.output_dim)?;
+        limits::width("predictor_dim", self.predictor_dim)?;
         Ok(SimSiam { loss: SimSiamLoss, config: self.clone() })
     }
 

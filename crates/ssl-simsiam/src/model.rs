@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use ssl_core::{
-    Encoder, GradientRules, Init, Loss, MethodRules, Metrics, Mlp, NoState, Predicted, Progress, SslMethod,
-    Step, StepContext, Views, WithPredictor,
+    Encoder, Footprint, GradientRules, HeadShape, Init, Loss, MethodRules, Metrics, Mlp, NoState, Predicted,
+    Progress, SslMethod, Step, StepContext, Views, WithPredictor,
 };
 
 use crate::{SimSiamConfig, SimSiamInput, SimSiamLoss};
@@ -26,6 +26,13 @@ impl MethodRules for SimSiam {
     /// `--fix-pred-lr`).
     fn gradient_rules(&self, _at: Progress) -> GradientRules {
         GradientRules { frozen: vec![], constant_lr: vec!["predictor"] }
+    }
+
+    fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
+        let projector = HeadShape::new(feature_dim, self.config.projector(feature_dim));
+        let predictor = HeadShape::new(projector.outputs(), self.config.predictor());
+        let loss = 8.0 * (images * predictor.outputs()) as f64;
+        Footprint { loss, ..Footprint::of_heads([projector, predictor]) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Hyper-parameters of SupCon.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig, setters};
+use ssl_core::{ConfigError, LayerConfig, limits, setters};
 
 use crate::{SupCon, SupConLoss};
 
@@ -61,6 +61,9 @@ impl SupConConfig {
         ConfigError::check(positive(base), "base_temperature", base, "a number above 0")?;
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
+        limits::layers("projector_layers", self.projector_layers)?;
+        limits::width("hidden_dim", self.hidden_dim)?;
+        limits::width("output_dim", self.output_dim)?;
         Ok(SupCon { loss: SupConLoss::new(t, base), config: self.clone() })
     }
 

@@ -1,7 +1,8 @@
 //! SupCon: one encoder, one projector, no state.
 
 use burn::tensor::{Int, Tensor};
-use ssl_core::{LayerConfig, Loss, MethodRules, Needs, Passes, Siamese};
+use ssl_core::loss::block_values;
+use ssl_core::{Footprint, HeadShape, LayerConfig, Loss, MethodRules, Needs, Passes, Siamese};
 
 use crate::{SupConConfig, SupConInput, SupConLoss};
 
@@ -25,6 +26,14 @@ impl MethodRules for SupCon {
 
     fn embeds_in_chunks(&self) -> bool {
         true
+    }
+
+    fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
+        let projector = HeadShape::new(feature_dim, self.config.projector(feature_dim));
+        let rows = 2.0 * images as f64;
+        // The positives are a second matrix of the size of the logits.
+        let loss = 2.0 * block_values(rows, rows);
+        Footprint { joint: true, loss, ..Footprint::of_heads([projector]) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Hyper-parameters of SwAV.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig, Norm, setters};
+use ssl_core::{ConfigError, LayerConfig, Norm, limits, setters};
 
 use crate::{Swav, SwavLoss};
 
@@ -85,6 +85,17 @@ impl SwavConfig {
         ConfigError::check(self.prototypes > 0, "prototypes", 0, "at least 1")?;
         ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
+        limits::width("hidden_dim", self.hidden_dim)?;
+        limits::width("output_dim", self.output_dim)?;
+        limits::outputs("prototypes", self.prototypes)?;
+        limits::queue("queue_len", self.queue_len)?;
+        let iterations = self.sinkhorn_iterations;
+        ConfigError::check(
+            iterations <= 1000,
+            "sinkhorn_iterations",
+            iterations,
+            "at most 1000: 3 are usual",
+        )?;
         Ok(Swav { loss: SwavLoss::new(t), config: self.clone() })
     }
 

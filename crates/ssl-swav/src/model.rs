@@ -6,8 +6,8 @@ use ssl_core::embed::embed_crops;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::nn::{Linear, LinearConfig};
 use ssl_core::{
-    ConfigError, Encoder, GradientRules, Group, Init, Loss, MethodRules, Metrics, Mlp, Needs, Progress,
-    SslMethod, Step, StepContext, Views, group,
+    ConfigError, Encoder, Footprint, GradientRules, Group, HeadShape, Init, LayerConfig, Loss, MethodRules,
+    Metrics, Mlp, Needs, Norm, Progress, SslMethod, Step, StepContext, Views, group,
 };
 
 use crate::{CropQueue, SwavConfig, SwavInput, SwavLoss, sinkhorn};
@@ -58,6 +58,18 @@ impl MethodRules for Swav {
             frozen: is_frozen.then_some("prototypes").into_iter().collect(),
             ..Default::default()
         }
+    }
+
+    fn footprint(&self, feature_dim: usize, images: usize, views: usize) -> Footprint {
+        let config = &self.config;
+        let projector = HeadShape::new(feature_dim, config.projector());
+        let prototypes =
+            HeadShape::new(config.output_dim, [LayerConfig::new(config.prototypes).norm(Norm::None)]);
+        let (images, classes, queue) = (images as f64, config.prototypes as f64, config.queue_len as f64);
+        // Of every view its scores, their logarithms, and the gradients of both; codes have two matrices at a time.
+        let loss = classes * (4.0 * images * views as f64 + 2.0 * (images + queue));
+        let state = 2.0 * queue * config.output_dim as f64;
+        Footprint { joint: true, state, loss, ..Footprint::of_heads([projector, prototypes]) }
     }
 }
 

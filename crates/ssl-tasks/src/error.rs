@@ -10,6 +10,7 @@ use ssl_encoders::{EncoderError, NameScheme};
 use ssl_eval::EvalError;
 use ssl_train::TrainError;
 
+use crate::memory::{Bytes, Part};
 use crate::recipe::RecipeError;
 
 /// Why a command fails, in one sentence.
@@ -74,6 +75,16 @@ pub enum Error {
         format: NameScheme,
         /// The names that the model has.
         expected: String,
+    },
+    /// The run needs much more memory than there is.
+    #[error("the run needs about {needed} of memory, of it {part}, and this machine has {machine}: expected {}", part.keys)]
+    Memory {
+        /// What it needs.
+        needed: Bytes,
+        /// What the machine has.
+        machine: Bytes,
+        /// The largest part.
+        part: Part,
     },
     /// The recipe names no images.
     #[error("the recipe names no images: expected a path in data.path")]

@@ -14,6 +14,7 @@ mod finetune;
 pub mod images;
 mod knn;
 mod linear;
+pub mod memory;
 pub mod methods;
 mod preparation;
 mod pretrain;

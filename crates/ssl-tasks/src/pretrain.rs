@@ -1,5 +1,6 @@
 //! Pretraining: from a recipe to a run directory.
 
+mod banner;
 mod report;
 mod resume;
 
@@ -16,13 +17,15 @@ use ssl_encoders::{AnyEncoder, weights};
 use ssl_eval::EvalError;
 use ssl_train::{ChangedData, Evaluation as Metrics, Observer, TrainError, Trainer, needs_of_views};
 use toml::Table;
-use tracing::info;
+use tracing::{info, warn};
 
+use banner::Banner;
 pub use report::Report;
 use resume::Resumed;
 
 use crate::evaluation::{EvalScores, Evaluation};
 use crate::images::RunData;
+use crate::memory::{self, Estimate, Machine};
 use crate::methods::{Methods, WithMethod, options_of};
 use crate::recipe::RecipeError;
 use crate::{Error, Recipe, provenance};
@@ -42,6 +45,8 @@ pub struct PretrainOptions {
     pub accept_changed_data: bool,
     /// What the recipe is called, for the report. Default: nothing.
     pub recipe_name: Option<String>,
+    /// Lines to log before the first step, such as which recipe this is and why. Default: none.
+    pub notes: Vec<String>,
 }
 
 impl PretrainOptions {
@@ -54,6 +59,7 @@ impl PretrainOptions {
             resume: false,
             accept_changed_data: false,
             recipe_name: None,
+            notes: Vec::new(),
         }
     }
 }
@@ -191,6 +197,7 @@ where
     fn run<M: SslMethod<E>>(self, method: M) -> Result<Report, Error> {
         let resumed = self.resumed()?;
         self.check(&method)?;
+        let estimate = self.memory(&method)?;
         let mut init = Init::new(self.recipe.seed, &self.device.clone().autodiff());
         init = init.with_precision(self.recipe.precision);
         let (this, encoder) = self.with_encoder(&mut init, resumed.as_ref())?;
@@ -201,7 +208,7 @@ where
         let evaluation = evaluation.map(|data| this.recipe.evaluation(data, &this.device)).transpose()?;
         let text = this.recipe.to_toml()?;
         let run = this.run_dir(resumed, &text)?;
-        this.announce(&encoder, &loader);
+        this.announce(&encoder, &loader, estimate.as_ref());
 
         let config = this.recipe.train_config();
         let trainer = Trainer::new(&method, &config, &run, &this.device).with_recipe(text);
@@ -220,7 +227,8 @@ where
             run.check_there()?;
             weights::save(&encoder, &run.encoder(), &artifact)?;
         }
-        Ok(Report::new(&this.recipe, this.options, &trained.summary))
+        let report = Report::new(&this.recipe, this.options, &trained.summary);
+        Ok(Report { expected_mem: estimate.map(|found| found.bytes() as u64), ..report })
     }
 }
 
@@ -288,13 +296,29 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         }
     }
 
-    fn announce(&self, encoder: &impl Encoder, loader: &TrainLoader) {
-        let Recipe { method, schedule, encoder: config, .. } = &self.recipe;
-        let (parameters, dim) = (Module::num_params(encoder) as f64 / 1e6, encoder.feature_dim());
+    /// The expected memory of a run on the CPU, if anything is known of its encoder.
+    fn memory(&self, method: &impl MethodRules) -> Result<Option<Estimate>, Error> {
+        let device = self.options.device;
+        if !matches!(device, DeviceSpec::Flex | DeviceSpec::Tch) {
+            return Ok(None);
+        }
+        let run = memory::Run { recipe: &self.recipe, method, images: &self.data.train };
+        let found = memory::of_run(&run)?;
+        if let (Some(found), Some(machine)) = (&found, Machine::this()) {
+            found.check(&machine)?;
+        }
+        Ok(found)
+    }
+
+    fn announce(&self, encoder: &impl Encoder, loader: &TrainLoader, memory: Option<&Estimate>) {
         let steps_per_epoch = loader.batches_per_epoch() as u64 / self.recipe.train.accumulate as u64;
+        let (parameters, features) = (Module::num_params(encoder), encoder.feature_dim());
         info!("images: {}", self.data.train);
-        info!("{method}, {} with {parameters:.2} million parameters and {dim} features", config.name);
-        let (steps, batch) = (schedule.total_steps(steps_per_epoch), schedule.batch_size);
-        info!("{steps} steps of {batch} images, {steps_per_epoch} an epoch, on {}", self.options.device);
+        self.options.notes.iter().for_each(|note| info!("{note}"));
+        let banner = Banner { steps_per_epoch, parameters, features, memory };
+        banner.lines(&self.recipe, self.options).iter().for_each(|line| info!("{line}"));
+        if let Some((memory, machine)) = memory.zip(Machine::this()) {
+            memory.shortage(&machine).iter().for_each(|line| warn!("{line}"));
+        }
     }
 }

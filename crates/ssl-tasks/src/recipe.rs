@@ -230,6 +230,8 @@ impl Recipe {
     fn checked_around_encoder(self) -> Result<Self, RecipeError> {
         let size = self.data.image_size;
         ConfigError::check(size > 0, "data.image_size", size, "at least 1")?;
+        let expected = "at most 8192: published networks see up to 1024 pixels";
+        ConfigError::check(size <= 8192, "data.image_size", size, expected)?;
         ConfigError::check(self.data.limit != Some(0), "data.limit", 0, "at least 1")?;
         ConfigError::check(self.eval.limit != Some(0), "eval.limit", 0, "at least 1")?;
         ConfigError::check(self.eval.k > 0, "eval.k", 0, "at least 1")?;

@@ -8,6 +8,7 @@ use ssl_encoders::NameScheme;
 
 use crate::demo::DemoReport;
 use crate::export::ExportReport;
+use crate::memory::Bytes;
 use crate::{
     CompareReport, DistillReport, EmbedReport, FinetuneReport, KnnReport, LinearReport, PreviewReport,
     Report, SimilarReport,
@@ -118,9 +119,12 @@ impl fmt::Display for DemoReport {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { steps, epochs, seconds, train_loss, images_per_s, out, .. } = self;
+        let Self { steps, epochs, seconds, train_loss, images_per_s, max_mem, out, .. } = self;
         write!(f, "{steps} steps, {epochs} epochs in {seconds:.0} s, {images_per_s:.0} images/s; ")?;
         write!(f, "loss of the last epoch {train_loss:.4}")?;
+        if let Some(bytes) = max_mem {
+            write!(f, "; max mem {}", Bytes(*bytes as f64))?;
+        }
         if let (Some(untrained), Some(trained)) = (self.knn_top1_untrained, self.knn_top1) {
             write!(f, "\nk-NN accuracy: {untrained:.2} % untrained, {trained:.2} % trained")?;
         }
@@ -241,6 +245,8 @@ mod tests {
             knn_top1_untrained: Some(10.0),
             rankme: Some(3.5),
             rankme_untrained: Some(1.5),
+            max_mem: Some(1_240_000_000),
+            expected_mem: None,
             out: "run".into(),
             finished,
         }
@@ -269,7 +275,7 @@ mod tests {
     #[test]
     fn a_pretraining_names_its_encoder_once_there_is_one() {
         let text = RunReport::from(pretraining(true)).to_string();
-        let first = "40 steps, 2 epochs in 3 s, 100 images/s; loss of the last epoch 1.2500";
+        let first = "40 steps, 2 epochs in 3 s, 100 images/s; loss of the last epoch 1.2500; max mem 1.2 GB";
         let second = "k-NN accuracy: 10.00 % untrained, 50.00 % trained";
         assert_eq!(text, format!("{first}\n{second}\nencoder: run/encoder.safetensors"));
         assert_eq!(RunReport::from(pretraining(false)).to_string(), format!("{first}\n{second}"));

@@ -6,9 +6,6 @@ use ssl_core::{ConfigError, Progress, names, setters};
 
 use crate::{OptimizerConfig, Rates};
 
-/// Epochs that a run may have at most: with a billion steps in each, the steps still fit 64 bits.
-const MAX_EPOCHS: u64 = 1_000_000_000;
-
 /// How the learning rate rises at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -76,9 +73,8 @@ impl ScheduleConfig {
     /// The first field whose value no run could use.
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::check(self.epochs > 0, "schedule.epochs", 0, "at least 1")?;
-        let expected =
-            "at most 1000000000, so that steps can be counted; schedule.max_steps ends a run earlier";
-        ConfigError::check(self.epochs <= MAX_EPOCHS, "schedule.epochs", self.epochs, expected)?;
+        let expected = "at most 1000000: published runs have up to 1600";
+        ConfigError::check(self.epochs <= 1_000_000, "schedule.epochs", self.epochs, expected)?;
         ConfigError::check(self.max_steps != Some(0), "schedule.max_steps", 0, "at least 1")?;
         let batch = self.batch_size;
         ConfigError::check(
@@ -87,6 +83,8 @@ impl ScheduleConfig {
             batch,
             "at least 2: batch norm and contrast need more than one image",
         )?;
+        let expected = "at most 1048576: published batches have up to 65536 images";
+        ConfigError::check(batch <= 1 << 20, "schedule.batch_size", batch, expected)?;
         let warmup = self.warmup_epochs;
         ConfigError::check(
             warmup >= 0.0 && warmup.is_finite(),

@@ -13,6 +13,7 @@ mod knn;
 mod loader;
 mod loss;
 mod machine;
+mod memory;
 mod program;
 mod step;
 
@@ -46,6 +47,8 @@ enum What {
     Loss(loss::Loss),
     /// k-NN of 10,000 queries in a bank of 50,000 images.
     Knn(knn::Knn),
+    /// The memory that runs expect, against the peak that they reach: every method, ResNets and ViTs, on `flex`.
+    Memory(memory::Memory),
     /// All of these with their defaults: what the documentation quotes.
     All(all::All),
     /// k-NN accuracy of every method after short runs, ours and PyTorch's, in phases; hours.
@@ -88,6 +91,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         What::Loader(loader) => ("loader", &loader.common, loader.run()?),
         What::Loss(loss) => ("loss", &loss.common, loss.run()?),
         What::Knn(knn) => ("knn", &knn.common, knn.run()?),
+        What::Memory(memory) => return memory.run(),
         What::All(all) => return all.run(),
         What::Accuracy(accuracy) => return accuracy.run(),
     };

@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use burn_ssl::Recipe;
+use burn_ssl::core::DeviceSpec;
 use burn_ssl::encoders::EncoderConfig;
 use burn_ssl::images;
-use burn_ssl::recipe::NamedDraft;
-use burn_ssl::recipe::{Draft, RecipeName};
+use burn_ssl::recipe::{Chosen, Draft, NamedDraft, RecipeName, Wanted, fit_batch};
 use clap::Args;
+
+/// The name that leaves the choice of a recipe to images and device.
+const AUTO: &str = "auto";
 
 /// Options about the method and its images.
 #[derive(Args)]
@@ -19,8 +22,8 @@ pub(crate) struct RecipeArgs {
     /// Images: a folder, a .tar, CIFAR, STL-10, MNIST, a list file, or demo:train.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
-    /// Recipe (`burn-ssl recipes` lists them) or file [default: <method>/cifar10 for images up to 64 pixels, otherwise
-    /// <method>/imagenet; a variant for the model if there is one].
+    /// Recipe (`burn-ssl recipes` lists them), file, or auto: <method>/cifar10 for images up to 64 pixels, otherwise
+    /// <method>/imagenet, on a CPU a short one; a variant for the model if there is one [default: auto].
     #[arg(long, value_name = "NAME|FILE")]
     recipe: Option<String>,
     /// Width and height of views and images in pixels; smaller crops are scaled in proportion.
@@ -89,7 +92,7 @@ pub(crate) struct TrainingArgs {
 impl RecipeArgs {
     /// The recipe with these options in it.
     pub(crate) fn recipe(&self) -> Result<Recipe> {
-        self.recipe_with(self.base(None)?, |_| Ok(()))
+        self.recipe_with(self.base(None, DeviceSpec::Flex)?.draft, |_| Ok(()))
     }
 
     /// A recipe with these options and more changes in it; `--set` comes last.
@@ -112,30 +115,31 @@ impl RecipeArgs {
         Ok(draft.finish()?)
     }
 
-    /// The recipe to start from, for a model if that is given.
-    pub(crate) fn base(&self, model: Option<&str>) -> Result<Draft> {
-        Ok(Draft::open(&self.chosen(model)?)?)
-    }
-
-    /// The name or file of the recipe to start from.
-    pub(crate) fn chosen(&self, model: Option<&str>) -> Result<String> {
-        if let Some(recipe) = &self.recipe {
-            return Ok(recipe.clone());
+    /// The recipe to start from, for a model if that is given, with a batch that fits the images.
+    pub(crate) fn base(&self, model: Option<&str>, device: DeviceSpec) -> Result<Chosen> {
+        let named = self.recipe.as_deref().filter(|name| *name != AUTO);
+        if let Some(name) = named {
+            let (mut draft, mut notes) = (Draft::open(name)?, vec![format!("recipe: {name}")]);
+            if let (Ok(_), Some((images, _))) = (RecipeName::find(name), self.found()?) {
+                notes.extend(fit_batch(&mut draft, images)?);
+            }
+            return Ok(Chosen { name: Some(name.to_owned()), draft, notes });
         }
         let Some(method) = &self.method else {
             bail!("there is no method: expected --method NAME or --recipe NAME")
         };
-        let Some(path) = &self.data else { bail!("there are no images: expected --data PATH") };
-        let pixels = match self.image_size {
-            Some(size) => Some(size as usize),
-            None => images::pixels(&images::open(path, None)?),
+        let Some((images, pixels)) = self.found()? else {
+            bail!("there are no images: expected --data PATH")
         };
-        let pixels = pixels.unwrap_or(usize::MAX);
-        let name = match model {
-            Some(model) => RecipeName::of_model(method, model, pixels)?,
-            None => RecipeName::of_method(method, pixels)?,
-        };
-        Ok(name.as_str().to_owned())
+        let image_size = self.image_size.map(|size| size as usize);
+        Ok(Chosen::by(Wanted { method, model, image_size, pixels, images, device })?)
+    }
+
+    /// How many images there are, and the longer side of the first, if a path is given.
+    fn found(&self) -> Result<Option<(usize, Option<usize>)>> {
+        let Some(path) = &self.data else { return Ok(None) };
+        let found = images::open(path, self.limit.map(|limit| limit as usize))?;
+        Ok(Some((found.len(), images::pixels(&found))))
     }
 }
 

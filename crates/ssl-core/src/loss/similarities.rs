@@ -14,6 +14,14 @@ const BLOCK_LOGITS: usize = 1 << 22;
 /// minus infinity would make a row without other candidates undefined.
 const LEFT_OUT: f64 = -1e9;
 
+/// Values that a [`Similarities`] loss of `anchors` against `candidates` holds at its peak: the logits of a block, what
+/// the loss turns them into, and their derivative.
+pub fn block_values(anchors: f64, candidates: f64) -> f64 {
+    /// Logits, their exponentials, and two temporaries of a loss.
+    const MATRICES: f64 = 4.0;
+    MATRICES * (anchors * candidates).min((BLOCK_LOGITS as f64).max(candidates))
+}
+
 /// Similarities of anchors to candidates, divided by a temperature: the logits of a contrastive loss.
 ///
 /// ```text

@@ -1,7 +1,7 @@
 //! Hyper-parameters of MoCo v3.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, LayerConfig, Norm, names, setters};
+use ssl_core::{ConfigError, LayerConfig, Norm, limits, names, setters};
 
 use super::{MoCoV3, MoCoV3Loss};
 
@@ -100,6 +100,8 @@ impl MoCoV3Config {
         ConfigError::check((0.0..=1.0).contains(&end), "momentum_end", end, "a number from 0 to 1")?;
         ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
+        limits::width("hidden_dim", self.hidden_dim)?;
+        limits::width("output_dim", self.output_dim)?;
         Ok(MoCoV3 { loss: MoCoV3Loss::new(t), config: self.clone() })
     }
 

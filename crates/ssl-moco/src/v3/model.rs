@@ -2,10 +2,11 @@
 
 use burn::tensor::{Int, Tensor};
 use ssl_core::group::{gather, gather_each};
+use ssl_core::loss::block_values;
 use ssl_core::{
-    ConfigError, Embedded, EmbeddingLoss, Encoder, EncoderWith, GradientRules, Group, Init, Loss,
-    MethodRules, Metrics, Mlp, Pass, Predicted, Progress, SslMethod, Step, StepContext, TeacherState, Views,
-    WithPredictor, schedule,
+    ConfigError, Embedded, EmbeddingLoss, Encoder, EncoderWith, Footprint, GradientRules, Group, HeadShape,
+    Init, Loss, MethodRules, Metrics, Mlp, Pass, Predicted, Progress, SslMethod, Step, StepContext,
+    TeacherState, Views, WithPredictor, schedule,
 };
 
 use super::{MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss};
@@ -33,6 +34,13 @@ impl MethodRules for MoCoV3 {
 
     fn embeds_in_chunks(&self) -> bool {
         true
+    }
+
+    fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
+        let projector = HeadShape::new(feature_dim, self.config.projector());
+        let predictor = HeadShape::new(projector.outputs(), self.config.predictor());
+        let loss = block_values(images as f64, images as f64);
+        Footprint { teacher_heads: Some(1), loss, ..Footprint::of_heads([projector, predictor]) }
     }
 }
 

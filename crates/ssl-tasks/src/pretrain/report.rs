@@ -6,7 +6,7 @@ use serde::Serialize;
 use ssl_train::Summary;
 
 use super::PretrainOptions;
-use crate::Recipe;
+use crate::{Recipe, memory};
 
 /// The result of a run. k-NN accuracies are in per cent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,6 +44,12 @@ pub struct Report {
     /// RankMe before the first step, if evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rankme_untrained: Option<f64>,
+    /// The most memory that the process has held, in bytes, where the operating system tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_mem: Option<u64>,
+    /// The memory that was expected before the first step, in bytes: see [`Estimate`](crate::memory::Estimate).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_mem: Option<u64>,
     /// The run directory.
     pub out: PathBuf,
     /// Whether the run reached its last step. A run that was stopped did not.
@@ -72,6 +78,8 @@ impl Report {
             knn_top1_untrained: metric(untrained, "knn_top1"),
             rankme: metric(trained, "rankme"),
             rankme_untrained: metric(untrained, "rankme"),
+            max_mem: memory::peak(),
+            expected_mem: None,
             out: options.out.clone(),
             finished: summary.finished,
         }

@@ -1,0 +1,169 @@
+//! The estimate of a pretraining run.
+
+use ssl_core::{Footprint, MethodRules};
+use ssl_data::{Dataset, DatasetOptions};
+use ssl_encoders::EncoderFootprint;
+use ssl_train::Algorithm;
+
+use super::{Estimate, Part, PartKind};
+use crate::Recipe;
+use crate::recipe::RecipeError;
+
+/// Bytes of a float32.
+const FLOAT: f64 = 4.0;
+/// The program with its libraries, threads and small tensors, as measured.
+const PROGRAM: f64 = 30e6;
+/// Batches in the loader besides the one of the step: those in the making.
+const IN_THE_MAKING: f64 = 2.0;
+/// Copies of a network while it is read back and encoded for a checkpoint, and one that is freed in pieces, as measured.
+const COPIES: f64 = 3.0;
+/// Copies of an image while it is decoded and cut by one thread.
+const DECODING: f64 = 2.0;
+
+/// The keys that change a part.
+const NETWORK: &str = "a smaller encoder.name or encoder.width";
+const HEAD: &str = "smaller layers in method_options";
+const BATCH: &str = "a smaller schedule.batch_size, smaller views, or a larger train.accumulate";
+
+/// What an estimate is made of besides the recipe.
+pub(crate) struct Run<'a, M> {
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) method: &'a M,
+    pub(crate) images: &'a Dataset,
+}
+
+/// The estimate of a run; `None` for a custom encoder, of which nothing is known.
+///
+/// # Errors
+/// If the recipe has no usable views.
+pub(crate) fn of_run(run: &Run<'_, impl MethodRules>) -> Result<Option<Estimate>, RecipeError> {
+    let recipe = run.recipe;
+    let views = recipe.views()?;
+    let sizes: Vec<usize> = (0..views.len()).map(|view| views.size(view)).collect();
+    let of_size = |&size: &usize| recipe.encoder.footprint(recipe.data.image_size, size);
+    let Ok(encoders) = sizes.iter().map(of_size).collect::<Result<Vec<_>, _>>() else { return Ok(None) };
+    let config = recipe.train_config();
+    let (batch, pass) = (config.micro_batch(), config.pass());
+    let feature_dim = encoders[0].feature_dim;
+    let method = run.method.footprint(feature_dim, batch, sizes.len());
+    let counts = Counts { sizes, encoders, method, batch: batch as f64, pass: pass as f64 };
+    let mut parts = counts.parts(recipe);
+    parts.push(images(run.images, recipe.data.worker_threads()));
+    Ok(Some(Estimate::new(parts)))
+}
+
+/// Decoded images: those that the data set keeps, and those in the hands of the workers.
+fn images(images: &Dataset, workers: usize) -> Part {
+    let first = (0..images.len()).find_map(|index| images.image(index).ok());
+    let bytes = first.map_or(0.0, |image| image.pixels().len() as f64);
+    let kept = (bytes * images.len() as f64).min(DatasetOptions::default().cache_bytes as f64);
+    let bytes = kept + DECODING * bytes * workers as f64;
+    Part { kind: PartKind::Images, bytes, keys: "smaller images, or fewer data.workers" }
+}
+
+/// What is known of a run, in float32 values.
+struct Counts {
+    /// Height and width of each view.
+    sizes: Vec<usize>,
+    /// The encoder on each view.
+    encoders: Vec<EncoderFootprint>,
+    method: Footprint,
+    /// Images of a micro-batch.
+    batch: f64,
+    /// Images that pass the network at a time.
+    pass: f64,
+}
+
+impl Counts {
+    fn parts(&self, recipe: &Recipe) -> Vec<Part> {
+        let (encoder, heads) = (self.encoders[0].parameters, self.method.parameters());
+        let student = encoder + heads;
+        let teacher = match self.method.teacher_heads {
+            Some(_) => encoder + self.method.teacher_parameters(),
+            None => 0.0,
+        };
+        let moments = moments(&recipe.optimizer.algorithm);
+        let sums = if recipe.train.accumulate > 1 { 2.0 } else { 1.0 };
+        let copies = COPIES * student.max(teacher);
+        let (gradients, copies) = self.after_backward(sums * student, copies, heads);
+        let weights = if encoder >= heads { NETWORK } else { HEAD };
+        let part = |kind, values: f64, keys| Part { kind, bytes: FLOAT * values, keys };
+        let program = PROGRAM + FLOAT * self.encoders[0].workspace;
+        vec![
+            Part { kind: PartKind::Program, bytes: program, keys: NETWORK },
+            part(PartKind::Parameters, student, weights),
+            part(PartKind::Gradients, gradients, weights),
+            part(PartKind::Optimizer, moments * student, weights),
+            part(PartKind::Teacher, teacher + self.teacher_pass(), weights),
+            part(PartKind::State, self.method.state, "a shorter method_options.queue_len"),
+            part(PartKind::Encoder, self.activations(), BATCH),
+            part(PartKind::Heads, self.method.kept(self.rows()), HEAD),
+            part(PartKind::Loss, self.method.loss, "a smaller schedule.batch_size or smaller method_options"),
+            part(
+                PartKind::Batches,
+                self.batches(),
+                "a smaller schedule.batch_size, or fewer or smaller views",
+            ),
+            part(PartKind::Checkpoint, copies, weights),
+        ]
+    }
+
+    /// Gradients of parameters and copies for a checkpoint, less what takes the memory of freed activations. The gradients of
+    /// the heads are there while the activations of the encoder still are.
+    fn after_backward(&self, gradients: f64, copies: f64, heads: f64) -> (f64, f64) {
+        if !self.encoders[0].shared {
+            return (gradients, copies);
+        }
+        let freed = self.activations();
+        let of_encoder = (gradients - heads - freed).max(0.0);
+        (heads + of_encoder, (copies - freed).max(0.0))
+    }
+
+    /// What the encoder keeps of all views of the student, and the gradients of the activations of a pass.
+    fn activations(&self) -> f64 {
+        let kept: f64 = self.student().map(|encoder| encoder.kept).sum();
+        self.pass * (kept + self.widest(|encoder| encoder.gradients))
+    }
+
+    /// The activations of a teacher, where they are more than the gradients that take their place.
+    fn teacher_pass(&self) -> f64 {
+        let more = self.widest(|encoder| encoder.plain) - self.widest(|encoder| encoder.gradients);
+        if self.method.teacher_heads.is_some() { self.pass * more.max(0.0) } else { 0.0 }
+    }
+
+    /// The largest value of a pass: all views of one size in a joint one, otherwise one view.
+    fn widest(&self, value: impl Fn(&EncoderFootprint) -> f64) -> f64 {
+        let views: Vec<_> = self.sizes.iter().zip(self.student()).collect();
+        let of = |size: &usize| {
+            let same = views.iter().filter(|(other, _)| *other == size);
+            let values = same.map(|(_, encoder)| value(encoder));
+            if self.method.joint { values.sum::<f64>() } else { values.fold(0.0, f64::max) }
+        };
+        self.sizes.iter().map(of).fold(0.0, f64::max)
+    }
+
+    /// The encoder on the views that pass the student.
+    fn student(&self) -> impl Iterator<Item = &EncoderFootprint> {
+        self.encoders.iter().take(self.method.student_views.unwrap_or(usize::MAX))
+    }
+
+    /// Rows that pass the heads at a time.
+    fn rows(&self) -> f64 {
+        self.pass * self.student().count() as f64
+    }
+
+    /// The views of the step, put together where they pass jointly, and those that the loader prepares.
+    fn batches(&self) -> f64 {
+        let view: f64 = self.sizes.iter().map(|&size| 3.0 * (size as f64).powi(2)).sum();
+        view * self.batch * (1.0 + IN_THE_MAKING)
+    }
+}
+
+/// Values that an optimizer keeps of each parameter.
+fn moments(algorithm: &Algorithm) -> f64 {
+    match algorithm {
+        Algorithm::AdamW(_) => 2.0,
+        Algorithm::Sgd(config) if config.momentum == 0.0 => 0.0,
+        _ => 1.0,
+    }
+}
