@@ -16,7 +16,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use classifier::{EncoderArgs, LinearArgs, PreprocessingArgs, SetArgs};
 pub(crate) use recipe::{ModelArgs, RecipeArgs, TrainingArgs, set};
-pub(crate) use tools::{CompareArgs, SimilarArgs};
+pub(crate) use tools::{CompareArgs, MethodsArgs, SimilarArgs};
 pub(crate) use training::{DistillArgs, EmbedArgs, FinetuneArgs};
 
 /// Self-supervised learning of image representations: from a folder of images to a pretrained encoder.
@@ -87,9 +87,12 @@ pub(crate) enum Command {
     /// Draw a sheet of images and their augmented views.
     #[command(after_help = "Example:\n  burn-ssl preview --method simclr --data photos/ --out views.png")]
     Preview(PreviewArgs),
-    /// List the methods.
-    #[command(after_help = "Example:\n  burn-ssl methods --json")]
-    Methods,
+    /// List the methods with their costs, and recommend one.
+    #[command(after_help = "Examples:
+  burn-ssl methods
+  burn-ssl methods --data photos/ --batch-size 64
+  burn-ssl methods --json")]
+    Methods(MethodsArgs),
     /// List the models.
     #[command(after_help = "Example:\n  burn-ssl models")]
     Models,

@@ -35,7 +35,7 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
         Command::Compare(args) => tools::run_compare(args)?,
         Command::Export(args) => run_export(args)?,
         Command::Preview(args) => run_preview(&args)?,
-        Command::Methods => return lists::methods(json).map(|()| Ended::Done),
+        Command::Methods(args) => return lists::methods(&args, json).map(|()| Ended::Done),
         Command::Models => return lists::models(json).map(|()| Ended::Done),
         Command::Recipes { name } => return lists::recipes(name.as_deref(), json).map(|()| Ended::Done),
         Command::Devices => return lists::devices(json).map(|()| Ended::Done),

@@ -214,3 +214,26 @@ fn runs_are_compared() {
     let words = stdout(&run(&[&["compare"][..], &paths].concat()));
     assert!(words.contains("optimizer.lr") && words.contains("differ in the seed alone"), "{words}");
 }
+
+#[test]
+fn methods_have_costs_and_one_is_recommended() {
+    let recommended = |args: &[&str]| {
+        let methods = json(&[&["methods"][..], args].concat());
+        let methods = methods.as_array().expect("methods").clone();
+        assert!(methods.iter().all(|method| method["cost"]["peak_mb"].as_u64() > Some(100)), "{methods:?}");
+        let found: Vec<_> = methods.iter().filter(|method| method["recommended"] == true).collect();
+        found.iter().map(|method| method["name"].to_string()).collect::<Vec<_>>()
+    };
+    assert!(recommended(&[]).is_empty(), "nothing is known of the images");
+    assert_eq!(recommended(&["--images", "50000", "--labels"]), ["\"supcon\""]);
+    assert_eq!(recommended(&["--images", "50000", "--batch-size", "32"]), ["\"moco-v2\""]);
+    assert_eq!(recommended(&["--data", "demo:train"]), ["\"supcon\""]);
+    let words = stdout(&run(&["methods", "--images", "50000"]));
+    assert!(
+        words.contains("recommended for 50000 images without labels in batches of 256: simclr"),
+        "{words}"
+    );
+    assert!(words.contains("docs/benchmarks/2026-11-24-epyc-2core/README.md"), "{words}");
+    let unknown = sentence(&["methods", "--labels"]);
+    assert!(unknown.contains("--images N or --data PATH"), "{unknown}");
+}

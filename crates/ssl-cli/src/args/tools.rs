@@ -1,10 +1,27 @@
-//! Options of `similar` and `compare`.
+//! Options of `methods`, `similar` and `compare`.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{EncoderArgs, MachineArgs, PreprocessingArgs, defaults};
+
+/// What a method is to be recommended for.
+#[derive(Args)]
+pub(crate) struct MethodsArgs {
+    /// Images to recommend a method for; whether they have labels and how many there are is looked up.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["images", "labels"])]
+    pub(crate) data: Option<PathBuf>,
+    /// Number of images.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) images: Option<u32>,
+    /// Every image has a label.
+    #[arg(long)]
+    pub(crate) labels: bool,
+    /// Images per step.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch_size: u32,
+}
 
 #[derive(Args)]
 pub(crate) struct SimilarArgs {
