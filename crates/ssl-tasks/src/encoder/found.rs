@@ -176,6 +176,6 @@ impl WithMethod<AnyEncoder> for TrainedSoFar<'_> {
         let (student, state) = method.init(config.init(data.image_size, &mut init)?, &mut init);
         let student = self.checkpoint.student(student)?;
         let state = self.checkpoint.state(state)?;
-        Ok(named::collect(&method.encoder(&student, &state).clone().valid()))
+        Ok(named::collect(&method.encoder(&student, &state).valid()))
     }
 }
