@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Once;
 
 use image::RgbImage;
 use plotters::coord::Shift;
@@ -40,7 +39,9 @@ pub(super) fn write(runs: &[Opened], path: &Path, overwrite: bool) -> Result<(),
 }
 
 fn draw(runs: &[Opened]) -> Result<RgbImage, String> {
-    register_fonts();
+    // Embedded, since a machine may have no fonts.
+    let font = register_font(FONT, FontStyle::Normal, dejavu::sans::regular());
+    font.map_err(|_| "the embedded font cannot be read".to_owned())?;
     let mut picture = RgbImage::new(SIZE.0, SIZE.1);
     let area = BitMapBackend::with_buffer(&mut picture, SIZE).into_drawing_area();
     let panels: Vec<_> = PANELS.iter().filter(|(metric, _)| has(runs, metric)).collect();
@@ -97,13 +98,4 @@ fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
 
 fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
-}
-
-/// A font of our own, since a machine may have none.
-fn register_fonts() {
-    static DONE: Once = Once::new();
-    DONE.call_once(|| {
-        // It fails for a font that is none, which the tests would notice.
-        let _ = register_font(FONT, FontStyle::Normal, dejavu::sans::regular());
-    });
 }
