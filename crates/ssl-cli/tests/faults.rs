@@ -104,7 +104,18 @@ fn classifiers_that_diverged_are_not_saved() {
         (class_folders(dir.path(), 4), dir.path().join("tuned"), dir.path().join("student"));
     let images = text(&images);
     let finetune = |out: &str, more: &[&str]| {
-        let args = ["finetune", "--width", "4", "--image-size", "16", "--train", images, "--test", images];
+        let args = [
+            "finetune",
+            "--untrained",
+            "--width",
+            "4",
+            "--image-size",
+            "16",
+            "--train",
+            images,
+            "--test",
+            images,
+        ];
         let args = [&args[..], &["--epochs", "1", "--batch-size", "8", "--out", out]].concat();
         run(&[&args[..], more].concat())
     };
@@ -198,7 +209,18 @@ fn an_edited_record_is_not_compared_with_itself() {
     );
 
     let (tuned, images) = (dir.path().join("tuned"), text(&images));
-    let args = ["finetune", "--width", "4", "--image-size", "16", "--train", images, "--test", images];
+    let args = [
+        "finetune",
+        "--untrained",
+        "--width",
+        "4",
+        "--image-size",
+        "16",
+        "--train",
+        images,
+        "--test",
+        images,
+    ];
     let args = [&args[..], &["--epochs", "1", "--batch-size", "8", "--out", text(&tuned)]].concat();
     assert!(run(&args).status.success());
     let record = fs::read_to_string(tuned.join("classifier.toml")).expect("a record");
@@ -355,7 +377,18 @@ fn trainings_with_labels_resume_as_carefully() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let images = class_folders(dir.path(), 4);
     let (images, teacher) = (text(&images), dir.path().join("teacher"));
-    let args = ["finetune", "--width", "4", "--image-size", "16", "--train", images, "--test", images];
+    let args = [
+        "finetune",
+        "--untrained",
+        "--width",
+        "4",
+        "--image-size",
+        "16",
+        "--train",
+        images,
+        "--test",
+        images,
+    ];
     let finetune = [&args[..], &["--epochs", "1", "--batch-size", "8", "--out", text(&teacher)]].concat();
     assert!(run(&finetune).status.success());
 

@@ -91,20 +91,42 @@ pub fn knn_among(
     config.validate()?;
     let bank_labels = bank.labels.as_ref().ok_or(EvalError::NoLabels("bank"))?;
     let query_labels = queries.labels.as_ref().ok_or(EvalError::NoLabels("test"))?;
-    let bank = unit_rows(bank, "bank")?.transpose();
-    let queries = unit_rows(queries, "test")?;
-
-    let mut scores = Vec::with_capacity(query_labels.len());
-    let rows = (BLOCK / bank_labels.len()).max(1);
-    for block in queries.split(rows, 0) {
-        let cosines = block.matmul(bank.clone()).into_data().convert::<f32>();
-        let cosines = cosines.as_slice::<f32>().expect("converted to float32");
-        let score = |row: &[f32]| vote(&nearest(row, config.k), bank_labels, classes, config.temperature);
-        scores.extend(cosines.chunks(bank_labels.len()).map(score));
-    }
+    let found = neighbours(bank, queries, config.k)?;
+    let score = |found: &Vec<_>| vote(found, bank_labels, classes, config.temperature);
+    let scores: Vec<_> = found.iter().map(score).collect();
     let predictions: Vec<_> = scores.iter().map(|scores| best_classes(scores)).collect();
     let Accuracy { top1, top5 } = Accuracy::of(&predictions, query_labels);
     Ok(Knn { top1, top5, scores, predictions })
+}
+
+/// The `k` images of a bank that are most similar to each query: their places in the bank and cosines, the largest first, equal
+/// ones by place.
+///
+/// # Shapes
+/// - `bank.values`, `queries.values`: `[image, dim]`, normalised here
+///
+/// # Errors
+/// Features that are not finite.
+///
+/// # Panics
+/// If the two sets differ in `dim`, or a set is empty.
+pub fn neighbours(
+    bank: &Features,
+    queries: &Features,
+    k: usize,
+) -> Result<Vec<Vec<(usize, f32)>>, EvalError> {
+    let [images, _] = bank.values.dims();
+    let bank = unit_rows(bank, "bank")?.transpose();
+    let queries = unit_rows(queries, "test")?;
+
+    let mut found = Vec::new();
+    let rows = (BLOCK / images).max(1);
+    for block in queries.split(rows, 0) {
+        let cosines = block.matmul(bank.clone()).into_data().convert::<f32>();
+        let cosines = cosines.as_slice::<f32>().expect("converted to float32");
+        found.extend(cosines.chunks(images).map(|row| nearest(row, k)));
+    }
+    Ok(found)
 }
 
 fn unit_rows(features: &Features, name: &'static str) -> Result<Tensor<2>, EvalError> {

@@ -1,13 +1,20 @@
 //! Where the encoder of a command comes from.
 
+mod found;
+mod summary;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use ssl_core::{Encoder, Init};
-use ssl_encoders::{AnyEncoder, Artifact, EncoderConfig, weights};
+use ssl_encoders::{EncoderConfig, weights};
 use ssl_train::RunDir;
 
+pub(crate) use found::FoundEncoder;
+pub use summary::{EncoderOrigin, EncoderSummary};
+
+use crate::methods::Methods;
 use crate::recipe::Draft;
 use crate::{Error, Recipe, classifier};
 
@@ -15,7 +22,8 @@ use crate::{Error, Recipe, classifier};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum EncoderSource {
-    /// The directory of a finished run, or of a fine-tuned or distilled classifier.
+    /// The directory of a run, or of a fine-tuned or distilled classifier. Of a run that is not finished, the encoder is that
+    /// of the newest intact checkpoint.
     Run(PathBuf),
     /// A file of weights: ours, torchvision's or timm's.
     Weights {
@@ -50,43 +58,9 @@ impl EncoderSource {
         }
     }
 
-    /// The description in the encoder's file; none for untrained encoders and files of other libraries.
-    pub(crate) fn artifact(&self) -> Result<Option<Artifact>, Error> {
-        match self.file()? {
-            Some(path) => Ok(Artifact::read(&path)?),
-            None => Ok(None),
-        }
-    }
-
-    /// The configuration of the encoder.
-    pub(crate) fn config(&self) -> Result<EncoderConfig, Error> {
-        match self {
-            Self::Weights { config: Some(config), .. } | Self::Untrained { config, .. } => Ok(config.clone()),
-            Self::Weights { path, config: None } | Self::Run(path) => match self.artifact()? {
-                Some(artifact) => Ok(artifact.encoder),
-                None => Err(Error::UnknownModel(path.clone())),
-            },
-        }
-    }
-
-    /// The encoder for images of `size` pixels, on the given device.
-    pub(crate) fn open(&self, size: usize, device: &Device) -> Result<AnyEncoder, Error> {
-        self.open_as(self.config()?, size, device)
-    }
-
-    /// [`open`](Self::open) with a configuration that has the same tensors.
-    pub(crate) fn open_as(
-        &self,
-        config: EncoderConfig,
-        size: usize,
-        device: &Device,
-    ) -> Result<AnyEncoder, Error> {
-        let seed = if let Self::Untrained { seed, .. } = self { *seed } else { 0 };
-        let mut init = Init::new(seed, device);
-        let Some(file) = self.file()? else { return Ok(config.init(size, &mut init)?) };
-        // These weights replace whatever the run started from.
-        let config = EncoderConfig { init: None, ..config };
-        Ok(weights::load(&file, config.init(size, &mut init)?)?)
+    /// Finds the encoder. Of a run that is not finished, it is that of the newest intact checkpoint.
+    pub(crate) fn find(&self, methods: &impl Methods) -> Result<FoundEncoder, Error> {
+        FoundEncoder::of(self, methods)
     }
 
     /// Fails if the encoder is in the directory that is to be written.
@@ -97,15 +71,6 @@ impl EncoderSource {
                 path.parent().map_or(Ok(()), |folder| classifier::check_apart(folder, out))
             }
             Self::Untrained { .. } => Ok(()),
-        }
-    }
-
-    /// The file of the encoder; none for an untrained one.
-    fn file(&self) -> Result<Option<PathBuf>, Error> {
-        match self {
-            Self::Run(path) => encoder_of_run(path).map(Some),
-            Self::Weights { path, .. } => Ok(Some(path.clone())),
-            Self::Untrained { .. } => Ok(None),
         }
     }
 }
@@ -136,12 +101,4 @@ pub fn load_encoder<E: Encoder>(
         return Err(Error::NotFinished(run.path().into()));
     }
     Ok(weights::load(&file, encoder(&mut Init::new(0, device)))?)
-}
-
-/// The encoder file of a finished run, or of a fine-tuned or distilled classifier.
-fn encoder_of_run(path: &Path) -> Result<PathBuf, Error> {
-    let run =
-        if classifier::is_classifier(path) { RunDir::open_classifier(path) } else { RunDir::open(path) };
-    let file = run?.encoder();
-    if file.is_file() { Ok(file) } else { Err(Error::NotFinished(path.into())) }
 }

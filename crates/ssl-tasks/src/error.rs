@@ -192,6 +192,19 @@ pub enum Error {
     /// The extension of a feature file is unknown.
     #[error("{} has an unknown extension: expected .csv, .npy or .safetensors", .0.display())]
     UnknownEnding(PathBuf),
+    /// A name that is neither an image file nor an image of the data set, or an image that cannot be decoded.
+    #[error("{} is no image to search with: {reason}; expected an image file, or the name of an image in {}", query.display(), data.display())]
+    Query {
+        /// What was given.
+        query: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// The data set.
+        data: PathBuf,
+    },
+    /// A picture is to be written to a file of another kind.
+    #[error("{} does not end in .png: pictures are written as PNG", .0.display())]
+    NoPng(PathBuf),
     /// A file cannot be written or read.
     #[error("cannot write or read {}: {source}", path.display())]
     Io {

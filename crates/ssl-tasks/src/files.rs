@@ -9,6 +9,14 @@ pub(crate) fn check_free(path: &Path, overwrite: bool) -> Result<(), Error> {
     if path.exists() && !(overwrite && path.is_file()) { Err(Error::Exists(path.into())) } else { Ok(()) }
 }
 
+/// Fails if a picture cannot be written to `path`.
+pub(crate) fn check_picture(path: &Path, overwrite: bool) -> Result<(), Error> {
+    match path.extension() {
+        Some(extension) if extension.eq_ignore_ascii_case("png") => check_free(path, overwrite),
+        _ => Err(Error::NoPng(path.into())),
+    }
+}
+
 /// Writes a file, creating its folder if necessary.
 pub(crate) fn write(path: &Path, bytes: &[u8], overwrite: bool) -> Result<(), Error> {
     check_free(path, overwrite)?;

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod classifier;
+mod compare;
 pub mod demo;
 mod distill;
 mod embeddings;
@@ -23,10 +24,12 @@ mod report;
 mod self_check;
 mod sets;
 mod sheet;
+mod similar;
 
+pub use compare::{CompareOptions, CompareReport, ComparedRun, Difference, OfSeeds, Spread, compare};
 pub use distill::{DistillOptions, DistillReport, distill};
 pub use embeddings::{EmbedOptions, EmbedReport, embed_images, embed_images_with};
-pub use encoder::{EncoderSource, load_encoder};
+pub use encoder::{EncoderOrigin, EncoderSource, EncoderSummary, load_encoder};
 pub use error::Error;
 pub use finetune::{FinetuneOptions, FinetuneReport, finetune};
 pub use knn::{KnnOptions, KnnReport, evaluate_knn};
@@ -38,4 +41,5 @@ pub use recipe::Recipe;
 pub use report::RunReport;
 pub use sets::SetOptions;
 pub use sheet::{PreviewOptions, PreviewReport, preview};
+pub use similar::{Found, Neighbour, SimilarOptions, SimilarReport, similar};
 pub use ssl_train::{NoObserver, Observer};

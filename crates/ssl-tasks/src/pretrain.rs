@@ -47,6 +47,8 @@ pub struct PretrainOptions {
     pub resume: bool,
     /// Whether a run continues if its images have changed since it began. Default: no.
     pub accept_changed_data: bool,
+    /// What the recipe is called, for the report. Default: nothing.
+    pub recipe_name: Option<String>,
     /// Lines to log before the first step, such as which recipe this is and why. Default: none.
     pub notes: Vec<String>,
 }
@@ -60,6 +62,7 @@ impl PretrainOptions {
             overwrite: false,
             resume: false,
             accept_changed_data: false,
+            recipe_name: None,
             notes: Vec::new(),
         }
     }

@@ -20,6 +20,7 @@ pub use draft::{Draft, Value};
 pub(crate) use draft::{difference, typed};
 pub use error::RecipeError;
 pub use hash::hash;
+pub(crate) use hash::leaves;
 pub(crate) use upgrade::upgrade;
 
 use crate::methods::{Methods, options_of, with_options};

@@ -10,7 +10,10 @@ use crate::demo::DemoReport;
 use crate::export::ExportReport;
 use crate::memory::Bytes;
 use crate::pretrain::{Verdict, is_above, standard_error};
-use crate::{DistillReport, EmbedReport, FinetuneReport, KnnReport, LinearReport, PreviewReport, Report};
+use crate::{
+    CompareReport, DistillReport, EmbedReport, FinetuneReport, KnnReport, LinearReport, PreviewReport,
+    Report, SimilarReport,
+};
 
 /// The result of a command: text through [`Display`](fmt::Display), and JSON through [`Serialize`], with the fields of the
 /// command's own report.
@@ -36,6 +39,10 @@ pub enum RunReport {
     Export(ExportReport),
     /// The result of [`preview`](crate::preview).
     Preview(PreviewReport),
+    /// The result of [`similar`](crate::similar()).
+    Similar(SimilarReport),
+    /// The result of [`compare`](crate::compare()).
+    Compare(CompareReport),
 }
 
 impl RunReport {
@@ -63,6 +70,8 @@ impl fmt::Display for RunReport {
             Self::Embed(report) => report.fmt(f),
             Self::Export(report) => report.fmt(f),
             Self::Preview(report) => report.fmt(f),
+            Self::Similar(report) => report.fmt(f),
+            Self::Compare(report) => report.fmt(f),
         }
     }
 }
@@ -87,6 +96,8 @@ run_report_from! {
     Embed(EmbedReport),
     Export(ExportReport),
     Preview(PreviewReport),
+    Similar(SimilarReport),
+    Compare(CompareReport),
 }
 
 impl fmt::Display for DemoReport {
@@ -227,10 +238,27 @@ fn written(f: &mut fmt::Formatter<'_>, what: &str, file: Option<PathBuf>) -> fmt
 mod tests {
     use super::*;
     use crate::Learned;
+    use crate::{EncoderOrigin, EncoderSummary};
+
+    fn encoder() -> EncoderSummary {
+        EncoderSummary {
+            origin: EncoderOrigin::Run,
+            method: Some("simclr".into()),
+            model: "resnet18".into(),
+            width: Some(64),
+            steps: Some(40),
+            total_steps: None,
+            epochs: Some(2),
+            seed: Some(0),
+        }
+    }
 
     fn pretraining(finished: bool) -> Report {
         Report {
             method: "simclr".into(),
+            recipe: Some("simclr/cifar10".into()),
+            recipe_hash: "0".into(),
+            seed: 3,
             device: "flex".into(),
             steps: 40,
             epochs: 2,
@@ -241,6 +269,8 @@ mod tests {
             knn_top1_untrained: Some(10.0),
             knn_images: Some(100),
             verdict: None,
+            rankme: Some(3.5),
+            rankme_untrained: Some(1.5),
             max_mem: Some(1_240_000_000),
             expected_mem: None,
             out: "run".into(),
@@ -262,6 +292,7 @@ mod tests {
             train_images: 40,
             images: 20,
             seconds: 7.0,
+            encoder: encoder(),
             out: "tuned".into(),
             finished: accuracy.is_some(),
         }
@@ -290,8 +321,8 @@ mod tests {
             view_retrieval_untrained: 33.2,
             view_retrieval_chance: 0.1,
             view_retrieval_images: 512,
-            rankme: 35.1,
-            rankme_untrained: 12.4,
+            rankme_train: 35.1,
+            rankme_train_untrained: 12.4,
             loss_of_guessing: Some(4.0),
             loss_floor: Some(0.0),
         };
@@ -334,6 +365,7 @@ mod tests {
             model: "resnet18".into(),
             tensors: 100,
             adapt: vec!["conv1 is 3 x 3"],
+            encoder: encoder(),
         };
         let text = report(NameScheme::Torchvision).to_string();
         let lines: Vec<_> = text.lines().collect();
@@ -350,5 +382,6 @@ mod tests {
         assert_eq!(serde_json::to_string(&report).expect("JSON"), r#"{"images":3,"out":"views.png"}"#);
         let report = serde_json::to_value(RunReport::from(pretraining(true))).expect("JSON");
         assert_eq!((&report["method"], report.get("finished")), (&"simclr".into(), None));
+        assert_eq!((&report["recipe"], &report["seed"]), (&"simclr/cifar10".into(), &3.into()));
     }
 }

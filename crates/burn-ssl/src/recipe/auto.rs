@@ -40,6 +40,8 @@ pub struct Wanted<'a> {
 /// A recipe, and why it was chosen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chosen {
+    /// The name or file of the recipe that it starts from; none if it is that of a run.
+    pub name: Option<String>,
     /// The recipe, with what was changed in it.
     pub draft: Draft,
     /// Which it is, why, and what was changed, a sentence each.
@@ -99,7 +101,7 @@ impl Wanted<'_> {
             ),
             format!("the recipe of the paper, {full}, is for a GPU: on a CPU it takes hours to days"),
         ];
-        Ok(Chosen { draft, notes })
+        Ok(Chosen { name: Some(name.to_string()), draft, notes })
     }
 
     fn usual(&self) -> Result<Chosen, RecipeError> {
@@ -121,7 +123,7 @@ impl Wanted<'_> {
             let quicker = "without a model and an image size, a quicker one is chosen";
             notes.push(format!("this recipe is for a GPU, and takes hours to days on a CPU: {quicker}"));
         }
-        Ok(Chosen { draft, notes })
+        Ok(Chosen { name: Some(name.to_string()), draft, notes })
     }
 }
 
@@ -159,7 +161,7 @@ mod tests {
     }
 
     fn chosen(wanted: Wanted<'_>) -> (Recipe, Vec<String>) {
-        let Chosen { draft, notes } = Chosen::by(wanted).expect("a method of this build");
+        let Chosen { draft, notes, .. } = Chosen::by(wanted).expect("a method of this build");
         (draft.finish().and_then(Recipe::resolved).expect("usable"), notes)
     }
 

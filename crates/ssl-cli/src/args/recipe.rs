@@ -123,7 +123,7 @@ impl RecipeArgs {
             if let (Ok(_), Some((images, _))) = (RecipeName::find(name), self.found()?) {
                 notes.extend(fit_batch(&mut draft, images)?);
             }
-            return Ok(Chosen { draft, notes });
+            return Ok(Chosen { name: Some(name.to_owned()), draft, notes });
         }
         let Some(method) = &self.method else {
             bail!("there is no method: expected --method NAME or --recipe NAME")

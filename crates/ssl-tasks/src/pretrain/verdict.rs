@@ -31,9 +31,9 @@ pub struct Verdict {
     /// Images that were checked.
     pub view_retrieval_images: u64,
     /// Effective number of dimensions of their features after training.
-    pub rankme: f64,
+    pub rankme_train: f64,
     /// The same before training.
-    pub rankme_untrained: f64,
+    pub rankme_train_untrained: f64,
     /// The loss of embeddings that say nothing, in the unit of the loss.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_of_guessing: Option<f64>,
@@ -70,8 +70,8 @@ impl Verdict {
             view_retrieval_untrained: value(before, VIEW_RETRIEVAL)?,
             view_retrieval_chance: value(after, VIEW_RETRIEVAL_CHANCE)?,
             view_retrieval_images: value(after, VIEW_RETRIEVAL_IMAGES)? as u64,
-            rankme: value(after, RANKME_TRAIN)?,
-            rankme_untrained: value(before, RANKME_TRAIN)?,
+            rankme_train: value(after, RANKME_TRAIN)?,
+            rankme_train_untrained: value(before, RANKME_TRAIN)?,
             loss_of_guessing: scale.guess,
             loss_floor: scale.floor,
         };
@@ -82,7 +82,7 @@ impl Verdict {
     fn judge(&self) -> Learned {
         let (before, after) = (self.view_retrieval_untrained, self.view_retrieval);
         let views = 2 * self.view_retrieval_images;
-        if self.rankme < COLLAPSED * self.rankme_untrained {
+        if self.rankme_train < COLLAPSED * self.rankme_train_untrained {
             Learned::Collapsed
         } else if is_above(after, before, views) {
             Learned::Yes
@@ -119,7 +119,7 @@ impl fmt::Display for Verdict {
             "  views found  {after:.1} %, untrained {before:.1} %, chance {:.1} % ({} images)",
             self.view_retrieval_chance, self.view_retrieval_images
         )?;
-        write!(f, "  RankMe       {:.1}, untrained {:.1}", self.rankme, self.rankme_untrained)
+        write!(f, "  RankMe       {:.1}, untrained {:.1}", self.rankme_train, self.rankme_train_untrained)
     }
 }
 

@@ -87,6 +87,11 @@ impl IntactCheckpoint {
         self.meta.steps_per_epoch
     }
 
+    /// Seconds of training until it was written, without evaluation.
+    pub fn seconds(&self) -> f64 {
+        self.meta.seconds
+    }
+
     /// The document that determines the run, as it was when the checkpoint was written; `None` in checkpoints of earlier
     /// versions and of runs without one.
     pub fn recipe(&self) -> Option<&str> {
