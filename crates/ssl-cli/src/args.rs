@@ -134,6 +134,9 @@ pub(crate) struct PretrainArgs {
     /// Resume the run in the directory; needs no other option than --out.
     #[arg(long, conflicts_with = "overwrite")]
     pub(crate) resume: bool,
+    /// Go on although the images have changed since the run began.
+    #[arg(long)]
+    pub(crate) accept_changed_data: bool,
     /// Remove an earlier run in the directory.
     #[arg(long)]
     pub(crate) overwrite: bool,

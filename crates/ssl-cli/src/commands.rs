@@ -91,8 +91,14 @@ fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
         args.training.apply(draft)?;
         set(draft, "data.workers", args.machine.workers)
     })?;
-    let options =
-        PretrainOptions { out: args.out, device, overwrite: args.overwrite, resume: args.resume, notes };
+    let options = PretrainOptions {
+        out: args.out,
+        device,
+        overwrite: args.overwrite,
+        resume: args.resume,
+        accept_changed_data: args.accept_changed_data,
+        notes,
+    };
     Ok(pretrain(&recipe, &options, &mut Bar::new(bars, interrupt::on_signal()?))?.into())
 }
 

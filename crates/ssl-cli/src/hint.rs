@@ -18,6 +18,8 @@ fn flag(error: &Error) -> Option<String> {
         Error::Train(TrainError::Exists(_)) => {
             "--resume to continue or --overwrite to start again".to_owned()
         }
+        Error::Train(TrainError::NotARun(_)) => "another --out".to_owned(),
+        Error::Train(TrainError::ChangedData(_)) => "--accept-changed-data".to_owned(),
         Error::NotFinished(_) => "the command that started it with --resume".to_owned(),
         Error::UnknownModel(_) => "--model NAME".to_owned(),
         Error::NoImageSize => "--image-size N".to_owned(),
@@ -47,6 +49,8 @@ mod tests {
                 TrainError::Exists("run".into()).into(),
                 "; try --resume to continue or --overwrite to start again",
             ),
+            (TrainError::ChangedData("other images".into()).into(), "; try --accept-changed-data"),
+            (TrainError::NotARun("photos".into()).into(), "; try another --out"),
             (Error::NoData, "; try --data PATH"),
             (Error::NoSet("test"), "; try --test PATH"),
             (Error::HeadLayers { layers: 4, most: 3 }, "; try --from-head-layer 3"),

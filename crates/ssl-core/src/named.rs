@@ -62,6 +62,16 @@ pub fn load<M: Module>(module: M, tensors: BTreeMap<String, TensorData>) -> Resu
     }
 }
 
+/// The path of the first tensor with a value that is not finite.
+pub fn first_not_finite(tensors: &BTreeMap<String, TensorData>) -> Option<&str> {
+    let is_bad = |data: &TensorData| match data.as_slice::<f32>() {
+        // One by one: the sum of large values is infinite long before a value is.
+        Ok(values) => !values.iter().all(|value| value.is_finite()),
+        Err(_) => false,
+    };
+    tensors.iter().find(|(_, data)| is_bad(data)).map(|(path, _)| path.as_str())
+}
+
 /// Encodes the tensors as a safetensors file, with `metadata` under the single key `burn-ssl`.
 ///
 /// A single key, because the format's metadata map is unordered and equal tensors must give equal bytes.
@@ -226,6 +236,20 @@ mod tests {
         assert_eq!(bytes, encode(&tensors, "{\"width\":4}"));
         assert_eq!(decode(&bytes).expect("own file"), (tensors, "{\"width\":4}".to_owned()));
         assert!(matches!(decode(&bytes[..20]), Err(NamedError::Damaged(_))));
+    }
+
+    #[test]
+    fn the_first_tensor_with_a_value_that_is_not_finite_is_named() {
+        let tensors = |values: [f32; 2]| {
+            BTreeMap::from([
+                ("a".to_owned(), TensorData::from([f32::MAX, f32::MAX])),
+                ("b".to_owned(), TensorData::from(values)),
+                ("c".to_owned(), TensorData::from([7_i64])),
+            ])
+        };
+        assert_eq!(first_not_finite(&tensors([0.0, f32::MIN])), None);
+        assert_eq!(first_not_finite(&tensors([0.0, f32::NAN])), Some("b"));
+        assert_eq!(first_not_finite(&tensors([f32::NEG_INFINITY, 0.0])), Some("b"));
     }
 
     #[test]

@@ -3,24 +3,20 @@
 use std::collections::BTreeMap;
 
 use burn::module::Module;
-use burn::optim::{GradientsParams, SgdConfig};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::optim::GradientsParams;
+use burn::tensor::{Tensor, TensorData};
 use ssl_core::named;
 use ssl_dino::{
-    DeviceSpec, Dino, DinoConfig, DinoState, DinoStudent, Init, MethodRules, Progress, SslMethod,
-    StepContext, Views,
+    Dino, DinoConfig, DinoState, DinoStudent, MethodRules, Progress, SslMethod, StepContext, Views,
 };
-use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
+use ssl_encoders::ResNet;
+use ssl_fixtures::{descend, device, init, resnet};
 
 const BATCH: usize = 4;
 const OUTPUTS: usize = 6;
 
 type Student = DinoStudent<ResNet>;
 type State = DinoState<ResNet>;
-
-fn device() -> Device {
-    DeviceSpec::Flex.open().expect("flex is compiled in")
-}
 
 fn config() -> DinoConfig {
     let config = DinoConfig::new().with_hidden_dim(8).with_bottleneck_dim(5).with_output_dim(OUTPUTS);
@@ -32,9 +28,8 @@ fn method(config: DinoConfig) -> Dino {
 }
 
 fn start(method: &Dino) -> (Student, State) {
-    let mut init = Init::new(0, &device().autodiff());
-    let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
-    method.init(encoder.init(&mut init), &mut init)
+    let mut init = init();
+    method.init(resnet(&mut init), &mut init)
 }
 
 /// A step in a run with epochs of two steps.
@@ -48,22 +43,17 @@ fn context(step: u64) -> StepContext {
 
 /// Two global crops and a small one, deterministic and pseudo-random.
 fn crops(seed: f32) -> Views {
-    let images = |seed: f32, size: usize| {
-        let count = BATCH * 3 * size * size;
-        let places = Tensor::<1, Int>::arange(1..count as i64 + 1, &device()).float();
-        (places * 0.618 + seed).sin().reshape([BATCH, 3, size, size])
-    };
-    let crops = vec![images(seed, 8), images(seed + 0.3, 8), images(seed + 0.6, 4)];
-    Views::new(crops, 2)
+    let crops =
+        [(8, 0.0), (8, 0.3), (4, 0.6)].map(|(size, shift)| ssl_fixtures::crops(BATCH, size, seed + shift));
+    Views::new(crops.into(), 2)
 }
 
 /// The loss, and one training step with a learning rate of 0.1, in the trainer's order.
 fn step(method: &Dino, student: Student, state: State, step: u64) -> (f32, Student, State) {
     let out = method.loss(&student, &state, &crops(step as f32), &context(step));
     let loss = out.loss.clone().into_scalar::<f32>();
-    let gradients = GradientsParams::from_grads(out.loss.backward(), &student);
+    let student = descend(student, &out.loss, 0.1);
     let state = method.absorb(state, out.carry);
-    let student = SgdConfig::new().init().step(0.1, student, gradients);
     let state = method.after_step(&student, state, at(step));
     (loss, student, state)
 }

@@ -74,6 +74,14 @@ pub enum WeightsError {
         /// What is needed, with an article.
         expected: &'static str,
     },
+    /// A tensor has a value that is not finite.
+    #[error("tensor '{tensor}' in {path} is not finite: the weights are damaged or diverged; expected others", path = path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+        /// The first such tensor.
+        tensor: String,
+    },
     /// A tensor is missing, unexpected, or has a different shape.
     #[error("{path} does not fit the encoder: {source}", path = path.display())]
     Tensor {
@@ -131,7 +139,7 @@ pub fn save_as<E: Encoder>(
 /// name and form of timm or DINOv2.
 ///
 /// # Errors
-/// If the file cannot be read or holds embeddings, or a tensor of the encoder is missing, unexpected, or has a
+/// If the file cannot be read or holds embeddings, or a tensor of the encoder is missing, unexpected, not finite, or has a
 /// different shape.
 pub fn load<M: Module>(path: &Path, encoder: M) -> Result<M, WeightsError> {
     if let Some(Artifact { kind: kind @ Kind::Embeddings { .. }, .. }) = Artifact::read(path)? {
@@ -140,5 +148,8 @@ pub fn load<M: Module>(path: &Path, encoder: M) -> Result<M, WeightsError> {
     }
     let wanted = named::collect(&encoder).into_keys().collect();
     let tensors = NameScheme::to_ours(read::tensors(path, &wanted)?);
+    if let Some(tensor) = named::first_not_finite(&tensors) {
+        return Err(WeightsError::NotFinite { path: path.to_owned(), tensor: tensor.to_owned() });
+    }
     named::load(encoder, tensors).map_err(|source| WeightsError::Tensor { path: path.to_owned(), source })
 }

@@ -91,6 +91,18 @@ impl Features {
         })
     }
 
+    /// Fails if a feature is not finite; the error calls the images `name`.
+    ///
+    /// # Errors
+    /// [`EvalError::NotFinite`]
+    pub fn check_finite(&self, name: &'static str) -> Result<(), EvalError> {
+        // A sum is finite only if all its terms are.
+        match self.values.clone().sum().into_scalar::<f32>().is_finite() {
+            true => Ok(()),
+            false => Err(EvalError::NotFinite(name)),
+        }
+    }
+
     /// The rows at the given places, in the order given.
     fn select(&self, places: &[usize]) -> Self {
         let indices: Vec<i64> = places.iter().map(|&place| place as i64).collect();

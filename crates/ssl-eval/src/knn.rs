@@ -108,10 +108,7 @@ pub fn knn_among(
 }
 
 fn unit_rows(features: &Features, name: &'static str) -> Result<Tensor<2>, EvalError> {
-    // A sum is finite only if all its terms are.
-    if !features.values.clone().sum().into_scalar::<f32>().is_finite() {
-        return Err(EvalError::NotFinite(name));
-    }
+    features.check_finite(name)?;
     Ok(l2_normalize(features.values.clone(), NORMALIZE_EPS))
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// The answer of the operating system; the old file is still there then.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = with_ending(path, ".tmp");
-    fs::create_dir_all(folder_of(path))?;
+    make_folder(folder_of(path))?;
     let written = write_to_disk(&new, bytes).and_then(|()| fs::rename(&new, path));
     if written.is_err() {
         // The first error is the one to report.
@@ -39,9 +39,13 @@ pub fn write_folder<E: From<io::Error>>(
 ) -> Result<(), E> {
     let (new, old) = (with_ending(path, ".tmp"), with_ending(path, ".old"));
     remove_folder(&new)?;
-    fs::create_dir_all(&new)?;
-    fill(&new)?;
-    sync_folder(&new)?;
+    make_folder(&new)?;
+    let filled = fill(&new).and_then(|()| Ok(sync_folder(&new)?));
+    if filled.is_err() {
+        // Half a folder takes up the space that a full disk lacks; the first error is the one to report.
+        let _ = remove_folder(&new);
+    }
+    filled?;
     if path.exists() {
         remove_folder(&old)?;
         fs::rename(path, &old)?;
@@ -73,6 +77,14 @@ fn write_to_disk(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Makes a folder and those that it lies in, and waits until the names of new ones are on the disk.
+fn make_folder(path: &Path) -> io::Result<()> {
+    let new: Vec<&Path> =
+        path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
+    fs::create_dir_all(path)?;
+    new.into_iter().try_for_each(|folder| sync_folder(folder_of(folder)))
 }
 
 /// Waits until the names in a folder are on the disk.
@@ -147,6 +159,16 @@ mod tests {
         };
         assert_eq!(write_folder(&last, full).expect_err("it does not fit").to_string(), "no space");
         assert_eq!(fs::read(last.join("a")).expect("readable"), b"one");
+        assert_eq!(names(dir.path()), ["last"], "half a folder fills a full disk");
+    }
+
+    #[test]
+    fn folders_that_are_missing_are_made() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("a/b/c.txt");
+        write(&path, b"one").expect("writable");
+        write_folder(&dir.path().join("d/e"), |folder| write(&folder.join("f"), b"")).expect("writable");
+        assert!(path.is_file() && dir.path().join("d/e/f").is_file());
     }
 
     #[test]

@@ -161,20 +161,10 @@ impl<E: Encoder> SslMethod<E> for MoCo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::optim::{GradientsParams, SgdConfig};
-    use burn::tensor::{Device, Int, Tolerance};
-    use ssl_core::{DeviceSpec, Pass, named};
-    use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
-
-    const AT: Progress = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
-
-    fn context() -> StepContext {
-        StepContext::new(0, AT, 0)
-    }
-
-    fn device() -> Device {
-        DeviceSpec::Flex.open().expect("flex is compiled in")
-    }
+    use burn::tensor::Tolerance;
+    use ssl_core::{Pass, named};
+    use ssl_encoders::ResNet;
+    use ssl_fixtures::{assert_trains_only, at, context, descend, images, init, resnet, views};
 
     fn config() -> MoCoConfig {
         MoCoConfig::v2().with_momentum(0.9).with_queue_len(10).with_output_dim(6)
@@ -185,26 +175,14 @@ mod tests {
     }
 
     fn start() -> (EncoderWith<ResNet>, MoCoState<ResNet>) {
-        let mut init = Init::new(0, &device().autodiff());
-        let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
-        method().init(encoder.init(&mut init), &mut init)
+        let mut init = init();
+        method().init(resnet(&mut init), &mut init)
     }
 
     /// A student that differs from its teacher.
     fn moved(student: EncoderWith<ResNet>, state: &MoCoState<ResNet>) -> EncoderWith<ResNet> {
-        let gradients = method().loss(&student, state, &views(), &context()).loss.backward();
-        let gradients = GradientsParams::from_grads(gradients, &student);
-        SgdConfig::new().init().step(0.5, student, gradients)
-    }
-
-    /// Deterministic pseudo-random images.
-    fn images(seed: f32) -> Tensor<4> {
-        let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
-        (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])
-    }
-
-    fn views() -> Views {
-        Views::two(images(0.0), images(1.0))
+        let loss = method().loss(&student, state, &views(), &context(0)).loss;
+        descend(student, &loss, 0.5)
     }
 
     fn lengths(rows: Tensor<2>) -> Vec<f32> {
@@ -233,7 +211,7 @@ mod tests {
         let by_hand = Teacher::from_student(&student);
         let student = moved(student, &state);
         let (_, untouched) = start();
-        let (student, state) = method().before_step(student, untouched, AT);
+        let (student, state) = method().before_step(student, untouched, at(0));
         let by_hand = by_hand.follow(&student, 0.9);
         assert_eq!(named::collect(&state.teacher), named::collect(&by_hand));
         assert_ne!(named::collect(state.teacher.network()), named::collect(&start().0));
@@ -242,7 +220,7 @@ mod tests {
     #[test]
     fn the_first_step_leaves_the_teacher_where_it_is() {
         let (student, state) = start();
-        let (student, state) = method().before_step(student, state, AT);
+        let (student, state) = method().before_step(student, state, at(0));
         let student = named::collect(&student);
         for (path, tensor) in named::collect(state.teacher.network()) {
             tensor.assert_approx_eq::<f32>(&student[&path], Tolerance::absolute(1e-6));
@@ -256,7 +234,7 @@ mod tests {
         let (_, by_hand) = start();
         let (_, state) = start();
         let before = named::collect(&state);
-        let step = method().loss(&student, &state, &views(), &context());
+        let step = method().loss(&student, &state, &views(), &context(0));
         let keys = l2_normalize(by_hand.teacher.network().embed(images(1.0), &Pass::train()), NORMALIZE_EPS);
         // The order of the images changes rounding in batch norm.
         step.carry.into_data().assert_approx_eq::<f32>(&keys.into_data(), Tolerance::absolute(1e-5));
@@ -268,12 +246,9 @@ mod tests {
     #[test]
     fn the_student_gets_every_gradient_and_its_teacher_none() {
         let (student, state) = start();
-        let step = method().loss(&student, &state, &views(), &context());
+        let step = method().loss(&student, &state, &views(), &context(0));
         assert!(!step.carry.device().is_autodiff());
-        let mut gradients = step.loss.backward();
-        assert!(GradientsParams::from_module(&mut gradients, &state).is_empty());
-        let parameters = named::collect(&student).keys().filter(|path| !named::is_buffer(path)).count();
-        assert_eq!(GradientsParams::from_module(&mut gradients, &student).len(), parameters);
+        assert_trains_only(&student, &state, &step);
     }
 
     #[test]
@@ -281,7 +256,7 @@ mod tests {
         let (student, mut state) = start();
         let first = state.queue.rows().into_data();
         for _ in 0..3 {
-            let step = method().loss(&student, &state, &views(), &context());
+            let step = method().loss(&student, &state, &views(), &context(0));
             state = method().absorb(state, step.carry);
         }
         assert_eq!(state.queue.position(), 2);
@@ -300,9 +275,9 @@ mod tests {
     fn the_symmetric_loss_is_the_sum_of_both_directions_and_keeps_the_keys_of_the_first_view_first() {
         let symmetric: MoCo = config().with_symmetric(true).build().expect("a valid configuration");
         let (student, state) = start();
-        let forth = method().loss(&student, &state, &views(), &context());
-        let back = method().loss(&student, &state, &Views::two(images(1.0), images(0.0)), &context());
-        let both = symmetric.loss(&student, &state, &views(), &context());
+        let forth = method().loss(&student, &state, &views(), &context(0));
+        let back = method().loss(&student, &state, &Views::two(images(1.0), images(0.0)), &context(0));
+        let both = symmetric.loss(&student, &state, &views(), &context(0));
         let sum = (forth.loss + back.loss).into_data();
         both.loss.into_data().assert_approx_eq::<f32>(&sum, Tolerance::default());
         let keys = Tensor::cat(vec![back.carry, forth.carry], 0).into_data();

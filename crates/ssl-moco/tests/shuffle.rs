@@ -4,13 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor, Tolerance};
+use burn::tensor::{Int, Tensor, Tolerance};
 use ssl_encoders::{BlockKind, ResNetConfig, Stem};
-use ssl_moco::{DeviceSpec, Encoder, Init, MoCo, MoCoConfig, Pass, Progress, SslMethod, StepContext, Views};
-
-fn device() -> Device {
-    DeviceSpec::Flex.open().expect("flex is compiled in")
-}
+use ssl_fixtures::{crops, device, init};
+use ssl_moco::{Encoder, MoCo, MoCoConfig, Pass, Progress, SslMethod, StepContext, Views};
 
 fn context(seed: u64, step: u64, micro_batch: usize) -> StepContext {
     StepContext::new(seed, Progress { step, total_steps: 1000, steps_per_epoch: 10 }, micro_batch)
@@ -40,8 +37,7 @@ fn passes(batch: usize, context: &StepContext) -> [Vec<usize>; 4] {
     let config = MoCoConfig::v1().with_queue_len(2 * batch).with_output_dim(2).with_symmetric(true);
     let method: MoCo = config.build().expect("a valid configuration");
     let seen = Arc::default();
-    let (student, state) =
-        method.init(Witness { seen: Arc::clone(&seen) }, &mut Init::new(0, &device().autodiff()));
+    let (student, state) = method.init(Witness { seen: Arc::clone(&seen) }, &mut init());
     let numbers = Tensor::<1, Int>::arange(0..batch as i64, &device()).float().reshape([batch, 1, 1, 1]);
     method.loss(&student, &state, &Views::two(numbers.clone(), numbers), context);
     let seen = seen.lock().expect("no test has panicked").clone();
@@ -117,10 +113,9 @@ fn seed_step_micro_batch_and_encoding_each_have_an_order_of_their_own() {
     }
 }
 
-/// Eight deterministic pseudo-random images.
+/// Eight images whose values look random.
 fn images(seed: f32) -> Tensor<4> {
-    let places = Tensor::<1, Int>::arange(1..8 * 3 * 8 * 8 + 1, &device()).float();
-    (places * 0.618 + seed).sin().reshape([8, 3, 8, 8])
+    crops(8, 8, seed)
 }
 
 /// The images, with one of them made brighter.
@@ -133,7 +128,7 @@ fn with_other(images: Tensor<4>, index: usize) -> Tensor<4> {
 fn queries_and_keys(splits: usize, shuffle: bool, views: Views) -> (Tensor<2>, Tensor<2>) {
     let config = MoCoConfig::v2().with_queue_len(16).with_output_dim(6).with_shuffle(shuffle);
     let method: MoCo = config.build().expect("a valid configuration");
-    let mut init = Init::new(0, &device().autodiff());
+    let mut init = init();
     let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
     let (student, state) = method.init(encoder.with_bn_splits(splits).init(&mut init), &mut init);
     let step = method.loss(&student, &state, &views, &context(0, 0, 0));

@@ -52,49 +52,30 @@ impl Siamese for SimClr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::optim::GradientsParams;
-    use burn::tensor::{Device, Int};
-    use ssl_core::{DeviceSpec, Head, Progress, named};
-    use ssl_core::{Encoder, EncoderWith, Init, NoState, Pass, SslMethod, StepContext, Views};
-    use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
-
-    fn context() -> StepContext {
-        StepContext::new(0, Progress { step: 0, total_steps: 1, steps_per_epoch: 1 }, 0)
-    }
-
-    fn device() -> Device {
-        DeviceSpec::Flex.open().expect("flex is compiled in")
-    }
+    use ssl_core::{EncoderWith, NoState, SslMethod, Views};
+    use ssl_encoders::ResNet;
+    use ssl_fixtures::{assert_trains_only, context, embed, images, init, resnet, views};
 
     fn method() -> SimClr {
         SimClrConfig::v2().with_output_dim(6).build().expect("a valid configuration")
     }
 
     fn student() -> EncoderWith<ResNet> {
-        let mut init = Init::new(0, &device().autodiff());
-        let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
-        method().init(encoder.init(&mut init), &mut init).0
-    }
-
-    /// Deterministic pseudo-random images.
-    fn images(seed: f32) -> Tensor<4> {
-        let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
-        (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])
+        let mut init = init();
+        method().init(resnet(&mut init), &mut init).0
     }
 
     fn loss(views: Views) -> f32 {
-        method().loss(&student(), &NoState {}, &views, &context()).loss.into_scalar::<f32>()
+        method().loss(&student(), &NoState {}, &views, &context(0)).loss.into_scalar::<f32>()
     }
 
     #[test]
     fn both_views_pass_together() {
-        let student = student();
         let both = Tensor::cat(vec![images(0.0), images(1.0)], 0);
-        let z = student.projector.forward(student.encoder.encode(both, &Pass::train()), &Pass::train());
-        let mut z = z.chunk(2, 0);
+        let mut z = embed(&student(), both).chunk(2, 0);
         let (z2, z1) = (z.remove(1), z.remove(0));
         let want = method().loss.forward(NtXentInput { z1, z2 }).into_scalar::<f32>();
-        assert_eq!(loss(Views::two(images(0.0), images(1.0))), want);
+        assert_eq!(loss(views()), want);
     }
 
     #[test]
@@ -107,10 +88,7 @@ mod tests {
     #[test]
     fn every_parameter_gets_a_gradient_and_the_spread_of_embeddings_is_offered() {
         let student = student();
-        let step = method().loss(&student, &NoState {}, &Views::two(images(0.0), images(1.0)), &context());
-        assert_eq!(step.metrics.names().collect::<Vec<_>>(), ["z_std"]);
-        let gradients = GradientsParams::from_grads(step.loss.backward(), &student);
-        let parameters = named::collect(&student).keys().filter(|path| !named::is_buffer(path)).count();
-        assert_eq!(gradients.len(), parameters);
+        let step = method().loss(&student, &NoState {}, &views(), &context(0));
+        assert_trains_only(&student, &NoState {}, &step);
     }
 }

@@ -73,45 +73,22 @@ impl<E: Encoder> SslMethod<E> for SimSiam {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::optim::{GradientsParams, SgdConfig};
-    use burn::tensor::{Device, Int, Tolerance};
-    use ssl_core::{DeviceSpec, Head, Pass, named};
-    use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
-
-    const AT: Progress = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
-
-    fn context() -> StepContext {
-        StepContext::new(0, AT, 0)
-    }
-
-    fn device() -> Device {
-        DeviceSpec::Flex.open().expect("flex is compiled in")
-    }
+    use burn::tensor::Tolerance;
+    use ssl_core::{Head, Pass, named};
+    use ssl_encoders::ResNet;
+    use ssl_fixtures::{assert_trains_only, at, context, descend, images, init, resnet, views};
 
     fn method() -> SimSiam {
         SimSiamConfig::new().with_output_dim(6).with_predictor_dim(4).build().expect("a valid configuration")
     }
 
     fn student() -> WithPredictor<ResNet> {
-        let mut init = Init::new(0, &device().autodiff());
-        let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
-        method().init(encoder.init(&mut init), &mut init).0
-    }
-
-    /// Deterministic pseudo-random images.
-    fn images(seed: f32) -> Tensor<4> {
-        let places = Tensor::<1, Int>::arange(1..4 * 3 * 8 * 8 + 1, &device()).float();
-        (places * 0.618 + seed).sin().reshape([4, 3, 8, 8])
+        let mut init = init();
+        method().init(resnet(&mut init), &mut init).0
     }
 
     fn loss(student: &WithPredictor<ResNet>) -> Step<()> {
-        method().loss(student, &NoState {}, &Views::two(images(0.0), images(1.0)), &context())
-    }
-
-    /// The student after one step of gradient descent on a loss.
-    fn trained(student: WithPredictor<ResNet>, loss: Tensor<1>) -> WithPredictor<ResNet> {
-        let gradients = GradientsParams::from_grads(loss.backward(), &student);
-        SgdConfig::new().init().step(0.5, student, gradients)
+        method().loss(student, &NoState {}, &views(), &context(0))
     }
 
     #[test]
@@ -128,8 +105,8 @@ mod tests {
         let student = student();
         let step = loss(&student);
         assert_eq!(step.loss.to_data(), want.to_data());
-        let want = named::collect(&trained(by_hand, want));
-        for (path, tensor) in named::collect(&trained(student, step.loss)) {
+        let want = named::collect(&descend(by_hand, &want, 0.5));
+        for (path, tensor) in named::collect(&descend(student, &step.loss, 0.5)) {
             tensor.assert_approx_eq::<f32>(&want[&path], Tolerance::absolute(1e-6));
         }
     }
@@ -138,15 +115,12 @@ mod tests {
     fn every_parameter_gets_a_gradient_and_the_spread_of_embeddings_is_offered() {
         let student = student();
         let step = loss(&student);
-        assert_eq!(step.metrics.names().collect::<Vec<_>>(), ["z_std"]);
-        let gradients = GradientsParams::from_grads(step.loss.backward(), &student);
-        let parameters = named::collect(&student).keys().filter(|path| !named::is_buffer(path)).count();
-        assert_eq!(gradients.len(), parameters);
+        assert_trains_only(&student, &NoState {}, &step);
     }
 
     #[test]
     fn the_predictor_and_nothing_else_keeps_its_learning_rate() {
-        let rules = method().gradient_rules(AT);
+        let rules = method().gradient_rules(at(0));
         assert!(rules.frozen.is_empty());
         for path in named::collect(&student()).keys() {
             assert_eq!(rules.has_constant_lr(path), path.starts_with("predictor."), "{path}");

@@ -1,24 +1,20 @@
 //! What a step of SwAV does, tested with a small network on synthetic images.
 
 use burn::optim::{GradientsParams, SgdConfig};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use ssl_core::embed::embed_joint;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::named;
-use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
+use ssl_encoders::ResNet;
+use ssl_fixtures::{crops, init, resnet};
 use ssl_swav::{
-    DeviceSpec, Init, MethodRules, Pass, Progress, SslMethod, StepContext, Swav, SwavConfig, SwavState,
-    SwavStudent, Views,
+    MethodRules, Pass, Progress, SslMethod, StepContext, Swav, SwavConfig, SwavState, SwavStudent, Views,
 };
 
 const BATCH: usize = 6;
 const PROTOTYPES: usize = 5;
 
 type Student = SwavStudent<ResNet>;
-
-fn device() -> Device {
-    DeviceSpec::Flex.open().expect("flex is compiled in")
-}
 
 fn config() -> SwavConfig {
     SwavConfig::new().with_hidden_dim(8).with_output_dim(4).with_prototypes(PROTOTYPES)
@@ -29,9 +25,8 @@ fn method(config: SwavConfig) -> Swav {
 }
 
 fn start(method: &Swav) -> (Student, SwavState) {
-    let mut init = Init::new(0, &device().autodiff());
-    let encoder = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar);
-    let (student, state) = method.init(encoder.init(&mut init), &mut init);
+    let mut init = init();
+    let (student, state) = method.init(resnet(&mut init), &mut init);
     method.before_step(student, state, at(0))
 }
 
@@ -44,20 +39,14 @@ fn context(step: u64) -> StepContext {
     StepContext::new(0, at(step), 0)
 }
 
-/// Deterministic pseudo-random images.
-fn images(seed: f32, size: usize) -> Tensor<4> {
-    let count = BATCH * 3 * size * size;
-    let places = Tensor::<1, Int>::arange(1..count as i64 + 1, &device()).float();
-    (places * 0.618 + seed).sin().reshape([BATCH, 3, size, size])
-}
-
 fn two_crops(seed: f32) -> Views {
-    Views::two(images(seed, 8), images(seed + 0.3, 8))
+    Views::two(crops(BATCH, 8, seed), crops(BATCH, 8, seed + 0.3))
 }
 
 fn four_crops(seed: f32) -> Views {
-    let crops = vec![images(seed, 8), images(seed + 0.3, 8), images(seed + 0.6, 4), images(seed + 0.9, 4)];
-    Views::new(crops, 2)
+    let crops =
+        [(8, 0.0), (8, 0.3), (4, 0.6), (4, 0.9)].map(|(size, shift)| crops(BATCH, size, seed + shift));
+    Views::new(crops.into(), 2)
 }
 
 fn value(loss: &Tensor<1>) -> f64 {
@@ -119,7 +108,7 @@ fn a_batch_of_equal_images_costs_at_least_the_log_of_the_number_of_prototypes() 
     // Without balanced assignment, codes would be as sharp as the scores and a collapse would cost next to nothing.
     let method = method(config());
     let (student, state) = start(&method);
-    let equal = images(0.0, 8).narrow(0, 0, 1).repeat(&[BATCH, 1, 1, 1]);
+    let equal = crops(BATCH, 8, 0.0).narrow(0, 0, 1).repeat(&[BATCH, 1, 1, 1]);
     let loss = method.loss(&student, &state, &Views::two(equal.clone(), equal), &context(0)).loss;
     assert!(value(&loss) > (PROTOTYPES as f64).ln() - 1e-4, "{}", value(&loss));
 }

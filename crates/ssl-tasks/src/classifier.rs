@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use ssl_core::{Encoder, Mlp, named};
 use ssl_encoders::{AnyEncoder, Artifact, ClassifierHead, Kind, weights};
 use ssl_eval::Classifier;
-use ssl_train::RunDir;
+use ssl_train::{RunDir, newest_intact_checkpoint};
 
 pub(crate) use read::{Teacher, match_labels, recorded_test};
 pub(crate) use run::{ClassifierRun, Record, Tested};
@@ -37,6 +37,11 @@ pub(crate) fn save(
 /// Whether a directory contains a classifier rather than a pretraining run.
 pub(crate) fn is_classifier(path: &Path) -> bool {
     RunDir::open(path).is_err() && RunDir::open_classifier(path).is_ok()
+}
+
+/// Whether a training in a directory has a checkpoint to go on from.
+pub(crate) fn has_checkpoint(out: &Path) -> Result<bool, Error> {
+    Ok(newest_intact_checkpoint(&RunDir::open_classifier(out)?)?.is_some())
 }
 
 /// Fails if overwriting `out` would remove the input.

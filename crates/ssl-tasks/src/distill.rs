@@ -63,6 +63,8 @@ pub struct DistillOptions {
     pub overwrite: bool,
     /// Whether to resume the training in that directory, with the same options. Default: no.
     pub resume: bool,
+    /// Whether a training goes on if its images have changed since it began. Default: no.
+    pub accept_changed_data: bool,
 }
 
 impl DistillOptions {
@@ -91,6 +93,7 @@ impl DistillOptions {
             out: out.into(),
             overwrite: false,
             resume: false,
+            accept_changed_data: false,
         }
     }
 
@@ -217,7 +220,12 @@ impl<'a> Distilling<'a> {
     /// The student, on the autodiff device.
     fn student(&self) -> Result<Classifier<AnyEncoder>, Error> {
         let mut init = Init::new(self.options.seed, &self.device.clone().autodiff());
-        let encoder = self.encoder().init(self.preparation.preprocessing.size, &mut init)?;
+        let mut config = self.encoder();
+        if self.options.resume && classifier::has_checkpoint(&self.options.out)? {
+            // The checkpoint replaces the weights that the student started from, whose file may be gone.
+            config.init = None;
+        }
+        let encoder = config.init(self.preparation.preprocessing.size, &mut init)?;
         Ok(Classifier::new(encoder, None, self.head.classes, &mut init))
     }
 
@@ -238,6 +246,7 @@ impl<'a> Distilling<'a> {
             out: &options.out,
             overwrite: options.overwrite,
             resume: options.resume,
+            accept_changed_data: options.accept_changed_data,
             device: self.device,
             encoder: record.artifact(self.preparation.preprocessing, data_summary(&options.data, data)),
             head: classifier::head(network, self.head.class_names.clone()),

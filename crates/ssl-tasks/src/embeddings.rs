@@ -112,6 +112,7 @@ fn embedded<E: Encoder>(
     let encoder = open(preprocessing.size, &device)?;
     let loader = Preparation { preprocessing, workers: options.workers }.eval_loader(&set)?;
     let (features, indices) = embed_with_indices(&encoder, &loader, &device)?;
+    features.check_finite("embedded")?;
 
     let table = Table::new(features, &indices, &set);
     let artifact = described(&options.encoder, of_encoder, preprocessing)?;

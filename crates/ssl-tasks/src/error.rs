@@ -101,6 +101,23 @@ pub enum Error {
         /// The value given.
         here: String,
     },
+    /// The record of a run was changed after it began.
+    #[error(
+        "{} was changed after the run began: {key} is {here} in it and {there} in {}; expected the record as the run wrote it, or a new run",
+        record.display(), checkpoint.display()
+    )]
+    EditedRecord {
+        /// The record.
+        record: PathBuf,
+        /// The checkpoint.
+        checkpoint: PathBuf,
+        /// The first key that differs.
+        key: String,
+        /// Its value in the checkpoint.
+        there: String,
+        /// Its value in the record.
+        here: String,
+    },
     /// The global views differ in size, or a view after them is larger.
     #[error(
         "the views are {sizes:?} pixels wide, in the order of the [[views]] blocks: expected {views} of one size first, and none larger after them"

@@ -55,6 +55,8 @@ pub struct FinetuneOptions {
     pub overwrite: bool,
     /// Whether to resume the training in that directory, with the same options. Default: no.
     pub resume: bool,
+    /// Whether a training goes on if its images have changed since it began. Default: no.
+    pub accept_changed_data: bool,
 }
 
 impl FinetuneOptions {
@@ -75,6 +77,7 @@ impl FinetuneOptions {
             out: out.into(),
             overwrite: false,
             resume: false,
+            accept_changed_data: false,
         }
     }
 
@@ -155,6 +158,7 @@ pub fn finetune(
         out: &options.out,
         overwrite: options.overwrite,
         resume: options.resume,
+        accept_changed_data: options.accept_changed_data,
         device: &device,
         encoder: record.artifact(preparation.preprocessing, data_summary(train_path, &sets.bank)),
         head: classifier::head(&network, sets.bank.class_names().map(<[_]>::to_vec)),

@@ -2,6 +2,7 @@
 
 mod banner;
 mod report;
+mod resume;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,19 +15,20 @@ use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, MethodRules, Needs, Progr
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
 use ssl_encoders::{AnyEncoder, weights};
 use ssl_eval::EvalError;
-use ssl_train::{Evaluation as Metrics, Observer, RunDir, TrainError, Trainer, needs_of_views};
+use ssl_train::{ChangedData, Evaluation as Metrics, Observer, TrainError, Trainer, needs_of_views};
 use toml::Table;
 use tracing::{info, warn};
 
 use banner::Banner;
 pub use report::Report;
+use resume::Resumed;
 
 use crate::evaluation::{EvalScores, Evaluation};
 use crate::images::RunData;
 use crate::memory::{self, Estimate, Machine};
 use crate::methods::{Methods, WithMethod, options_of};
 use crate::preparation::EVAL_BATCH;
-use crate::recipe::{Draft, RecipeError};
+use crate::recipe::RecipeError;
 use crate::{Error, Recipe, provenance};
 
 /// Directory and device of a run.
@@ -40,6 +42,8 @@ pub struct PretrainOptions {
     pub overwrite: bool,
     /// Whether to resume the run in that directory. Default: no.
     pub resume: bool,
+    /// Whether a run goes on if its images have changed since it began. Default: no.
+    pub accept_changed_data: bool,
     /// Lines to log before the first step, such as which recipe this is and why. Default: none.
     pub notes: Vec<String>,
 }
@@ -47,8 +51,14 @@ pub struct PretrainOptions {
 impl PretrainOptions {
     /// A new run in the directory `out`.
     pub fn new(out: impl Into<PathBuf>) -> Self {
-        let (device, notes) = (DeviceSpec::Flex, Vec::new());
-        Self { out: out.into(), device, overwrite: false, resume: false, notes }
+        Self {
+            out: out.into(),
+            device: DeviceSpec::Flex,
+            overwrite: false,
+            resume: false,
+            accept_changed_data: false,
+            notes: Vec::new(),
+        }
     }
 }
 
@@ -142,6 +152,11 @@ fn built_in(recipe: &Recipe, init: &mut Init) -> Result<AnyEncoder, Error> {
     Ok(recipe.encoder.init(recipe.data.image_size, init)?)
 }
 
+/// What happens if the images have changed.
+pub(crate) fn changed_data(accept: bool) -> ChangedData {
+    if accept { ChangedData::Accept } else { ChangedData::Refuse }
+}
+
 struct Pretraining<'a, O, F> {
     recipe: Recipe,
     /// The defaults of the method's options.
@@ -178,21 +193,24 @@ where
     type Output = Result<Report, Error>;
 
     fn run<M: SslMethod<E>>(self, method: M) -> Result<Report, Error> {
+        let resumed = self.resumed()?;
         self.check(&method)?;
         let estimate = self.memory(&method)?;
         let mut init = Init::new(self.recipe.seed, &self.device.clone().autodiff());
         init = init.with_precision(self.recipe.precision);
-        let (this, encoder) = self.with_encoder(&mut init)?;
+        let (this, encoder) = self.with_encoder(&mut init, resumed.as_ref())?;
         let loader = this.loader(&encoder, &method.needs())?;
         let fits = method.check(&encoder, this.recipe.train_config().micro_batch());
         fits.map_err(RecipeError::MethodOption)?;
         let evaluation = this.data.evaluation.as_ref();
         let evaluation = evaluation.map(|data| this.recipe.evaluation(data, &this.device)).transpose()?;
-        let run = this.run_dir()?;
+        let text = this.recipe.to_toml()?;
+        let run = this.run_dir(resumed, &text)?;
         this.announce(&encoder, &loader, estimate.as_ref());
 
         let config = this.recipe.train_config();
-        let trainer = Trainer::new(&method, &config, &run, &this.device);
+        let trainer = Trainer::new(&method, &config, &run, &this.device).with_recipe(text);
+        let trainer = trainer.with_changed_data(changed_data(this.options.accept_changed_data));
         let mut evaluate = |encoder: &E, at: Progress| Ok(evaluated(evaluation.as_ref(), encoder, at)?);
         let mut trained = trainer.fit(encoder, &loader, this.options.resume, &mut evaluate, this.observer)?;
         if trained.summary.finished {
@@ -204,6 +222,7 @@ where
                 trained.summary.evaluation = metrics.map(|(name, value)| (name.to_owned(), value)).collect();
             }
             let artifact = provenance::artifact(&this.recipe, &this.data.train, &trained.summary);
+            run.check_there()?;
             weights::save(&encoder, &run.encoder(), &artifact)?;
         }
         let report = Report::new(&this.recipe, this.options, &trained.summary);
@@ -212,13 +231,18 @@ where
 }
 
 impl<'a, O, F> Pretraining<'a, O, F> {
-    /// The initial encoder, on the device of `init`.
-    fn with_encoder<E>(self, init: &mut Init) -> Result<(Pretraining<'a, O, ()>, E), Error>
+    /// The initial encoder, on the device of `init`. The weights of a checkpoint replace those that the run started from,
+    /// whose file may be gone.
+    fn with_encoder<E>(
+        self,
+        init: &mut Init,
+        resumed: Option<&Resumed>,
+    ) -> Result<(Pretraining<'a, O, ()>, E), Error>
     where
         F: FnOnce(&Recipe, &mut Init) -> Result<E, Error>,
     {
         let Self { recipe, defaults, options, device, data, make, observer } = self;
-        let encoder = make(&recipe, init)?;
+        let encoder = make(&resume::started_from(&recipe, resumed), init)?;
         Ok((Pretraining { recipe, defaults, options, device, data, make: (), observer }, encoder))
     }
 
@@ -268,28 +292,6 @@ impl<'a, O, F> Pretraining<'a, O, F> {
             }
             _ => Ok(loader),
         }
-    }
-
-    /// Creates or opens the directory and writes the recipe.
-    fn run_dir(&self) -> Result<RunDir, Error> {
-        let text =
-            format!("# The recipe of this run with every key written out.\n\n{}", self.recipe.to_toml()?);
-        let run = if self.options.resume {
-            let run = RunDir::open(&self.options.out)?;
-            let mut first = Draft::of_run(run.path())?.finish()?;
-            // Options added since the run have their defaults there.
-            for (key, value) in &self.defaults {
-                first.method_options.entry(key).or_insert_with(|| value.clone());
-            }
-            if let Some((key, there, here)) = Draft::first_difference(&first, &self.recipe) {
-                return Err(Error::OtherRecipe { run: self.options.out.clone(), key, there, here });
-            }
-            run
-        } else {
-            RunDir::create(&self.options.out, self.options.overwrite)?
-        };
-        run.write_atomic("recipe.toml", text.as_bytes())?;
-        Ok(run)
     }
 
     /// The expected memory of a run on the CPU, if anything is known of its encoder.

@@ -45,6 +45,9 @@ impl BatchConfig {
             return Err(TrainError::Accumulate { batch: batch_size, accumulate });
         }
         let micro_batch = self.micro_batch(batch_size);
+        let expected =
+            "at most half of schedule.batch_size: batch norm and contrast need more than one image";
+        ConfigError::check(micro_batch > 1, "train.accumulate", accumulate, expected)?;
         match self.embed_chunk {
             Some(chunk) if !micro_batch.is_multiple_of(chunk) => {
                 Err(TrainError::Chunk { batch: micro_batch, chunk })
@@ -75,6 +78,9 @@ mod tests {
             error(config().with_embed_chunk(0)).starts_with("train.embed_chunk is 0, expected at least 2")
         );
         assert!(error(config().with_accumulate(5)).contains("multiple of train.accumulate, which is 5"));
+        assert!(
+            error(config().with_accumulate(12)).starts_with("train.accumulate is 12, expected at most half")
+        );
         let uneven = error(config().with_accumulate(3).with_embed_chunk(3));
         assert!(uneven.contains("4 images") && uneven.contains("train.embed_chunk, which is 3"), "{uneven}");
     }

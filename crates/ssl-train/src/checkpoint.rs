@@ -1,15 +1,30 @@
 //! Checkpoints: all that a run needs to go on as if nothing had happened.
 
+mod intact;
+mod sums;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use burn::module::Module;
-use burn::tensor::{Device, TensorData};
+use burn::tensor::TensorData;
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, named, setters};
 
+pub use intact::{DamagedCheckpoint, IntactCheckpoint, newest_intact_checkpoint};
+
 use crate::{Optimizer, RunDir, TrainError};
+use sums::SummedFolder;
+
+/// The files of tensors in a checkpoint, without their ending.
+const PARTS: [&str; 3] = ["student", "state", "optimizer"];
+
+/// The file of the hashes of images.
+const IMAGES: &str = "images.bin";
+
+/// The file of everything else.
+const META: &str = "meta.json";
 
 /// When checkpoints are written: the `[checkpoint]` section of a recipe. The end of a run always writes one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +62,7 @@ impl CheckpointConfig {
     /// Whether a checkpoint is due after `step` steps.
     pub(crate) fn is_due(&self, step: u64, steps_per_epoch: u64) -> bool {
         let every = |n: u64| n > 0 && step.is_multiple_of(n);
-        self.every_steps.is_some_and(every) || every(self.every_epochs * steps_per_epoch)
+        self.every_steps.is_some_and(every) || every(self.every_epochs.saturating_mul(steps_per_epoch))
     }
 }
 
@@ -64,56 +79,128 @@ pub(crate) struct Meta {
     pub(crate) seconds: f64,
     /// k-NN and other figures from before the first step.
     pub(crate) untrained: Vec<(String, f64)>,
+    /// Whether there are checksums of all files; earlier versions wrote none.
+    #[serde(default)]
+    pub(crate) checksums: bool,
+    /// The document that determines the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) recipe: Option<String>,
+    /// The images of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<DataMark>,
+}
+
+/// What tells one set of images from another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct DataMark {
+    /// Number of images.
+    pub(crate) images: usize,
+    /// A hash of their names and labels, in hexadecimal.
+    pub(crate) names: String,
+    /// A hash of the lengths of their files.
+    pub(crate) sizes: String,
+}
+
+/// The networks and the optimizer of a run, to be written.
+pub(crate) struct Parts<'a, S, T> {
+    pub(crate) student: &'a S,
+    pub(crate) state: &'a T,
+    pub(crate) optimizer: &'a Optimizer,
+}
+
+impl<S: Module, T: Module> Parts<'_, S, T> {
+    /// The tensors of one of [`PARTS`], read back from the device.
+    fn tensors(&self, part: &str) -> BTreeMap<String, TensorData> {
+        match part {
+            "student" => named::collect(self.student),
+            "state" => named::collect(self.state),
+            _ => self.optimizer.state(),
+        }
+    }
+}
+
+/// Why a checkpoint was not written.
+enum SaveError {
+    Io(io::Error),
+    /// The tensor with this path is not finite.
+    NotFinite(String),
+}
+
+impl From<io::Error> for SaveError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 /// The checkpoints of a run.
 ///
-/// A checkpoint is a folder of `student`, `state` and `optimizer` (`.safetensors`) and `meta.json`. One of `last` and `last.old`
-/// is whole at any moment, see [`ssl_files::write_folder`].
+/// A checkpoint is a folder of `student`, `state` and `optimizer` (`.safetensors`), `meta.json`, the hashes of the images read
+/// so far in `images.bin`, and `checksums.json` over all of these. One of `last` and `last.old` is whole at any moment, see
+/// [`ssl_files::write_folder`].
 pub(crate) struct Checkpoints {
     folder: PathBuf,
+    /// Damaged folders that lie where the next checkpoint is written.
+    in_the_way: Vec<PathBuf>,
 }
 
 impl Checkpoints {
     pub(crate) fn of(run: &RunDir) -> Self {
-        Self { folder: run.checkpoints() }
+        Self { folder: run.checkpoints(), in_the_way: Vec::new() }
     }
 
-    /// Writes a checkpoint as `last`, and as `step-N` if it is to be kept.
+    /// Keeps a damaged `last` for the user to look at, when the next checkpoint takes its place.
+    pub(crate) fn set_aside(&mut self, damaged: &[DamagedCheckpoint]) {
+        let last = self.path("last");
+        self.in_the_way =
+            damaged.iter().map(|one| one.folder.clone()).filter(|folder| *folder == last).collect();
+    }
+
+    /// Writes a checkpoint as `last`, and as `step-N` if it is to be kept. `images` are the contents of `images.bin`.
+    ///
+    /// If a tensor is not finite, nothing is written, and its path is returned.
     pub(crate) fn save<S: Module, T: Module>(
-        &self,
-        student: &S,
-        state: &T,
-        optimizer: &Optimizer,
+        &mut self,
+        parts: &Parts<'_, S, T>,
+        images: &[u8],
         meta: &Meta,
         keep: usize,
-    ) -> Result<(), TrainError> {
+    ) -> Result<Option<String>, TrainError> {
+        self.move_aside()?;
         let last = self.path("last");
-        let files = |folder: &Path| {
-            write_tensors(&folder.join("student.safetensors"), &named::collect(student))?;
-            write_tensors(&folder.join("state.safetensors"), &named::collect(state))?;
-            write_tensors(&folder.join("optimizer.safetensors"), &optimizer.state())?;
+        let files = |folder: &Path| -> Result<(), SaveError> {
+            let mut folder = SummedFolder::new(folder);
+            for part in PARTS {
+                // One after the other, so that only one is in memory.
+                let tensors = parts.tensors(part);
+                if let Some(path) = named::first_not_finite(&tensors) {
+                    return Err(SaveError::NotFinite(path.to_owned()));
+                }
+                folder.write(&format!("{part}.safetensors"), &named::encode(&tensors, "checkpoint"))?;
+            }
+            folder.write(IMAGES, images)?;
             let json = serde_json::to_vec_pretty(meta).expect("numbers and names are valid JSON");
-            ssl_files::write(&folder.join("meta.json"), &json)
+            folder.write(META, &json)?;
+            Ok(folder.finish()?)
         };
-        ssl_files::write_folder(&last, files).map_err(TrainError::io(last))?;
-        self.keep(meta.step, keep)
+        match ssl_files::write_folder(&last, files) {
+            Ok(()) => self.keep(meta.step, keep).map(|()| None),
+            Err(SaveError::NotFinite(path)) => Ok(Some(path)),
+            Err(SaveError::Io(error)) => Err(TrainError::io(last)(error)),
+        }
     }
 
-    /// What the newest whole checkpoint says, if there is one.
-    pub(crate) fn newest(&self) -> Result<Option<(PathBuf, Meta)>, TrainError> {
-        let candidates = [self.path("last"), self.path("last.old")];
-        let Some(folder) = candidates.into_iter().find(|folder| folder.join("meta.json").is_file()) else {
-            return Ok(None);
-        };
-        let path = folder.join("meta.json");
-        let bytes = fs::read(&path).map_err(TrainError::io(&path))?;
-        let meta = serde_json::from_slice(&bytes)
-            .map_err(|error| TrainError::Meta { path, reason: error.to_string() })?;
-        Ok(Some((folder, meta)))
+    /// Renames what [`set_aside`](Self::set_aside) named to the first unused of `last.damaged-1`, `-2` ….
+    fn move_aside(&mut self) -> Result<(), TrainError> {
+        for folder in self.in_the_way.drain(..).filter(|folder| folder.exists()) {
+            let mut names = (1..).map(|number| self.folder.join(format!("last.damaged-{number}")));
+            let free = names.find(|path| !path.exists()).unwrap_or_else(|| folder.clone());
+            fs::rename(&folder, free).map_err(TrainError::io(folder))?;
+        }
+        Ok(())
     }
 
-    /// Copies `last` to `step-N`, and removes the oldest copies beyond `keep` and what a killed process left of one.
+    /// Copies `last` to `step-N`, and removes the oldest copies beyond `keep` and what a killed process left of one. Copies
+    /// of later steps stay: this run has not replaced them yet.
     fn keep(&self, step: u64, keep: usize) -> Result<(), TrainError> {
         if keep == 0 {
             return Ok(());
@@ -121,6 +208,7 @@ impl Checkpoints {
         let (last, kept) = (self.path("last"), self.path(&format!("step-{step}")));
         ssl_files::write_folder(&kept, |folder| copy_files(&last, folder)).map_err(TrainError::io(kept))?;
         let mut steps = self.kept_steps("")?;
+        steps.retain(|&old| old <= step);
         steps.sort_unstable();
         let too_old = steps.iter().rev().skip(keep).map(|old| format!("step-{old}"));
         let unfinished = self.kept_steps(".tmp")?.into_iter().map(|step| format!("step-{step}.tmp"));
@@ -144,42 +232,28 @@ impl Checkpoints {
     }
 }
 
-/// The student of a run's newest checkpoint; `student` is one of the same architecture.
+/// The files of a checkpoint.
+pub(crate) fn file_names() -> impl Iterator<Item = String> {
+    let parts = PARTS.iter().map(|part| format!("{part}.safetensors"));
+    parts.chain([META, IMAGES, sums::SUMS].map(str::to_owned))
+}
+
+/// Whether a folder of this name in `checkpoints/` was written by a run.
+pub(crate) fn is_checkpoint_name(name: &str) -> bool {
+    let plain = [".tmp", ".old"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
+    let has_number = |start| plain.strip_prefix(start).is_some_and(|number| number.parse::<u64>().is_ok());
+    plain == "last" || has_number("step-") || has_number("last.damaged-")
+}
+
+/// The student of a run's newest intact checkpoint; `student` is one of the same architecture.
 ///
 /// # Errors
-/// If there is no checkpoint, it cannot be read, or is that of another architecture.
+/// If there is no intact checkpoint, it cannot be read, or is that of another architecture.
 pub fn load_student<S: Module>(run: &RunDir, student: S) -> Result<S, TrainError> {
-    match Checkpoints::of(run).newest()? {
-        Some((folder, _)) => load_module(&folder, "student", student),
+    match newest_intact_checkpoint(run)? {
+        Some(checkpoint) => checkpoint.student(student),
         None => Err(TrainError::NoCheckpoint(run.checkpoints())),
     }
-}
-
-/// Reads one part of a checkpoint into a module.
-pub(crate) fn load_module<M: Module>(folder: &Path, part: &str, module: M) -> Result<M, TrainError> {
-    let path = folder.join(format!("{part}.safetensors"));
-    named::load(module, read_tensors(&path)?).map_err(|reason| TrainError::Checkpoint { path, reason })
-}
-
-/// Reads the state of an optimizer.
-pub(crate) fn load_optimizer(
-    folder: &Path,
-    optimizer: &mut Optimizer,
-    plain: &Device,
-) -> Result<(), TrainError> {
-    optimizer.load_state(read_tensors(&folder.join("optimizer.safetensors"))?, plain);
-    Ok(())
-}
-
-fn write_tensors(path: &Path, tensors: &BTreeMap<String, TensorData>) -> io::Result<()> {
-    ssl_files::write(path, &named::encode(tensors, "checkpoint"))
-}
-
-fn read_tensors(path: &Path) -> Result<BTreeMap<String, TensorData>, TrainError> {
-    let bytes = fs::read(path).map_err(TrainError::io(path))?;
-    let (tensors, _) =
-        named::decode(&bytes).map_err(|reason| TrainError::Checkpoint { path: path.to_owned(), reason })?;
-    Ok(tensors)
 }
 
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
@@ -208,53 +282,169 @@ mod tests {
             epoch_loss: (1.5, 3),
             seconds: 2.0,
             untrained: vec![("knn_top1".into(), 28.4)],
+            checksums: true,
+            recipe: Some("seed = 0".into()),
+            data: None,
         }
     }
 
-    fn save(checkpoints: &Checkpoints, seed: u64, step: u64, keep: usize) {
+    /// A run without a checkpoint.
+    fn run() -> (tempfile::TempDir, RunDir) {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let run = RunDir::create(&dir.path().join("run"), false).expect("a new folder");
+        (dir, run)
+    }
+
+    fn save(checkpoints: &mut Checkpoints, seed: u64, step: u64, keep: usize) {
         let optimizer = Optimizer::new(OptimizerConfig::default());
-        checkpoints.save(&network(seed), &NoState {}, &optimizer, &meta(step), keep).expect("writable");
+        let parts = Parts { student: &network(seed), state: &NoState {}, optimizer: &optimizer };
+        assert_eq!(checkpoints.save(&parts, &[1; 8], &meta(step), keep).expect("writable"), None);
+    }
+
+    fn newest(run: &RunDir) -> IntactCheckpoint {
+        newest_intact_checkpoint(run).expect("one is intact").expect("a checkpoint")
+    }
+
+    fn name(checkpoint: &IntactCheckpoint) -> &str {
+        checkpoint.folder().file_name().and_then(|name| name.to_str()).expect("Unicode")
     }
 
     #[test]
     fn the_newest_checkpoint_comes_back() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let checkpoints = Checkpoints { folder: dir.path().join("checkpoints") };
-        assert!(checkpoints.newest().expect("readable").is_none());
-        save(&checkpoints, 1, 10, 0);
-        save(&checkpoints, 2, 20, 0);
-        let (folder, found) = checkpoints.newest().expect("readable").expect("a checkpoint");
-        assert_eq!(found, meta(20));
-        let restored = load_module(&folder, "student", network(9)).expect("same network");
+        let (_dir, run) = run();
+        let mut checkpoints = Checkpoints::of(&run);
+        assert!(newest_intact_checkpoint(&run).expect("readable").is_none());
+        save(&mut checkpoints, 1, 10, 0);
+        save(&mut checkpoints, 2, 20, 0);
+        let found = newest(&run);
+        assert_eq!((found.meta(), found.damaged()), (&meta(20), &[][..]));
+        assert_eq!(found.image_hashes().expect("readable"), [0x0101_0101_0101_0101]);
+        let restored = found.student(network(9)).expect("same network");
         assert_eq!(named::collect(&restored), named::collect(&network(2)));
     }
 
     #[test]
     fn a_process_killed_between_the_renames_leaves_a_whole_checkpoint() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let checkpoints = Checkpoints { folder: dir.path().to_owned() };
-        save(&checkpoints, 1, 10, 0);
-        fs::rename(dir.path().join("last"), dir.path().join("last.old")).expect("renamed");
-        fs::create_dir(dir.path().join("last.tmp")).expect("created");
-        assert_eq!(checkpoints.newest().expect("readable").expect("a checkpoint").1.step, 10);
-        save(&checkpoints, 2, 20, 0);
-        assert_eq!(checkpoints.newest().expect("readable").expect("a checkpoint").1.step, 20);
+        let (_dir, run) = run();
+        let mut checkpoints = Checkpoints::of(&run);
+        save(&mut checkpoints, 1, 10, 0);
+        let path = |name| run.checkpoints().join(name);
+        fs::rename(path("last"), path("last.old")).expect("renamed");
+        fs::create_dir(path("last.tmp")).expect("created");
+        assert_eq!((newest(&run).step(), newest(&run).damaged().len()), (10, 0));
+        save(&mut checkpoints, 2, 20, 0);
+        assert_eq!(newest(&run).step(), 20);
     }
 
     #[test]
     fn only_the_newest_copies_are_kept() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let checkpoints = Checkpoints { folder: dir.path().to_owned() };
-        fs::create_dir(dir.path().join("step-7.tmp")).expect("created");
-        fs::create_dir(dir.path().join("step-by-hand")).expect("created");
+        let (_dir, run) = run();
+        let mut checkpoints = Checkpoints::of(&run);
+        for name in ["step-7.tmp", "step-by-hand", "step-99"] {
+            fs::create_dir_all(run.checkpoints().join(name)).expect("created");
+        }
         for step in [8, 9, 10, 11] {
-            save(&checkpoints, step, step, 2);
+            save(&mut checkpoints, step, step, 2);
         }
         let mut steps = checkpoints.kept_steps("").expect("readable");
         steps.sort_unstable();
-        assert_eq!(steps, [10, 11]);
-        let there = |name| dir.path().join(name).exists();
+        assert_eq!(steps, [10, 11, 99], "what comes later is not this run's to remove");
+        let there = |name| run.checkpoints().join(name).exists();
         assert!(!there("step-7.tmp") && there("step-by-hand") && there("step-11/meta.json"));
+    }
+
+    /// Every way to damage a file of a checkpoint.
+    fn damages() -> Vec<(String, fn(&Path))> {
+        let flip = |path: &Path| {
+            let mut bytes = fs::read(path).expect("readable");
+            // In the last numbers of a tensor, where only a checksum notices.
+            let place = bytes.len() - 2;
+            bytes[place] ^= 1;
+            fs::write(path, bytes).expect("writable");
+        };
+        let cut = |path: &Path| {
+            let bytes = fs::read(path).expect("readable");
+            fs::write(path, &bytes[..bytes.len() / 2]).expect("writable");
+        };
+        let remove = |path: &Path| fs::remove_file(path).expect("removable");
+        let ways: [fn(&Path); 3] = [flip, cut, remove];
+        file_names().flat_map(|name| ways.map(|way| (name.clone(), way))).collect()
+    }
+
+    #[test]
+    fn whatever_is_damaged_the_newest_intact_checkpoint_is_found_and_nothing_is_lost() {
+        for (file, damage) in damages() {
+            let (_dir, run) = run();
+            let mut checkpoints = Checkpoints::of(&run);
+            for step in [4, 6, 8] {
+                save(&mut checkpoints, step, step, 2);
+            }
+            damage(&run.checkpoints().join("last").join(&file));
+            damage(&run.checkpoints().join("step-8").join(&file));
+            let found = newest(&run);
+            assert_eq!((name(&found), found.damaged().len()), ("step-6", 2), "{file}");
+            assert!(
+                found
+                    .damaged()
+                    .iter()
+                    .all(|damaged| damaged.reason.contains(&file) || file == "checksums.json")
+            );
+
+            checkpoints.set_aside(found.damaged());
+            save(&mut checkpoints, 7, 7, 2);
+            let there = |name: &str| run.checkpoints().join(name).exists();
+            assert!(
+                there("last.damaged-1") && there("step-6") && there("step-7") && there("step-8"),
+                "{file}"
+            );
+            assert_eq!(name(&newest(&run)), "last", "{file}");
+        }
+    }
+
+    #[test]
+    fn a_missing_last_is_told_of_and_none_intact_is_an_error() {
+        let (_dir, run) = run();
+        let mut checkpoints = Checkpoints::of(&run);
+        save(&mut checkpoints, 4, 4, 1);
+        let path = |name| run.checkpoints().join(name);
+        fs::remove_dir_all(path("last")).expect("removable");
+        let found = newest(&run);
+        assert_eq!(
+            (name(&found), found.damaged()[0].to_string().ends_with("last: it is missing")),
+            ("step-4", true)
+        );
+        fs::remove_file(path("step-4/meta.json")).expect("removable");
+        let error = newest_intact_checkpoint(&run).expect_err("none is intact").to_string();
+        assert!(error.contains("step-4: meta.json is missing"), "{error}");
+        assert!(path("step-4/student.safetensors").exists());
+    }
+
+    /// Turns a checkpoint into one of an earlier version.
+    fn as_before(folder: &Path) {
+        for name in [IMAGES, sums::SUMS] {
+            fs::remove_file(folder.join(name)).expect("removable");
+        }
+        let meta = r#"{"step":10,"steps_per_epoch":10,"epoch_loss":[1.5,3],"seconds":2.0,"untrained":[]}"#;
+        fs::write(folder.join(META), meta).expect("writable");
+    }
+
+    #[test]
+    fn a_checkpoint_without_checksums_is_read_unless_it_is_not_finite() {
+        let (_dir, run) = run();
+        let mut checkpoints = Checkpoints::of(&run);
+        save(&mut checkpoints, 1, 10, 0);
+        let last = run.checkpoints().join("last");
+        as_before(&last);
+        let found = newest(&run);
+        assert!(!found.meta().checksums && found.image_hashes().expect("none").is_empty());
+        found.student(network(2)).expect("the same network");
+
+        let path = last.join("student.safetensors");
+        let (mut tensors, _) = named::decode(&fs::read(&path).expect("readable")).expect("tensors");
+        tensors.insert("layers.0.linear.weight".into(), TensorData::from([f32::INFINITY]));
+        fs::write(&path, named::encode(&tensors, "")).expect("writable");
+        let error = newest_intact_checkpoint(&run).expect_err("poisoned").to_string();
+        assert!(error.contains("'layers.0.linear.weight' in student.safetensors is not finite"), "{error}");
     }
 
     #[test]
@@ -262,6 +452,7 @@ mod tests {
         let config = CheckpointConfig::default().with_every_steps(7);
         let due: Vec<u64> = (1..=20).filter(|step| config.is_due(*step, 10)).collect();
         assert_eq!(due, [7, 10, 14, 20]);
+        assert!(!CheckpointConfig::default().with_every_epochs(u64::MAX).is_due(20, 10));
         let error = config.with_every_steps(0).validate().expect_err("no number of steps").field;
         assert_eq!(error, "checkpoint.every_steps");
     }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use ssl_core::{GradientRules, Progress};
+use ssl_core::{GradientRules, Progress, named};
 
 use crate::losses::Losses;
 use crate::{Gradients, Optimizer, OptimizerConfig, ScheduleConfig, StepReport, TrainError};
@@ -72,6 +72,10 @@ impl Descent<'_> {
             at.step += 1;
             on_step(&reports.of_step(at, rates.lr)?);
         }
+        if let Some(tensor) = named::first_not_finite(&named::collect(&module)) {
+            let (step, tensor) = (at.step, tensor.to_owned());
+            return Err(TrainError::WeightsNotFinite { step, tensor, last_good: None }.into());
+        }
         Ok(Descended { module, steps: at.step, loss: reports.losses.mean() })
     }
 
@@ -111,7 +115,7 @@ mod tests {
     use super::*;
     use crate::SgdConfig;
     use ssl_core::nn::{Linear, LinearConfig};
-    use ssl_core::{DeviceSpec, Init, named};
+    use ssl_core::{DeviceSpec, Init};
 
     fn linear() -> Linear {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in").autodiff();
@@ -150,6 +154,16 @@ mod tests {
     fn a_loss_that_is_no_number_ends_it() {
         let error = run(0.05, f32::NAN).expect_err("not finite").to_string();
         assert!(error.starts_with("the loss is NaN at step 4: expected a finite number"), "{error}");
+    }
+
+    #[test]
+    fn weights_that_are_not_finite_after_the_last_step_end_it() {
+        let (optimizer, schedule) =
+            (OptimizerConfig::default().with_lr(1e308), ScheduleConfig::default().with_max_steps(Some(1)));
+        let descent = Descent { optimizer: &optimizer, schedule: &schedule, steps_per_epoch: 4 };
+        let batches = std::iter::repeat_with(|| Ok::<_, TrainError>([1.0, 1.0]));
+        let error = descent.run(linear(), batches, square, |_| {}).expect_err("infinite").to_string();
+        assert!(error.starts_with("tensor 'bias' is not finite after step 1"), "{error}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use ssl_core::ConfigError;
 use ssl_core::named::NamedError;
 use ssl_data::DataError;
 
-use crate::EvaluationError;
+use crate::{DamagedCheckpoint, EvaluationError};
 
 /// Why a run cannot start, continue or be resumed.
 #[derive(Debug, thiserror::Error)]
@@ -91,13 +91,29 @@ pub enum TrainError {
     Tokens(String),
     /// The loss is no longer finite.
     #[error(
-        "the loss is {loss} at step {step}: expected a finite number; try a lower learning rate (checkpoints/last is from before)"
+        "the loss is {loss} at step {step}: expected a finite number; try a lower optimizer.lr, more schedule.warmup_epochs or optimizer.clip_norm{}",
+        good(last_good)
     )]
     NotFinite {
         /// The step.
         step: u64,
         /// The loss.
         loss: f64,
+        /// The newest intact checkpoint, if there is one.
+        last_good: Option<PathBuf>,
+    },
+    /// The weights are no longer finite.
+    #[error(
+        "tensor '{tensor}' is not finite after step {step}, so nothing was saved: expected finite weights; try a lower optimizer.lr, more schedule.warmup_epochs or optimizer.clip_norm{}",
+        good(last_good)
+    )]
+    WeightsNotFinite {
+        /// The step.
+        step: u64,
+        /// The first tensor that is not finite.
+        tensor: String,
+        /// The newest intact checkpoint, if there is one.
+        last_good: Option<PathBuf>,
     },
     /// The loss is no longer finite, in a run without checkpoints.
     #[error("the loss is {loss} at step {step}: expected a finite number; try a lower learning rate")]
@@ -110,6 +126,20 @@ pub enum TrainError {
     /// The run directory already exists.
     #[error("{} already exists: expected a new directory, or resume or overwrite to be set", .0.display())]
     Exists(PathBuf),
+    /// A directory holds files that no run wrote.
+    #[error("{} has files with the names of a run's, and no run wrote them: expected a new directory, or that of a run to overwrite", .0.display())]
+    NotARun(PathBuf),
+    /// Another process writes to the directory.
+    #[error("{} is in use by {holder}: expected one process at a time", run.display())]
+    Running {
+        /// The directory.
+        run: PathBuf,
+        /// The other process, in words.
+        holder: String,
+    },
+    /// The directory was removed while a run wrote to it.
+    #[error("{} was removed or replaced during the run: expected the directory to stay until the run ends", .0.display())]
+    Gone(PathBuf),
     /// There is no run to resume.
     #[error("there is no run to resume in {}: expected the directory of a run, with recipe.toml in it", .0.display())]
     NoRun(PathBuf),
@@ -127,6 +157,37 @@ pub enum TrainError {
     /// There is no checkpoint to read a network from.
     #[error("there is no checkpoint in {}: expected the directory `last`, which every run writes", .0.display())]
     NoCheckpoint(PathBuf),
+    /// All checkpoints are damaged.
+    #[error("no checkpoint in {} is intact ({}): expected a copy of one, or a new run", folder.display(), in_words(damaged))]
+    NoIntactCheckpoint {
+        /// The folder of the checkpoints.
+        folder: PathBuf,
+        /// What is wrong with each.
+        damaged: Vec<DamagedCheckpoint>,
+    },
+    /// The run ends before its checkpoint.
+    #[error("{} is from step {step}, and the run ends after {total} (schedule.epochs, schedule.max_steps): expected an end that is not before", path.display())]
+    PastTheEnd {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Its step.
+        step: u64,
+        /// Steps of the run.
+        total: u64,
+    },
+    /// The epochs of the run and of its checkpoint differ in length.
+    #[error("{} is of a run with {there} steps an epoch, and this one has {here}: expected the same number of images and the same batch size", path.display())]
+    StepsPerEpoch {
+        /// The checkpoint.
+        path: PathBuf,
+        /// Steps of an epoch of the run that wrote it.
+        there: u64,
+        /// Steps of an epoch now.
+        here: u64,
+    },
+    /// The images are not those of the run.
+    #[error("{0}: expected the images that the run started with, or changed data to be accepted")]
+    ChangedData(String),
     /// A file of a checkpoint does not fit the run.
     #[error("checkpoint {} does not fit this run: {reason}", path.display())]
     Checkpoint {
@@ -151,4 +212,15 @@ impl TrainError {
         let path = path.into();
         move |source| Self::Io { path, source }
     }
+}
+
+/// Names a checkpoint to go back to.
+fn good(checkpoint: &Option<PathBuf>) -> String {
+    checkpoint
+        .as_ref()
+        .map_or_else(String::new, |path| format!(" (the last good checkpoint is {})", path.display()))
+}
+
+fn in_words(damaged: &[DamagedCheckpoint]) -> String {
+    damaged.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }

@@ -6,6 +6,7 @@ mod chunks;
 mod descent;
 mod error;
 mod gradients;
+mod lock;
 mod losses;
 mod metrics;
 mod observer;
@@ -15,7 +16,9 @@ mod schedule;
 mod trainer;
 
 pub use batch::BatchConfig;
-pub use checkpoint::{CheckpointConfig, load_student};
+pub use checkpoint::{
+    CheckpointConfig, DamagedCheckpoint, IntactCheckpoint, load_student, newest_intact_checkpoint,
+};
 pub use chunks::{MicroBatch, in_chunks};
 pub use descent::{Descended, Descent};
 pub use error::TrainError;
@@ -27,4 +30,4 @@ pub use optim::{
 };
 pub use run_dir::RunDir;
 pub use schedule::{ScheduleConfig, Warmup};
-pub use trainer::{Summary, TrainConfig, Trained, Trainer, needs_of_views};
+pub use trainer::{ChangedData, Summary, TrainConfig, Trained, Trainer, needs_of_views};

@@ -8,32 +8,44 @@ use serde_json::{Map, Value};
 
 use crate::TrainError;
 
+/// What every row about a step of training has, and none about an evaluation.
+const OF_TRAINING: &str = "lr";
+
 /// Appends rows to a metrics file.
 pub(crate) struct MetricsFile {
     path: PathBuf,
     /// None where another process writes.
     file: Option<fs::File>,
+    /// The steps of evaluations whose rows were there when the file was opened.
+    evaluated: Vec<u64>,
 }
 
 impl MetricsFile {
-    /// Opens the file; rows past `step` are removed, since a resumed run writes them again.
+    /// Opens the file; rows past `step` are removed, since a resumed run writes them again, and so is what cannot be read.
     pub(crate) fn open(path: &Path, step: u64) -> Result<Self, TrainError> {
+        let mut evaluated = Vec::new();
         if path.exists() {
-            let text = fs::read_to_string(path).map_err(TrainError::io(path))?;
-            let kept: String =
-                text.lines().filter(|row| step_of(row) <= Some(step)).fold(String::new(), |kept, row| {
-                    if step_of(row).is_some() { kept + row + "\n" } else { kept }
-                });
-            ssl_files::write(path, kept.as_bytes()).map_err(TrainError::io(path))?;
+            let bytes = fs::read(path).map_err(TrainError::io(path))?;
+            let mut kept = Vec::new();
+            for row in bytes.split(|&byte| byte == b'\n') {
+                // A run that starts anew writes everything again.
+                let Some(found) = Row::read(row).filter(|found| step > 0 && found.step <= step) else {
+                    continue;
+                };
+                kept.extend_from_slice(row);
+                kept.push(b'\n');
+                evaluated.extend(found.is_evaluation.then_some(found.step));
+            }
+            ssl_files::write(path, &kept).map_err(TrainError::io(path))?;
         }
         let file =
             fs::OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::io(path))?;
-        Ok(Self { path: path.to_owned(), file: Some(file) })
+        Ok(Self { path: path.to_owned(), file: Some(file), evaluated })
     }
 
     /// No file: the first process of a group writes its own.
     pub(crate) fn of_another_process() -> Self {
-        Self { path: PathBuf::new(), file: None }
+        Self { path: PathBuf::new(), file: None, evaluated: Vec::new() }
     }
 
     /// Writes one row; numbers that JSON cannot hold are left out.
@@ -46,11 +58,31 @@ impl MetricsFile {
         let line = format!("{}\n", Value::Object(row));
         file.write_all(line.as_bytes()).map_err(TrainError::io(&self.path))
     }
+
+    /// Whether the evaluation after a step had its row when the file was opened.
+    pub(crate) fn has_evaluation(&self, step: u64) -> bool {
+        self.evaluated.contains(&step)
+    }
+
+    /// Waits until all rows are on the disk, so that a checkpoint is never ahead of them.
+    pub(crate) fn flush(&self) -> Result<(), TrainError> {
+        let synced = self.file.as_ref().map_or(Ok(()), fs::File::sync_data);
+        synced.map_err(TrainError::io(&self.path))
+    }
 }
 
-/// The step of a row; none for a row that a killed process left half written.
-fn step_of(row: &str) -> Option<u64> {
-    serde_json::from_str::<Value>(row).ok()?.get("step")?.as_u64()
+/// What matters of a row.
+struct Row {
+    step: u64,
+    is_evaluation: bool,
+}
+
+impl Row {
+    /// None for a row that a killed process left half written, or that is damaged.
+    fn read(row: &[u8]) -> Option<Self> {
+        let row: Value = serde_json::from_slice(row).ok()?;
+        Some(Self { step: row.get("step")?.as_u64()?, is_evaluation: row.get(OF_TRAINING).is_none() })
+    }
 }
 
 #[cfg(test)]
@@ -79,5 +111,18 @@ mod tests {
         let rows: Vec<&str> = text.lines().collect();
         assert_eq!(rows[0], "{\"step\":10,\"epoch\":0,\"train_loss\":1.5}");
         assert_eq!((rows.len(), rows[2]), (3, "{\"step\":30,\"epoch\":1,\"train_loss\":1.0}"));
+    }
+
+    #[test]
+    fn rows_that_are_no_text_are_dropped_and_evaluations_are_known() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("metrics.jsonl");
+        let rows = b"{\"step\":0,\"knn_top1\":9}\n{\"step\":1,\"\xff\n{\"step\":2,\"lr\":1}\n{\"step\":2,\"knn_top1\":9}\n{\"step\":4,\"lr\":1}\n";
+        fs::write(&path, rows).expect("writable");
+        let metrics = MetricsFile::open(&path, 4).expect("readable");
+        assert_eq!([0, 2, 4].map(|step| metrics.has_evaluation(step)), [true, true, false]);
+        assert_eq!(fs::read_to_string(&path).expect("UTF-8").lines().count(), 4);
+        MetricsFile::open(&path, 0).expect("readable");
+        assert_eq!(fs::read(&path).expect("readable"), b"", "a run that starts anew has no rows yet");
     }
 }

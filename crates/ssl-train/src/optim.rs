@@ -11,9 +11,9 @@ mod update;
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
-use ssl_core::named::Path;
+use ssl_core::named::{NamedError, Path};
 use ssl_core::{GradientRules, read_values};
 
 pub use algorithm::{AdamWConfig, Algorithm, LarcConfig, LarsConfig, OptimizerName, SgdConfig};
@@ -146,6 +146,39 @@ impl Optimizer {
         tensors
     }
 
+    /// Takes the state of a checkpoint of `module`, onto the given device.
+    ///
+    /// # Errors
+    /// The first tensor that no parameter of the module can have, or [`NamedError::Damaged`] if there is none at all.
+    pub fn load_state_of<M: Module>(
+        &mut self,
+        module: &M,
+        tensors: BTreeMap<String, TensorData>,
+        device: &burn::tensor::Device,
+    ) -> Result<(), NamedError> {
+        let sizes = Sizes::of(module);
+        if tensors.is_empty() {
+            return Err(NamedError::Damaged(
+                "it is empty, expected a state of every trained parameter".into(),
+            ));
+        }
+        for (key, data) in &tensors {
+            let (path, name) = key.rsplit_once(':').unwrap_or((key, ""));
+            let expected = match name {
+                "first" | "second" => sizes.get(path).map(|&size| vec![size]),
+                "steps" => sizes.get(path).map(|_| vec![1]),
+                _ => None,
+            };
+            let expected = expected.ok_or_else(|| NamedError::Unexpected(key.clone()))?;
+            if data.shape().as_slice() != expected {
+                let found = data.shape().to_vec();
+                return Err(NamedError::Shape { path: key.clone(), found, expected });
+            }
+        }
+        self.load_state(tensors, device);
+        Ok(())
+    }
+
     /// Takes the state of a checkpoint, onto the given device.
     pub fn load_state(&mut self, tensors: BTreeMap<String, TensorData>, device: &burn::tensor::Device) {
         self.states.clear();
@@ -158,6 +191,35 @@ impl Optimizer {
                 _ => state.steps = data.iter::<i64>().next().unwrap_or_default(),
             }
         }
+    }
+}
+
+/// The number of values of every parameter, by path.
+#[derive(Default)]
+struct Sizes {
+    path: Path,
+    sizes: BTreeMap<String, usize>,
+}
+
+impl Sizes {
+    fn of<M: Module>(module: &M) -> BTreeMap<String, usize> {
+        let mut sizes = Self::default();
+        module.visit(&mut sizes);
+        sizes.sizes
+    }
+}
+
+impl ModuleVisitor for Sizes {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.sizes.insert(self.path.join(), param.val().dims().iter().product());
     }
 }
 
@@ -226,6 +288,26 @@ mod tests {
         let after = named::collect(&after);
         assert_eq!(before["layers.0.linear.weight"], after["layers.0.linear.weight"]);
         assert_ne!(before["layers.0.linear.bias"], after["layers.0.linear.bias"]);
+    }
+
+    #[test]
+    fn a_state_that_the_network_cannot_have_is_refused() {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let mut optimizer = Optimizer::new(OptimizerConfig::default());
+        optimizer.step(network(), ones(&[("layers.0.linear.bias", 2)]), RATES, &GradientRules::default());
+        let state = optimizer.state();
+        let load = |state: &BTreeMap<String, TensorData>| {
+            let mut optimizer = Optimizer::new(OptimizerConfig::default());
+            optimizer.load_state_of(&network(), state.clone(), &device).map(|()| optimizer.state())
+        };
+        assert_eq!(load(&state), Ok(state.clone()));
+        assert!(matches!(load(&BTreeMap::new()), Err(NamedError::Damaged(_))));
+        let mut other = state.clone();
+        other.insert("body.weight:first".into(), TensorData::from([0.0_f32; 2]));
+        assert_eq!(load(&other), Err(NamedError::Unexpected("body.weight:first".into())));
+        let mut other = state;
+        other.insert("layers.0.linear.bias:first".into(), TensorData::from([0.0_f32; 3]));
+        assert!(matches!(load(&other), Err(NamedError::Shape { expected, .. }) if expected == [2]));
     }
 
     #[test]

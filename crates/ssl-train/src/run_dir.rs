@@ -1,35 +1,68 @@
 //! The directory of a run.
 
+mod leftovers;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::TrainError;
+use crate::lock::{LOCK, RunLock};
 
 /// The directory of a run: `metrics.jsonl`, `checkpoints/`, `encoder.safetensors`, and `recipe.toml` of a pretraining, or
-/// `classifier.toml` and `classifier.safetensors` of a training with labels.
+/// `classifier.toml` and `classifier.safetensors` of a training with labels. Whoever writes it holds a lock on `run.lock`.
 #[derive(Clone, Debug)]
 pub struct RunDir {
     path: PathBuf,
+    /// None where the directory is only read.
+    lock: Option<Arc<RunLock>>,
 }
 
 impl RunDir {
-    /// Makes the directory of a new run.
+    /// Makes the directory of a new run, and locks it as long as the value or a clone of it lives.
     ///
     /// An empty directory is taken as new; with `overwrite`, the files that an earlier run wrote there are removed, and
     /// nothing else.
     ///
     /// # Errors
-    /// [`TrainError::Exists`] if something is there and `overwrite` is not set.
+    /// [`TrainError::Exists`] if something is there and `overwrite` is not set, [`TrainError::NotARun`] if it is but no run
+    /// wrote what is there, [`TrainError::Running`] if another process writes there.
     pub fn create(path: &Path, overwrite: bool) -> Result<Self, TrainError> {
-        let run = Self { path: path.to_owned() };
-        if path.exists() && !is_empty(path) {
-            if !overwrite || !path.is_dir() {
-                return Err(TrainError::Exists(path.to_owned()));
-            }
-            run.remove_run()?;
-        }
+        // Read first: on Windows, a locked file cannot be.
+        let of_a_run = leftovers::has_record(path);
+        // Nothing is written into a directory that is not ours to write to.
+        let known = if path.join(LOCK).is_file() { Some(RunLock::take(path)?) } else { None };
+        leftovers::check(path, overwrite, of_a_run)?;
         fs::create_dir_all(path).map_err(TrainError::io(path))?;
-        Ok(run)
+        let lock = match known {
+            Some(lock) => lock,
+            None => {
+                let lock = RunLock::take(path)?;
+                // Another process may have been quicker, and is done already.
+                leftovers::check(path, overwrite, of_a_run)?;
+                lock
+            }
+        };
+        leftovers::remove(path)?;
+        Ok(Self { path: path.to_owned(), lock: Some(Arc::new(lock)) })
+    }
+
+    /// Locks the directory as long as the value or a clone of it lives, to resume the run in it.
+    ///
+    /// # Errors
+    /// [`TrainError::Running`] if another process writes there.
+    pub fn locked(self) -> Result<Self, TrainError> {
+        let lock = RunLock::take(&self.path)?;
+        Ok(Self { lock: Some(Arc::new(lock)), ..self })
+    }
+
+    /// Fails if the directory is gone, or another one has taken its place since it was locked.
+    ///
+    /// # Errors
+    /// [`TrainError::Gone`]
+    pub fn check_there(&self) -> Result<(), TrainError> {
+        let there = self.lock.as_ref().map_or_else(|| self.path.is_dir(), |lock| lock.is_there());
+        if there { Ok(()) } else { Err(TrainError::Gone(self.path.clone())) }
     }
 
     /// Opens the directory of a run that is to be resumed or evaluated.
@@ -38,7 +71,7 @@ impl RunDir {
     /// [`TrainError::NoRun`] if there is none.
     pub fn open(path: &Path) -> Result<Self, TrainError> {
         match path.join("recipe.toml").is_file() {
-            true => Ok(Self { path: path.to_owned() }),
+            true => Ok(Self { path: path.to_owned(), lock: None }),
             false => Err(TrainError::NoRun(path.to_owned())),
         }
     }
@@ -48,7 +81,7 @@ impl RunDir {
     /// # Errors
     /// [`TrainError::NoClassifier`] if there is none.
     pub fn open_classifier(path: &Path) -> Result<Self, TrainError> {
-        let run = Self { path: path.to_owned() };
+        let run = Self { path: path.to_owned(), lock: None };
         match run.classifier_record().is_file() {
             true => Ok(run),
             false => Err(TrainError::NoClassifier(path.to_owned())),
@@ -99,24 +132,6 @@ impl RunDir {
         ssl_files::write(&path, bytes).map_err(TrainError::io(&path))?;
         Ok(path)
     }
-
-    fn remove_run(&self) -> Result<(), TrainError> {
-        let of_classifier = [self.classifier_record(), self.classifier()];
-        for file in [self.recipe(), self.metrics(), self.encoder()].into_iter().chain(of_classifier) {
-            if file.exists() {
-                fs::remove_file(&file).map_err(TrainError::io(&file))?;
-            }
-        }
-        let checkpoints = self.checkpoints();
-        if checkpoints.exists() {
-            fs::remove_dir_all(&checkpoints).map_err(TrainError::io(&checkpoints))?;
-        }
-        Ok(())
-    }
-}
-
-fn is_empty(path: &Path) -> bool {
-    fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 #[cfg(test)]
@@ -130,6 +145,8 @@ mod tests {
         let run = RunDir::create(&out, false).expect("nothing is there");
         run.write_atomic("recipe.toml", b"seed = 0").expect("writable");
         fs::write(out.join("notes.txt"), "mine").expect("writable");
+        assert!(matches!(RunDir::create(&out, true), Err(TrainError::Running { .. })));
+        drop(run);
 
         assert!(matches!(RunDir::create(&out, false), Err(TrainError::Exists(_))));
         assert!(out.join("recipe.toml").exists());
@@ -150,5 +167,70 @@ mod tests {
     fn a_folder_without_a_recipe_is_no_run() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         assert!(matches!(RunDir::open(dir.path()), Err(TrainError::NoRun(_))));
+    }
+
+    #[test]
+    fn what_a_killed_process_left_of_a_new_run_blocks_nothing() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        fs::write(dir.path().join("recipe.toml.tmp"), "half").expect("writable");
+        drop(RunDir::create(dir.path(), false).expect("nothing of a run is there"));
+        RunDir::create(dir.path(), false).expect("nothing of a run is there");
+    }
+
+    #[test]
+    fn only_what_a_run_wrote_is_removed() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let out = dir.path().join("run");
+        let run = RunDir::create(&out, false).expect("nothing is there");
+        for name in ["recipe.toml", "metrics.jsonl", "encoder.safetensors", "checkpoints/last/meta.json"] {
+            run.write_atomic(name, b"").expect("writable");
+        }
+        for name in ["checkpoints/step-7/student.safetensors", "checkpoints/last.damaged-1/meta.json"] {
+            run.write_atomic(name, b"").expect("writable");
+        }
+        drop(run);
+        let mine =
+            ["checkpoints/thesis.txt", "checkpoints/step-7/notes.txt", "checkpoints/step-best/meta.json"];
+        for name in mine {
+            ssl_files::write(&out.join(name), b"mine").expect("writable");
+        }
+        drop(RunDir::create(&out, true).expect("a run is there"));
+        assert!(mine.iter().all(|name| out.join(name).exists()), "files of the user are gone");
+        let gone = ["recipe.toml", "metrics.jsonl", "encoder.safetensors", "checkpoints/last"];
+        assert!(gone.iter().all(|name| !out.join(name).exists()));
+        assert!(!out.join("checkpoints/step-7/student.safetensors").exists());
+        assert!(!out.join("checkpoints/last.damaged-1").exists());
+    }
+
+    #[test]
+    fn a_folder_that_no_run_wrote_is_not_overwritten() {
+        for name in ["checkpoints/thesis.txt", "encoder.safetensors", "recipe.toml"] {
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            ssl_files::write(&dir.path().join(name), b"mine").expect("writable");
+            assert!(matches!(RunDir::create(dir.path(), true), Err(TrainError::NotARun(_))), "{name}");
+            let names = fs::read_dir(dir.path()).expect("a folder").count();
+            assert!(names == 1 && dir.path().join(name).exists(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_run_of_an_earlier_version_is_overwritten() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        for name in ["recipe.toml", "metrics.jsonl", "checkpoints/last/meta.json"] {
+            ssl_files::write(&dir.path().join(name), b"").expect("writable");
+        }
+        let _run = RunDir::create(dir.path(), true).expect("a run");
+        let names =
+            fs::read_dir(dir.path()).expect("a folder").map(|entry| entry.expect("readable").file_name());
+        assert_eq!(names.collect::<Vec<_>>(), [LOCK]);
+    }
+
+    #[test]
+    fn a_directory_that_was_removed_is_missed() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let run = RunDir::create(&dir.path().join("run"), false).expect("nothing is there");
+        run.check_there().expect("it is there");
+        fs::remove_dir_all(run.path()).expect("removable");
+        assert!(matches!(run.check_there(), Err(TrainError::Gone(_))));
     }
 }

@@ -98,7 +98,7 @@ impl ScheduleConfig {
 
     /// Steps of the whole run.
     pub fn total_steps(&self, steps_per_epoch: u64) -> u64 {
-        let all = self.epochs * steps_per_epoch;
+        let all = self.epochs.saturating_mul(steps_per_epoch);
         self.max_steps.map_or(all, |max| max.min(all))
     }
 
@@ -179,6 +179,8 @@ mod tests {
         assert_eq!(schedule(None).total_steps(10), 20);
         assert_eq!(schedule(Some(7)).total_steps(10), 7);
         assert_eq!(schedule(Some(70)).total_steps(10), 20);
+        let endless = ScheduleConfig { epochs: 1 << 62, ..ScheduleConfig::default() };
+        assert_eq!(endless.total_steps(4), u64::MAX, "no overflow to no step at all");
     }
 
     #[test]
@@ -189,6 +191,7 @@ mod tests {
             config.validate().expect_err("a bad value").field
         };
         assert_eq!(bad(|c| c.epochs = 0), "schedule.epochs");
+        assert_eq!(bad(|c| c.epochs = 1 << 62), "schedule.epochs");
         assert_eq!(bad(|c| c.max_steps = Some(0)), "schedule.max_steps");
         assert_eq!(bad(|c| c.batch_size = 1), "schedule.batch_size");
         assert_eq!(bad(|c| c.warmup_epochs = -1.0), "schedule.warmup_epochs");

@@ -85,6 +85,20 @@ pub struct Trainer<'a, M> {
     pub device: &'a Device,
     /// The processes that train together; each has a loader of its share of every batch, and the first writes the files.
     pub group: Group,
+    /// The document that determines the run, such as its recipe; checkpoints keep a copy. Default none.
+    pub recipe: Option<String>,
+    /// What happens if the images are not those that the run started with.
+    pub changed_data: ChangedData,
+}
+
+/// What happens if the images of a resumed run, or of a run in progress, are not those that it started with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChangedData {
+    /// The run ends with [`TrainError::ChangedData`].
+    #[default]
+    Refuse,
+    /// The run goes on with the images that are there. Its result is then not that of an uninterrupted run.
+    Accept,
 }
 
 /// A run that has ended or was stopped.
@@ -122,7 +136,27 @@ pub struct Summary {
 impl<'a, M: MethodRules> Trainer<'a, M> {
     /// A trainer of one process.
     pub fn new(method: &'a M, config: &'a TrainConfig, run: &'a RunDir, device: &'a Device) -> Self {
-        Self { method, config, run, device, group: Group::default() }
+        Self {
+            method,
+            config,
+            run,
+            device,
+            group: Group::default(),
+            recipe: None,
+            changed_data: ChangedData::default(),
+        }
+    }
+
+    /// Sets the document that checkpoints keep a copy of.
+    pub fn with_recipe(mut self, recipe: impl Into<String>) -> Self {
+        self.recipe = Some(recipe.into());
+        self
+    }
+
+    /// Sets what happens if the images have changed.
+    pub fn with_changed_data(mut self, changed_data: ChangedData) -> Self {
+        self.changed_data = changed_data;
+        self
     }
 
     /// Sets the processes that train together.
@@ -134,7 +168,8 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
     /// Trains `encoder`, which must be on the autodiff device; with `resume`, goes on from the newest checkpoint.
     ///
     /// # Errors
-    /// A configuration that does not fit the method or the data, a loader or an evaluation that fails, a loss that is not finite.
+    /// A configuration that does not fit the method or the data, a loader or an evaluation that fails, a loss or weights that
+    /// are not finite, images or a checkpoint that are not those of the run, a run directory that is gone.
     pub fn fit<E: Encoder>(
         &self,
         encoder: E,
@@ -161,7 +196,7 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
         let mut networks = Networks { student, state };
         let mut run = Run::new(self, loader)?;
         if resume {
-            networks = run.restore(networks)?;
+            networks = run.restore(networks, loader.dataset())?;
         }
         run.finish(networks, loader, &mut Observers { evaluator, observer })
     }

@@ -84,6 +84,9 @@ pub(crate) struct OutArgs {
     /// Resume the training in the directory, with the same options.
     #[arg(long, conflicts_with = "overwrite")]
     pub(crate) resume: bool,
+    /// Go on although the images have changed since the training began.
+    #[arg(long)]
+    pub(crate) accept_changed_data: bool,
     /// Remove an earlier run in the directory.
     #[arg(long)]
     pub(crate) overwrite: bool,

@@ -22,6 +22,7 @@ pub(super) fn run_finetune(args: FinetuneArgs, bars: &MultiProgress) -> Result<R
         device: args.machine.device.parse()?,
         overwrite: args.out.overwrite,
         resume: args.out.resume,
+        accept_changed_data: args.out.accept_changed_data,
         ..FinetuneOptions::new(encoder, args.out.out)
     };
     args.optimizer.apply(&mut options.optimizer)?;
@@ -52,6 +53,7 @@ pub(super) fn run_distill(args: DistillArgs, bars: &MultiProgress) -> Result<Run
         device: args.machine.device.parse()?,
         overwrite: args.out.overwrite,
         resume: args.out.resume,
+        accept_changed_data: args.out.accept_changed_data,
         ..DistillOptions::new(args.teacher, args.data, args.out.out)
     };
     args.optimizer.apply(&mut options.optimizer)?;

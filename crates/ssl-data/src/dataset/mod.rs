@@ -1,12 +1,13 @@
 //! Images by number, with or without labels.
 
 mod cache;
+mod contents;
 mod limit;
 mod unreadable;
 
 use std::{fmt, path::Path, sync::Arc};
 
-use self::{cache::Cache, unreadable::Unreadable};
+use self::{cache::Cache, contents::Contents, unreadable::Unreadable};
 use crate::{
     DataError, Image, ReadError,
     source::{self, ImageSource, Memory},
@@ -49,6 +50,7 @@ pub struct Dataset {
     labels: Option<Vec<i64>>,
     class_names: Option<Vec<String>>,
     cache: Cache,
+    contents: Contents,
     unreadable: Unreadable,
 }
 
@@ -163,6 +165,7 @@ impl Dataset {
             labels,
             class_names,
             cache: Cache::new(len, options.cache_bytes),
+            contents: Contents::new(len),
             unreadable: Unreadable::new(len, options.max_unreadable),
         })
     }
@@ -194,6 +197,7 @@ impl Dataset {
             return Ok(image);
         }
         let image = self.source.image(self.place(index))?;
+        self.contents.note(index, &image);
         self.cache.keep(index, &image);
         Ok(image)
     }
@@ -201,6 +205,11 @@ impl Dataset {
     /// What to call image `index` in a message: its path, or its place in its file.
     pub fn name(&self, index: usize) -> String {
         self.source.name(self.place(index))
+    }
+
+    /// The length of the file of image `index` in bytes, where each has one of its own and it can be read.
+    pub fn file_len(&self, index: usize) -> Option<u64> {
+        self.source.file_len(self.place(index))
     }
 
     /// Numbers the labels as `class_names` does, so that they agree with those of another data set.
@@ -238,6 +247,7 @@ impl Dataset {
         Self {
             labels,
             cache: Cache::new(selection.len(), cache_bytes),
+            contents: Contents::new(selection.len()),
             unreadable: Unreadable::new(selection.len(), max_unreadable),
             selection: Some(selection),
             ..self

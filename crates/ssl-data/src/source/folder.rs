@@ -35,6 +35,10 @@ impl ImageSource for Files {
     fn name(&self, index: usize) -> String {
         self.root.join(&*self.paths[index]).display().to_string()
     }
+
+    fn file_len(&self, index: usize) -> Option<u64> {
+        fs::metadata(self.root.join(&*self.paths[index])).ok().map(|metadata| metadata.len())
+    }
 }
 
 /// Every image in the folder and its sub-folders, in byte order of the path relative to the folder.

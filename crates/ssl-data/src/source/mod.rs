@@ -32,7 +32,7 @@ pub trait ImageSource: Send + Sync {
     /// Number of images.
     fn count(&self) -> usize;
 
-    /// Reads and decodes image `index`, below [`count`](Self::count).
+    /// Reads and decodes image `index`, below [`count`](Self::count); the same each time.
     ///
     /// # Errors
     /// If the image cannot be read or decoded. The loaders skip it, up to a limit.
@@ -40,6 +40,12 @@ pub trait ImageSource: Send + Sync {
 
     /// What to call image `index` in a message: its path, or its place in its file.
     fn name(&self, index: usize) -> String;
+
+    /// The length of its file in bytes, where that differs from image to image and is cheap to find out. Default none.
+    fn file_len(&self, index: usize) -> Option<u64> {
+        let _ = index;
+        None
+    }
 }
 
 /// What a path was recognised as.

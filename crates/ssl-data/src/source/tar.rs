@@ -29,6 +29,11 @@ impl ImageSource for TarArchive {
     fn name(&self, index: usize) -> String {
         format!("{} in {}", self.names[index], self.path.display())
     }
+
+    fn file_len(&self, index: usize) -> Option<u64> {
+        let (_, len) = self.places[index];
+        Some(len as u64)
+    }
 }
 
 /// Every image of the archive, in the archive's order.

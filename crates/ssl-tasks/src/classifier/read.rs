@@ -32,6 +32,10 @@ impl Teacher {
         let bytes = fs::read(&file).map_err(|source| Error::Io { path: file.clone(), source })?;
         let (tensors, _) = named::decode(&bytes)
             .map_err(|error| WeightsError::Format { path: file.clone(), reason: error.to_string() })?;
+        if let Some(tensor) = named::first_not_finite(&tensors) {
+            let tensor = tensor.to_owned();
+            return Err(WeightsError::NotFinite { path: file, tensor }.into());
+        }
         let network =
             named::load(network, tensors).map_err(|source| WeightsError::Tensor { path: file, source })?;
         Ok(Self { network, artifact, head })

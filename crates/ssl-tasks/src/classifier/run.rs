@@ -14,12 +14,14 @@ use ssl_encoders::{
 use ssl_eval::{Accuracy, Classifier, EvalError, embed};
 use ssl_train::{
     Evaluation, Observer, OptimizerConfig, RunDir, ScheduleConfig, Summary, TrainConfig, Trainer,
+    newest_intact_checkpoint,
 };
 use toml::{Table, Value};
 use tracing::info;
 
 use super::save;
 use crate::Error;
+use crate::pretrain::changed_data;
 use crate::recipe::{difference, hash, upgrade};
 
 /// How a classifier is made: `classifier.toml`.
@@ -76,6 +78,7 @@ pub(crate) struct ClassifierRun<'a> {
     pub(crate) out: &'a Path,
     pub(crate) overwrite: bool,
     pub(crate) resume: bool,
+    pub(crate) accept_changed_data: bool,
     pub(crate) device: &'a Device,
     pub(crate) record: Record,
     /// The description of the encoder, without the results of the training.
@@ -106,9 +109,12 @@ impl ClassifierRun<'_> {
     {
         let config = self.config();
         config.validate()?;
-        let run = self.run_dir()?;
+        let record = self.record_table()?;
+        let run = self.run_dir(&record)?;
         info!("training: {}", loader.dataset());
-        let trainer = Trainer::new(method, &config, &run, self.device);
+        let trainer = Trainer::new(method, &config, &run, self.device)
+            .with_recipe(record.to_string())
+            .with_changed_data(changed_data(self.accept_changed_data));
         let mut test = |network: &Classifier<AnyEncoder>, at: Progress| Ok(self.tested(network, at)?);
         let trained = trainer.fit(network, loader, self.resume, &mut test, observer)?;
         if !trained.summary.finished {
@@ -116,6 +122,7 @@ impl ClassifierRun<'_> {
         }
         let network = trained.student.valid();
         let accuracy = self.accuracy(&network)?;
+        run.check_there()?;
         save(&run, &network, &self.described(&trained.summary, accuracy), &self.head)?;
         Ok(Tested { accuracy, summary: trained.summary })
     }
@@ -153,25 +160,44 @@ impl ClassifierRun<'_> {
         }
     }
 
+    fn record_table(&self) -> Result<Table, Error> {
+        Table::try_from(&self.record).map_err(|error| Error::NoRecord(error.to_string()))
+    }
+
     /// Creates or opens the directory and writes the record.
-    fn run_dir(&self) -> Result<RunDir, Error> {
-        let record = Table::try_from(&self.record).map_err(|error| Error::NoRecord(error.to_string()))?;
+    fn run_dir(&self, record: &Table) -> Result<RunDir, Error> {
         if self.resume {
-            let run = RunDir::open_classifier(self.out)?;
-            let path = run.classifier_record();
-            let text = fs::read_to_string(&path).map_err(|source| Error::Io { path, source })?;
-            let mut first = text.parse::<Table>().unwrap_or_default();
-            upgrade(&mut first);
-            return match difference("", &Value::Table(first), &Value::Table(record)) {
-                Some((key, there, here)) => {
-                    Err(Error::OtherOptions { run: self.out.into(), key, there, here })
-                }
-                None => Ok(run),
-            };
+            let run = RunDir::open_classifier(self.out)?.locked()?;
+            self.check_record(&run, record)?;
+            return Ok(run);
         }
         let run = RunDir::create(self.out, self.overwrite)?;
         let text = format!("# How this classifier was made.\n\n{record}");
         run.write_atomic("classifier.toml", text.as_bytes())?;
         Ok(run)
     }
+
+    /// Whether the options are those of the training, as its directory and its checkpoint say.
+    fn check_record(&self, run: &RunDir, record: &Table) -> Result<(), Error> {
+        let path = run.classifier_record();
+        let text = fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        if let Some((key, there, here)) = difference_from(&text, record) {
+            return Err(Error::OtherOptions { run: self.out.into(), key, there, here });
+        }
+        let Some(checkpoint) = newest_intact_checkpoint(run)? else { return Ok(()) };
+        match checkpoint.recipe().and_then(|text| difference_from(text, record)) {
+            Some((key, there, here)) => {
+                let checkpoint = checkpoint.folder().to_owned();
+                Err(Error::EditedRecord { record: path, checkpoint, key, there, here })
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The first key in which the record of a training, as text, differs from another, with both values.
+fn difference_from(text: &str, record: &Table) -> Option<(String, String, String)> {
+    let mut first = text.parse::<Table>().unwrap_or_default();
+    upgrade(&mut first);
+    difference("", &Value::Table(first), &Value::Table(record.clone()))
 }

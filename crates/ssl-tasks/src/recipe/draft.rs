@@ -56,6 +56,15 @@ impl Draft {
         Ok(draft)
     }
 
+    /// The recipe that a checkpoint keeps, including those of earlier versions; `origin` says where it is from.
+    pub(crate) fn of_checkpoint(origin: &Path, text: &str) -> Result<Self, RecipeError> {
+        let mut draft = Self::parse(&origin.display().to_string(), text)?;
+        if let Value::Table(recipe) = &mut draft.root {
+            upgrade(recipe);
+        }
+        Ok(draft)
+    }
+
     /// A text; `origin` says where it is from.
     ///
     /// # Errors

@@ -1,18 +1,21 @@
 //! One run in progress.
 
+mod data;
 mod step;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::{Encoder, MethodRules, Progress, SslMethod};
-use ssl_data::{Batches, DataError, TrainLoader};
+use ssl_data::{Batches, DataError, Dataset, TrainLoader};
+use tracing::{info, warn};
 
+use self::step::last_good;
 use super::clock::Clock;
 use super::{Summary, Trained, Trainer};
-use crate::checkpoint::{Checkpoints, Meta, load_module, load_optimizer};
+use crate::checkpoint::{Checkpoints, DataMark, IntactCheckpoint, Meta, Parts};
 use crate::losses::Losses;
 use crate::metrics::MetricsFile;
-use crate::{Evaluator, Observer, Optimizer, TrainError};
+use crate::{Evaluator, Observer, Optimizer, TrainError, newest_intact_checkpoint};
 
 /// What changes in a run besides the networks, which are moved by value so that state is written in place.
 pub(super) struct Run<'a, M> {
@@ -24,6 +27,7 @@ pub(super) struct Run<'a, M> {
     losses: Losses,
     untrained: Vec<(String, f64)>,
     evaluation: Vec<(String, f64)>,
+    data: DataMark,
 }
 
 /// The two modules of a method.
@@ -56,31 +60,46 @@ impl<'a, M: MethodRules> Run<'a, M> {
             losses: Losses::default(),
             untrained: Vec::new(),
             evaluation: Vec::new(),
+            data: DataMark::of(loader.dataset()),
         })
     }
 
-    /// Goes back to the newest checkpoint, if there is one.
+    /// Goes back to the newest intact checkpoint, if there is one.
     pub(super) fn restore<S: Module, T: Module>(
         &mut self,
         networks: Networks<S, T>,
+        data: &Dataset,
     ) -> Result<Networks<S, T>, TrainError> {
-        let Some((folder, meta)) = self.checkpoints.newest()? else { return Ok(networks) };
-        if meta.steps_per_epoch != self.at.steps_per_epoch {
-            let reason = format!(
-                "it has {} steps per epoch and this run {}: expected the same data and batch size",
-                meta.steps_per_epoch, self.at.steps_per_epoch
-            );
-            return Err(TrainError::Meta { path: folder.join("meta.json"), reason });
+        let Some(checkpoint) = newest_intact_checkpoint(self.trainer.run)? else { return Ok(networks) };
+        if self.writes() {
+            self.tell(&checkpoint);
         }
-        load_optimizer(&folder, &mut self.optimizer, self.trainer.device)?;
+        self.check_fits(&checkpoint, data)?;
+        self.checkpoints.set_aside(checkpoint.damaged());
+        let networks = Networks {
+            student: checkpoint.student(networks.student)?,
+            state: checkpoint.state(networks.state)?,
+        };
+        let (tensors, path) = checkpoint.tensors("optimizer")?;
+        let loaded = self.optimizer.load_state_of(&networks.student, tensors, self.trainer.device);
+        loaded.map_err(|reason| TrainError::Checkpoint { path, reason })?;
+        let meta = checkpoint.meta();
         self.at.step = meta.step;
         self.losses = Losses::restored(meta.epoch_loss);
-        self.untrained = meta.untrained;
+        self.untrained = meta.untrained.clone();
         self.clock = Clock::new(meta.seconds);
-        Ok(Networks {
-            student: load_module(&folder, "student", networks.student)?,
-            state: load_module(&folder, "state", networks.state)?,
-        })
+        Ok(networks)
+    }
+
+    /// Says what is unusual about a checkpoint.
+    fn tell(&self, checkpoint: &IntactCheckpoint) {
+        let (folder, step) = (checkpoint.folder().display(), checkpoint.step());
+        for damaged in checkpoint.damaged() {
+            warn!("{damaged}; going on from {folder}, of step {step}");
+        }
+        if !checkpoint.meta().checksums {
+            info!("{folder} is from an earlier version without checksums: it is taken as it is");
+        }
     }
 
     pub(super) fn finish<E: Encoder>(
@@ -99,6 +118,9 @@ impl<'a, M: MethodRules> Run<'a, M> {
         observers.observer.on_start(self.at);
         if self.at.step == 0 {
             self.untrained = self.evaluate(&networks, observers, &mut metrics)?;
+        } else if self.is_evaluated() && !metrics.has_evaluation(self.at.step) {
+            // The run was killed between a checkpoint and its evaluation.
+            self.evaluation = self.evaluate(&networks, observers, &mut metrics)?;
         }
         let mut batches = self.batches(loader)?;
         let mut stopped = false;
@@ -109,9 +131,10 @@ impl<'a, M: MethodRules> Run<'a, M> {
             }
             let (next, done) = self.step(networks, &mut batches)?;
             networks = next;
+            self.check_unchanged(loader.dataset())?;
             self.report(done, observers.observer, &mut metrics)?;
             stopped = self.any(observers.observer.stop());
-            self.between_steps(&networks, stopped, observers, &mut metrics)?;
+            self.between_steps(&networks, stopped, loader.dataset(), observers, &mut metrics)?;
         }
         let summary = self.summary();
         Ok(Trained { student: networks.student, state: networks.state, summary })
@@ -149,6 +172,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         &mut self,
         networks: &Networks<M::Student, M::State>,
         stopped: bool,
+        data: &Dataset,
         observers: &mut Observers<'_, impl Evaluator<E>, impl Observer>,
         metrics: &mut MetricsFile,
     ) -> Result<(), TrainError>
@@ -158,14 +182,20 @@ impl<'a, M: MethodRules> Run<'a, M> {
         let (step, last) = (self.at.step, self.at.step == self.at.total_steps);
         let config = self.trainer.config;
         if last || stopped || config.checkpoint.is_due(step, self.at.steps_per_epoch) {
-            self.save(networks)?;
+            metrics.flush()?;
+            self.save(networks, data)?;
         }
-        let period = config.eval_every_epochs * self.at.steps_per_epoch;
-        if last || (period > 0 && step.is_multiple_of(period)) {
+        if self.is_evaluated() {
             self.evaluation = self.evaluate(networks, observers, metrics)?;
         }
         self.clock.skip();
         Ok(())
+    }
+
+    /// Whether the encoder is evaluated after the current step.
+    fn is_evaluated(&self) -> bool {
+        let period = self.trainer.config.eval_every_epochs.saturating_mul(self.at.steps_per_epoch);
+        self.at.step == self.at.total_steps || (period > 0 && self.at.step.is_multiple_of(period))
     }
 
     fn evaluate<E: Encoder>(
@@ -189,20 +219,45 @@ impl<'a, M: MethodRules> Run<'a, M> {
         Ok(found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    fn save<S: Module, T: Module>(&mut self, networks: &Networks<S, T>) -> Result<(), TrainError> {
+    /// Writes a checkpoint, if everything in it is finite.
+    fn save<S: Module, T: Module>(
+        &mut self,
+        networks: &Networks<S, T>,
+        data: &Dataset,
+    ) -> Result<(), TrainError> {
         self.losses.read(self.not_finite())?;
-        if !self.writes() {
+        let bad = if self.writes() { self.write_checkpoint(networks, data)? } else { None };
+        if !self.any(bad.is_some()) {
             return Ok(());
         }
+        let tensor = bad.unwrap_or_else(|| "a tensor of the first process".to_owned());
+        Err(TrainError::WeightsNotFinite {
+            step: self.at.step,
+            tensor,
+            last_good: last_good(self.trainer.run),
+        })
+    }
+
+    /// Gives the path of the first tensor that is not finite; nothing is written then.
+    fn write_checkpoint<S: Module, T: Module>(
+        &mut self,
+        networks: &Networks<S, T>,
+        data: &Dataset,
+    ) -> Result<Option<String>, TrainError> {
+        self.trainer.run.check_there()?;
         let meta = Meta {
             step: self.at.step,
             steps_per_epoch: self.at.steps_per_epoch,
             epoch_loss: self.losses.epoch(),
             seconds: self.clock.seconds(),
             untrained: self.untrained.clone(),
+            checksums: true,
+            recipe: self.trainer.recipe.clone(),
+            data: Some(self.data.clone()),
         };
+        let parts = Parts { student: &networks.student, state: &networks.state, optimizer: &self.optimizer };
         let keep = self.trainer.config.checkpoint.keep;
-        self.checkpoints.save(&networks.student, &networks.state, &self.optimizer, &meta, keep)
+        self.checkpoints.save(&parts, &data::hashes_of(data), &meta, keep)
     }
 
     fn summary(self) -> Summary {

@@ -82,6 +82,7 @@ enum Room {
     Train,
     Eval,
     Testing,
+    Fixtures,
     Tasks,
     Facade,
     Cli,
@@ -104,6 +105,7 @@ impl Room {
             "ssl-train" => Self::Train,
             "ssl-eval" => Self::Eval,
             "ssl-testing" => Self::Testing,
+            "ssl-fixtures" => Self::Fixtures,
             "ssl-tasks" => Self::Tasks,
             "ssl-cli" => Self::Cli,
             "burn-ssl" => Self::Facade,
@@ -126,7 +128,8 @@ impl Room {
         match (self, imported) {
             (Checks, _) => imported != Checks,
             (Testing, _) => imported == Kernels,
-            (_, Testing) | (Method, Encoders) => dev,
+            (Fixtures, _) => matches!(imported, Core | Encoders),
+            (_, Testing) | (Method, Encoders | Fixtures) => dev,
             (Core | Train, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
             (Encoders | Train, Files) => true,
             (Tasks, Core | Encoders | Data | Files | Train | Eval) => true,
@@ -144,7 +147,7 @@ impl Room {
             }
             Self::Core => "it may import ssl-kernels (in tests ssl-testing)",
             Self::Method => {
-                "a method may import ssl-core alone, never another method (in tests ssl-testing, ssl-encoders)"
+                "a method may import ssl-core alone, never another method (in tests ssl-testing, ssl-encoders, ssl-fixtures)"
             }
             Self::Encoders => "it may import ssl-core and ssl-files (in tests ssl-testing)",
             Self::Train => {
@@ -154,6 +157,7 @@ impl Room {
             Self::Testing => {
                 "it may import ssl-kernels alone, else the tests of the others would build them twice"
             }
+            Self::Fixtures => "it may import ssl-core and ssl-encoders",
             Self::Tasks => "it may import the libraries below it, and no method: it is handed a registry",
             Self::Facade => "it may import the libraries below it (in tests ssl-testing)",
             Self::Cli | Self::Example => "it may import burn-ssl alone (in tests ssl-testing)",
@@ -186,6 +190,7 @@ mod tests {
             "ssl-train",
             "ssl-eval",
             "ssl-testing",
+            "ssl-fixtures",
             "ssl-tasks",
             "burn-ssl",
             "ssl-cli",
@@ -243,6 +248,7 @@ mod tests {
             ("xtask-checks", "ssl-testing"),
             ("xtask-checks", "xtask"),
             ("ssl-testing", "ssl-kernels"),
+            ("ssl-fixtures", "ssl-encoders"),
             ("ssl-kernels", "burn-tch"),
             ("ssl-data", "image"),
         ];
@@ -270,6 +276,8 @@ mod tests {
             ("ssl-train", "ssl-simclr"),
             ("ssl-eval", "ssl-encoders"),
             ("ssl-testing", "ssl-core"),
+            ("ssl-fixtures", "ssl-simclr"),
+            ("ssl-train", "ssl-fixtures"),
             ("burn-ssl", "ssl-cli"),
             ("ssl-cli", "ssl-train"),
             ("example-quickstart", "ssl-simclr"),
@@ -286,9 +294,13 @@ mod tests {
 
     #[test]
     fn helpers_of_tests_are_dev_dependencies_only() {
-        for (importer, imported) in
-            [("ssl-simclr", "ssl-encoders"), ("ssl-simclr", "ssl-testing"), ("ssl-core", "ssl-testing")]
-        {
+        let helpers = [
+            ("ssl-simclr", "ssl-encoders"),
+            ("ssl-simclr", "ssl-fixtures"),
+            ("ssl-simclr", "ssl-testing"),
+            ("ssl-core", "ssl-testing"),
+        ];
+        for (importer, imported) in helpers {
             assert!(sentences(importer, imported, true).is_empty(), "{importer} -> {imported} in tests");
             assert_eq!(sentences(importer, imported, false).len(), 1, "{importer} -> {imported}");
         }

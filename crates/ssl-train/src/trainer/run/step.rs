@@ -1,5 +1,7 @@
 //! One step of a run, and what is told of it.
 
+use std::path::PathBuf;
+
 use burn::tensor::Tensor;
 use ssl_core::{Encoder, LossOf, MethodRules, Metrics, SslMethod, StepContext, Views, group};
 use ssl_data::{Batch, DataError};
@@ -9,7 +11,10 @@ use super::super::readings::means;
 use super::super::views::views;
 use super::{Networks, Run};
 use crate::metrics::MetricsFile;
-use crate::{Gradients, MicroBatch, Observer, Rates, StepReport, TrainError, in_chunks};
+use crate::{
+    Gradients, MicroBatch, Observer, Rates, RunDir, StepReport, TrainError, in_chunks,
+    newest_intact_checkpoint,
+};
 
 /// Steps between two rows of the metrics file where the configuration leaves it open (our choice).
 const LOG_EVERY: u64 = 10;
@@ -127,6 +132,7 @@ impl<M: MethodRules> Run<'_, M> {
                 ("data_time", averages.data_time),
                 ("step_time", averages.step_time),
             ]);
+            self.trainer.run.check_there()?;
             metrics.write(self.at.step, epoch, &values)?;
             if self.at.step.is_multiple_of(self.at.steps_per_epoch) {
                 let (done, speed) = (self.at.epoch(), report.images_per_s);
@@ -154,7 +160,12 @@ impl<M: MethodRules> Run<'_, M> {
 
     /// The error of a loss that is not finite at this step.
     pub(super) fn not_finite(&self) -> impl FnOnce(f64) -> TrainError + use<M> {
-        let step = self.at.step;
-        move |loss| TrainError::NotFinite { step, loss }
+        let (step, run) = (self.at.step, self.trainer.run.clone());
+        move |loss| TrainError::NotFinite { step, loss, last_good: last_good(&run) }
     }
+}
+
+/// The newest intact checkpoint, for an error about what came after it.
+pub(super) fn last_good(run: &RunDir) -> Option<PathBuf> {
+    Some(newest_intact_checkpoint(run).ok()??.folder().to_owned())
 }

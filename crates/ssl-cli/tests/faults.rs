@@ -1,0 +1,381 @@
+//! What goes wrong during and after a run: nothing is lost, and nothing is wrong in silence.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Output, Stdio};
+use std::time::Duration;
+
+use burn_ssl::core::named;
+use common::{class_folders, command, json, run, sentence, stderr, text, tiny};
+
+/// Options of a run with a checkpoint after each of its four steps.
+const EVERY_STEP: [&str; 4] = ["--set", "checkpoint.every_steps=1", "--set", "checkpoint.keep=2"];
+
+/// A finished run on 20 images with the checkpoints `last`, `step-3` and `step-4`.
+fn finished(dir: &Path, more: &[&str]) -> (PathBuf, PathBuf) {
+    let (images, out) = (class_folders(dir, 10), dir.join("run"));
+    let output = run(&[&tiny(text(&images), text(&out))[..], &EVERY_STEP, more].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    (images, out)
+}
+
+/// Starts a run that is not over soon, and waits for its first checkpoint.
+fn started(images: &Path, out: &Path) -> Child {
+    let more = ["--epochs", "40", "--set", "checkpoint.every_steps=1"];
+    let mut child = command(&[&tiny(text(images), text(out))[..], &more].concat())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    while !out.join("checkpoints/last/meta.json").exists() {
+        assert!(child.try_wait().expect("a child").is_none(), "the run ended before its first checkpoint");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+/// A run that was killed after its first checkpoint.
+fn killed(images: &Path, out: &Path) {
+    let mut child = started(images, out);
+    child.kill().expect("it runs");
+    child.wait().expect("it was killed");
+    assert!(!out.join("encoder.safetensors").exists(), "the run was over before it was killed");
+}
+
+fn resume(out: &Path, more: &[&str]) -> Output {
+    run(&[&["pretrain", "--resume", "--out", text(out)][..], more].concat())
+}
+
+/// The error of a resume that is refused.
+fn refused(out: &Path) -> String {
+    let output = resume(out, &[]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    said.lines().last().unwrap_or_default().to_owned()
+}
+
+fn bytes(path: PathBuf) -> Vec<u8> {
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Every file below a folder.
+fn tree(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("readable").path();
+        if path.is_dir() {
+            files.extend(tree(&path));
+        } else {
+            files.insert(path.clone(), bytes(path));
+        }
+    }
+    files
+}
+
+#[test]
+fn weights_that_diverged_are_not_saved() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 10), dir.path().join("run"));
+    // The rate of the first step is 0, so that the first checkpoint is a good one.
+    let more = ["--lr", "1e300", "--set", "schedule.warmup_epochs=1", "--set", "checkpoint.every_steps=1"];
+    let output = run(&[&tiny(text(&images), text(&out))[..], &more].concat());
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("is not finite after step 2, so nothing was saved"), "{said}");
+    assert!(said.contains("optimizer.lr") && said.contains("checkpoints/last)"), "{said}");
+    assert!(!out.join("encoder.safetensors").exists());
+    let meta = String::from_utf8(bytes(out.join("checkpoints/last/meta.json"))).expect("text");
+    assert!(meta.contains("\"step\": 1,"), "{meta}");
+
+    let alone = dir.path().join("alone");
+    let more = ["--lr", "1e308", "--max-steps", "1", "--set", "schedule.warmup_epochs=0"];
+    let said = stderr(&run(&[&tiny(text(&images), text(&alone))[..], &more].concat()));
+    assert!(said.contains("after step 1, so nothing was saved") && !said.contains("last good"), "{said}");
+    assert!(!alone.join("encoder.safetensors").exists() && !alone.join("checkpoints/last").exists());
+}
+
+#[test]
+fn classifiers_that_diverged_are_not_saved() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, tuned, student) =
+        (class_folders(dir.path(), 4), dir.path().join("tuned"), dir.path().join("student"));
+    let images = text(&images);
+    let finetune = |out: &str, more: &[&str]| {
+        let args = ["finetune", "--width", "4", "--image-size", "16", "--train", images, "--test", images];
+        let args = [&args[..], &["--epochs", "1", "--batch-size", "8", "--out", out]].concat();
+        run(&[&args[..], more].concat())
+    };
+    let said = stderr(&finetune(text(&tuned), &["--lr", "1e308"]));
+    assert!(said.contains("is not finite after step 1, so nothing was saved"), "{said}");
+    assert!(!tuned.join("classifier.safetensors").exists() && !tuned.join("encoder.safetensors").exists());
+
+    let teacher = dir.path().join("teacher");
+    assert!(finetune(text(&teacher), &[]).status.success());
+    let args = ["distill", "--teacher", text(&teacher), "--data", images, "--out", text(&student)];
+    let more = ["--epochs", "1", "--batch-size", "8", "--warmup-epochs", "0", "--lr", "1e308"];
+    let said = stderr(&run(&[&args[..], &more].concat()));
+    assert!(said.contains("is not finite after step 1, so nothing was saved"), "{said}");
+    assert!(!student.join("classifier.safetensors").exists());
+}
+
+#[test]
+fn weights_that_are_not_finite_are_not_used() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = finished(dir.path(), &[]);
+    let path = out.join("encoder.safetensors");
+    let mut poisoned = bytes(path.clone());
+    let (tensors, _) = named::decode(&poisoned).expect("own file");
+    let (_, variance) = tensors.iter().find(|(name, _)| name.ends_with("running_var")).expect("batch norm");
+    let variance: Vec<u8> = variance.iter::<f32>().flat_map(f32::to_le_bytes).collect();
+    let place = poisoned.windows(variance.len()).position(|window| window == variance).expect("in the file");
+    poisoned[place..place + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
+    fs::write(&path, poisoned).expect("writable");
+
+    let features = dir.path().join("features.csv");
+    let embed = ["embed", "--run", text(&out), "--data", text(&images), "--out", text(&features)];
+    let knn = ["knn", "--run", text(&out), "--train", text(&images), "--test", text(&images)];
+    for args in [&embed[..], &knn[..]] {
+        let said = stderr(&run(args));
+        assert!(said.contains("is not finite: the weights are damaged or diverged"), "{said}");
+    }
+    assert!(!features.exists());
+}
+
+#[test]
+fn a_damaged_checkpoint_gives_way_to_the_newest_intact_one() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (_, out) = finished(dir.path(), &[]);
+    let whole = bytes(out.join("encoder.safetensors"));
+    fs::remove_file(out.join("encoder.safetensors")).expect("removable");
+    fs::remove_file(out.join("checkpoints/last/meta.json")).expect("removable");
+    let student = out.join("checkpoints/step-4/student.safetensors");
+    let mut flipped = bytes(student.clone());
+    let place = flipped.len() - 2;
+    flipped[place] ^= 1;
+    fs::write(&student, flipped).expect("writable");
+
+    let output = resume(&out, &[]);
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("last: meta.json is missing; going on from "), "{said}");
+    assert!(
+        said.contains("student.safetensors is not as it was written") && said.contains("of step 3"),
+        "{said}"
+    );
+    assert_eq!(bytes(out.join("encoder.safetensors")), whole);
+    assert!(out.join("checkpoints/last.damaged-1/student.safetensors").exists(), "it is kept to look at");
+}
+
+#[test]
+fn without_an_intact_checkpoint_nothing_is_touched() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (_, out) = finished(dir.path(), &[]);
+    for name in ["last", "step-3", "step-4"] {
+        fs::remove_file(out.join("checkpoints").join(name).join("meta.json")).expect("removable");
+    }
+    let checkpoints = || tree(&out.join("checkpoints"));
+    let before = checkpoints();
+    let said = sentence(&["pretrain", "--resume", "--out", text(&out)]);
+    assert!(said.contains("is intact (") && said.contains("last: meta.json is missing"), "{said}");
+    assert_eq!(checkpoints(), before);
+}
+
+#[test]
+fn an_edited_record_is_not_compared_with_itself() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = finished(dir.path(), &[]);
+    let recipe = fs::read_to_string(out.join("recipe.toml")).expect("a recipe");
+    let edited = recipe.replace("lr = 0.06", "lr = 0.5");
+    assert_ne!(edited, recipe);
+    fs::write(out.join("recipe.toml"), edited).expect("writable");
+    let said = sentence(&["pretrain", "--resume", "--out", text(&out)]);
+    assert!(
+        said.contains("recipe.toml was changed after the run began: optimizer.lr is 0.5 in it and 0.06 in"),
+        "{said}"
+    );
+
+    let (tuned, images) = (dir.path().join("tuned"), text(&images));
+    let args = ["finetune", "--width", "4", "--image-size", "16", "--train", images, "--test", images];
+    let args = [&args[..], &["--epochs", "1", "--batch-size", "8", "--out", text(&tuned)]].concat();
+    assert!(run(&args).status.success());
+    let record = fs::read_to_string(tuned.join("classifier.toml")).expect("a record");
+    fs::write(tuned.join("classifier.toml"), record.replace("lr = 0.05", "lr = 0.5")).expect("writable");
+    let said = sentence(&[&args[..], &["--resume", "--lr", "0.5"]].concat());
+    assert!(said.contains("classifier.toml was changed after the run began: optimizer.lr"), "{said}");
+}
+
+#[test]
+fn images_that_changed_are_named_and_accepted_on_request() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 12), dir.path().join("run"));
+    killed(&images, &out);
+    let more = images.join("dark/zz.png");
+    fs::copy(images.join("dark/00.png"), &more).expect("writable");
+    let said = refused(&out);
+    assert!(said.contains("there are 25 images, and the run started with 24"), "{said}");
+    assert!(said.ends_with("try --accept-changed-data"), "{said}");
+    fs::remove_file(&more).expect("removable");
+
+    fs::rename(images.join("dark/00.png"), images.join("dark/0.png")).expect("renamed");
+    let said = refused(&out);
+    assert!(said.contains("other names, labels or another order"), "{said}");
+    fs::rename(images.join("dark/0.png"), images.join("dark/00.png")).expect("renamed");
+
+    let whole = bytes(images.join("dark/03.png"));
+    fs::copy(images.join("dark/04.png"), images.join("dark/03.png")).expect("writable");
+    assert_ne!(bytes(images.join("dark/03.png")).len(), whole.len());
+    let said = refused(&out);
+    assert!(said.contains("the images have files of other lengths than when the run started"), "{said}");
+
+    for class in ["bright", "dark"] {
+        for entry in fs::read_dir(images.join(class)).expect("a folder") {
+            let path = entry.expect("readable").path();
+            image::RgbImage::from_pixel(16, 16, image::Rgb([9, 9, 9])).save(path).expect("writable");
+        }
+    }
+    let output = resume(&out, &["--accept-changed-data"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+}
+
+#[test]
+fn one_process_writes_a_run_at_a_time() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 12), dir.path().join("run"));
+    let mut child = started(&images, &out);
+    let holder = format!("is in use by process {} on ", child.id());
+    let new = tiny(text(&images), text(&out));
+    for args in
+        [&new[..], &[&new[..], &["--overwrite"]].concat(), &["pretrain", "--resume", "--out", text(&out)]]
+    {
+        let said = sentence(args);
+        assert!(said.contains(&holder), "{said}");
+    }
+    assert!(child.try_wait().expect("a child").is_none(), "the run goes on");
+    child.kill().expect("it runs");
+    child.wait().expect("it was killed");
+    let output = run(&[&new[..], &["--overwrite", "--max-steps", "1"]].concat());
+    assert!(output.status.success(), "a lock ends with its process: {}", stderr(&output));
+}
+
+#[test]
+fn an_evaluation_that_a_kill_cut_off_is_made_up_for() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 10);
+    let (_, out) = finished(dir.path(), &["--eval-test", text(&images), "--eval-every", "1"]);
+    let metrics = out.join("metrics.jsonl");
+    let rows = fs::read_to_string(&metrics).expect("metrics");
+    let evaluations = |rows: &str| -> Vec<String> {
+        rows.lines().filter(|row| row.contains("knn_top1")).map(str::to_owned).collect()
+    };
+    assert_eq!(evaluations(&rows).len(), 3, "{rows}");
+    let (encoder, last) = (bytes(out.join("encoder.safetensors")), evaluations(&rows)[2].clone());
+
+    // What a process leaves that was killed between the last checkpoint and the evaluation.
+    fs::remove_file(out.join("encoder.safetensors")).expect("removable");
+    fs::write(&metrics, rows.replace(&format!("{last}\n"), "")).expect("writable");
+    assert!(resume(&out, &[]).status.success());
+    assert_eq!(evaluations(&fs::read_to_string(&metrics).expect("metrics")), evaluations(&rows));
+    assert_eq!(bytes(out.join("encoder.safetensors")), encoder);
+
+    // The same after the first epoch, which the checkpoint step-2 would be of.
+    assert!(resume(&out, &[]).status.success());
+    assert_eq!(evaluations(&fs::read_to_string(&metrics).expect("metrics")).len(), 3, "nothing comes twice");
+}
+
+#[test]
+fn files_that_no_run_wrote_are_not_overwritten() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 4), dir.path().join("d"));
+    fs::create_dir_all(out.join("checkpoints")).expect("writable");
+    fs::write(out.join("checkpoints/thesis.txt"), "mine").expect("writable");
+    let said = sentence(&[&tiny(text(&images), text(&out))[..], &["--overwrite"]].concat());
+    assert!(said.contains("no run wrote them"), "{said}");
+    assert_eq!(bytes(out.join("checkpoints/thesis.txt")), b"mine");
+    assert_eq!(fs::read_dir(&out).expect("a folder").count(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_whose_directory_is_removed_ends() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 12), dir.path().join("run"));
+    let child = started(&images, &out);
+    // The run may add a file while its directory is being removed.
+    while out.join("run.lock").exists() {
+        let _ = fs::remove_dir_all(&out);
+    }
+    let output = child.wait_with_output().expect("it ends");
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("was removed or replaced during the run"), "{said}");
+    assert!(!out.join("encoder.safetensors").exists());
+}
+
+#[test]
+fn a_schedule_that_trains_nothing_is_refused() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 10), dir.path().join("run"));
+    for (setting, start) in [
+        ("schedule.epochs=4611686018427387904", "schedule.epochs is 4611686018427387904, expected at most"),
+        ("train.accumulate=8", "train.accumulate is 8, expected at most half of schedule.batch_size"),
+    ] {
+        let said = sentence(&[&tiny(text(&images), text(&out))[..], &["--set", setting]].concat());
+        assert!(said.starts_with(start), "{said}");
+        assert!(!out.exists());
+    }
+}
+
+#[test]
+fn what_a_resume_does_not_need_does_not_block_it() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, first) = finished(dir.path(), &[]);
+    let (start, out) = (dir.path().join("start.safetensors"), dir.path().join("second"));
+    fs::copy(first.join("encoder.safetensors"), &start).expect("writable");
+    let init = format!("encoder.init={}", text(&start));
+    let args = [&tiny(text(&images), text(&out))[..], &["--set", &init]].concat();
+    let whole = json(&args)["steps"].clone();
+    let encoder = bytes(out.join("encoder.safetensors"));
+    for name in ["encoder.safetensors", "metrics.jsonl"] {
+        fs::remove_file(out.join(name)).expect("removable");
+    }
+    fs::write(out.join("metrics.jsonl"), b"{\"step\":1,\"\xff\xfe\"}\n").expect("writable");
+    fs::write(out.join("recipe.toml.tmp"), "half").expect("writable");
+    fs::remove_file(&start).expect("removable");
+    let output = resume(&out, &[]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(bytes(out.join("encoder.safetensors")), encoder);
+    assert_eq!(whole, 4);
+}
+
+#[test]
+fn trainings_with_labels_resume_as_carefully() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 4);
+    let (images, teacher) = (text(&images), dir.path().join("teacher"));
+    let args = ["finetune", "--width", "4", "--image-size", "16", "--train", images, "--test", images];
+    let finetune = [&args[..], &["--epochs", "1", "--batch-size", "8", "--out", text(&teacher)]].concat();
+    assert!(run(&finetune).status.success());
+
+    let (start, student) = (dir.path().join("start.safetensors"), dir.path().join("student"));
+    fs::copy(teacher.join("encoder.safetensors"), &start).expect("writable");
+    let args = ["distill", "--teacher", text(&teacher), "--data", images, "--out", text(&student)];
+    let distill = [&args[..], &["--epochs", "1", "--batch-size", "8", "--init", text(&start)]].concat();
+    let output = run(&distill);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let classifier = bytes(student.join("classifier.safetensors"));
+    fs::remove_file(student.join("classifier.safetensors")).expect("removable");
+    fs::remove_file(&start).expect("removable");
+    let output = run(&[&distill[..], &["--resume"]].concat());
+    assert!(output.status.success(), "the checkpoint has the weights: {}", stderr(&output));
+    assert_eq!(bytes(student.join("classifier.safetensors")), classifier);
+
+    fs::remove_file(teacher.join("checkpoints/last/meta.json")).expect("removable");
+    let before = tree(&teacher.join("checkpoints"));
+    let output = run(&[&finetune[..], &["--resume"]].concat());
+    let said = stderr(&output);
+    assert!(!output.status.success() && said.contains("last: meta.json is missing"), "{said}");
+    assert_eq!(tree(&teacher.join("checkpoints")), before);
+}

@@ -1,0 +1,89 @@
+//! What the tests of every method need: a small encoder, images, the context of a step, one step of gradient descent, and
+//! the checks that hold for all methods. Everything is on `flex` and the same on every call.
+
+use burn::module::Module;
+use burn::optim::{GradientsParams, SgdConfig};
+use burn::tensor::{Device, Int, Tensor};
+use ssl_core::{
+    DeviceSpec, Encoder, EncoderWith, Head, Init, Pass, Progress, Step, StepContext, Views, WithPredictor,
+    named,
+};
+use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
+
+/// The device of all fixtures, without autodiff.
+///
+/// # Panics
+/// If the build lacks `flex`.
+pub fn device() -> Device {
+    DeviceSpec::Flex.open().expect("flex is compiled in")
+}
+
+/// Initial values from seed 0, on the autodiff device.
+pub fn init() -> Init {
+    Init::new(0, &device().autodiff())
+}
+
+/// A residual network of one block and four channels.
+pub fn resnet(init: &mut Init) -> ResNet {
+    ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar).init(init)
+}
+
+/// A step of a run of ten steps, which are one epoch.
+pub fn at(step: u64) -> Progress {
+    Progress { step, total_steps: 10, steps_per_epoch: 10 }
+}
+
+/// The context of the step [`at`] this place, with seed 0.
+pub fn context(step: u64) -> StepContext {
+    StepContext::new(0, at(step), 0)
+}
+
+/// Images of one batch whose values look random, others for each seed: `[batch, 3, size, size]`.
+pub fn crops(batch: usize, size: usize, seed: f32) -> Tensor<4> {
+    let count = (batch * 3 * size * size) as i64;
+    let places = Tensor::<1, Int>::arange(1..count + 1, &device()).float();
+    (places * 0.618 + seed).sin().reshape([batch, 3, size, size])
+}
+
+/// [`crops`] of four images: `[4, 3, 8, 8]`.
+pub fn images(seed: f32) -> Tensor<4> {
+    crops(4, 8, seed)
+}
+
+/// Two views of four images without labels: [`images`] of the seeds 0 and 1.
+pub fn views() -> Views {
+    Views::two(images(0.0), images(1.0))
+}
+
+/// The embeddings of images in training mode, layer after layer: `[image, dim]`.
+pub fn embed<E: Encoder>(network: &EncoderWith<E>, images: Tensor<4>) -> Tensor<2> {
+    network.projector.forward(network.encoder.encode(images, &Pass::train()), &Pass::train())
+}
+
+/// The predictions for images in training mode, layer after layer: `[image, dim]`.
+pub fn predict<E: Encoder>(student: &WithPredictor<E>, images: Tensor<4>) -> Tensor<2> {
+    let z = student.projector.forward(student.encoder.encode(images, &Pass::train()), &Pass::train());
+    student.predictor.forward(z, &Pass::train())
+}
+
+/// A network after one step of plain gradient descent.
+pub fn descend<M: Module>(network: M, loss: &Tensor<1>, learning_rate: f64) -> M {
+    let gradients = GradientsParams::from_grads(loss.backward(), &network);
+    SgdConfig::new().init().step(learning_rate, network, gradients)
+}
+
+/// Checks that a step trains every parameter of its student, nothing of its state (such as a teacher), and offers the
+/// spread of the embeddings.
+///
+/// # Panics
+/// If a parameter of the student gets no gradient, one of the state gets one, or the step offers other metrics than
+/// `z_std`.
+pub fn assert_trains_only<M: Module, S: Module, C>(student: &M, state: &S, step: &Step<C>) {
+    assert_eq!(step.metrics.names().collect::<Vec<_>>(), ["z_std"]);
+    let mut gradients = step.loss.backward();
+    let of_state = GradientsParams::from_module(&mut gradients, state).len();
+    assert_eq!(of_state, 0, "parameters of the state with a gradient");
+    let parameters = named::collect(student).keys().filter(|path| !named::is_buffer(path)).count();
+    let of_student = GradientsParams::from_module(&mut gradients, student).len();
+    assert_eq!(of_student, parameters, "parameters of the student with a gradient");
+}

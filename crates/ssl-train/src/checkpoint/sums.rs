@@ -1,0 +1,95 @@
+//! Checksums of the files of a checkpoint.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+/// The file of the checksums of the other files of a checkpoint.
+pub(super) const SUMS: &str = "checksums.json";
+
+/// Bytes read at a time (our choice: a fraction of a model).
+const BLOCK: usize = 1 << 20;
+
+/// Length and checksum of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sum {
+    bytes: u64,
+    /// XXH3 with 64 bits, in hexadecimal.
+    xxh3: String,
+}
+
+/// A folder whose files get checksums as they are written.
+pub(super) struct SummedFolder<'a> {
+    folder: &'a Path,
+    sums: BTreeMap<String, Sum>,
+}
+
+impl<'a> SummedFolder<'a> {
+    pub(super) fn new(folder: &'a Path) -> Self {
+        Self { folder, sums: BTreeMap::new() }
+    }
+
+    pub(super) fn write(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        ssl_files::write(&self.folder.join(name), bytes)?;
+        let sum = Sum { bytes: bytes.len() as u64, xxh3: hex(xxh3_64(bytes)) };
+        self.sums.insert(name.to_owned(), sum);
+        Ok(())
+    }
+
+    /// Writes the checksums.
+    pub(super) fn finish(self) -> io::Result<()> {
+        let json = serde_json::to_vec_pretty(&self.sums).expect("numbers and names are valid JSON");
+        ssl_files::write(&self.folder.join(SUMS), &json)
+    }
+}
+
+/// Compares the files of a folder with their checksums, if it has any.
+///
+/// # Errors
+/// What is wrong with the first file that is not as it was written.
+pub(super) fn check(folder: &Path) -> Result<(), String> {
+    let bytes = std::fs::read(folder.join(SUMS)).map_err(|error| unreadable(SUMS, &error))?;
+    let sums: BTreeMap<String, Sum> =
+        serde_json::from_slice(&bytes).map_err(|error| format!("{SUMS} is no list of checksums: {error}"))?;
+    for (name, sum) in sums {
+        let found = sum_of(&folder.join(&name)).map_err(|error| unreadable(&name, &error))?;
+        if found.bytes != sum.bytes {
+            return Err(format!("{name} has {} bytes, expected {}", found.bytes, sum.bytes));
+        }
+        if found != sum {
+            return Err(format!("{name} is not as it was written: its checksum differs"));
+        }
+    }
+    Ok(())
+}
+
+/// Says why a file cannot be read.
+pub(super) fn unreadable(name: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("{name} is missing"),
+        _ => format!("{name} cannot be read: {error}"),
+    }
+}
+
+fn sum_of(path: &Path) -> io::Result<Sum> {
+    let (mut file, mut hash, mut bytes) = (File::open(path)?, Xxh3::new(), 0);
+    let mut block = vec![0; BLOCK];
+    loop {
+        match file.read(&mut block)? {
+            0 => return Ok(Sum { bytes, xxh3: hex(hash.digest()) }),
+            read => {
+                hash.update(&block[..read]);
+                bytes += read as u64;
+            }
+        }
+    }
+}
+
+fn hex(hash: u64) -> String {
+    format!("{hash:016x}")
+}

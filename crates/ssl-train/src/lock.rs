@@ -1,0 +1,153 @@
+//! One writer per run directory.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{fmt, fs, process, thread};
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use crate::TrainError;
+
+/// The file that is locked. It stays when a run ends, as the record that a run wrote the directory.
+pub(crate) const LOCK: &str = "run.lock";
+
+/// Time that a process gets between locking a file and writing its name into it (our choice).
+const SIGNING: Duration = Duration::from_millis(100);
+
+/// A process that writes a run directory, as its lock file says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Holder {
+    /// The id of the process.
+    pub(crate) pid: u32,
+    /// The name of its machine.
+    pub(crate) host: String,
+    /// When it began, in seconds since 1970.
+    pub(crate) since: u64,
+}
+
+impl Holder {
+    fn here() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        Self { pid: process::id(), host: host(), since: since.as_secs() }
+    }
+
+    /// What the lock file of a run directory says; none if there is no such file.
+    pub(crate) fn of(run: &Path) -> Option<Self> {
+        serde_json::from_slice(&fs::read(run.join(LOCK)).ok()?).ok()
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let began = UNIX_EPOCH + Duration::from_secs(self.since);
+        let seconds = SystemTime::now().duration_since(began).unwrap_or(Duration::ZERO).as_secs();
+        let since = match seconds {
+            0..120 => format!("{seconds} s"),
+            120..7200 => format!("{} min", seconds / 60),
+            _ => format!("{} h", seconds / 3600),
+        };
+        write!(f, "process {} on {}, which began {since} ago", self.pid, self.host)
+    }
+}
+
+/// An advisory lock on a run directory. The operating system lifts it when the process ends, however it ends.
+#[derive(Debug)]
+pub(crate) struct RunLock {
+    path: PathBuf,
+    file: File,
+}
+
+impl RunLock {
+    /// Locks a directory, which has to exist.
+    ///
+    /// # Errors
+    /// [`TrainError::Running`] if another process has locked it.
+    pub(crate) fn take(run: &Path) -> Result<Self, TrainError> {
+        let path = run.join(LOCK);
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = open.map_err(TrainError::io(&path))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(TrainError::Running { run: run.to_owned(), holder: holder(file) });
+            }
+            Err(TryLockError::Error(error)) => {
+                warn!("{} cannot be locked ({error}): do not start a second run there", run.display());
+            }
+        }
+        let mut lock = Self { path, file };
+        lock.sign().map_err(TrainError::io(&lock.path))?;
+        Ok(lock)
+    }
+
+    /// Whether the directory is still the one that was locked.
+    pub(crate) fn is_there(&self) -> bool {
+        same_file(&self.path, &self.file).unwrap_or(false)
+    }
+
+    fn sign(&mut self) -> io::Result<()> {
+        let text = serde_json::to_vec(&Holder::here())?;
+        self.file.set_len(0)?;
+        self.file.rewind()?;
+        self.file.write_all(&text)
+    }
+}
+
+/// Who holds a lock, in words.
+fn holder(mut file: File) -> String {
+    // One that has just begun signs right after it has the lock.
+    thread::sleep(SIGNING);
+    let mut text = String::new();
+    let read = file.read_to_string(&mut text).ok().and_then(|_| serde_json::from_str::<Holder>(&text).ok());
+    read.map_or_else(|| "another process".to_owned(), |holder| holder.to_string())
+}
+
+fn host() -> String {
+    hostname::get().map_or_else(|_| "this machine".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+#[cfg(unix)]
+fn same_file(path: &Path, file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let (there, held) = (fs::metadata(path)?, file.metadata()?);
+    Ok((there.dev(), there.ino()) == (held.dev(), held.ino()))
+}
+
+/// Other systems do not remove a file that is open.
+#[cfg(not(unix))]
+fn same_file(path: &Path, _file: &File) -> io::Result<bool> {
+    path.try_exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_lock_is_refused_until_the_first_is_gone() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let first = RunLock::take(dir.path()).expect("nobody else");
+        let error = RunLock::take(dir.path()).expect_err("it is locked").to_string();
+        assert!(error.contains(&format!("process {} on {}", process::id(), host())), "{error}");
+        assert!(error.contains(" s ago"), "{error}");
+        drop(first);
+        RunLock::take(dir.path()).expect("nobody else");
+    }
+
+    #[test]
+    fn a_directory_that_was_replaced_is_not_the_one_that_was_locked() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let run = dir.path().join("run");
+        fs::create_dir(&run).expect("writable");
+        let lock = RunLock::take(&run).expect("nobody else");
+        assert!(lock.is_there());
+        fs::remove_dir_all(&run).expect("removable");
+        assert!(!lock.is_there());
+        fs::create_dir(&run).expect("writable");
+        let _other = RunLock::take(&run).expect("another directory");
+        assert!(!lock.is_there());
+    }
+}

@@ -1,0 +1,100 @@
+//! What earlier runs left in a directory.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use crate::TrainError;
+use crate::checkpoint;
+use crate::lock::{Holder, LOCK};
+
+/// The files of a run, without those of its checkpoints.
+const FILES: [&str; 5] =
+    ["recipe.toml", "classifier.toml", "metrics.jsonl", "encoder.safetensors", "classifier.safetensors"];
+
+const CHECKPOINTS: &str = "checkpoints";
+
+/// Whether a new run may be written to `path`; `of_a_run` says whether the directory [has a record](has_record).
+///
+/// # Errors
+/// [`TrainError::Exists`] or [`TrainError::NotARun`]
+pub(super) fn check(path: &Path, overwrite: bool, of_a_run: bool) -> Result<(), TrainError> {
+    if is_free(path).map_err(TrainError::io(path))? {
+        return Ok(());
+    }
+    if !overwrite || !path.is_dir() {
+        return Err(TrainError::Exists(path.to_owned()));
+    }
+    let taken = FILES.iter().chain([&CHECKPOINTS]).any(|name| path.join(name).exists());
+    if taken && !of_a_run {
+        return Err(TrainError::NotARun(path.to_owned()));
+    }
+    Ok(())
+}
+
+/// Removes what a run wrote: files that it names, and the folders that are empty then.
+pub(super) fn remove(path: &Path) -> Result<(), TrainError> {
+    for name in FILES {
+        remove_file(&path.join(name))?;
+        remove_file(&path.join(format!("{name}.tmp")))?;
+    }
+    let checkpoints = path.join(CHECKPOINTS);
+    if !checkpoints.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(&checkpoints).map_err(TrainError::io(&checkpoints))? {
+        let entry = entry.map_err(TrainError::io(&checkpoints))?;
+        if entry.file_name().to_str().is_some_and(checkpoint::is_checkpoint_name) {
+            remove_checkpoint(&entry.path())?;
+        }
+    }
+    remove_empty(checkpoints)
+}
+
+fn remove_checkpoint(folder: &Path) -> Result<(), TrainError> {
+    for name in checkpoint::file_names() {
+        remove_file(&folder.join(&name))?;
+        remove_file(&folder.join(format!("{name}.tmp")))?;
+    }
+    remove_empty(folder.to_owned())
+}
+
+/// Whether nothing is there but what a process left that was killed before it wrote its recipe.
+fn is_free(path: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(false),
+        entries => entries?,
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        let is_unfinished = |name: &str| FILES.iter().any(|file| name.strip_suffix(".tmp") == Some(*file));
+        if !name.to_str().is_some_and(|name| name == LOCK || is_unfinished(name)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the directory says that a run wrote it. Earlier versions had no lock file, but always metrics.
+pub(super) fn has_record(path: &Path) -> bool {
+    let has = |name: &str| path.join(name).is_file();
+    Holder::of(path).is_some() || (has("metrics.jsonl") && (has("recipe.toml") || has("classifier.toml")))
+}
+
+fn remove_file(path: &Path) -> Result<(), TrainError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(TrainError::io(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn remove_empty(path: PathBuf) -> Result<(), TrainError> {
+    match fs::remove_dir(&path) {
+        Err(error)
+            if ![io::ErrorKind::NotFound, io::ErrorKind::DirectoryNotEmpty].contains(&error.kind()) =>
+        {
+            Err(TrainError::io(path)(error))
+        }
+        _ => Ok(()),
+    }
+}

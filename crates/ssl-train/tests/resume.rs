@@ -1,0 +1,230 @@
+//! What a resumed run makes up for, and what it refuses to go on from.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use ssl_core::nn::{Linear, LinearConfig};
+use ssl_core::{
+    DeviceSpec, Encoder, Init, MethodRules, NoState, Pass, Progress, SslMethod, Step, StepContext, Views,
+};
+use ssl_data::{Dataset, Image, LoaderConfig, Normalization, TrainLoader, ViewConfig};
+use ssl_train::{
+    ChangedData, Evaluation, Observer, OptimizerConfig, RunDir, ScheduleConfig, StepReport, Summary,
+    TrainConfig, TrainError, Trainer, newest_intact_checkpoint,
+};
+
+/// A linear encoder.
+#[derive(burn::module::Module, Debug)]
+struct Pixels {
+    linear: Linear,
+}
+
+impl Encoder for Pixels {
+    fn encode(&self, images: Tensor<4>, _pass: &Pass) -> Tensor<2> {
+        self.linear.forward(images.flatten(1, 3))
+    }
+
+    fn feature_dim(&self) -> usize {
+        self.linear.weight.dims()[0]
+    }
+}
+
+/// Makes features small.
+struct Shrinking;
+
+impl MethodRules for Shrinking {}
+
+impl SslMethod<Pixels> for Shrinking {
+    type Student = Pixels;
+    type State = NoState;
+    type Carry = ();
+
+    fn init(&self, encoder: Pixels, _init: &mut Init) -> (Pixels, NoState) {
+        (encoder, NoState {})
+    }
+
+    fn loss(&self, student: &Pixels, _: &NoState, views: &Views, _: &StepContext) -> Step<()> {
+        Step::of_share(student.encode(views.crops[0].clone(), &Pass::train()).square().mean(), ())
+    }
+
+    fn encoder<'a>(&self, student: &'a Pixels, _: &'a NoState) -> &'a Pixels {
+        student
+    }
+}
+
+/// Stops the run after a step.
+struct StopAfter {
+    step: u64,
+    done: u64,
+}
+
+impl Observer for StopAfter {
+    fn on_step(&mut self, report: &StepReport) {
+        self.done = report.at.step;
+    }
+
+    fn stop(&self) -> bool {
+        self.done == self.step
+    }
+}
+
+fn device() -> Device {
+    DeviceSpec::Flex.open().expect("flex is compiled in")
+}
+
+/// Images of one grey each.
+fn loader(images: u8, offset: u8) -> TrainLoader {
+    let image = |index: u8| Image::new(4, 4, vec![index * 10 + offset; 48]);
+    let dataset = Arc::new(Dataset::from_images((0..images).map(image).collect(), None));
+    let views = [ViewConfig { count: 2, size: 4, ops: Vec::new() }];
+    let views = ssl_data::Views::new(&views, Normalization::CIFAR10).expect("two views");
+    TrainLoader::new(dataset, views, 0, LoaderConfig { batch_size: 4, workers: 1 }).expect("a loader")
+}
+
+/// A run of four epochs with three steps each.
+struct Run {
+    folder: tempfile::TempDir,
+    config: TrainConfig,
+    changed_data: ChangedData,
+}
+
+impl Run {
+    fn new() -> Self {
+        let config = TrainConfig {
+            optimizer: OptimizerConfig::default().with_lr(0.01),
+            schedule: ScheduleConfig { epochs: 4, batch_size: 4, ..ScheduleConfig::default() },
+            eval_every_epochs: 1,
+            ..TrainConfig::default()
+        };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self { folder, config, changed_data: ChangedData::Refuse }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join("run").join(name)
+    }
+
+    /// Goes on from the newest checkpoint, if there is one, until after `steps` steps.
+    fn until(&self, steps: u64, loader: &TrainLoader) -> Result<Summary, TrainError> {
+        let path = self.folder.path().join("run");
+        let resume = path.exists();
+        let run = match resume {
+            true => RunDir::open(&path)?.locked()?,
+            false => RunDir::create(&path, false)?,
+        };
+        run.write_atomic("recipe.toml", b"")?;
+        let device = device();
+        let linear = LinearConfig::new(48, 3).init(&mut Init::new(0, &device.clone().autodiff()));
+        let trainer = Trainer::new(&Shrinking, &self.config, &run, &device);
+        let trainer = trainer.with_changed_data(self.changed_data);
+        let mut evaluator = |_: &Pixels, at: Progress| Ok(Evaluation::from([("knn_top1", at.step as f64)]));
+        let mut observer = StopAfter { step: steps, done: 0 };
+        let trained = trainer.fit(Pixels { linear }, loader, resume, &mut evaluator, &mut observer)?;
+        Ok(trained.summary)
+    }
+}
+
+/// The steps of the evaluations in a metrics file.
+fn evaluated(metrics: &Path) -> Vec<u64> {
+    let text = fs::read_to_string(metrics).expect("metrics");
+    let rows = text.lines().map(|row| serde_json::from_str::<serde_json::Value>(row).expect("JSON"));
+    rows.filter(|row| row.get("knn_top1").is_some()).filter_map(|row| row["step"].as_u64()).collect()
+}
+
+/// Removes the last row of a file.
+fn without_last_row(path: &Path) {
+    let text = fs::read_to_string(path).expect("text");
+    let rows: Vec<&str> = text.lines().collect();
+    fs::write(path, rows[..rows.len() - 1].join("\n") + "\n").expect("writable");
+}
+
+#[test]
+fn an_evaluation_between_a_kill_and_its_checkpoint_is_made_up_for() {
+    for step in [6, 12] {
+        let (run, loader) = (Run::new(), loader(12, 0));
+        run.until(step, &loader).expect("a run");
+        let metrics = run.path("metrics.jsonl");
+        without_last_row(&metrics);
+        assert_eq!(evaluated(&metrics).last(), Some(&(step - 3)));
+        let summary = run.until(12, &loader).expect("it goes on");
+        assert_eq!(evaluated(&metrics), [0, 3, 6, 9, 12]);
+        assert_eq!(summary.evaluation, [("knn_top1".to_owned(), 12.0)]);
+    }
+}
+
+#[test]
+fn a_run_that_starts_anew_evaluates_once() {
+    let (run, loader) = (Run::new(), loader(12, 0));
+    run.until(3, &loader).expect("a run");
+    fs::remove_dir_all(run.path("checkpoints")).expect("removable");
+    run.until(3, &loader).expect("it starts anew");
+    assert_eq!(evaluated(&run.path("metrics.jsonl")), [0, 3]);
+}
+
+#[test]
+fn weights_that_are_not_finite_are_never_a_checkpoint() {
+    let mut run = Run::new();
+    run.config.optimizer.lr = 1e300;
+    run.config.schedule.warmup_epochs = 1.0;
+    run.config.checkpoint.every_steps = Some(1);
+    let error = run.until(12, &loader(12, 0)).expect_err("it diverges").to_string();
+    assert!(error.starts_with("tensor 'linear."), "{error}");
+    assert!(error.contains("not finite after step 2, so nothing was saved"), "{error}");
+    let there = RunDir::open(&run.path("")).expect("a run");
+    let newest = newest_intact_checkpoint(&there).expect("intact").expect("a checkpoint");
+    assert!(newest.step() == 1 && error.contains(&newest.folder().display().to_string()), "{error}");
+}
+
+/// Removes from a checkpoint what earlier versions did not write.
+fn as_before(folder: &Path) {
+    for name in ["images.bin", "checksums.json"] {
+        fs::remove_file(folder.join(name)).expect("removable");
+    }
+    let path = folder.join("meta.json");
+    let mut meta: serde_json::Value =
+        serde_json::from_slice(&fs::read(&path).expect("readable")).expect("JSON");
+    let meta = meta.as_object_mut().expect("an object");
+    meta.retain(|key, _| !["checksums", "recipe", "data"].contains(&key.as_str()));
+    fs::write(&path, serde_json::to_vec(meta).expect("JSON")).expect("writable");
+}
+
+#[test]
+fn an_end_before_the_checkpoint_and_epochs_of_another_length_are_told_apart() {
+    let mut run = Run::new();
+    run.until(6, &loader(12, 0)).expect("a run");
+    let error = |run: &Run, loader| run.until(12, &loader).expect_err("another run").to_string();
+    let fewer = error(&run, loader(11, 0));
+    assert!(fewer.starts_with("there are 11 images, and the run started with 12: expected"), "{fewer}");
+    let before = fs::read(run.path("checkpoints/last/student.safetensors")).expect("readable");
+    as_before(&run.path("checkpoints/last"));
+    let fewer = error(&run, loader(11, 0));
+    assert!(fewer.contains("is of a run with 3 steps an epoch, and this one has 2: expected"), "{fewer}");
+    run.config.schedule.max_steps = Some(5);
+    let past = error(&run, loader(12, 0));
+    assert!(past.contains("is from step 6, and the run ends after 5 (schedule.epochs"), "{past}");
+    assert_eq!(fs::read(run.path("checkpoints/last/student.safetensors")).expect("readable"), before);
+    run.config.schedule.max_steps = None;
+    assert!(run.until(12, &loader(12, 0)).expect("an old checkpoint is read").finished);
+}
+
+#[test]
+fn other_pixels_under_the_same_name_end_a_run_unless_accepted() {
+    let mut run = Run::new();
+    run.until(6, &loader(12, 0)).expect("a run");
+    let error = run.until(12, &loader(12, 1)).expect_err("other images").to_string();
+    assert!(error.contains("is not the image that it was when the run first read it: expected"), "{error}");
+    run.changed_data = ChangedData::Accept;
+    assert!(run.until(12, &loader(12, 1)).expect("accepted").finished);
+}
+
+#[test]
+fn a_run_in_use_is_not_resumed() {
+    let (run, loader) = (Run::new(), loader(12, 0));
+    run.until(6, &loader).expect("a run");
+    let other = RunDir::open(&run.path("")).and_then(RunDir::locked).expect("nobody else");
+    assert!(matches!(run.until(12, &loader), Err(TrainError::Running { .. })));
+    drop(other);
+    run.until(9, &loader).expect("nobody else");
+}
