@@ -35,7 +35,7 @@ pub use ssl_tasks::{
     PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport, Recipe, Report, RunReport,
     SetOptions, distill, embed_images, embed_images_with, evaluate_knn, linear_probe, load_encoder,
 };
-pub use ssl_tasks::{export, images};
+pub use ssl_tasks::{export, images, memory};
 
 /// The demonstration: pretraining on rendered images.
 pub mod demo {
