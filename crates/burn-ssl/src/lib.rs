@@ -32,7 +32,6 @@ pub use commands::{
     similar,
 };
 pub use ssl_core::tune_process;
-pub use ssl_tasks::images;
 pub use ssl_tasks::{
     CompareOptions, CompareReport, ComparedRun, Difference, DistillOptions, DistillReport, EmbedOptions,
     EmbedReport, EncoderOrigin, EncoderSource, EncoderSummary, Error, FinetuneOptions, FinetuneReport, Found,
@@ -41,6 +40,7 @@ pub use ssl_tasks::{
     SetOptions, SimilarOptions, SimilarReport, Spread, Verdict, compare, distill, embed_images_with,
     load_encoder,
 };
+pub use ssl_tasks::{images, memory};
 
 /// The encoder of a run as a file for other libraries.
 pub mod export {

@@ -13,7 +13,7 @@ use crate::recipe::DataConfig;
 use crate::{Error, images};
 
 /// Images in a batch of evaluation (our choice; results do not depend on it).
-const EVAL_BATCH: usize = 256;
+pub(crate) const EVAL_BATCH: usize = 256;
 
 /// How images are prepared for an encoder, where it differs from what the encoder's file says.
 ///

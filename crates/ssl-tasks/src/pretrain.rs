@@ -30,6 +30,7 @@ use crate::evaluation::{EvalScores, Evaluation};
 use crate::images::RunData;
 use crate::memory::{self, Estimate, Machine};
 use crate::methods::{Methods, WithMethod, options_of};
+use crate::preparation::EVAL_BATCH;
 use crate::recipe::RecipeError;
 use crate::self_check::{SelfCheck, SelfScores};
 use crate::{Error, Recipe, provenance};
@@ -331,7 +332,9 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         if !matches!(device, DeviceSpec::Flex | DeviceSpec::Tch) {
             return Ok(None);
         }
-        let run = memory::Run { recipe: &self.recipe, method, images: &self.data.train };
+        let images = &self.data.train;
+        let evaluated = self.data.evaluation.as_ref().map_or(0, |sets| sets.bank.len().min(EVAL_BATCH));
+        let run = memory::Run { recipe: &self.recipe, method, images, evaluated };
         let found = memory::of_run(&run)?;
         if let (Some(found), Some(machine)) = (&found, Machine::this()) {
             found.check(&machine)?;
