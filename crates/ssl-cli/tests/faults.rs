@@ -395,7 +395,8 @@ fn trainings_with_labels_resume_as_carefully() {
     let (start, student) = (dir.path().join("start.safetensors"), dir.path().join("student"));
     fs::copy(teacher.join("encoder.safetensors"), &start).expect("writable");
     let args = ["distill", "--teacher", text(&teacher), "--data", images, "--out", text(&student)];
-    let distill = [&args[..], &["--epochs", "1", "--batch-size", "8", "--init", text(&start)]].concat();
+    let more = ["--epochs", "1", "--batch-size", "8", "--width", "4", "--init", text(&start)];
+    let distill = [&args[..], &more].concat();
     let output = run(&distill);
     assert!(output.status.success(), "{}", stderr(&output));
     let classifier = bytes(student.join("classifier.safetensors"));
