@@ -15,7 +15,7 @@ impl fmt::Display for CompareReport {
             write!(f, "\nkeys that differ, in the same order:\n")?;
             let row = |difference: &super::Difference| {
                 let values = difference.values.iter().map(|value| value.clone().unwrap_or("-".into()));
-                std::iter::once(format!("  {}", difference.key)).chain(values).collect()
+                std::iter::once(format!("  {}", difference.key)).chain(values).collect::<Vec<String>>()
             };
             write!(f, "{}", table(&self.differences.iter().map(row).collect::<Vec<_>>()))?;
         }
@@ -75,7 +75,7 @@ impl fmt::Display for OfSeeds {
 fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell_width =
-        |row: &Vec<String>, column| row.get(column).map_or(0, |cell: &String| cell.chars().count());
+        |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell: &String| cell.chars().count());
     let width = |column| rows.iter().map(|row| cell_width(row, column)).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let line = |row: &Vec<String>| {
