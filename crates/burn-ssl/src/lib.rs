@@ -32,14 +32,15 @@ pub use commands::{
     similar,
 };
 pub use ssl_core::tune_process;
-pub use ssl_tasks::images;
 pub use ssl_tasks::{
     CompareOptions, CompareReport, ComparedRun, Difference, DistillOptions, DistillReport, EmbedOptions,
     EmbedReport, EncoderOrigin, EncoderSource, EncoderSummary, Error, FinetuneOptions, FinetuneReport, Found,
-    KnnOptions, KnnReport, LinearOptions, LinearReport, Neighbour, NoObserver, Observer, OfSeeds,
+    KnnOptions, KnnReport, Learned, LinearOptions, LinearReport, Neighbour, NoObserver, Observer, OfSeeds,
     PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport, Recipe, Report, RunReport,
-    SetOptions, SimilarOptions, SimilarReport, Spread, compare, distill, embed_images_with, load_encoder,
+    SetOptions, SimilarOptions, SimilarReport, Spread, Verdict, compare, distill, embed_images_with,
+    load_encoder,
 };
+pub use ssl_tasks::{images, memory};
 
 /// The encoder of a run as a file for other libraries.
 pub mod export {

@@ -15,7 +15,7 @@ use burn_ssl::recipe::{Chosen, Draft};
 use burn_ssl::{PretrainOptions, PreviewOptions, RunReport, pretrain, preview};
 use indicatif::MultiProgress;
 
-use crate::args::{Args, Command, DemoArgs, ExportArgs, PretrainArgs, PreviewArgs, set};
+use crate::args::{Args, Asked, Command, DemoArgs, ExportArgs, PretrainArgs, PreviewArgs, set};
 use crate::output::print;
 use crate::progress::Bar;
 use crate::{Ended, interrupt};
@@ -87,7 +87,7 @@ fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
     let Chosen { name, draft, notes } = if args.resume {
         Chosen { name: None, draft: Draft::of_run(&args.out)?, notes: Vec::new() }
     } else {
-        args.recipe.base(args.model.name(), device)?
+        args.recipe.base(&Asked { model: args.model.name(), batch: args.training.batch(), device })?
     };
     let recipe = args.recipe.recipe_with(draft, |draft| {
         args.model.apply(draft)?;

@@ -278,7 +278,7 @@ fn what_no_classifier_could_use_is_named_and_nothing_is_written() {
     assert!(layers.starts_with("optimizer.layer_decay is 0.75, expected no such key"), "{layers}");
     assert!(finetune(&["--no-decay", "norms"]).starts_with("unknown no_decay 'norms': expected none, "));
     let same = sentence(&finetune_args(&pretraining, &images, &pretraining, &["--overwrite"]));
-    assert!(same.contains("is what the training starts from"), "{same}");
+    assert!(same.contains("is what training starts from"), "{same}");
     assert!(pretraining.join("recipe.toml").exists());
 }
 

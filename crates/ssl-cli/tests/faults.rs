@@ -150,7 +150,7 @@ fn weights_that_are_not_finite_are_not_used() {
     let knn = ["knn", "--run", text(&out), "--train", text(&images), "--test", text(&images)];
     for args in [&embed[..], &knn[..]] {
         let said = stderr(&run(args));
-        assert!(said.contains("is not finite: the weights are damaged or diverged"), "{said}");
+        assert!(said.contains("is not finite: the weights are damaged or have diverged"), "{said}");
     }
     assert!(!features.exists());
 }
@@ -395,7 +395,8 @@ fn trainings_with_labels_resume_as_carefully() {
     let (start, student) = (dir.path().join("start.safetensors"), dir.path().join("student"));
     fs::copy(teacher.join("encoder.safetensors"), &start).expect("writable");
     let args = ["distill", "--teacher", text(&teacher), "--data", images, "--out", text(&student)];
-    let distill = [&args[..], &["--epochs", "1", "--batch-size", "8", "--init", text(&start)]].concat();
+    let more = ["--epochs", "1", "--batch-size", "8", "--width", "4", "--init", text(&start)];
+    let distill = [&args[..], &more].concat();
     let output = run(&distill);
     assert!(output.status.success(), "{}", stderr(&output));
     let classifier = bytes(student.join("classifier.safetensors"));

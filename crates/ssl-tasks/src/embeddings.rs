@@ -1,4 +1,4 @@
-//! Writing features of images to a file, for other programs.
+//! Writes the features of images to a file for other programs.
 
 mod format;
 
@@ -30,9 +30,9 @@ pub struct EmbedOptions {
     pub data: PathBuf,
     /// Use only this many of them. Default: all.
     pub limit: Option<usize>,
-    /// How images are prepared, where that differs from what the encoder's file says.
+    /// How images are prepared, where it differs from what the encoder's file says.
     pub preprocessing: PreprocessingOptions,
-    /// The file. The format follows from its extension: `.csv`, `.npy` (names and labels go to a `.csv` of the same name) or
+    /// The file. Its extension selects the format: `.csv`, `.npy` (names and labels go to a `.csv` of the same name) or
     /// `.safetensors` (tensors `features`, `labels`; names in the metadata). An [`Artifact`] describes the encoder: in the
     /// metadata of a `.safetensors`, otherwise in a `.json` of the same name.
     pub out: PathBuf,

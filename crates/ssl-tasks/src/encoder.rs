@@ -29,7 +29,7 @@ pub enum EncoderSource {
     Weights {
         /// The file.
         path: PathBuf,
-        /// The network. Default: as the file says; only ours do.
+        /// The network. Default: what the file says; only ours do.
         config: Option<EncoderConfig>,
     },
     /// An untrained network: the initial values of a run with that seed.
@@ -42,7 +42,7 @@ pub enum EncoderSource {
 }
 
 impl EncoderSource {
-    /// The recipe of the run, where there is one.
+    /// The recipe of the run, if the encoder comes from one.
     pub(crate) fn run_recipe(&self) -> Result<Option<Recipe>, Error> {
         match self {
             Self::Run(path) if !classifier::is_classifier(path) => Ok(Some(Draft::of_run(path)?.finish()?)),
@@ -50,7 +50,7 @@ impl EncoderSource {
         }
     }
 
-    /// The directory of the pretraining run, where there is one.
+    /// The directory of the pretraining run, if the encoder comes from one.
     pub(crate) fn run_dir(&self) -> Result<Option<RunDir>, Error> {
         match self {
             Self::Run(path) if !classifier::is_classifier(path) => Ok(Some(RunDir::open(path)?)),
@@ -63,7 +63,7 @@ impl EncoderSource {
         FoundEncoder::of(self, methods)
     }
 
-    /// Fails if the encoder lies in a directory that is to be written.
+    /// Fails if the encoder is in the directory that is to be written.
     pub(crate) fn check_apart_from(&self, out: &Path) -> Result<(), Error> {
         match self {
             Self::Run(path) => classifier::check_apart(path, out),

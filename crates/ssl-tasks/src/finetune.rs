@@ -1,4 +1,4 @@
-//! Fine-tuning: training a whole network on all or some of the labels.
+//! Fine-tuning: training the whole network on all or some of the labels.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,9 +55,9 @@ pub struct FinetuneOptions {
     pub out: PathBuf,
     /// Whether an earlier run in that directory may be removed. Default: no.
     pub overwrite: bool,
-    /// Whether to resume the training in that directory, with the same options. Default: no.
+    /// Whether to resume training in that directory, with the same options. Default: no.
     pub resume: bool,
-    /// Whether a training goes on if its images have changed since it began. Default: no.
+    /// Whether training continues if the images have changed since it began. Default: no.
     pub accept_changed_data: bool,
 }
 
@@ -96,7 +96,7 @@ impl FinetuneOptions {
 /// The result of fine-tuning. Accuracies are in per cent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FinetuneReport {
-    /// Test images whose class had the highest score; none if the run was stopped.
+    /// Test images whose class had the highest score; `None` if the run was stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finetune_top1: Option<f64>,
     /// Test images whose class was among the five highest.
@@ -126,7 +126,7 @@ pub struct FinetuneReport {
     pub encoder: EncoderSummary,
     /// The directory of the classifier.
     pub out: PathBuf,
-    /// Whether the training reached its last step. One that was stopped did not.
+    /// Whether training reached its last step; false if it was stopped.
     #[serde(skip)]
     pub finished: bool,
 }
@@ -196,7 +196,7 @@ pub fn finetune(
 /// The part of the training images that is used.
 fn part(set: Arc<Dataset>, options: &FinetuneOptions) -> Result<Dataset, Error> {
     let labels = set.labels().unwrap_or_default().to_vec();
-    // Checked on the whole set: a class without images is an error of the set, not of the fraction.
+    // Checked on the whole set: a class without images is a fault of the set, not of the fraction.
     images::classes_of(&set)?;
     let set = Arc::into_inner(set).expect("nobody else has it yet");
     Ok(set.subset(&fraction(&labels, options.fraction, options.seed)))
@@ -228,7 +228,7 @@ fn neck(methods: &impl Methods, options: &FinetuneOptions, device: &Device) -> R
             Some(_) => Err(Error::NoProjector("an encoder that comes from no run".into())),
         };
     };
-    // The encoder of a custom method can be fine-tuned, though this program does not know its projector.
+    // The encoder of a custom method can be fine-tuned even though this program does not know its projector.
     let known = methods.contains(&recipe.method);
     if asked == Some(0) || (asked.is_none() && !known) {
         return Ok(None);

@@ -33,7 +33,7 @@ impl KnnOptions {
 /// The result of k-NN. Accuracies are in per cent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct KnnReport {
-    /// Queries whose class was predicted first.
+    /// Queries whose first prediction was right.
     pub knn_top1: f64,
     /// Queries whose class was among the first five predictions.
     pub knn_top5: f64,

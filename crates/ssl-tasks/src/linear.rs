@@ -28,8 +28,8 @@ pub struct LinearOptions {
     /// Whether the features of the training images are computed once, from the centre crop, instead of in every epoch, from a
     /// random crop and flip (the official protocol). Much faster. Default: no.
     pub cached: bool,
-    /// Passes over the training images. Default 100 (MoCo, DINO; SimCLR has 90). On small sets our choice, since the
-    /// papers' are for ImageNet.
+    /// Passes over the training images. Default 100 (MoCo, DINO; SimCLR has 90); for small sets our choice, since the
+    /// papers' numbers are for ImageNet.
     pub epochs: u64,
     /// Images in a batch, at least 2. Default: 256, or all if there are fewer.
     pub batch_size: Option<usize>,

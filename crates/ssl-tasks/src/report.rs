@@ -9,6 +9,7 @@ use ssl_encoders::NameScheme;
 use crate::demo::DemoReport;
 use crate::export::ExportReport;
 use crate::memory::Bytes;
+use crate::pretrain::{Verdict, is_above, standard_error};
 use crate::{
     CompareReport, DistillReport, EmbedReport, FinetuneReport, KnnReport, LinearReport, PreviewReport,
     Report, SimilarReport,
@@ -45,7 +46,7 @@ pub enum RunReport {
 }
 
 impl RunReport {
-    /// The step after which a training was stopped and saved; none if it finished, or the command trains nothing.
+    /// The step after which training was stopped and saved; `None` if it finished, or if the command trains nothing.
     pub fn stopped_after(&self) -> Option<u64> {
         let (finished, steps) = match self {
             Self::Demo(DemoReport { run, .. }) | Self::Pretrain(run) => (run.finished, run.steps),
@@ -122,14 +123,36 @@ impl fmt::Display for Report {
         let Self { steps, epochs, seconds, train_loss, images_per_s, max_mem, out, .. } = self;
         write!(f, "{steps} steps, {epochs} epochs in {seconds:.0} s, {images_per_s:.0} images/s; ")?;
         write!(f, "loss of the last epoch {train_loss:.4}")?;
+        write_scale(f, self.verdict.as_ref())?;
         if let Some(bytes) = max_mem {
             write!(f, "; max mem {}", Bytes(*bytes as f64))?;
         }
-        if let (Some(untrained), Some(trained)) = (self.knn_top1_untrained, self.knn_top1) {
-            write!(f, "\nk-NN accuracy: {untrained:.2} % untrained, {trained:.2} % trained")?;
+        write_knn(f, self)?;
+        if let Some(verdict) = &self.verdict {
+            write!(f, "\n{verdict}")?;
         }
         written(f, "encoder", self.finished.then(|| out.join("encoder.safetensors")))
     }
+}
+
+/// What the loss is to be compared with.
+fn write_scale(f: &mut fmt::Formatter<'_>, verdict: Option<&Verdict>) -> fmt::Result {
+    let Some(Verdict { loss_of_guessing: Some(guess), loss_floor, .. }) = verdict else { return Ok(()) };
+    write!(f, ", {guess:.4} for guessing")?;
+    loss_floor.map_or(Ok(()), |floor| write!(f, ", {floor:.4} at best"))
+}
+
+/// The k-NN accuracies with their standard errors, and whether the gain is more than noise.
+fn write_knn(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let (Some(untrained), Some(trained), Some(images)) =
+        (report.knn_top1_untrained, report.knn_top1, report.knn_images)
+    else {
+        return Ok(());
+    };
+    let [before, after] =
+        [untrained, trained].map(|share| format!("{share:.2} ± {:.2} %", standard_error(share, images)));
+    let verdict = if is_above(trained, untrained, images) { "" } else { ", not above the untrained network" };
+    write!(f, "\nk-NN accuracy: {before} untrained, {after} trained{verdict}")
 }
 
 impl fmt::Display for KnnReport {
@@ -214,6 +237,7 @@ fn written(f: &mut fmt::Formatter<'_>, what: &str, file: Option<PathBuf>) -> fmt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Learned;
     use crate::{EncoderOrigin, EncoderSummary};
 
     fn encoder() -> EncoderSummary {
@@ -243,6 +267,8 @@ mod tests {
             images_per_s: 99.6,
             knn_top1: Some(50.0),
             knn_top1_untrained: Some(10.0),
+            knn_images: Some(100),
+            verdict: None,
             rankme: Some(3.5),
             rankme_untrained: Some(1.5),
             max_mem: Some(1_240_000_000),
@@ -276,9 +302,42 @@ mod tests {
     fn a_pretraining_names_its_encoder_once_there_is_one() {
         let text = RunReport::from(pretraining(true)).to_string();
         let first = "40 steps, 2 epochs in 3 s, 100 images/s; loss of the last epoch 1.2500; max mem 1.2 GB";
-        let second = "k-NN accuracy: 10.00 % untrained, 50.00 % trained";
+        let second = "k-NN accuracy: 10.00 ± 3.00 % untrained, 50.00 ± 5.00 % trained";
         assert_eq!(text, format!("{first}\n{second}\nencoder: run/encoder.safetensors"));
         assert_eq!(RunReport::from(pretraining(false)).to_string(), format!("{first}\n{second}"));
+    }
+
+    #[test]
+    fn a_gain_that_chance_explains_is_called_so() {
+        let noise = Report { knn_top1: Some(12.0), ..pretraining(false) }.to_string();
+        assert!(noise.ends_with("12.00 ± 3.25 % trained, not above the untrained network"), "{noise}");
+    }
+
+    #[test]
+    fn a_verdict_stands_beside_the_loss_of_guessing() {
+        let verdict = Verdict {
+            learned: Learned::Yes,
+            view_retrieval: 71.5,
+            view_retrieval_untrained: 33.2,
+            view_retrieval_chance: 0.1,
+            view_retrieval_images: 512,
+            rankme_train: 35.1,
+            rankme_train_untrained: 12.4,
+            loss_of_guessing: Some(4.0),
+            loss_floor: Some(0.0),
+        };
+        let text = Report { verdict: Some(verdict), knn_images: None, ..pretraining(false) }.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[0].contains("loss of the last epoch 1.2500, 4.0000 for guessing, 0.0000 at best"),
+            "{text}"
+        );
+        let rest = [
+            "learned: yes, views of an image find each other more often than before",
+            "  views found  71.5 %, untrained 33.2 %, chance 0.1 % (512 images)",
+            "  RankMe       35.1, untrained 12.4",
+        ];
+        assert_eq!(lines[1..], rest);
     }
 
     #[test]

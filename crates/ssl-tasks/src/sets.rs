@@ -21,7 +21,7 @@ pub struct SetOptions {
     pub test: Option<PathBuf>,
     /// Use only this many of them. Default: all, or as many as the run used.
     pub test_limit: Option<usize>,
-    /// How images are prepared, where that differs from what the encoder's file says.
+    /// How images are prepared, where it differs from what the encoder's file says.
     pub preprocessing: PreprocessingOptions,
     /// Threads that decode and augment; 0, the default, means one per core. Results do not depend on it.
     pub workers: usize,

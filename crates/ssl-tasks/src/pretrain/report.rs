@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use ssl_train::Summary;
 
-use super::PretrainOptions;
+use super::{PretrainOptions, Verdict};
 use crate::{Recipe, memory};
 
 /// The result of a run. k-NN accuracies are in per cent.
@@ -44,6 +44,12 @@ pub struct Report {
     /// RankMe before the first step, if evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rankme_untrained: Option<f64>,
+    /// Test images of the k-NN accuracies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub knn_images: Option<u64>,
+    /// Whether the run learned anything; none if it was stopped, or has fewer than two images that can be read.
+    #[serde(flatten)]
+    pub verdict: Option<Verdict>,
     /// The most memory that the process has held, in bytes, where the operating system tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_mem: Option<u64>,
@@ -52,7 +58,7 @@ pub struct Report {
     pub expected_mem: Option<u64>,
     /// The run directory.
     pub out: PathBuf,
-    /// Whether the run reached its last step. A run that was stopped did not.
+    /// Whether the run reached its last step; false if it was stopped.
     #[serde(skip)]
     pub finished: bool,
 }
@@ -78,6 +84,8 @@ impl Report {
             knn_top1_untrained: metric(untrained, "knn_top1"),
             rankme: metric(trained, "rankme"),
             rankme_untrained: metric(untrained, "rankme"),
+            knn_images: None,
+            verdict: None,
             max_mem: memory::peak(),
             expected_mem: None,
             out: options.out.clone(),
