@@ -114,6 +114,8 @@ fn the_encoder_of_a_checkpoint_is_the_one_that_the_run_would_keep() {
         "method_options.output_dim=16",
         "--set",
         "method_options.hidden_dim=16",
+        "--set",
+        "schedule.warmup_epochs=0",
     ];
     let (images, out) = finished(dir.path(), &small);
     let embed = |name: &str| {

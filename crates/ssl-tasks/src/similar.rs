@@ -203,7 +203,7 @@ fn rows(
     };
     let row = |(query, found): (&Query, &Vec<(usize, f32)>)| {
         let images = found.iter().map(|&(place, _)| read(place));
-        std::iter::once(Ok(Arc::clone(&query.image))).chain(images).collect()
+        std::iter::once(Ok(Arc::clone(&query.image))).chain(images).collect::<Result<Vec<_>, Error>>()
     };
     queries.iter().zip(found).map(row).collect()
 }
