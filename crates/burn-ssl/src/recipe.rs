@@ -60,10 +60,16 @@ impl NamedDraft for Draft {
     fn open(name_or_path: &str) -> Result<Self, RecipeError> {
         match RecipeName::find(name_or_path) {
             Ok(recipe) => Self::parse(recipe.as_str(), recipe.text()),
-            Err(error) if !Path::new(name_or_path).exists() => Err(error),
+            Err(error) if !is_path(name_or_path) => Err(error),
             Err(_) => Self::read(Path::new(name_or_path)),
         }
     }
+}
+
+/// Whether this can only be meant as a file, which need not exist.
+fn is_path(name_or_path: &str) -> bool {
+    let path = Path::new(name_or_path);
+    path.exists() || path.extension().is_some_and(|ending| ending == "toml") || path.is_absolute()
 }
 
 #[cfg(test)]

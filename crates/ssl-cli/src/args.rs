@@ -181,7 +181,7 @@ pub(crate) struct ExportArgs {
 pub(crate) struct PreviewArgs {
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
-    /// Image to write, a PNG.
+    /// Image to write: .png, .jpg, .webp, .bmp or .tiff.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Number of images to show, one per row.

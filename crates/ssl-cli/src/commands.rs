@@ -68,7 +68,7 @@ fn run_demo(args: DemoArgs, bars: &MultiProgress) -> Result<RunReport> {
     options.run.overwrite = args.overwrite;
     options.seed = args.seed as u64;
     options.workers = args.machine.workers.unwrap_or(0) as usize;
-    Ok(demo(&options, &mut Bar::new(bars, interrupt::on_signal()?))?.into())
+    Ok(demo(&options, &mut Bar::new(bars, interrupt::on_signal(bars)?))?.into())
 }
 
 /// `burn-ssl-demo`, or the first unused one of `burn-ssl-demo-2`, `-3` ….
@@ -99,7 +99,7 @@ fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
         accept_changed_data: args.accept_changed_data,
         notes,
     };
-    Ok(pretrain(&recipe, &options, &mut Bar::new(bars, interrupt::on_signal()?))?.into())
+    Ok(pretrain(&recipe, &options, &mut Bar::new(bars, interrupt::on_signal(bars)?))?.into())
 }
 
 fn run_export(args: ExportArgs) -> Result<RunReport> {

@@ -1,6 +1,6 @@
 //! The encoder of a run as a file for other libraries.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use ssl_core::{DeviceSpec, named};
@@ -40,8 +40,11 @@ pub struct ExportReport {
 /// name, without the classifier.
 ///
 /// # Errors
-/// If the run is not finished, the library has no such model, or the file exists.
+/// If the run is not finished, the library has no such model, or the file exists, is not called `.safetensors`, or belongs to
+/// the run.
 pub fn export(options: &ExportOptions) -> Result<ExportReport, Error> {
+    files::check_ending(&options.out, ".safetensors")?;
+    check_apart(&options.out, &options.run)?;
     files::check_free(&options.out, options.overwrite)?;
     let source = EncoderSource::Run(options.run.clone());
     let artifact = source.artifact()?.ok_or_else(|| Error::UnknownModel(options.run.clone()))?;
@@ -55,6 +58,14 @@ pub fn export(options: &ExportOptions) -> Result<ExportReport, Error> {
         model: artifact.encoder.name,
         tensors: named::collect(&encoder).len(),
     })
+}
+
+/// Fails if a file is one that the run itself wrote: nothing could bring it back.
+fn check_apart(out: &Path, run: &Path) -> Result<(), Error> {
+    let (Ok(file), Ok(run)) = (out.canonicalize(), run.canonicalize()) else { return Ok(()) };
+    let own = ["encoder.safetensors", "classifier.safetensors"].map(|name| run.join(name));
+    let is_own = own.contains(&file) || file.starts_with(run.join("checkpoints"));
+    if is_own { Err(Error::OwnFile(out.into())) } else { Ok(()) }
 }
 
 /// Fails if the library of a format has no model that could load the encoder.
@@ -80,6 +91,23 @@ fn adapt(config: &EncoderConfig, encoder: &AnyEncoder) -> Vec<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_file_of_the_run_itself_is_replaced() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (run, other) = (dir.path().join("run"), dir.path().join("exported.safetensors"));
+        let kept = run.join("checkpoints/last/student.safetensors");
+        std::fs::create_dir_all(run.join("checkpoints/last")).expect("writable");
+        let own = run.join("encoder.safetensors");
+        for file in [&other, &own, &kept] {
+            std::fs::write(file, "tensors").expect("writable");
+        }
+        for file in [&own, &kept, &run.join("checkpoints/../encoder.safetensors")] {
+            assert!(matches!(check_apart(file, &run), Err(Error::OwnFile(_))), "{}", file.display());
+        }
+        assert!(check_apart(&other, &run).is_ok());
+        assert!(check_apart(&run.join("new.safetensors"), &run).is_ok(), "a new file may lie in the folder");
+    }
 
     #[test]
     fn a_model_that_a_library_does_not_have_is_refused_with_a_format_that_has_it() {

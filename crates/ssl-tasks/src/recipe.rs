@@ -1,5 +1,6 @@
 //! Recipes: everything that determines a run, as a document.
 
+mod did_you_mean;
 mod draft;
 mod error;
 mod hash;
@@ -16,6 +17,7 @@ use ssl_eval::KnnConfig;
 use ssl_train::{BatchConfig, CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
 use toml::Table;
 
+pub use did_you_mean::DidYouMean;
 pub use draft::{Draft, Value};
 pub(crate) use draft::{difference, typed};
 pub use error::RecipeError;

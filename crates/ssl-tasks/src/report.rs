@@ -109,7 +109,8 @@ impl fmt::Display for DemoReport {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { steps, epochs, seconds, train_loss, images_per_s, max_mem, out, .. } = self;
-        write!(f, "{steps} steps, {epochs} epochs in {seconds:.0} s, {images_per_s:.0} images/s; ")?;
+        let (steps, length) = (counted(*steps, "step"), epochs_done(*epochs));
+        write!(f, "{steps}, {length} in {seconds:.0} s, {images_per_s:.0} images/s; ")?;
         write!(f, "loss of the last epoch {train_loss:.4}")?;
         if let Some(bytes) = max_mem {
             write!(f, "; max mem {}", Bytes(*bytes as f64))?;
@@ -132,14 +133,16 @@ impl fmt::Display for LinearReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { linear_top1, linear_top5, images, epochs, train_images, seconds, train_loss, .. } = self;
         writeln!(f, "linear accuracy on {images} images: {linear_top1:.2} %, top-5 {linear_top5:.2} %")?;
-        write!(f, "{epochs} epochs on {train_images} images in {seconds:.0} s, loss {train_loss:.4}")
+        let length = epochs_done(*epochs);
+        write!(f, "{length} on {train_images} images in {seconds:.0} s, loss {train_loss:.4}")
     }
 }
 
 impl fmt::Display for FinetuneReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { train_images, classes, epochs, seconds, train_loss, images, .. } = self;
-        write!(f, "{epochs} epochs on {train_images} images of {classes} classes in {seconds:.0} s, ")?;
+        let length = epochs_done(*epochs);
+        write!(f, "{length} on {train_images} images of {classes} classes in {seconds:.0} s, ")?;
         write!(f, "loss of the last epoch {train_loss:.4}")?;
         if let (Some(top1), Some(top5)) = (self.finetune_top1, self.finetune_top5) {
             write!(f, "\naccuracy on {images} images: {top1:.2} %, top-5 {top5:.2} %")?;
@@ -151,7 +154,8 @@ impl fmt::Display for FinetuneReport {
 impl fmt::Display for DistillReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { student, train_images, epochs, seconds, train_loss, .. } = self;
-        write!(f, "{student}: {epochs} epochs on {train_images} images in {seconds:.0} s, ")?;
+        let length = epochs_done(*epochs);
+        write!(f, "{student}: {length} on {train_images} images in {seconds:.0} s, ")?;
         write!(f, "loss of the last epoch {train_loss:.4}")?;
         if let (Some(teacher), Some(top1)) = (self.teacher_top1, self.distill_top1) {
             write!(f, "\naccuracy: teacher {teacher:.2} %, student {top1:.2} %")?;
@@ -190,6 +194,16 @@ impl fmt::Display for PreviewReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} images and their views in {}", self.images, self.out.display())
     }
+}
+
+/// A number of things.
+fn counted(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Whole epochs.
+fn epochs_done(number: u64) -> String {
+    if number == 0 { "less than an epoch".to_owned() } else { counted(number, "epoch") }
 }
 
 /// A line that names a file, if it was written.
@@ -248,6 +262,13 @@ mod tests {
         let second = "k-NN accuracy: 10.00 % untrained, 50.00 % trained";
         assert_eq!(text, format!("{first}\n{second}\nencoder: run/encoder.safetensors"));
         assert_eq!(RunReport::from(pretraining(false)).to_string(), format!("{first}\n{second}"));
+    }
+
+    #[test]
+    fn one_step_and_one_epoch_are_singular_and_no_epoch_is_a_part_of_one() {
+        let first = |steps, epochs| Report { steps, epochs, ..pretraining(true) }.to_string();
+        assert!(first(1, 1).starts_with("1 step, 1 epoch in 3 s"), "{}", first(1, 1));
+        assert!(first(3, 0).starts_with("3 steps, less than an epoch in 3 s"), "{}", first(3, 0));
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(super) fn run_finetune(args: FinetuneArgs, bars: &MultiProgress) -> Result<R
         ..FinetuneOptions::new(encoder, args.out.out)
     };
     args.optimizer.apply(&mut options.optimizer)?;
-    Ok(finetune(&options, &mut Bar::new(bars, interrupt::on_signal()?))?.into())
+    Ok(finetune(&options, &mut Bar::new(bars, interrupt::on_signal(bars)?))?.into())
 }
 
 pub(super) fn run_distill(args: DistillArgs, bars: &MultiProgress) -> Result<RunReport> {
@@ -57,7 +57,7 @@ pub(super) fn run_distill(args: DistillArgs, bars: &MultiProgress) -> Result<Run
         ..DistillOptions::new(args.teacher, args.data, args.out.out)
     };
     args.optimizer.apply(&mut options.optimizer)?;
-    Ok(distill(&options, &mut Bar::new(bars, interrupt::on_signal()?))?.into())
+    Ok(distill(&options, &mut Bar::new(bars, interrupt::on_signal(bars)?))?.into())
 }
 
 pub(super) fn run_embed(args: EmbedArgs) -> Result<RunReport> {

@@ -9,7 +9,7 @@ use toml::Table;
 pub use toml::Value;
 
 use super::upgrade::{MOVED_TO_TRAIN, upgrade};
-use super::{Recipe, RecipeError};
+use super::{DidYouMean, Recipe, RecipeError};
 
 /// A recipe that is not checked yet: TOML whose keys can still be set.
 ///
@@ -163,7 +163,20 @@ impl Draft {
                 });
             }
         }
-        typed("", self.root)
+        typed("", self.root.clone()).map_err(|error| self.with_similar_keys(error))
+    }
+
+    /// An unknown key may be one of another section.
+    fn with_similar_keys(&self, error: RecipeError) -> RecipeError {
+        let RecipeError::Key { key, expected, similar } = error else { return error };
+        let mut known = Vec::new();
+        paths("", &without(&self.root, &key), &mut known);
+        let similar = if similar == DidYouMean::default() {
+            DidYouMean::of(&key, known.iter().map(String::as_str))
+        } else {
+            similar
+        };
+        RecipeError::Key { key, expected, similar }
     }
 
     /// The first key in which two recipes differ, with both values, among those that determine what is learned.
@@ -196,6 +209,31 @@ pub(crate) fn typed<T: DeserializeOwned>(section: &str, value: impl Into<Value>)
         };
         RecipeError::from_serde(key, error.into_inner().message())
     })
+}
+
+/// The paths of all keys of a value, those of sections before those in them.
+fn paths(parent: &str, value: &Value, found: &mut Vec<String>) {
+    let Value::Table(table) = value else { return };
+    for (key, value) in table {
+        let path = if parent.is_empty() { key.clone() } else { format!("{parent}.{key}") };
+        found.push(path.clone());
+        paths(&path, value, found);
+    }
+}
+
+/// A draft without a key, with every other key written out if that makes it a recipe.
+fn without(root: &Value, key: &str) -> Value {
+    let mut root = root.clone();
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key));
+    let mut place = Some(&mut root);
+    for part in section.split('.').filter(|part| !part.is_empty()) {
+        place = place.and_then(|place| place.get_mut(part));
+    }
+    if let Some(Value::Table(table)) = place {
+        table.remove(name);
+    }
+    let whole = root.clone().try_into::<Recipe>().ok().and_then(|recipe| Table::try_from(recipe).ok());
+    whole.map_or(root, Value::Table)
 }
 
 /// The value of a key or at an index. A missing key is inserted, since sections may be left out.
