@@ -1,4 +1,4 @@
-"""Trains one method by a resolved recipe on a tar of small images, then k-NN: the PyTorch side of an accuracy table."""
+"""Trains one method by a resolved recipe on a tar of small images, then runs k-NN: PyTorch's side of an accuracy table."""
 
 import argparse
 import math
@@ -63,14 +63,14 @@ def arguments():
     told = "a resolved recipe, JSON, or TOML such as recipe.toml of a run directory"
     parser.add_argument("--recipe-json", "--recipe", dest="recipe", required=True, help=told)
     parser.add_argument("--data", help="tar of training images, <class>/<name>.jpg (the recipe's)")
-    parser.add_argument("--limit", type=at_least_one, help="use so many images, class by class in turn (the recipe's)")
+    parser.add_argument("--limit", type=at_least_one, help="use only this many images, the classes in turn (the recipe's)")
     parser.add_argument("--eval-test", help="tar of test images with the same classes (the recipe's)")
-    parser.add_argument("--eval-limit", type=at_least_one, help="use so many test images (the recipe's)")
-    parser.add_argument("--eval-skip", type=int, default=0, help="leave out the first N test images of the tar (0)")
+    parser.add_argument("--eval-limit", type=at_least_one, help="use only this many test images (the recipe's)")
+    parser.add_argument("--eval-skip", type=int, default=0, help="skip the first N test images of the tar (0)")
     parser.add_argument("--epochs", type=at_least_one, help="passes over the images (the recipe's)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=at_least_one, default=1, help="threads of the tensor operations (1)")
-    parser.add_argument("--workers", type=int, default=0, help="processes that make views; 0: none but this one (0)")
+    parser.add_argument("--workers", type=int, default=0, help="processes that make views; 0: only this one (0)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     told = "eager, or channels_last, compile, amp joined by + (eager)"
     parser.add_argument("--variant", type=variant, default=set(), help=told)
@@ -91,7 +91,7 @@ def open_sets(recipe, args):
 
 
 def apply_variant(method, args):
-    """Networks compute as the variant says; losses are in float32 in any case."""
+    """Networks compute as the variant says; losses are always in float32."""
     for network in [*method.student.values(), *(method.teacher or {}).values()]:
         if "amp" in args.variant:
             network.forward = torch.autocast(args.device, torch.bfloat16)(network.forward)
@@ -110,7 +110,7 @@ def train(method, recipe, dataset, normalize, args):
     loader = batches(dataset, recipe["schedule"]["batch_size"], args)
     steps = total_steps(recipe["schedule"], len(loader))
     if steps == 0:
-        raise ValueError(f"a batch has more images than there are, expected at most {len(dataset)}")
+        raise ValueError(f"a batch has more images than the data set, expected at most {len(dataset)}")
     training = Training(method, recipe["optimizer"], lambda at: rates_at(recipe, at))
     started, step, losses = time.perf_counter(), 0, []
     while step < steps:
@@ -168,7 +168,7 @@ def encode(encoder, normalize, images):
 
 
 def knn_top1(bank, bank_labels, queries, query_labels, config):
-    """Share of right answers: k nearest by cosine, ties to the lower bank index, votes weighted by exp(cosine / T)."""
+    """Share of correct predictions: k nearest by cosine, ties to the lower bank index, votes weighted by exp(cosine / T)."""
     cosines = F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).T
     nearest = cosines.sort(dim=1, descending=True, stable=True)
     weights = (nearest.values[:, : config["k"]] / config["temperature"]).exp()

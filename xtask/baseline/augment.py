@@ -6,7 +6,7 @@ import random
 import statistics
 import time
 
-# albumentations asks the network for a newer version when it is imported.
+# When it is imported, albumentations looks online for a newer version.
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 import numpy as np
@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 
 CIFAR10 = {"mean": (0.4914, 0.4822, 0.4465), "std": (0.2470, 0.2435, 0.2616)}
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
-# By size of the view: size of the source (height, width), strengths of ColorJitter, blur, normalisation.
+# For each size of a view: size of the source (height, width), strengths of ColorJitter, blur, normalisation.
 RECIPES = {
     32: {"source": (32, 32), "jitter": (0.4, 0.4, 0.4, 0.1), "blur": False, "normalize": CIFAR10},
     224: {"source": (375, 500), "jitter": (0.8, 0.8, 0.8, 0.2), "blur": True, "normalize": IMAGENET},
@@ -74,7 +74,7 @@ def torchvision_pil(size, recipe):
 
 
 def pil(size, recipe):
-    """The same with PIL's blur, as the official code of most methods has it."""
+    """The same with PIL's blur, as in the official code of most methods."""
     return pil_views(size, recipe, pil_blur)
 
 
@@ -116,7 +116,7 @@ def albumentations(size, recipe):
 
 
 def albumentations_area(size, recipe):
-    """The same, with the mean of an area where the crop shrinks: albumentations' way of antialiasing."""
+    """The same, averaging areas where the crop shrinks: albumentations' way of antialiasing."""
     return opencv_views(size, recipe, area_for_downscale="image")
 
 
@@ -135,10 +135,10 @@ def opencv_views(size, recipe, area_for_downscale):
         A.ToGray(p=0.2),
     ]
     if recipe["blur"]:
-        # A limit of 0: as many taps as sigma asks for, which is PIL's rule and faster than 23 of them.
+        # With a limit of 0, sigma determines the number of taps, which is PIL's rule and faster than 23 taps.
         ops.append(A.GaussianBlur(blur_limit=0, sigma_limit=SIGMA, p=0.5))
     view = A.Compose([*ops, A.Normalize(**recipe["normalize"]), ToTensorV2()], seed=0)
-    # The line names what OpenCV has loops for, with a question mark where the processor lacks it.
+    # The line names the instructions that OpenCV has loops for, with a question mark where the processor lacks them.
     loops = [name.strip("*") for name in cv2.getCPUFeaturesLine().split() if not name.endswith("?")]
     found = {"albumentations": A.__version__, "opencv": cv2.__version__, "vectors": f"OpenCV {loops[-1]}"}
     return lambda pixels: (lambda image: view(image=image)["image"], list(pixels)), found

@@ -1,4 +1,4 @@
-"""Replays the training trajectories of the conformance suite in float64: the twins are right before they judge."""
+"""Replays the training trajectories of the conformance suite in float64, to show that the PyTorch twins are correct."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ def main():
     cases = [Case(path) for path in sorted(folder.glob("method.*.safetensors"))]
     cases = [case for case in cases if case.method in METHODS]
     if not cases:
-        raise ValueError(f"{folder} has no case of the eleven methods, expected files such as method.simclr.sgd.safetensors")
+        raise ValueError(f"{folder} has no cases of the eleven methods, expected files such as method.simclr.sgd.safetensors")
     worst = {case.name: case.check(replay(case)) for case in cases}
     print_result({"cases": len(cases), "largest_error_by_tolerance": max(worst.values())} | versions())
     failed = [name for name, error in worst.items() if not error <= 1]
@@ -76,7 +76,7 @@ class Case:
 
 
 def replay(case):
-    """Every expected tensor of a case, as the twin computes it."""
+    """Every expected tensor of a case, computed by the twin."""
     method, outputs = build(case), {}
     training = Training(method, optimizer(case.params), lambda at: rates(case.params, at.step))
 
@@ -93,7 +93,7 @@ def replay(case):
         outputs |= {f"final.{who}.{name}": tensor.detach() for name, tensor in named.items()}
     never = {key for key in outputs if key.startswith("grad.0.") and key not in case.tensors}
     frozen = tuple(case.params.get("frozen", ())) or ("\0",)
-    for key in never:  # the suite has no gradients of what is never trained
+    for key in never:  # the suite has no gradients for what is never trained
         if key[len("grad.0.") :].startswith(frozen):
             del outputs[key]
     return outputs | {f"final.{name}": tensor for name, tensor in method.state().items()}
@@ -129,7 +129,7 @@ def build_encoder(spec):
 
 
 def options(case):
-    """The options of a recipe that say what the case says."""
+    """The options of a recipe that correspond to the case."""
     params, loss = case.params, case.params["loss"]
     found = {key: loss[key] for key in ("temperature", "base_temperature", "epsilon") if key in loss}
     if "projector" in params:

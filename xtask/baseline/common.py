@@ -1,4 +1,4 @@
-"""What the baseline scripts share: SimCLR in PyTorch, variants, memory, errors in one sentence, JSON as the result."""
+"""Shared by the baseline scripts: SimCLR in PyTorch, variants, memory, errors in one sentence, JSON results."""
 
 import contextlib
 import ctypes
@@ -44,7 +44,7 @@ def resnet(name, width, stem, norm_layer=nn.BatchNorm2d):
 
     With width 64 and the "imagenet" stem it is torchvision's own network. The "cifar" stem is a 3x3 convolution of
     stride 1 without max-pool. torchvision's `width_per_group` widens only the middle of a bottleneck, so the stages
-    are made anew from its blocks. In place of a name it takes a block and the number of blocks of up to four stages.
+    are rebuilt from its blocks. Instead of a name, it takes a block and the number of blocks of up to four stages.
     """
     block, layers = ARCHITECTURES[name] if isinstance(name, str) else name
     net = tv_resnet.ResNet(block, [1, 1, 1, 1], norm_layer=norm_layer)
@@ -66,7 +66,7 @@ def resnet(name, width, stem, norm_layer=nn.BatchNorm2d):
 
 
 def init_as_torchvision(net):
-    """Convolutions normal with the fan-out rule; batch norms keep weight 1 and bias 0."""
+    """Convolutions are normal with the fan-out rule; batch norms keep weight 1 and bias 0."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -96,13 +96,13 @@ def nt_xent(z, temperature):
     return F.cross_entropy(logits, positives)
 
 
-# What a variant may add to eager PyTorch. The last two are settings of the process, which has to start with them.
+# What a variant may add to eager PyTorch. The last two are settings that the process must start with.
 VARIANTS = {"channels_last", "compile", "amp", "malloc", "pin"}
 ENVIRONMENT = {"malloc": ["MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_"], "pin": ["GOMP_CPU_AFFINITY"]}
 
 
 def variant(text):
-    """The type of `--variant`: the set of what is added to eager PyTorch, as in `channels_last+malloc`."""
+    """The type of `--variant`: the set of additions to eager PyTorch, such as `channels_last+malloc`."""
     parts = set(text.split("+")) - {"eager"}
     if not parts <= VARIANTS:
         raise ArgumentTypeError(f"found {text}, expected eager, or {', '.join(sorted(VARIANTS))} joined by +")
@@ -132,7 +132,7 @@ def check_device(device):
 
 
 def timed(work, device):
-    """Seconds of one call, until the device has finished it."""
+    """Seconds that one call takes until the device has finished."""
     started = time.perf_counter()
     work()
     if device == "cuda":
@@ -141,9 +141,9 @@ def timed(work, device):
 
 
 def load_libraries(variant, work):
-    """Runs `work`, a small piece of what is going to be measured, so that code and compilers are in memory."""
+    """Runs `work`, a small piece of the work to be measured, so that code and compilers are in memory."""
     if "compile" in variant:
-        # Another function than the measured one: a second shape of that one would be compiled for any shape.
+        # Not the measured function: for its second shape, it would be compiled for any shape.
         x = torch.ones(64, requires_grad=True)
         torch.compile(lambda x: (2 * x).relu().sum())(x).backward()
     work()
@@ -152,8 +152,8 @@ def load_libraries(variant, work):
 class Memory:
     """Peak memory in bytes: of tensors on a CUDA device, else resident (Linux only).
 
-    Made when libraries and data are in place and the measured work has not begun: what it needs is the peak above
-    that moment.
+    Created when libraries and data are in memory and the measured work has not begun: the work needs the peak above
+    this level.
     """
 
     def __init__(self, device):
@@ -167,10 +167,10 @@ class Memory:
         give_back_freed()
         self.before, self.earlier_peak = resident("VmRSS"), resident("VmHWM")
         with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
-            file.write("5")  # Forgets the peak.
+            file.write("5")  # Resets the peak.
 
     def figures(self):
-        """What every result says about memory; null where the system does not tell."""
+        """The memory fields of every result; null where the system does not report them."""
         peak = torch.cuda.max_memory_allocated() if self.device == "cuda" else resident("VmHWM")
         known = peak is not None
         return {
@@ -181,7 +181,7 @@ class Memory:
 
 
 def give_back_freed():
-    """Returns freed memory to the system, so that resident memory is what is in use."""
+    """Returns freed memory to the system, so that resident memory is the memory in use."""
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -219,7 +219,7 @@ def check_float32():
 
 
 def at_least_one(text):
-    """The type of a command-line number that counts something."""
+    """The type of a count on the command line."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"found {text}, expected a whole number of at least 1")
     return int(text)
@@ -236,7 +236,7 @@ def print_result(result):
 
 
 def run(main):
-    """Runs `main`; a failure ends in one sentence on standard error and exit status 1."""
+    """Runs `main`; a failure prints one sentence to standard error and exits with status 1."""
     try:
         main()
     except OSError as error:

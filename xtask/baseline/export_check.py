@@ -54,7 +54,7 @@ def arguments():
     parser.add_argument("--model", choices=MODELS, default="resnet18")
     parser.add_argument("--weights", required=True, help="the exported safetensors file")
     parser.add_argument("--pixels", required=True, help="safetensors with `pixels` [n, 3, h, w] and `features` [n, d]")
-    parser.add_argument("--tolerance", type=float, default=1e-4, help="of the largest feature (1e-4)")
+    parser.add_argument("--tolerance", type=float, default=1e-4, help="share of the largest feature (1e-4)")
     return parser.parse_args()
 
 
@@ -92,7 +92,7 @@ def tensor(entry, data):
     dtype = DTYPES[entry["dtype"]]
     if begin == end:
         return torch.empty(entry["shape"], dtype=dtype)
-    # A copy of its own is writable and aligned; a slice of the file need not be aligned.
+    # A copy is writable and aligned; a slice of the file need not be aligned.
     return torch.frombuffer(bytearray(data[begin:end]), dtype=dtype).reshape(entry["shape"])
 
 

@@ -1,4 +1,4 @@
-"""SHA-256 of the encoders that short runs leave, to show that a change of the code changed no bit.
+"""SHA-256 of the encoders of short runs, to show that a change of the code changed no bit.
 
     python3 xtask/baseline/fingerprints.py BURN_SSL CIFAR_TRAIN_TAR > docs/benchmarks/fingerprints/CPU.txt
 

@@ -1,4 +1,4 @@
-"""Takes the steps that burn-ssl's example `first_steps` wrote down, in PyTorch, and compares the losses."""
+"""Takes the steps recorded by burn-ssl's example `first_steps` in PyTorch, and compares the losses."""
 
 import argparse
 import json
@@ -14,11 +14,11 @@ from ssl_methods.method import load_tensors, named_tensors
 
 # Relative difference up to which two losses agree.
 TOLERANCE = 1e-4
-# A difference is rounding where it is at most so many times that of PyTorch from itself.
+# A difference counts as rounding if it is at most this many times PyTorch's departure from itself.
 ROUNDING_FACTOR = 10
 # The same for tensors after the last step, as a share of their change.
 END_TOLERANCE = 1e-2
-# Perturbed runs, of which the one that departs most counts.
+# Number of perturbed runs; the one that departs most counts.
 PERTURBATIONS = 3
 
 
@@ -38,15 +38,15 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("file", help="what the example wrote")
+    parser.add_argument("file", help="the output of the example")
     parser.add_argument("--perturb", type=float, help="change PyTorch's own weights by this share, such as 1e-7")
-    parser.add_argument("--double", action="store_true", help="compute in float64, to see whose rounding it is")
+    parser.add_argument("--double", action="store_true", help="compute in float64, to see whose rounding a difference is")
     parser.add_argument("--threads", type=at_least_one, default=1)
     return parser.parse_args()
 
 
 class Steps:
-    """The file: metadata, losses, and tensors when they are asked for."""
+    """The file: metadata and losses, and tensors on request."""
 
     def __init__(self, path):
         self.file = safe_open(path, "pt")
@@ -69,7 +69,7 @@ class Steps:
     def tensors_at(self, place):
         """Student, teacher and state at `init` or `end`, by the suite's names."""
         found = {suite_name(path): tensor for path, tensor in self.under(f"{place}.").items()}
-        # SwAV's twin sees by the rows whether its queue is full.
+        # SwAV's twin tells from the number of rows whether its queue is full.
         found.pop("queue.filled", None)
         return found
 
@@ -83,14 +83,14 @@ class Steps:
 
 
 class Run(NamedTuple):
-    """The losses of every step, and all tensors after the last."""
+    """The losses of all steps, and all tensors after the last."""
 
     losses: list
     end: dict
 
 
 def replay(file, perturb=0.0, seed=0):
-    """What PyTorch makes of the steps, from weights that are changed by the share `perturb`."""
+    """PyTorch's result of the steps, starting from weights changed by the share `perturb`."""
     method = build_method(file.recipe)
     load_start(method, file, perturb, seed)
     if getattr(method, "shuffle", False) and "aux.0.shuffle.0" not in file.keys:
@@ -112,7 +112,7 @@ def tensors_of(method):
 
 
 def load_start(method, file, perturb, seed):
-    """Weights and state as the file has them; weights of the teacher are changed in the directions of the student's."""
+    """Weights and state from the file; the teacher's weights are perturbed in the same directions as the student's."""
     given = file.tensors_at("init")
     for name, tensor in given.items():
         if perturb and name.startswith(("student.", "teacher.")) and not name.endswith(("running_mean", "running_var")):
@@ -127,7 +127,7 @@ def load_start(method, file, perturb, seed):
 
 
 def signs(name, shape, seed):
-    """1 and -1 at random, the same for the same name."""
+    """Random 1 and -1, the same for the same name."""
     generator = torch.Generator().manual_seed(zlib.crc32(name.encode()) + seed)
     return torch.randint(0, 2, shape, generator=generator) * 2 - 1
 
@@ -146,7 +146,7 @@ STATE_NAMES = {"queue.rows": "queue", "queue.next": "queue_ptr"}
 
 
 def taken(tensors, prefix):
-    """Takes what begins with a prefix out."""
+    """Removes and returns what begins with a prefix."""
     return {path[len(prefix) :]: tensors.pop(path) for path in list(tensors) if path.startswith(prefix)}
 
 
@@ -155,7 +155,7 @@ def relative(one, other):
 
 
 class Comparison:
-    """Our losses and last tensors with PyTorch's, and PyTorch with itself from perturbed weights."""
+    """Compares our losses and last tensors with PyTorch's, and PyTorch with itself from perturbed weights."""
 
     def __init__(self, file, torch_run, perturbed):
         self.file, self.run = file, torch_run
@@ -169,7 +169,7 @@ class Comparison:
         self.end = end_differences(file, torch_run, perturbed) if self.compares_end() else None
 
     def compares_end(self):
-        """The tensors after the last step have to agree where the losses of all steps do."""
+        """The tensors after the last step must agree if the losses of all steps do."""
         return self.steps == len(self.differences)
 
     def tell(self):
@@ -205,7 +205,7 @@ class Comparison:
         return found | versions() | {"lightly": lightly_version}
 
     def judge(self):
-        """Raises a ValueError unless everything that is compared is within its tolerance or 10 times PyTorch's departure."""
+        """Raises a ValueError unless every compared value is within its tolerance or 10 times PyTorch's departure."""
         if self.steps == 0:
             raise ValueError("PyTorch departs from itself in step 0, expected steps to compare")
         for step in range(self.steps):

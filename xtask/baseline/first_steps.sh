@@ -3,9 +3,9 @@
 #
 #   xtask/baseline/first_steps.sh PYTHON CIFAR10_TRAIN_TAR OUT [CASE...]
 #
-# Per case a run of 40 steps, whose weights and state the 20 compared steps start from, with a new optimizer, other views, the
-# schedules from their beginning and a tenth of the learning rate. Writes OUT/CASE.json. Exit status 1 if a case fails; the
-# others run.
+# Each case is a run of 40 steps. The 20 compared steps start from its weights and state, with a new optimizer, other views,
+# schedules from their beginning and a tenth of the learning rate. Writes OUT/CASE.json. If a case fails, the others still run
+# and the exit status is 1.
 #   CARGO (cargo)    how to build and run the example
 #   TMPDIR (/tmp)    room for 120 MB
 #   KEEP             a folder for CASE.safetensors, 40 MB each; without it they are removed
@@ -23,7 +23,7 @@ crop='{op="random_resized_crop",scale=[0.08,1.0]},{op="horizontal_flip"}'
 warmup=schedule.warmup_epochs=0.5
 multicrop="views=[{count=2,size=32,ops=[$crop]},{count=2,size=16,ops=[$crop]}]"
 
-# case NAME RECIPE [key=value...] [-- key=value...]: what follows -- is for the compared steps alone.
+# case NAME RECIPE [key=value...] [-- key=value...]: keys after -- are only for the compared steps.
 declare -A recipes options later
 names=()
 case_() {

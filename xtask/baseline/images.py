@@ -1,4 +1,4 @@
-"""Small images of a tar, decoded and resident."""
+"""Small images of a tar, decoded and kept in memory."""
 
 import io
 import tarfile
@@ -13,8 +13,8 @@ from torchvision.transforms.v2 import functional
 def read_tar(path, size, limit=None, skip=0):
     """Images of a tar, uint8 [n, 3, size, size], and the name of the folder that each is in.
 
-    The first `skip` are left out; of the rest `limit` are kept as burn-ssl keeps them: the k-th image of every class
-    before the next of any, in the order of the tar.
+    The first `skip` are left out; of the rest, `limit` are kept as in burn-ssl: the k-th image of every class before the
+    next of any, in the order of the tar.
     """
     try:
         with tarfile.open(path) as archive:
@@ -30,7 +30,7 @@ def read_tar(path, size, limit=None, skip=0):
 
 
 def in_turn(names, limit):
-    """Rising places of `limit` names when classes take turns."""
+    """Places, in increasing order, of `limit` names taken from the classes in turn."""
     seen, turns = {}, []
     for place, name in enumerate(names):
         seen[name] = seen.get(name, 0) + 1

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 CLASSES = 10
 TEMPERATURE = 0.07
-# Queries whose cosines are computed at a time: about the memory of ours, 64 MB of float32.
+# Queries whose cosines are computed at a time: about as much memory as on our side, 64 MB of float32.
 COSINES = 1 << 24
 
 
@@ -71,7 +71,7 @@ def features(args, images):
 
 @torch.inference_mode()
 def classify(bank, labels, queries, truth, k):
-    """The share of queries whose class with the highest score is the true one."""
+    """The share of queries whose highest-scoring class is the true one."""
     bank = F.normalize(bank, dim=1).T
     queries = F.normalize(queries, dim=1)
     found = []

@@ -1,4 +1,4 @@
-"""Images per second of a torch DataLoader: image files to batches of two SimCLR views, which are dropped."""
+"""Images per second of a torch DataLoader, from image files to batches of two SimCLR views, which are dropped."""
 
 import argparse
 import io
@@ -44,7 +44,7 @@ def arguments():
     parser.add_argument("--library", choices=list(augment.LIBRARIES), default="albumentations")
     parser.add_argument("--workers", type=counts, default=[1, 2], help="numbers of processes, in turn (1,2)")
     parser.add_argument("--batch", type=at_least_one, default=64, help="images in a batch (64)")
-    parser.add_argument("--seconds", type=float, default=4.0, help="least time to measure each number of workers (4)")
+    parser.add_argument("--seconds", type=float, default=4.0, help="minimum seconds to measure each number of workers (4)")
     return parser.parse_args()
 
 
@@ -54,11 +54,11 @@ def counts(text):
 
 def measure(args, dataset, workers):
     """Images per second, and CPU time of all processes per image, in microseconds."""
-    # One endless epoch: between two, workers wait for each other.
+    # One endless epoch, because workers wait for each other between epochs.
     order = RandomSampler(dataset, num_samples=ENDLESS)
     loader = DataLoader(dataset, args.batch, sampler=order, num_workers=workers, persistent_workers=True)
     batches = iter(loader)
-    # The processes have started and their queues are in use after the first batches.
+    # After the first batches, the processes have started and their queues are in use.
     for _ in range(WARM_UP * workers):
         next(batches)
     processes = [os.getpid(), *(worker.pid for worker in batches._workers)]
@@ -71,7 +71,7 @@ def measure(args, dataset, workers):
 
 
 def cpu_seconds(processes):
-    """Seconds that all threads of the processes have run, as the scheduler counts; NaN where there is no /proc."""
+    """Seconds that all threads of the processes have run, according to the scheduler; NaN without /proc."""
     try:
         tasks = [task for process in processes for task in Path(f"/proc/{process}/task").iterdir()]
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
@@ -114,7 +114,7 @@ def view(library, size):
 
 
 def decoder(library):
-    """Bytes of a file to what the library takes, by the decoder that goes with it."""
+    """Decodes the bytes of a file into what the library takes, with the library's usual decoder."""
     if library == "torchvision-v2":
         return lambda data: decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), ImageReadMode.RGB)
     if library.startswith("albumentations"):
@@ -125,7 +125,7 @@ def decoder(library):
 
 
 def places(path):
-    """Where each image is: a file, or a range of bytes of the tar."""
+    """The place of each image: a file, or a range of bytes in the tar."""
     if Path(path).is_dir():
         yield from sorted(file for file in Path(path).rglob("*") if file.suffix.lower() in ENDINGS)
         return

@@ -49,7 +49,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--batch", type=at_least_one, default=512, help="images, each with two embeddings (512)")
     parser.add_argument("--dim", type=at_least_one, default=128, help="length of an embedding (128)")
-    parser.add_argument("--runs", type=at_least_one, default=5, help="timed runs, after one that is not (5)")
+    parser.add_argument("--runs", type=at_least_one, default=5, help="timed runs, after one untimed run (5)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--variant", type=variant, default=set(), help="eager, or compile and malloc joined by +")
     parser.add_argument("--threads", type=at_least_one, help="threads of the tensor operations (PyTorch's choice)")

@@ -72,9 +72,9 @@ def arguments():
     parser.add_argument("--batch", type=at_least_one, default=128, help="images; each has two views (128)")
     parser.add_argument("--image-size", type=at_least_one, default=32)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--variant", type=variant, default=set(), help="eager, or several words joined by +, see README.md")
+    parser.add_argument("--variant", type=variant, default=set(), help="eager, or several words joined by +; see README.md")
     parser.add_argument("--steps", type=at_least_one, default=10, help="timed steps (10)")
-    parser.add_argument("--warmup", type=int, default=3, help="steps before them (3)")
+    parser.add_argument("--warmup", type=int, default=3, help="warm-up steps before them (3)")
     parser.add_argument("--threads", type=at_least_one, help="threads of the tensor operations (PyTorch's choice)")
     return parser.parse_args()
 
@@ -89,7 +89,7 @@ def images(args, batch):
 def make_step(args, stem, views, width, compiled):
     """A function that runs one step. All variants without `amp` (bfloat16 autocast) compute in float32."""
     model = SimClr(args.model, width, stem).to(args.device, memory_format=layout(args.variant)).train()
-    # Fused is the fastest of PyTorch's three loops over the parameters.
+    # The fused loop is the fastest of PyTorch's three over the parameters.
     optimizer = torch.optim.SGD(model.parameters(), lr=0.06, momentum=0.9, weight_decay=5e-4, fused=True)
 
     def loss(views):

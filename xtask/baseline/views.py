@@ -1,4 +1,4 @@
-"""The `[[views]]` of a recipe through torchvision v2, drawn per sample."""
+"""The `[[views]]` of a recipe in torchvision v2, drawn per sample."""
 
 from torchvision.transforms import InterpolationMode, v2
 
@@ -6,7 +6,7 @@ FILTERS = {"bilinear": InterpolationMode.BILINEAR, "bicubic": InterpolationMode.
 
 
 def views_of(blocks):
-    """For every view of an image what makes it: uint8 [3, h, w] -> uint8 [3, size, size]."""
+    """For every view of an image, the transform that makes it: uint8 [3, h, w] -> uint8 [3, size, size]."""
     return [transform for block in blocks for transform in [view(block)] * block["count"]]
 
 

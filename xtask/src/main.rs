@@ -1,4 +1,4 @@
-//! The commands of `cargo xtask` that need the library; the package `xtask` forwards to them.
+//! The commands of `cargo xtask` that need the library; the package `xtask` forwards them here.
 #![expect(clippy::print_stdout, reason = "a command answers on standard output")]
 
 mod bench;

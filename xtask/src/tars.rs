@@ -7,11 +7,11 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-/// Copies some of the files in a tar to another one, as they are; folders and links do not count. Fewer are copied where
-/// the archive ends first.
+/// Copies some of the files in a tar unchanged to another tar; folders and links do not count. Copies fewer if the archive
+/// ends first.
 ///
 /// # Errors
-/// If `path` is no tar, or holds none of these files.
+/// If `path` is not a tar, or holds none of these files.
 pub(crate) fn copy_files(path: &Path, files: Range<usize>, target: &Path) -> Result<()> {
     let found = path.display();
     let file = File::open(path).with_context(|| format!("cannot open {found}"))?;

@@ -5,9 +5,11 @@ use serde::de::DeserializeOwned;
 use ssl_core::{ConfigError, Encoder, Init, SslMethod};
 use ssl_encoders::AnyEncoder;
 use ssl_tasks::demo::{DemoOptions, DemoReport};
+use ssl_tasks::export::{ExportOptions, ExportReport};
 use ssl_tasks::{
-    Error, FinetuneOptions, FinetuneReport, Observer, PretrainOptions, PreviewOptions, PreviewReport, Recipe,
-    Report,
+    EmbedOptions, EmbedReport, Error, FinetuneOptions, FinetuneReport, KnnOptions, KnnReport, LinearOptions,
+    LinearReport, Observer, PretrainOptions, PreviewOptions, PreviewReport, Recipe, Report, SimilarOptions,
+    SimilarReport,
 };
 
 use crate::recipe::NamedRecipe;
@@ -103,6 +105,47 @@ pub fn pretrain_encoder<E: Encoder>(
 /// If the options, the encoder, the images, the device or the directory cannot be used.
 pub fn finetune(options: &FinetuneOptions, observer: &mut impl Observer) -> Result<FinetuneReport, Error> {
     ssl_tasks::finetune(&BuiltIn, options, observer)
+}
+
+/// Classifies the images of a test set by their nearest neighbours in a labelled bank, see [`ssl_tasks::evaluate_knn`].
+///
+/// # Errors
+/// If the encoder, the sets or the device cannot be used.
+pub fn evaluate_knn(options: &KnnOptions) -> Result<KnnReport, Error> {
+    ssl_tasks::evaluate_knn(&BuiltIn, options)
+}
+
+/// Trains a linear classifier on the features of a frozen encoder, and tests it, see [`ssl_tasks::linear_probe`].
+///
+/// # Errors
+/// If the encoder, the sets, the device or the optimizer cannot be used.
+pub fn linear_probe(options: &LinearOptions, observer: &mut impl Observer) -> Result<LinearReport, Error> {
+    ssl_tasks::linear_probe(&BuiltIn, options, observer)
+}
+
+/// Writes the features of the centre crop of every image, with its name and, where known, its label and class, see
+/// [`ssl_tasks::embed_images`].
+///
+/// # Errors
+/// If the encoder, the images, the device or the file cannot be used.
+pub fn embed_images(options: &EmbedOptions) -> Result<EmbedReport, Error> {
+    ssl_tasks::embed_images(&BuiltIn, options)
+}
+
+/// Finds the images of a data set whose features are most similar to those of others, see [`ssl_tasks::similar`].
+///
+/// # Errors
+/// If the encoder, the images, the queries, the device or the file cannot be used.
+pub fn similar(options: &SimilarOptions) -> Result<SimilarReport, Error> {
+    ssl_tasks::similar(&BuiltIn, options)
+}
+
+/// Writes the encoder of a run as a file for other libraries, see [`ssl_tasks::export::export`].
+///
+/// # Errors
+/// If the run has no intact checkpoint, the library has no such model, or the file exists.
+pub fn export(options: &ExportOptions) -> Result<ExportReport, Error> {
+    ssl_tasks::export::export(&BuiltIn, options)
 }
 
 /// Draws a contact sheet of the first images of a recipe's data set, see [`ssl_tasks::preview`].

@@ -27,15 +27,27 @@ pub use ssl_supcon as supcon;
 pub use ssl_swav as swav;
 pub use ssl_train as train;
 
-pub use commands::{finetune, pretrain, pretrain_encoder, pretrain_with, preview};
+pub use commands::{
+    embed_images, evaluate_knn, finetune, linear_probe, pretrain, pretrain_encoder, pretrain_with, preview,
+    similar,
+};
 pub use ssl_core::tune_process;
 pub use ssl_tasks::{
-    DistillOptions, DistillReport, EmbedOptions, EmbedReport, EncoderSource, Error, FinetuneOptions,
-    FinetuneReport, KnnOptions, KnnReport, LinearOptions, LinearReport, NoObserver, Observer,
+    CompareOptions, CompareReport, ComparedRun, Difference, DistillOptions, DistillReport, EmbedOptions,
+    EmbedReport, EncoderOrigin, EncoderSource, EncoderSummary, Error, FinetuneOptions, FinetuneReport, Found,
+    KnnOptions, KnnReport, Learned, LinearOptions, LinearReport, Neighbour, NoObserver, Observer, OfSeeds,
     PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport, Recipe, Report, RunReport,
-    SetOptions, distill, embed_images, embed_images_with, evaluate_knn, linear_probe, load_encoder,
+    SetOptions, SimilarOptions, SimilarReport, Spread, Verdict, compare, distill, embed_images_with,
+    load_encoder,
 };
-pub use ssl_tasks::{export, images};
+pub use ssl_tasks::{images, memory};
+
+/// The encoder of a run as a file for other libraries.
+pub mod export {
+    pub use ssl_tasks::export::{ExportOptions, ExportReport};
+
+    pub use crate::commands::export;
+}
 
 /// The demonstration: pretraining on rendered images.
 pub mod demo {

@@ -1,5 +1,7 @@
 //! The methods by name: the only place that maps a name to a method crate.
 
+pub mod advice;
+
 use serde::Serialize;
 use ssl_core::Encoder;
 pub use ssl_tasks::methods::{Methods, WithMethod};

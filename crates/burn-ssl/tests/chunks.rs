@@ -190,6 +190,6 @@ fn what_cannot_be_embedded_in_chunks_is_refused_before_the_directory_is_made() {
     let sentence = refused(&recipe(&["train.embed_chunk=1"]));
     assert_eq!(
         sentence,
-        "train.embed_chunk is 1, expected at least 2; without the key, all images pass at once"
+        "train.embed_chunk is 1, expected at least 2; without the key, all images pass through at once"
     );
 }

@@ -1,7 +1,7 @@
 //! Barlow Twins: one encoder, one projector, no state.
 
 use burn::tensor::{Int, Tensor};
-use ssl_core::{Footprint, HeadShape, LayerConfig, Loss, MethodRules, Passes, Siamese};
+use ssl_core::{Footprint, HeadShape, LayerConfig, Loss, LossScale, MethodRules, Passes, Siamese};
 
 use crate::{BarlowTwinsConfig, BarlowTwinsInput, BarlowTwinsLoss};
 
@@ -20,6 +20,11 @@ pub struct BarlowTwins {
 impl MethodRules for BarlowTwins {
     fn embeds_in_chunks(&self) -> bool {
         true
+    }
+
+    /// Views whose embeddings have nothing in common, in dimensions that have nothing in common either.
+    fn loss_scale(&self, _batch: usize) -> LossScale {
+        LossScale::guess(self.config.scale * self.config.output_dim as f64).with_floor(0.0)
     }
 
     fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use ssl_core::{
-    Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, MethodRules, Metrics, Mlp, Predicted, Progress,
-    SslMethod, Step, StepContext, TeacherState, Views, WithPredictor, schedule,
+    Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, LossScale, MethodRules, Metrics, Mlp, Predicted,
+    Progress, SslMethod, Step, StepContext, TeacherState, Views, WithPredictor, schedule,
 };
 
 use crate::{ByolConfig, ByolInput, ByolLoss};
@@ -24,6 +24,11 @@ pub struct Byol {
 }
 
 impl MethodRules for Byol {
+    /// Views whose embeddings are at right angles, and views that agree.
+    fn loss_scale(&self, _batch: usize) -> LossScale {
+        LossScale::guess(4.0).with_floor(0.0)
+    }
+
     fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
         let projector = HeadShape::new(feature_dim, self.config.head());
         let predictor = HeadShape::new(projector.outputs(), self.config.head());

@@ -3,6 +3,7 @@
 mod classifier;
 mod defaults;
 mod recipe;
+mod tools;
 mod training;
 
 use std::path::PathBuf;
@@ -14,7 +15,8 @@ use burn_ssl::{PretrainOptions, PreviewOptions};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use classifier::{EncoderArgs, LinearArgs, PreprocessingArgs, SetArgs};
-pub(crate) use recipe::{ModelArgs, RecipeArgs, TrainingArgs, set};
+pub(crate) use recipe::{Asked, ModelArgs, RecipeArgs, TrainingArgs, set};
+pub(crate) use tools::{CompareArgs, MethodsArgs, SimilarArgs};
 pub(crate) use training::{DistillArgs, EmbedArgs, FinetuneArgs};
 
 /// Self-supervised learning of image representations: from a folder of images to a pretrained encoder.
@@ -44,7 +46,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   burn-ssl knn --run run --train train/ --test test/
   burn-ssl knn --weights resnet50.safetensors --model resnet50 --image-size 224 --train train/ --test test/
-  burn-ssl knn --model resnet18 --seed 1 --train train/ --test test/        (an untrained network)")]
+  burn-ssl knn --untrained --model resnet18 --train train/ --test test/")]
     Knn(KnnArgs),
     /// Evaluate an encoder with a linear probe: a linear classifier on its frozen features.
     #[command(after_help = "Examples:
@@ -67,6 +69,16 @@ pub(crate) enum Command {
   burn-ssl embed --run run --data photos/ --out features.npy          (names and labels in features.csv)
   burn-ssl embed --weights vit.pth --model vit-base --image-size 224 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --data photos/ --out features.csv")]
     Embed(EmbedArgs),
+    /// Find the images that an encoder finds most similar to others.
+    #[command(after_help = "Examples:
+  burn-ssl similar --run run --data photos/ --query cat.jpg --out sheet.png
+  burn-ssl similar --run run --data photos.tar --query animals/cat.jpg --query animals/dog.jpg --top 5")]
+    Similar(SimilarArgs),
+    /// Compare runs: recipes, losses, k-NN, rank and time.
+    #[command(after_help = "Examples:
+  burn-ssl compare run-a run-b --plot curves.png
+  burn-ssl compare runs/seed-*          (mean and standard deviation over seeds)")]
+    Compare(CompareArgs),
     /// Write the encoder of a run as a file for other libraries.
     #[command(after_help = "Example:
   burn-ssl export --run run --out encoder.safetensors --format torchvision
@@ -75,9 +87,12 @@ pub(crate) enum Command {
     /// Draw a sheet of images and their augmented views.
     #[command(after_help = "Example:\n  burn-ssl preview --method simclr --data photos/ --out views.png")]
     Preview(PreviewArgs),
-    /// List the methods.
-    #[command(after_help = "Example:\n  burn-ssl methods --json")]
-    Methods,
+    /// List the methods with their costs, and recommend one.
+    #[command(after_help = "Examples:
+  burn-ssl methods
+  burn-ssl methods --data photos/ --batch-size 64
+  burn-ssl methods --json")]
+    Methods(MethodsArgs),
     /// List the models.
     #[command(after_help = "Example:\n  burn-ssl models")]
     Models,
@@ -163,7 +178,7 @@ pub(crate) struct KnnArgs {
 
 #[derive(ClapArgs)]
 pub(crate) struct ExportArgs {
-    /// Directory of a finished run.
+    /// Directory of a run; of one that is not finished, the newest checkpoint is taken.
     #[arg(long, value_name = "DIR")]
     pub(crate) run: PathBuf,
     /// File to write.

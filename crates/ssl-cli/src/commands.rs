@@ -2,6 +2,7 @@
 
 mod classifier;
 mod lists;
+mod tools;
 mod training;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,7 @@ use burn_ssl::recipe::{Chosen, Draft};
 use burn_ssl::{PretrainOptions, PreviewOptions, RunReport, pretrain, preview};
 use indicatif::MultiProgress;
 
-use crate::args::{Args, Command, DemoArgs, ExportArgs, PretrainArgs, PreviewArgs, set};
+use crate::args::{Args, Asked, Command, DemoArgs, ExportArgs, PretrainArgs, PreviewArgs, set};
 use crate::output::print;
 use crate::progress::Bar;
 use crate::{Ended, interrupt};
@@ -30,9 +31,11 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
         Command::Finetune(args) => training::run_finetune(args, bars)?,
         Command::Distill(args) => training::run_distill(args, bars)?,
         Command::Embed(args) => training::run_embed(args)?,
+        Command::Similar(args) => tools::run_similar(args)?,
+        Command::Compare(args) => tools::run_compare(args)?,
         Command::Export(args) => run_export(args)?,
         Command::Preview(args) => run_preview(&args)?,
-        Command::Methods => return lists::methods(json).map(|()| Ended::Done),
+        Command::Methods(args) => return lists::methods(&args, json).map(|()| Ended::Done),
         Command::Models => return lists::models(json).map(|()| Ended::Done),
         Command::Recipes { name } => return lists::recipes(name.as_deref(), json).map(|()| Ended::Done),
         Command::Devices => return lists::devices(json).map(|()| Ended::Done),
@@ -81,10 +84,10 @@ fn free_folder() -> PathBuf {
 
 fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
     let device = args.machine.device.parse::<DeviceSpec>()?;
-    let Chosen { draft, notes } = if args.resume {
-        Chosen { draft: Draft::of_run(&args.out)?, notes: Vec::new() }
+    let Chosen { name, draft, notes } = if args.resume {
+        Chosen { name: None, draft: Draft::of_run(&args.out)?, notes: Vec::new() }
     } else {
-        args.recipe.base(args.model.name(), device)?
+        args.recipe.base(&Asked { model: args.model.name(), batch: args.training.batch(), device })?
     };
     let recipe = args.recipe.recipe_with(draft, |draft| {
         args.model.apply(draft)?;
@@ -92,6 +95,7 @@ fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
         set(draft, "data.workers", args.machine.workers)
     })?;
     let options = PretrainOptions {
+        recipe_name: name,
         out: args.out,
         device,
         overwrite: args.overwrite,

@@ -39,7 +39,8 @@ fn a_linear_probe_tells_bright_from_dark_and_leaves_the_run_alone() {
     assert!(augmented["linear_top1"].as_f64().is_some_and(|top1| top1 > 75.0), "{augmented}");
     assert_eq!(augmented["steps"].as_u64(), Some(40));
     assert_eq!(read(run.join("encoder.safetensors")), before);
-    let untrained = json(&[&sets[..], &["--width", "4", "--image-size", "16", "--cached"]].concat());
+    let untrained =
+        json(&[&sets[..], &["--untrained", "--width", "4", "--image-size", "16", "--cached"]].concat());
     assert!(untrained["linear_top1"].as_f64().is_some(), "{untrained}");
 }
 
@@ -166,7 +167,8 @@ fn features_go_to_a_file_of_each_kind() {
     let images = class_folders(dir.path(), 3);
     let embed = |name: &str| {
         let out = dir.path().join(name);
-        let args = ["embed", "--width", "2", "--image-size", "16", "--data", text(&images), "--out"];
+        let args =
+            ["embed", "--untrained", "--width", "2", "--image-size", "16", "--data", text(&images), "--out"];
         let result = json(&[&args[..], &[text(&out)]].concat());
         assert_eq!((result["images"].as_u64(), result["dim"].as_u64()), (Some(6), Some(16)), "{result}");
         read(out)
@@ -202,7 +204,7 @@ fn images_are_prepared_as_the_file_of_the_encoder_says_unless_told_otherwise() {
     let told =
         about("told.csv", &["--run", text(&pretraining), "--mean", "0.5,0.5,0.5", "--image-size", "16"]);
     assert_eq!((told["size"].as_u64(), numbers(&told)), (Some(16), [0.5, 0.247]));
-    let untrained = about("untrained.csv", &["--width", "2"]);
+    let untrained = about("untrained.csv", &["--untrained", "--width", "2"]);
     assert_eq!((untrained["size"].as_u64(), numbers(&untrained)), (Some(16), [0.485, 0.229]));
 }
 
@@ -226,7 +228,7 @@ fn files_of_another_kind_and_images_of_unknown_size_are_named() {
     assert!(no_classifier.ends_with("holds an encoder, expected a classifier"), "{no_classifier}");
 
     image::RgbImage::new(20, 16).save(images.join("dark/wide.png")).expect("writable");
-    let unknown = sentence(&[&["knn", "--width", "2"][..], &sets].concat());
+    let unknown = sentence(&[&["knn", "--untrained", "--width", "2"][..], &sets].concat());
     assert!(
         unknown.starts_with("the image size of the encoder is not known")
             && unknown.contains("--image-size N"),
@@ -276,7 +278,7 @@ fn what_no_classifier_could_use_is_named_and_nothing_is_written() {
     assert!(layers.starts_with("optimizer.layer_decay is 0.75, expected no such key"), "{layers}");
     assert!(finetune(&["--no-decay", "norms"]).starts_with("unknown no_decay 'norms': expected none, "));
     let same = sentence(&finetune_args(&pretraining, &images, &pretraining, &["--overwrite"]));
-    assert!(same.contains("is what the training starts from"), "{same}");
+    assert!(same.contains("is what training starts from"), "{same}");
     assert!(pretraining.join("recipe.toml").exists());
 }
 
@@ -305,7 +307,8 @@ fn what_is_there_is_left_alone() {
     let nothing = ["distill", "--teacher", text(&pretraining), "--data", text(&images), "--out", "x"];
     let refused = sentence(&nothing);
     assert!(refused.starts_with("there is no classifier in "), "{refused}");
-    let projector = ["finetune", "--width", "2", "--train", text(&images), "--test", text(&images)];
+    let projector =
+        ["finetune", "--untrained", "--width", "2", "--train", text(&images), "--test", text(&images)];
     let refused = sentence(&[&projector[..], &["--out", "x", "--from-head-layer", "1"]].concat());
     assert!(refused.starts_with("there is no projector in an encoder that comes from no run"), "{refused}");
 }

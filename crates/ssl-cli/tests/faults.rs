@@ -104,7 +104,18 @@ fn classifiers_that_diverged_are_not_saved() {
         (class_folders(dir.path(), 4), dir.path().join("tuned"), dir.path().join("student"));
     let images = text(&images);
     let finetune = |out: &str, more: &[&str]| {
-        let args = ["finetune", "--width", "4", "--image-size", "16", "--train", images, "--test", images];
+        let args = [
+            "finetune",
+            "--untrained",
+            "--width",
+            "4",
+            "--image-size",
+            "16",
+            "--train",
+            images,
+            "--test",
+            images,
+        ];
         let args = [&args[..], &["--epochs", "1", "--batch-size", "8", "--out", out]].concat();
         run(&[&args[..], more].concat())
     };
@@ -139,7 +150,7 @@ fn weights_that_are_not_finite_are_not_used() {
     let knn = ["knn", "--run", text(&out), "--train", text(&images), "--test", text(&images)];
     for args in [&embed[..], &knn[..]] {
         let said = stderr(&run(args));
-        assert!(said.contains("is not finite: the weights are damaged or diverged"), "{said}");
+        assert!(said.contains("is not finite: the weights are damaged or have diverged"), "{said}");
     }
     assert!(!features.exists());
 }
@@ -198,7 +209,18 @@ fn an_edited_record_is_not_compared_with_itself() {
     );
 
     let (tuned, images) = (dir.path().join("tuned"), text(&images));
-    let args = ["finetune", "--width", "4", "--image-size", "16", "--train", images, "--test", images];
+    let args = [
+        "finetune",
+        "--untrained",
+        "--width",
+        "4",
+        "--image-size",
+        "16",
+        "--train",
+        images,
+        "--test",
+        images,
+    ];
     let args = [&args[..], &["--epochs", "1", "--batch-size", "8", "--out", text(&tuned)]].concat();
     assert!(run(&args).status.success());
     let record = fs::read_to_string(tuned.join("classifier.toml")).expect("a record");
@@ -355,14 +377,26 @@ fn trainings_with_labels_resume_as_carefully() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let images = class_folders(dir.path(), 4);
     let (images, teacher) = (text(&images), dir.path().join("teacher"));
-    let args = ["finetune", "--width", "4", "--image-size", "16", "--train", images, "--test", images];
+    let args = [
+        "finetune",
+        "--untrained",
+        "--width",
+        "4",
+        "--image-size",
+        "16",
+        "--train",
+        images,
+        "--test",
+        images,
+    ];
     let finetune = [&args[..], &["--epochs", "1", "--batch-size", "8", "--out", text(&teacher)]].concat();
     assert!(run(&finetune).status.success());
 
     let (start, student) = (dir.path().join("start.safetensors"), dir.path().join("student"));
     fs::copy(teacher.join("encoder.safetensors"), &start).expect("writable");
     let args = ["distill", "--teacher", text(&teacher), "--data", images, "--out", text(&student)];
-    let distill = [&args[..], &["--epochs", "1", "--batch-size", "8", "--init", text(&start)]].concat();
+    let more = ["--epochs", "1", "--batch-size", "8", "--width", "4", "--init", text(&start)];
+    let distill = [&args[..], &more].concat();
     let output = run(&distill);
     assert!(output.status.success(), "{}", stderr(&output));
     let classifier = bytes(student.join("classifier.safetensors"));

@@ -35,6 +35,16 @@ fn a_run_says_what_it_is_about_to_do_and_a_small_set_gets_a_batch_that_fits() {
     }
 }
 
+#[test]
+fn a_batch_that_was_asked_for_is_not_made_smaller() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 10), dir.path().join("run"));
+    for asked in [["--batch-size", "32"], ["--set", "schedule.batch_size=32"]] {
+        let said = sentence(&[&short(&images, &out)[..], &asked].concat());
+        assert_eq!(said, "a batch of 32 images is larger than the data set of 20 images");
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn the_result_has_the_expected_and_the_largest_memory() {

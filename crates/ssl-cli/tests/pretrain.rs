@@ -64,7 +64,7 @@ fn a_run_writes_all_its_files_and_can_be_evaluated_and_exported() {
     assert_eq!((found["k"].as_u64(), found["images"].as_u64()), (Some(20), Some(20)));
     let as_the_run =
         ["--image-size", "32", "--mean", "0.4914,0.4822,0.4465", "--std", "0.2470,0.2435,0.2616"];
-    let untrained = ["knn", "--width", "4", "--train", images, "--test", images];
+    let untrained = ["knn", "--untrained", "--width", "4", "--train", images, "--test", images];
     let untrained = json(&[&untrained[..], &as_the_run].concat());
     assert_eq!(untrained["knn_top1"], result["knn_top1_untrained"]);
 

@@ -83,7 +83,7 @@ pub use footprint::{Footprint, HeadShape};
 pub use head::{Activation, Head, LayerConfig, Mlp, Norm};
 pub use init::Init;
 pub use loss::Loss;
-pub use method::{GradientRules, LossOf, MethodRules, Needs, NoState, Progress, SslMethod, Step};
+pub use method::{GradientRules, LossOf, LossScale, MethodRules, Needs, NoState, Progress, SslMethod, Step};
 pub use metrics::Metrics;
 pub use momentum::{MomentumUpdate, Teacher};
 pub use names::UnknownName;

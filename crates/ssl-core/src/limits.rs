@@ -3,13 +3,13 @@
 
 use crate::ConfigError;
 
-/// Layers of a head. The deepest published ones have four (DINO, MoCo v3 with its predictor five).
+/// Layers of a head. Published ones have up to four.
 const LAYERS: usize = 64;
-/// Length of a row inside of a head. The widest published one is 8192 (Barlow Twins).
+/// Length of a row inside of a head. The widest published ones have 8192 (arXiv 2103.03230, section 2.2).
 const WIDTH: usize = 1 << 18;
-/// Outputs of a head. The most published are 262144 (DINOv2's largest).
+/// Outputs of a head. Published ones have up to 131072 (official `vitg14.yaml` of arXiv 2304.07193).
 const OUTPUTS: usize = 1 << 20;
-/// Rows of a queue. The longest published one has 65536 (MoCo).
+/// Rows of a queue. Published ones have up to 65536 (arXiv 1911.05722, section 4).
 const QUEUE: usize = 1 << 24;
 
 /// Checks the number of layers of a head.
@@ -17,7 +17,7 @@ const QUEUE: usize = 1 << 24;
 /// # Errors
 /// Above 64.
 pub fn layers(field: &'static str, layers: usize) -> Result<(), ConfigError> {
-    let expected = "at most 64: published heads have up to 5";
+    let expected = "at most 64: published heads have up to 4";
     ConfigError::check(layers <= LAYERS, field, layers, expected)
 }
 
@@ -35,7 +35,7 @@ pub fn width(field: &'static str, width: usize) -> Result<(), ConfigError> {
 /// # Errors
 /// Above 1048576.
 pub fn outputs(field: &'static str, outputs: usize) -> Result<(), ConfigError> {
-    let expected = "at most 1048576: published heads have up to 262144 outputs";
+    let expected = "at most 1048576: published heads have up to 131072 outputs";
     ConfigError::check(outputs <= OUTPUTS, field, outputs, expected)
 }
 
@@ -58,7 +58,7 @@ mod tests {
         let text = |found: Result<(), ConfigError>| found.expect_err("too much").to_string();
         assert_eq!(
             text(layers("projector_layers", 65)),
-            "projector_layers is 65, expected at most 64: published heads have up to 5"
+            "projector_layers is 65, expected at most 64: published heads have up to 4"
         );
         assert!(
             text(queue("queue_len", 1 << 40)).starts_with("queue_len is 1099511627776, expected at most")

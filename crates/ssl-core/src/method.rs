@@ -117,6 +117,12 @@ pub trait MethodRules {
         false
     }
 
+    /// What values of the loss mean, for batches of `batch` images, counted over all processes; nothing by default.
+    fn loss_scale(&self, batch: usize) -> LossScale {
+        let _ = batch;
+        LossScale::default()
+    }
+
     /// How many of the projector's first layers fine-tuning keeps unless told otherwise. By default 0: the projector is
     /// discarded.
     fn kept_layers(&self) -> usize {
@@ -128,6 +134,27 @@ pub trait MethodRules {
     fn footprint(&self, feature_dim: usize, images: usize, views: usize) -> Footprint {
         let _ = (feature_dim, images, views);
         Footprint::default()
+    }
+}
+
+/// Values of a loss to compare a measured one with.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LossScale {
+    /// The loss of embeddings that say nothing: of a guess among the candidates, or of unrelated directions.
+    pub guess: Option<f64>,
+    /// The smallest loss there can be.
+    pub floor: Option<f64>,
+}
+
+impl LossScale {
+    /// A loss that is `guess` for embeddings that say nothing, and has no useful bound.
+    pub fn guess(guess: f64) -> Self {
+        Self { guess: Some(guess), floor: None }
+    }
+
+    /// Sets the smallest loss there can be.
+    pub fn with_floor(self, floor: f64) -> Self {
+        Self { floor: Some(floor), ..self }
     }
 }
 

@@ -5,8 +5,8 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 use ssl_core::embed::embed_crops;
 use ssl_core::{
-    Encoder, Footprint, GradientRules, HeadShape, Init, LayerConfig, Loss, MethodRules, Metrics, Needs,
-    Progress, SslMethod, Step, StepContext, Teacher, Views, group,
+    Encoder, Footprint, GradientRules, HeadShape, Init, LayerConfig, Loss, LossScale, MethodRules, Metrics,
+    Needs, Progress, SslMethod, Step, StepContext, Teacher, Views, group,
 };
 
 use crate::{DinoConfig, DinoHead, DinoInput, DinoLoss, mean_logits, next_center};
@@ -54,6 +54,11 @@ impl<E: Encoder> DinoState<E> {
 }
 
 impl MethodRules for Dino {
+    /// Guessing among the outputs.
+    fn loss_scale(&self, _batch: usize) -> LossScale {
+        LossScale::guess((self.config.output_dim as f64).ln())
+    }
+
     fn needs(&self) -> Needs {
         Needs { local_views: true, ..Needs::default() }
     }

@@ -193,7 +193,7 @@ impl EncoderConfig {
         ConfigError::check(self.bn_splits > 0, "encoder.bn_splits", self.bn_splits, "1 or more")?;
         let has_kernels = !self.selective_kernel || config.block == BlockKind::Bottleneck;
         let found = format!("true for {}", self.name);
-        let expected = "false: only bottlenecks have selective kernels, as of resnet50";
+        let expected = "false: only bottlenecks have selective kernels, as in resnet50";
         ConfigError::check(has_kernels, "encoder.selective_kernel", found, expected)?;
         self.check_nothing_of_a_vit()?;
         Ok(config
@@ -260,9 +260,9 @@ impl EncoderConfig {
         let zero = self.zero_init_residual;
         ConfigError::check(self.width == plain.width, "encoder.width", self.width, "64: a ViT has no width")?;
         ConfigError::check(self.stem == plain.stem, "encoder.stem", stem, "auto: a ViT has no stem")?;
-        ConfigError::check(!zero, "encoder.zero_init_residual", zero, "false: a ViT has no such blocks")?;
+        ConfigError::check(!zero, "encoder.zero_init_residual", zero, "false: only ResNets have it")?;
         let selective = self.selective_kernel;
-        let expected = "false: a ViT has no such kernels";
+        let expected = "false: only ResNets have it";
         ConfigError::check(!selective, "encoder.selective_kernel", selective, expected)?;
         ConfigError::check(
             self.bn_splits == 1,
@@ -290,7 +290,7 @@ pub(crate) enum Network {
 }
 
 fn check_absent<T: std::fmt::Debug>(value: &Option<T>, field: &'static str) -> Result<(), ConfigError> {
-    let expected = "none: a ResNet has no such thing";
+    let expected = "no such key: only ViTs have it";
     match value {
         Some(value) => ConfigError::check(false, field, format!("{value:?}"), expected),
         None => Ok(()),
@@ -354,27 +354,27 @@ mod tests {
             (EncoderConfig { bn_splits: 0, ..resnet() }, "encoder.bn_splits is 0, expected 1 or more"),
             (
                 EncoderConfig { patch_size: Some(4), ..resnet() },
-                "encoder.patch_size is 4, expected none: a ResNet has no such thing",
+                "encoder.patch_size is 4, expected no such key: only ViTs have it",
             ),
             (
                 EncoderConfig { class_token: Some(true), ..resnet() },
-                "encoder.class_token is true, expected none: a ResNet has no such thing",
+                "encoder.class_token is true, expected no such key: only ViTs have it",
             ),
             (
                 EncoderConfig { registers: Some(4), ..resnet() },
-                "encoder.registers is 4, expected none: a ResNet has no such thing",
+                "encoder.registers is 4, expected no such key: only ViTs have it",
             ),
             (
                 EncoderConfig { mask_token: Some(true), ..resnet() },
-                "encoder.mask_token is true, expected none: a ResNet has no such thing",
+                "encoder.mask_token is true, expected no such key: only ViTs have it",
             ),
             (
                 EncoderConfig { layer_scale: Some(0.1), ..resnet() },
-                "encoder.layer_scale is 0.1, expected none: a ResNet has no such thing",
+                "encoder.layer_scale is 0.1, expected no such key: only ViTs have it",
             ),
             (
                 EncoderConfig { drop_path: Some(0.1), ..resnet() },
-                "encoder.drop_path is 0.1, expected none: a ResNet has no such thing",
+                "encoder.drop_path is 0.1, expected no such key: only ViTs have it",
             ),
             (
                 EncoderConfig { layer_scale: Some(0.0), ..vit() },
@@ -403,16 +403,16 @@ mod tests {
             ),
             (
                 EncoderConfig { zero_init_residual: true, ..vit() },
-                "encoder.zero_init_residual is true, expected false: a ViT has no such blocks",
+                "encoder.zero_init_residual is true, expected false: only ResNets have it",
             ),
             (
                 EncoderConfig { selective_kernel: true, ..vit() },
-                "encoder.selective_kernel is true, expected false: a ViT has no such kernels",
+                "encoder.selective_kernel is true, expected false: only ResNets have it",
             ),
             (
                 EncoderConfig { selective_kernel: true, ..resnet() },
                 "encoder.selective_kernel is true for resnet18, expected false: only bottlenecks have selective \
-                 kernels, as of resnet50",
+                 kernels, as in resnet50",
             ),
         ];
         for (config, expected) in cases {

@@ -47,7 +47,7 @@ pub enum WeightsError {
         source: io::Error,
     },
     /// It is neither safetensors nor a PyTorch file, or is damaged.
-    #[error("{path} is no usable weight file: {reason}", path = path.display())]
+    #[error("{path} is not a usable weight file: {reason}", path = path.display())]
     Format {
         /// The file.
         path: PathBuf,
@@ -75,7 +75,7 @@ pub enum WeightsError {
         expected: &'static str,
     },
     /// A tensor has a value that is not finite.
-    #[error("tensor '{tensor}' in {path} is not finite: the weights are damaged or diverged; expected others", path = path.display())]
+    #[error("tensor '{tensor}' in {path} is not finite: the weights are damaged or have diverged; expected finite weights", path = path.display())]
     NotFinite {
         /// The file.
         path: PathBuf,

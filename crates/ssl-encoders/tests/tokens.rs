@@ -246,13 +246,13 @@ fn a_grid_that_patches_do_not_fill_is_refused() {
 }
 
 #[test]
-#[should_panic(expected = "the last 2 blocks were asked of a ViT of 1")]
+#[should_panic(expected = "a ViT of 1 blocks was asked for its last 2")]
 fn more_blocks_than_there_are_are_refused() {
     config(1).init(&mut init()).last_blocks(waves([16, 16]), 2, &Pass::eval());
 }
 
 #[test]
-#[should_panic(expected = "a ViT without a class token has no attention of it")]
+#[should_panic(expected = "a ViT without a class token has no class-token attention")]
 fn the_attention_of_a_missing_class_token_is_refused() {
     let vit = config(1).with_class_token(false).init(&mut init());
     vit.class_attention(waves([16, 16]), &Pass::eval());

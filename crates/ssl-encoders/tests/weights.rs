@@ -188,8 +188,8 @@ fn every_file_that_does_not_fit_is_refused_in_a_sentence_that_names_it() {
     let wider =
         || AnyEncoder::ResNet(ResNetConfig::new(BlockKind::Basic, [1; 4]).with_width(8).init(&mut init()));
     assert!(error(file("absent"), resnet.clone()).starts_with("cannot access the weights"));
-    assert!(error(file("noise"), resnet.clone()).contains("is no usable weight file"));
-    assert!(error(file("cut"), resnet).contains("is no usable weight file"));
+    assert!(error(file("noise"), resnet.clone()).contains("is not a usable weight file"));
+    assert!(error(file("cut"), resnet).contains("is not a usable weight file"));
     assert!(
         error(file("whole"), deeper()).contains("tensor 'layer1.1.conv1.weight' of the model is missing")
     );

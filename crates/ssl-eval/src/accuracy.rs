@@ -2,27 +2,27 @@
 
 use burn::tensor::Tensor;
 
-/// Classes that count as an answer of [`Accuracy::top5`].
+/// Number of classes that [`Accuracy::top5`] looks at.
 const ANSWERS: usize = 5;
 
-/// Shares of images whose class was named, 0 to 1.
+/// Shares of images whose class was predicted, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Accuracy {
-    /// Its score is the highest.
+    /// Share of images whose class has the highest score.
     pub top1: f64,
-    /// Its score is among the five highest; always, where there are no more classes.
+    /// Share of images whose class has one of the five highest scores; 1 if there are at most five classes.
     pub top5: f64,
 }
 
 impl Accuracy {
-    /// Of class scores. Classes with equal scores rank by their number.
+    /// The accuracy of class scores. Classes with equal scores rank by their number.
     ///
     /// # Shapes
     /// - `scores`: `[image, class]`
     /// - `labels`: `[image]`
     ///
     /// # Panics
-    /// If there are not as many labels as rows, or none.
+    /// If the numbers of labels and rows differ, or are 0.
     pub fn of_scores(scores: Tensor<2>, labels: &[i64]) -> Self {
         let [rows, classes] = scores.dims();
         let values: Vec<f64> = scores.into_data().iter::<f64>().collect();
@@ -31,7 +31,7 @@ impl Accuracy {
         Self::of(&predictions, labels)
     }
 
-    /// Of the classes named for each image, best first.
+    /// The accuracy of the classes predicted for each image, best first.
     pub(crate) fn of(predictions: &[Vec<i64>], labels: &[i64]) -> Self {
         assert!(!labels.is_empty(), "accuracy of no images");
         let share = |answers: usize| {

@@ -1,4 +1,4 @@
-//! Classifiers on an encoder, and the heads they end in.
+//! Classifiers on top of an encoder, and their heads.
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
@@ -23,16 +23,16 @@ pub fn linear_head(feature_dim: usize, classes: usize, init: &mut Init) -> Linea
     }
 }
 
-/// A network from images to class scores: an encoder, maybe the first layers of its projector, and a linear layer.
+/// A network from images to class scores: an encoder, optionally the first layers of its projector, and a linear layer.
 ///
-/// It is an [`Encoder`] itself whose features are class scores, `[batch, class]`.
+/// It is itself an [`Encoder`], whose features are class scores, `[batch, class]`.
 #[derive(Module, Debug)]
 pub struct Classifier<E> {
     /// The encoder.
     pub encoder: E,
-    /// The first layers of the projector that the encoder was trained with, where they are kept.
+    /// The first layers of the projector that the encoder was trained with, if they are kept.
     pub neck: Option<Mlp>,
-    /// From features to class scores.
+    /// The linear layer from features to class scores.
     pub head: Linear,
 }
 
@@ -59,14 +59,14 @@ impl<E: Encoder> Encoder for Classifier<E> {
     }
 }
 
-/// Training of a whole network with labels: fine-tuning, where its encoder comes from pretraining.
+/// Training of a whole network with labels; fine-tuning, if its encoder was pretrained.
 ///
 /// ```text
 /// L = cross_entropy(network(view), label)        batch norm in training mode
 /// ```
 ///
-/// As an [`SslMethod`] it runs in the loop of all others, with its checkpoints and metrics. The network gives class
-/// scores, see [`Classifier`].
+/// As an [`SslMethod`] it runs in the same loop as all methods, with checkpoints and metrics. The network returns class
+/// scores; see [`Classifier`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FineTuning;
 

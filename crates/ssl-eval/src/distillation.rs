@@ -13,11 +13,11 @@ use ssl_core::{
 pub struct DistillationConfig {
     /// `T` of the loss, above 0. Default 1 (our choice: the teacher's probabilities as they are).
     pub temperature: f64,
-    /// `α`, from 0 to 1: the weight of the distillation loss; `1 − α` is that of the cross entropy with labels. Default 1: no
+    /// `α`, from 0 to 1: the weight of the distillation loss; `1 − α` is that of the cross entropy with the labels. Default 1: no
     /// labels are needed (eq. 2).
     pub alpha: f64,
     /// Whether the distillation loss is multiplied by `T²`, which keeps the size of its gradient independent of `T`. Default
-    /// no (eq. 2); the authors' notebook has it.
+    /// no (eq. 2); the authors' notebook does so.
     pub t2_scale: bool,
 }
 
@@ -34,9 +34,9 @@ setters!(DistillationConfig {
 });
 
 impl DistillationConfig {
-    /// Distillation from `teacher` to another network; both give class scores, `[batch, class]`, of the same classes.
+    /// Distillation from `teacher` to another network; both return scores of the same classes, `[batch, class]`.
     ///
-    /// The teacher is on the device without gradients.
+    /// The teacher must be on the device without gradients.
     ///
     /// # Errors
     /// The first field whose value no run could use.
@@ -49,13 +49,13 @@ impl DistillationConfig {
     }
 }
 
-/// Distillation from a fine-tuned network to another one, smaller or of the same kind.
+/// Distillation from a fine-tuned network to another network, of the same architecture or a smaller one.
 ///
 /// ```text
 /// L = α · H(softmax(teacher(view) / T), student(view) / T) + (1 − α) · cross_entropy(student(view), label)
 /// ```
 ///
-/// `H` is a [`DistillationLoss`]. The teacher is in evaluation mode and does not change, so it is no state.
+/// `H` is a [`DistillationLoss`]. The teacher is in evaluation mode and does not change, so it is not part of the state.
 ///
 /// # Source
 /// SimCLR v2, section 2 and eq. 2 and 3, <https://arxiv.org/abs/2006.10029>. In eq. 3 the two sums are over two sets, few

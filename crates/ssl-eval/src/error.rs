@@ -1,16 +1,16 @@
-//! Why an evaluation has no result.
+//! Why an evaluation failed.
 
 use ssl_core::ConfigError;
 use ssl_data::DataError;
 
-/// Why an evaluation has no result.
+/// Why an evaluation failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvalError {
     /// The images cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// A value in the configuration that no evaluation could use.
+    /// A value in the configuration is out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// One of the two sets of k-NN has no labels.
@@ -18,9 +18,9 @@ pub enum EvalError {
         "the {0} images have no labels: expected a folder or archive with one folder per class, or a list with labels"
     )]
     NoLabels(&'static str),
-    /// The encoder gave something that is no number.
+    /// The encoder returned values that are not finite.
     #[error(
-        "the features of the {0} images are not all finite numbers: the encoder's weights are damaged or diverged"
+        "the features of the {0} images are not all finite: expected finite numbers; the encoder's weights are damaged or have diverged"
     )]
     NotFinite(&'static str),
 }

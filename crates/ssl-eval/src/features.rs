@@ -15,9 +15,9 @@ pub struct Features {
     pub labels: Option<Vec<i64>>,
 }
 
-/// Features of all images of a loader, with running statistics in batch norm.
+/// Features of all images of a loader; batch norm uses its running statistics.
 ///
-/// `encoder` and `device` are the same device, without autodiff. Images that cannot be read are left out.
+/// `encoder` must be on `device`, which is without autodiff. Images that cannot be read are left out.
 ///
 /// # Errors
 /// If the loader gives up.
@@ -25,7 +25,7 @@ pub fn embed<E: Encoder>(encoder: &E, loader: &EvalLoader, device: &Device) -> R
     Ok(embed_with_indices(encoder, loader, device)?.0)
 }
 
-/// [`embed`], and the index in the data set of the image that each row is of.
+/// [`embed`], with the data set index of each row's image.
 ///
 /// # Errors
 /// If the loader gives up.
@@ -37,16 +37,16 @@ pub fn embed_with_indices<E: Encoder>(
     collect(loader, device, |images| encoder.encode(images, &Pass::eval()))
 }
 
-/// Features of one batch of images, of its first view, with running statistics in batch norm.
+/// Features of the first view of one batch of images; batch norm uses its running statistics.
 ///
-/// `encoder` and `device` are the same device, without autodiff.
+/// `encoder` must be on `device`, which is without autodiff.
 pub fn embed_batch<E: Encoder>(encoder: &E, mut batch: Batch, device: &Device) -> Features {
     let labels = batch.labels.take();
     Features { values: encoder.encode(images(batch, device), &Pass::eval()), labels }
 }
 
-/// The normalised pixels of all images of a loader as features, `[image, channel · height · width]`: what an encoder
-/// has to beat.
+/// The normalised pixels of all images of a loader as features, `[image, channel · height · width]`: a baseline for
+/// encoders.
 ///
 /// # Errors
 /// If the loader gives up.
@@ -77,10 +77,10 @@ fn images(mut batch: Batch, device: &Device) -> Tensor<4> {
 }
 
 impl Features {
-    /// Batches of rows without an end: full ones, in a new order each epoch that depends on `seed` and the epoch alone.
+    /// An endless sequence of full batches of rows, in a new order each epoch, which depends only on `seed` and the epoch.
     ///
     /// # Panics
-    /// If `batch_size` is 0 or above the number of rows.
+    /// If `batch_size` is 0 or exceeds the number of rows.
     pub fn batches(&self, batch_size: usize, seed: u64) -> impl Iterator<Item = Self> + '_ {
         let [rows, _] = self.values.dims();
         assert!((1..=rows).contains(&batch_size), "batches of {batch_size} of {rows} rows");
@@ -112,7 +112,7 @@ impl Features {
         Self { values: self.values.clone().select(0, indices), labels }
     }
 
-    /// The labels on the device of the features, `[image]`.
+    /// The labels, on the device of the features, `[image]`.
     ///
     /// # Panics
     /// If there are none.

@@ -1,16 +1,17 @@
-//! A part of a labelled set.
+//! Balanced subsets of a labelled set.
 
 use std::collections::BTreeMap;
 
 use ssl_data::epoch_order;
 
-/// Separates this choice from the order of the epochs, which has the same generator.
+/// Separates this choice from the order of the epochs, which comes from the same generator.
 const CHOICE: u64 = 0x6672_6163;
 
-/// The places of a share of the images of every class, rising: `share` times their number, rounded, and at least one.
+/// The indices, in increasing order, of a share of the images of every class: `share` times their number, rounded, and at
+/// least one.
 ///
-/// The images of a class are shuffled by `seed` and the first ones kept, so that with one seed a smaller share is part of
-/// a larger one.
+/// The images of a class are shuffled by `seed` and the first ones kept, so that with the same seed a smaller share is
+/// part of a larger one.
 ///
 /// # Panics
 /// If `share` is not above 0 and at most 1.

@@ -8,7 +8,7 @@ use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use crate::accuracy::best_classes;
 use crate::{Accuracy, EvalError, Features};
 
-/// Cosines that are computed at a time (our choice: 64 MB of float32).
+/// Cosines computed at a time (our choice: 64 MB of float32).
 const BLOCK: usize = 1 << 24;
 
 /// Hyper-parameters of k-NN.
@@ -37,7 +37,7 @@ impl KnnConfig {
     }
 }
 
-/// What k-NN found.
+/// The result of k-NN.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Knn {
     /// Share of queries whose class has the highest score, 0 to 1.
@@ -46,7 +46,7 @@ pub struct Knn {
     pub top5: f64,
     /// Scores by query and class.
     pub scores: Vec<Vec<f64>>,
-    /// The five highest scoring classes of each query, best first; all classes if there are fewer.
+    /// The five highest-scoring classes of each query, best first; all classes if there are fewer.
     pub predictions: Vec<Vec<i64>>,
 }
 
@@ -59,10 +59,10 @@ pub struct Knn {
 /// Neighbours with equal cosines rank by their place in the bank, classes with equal scores by their number.
 ///
 /// # Shapes
-/// - `bank.values`, `queries.values`: `[image, dim]`, normalised here
+/// - `bank.values`, `queries.values`: `[image, dim]`; this function normalises them
 ///
 /// # Errors
-/// Missing labels, features that are not finite, a configuration that cannot be used.
+/// If labels are missing, features are not finite, or a value of the configuration is out of range.
 ///
 /// # Panics
 /// If the two sets differ in `dim`, or a set is empty.
@@ -75,7 +75,7 @@ pub fn knn(bank: &Features, queries: &Features, config: &KnnConfig) -> Result<Kn
     knn_among(classes, bank, queries, config)
 }
 
-/// [`knn`] among a given number of classes, which may be more than there are labels for.
+/// [`knn`] with a given number of classes, some of which may have no labels.
 ///
 /// # Errors
 /// Those of [`knn`].
@@ -91,20 +91,42 @@ pub fn knn_among(
     config.validate()?;
     let bank_labels = bank.labels.as_ref().ok_or(EvalError::NoLabels("bank"))?;
     let query_labels = queries.labels.as_ref().ok_or(EvalError::NoLabels("test"))?;
-    let bank = unit_rows(bank, "bank")?.transpose();
-    let queries = unit_rows(queries, "test")?;
-
-    let mut scores = Vec::with_capacity(query_labels.len());
-    let rows = (BLOCK / bank_labels.len()).max(1);
-    for block in queries.split(rows, 0) {
-        let cosines = block.matmul(bank.clone()).into_data().convert::<f32>();
-        let cosines = cosines.as_slice::<f32>().expect("converted to float32");
-        let score = |row: &[f32]| vote(&nearest(row, config.k), bank_labels, classes, config.temperature);
-        scores.extend(cosines.chunks(bank_labels.len()).map(score));
-    }
+    let found = neighbours(bank, queries, config.k)?;
+    let score = |found: &Vec<_>| vote(found, bank_labels, classes, config.temperature);
+    let scores: Vec<_> = found.iter().map(score).collect();
     let predictions: Vec<_> = scores.iter().map(|scores| best_classes(scores)).collect();
     let Accuracy { top1, top5 } = Accuracy::of(&predictions, query_labels);
     Ok(Knn { top1, top5, scores, predictions })
+}
+
+/// The `k` images of a bank that are most similar to each query: their places in the bank and cosines, the largest first, equal
+/// ones by place.
+///
+/// # Shapes
+/// - `bank.values`, `queries.values`: `[image, dim]`, normalised here
+///
+/// # Errors
+/// Features that are not finite.
+///
+/// # Panics
+/// If the two sets differ in `dim`, or a set is empty.
+pub fn neighbours(
+    bank: &Features,
+    queries: &Features,
+    k: usize,
+) -> Result<Vec<Vec<(usize, f32)>>, EvalError> {
+    let [images, _] = bank.values.dims();
+    let bank = unit_rows(bank, "bank")?.transpose();
+    let queries = unit_rows(queries, "test")?;
+
+    let mut found = Vec::new();
+    let rows = (BLOCK / images).max(1);
+    for block in queries.split(rows, 0) {
+        let cosines = block.matmul(bank.clone()).into_data().convert::<f32>();
+        let cosines = cosines.as_slice::<f32>().expect("converted to float32");
+        found.extend(cosines.chunks(images).map(|row| nearest(row, k)));
+    }
+    Ok(found)
 }
 
 fn unit_rows(features: &Features, name: &'static str) -> Result<Tensor<2>, EvalError> {
@@ -112,7 +134,7 @@ fn unit_rows(features: &Features, name: &'static str) -> Result<Tensor<2>, EvalE
     Ok(l2_normalize(features.values.clone(), NORMALIZE_EPS))
 }
 
-/// The places and values of the `k` largest cosines, the largest first, equal ones by place.
+/// The indices and values of the `k` largest cosines, largest first, equal ones by index.
 fn nearest(cosines: &[f32], k: usize) -> Vec<(usize, f32)> {
     let mut found: Vec<(usize, f32)> = Vec::with_capacity(k.min(cosines.len()) + 1);
     for (place, &cosine) in cosines.iter().enumerate() {

@@ -15,6 +15,6 @@ pub use distillation::{Distillation, DistillationConfig};
 pub use error::EvalError;
 pub use features::{Features, embed, embed_batch, embed_with_indices, raw_pixels};
 pub use fraction::fraction;
-pub use knn::{Knn, KnnConfig, knn, knn_among};
-pub use metrics::{alignment, rankme, uniformity};
+pub use knn::{Knn, KnnConfig, knn, knn_among, neighbours};
+pub use metrics::{alignment, rankme, uniformity, view_retrieval, view_retrieval_chance};
 pub use ssl_core::math::feature_std;

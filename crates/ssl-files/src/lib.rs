@@ -5,13 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes a file, over an existing one if need be. The folder that it lies in is made if it is missing.
+/// Writes a file, replacing an existing one. Its folder is created if it is missing.
 ///
-/// Until it is whole, the file is called `<name>.tmp`. The name is always the same, so what a killed process left behind is
-/// written over by the next one; a write that fails removes it.
+/// Until it is whole, the file is called `<name>.tmp`. The name is always the same, so the next process overwrites what a
+/// killed one left behind; a write that fails removes it.
 ///
 /// # Errors
-/// The answer of the operating system; the old file is still there then.
+/// The error of the operating system; the old file is then still there.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = with_ending(path, ".tmp");
     make_folder(folder_of(path))?;
@@ -24,15 +24,15 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder_of(path))
 }
 
-/// Writes a folder, in place of an existing one if there is one. `fill` gets an empty folder and puts the files into it.
+/// Writes a folder, replacing an existing one. `fill` is given an empty folder and puts the files into it.
 ///
-/// Until it is whole, the folder is called `<name>.tmp`; the old one then gives way to `<name>.old` before the new one takes its
-/// place, and is removed. So one of `<name>` and `<name>.old` is whole at any moment.
+/// Until it is whole, the folder is called `<name>.tmp`. The old one is then renamed to `<name>.old`, the new one takes its
+/// place, and the old one is removed. So one of `<name>` and `<name>.old` is whole at any moment.
 ///
-/// `fill` writes its files by [`write()`] or [`copy`], which see to it that they are on the disk.
+/// `fill` should write its files with [`write()`] or [`copy`], which make sure that they are on disk.
 ///
 /// # Errors
-/// Those of `fill`, and the answer of the operating system; the old folder is still there then, under one of the two names.
+/// Those of `fill`, and the error of the operating system; the old folder is then still there, under one of the two names.
 pub fn write_folder<E: From<io::Error>>(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<(), E>,
@@ -55,20 +55,20 @@ pub fn write_folder<E: From<io::Error>>(
     Ok(remove_folder(&old)?)
 }
 
-/// Copies a file to a place where there is none, and waits until it is on the disk.
+/// Copies a file to a path where there is none yet, and waits until it is on disk.
 ///
 /// # Errors
-/// The answer of the operating system.
+/// The error of the operating system.
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::copy(from, to)?;
     // Windows flushes only what is open for writing.
     fs::OpenOptions::new().write(true).open(to)?.sync_all()
 }
 
-/// Removes a folder with all that is in it, if it is there.
+/// Removes a folder and everything in it, if it exists.
 ///
 /// # Errors
-/// The answer of the operating system.
+/// The error of the operating system.
 pub fn remove_folder(path: &Path) -> io::Result<()> {
     if path.exists() { fs::remove_dir_all(path) } else { Ok(()) }
 }
@@ -79,7 +79,7 @@ fn write_to_disk(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes a folder and those that it lies in, and waits until the names of new ones are on the disk.
+/// Creates a folder and its parents, and waits until the names of new ones are on disk.
 fn make_folder(path: &Path) -> io::Result<()> {
     let new: Vec<&Path> =
         path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
@@ -87,7 +87,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
     new.into_iter().try_for_each(|folder| sync_folder(folder_of(folder)))
 }
 
-/// Waits until the names in a folder are on the disk.
+/// Waits until the names in a folder are on disk.
 fn sync_folder(path: &Path) -> io::Result<()> {
     // Other systems cannot open a folder as a file, and Windows writes renames through.
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }

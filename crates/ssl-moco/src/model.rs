@@ -6,8 +6,8 @@ use ssl_core::group::{gather, gather_images, share};
 use ssl_core::loss::block_values;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::{
-    ConfigError, Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, MethodRules, Metrics, Mlp, Progress,
-    Queue, SslMethod, Step, StepContext, Teacher, Views,
+    ConfigError, Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, LossScale, MethodRules, Metrics,
+    Mlp, Progress, Queue, SslMethod, Step, StepContext, Teacher, Views,
 };
 
 use crate::shuffle::in_order;
@@ -78,6 +78,12 @@ impl MoCo {
 }
 
 impl MethodRules for MoCo {
+    /// Guessing among the key and the queue, in each direction.
+    fn loss_scale(&self, _batch: usize) -> LossScale {
+        let directions = if self.config.symmetric { 2.0 } else { 1.0 };
+        LossScale::guess(directions * (1.0 + self.config.queue_len as f64).ln())
+    }
+
     fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
         let projector = HeadShape::new(feature_dim, self.config.projector(feature_dim));
         let (rows, candidates) = (self.config.queue_len as f64, self.config.output_dim as f64);

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 use ssl_core::loss::block_values;
-use ssl_core::{Footprint, HeadShape, LayerConfig, Loss, MethodRules, Passes, Siamese};
+use ssl_core::{Footprint, HeadShape, LayerConfig, Loss, LossScale, MethodRules, Passes, Siamese};
 
 use crate::{NtXentInput, NtXentLoss, SimClrConfig};
 
@@ -22,6 +22,11 @@ pub struct SimClr {
 impl MethodRules for SimClr {
     fn embeds_in_chunks(&self) -> bool {
         true
+    }
+
+    /// Guessing among all other embeddings.
+    fn loss_scale(&self, batch: usize) -> LossScale {
+        LossScale::guess((2.0 * batch as f64 - 1.0).ln())
     }
 
     /// v2 fine-tunes from the first of its three layers (section 3.1); v1 discards its projector.

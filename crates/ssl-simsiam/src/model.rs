@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use ssl_core::{
-    Encoder, Footprint, GradientRules, HeadShape, Init, Loss, MethodRules, Metrics, Mlp, NoState, Predicted,
-    Progress, SslMethod, Step, StepContext, Views, WithPredictor,
+    Encoder, Footprint, GradientRules, HeadShape, Init, Loss, LossScale, MethodRules, Metrics, Mlp, NoState,
+    Predicted, Progress, SslMethod, Step, StepContext, Views, WithPredictor,
 };
 
 use crate::{SimSiamConfig, SimSiamInput, SimSiamLoss};
@@ -22,6 +22,11 @@ pub struct SimSiam {
 }
 
 impl MethodRules for SimSiam {
+    /// Views whose embeddings are at right angles, and views that agree.
+    fn loss_scale(&self, _batch: usize) -> LossScale {
+        LossScale::guess(0.0).with_floor(-1.0)
+    }
+
     /// A constant learning rate lets the predictor follow the latest embeddings (section 4.2 and table 1c; official
     /// `--fix-pred-lr`).
     fn gradient_rules(&self, _at: Progress) -> GradientRules {

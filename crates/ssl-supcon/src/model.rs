@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 use ssl_core::loss::block_values;
-use ssl_core::{Footprint, HeadShape, LayerConfig, Loss, MethodRules, Needs, Passes, Siamese};
+use ssl_core::{Footprint, HeadShape, LayerConfig, Loss, LossScale, MethodRules, Needs, Passes, Siamese};
 
 use crate::{SupConConfig, SupConInput, SupConLoss};
 
@@ -26,6 +26,13 @@ impl MethodRules for SupCon {
 
     fn embeds_in_chunks(&self) -> bool {
         true
+    }
+
+    /// Guessing among all other embeddings.
+    fn loss_scale(&self, batch: usize) -> LossScale {
+        LossScale::guess(
+            self.config.temperature / self.config.base_temperature * (2.0 * batch as f64 - 1.0).ln(),
+        )
     }
 
     fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {

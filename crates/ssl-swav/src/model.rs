@@ -6,8 +6,8 @@ use ssl_core::embed::embed_crops;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::nn::{Linear, LinearConfig};
 use ssl_core::{
-    ConfigError, Encoder, Footprint, GradientRules, Group, HeadShape, Init, LayerConfig, Loss, MethodRules,
-    Metrics, Mlp, Needs, Norm, Progress, SslMethod, Step, StepContext, Views, group,
+    ConfigError, Encoder, Footprint, GradientRules, Group, HeadShape, Init, LayerConfig, Loss, LossScale,
+    MethodRules, Metrics, Mlp, Needs, Norm, Progress, SslMethod, Step, StepContext, Views, group,
 };
 
 use crate::{CropQueue, SwavConfig, SwavInput, SwavLoss, sinkhorn};
@@ -48,6 +48,11 @@ pub struct SwavState {
 }
 
 impl MethodRules for Swav {
+    /// Guessing among the prototypes.
+    fn loss_scale(&self, _batch: usize) -> LossScale {
+        LossScale::guess((self.config.prototypes as f64).ln())
+    }
+
     fn needs(&self) -> Needs {
         Needs { local_views: true, ..Needs::default() }
     }

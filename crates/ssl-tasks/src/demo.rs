@@ -1,4 +1,4 @@
-//! The demonstration: pretraining on rendered images.
+//! The demo: pretraining on rendered images.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::{Error, Observer, Recipe, sheet};
 /// Rows of the sheet of views: one image of each class.
 const SHEET_ROWS: usize = 10;
 
-/// Options of the demonstration.
+/// Options of the demo.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DemoOptions {
     /// The run.
@@ -24,19 +24,19 @@ pub struct DemoOptions {
 }
 
 impl DemoOptions {
-    /// A demonstration in the directory `out`.
+    /// A demo in the directory `out`.
     pub fn new(out: impl Into<PathBuf>) -> Self {
         Self { run: PretrainOptions::new(out), seed: 0, workers: 0 }
     }
 }
 
-/// The result of the demonstration.
+/// The result of the demo.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DemoReport {
     /// The run.
     #[serde(flatten)]
     pub run: Report,
-    /// k-NN top-1 of the pixels themselves, in per cent.
+    /// k-NN top-1 of the raw pixels, in per cent.
     pub knn_top1_pixels: f64,
     /// The sheet of images and their views.
     pub sheet: PathBuf,

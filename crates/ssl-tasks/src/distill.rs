@@ -20,7 +20,7 @@ use crate::{Error, Observer, images};
 /// Names of the accuracies in the metrics file.
 const METRICS: [&str; 2] = ["distill_top1", "distill_top5"];
 
-/// Share of the epochs in which the learning rate rises (SimCLR v2, section 3.1).
+/// Share of the epochs spent on warm-up (SimCLR v2, section 3.1).
 const WARMUP: f64 = 0.05;
 
 /// Options of a distillation.
@@ -32,7 +32,7 @@ pub struct DistillOptions {
     pub data: PathBuf,
     /// Use only this many of them. Default: all.
     pub limit: Option<usize>,
-    /// Labelled images to test with. Default: those that the teacher was tested with.
+    /// Labelled images to test with. Default: the teacher's test set.
     pub test: Option<PathBuf>,
     /// Use only this many of them. Default: all.
     pub test_limit: Option<usize>,
@@ -61,9 +61,9 @@ pub struct DistillOptions {
     pub out: PathBuf,
     /// Whether an earlier run in that directory may be removed. Default: no.
     pub overwrite: bool,
-    /// Whether to resume the training in that directory, with the same options. Default: no.
+    /// Whether to resume training in that directory, with the same options. Default: no.
     pub resume: bool,
-    /// Whether a training goes on if its images have changed since it began. Default: no.
+    /// Whether training continues if the images have changed since it began. Default: no.
     pub accept_changed_data: bool,
 }
 
@@ -110,7 +110,7 @@ impl DistillOptions {
 /// The result of a distillation. Accuracies are in per cent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DistillReport {
-    /// Test images whose class had the student's highest score; none without a test set or if the run was stopped.
+    /// Test images whose class had the student's highest score; `None` without a test set or if the run was stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub distill_top1: Option<f64>,
     /// Test images whose class was among the student's five highest.
@@ -123,7 +123,7 @@ pub struct DistillReport {
     pub student: String,
     /// Temperature of the loss.
     pub temperature: f64,
-    /// Weight of the distillation loss; the rest is that of the labels.
+    /// Weight of the distillation loss; the loss on labels has the rest.
     pub alpha: f64,
     /// Mean loss of the last epoch, in nats.
     pub train_loss: f64,
@@ -141,7 +141,7 @@ pub struct DistillReport {
     pub seconds: f64,
     /// The directory of the student.
     pub out: PathBuf,
-    /// Whether the training reached its last step. One that was stopped did not.
+    /// Whether training reached its last step; false if it was stopped.
     #[serde(skip)]
     pub finished: bool,
 }
@@ -269,7 +269,7 @@ impl<'a> Distilling<'a> {
         let options = self.options;
         let DistillationConfig { temperature, alpha, t2_scale } = options.distillation;
         let own = [("temperature", Value::Float(temperature)), ("alpha", Value::Float(alpha))];
-        // Written only if set, so that trainings of older versions can be resumed.
+        // Written only if set, so that runs of older versions can be resumed.
         let own = own.into_iter().chain(t2_scale.then_some(("t2_scale", Value::Boolean(true))));
         Record {
             made_by: "distill",

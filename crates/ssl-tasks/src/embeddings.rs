@@ -1,4 +1,4 @@
-//! Writing features of images to a file, for other programs.
+//! Writes the features of images to a file for other programs.
 
 mod format;
 
@@ -11,9 +11,14 @@ use serde::Serialize;
 use ssl_core::{DeviceSpec, Encoder, Init};
 use ssl_encoders::{Artifact, Preprocessing, Provenance};
 use ssl_eval::embed_with_indices;
+use tracing::info;
 
+use crate::encoder::FoundEncoder;
 use crate::preparation::Preparation;
-use crate::{EncoderSource, Error, PreprocessingOptions, files, images, load_encoder};
+use crate::{
+    EncoderOrigin, EncoderSource, EncoderSummary, Error, Methods, PreprocessingOptions, files, images,
+    load_encoder,
+};
 use format::{Format, Table};
 
 /// Options of [`embed_images`].
@@ -25,9 +30,9 @@ pub struct EmbedOptions {
     pub data: PathBuf,
     /// Use only this many of them. Default: all.
     pub limit: Option<usize>,
-    /// How images are prepared, where that differs from what the encoder's file says.
+    /// How images are prepared, where it differs from what the encoder's file says.
     pub preprocessing: PreprocessingOptions,
-    /// The file. The format follows from its extension: `.csv`, `.npy` (names and labels go to a `.csv` of the same name) or
+    /// The file. Its extension selects the format: `.csv`, `.npy` (names and labels go to a `.csv` of the same name) or
     /// `.safetensors` (tensors `features`, `labels`; names in the metadata). An [`Artifact`] describes the encoder: in the
     /// metadata of a `.safetensors`, otherwise in a `.json` of the same name.
     pub out: PathBuf,
@@ -72,14 +77,18 @@ pub struct EmbedReport {
     pub dim: usize,
     /// Whether the images have labels.
     pub labels: bool,
+    /// The encoder.
+    pub encoder: EncoderSummary,
 }
 
 /// Writes the features of the centre crop of every image, with its name and, where known, its label and class.
 ///
 /// # Errors
 /// If the encoder, the images, the device or the file cannot be used.
-pub fn embed_images(options: &EmbedOptions) -> Result<EmbedReport, Error> {
-    embedded(options, |size, device| options.encoder.open(size, device))
+pub fn embed_images(methods: &impl Methods, options: &EmbedOptions) -> Result<EmbedReport, Error> {
+    check_free(options)?;
+    let found = options.encoder.find(methods)?;
+    embedded(options, &found, |size, device| found.open(size, device))
 }
 
 /// [`embed_images`] with the encoder of a run of [`pretrain_encoder`](crate::pretrain_encoder).
@@ -93,50 +102,63 @@ pub fn embed_images_with<E: Encoder>(
     options: &EmbedOptions,
 ) -> Result<EmbedReport, Error> {
     let run = options.encoder.run_dir()?.ok_or_else(|| Error::NoRun(options.encoder.to_string()))?;
-    embedded(options, |_, device| load_encoder(&run, encoder, device))
+    check_free(options)?;
+    if !run.encoder().is_file() {
+        return Err(Error::NotFinished(run.path().into()));
+    }
+    let found = FoundEncoder::of_file(run.encoder(), options.encoder.run_recipe()?.as_ref())?;
+    embedded(options, &found, |_, device| load_encoder(&run, encoder, device))
+}
+
+/// Fails if one of the files must not be overwritten.
+fn check_free(options: &EmbedOptions) -> Result<(), Error> {
+    let format = Format::of(&options.out)?;
+    let (names, about) = (format.names(&options.out), format.about(&options.out));
+    let mut files = [&options.out].into_iter().chain(&names).chain(&about);
+    files.try_for_each(|path| files::check_free(path, options.overwrite))
 }
 
 fn embedded<E: Encoder>(
     options: &EmbedOptions,
+    found: &FoundEncoder,
     open: impl FnOnce(usize, &Device) -> Result<E, Error>,
 ) -> Result<EmbedReport, Error> {
     let format = Format::of(&options.out)?;
     let (names, about) = (format.names(&options.out), format.about(&options.out));
-    for path in [&options.out].into_iter().chain(&names).chain(&about) {
-        files::check_free(path, options.overwrite)?;
-    }
     let device = options.device.open()?;
     let set = Arc::new(images::open(&options.data, options.limit)?);
-    let of_encoder = options.encoder.artifact()?;
-    let preprocessing = options.preprocessing.resolve(of_encoder.as_ref(), &set)?;
+    let preprocessing = options.preprocessing.resolve(found.artifact.as_ref(), &set)?;
     let encoder = open(preprocessing.size, &device)?;
     let loader = Preparation { preprocessing, workers: options.workers }.eval_loader(&set)?;
+    info!("encoder: {}", found.summary);
     let (features, indices) = embed_with_indices(&encoder, &loader, &device)?;
     features.check_finite("embedded")?;
 
     let table = Table::new(features, &indices, &set);
-    let artifact = described(&options.encoder, of_encoder, preprocessing)?;
+    let artifact = described(found, preprocessing);
     for (path, bytes) in format.files(&options.out, &table, artifact) {
         files::write(&path, &bytes, options.overwrite)?;
     }
     let labels = set.labels().is_some();
-    Ok(EmbedReport { out: options.out.clone(), names, about, images: indices.len(), dim: table.dim, labels })
+    let (images, dim) = (indices.len(), table.dim);
+    Ok(EmbedReport {
+        out: options.out.clone(),
+        names,
+        about,
+        images,
+        dim,
+        labels,
+        encoder: found.summary.clone(),
+    })
 }
 
 /// The description of the encoder, with the preprocessing of the images.
-fn described(
-    encoder: &EncoderSource,
-    artifact: Option<Artifact>,
-    preprocessing: Preprocessing,
-) -> Result<Artifact, Error> {
-    if let Some(artifact) = artifact {
-        return Ok(Artifact { preprocessing, metrics: BTreeMap::new(), ..artifact });
+fn described(found: &FoundEncoder, preprocessing: Preprocessing) -> Artifact {
+    if let Some(artifact) = &found.artifact {
+        return Artifact { preprocessing, metrics: BTreeMap::new(), ..artifact.clone() };
     }
-    let provenance = match encoder {
-        EncoderSource::Untrained { seed, .. } => {
-            Provenance { seed: Some(*seed), steps: Some(0), ..Provenance::default() }
-        }
-        _ => Provenance::default(),
-    };
-    Ok(Artifact::new(&encoder.config()?, preprocessing).with_provenance(provenance))
+    let untrained = found.summary.origin == EncoderOrigin::Untrained;
+    let (seed, steps) = (found.summary.seed, untrained.then_some(0));
+    let provenance = Provenance { seed, steps, ..Provenance::default() };
+    Artifact::new(found.config(), preprocessing).with_provenance(provenance)
 }

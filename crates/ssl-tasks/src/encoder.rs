@@ -1,13 +1,20 @@
 //! Where the encoder of a command comes from.
 
+mod found;
+mod summary;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use ssl_core::{Encoder, Init};
-use ssl_encoders::{AnyEncoder, Artifact, EncoderConfig, weights};
+use ssl_encoders::{EncoderConfig, weights};
 use ssl_train::RunDir;
 
+pub(crate) use found::FoundEncoder;
+pub use summary::{EncoderOrigin, EncoderSummary};
+
+use crate::methods::Methods;
 use crate::recipe::Draft;
 use crate::{Error, Recipe, classifier};
 
@@ -15,13 +22,14 @@ use crate::{Error, Recipe, classifier};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum EncoderSource {
-    /// The directory of a finished run, or of a fine-tuned or distilled classifier.
+    /// The directory of a run, or of a fine-tuned or distilled classifier. Of a run that is not finished, the encoder is that
+    /// of the newest intact checkpoint.
     Run(PathBuf),
     /// A file of weights: ours, torchvision's or timm's.
     Weights {
         /// The file.
         path: PathBuf,
-        /// The network. Default: as the file says; only ours do.
+        /// The network. Default: what the file says; only ours do.
         config: Option<EncoderConfig>,
     },
     /// An untrained network: the initial values of a run with that seed.
@@ -34,7 +42,7 @@ pub enum EncoderSource {
 }
 
 impl EncoderSource {
-    /// The recipe of the run, where there is one.
+    /// The recipe of the run, if the encoder comes from one.
     pub(crate) fn run_recipe(&self) -> Result<Option<Recipe>, Error> {
         match self {
             Self::Run(path) if !classifier::is_classifier(path) => Ok(Some(Draft::of_run(path)?.finish()?)),
@@ -42,7 +50,7 @@ impl EncoderSource {
         }
     }
 
-    /// The directory of the pretraining run, where there is one.
+    /// The directory of the pretraining run, if the encoder comes from one.
     pub(crate) fn run_dir(&self) -> Result<Option<RunDir>, Error> {
         match self {
             Self::Run(path) if !classifier::is_classifier(path) => Ok(Some(RunDir::open(path)?)),
@@ -50,46 +58,12 @@ impl EncoderSource {
         }
     }
 
-    /// The description in the encoder's file; none for untrained encoders and files of other libraries.
-    pub(crate) fn artifact(&self) -> Result<Option<Artifact>, Error> {
-        match self.file()? {
-            Some(path) => Ok(Artifact::read(&path)?),
-            None => Ok(None),
-        }
+    /// Finds the encoder. Of a run that is not finished, it is that of the newest intact checkpoint.
+    pub(crate) fn find(&self, methods: &impl Methods) -> Result<FoundEncoder, Error> {
+        FoundEncoder::of(self, methods)
     }
 
-    /// The configuration of the encoder.
-    pub(crate) fn config(&self) -> Result<EncoderConfig, Error> {
-        match self {
-            Self::Weights { config: Some(config), .. } | Self::Untrained { config, .. } => Ok(config.clone()),
-            Self::Weights { path, config: None } | Self::Run(path) => match self.artifact()? {
-                Some(artifact) => Ok(artifact.encoder),
-                None => Err(Error::UnknownModel(path.clone())),
-            },
-        }
-    }
-
-    /// The encoder for images of `size` pixels, on the given device.
-    pub(crate) fn open(&self, size: usize, device: &Device) -> Result<AnyEncoder, Error> {
-        self.open_as(self.config()?, size, device)
-    }
-
-    /// [`open`](Self::open) with a configuration that has the same tensors.
-    pub(crate) fn open_as(
-        &self,
-        config: EncoderConfig,
-        size: usize,
-        device: &Device,
-    ) -> Result<AnyEncoder, Error> {
-        let seed = if let Self::Untrained { seed, .. } = self { *seed } else { 0 };
-        let mut init = Init::new(seed, device);
-        let Some(file) = self.file()? else { return Ok(config.init(size, &mut init)?) };
-        // These weights replace whatever the run started from.
-        let config = EncoderConfig { init: None, ..config };
-        Ok(weights::load(&file, config.init(size, &mut init)?)?)
-    }
-
-    /// Fails if the encoder lies in a directory that is to be written.
+    /// Fails if the encoder is in the directory that is to be written.
     pub(crate) fn check_apart_from(&self, out: &Path) -> Result<(), Error> {
         match self {
             Self::Run(path) => classifier::check_apart(path, out),
@@ -97,15 +71,6 @@ impl EncoderSource {
                 path.parent().map_or(Ok(()), |folder| classifier::check_apart(folder, out))
             }
             Self::Untrained { .. } => Ok(()),
-        }
-    }
-
-    /// The file of the encoder; none for an untrained one.
-    fn file(&self) -> Result<Option<PathBuf>, Error> {
-        match self {
-            Self::Run(path) => encoder_of_run(path).map(Some),
-            Self::Weights { path, .. } => Ok(Some(path.clone())),
-            Self::Untrained { .. } => Ok(None),
         }
     }
 }
@@ -136,12 +101,4 @@ pub fn load_encoder<E: Encoder>(
         return Err(Error::NotFinished(run.path().into()));
     }
     Ok(weights::load(&file, encoder(&mut Init::new(0, device)))?)
-}
-
-/// The encoder file of a finished run, or of a fine-tuned or distilled classifier.
-fn encoder_of_run(path: &Path) -> Result<PathBuf, Error> {
-    let run =
-        if classifier::is_classifier(path) { RunDir::open_classifier(path) } else { RunDir::open(path) };
-    let file = run?.encoder();
-    if file.is_file() { Ok(file) } else { Err(Error::NotFinished(path.into())) }
 }

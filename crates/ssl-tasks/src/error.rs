@@ -26,10 +26,10 @@ pub enum Error {
     /// The images.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// Views of the images.
+    /// The views of the images.
     #[error(transparent)]
     View(#[from] ViewError),
-    /// A value out of range.
+    /// A value is out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The run.
@@ -44,7 +44,7 @@ pub enum Error {
     /// A file of weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// A file is in the way of a new one.
+    /// A file that must not be overwritten.
     #[error("{} already exists: expected a new file, or overwrite to be set", .0.display())]
     Exists(PathBuf),
     /// A file in the way of a new one belongs to the run itself.
@@ -59,12 +59,12 @@ pub enum Error {
         expected: &'static str,
     },
     /// A run has not written its encoder yet.
-    #[error("{} holds no finished run: expected encoder.safetensors in it, which the run writes when it ends", .0.display())]
+    #[error("{} holds no finished run: expected encoder.safetensors in it, which is written when the run ends", .0.display())]
     NotFinished(PathBuf),
-    /// The recipe has masks, and its method hides no patches.
+    /// The recipe has masks, but its method hides no patches.
     #[error("the recipe has a section [mask], but {0} hides no patches: expected no such section")]
     UnusedMask(String),
-    /// An encoder without a run, where a run is needed.
+    /// An encoder that comes from no run, where a run is needed.
     #[error(
         "found {0}, expected a run: weights of a custom encoder can only be read from the run that trained it"
     )]
@@ -101,7 +101,7 @@ pub enum Error {
     #[error("the recipe names no images: expected a path in data.path")]
     NoData,
     /// The recipe is not the one that the run started with.
-    #[error("a resumed run keeps its recipe, and in {} {key} is {there} and not {here}: expected the same recipe, or a new run", run.display())]
+    #[error("a resumed run keeps its recipe, but in {} {key} is {there} and not {here}: expected the same recipe, or a new run", run.display())]
     OtherRecipe {
         /// The run.
         run: PathBuf,
@@ -139,10 +139,10 @@ pub enum Error {
         /// The sizes of all views.
         sizes: Vec<usize>,
     },
-    /// Evaluation was asked for without images to evaluate on.
+    /// There are no images to evaluate on.
     #[error("there is no {0} set to evaluate on: expected the path of one")]
     NoSet(&'static str),
-    /// A class has no image to learn it from.
+    /// A class has no training images.
     #[error(
         "the training images have none of class {class}: expected at least one of each of the {classes} classes"
     )]
@@ -163,10 +163,10 @@ pub enum Error {
         /// Number of classes.
         classes: usize,
     },
-    /// A label that stands for no class.
+    /// A label that is no class number.
     #[error("label {0} is no class: expected whole numbers from 0")]
     NoClass(i64),
-    /// Layers of a projector were asked for, and there is none.
+    /// Layers of a projector were asked for, but there is none.
     #[error("there is no projector in {0}: expected a run of a method that has one, or from_head_layer = 0")]
     NoProjector(String),
     /// More layers of a projector were asked for than it has.
@@ -179,14 +179,14 @@ pub enum Error {
         /// Layers of the projector.
         most: usize,
     },
-    /// A classifier would be written over what it is made from.
-    #[error("{} is what the training starts from: expected another directory for its output", .0.display())]
+    /// The output would overwrite what training starts from.
+    #[error("{} is what training starts from: expected another directory for the output", .0.display())]
     SameDirectory(PathBuf),
     /// A directory has no classifier yet.
-    #[error("{} holds no finished classifier: expected classifier.safetensors in it, which the training writes when it ends", .0.display())]
+    #[error("{} holds no finished classifier: expected classifier.safetensors in it, which is written when training ends", .0.display())]
     ClassifierNotFinished(PathBuf),
-    /// The options are not those that the training started with.
-    #[error("a resumed training keeps its options, and in {} {key} is {there} and not {here}: expected the same options, or a new directory", run.display())]
+    /// The options are not those that training started with.
+    #[error("a resumed run keeps its options, but in {} {key} is {there} and not {here}: expected the same options, or a new directory", run.display())]
     OtherOptions {
         /// The directory.
         run: PathBuf,
@@ -197,12 +197,22 @@ pub enum Error {
         /// The value given.
         here: String,
     },
-    /// The options of a training cannot be written as TOML.
+    /// The options cannot be written as TOML.
     #[error("the options cannot be written as TOML: {0}")]
     NoRecord(String),
-    /// The extension of a file of features is not a format.
+    /// The extension of a feature file is unknown.
     #[error("{} has an unknown extension: expected .csv, .npy or .safetensors", .0.display())]
     UnknownEnding(PathBuf),
+    /// A name that is neither an image file nor an image of the data set, or an image that cannot be decoded.
+    #[error("{} is no image to search with: {reason}; expected an image file, or the name of an image in {}", query.display(), data.display())]
+    Query {
+        /// What was given.
+        query: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// The data set.
+        data: PathBuf,
+    },
     /// A file cannot be written or read.
     #[error("cannot write or read {}: {source}", path.display())]
     Io {

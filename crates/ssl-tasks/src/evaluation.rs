@@ -10,7 +10,7 @@ use crate::preparation::Preparation;
 use crate::{Error, Recipe};
 
 /// Added to the normalised singular values, see [`rankme`].
-const RANKME_EPS: f64 = 1e-7;
+pub(crate) const RANKME_EPS: f64 = 1e-7;
 
 /// Two labelled sets, ready to be embedded.
 pub(crate) struct Evaluation {
@@ -23,7 +23,7 @@ pub(crate) struct Evaluation {
 /// The result of an evaluation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct EvalScores {
-    /// Per cent of queries whose class was predicted first.
+    /// Per cent of queries whose first prediction was right.
     pub(crate) top1: f64,
     /// Per cent of queries whose class was among the first five predictions.
     pub(crate) top5: f64,
@@ -62,7 +62,7 @@ impl Evaluation {
         Ok(EvalScores { top1: 100.0 * found.top1, top5: 100.0 * found.top5, rankme })
     }
 
-    /// k-NN top-1 on the pixels in per cent, which an encoder has to beat.
+    /// k-NN top-1 on the raw pixels in per cent: the figure to beat.
     pub(crate) fn of_pixels(&self) -> Result<f64, EvalError> {
         let bank = raw_pixels(&self.bank, &self.device)?;
         let test = raw_pixels(&self.test, &self.device)?;

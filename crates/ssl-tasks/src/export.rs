@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use ssl_core::{DeviceSpec, named};
 use ssl_encoders::{AnyEncoder, EncoderConfig, NameScheme, StemChoice, weights};
+use tracing::info;
 
-use crate::{EncoderSource, Error, files};
+use crate::{EncoderSource, EncoderSummary, Error, Methods, files};
 
 /// Options of [`export`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExportOptions {
-    /// Directory of a finished run, or of a classifier.
+    /// Directory of a run, or of a classifier. Of a run that is not finished, the newest intact checkpoint is taken.
     pub run: PathBuf,
     /// The file.
     pub out: PathBuf,
@@ -34,22 +35,26 @@ pub struct ExportReport {
     pub tensors: usize,
     /// Changes that the other library's model needs before it can load the file.
     pub adapt: Vec<&'static str>,
+    /// The encoder.
+    pub encoder: EncoderSummary,
 }
 
 /// Writes the encoder of a run as a file for other libraries, which load it with `strict=True` into their model of the same
 /// name, without the classifier.
 ///
 /// # Errors
-/// If the run is not finished, the library has no such model, or the file exists, is not called `.safetensors`, or belongs to
-/// the run.
-pub fn export(options: &ExportOptions) -> Result<ExportReport, Error> {
+/// If the run has no intact checkpoint, the library has no such model, or the file exists, is not called `.safetensors`, or
+/// belongs to the run.
+pub fn export(methods: &impl Methods, options: &ExportOptions) -> Result<ExportReport, Error> {
     files::check_ending(&options.out, ".safetensors")?;
     check_apart(&options.out, &options.run)?;
     files::check_free(&options.out, options.overwrite)?;
     let source = EncoderSource::Run(options.run.clone());
-    let artifact = source.artifact()?.ok_or_else(|| Error::UnknownModel(options.run.clone()))?;
-    let encoder = source.open(artifact.preprocessing.size, &DeviceSpec::Flex.open()?)?;
+    let found = source.find(methods)?;
+    let artifact = found.artifact.clone().ok_or_else(|| Error::UnknownModel(options.run.clone()))?;
+    let encoder = found.open(artifact.preprocessing.size, &DeviceSpec::Flex.open()?)?;
     check_form(&artifact.encoder, options.format)?;
+    info!("encoder: {}", found.summary);
     weights::save_as(&encoder, &options.out, &artifact, options.format)?;
     Ok(ExportReport {
         out: options.out.clone(),
@@ -57,6 +62,7 @@ pub fn export(options: &ExportOptions) -> Result<ExportReport, Error> {
         adapt: adapt(&artifact.encoder, &encoder),
         model: artifact.encoder.name,
         tensors: named::collect(&encoder).len(),
+        encoder: found.summary,
     })
 }
 

@@ -19,6 +19,12 @@ pub(crate) fn check_ending(path: &Path, expected: &'static str) -> Result<(), Er
     Err(Error::Ending { path: path.into(), expected })
 }
 
+/// Fails if a picture cannot be written to `path`.
+pub(crate) fn check_picture(path: &Path, overwrite: bool) -> Result<(), Error> {
+    check_ending(path, ".png, .jpg, .jpeg, .webp, .bmp or .tiff")?;
+    check_free(path, overwrite)
+}
+
 /// Writes a file, creating its folder if necessary.
 pub(crate) fn write(path: &Path, bytes: &[u8], overwrite: bool) -> Result<(), Error> {
     check_free(path, overwrite)?;

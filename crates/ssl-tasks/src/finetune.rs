@@ -1,4 +1,4 @@
-//! Fine-tuning: training a whole network on all or some of the labels.
+//! Fine-tuning: training the whole network on all or some of the labels.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,13 +11,15 @@ use ssl_encoders::{AnyEncoder, EncoderConfig};
 use ssl_eval::{Classifier, FineTuning, fraction};
 use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, SgdConfig, load_student};
 use toml::Value;
+use tracing::info;
 
 use crate::classifier::{self, ClassifierRun, Record, absolute};
+use crate::encoder::FoundEncoder;
 use crate::images::{self, EvalData};
 use crate::methods::{Methods, WithMethod};
 use crate::provenance::data_summary;
 use crate::sets::OpenedSets;
-use crate::{EncoderSource, Error, Observer, Recipe, SetOptions};
+use crate::{EncoderSource, EncoderSummary, Error, Observer, Recipe, SetOptions};
 
 /// Names of the accuracies in the metrics file.
 const METRICS: [&str; 2] = ["finetune_top1", "finetune_top5"];
@@ -53,9 +55,9 @@ pub struct FinetuneOptions {
     pub out: PathBuf,
     /// Whether an earlier run in that directory may be removed. Default: no.
     pub overwrite: bool,
-    /// Whether to resume the training in that directory, with the same options. Default: no.
+    /// Whether to resume training in that directory, with the same options. Default: no.
     pub resume: bool,
-    /// Whether a training goes on if its images have changed since it began. Default: no.
+    /// Whether training continues if the images have changed since it began. Default: no.
     pub accept_changed_data: bool,
 }
 
@@ -94,7 +96,7 @@ impl FinetuneOptions {
 /// The result of fine-tuning. Accuracies are in per cent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FinetuneReport {
-    /// Test images whose class had the highest score; none if the run was stopped.
+    /// Test images whose class had the highest score; `None` if the run was stopped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finetune_top1: Option<f64>,
     /// Test images whose class was among the five highest.
@@ -120,9 +122,11 @@ pub struct FinetuneReport {
     pub images: usize,
     /// Seconds of training.
     pub seconds: f64,
+    /// The encoder that it started from.
+    pub encoder: EncoderSummary,
     /// The directory of the classifier.
     pub out: PathBuf,
-    /// Whether the training reached its last step. One that was stopped did not.
+    /// Whether training reached its last step; false if it was stopped.
     #[serde(skip)]
     pub finished: bool,
 }
@@ -144,16 +148,18 @@ pub fn finetune(
     ConfigError::check(share > 0.0 && share <= 1.0, "fraction", share, "a number above 0 and at most 1")?;
     options.encoder.check_apart_from(&options.out)?;
     let device = options.device.open()?;
-    let mut opened = options.sets.open(&options.encoder, "training")?;
+    let found = options.encoder.find(methods)?;
+    let mut opened = options.sets.open(&options.encoder, found.artifact.as_ref(), "training")?;
     opened.data = EvalData { bank: Arc::new(part(opened.data.bank, options)?), ..opened.data };
     let OpenedSets { preparation, data: sets, train_path, .. } = &opened;
     let (schedule, size) = (options.schedule(sets.bank.len())?, preparation.preprocessing.size);
-    let (config, network) = network(methods, options, size, sets.classes()?, &device.clone().autodiff())?;
+    let (config, network) =
+        network(methods, options, &found, size, sets.classes()?, &device.clone().autodiff())?;
     options.optimizer.check_module(&network)?;
 
     let head_layers = network.neck.as_ref().map_or(0, |neck| neck.layers().len());
     let loader = preparation.train_loader(&sets.bank, schedule.batch_size, options.seed)?;
-    let record = record(options, &opened, config, schedule.clone(), head_layers);
+    let record = record(options, &found, &opened, config, schedule.clone(), head_layers);
     let run = ClassifierRun {
         out: &options.out,
         overwrite: options.overwrite,
@@ -166,6 +172,7 @@ pub fn finetune(
         test: Some(preparation.eval_loader(&sets.test)?),
         metrics: METRICS,
     };
+    info!("encoder: {}", found.summary);
     let tested = run.train(&FineTuning, network, &loader, observer)?;
     Ok(FinetuneReport {
         finetune_top1: tested.accuracy.map(|[top1, _]| top1),
@@ -180,6 +187,7 @@ pub fn finetune(
         train_images: sets.bank.len(),
         images: sets.test.len(),
         seconds: tested.summary.seconds,
+        encoder: found.summary,
         out: options.out.clone(),
         finished: tested.summary.finished,
     })
@@ -188,7 +196,7 @@ pub fn finetune(
 /// The part of the training images that is used.
 fn part(set: Arc<Dataset>, options: &FinetuneOptions) -> Result<Dataset, Error> {
     let labels = set.labels().unwrap_or_default().to_vec();
-    // Checked on the whole set: a class without images is an error of the set, not of the fraction.
+    // Checked on the whole set: a class without images is a fault of the set, not of the fraction.
     images::classes_of(&set)?;
     let set = Arc::into_inner(set).expect("nobody else has it yet");
     Ok(set.subset(&fraction(&labels, options.fraction, options.seed)))
@@ -198,14 +206,15 @@ fn part(set: Arc<Dataset>, options: &FinetuneOptions) -> Result<Dataset, Error> 
 fn network(
     methods: &impl Methods,
     options: &FinetuneOptions,
+    found: &FoundEncoder,
     size: usize,
     classes: usize,
     device: &Device,
 ) -> Result<(EncoderConfig, Classifier<AnyEncoder>), Error> {
     // Split batch norm keeps a contrastive loss from cheating; here it would only restrict the batch size.
-    let config = EncoderConfig { bn_splits: 1, ..options.encoder.config()? };
+    let config = EncoderConfig { bn_splits: 1, ..found.config().clone() };
     let neck = neck(methods, options, device)?;
-    let encoder = options.encoder.open_as(config.clone(), size, device)?;
+    let encoder = found.open_as(config.clone(), size, device)?;
     let network = Classifier::new(encoder, neck, classes, &mut Init::new(options.seed, device));
     Ok((config, network))
 }
@@ -219,7 +228,7 @@ fn neck(methods: &impl Methods, options: &FinetuneOptions, device: &Device) -> R
             Some(_) => Err(Error::NoProjector("an encoder that comes from no run".into())),
         };
     };
-    // The encoder of a custom method can be fine-tuned, though this program does not know its projector.
+    // The encoder of a custom method can be fine-tuned even though this program does not know its projector.
     let known = methods.contains(&recipe.method);
     if asked == Some(0) || (asked.is_none() && !known) {
         return Ok(None);
@@ -264,6 +273,7 @@ impl WithMethod<AnyEncoder> for KeptLayers<'_> {
 
 fn record(
     options: &FinetuneOptions,
+    found: &FoundEncoder,
     sets: &OpenedSets,
     encoder: EncoderConfig,
     schedule: ScheduleConfig,
@@ -275,7 +285,7 @@ fn record(
     ];
     Record {
         made_by: "finetune",
-        from: options.encoder.to_string(),
+        from: found.recorded(&options.encoder),
         train: absolute(&sets.train_path),
         train_images: sets.data.bank.len(),
         test: Some(absolute(&sets.test_path)),

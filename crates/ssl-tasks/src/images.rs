@@ -83,7 +83,7 @@ impl RunData {
 }
 
 impl EvalData {
-    /// Checks that both have labels and that they mean the same.
+    /// Checks that both have labels, and that these stand for the same classes.
     pub(crate) fn new(bank: Arc<Dataset>, test: Dataset) -> Result<Self, Error> {
         Self::named("bank", bank, test)
     }
@@ -105,7 +105,7 @@ impl EvalData {
         Ok(Self { bank, test: Arc::new(test) })
     }
 
-    /// The number of classes, after checking that the bank has images of each and the test set no others.
+    /// The number of classes, after checking that the bank has images of each and that the test set has no others.
     pub(crate) fn classes(&self) -> Result<usize, Error> {
         let classes = classes_of(&self.bank)?;
         let known = |label: &i64| (0..classes as i64).contains(label);

@@ -8,7 +8,7 @@ use tracing::info;
 use crate::encoder::EncoderSource;
 use crate::evaluation::Evaluation;
 use crate::sets::OpenedSets;
-use crate::{Error, SetOptions};
+use crate::{EncoderSummary, Error, Methods, SetOptions};
 
 /// Options of [`evaluate_knn`].
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +33,7 @@ impl KnnOptions {
 /// The result of k-NN. Accuracies are in per cent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct KnnReport {
-    /// Queries whose class was predicted first.
+    /// Queries whose first prediction was right.
     pub knn_top1: f64,
     /// Queries whose class was among the first five predictions.
     pub knn_top5: f64,
@@ -43,25 +43,31 @@ pub struct KnnReport {
     pub temperature: f64,
     /// Queries.
     pub images: usize,
+    /// The encoder.
+    pub encoder: EncoderSummary,
 }
 
 /// Classifies the images of a test set by their nearest neighbours in a labelled bank.
 ///
 /// # Errors
 /// If the encoder, the sets or the device cannot be used.
-pub fn evaluate_knn(options: &KnnOptions) -> Result<KnnReport, Error> {
+pub fn evaluate_knn(methods: &impl Methods, options: &KnnOptions) -> Result<KnnReport, Error> {
     options.knn.validate()?;
     let device = options.device.open()?;
-    let OpenedSets { preparation, data: sets, .. } = options.sets.open(&options.encoder, "bank")?;
-    let encoder = options.encoder.open(preparation.preprocessing.size, &device)?;
+    let found = options.encoder.find(methods)?;
+    let opened = options.sets.open(&options.encoder, found.artifact.as_ref(), "bank")?;
+    let OpenedSets { preparation, data: sets, .. } = opened;
+    let encoder = found.open(preparation.preprocessing.size, &device)?;
+    info!("encoder: {}", found.summary);
     info!("bank: {}", sets.bank);
     info!("test: {}", sets.test);
-    let found = Evaluation::new(&sets, &preparation, options.knn, &device)?.of(&encoder)?;
+    let scores = Evaluation::new(&sets, &preparation, options.knn, &device)?.of(&encoder)?;
     Ok(KnnReport {
-        knn_top1: found.top1,
-        knn_top5: found.top5,
+        knn_top1: scores.top1,
+        knn_top5: scores.top5,
         k: options.knn.k,
         temperature: options.knn.temperature,
         images: sets.test.len(),
+        encoder: found.summary,
     })
 }

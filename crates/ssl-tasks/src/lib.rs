@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod classifier;
+mod compare;
 pub mod demo;
 mod distill;
 mod embeddings;
@@ -20,21 +21,25 @@ mod pretrain;
 mod provenance;
 pub mod recipe;
 mod report;
+mod self_check;
 mod sets;
 mod sheet;
+mod similar;
 
+pub use compare::{CompareOptions, CompareReport, ComparedRun, Difference, OfSeeds, Spread, compare};
 pub use distill::{DistillOptions, DistillReport, distill};
 pub use embeddings::{EmbedOptions, EmbedReport, embed_images, embed_images_with};
-pub use encoder::{EncoderSource, load_encoder};
+pub use encoder::{EncoderOrigin, EncoderSource, EncoderSummary, load_encoder};
 pub use error::Error;
 pub use finetune::{FinetuneOptions, FinetuneReport, finetune};
 pub use knn::{KnnOptions, KnnReport, evaluate_knn};
 pub use linear::{LinearOptions, LinearReport, linear_probe};
 pub use methods::{Methods, WithMethod};
 pub use preparation::PreprocessingOptions;
-pub use pretrain::{PretrainOptions, Report, pretrain, pretrain_encoder, pretrain_with};
+pub use pretrain::{Learned, PretrainOptions, Report, Verdict, pretrain, pretrain_encoder, pretrain_with};
 pub use recipe::Recipe;
 pub use report::RunReport;
 pub use sets::SetOptions;
 pub use sheet::{PreviewOptions, PreviewReport, preview};
+pub use similar::{Found, Neighbour, SimilarOptions, SimilarReport, similar};
 pub use ssl_train::{NoObserver, Observer};

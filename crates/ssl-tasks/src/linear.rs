@@ -16,7 +16,7 @@ use tracing::info;
 use crate::images::{self, EvalData};
 use crate::preparation::Preparation;
 use crate::sets::OpenedSets;
-use crate::{EncoderSource, Error, Observer, SetOptions};
+use crate::{EncoderSource, EncoderSummary, Error, Methods, Observer, SetOptions};
 
 /// Options of [`linear_probe`].
 #[derive(Clone, Debug, PartialEq)]
@@ -28,8 +28,8 @@ pub struct LinearOptions {
     /// Whether the features of the training images are computed once, from the centre crop, instead of in every epoch, from a
     /// random crop and flip (the official protocol). Much faster. Default: no.
     pub cached: bool,
-    /// Passes over the training images. Default 100 (MoCo, DINO; SimCLR has 90). On small sets our choice, since the
-    /// papers' are for ImageNet.
+    /// Passes over the training images. Default 100 (MoCo, DINO; SimCLR has 90); for small sets our choice, since the
+    /// papers' numbers are for ImageNet.
     pub epochs: u64,
     /// Images in a batch, at least 2. Default: 256, or all if there are fewer.
     pub batch_size: Option<usize>,
@@ -90,6 +90,8 @@ pub struct LinearReport {
     pub images: usize,
     /// Seconds of training, the computation of features included.
     pub seconds: f64,
+    /// The encoder.
+    pub encoder: EncoderSummary,
 }
 
 /// Trains a linear classifier on the features of a frozen encoder, and tests it.
@@ -102,14 +104,21 @@ pub struct LinearReport {
 /// # Source
 /// SimCLR, appendix B.6, <https://arxiv.org/abs/2002.05709>: random crop and flip for training, the centre for testing, no
 /// regularisation.
-pub fn linear_probe(options: &LinearOptions, observer: &mut impl Observer) -> Result<LinearReport, Error> {
+pub fn linear_probe(
+    methods: &impl Methods,
+    options: &LinearOptions,
+    observer: &mut impl Observer,
+) -> Result<LinearReport, Error> {
     let device = options.device.open()?;
-    let OpenedSets { preparation, data: sets, .. } = options.sets.open(&options.encoder, "training")?;
+    let found = options.encoder.find(methods)?;
+    let opened = options.sets.open(&options.encoder, found.artifact.as_ref(), "training")?;
+    let OpenedSets { preparation, data: sets, .. } = opened;
     let classes = sets.classes()?;
     let batch_size = images::batch_size(options.batch_size, sets.bank.len())?;
     options.optimizer.validate()?;
     options.schedule(batch_size).validate()?;
-    let encoder = options.encoder.open(preparation.preprocessing.size, &device)?;
+    let encoder = found.open(preparation.preprocessing.size, &device)?;
+    info!("encoder: {}", found.summary);
     info!("training: {}", sets.bank);
     info!("test: {}", sets.test);
 
@@ -131,6 +140,7 @@ pub fn linear_probe(options: &LinearOptions, observer: &mut impl Observer) -> Re
         train_images: sets.bank.len(),
         images: sets.test.len(),
         seconds,
+        encoder: found.summary,
     })
 }
 
@@ -200,6 +210,7 @@ impl Probe<'_> {
 mod tests {
     use super::*;
     use crate::NoObserver;
+    use crate::methods::testing::AnyName;
     use burn::tensor::Tensor;
     use ssl_core::{Pass, named};
     use ssl_data::{Dataset, Image};
@@ -289,7 +300,7 @@ mod tests {
             options.sets.test = Some(PathBuf::from("demo:test"));
             (options.sets.train_limit, options.sets.test_limit) = (Some(20), Some(10));
             change(&mut options);
-            linear_probe(&options, &mut NoObserver).expect_err("unusable").to_string()
+            linear_probe(&AnyName, &options, &mut NoObserver).expect_err("unusable").to_string()
         };
         assert_eq!(
             error(|o| o.sets.train = None),

@@ -59,6 +59,8 @@ pub enum PartKind {
     Heads,
     /// What the loss works with.
     Loss,
+    /// Activations of the encoder while it is evaluated, where they do not find room in those of the training.
+    Evaluation,
     /// Batches of views: that of the step, and those that the loader prepares.
     Batches,
     /// Decoded images.
@@ -136,6 +138,7 @@ impl fmt::Display for PartKind {
             Self::Encoder => "activations of the encoder",
             Self::Heads => "activations of the heads",
             Self::Loss => "the loss",
+            Self::Evaluation => "evaluation during the run",
             Self::Batches => "batches of views",
             Self::Images => "decoded images",
             Self::Checkpoint => "writing checkpoints",

@@ -9,7 +9,7 @@ use crate::recipe::{RecipeError, typed};
 
 /// The methods that a program knows by name.
 ///
-/// The commands of this crate know none; `burn-ssl` passes its registry to them.
+/// The commands of this crate know no method by name; `burn-ssl` passes its registry to them.
 pub trait Methods {
     /// Whether there is a method of that name.
     fn contains(&self, name: &str) -> bool;
@@ -32,7 +32,7 @@ pub trait Methods {
     ) -> Result<V::Output, RecipeError>;
 }
 
-/// A function of a method whose type is only known at run time.
+/// A function of a method whose type is known only at run time.
 pub trait WithMethod<E: Encoder> {
     /// The result.
     type Output;
@@ -59,7 +59,7 @@ pub fn options_of(config: &impl Serialize) -> Result<Table, RecipeError> {
     Table::try_from(config).map_err(|error| RecipeError::NoText(error.to_string()))
 }
 
-/// What the tests of this crate have in place of a registry.
+/// What the tests of this crate use in place of a registry.
 #[cfg(test)]
 pub(crate) mod testing {
     use super::*;

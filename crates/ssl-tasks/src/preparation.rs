@@ -13,9 +13,9 @@ use crate::recipe::DataConfig;
 use crate::{Error, images};
 
 /// Images in a batch of evaluation (our choice; results do not depend on it).
-const EVAL_BATCH: usize = 256;
+pub(crate) const EVAL_BATCH: usize = 256;
 
-/// How images are prepared for an encoder, where that differs from what the encoder's file says.
+/// How images are prepared for an encoder, where it differs from what the encoder's file says.
 ///
 /// Runs and files written by burn-ssl record it. For untrained encoders and weights of torchvision or timm, the defaults are
 /// the mean and standard deviation of ImageNet, and the size of the images if all have the same.
@@ -49,7 +49,7 @@ impl PreprocessingOptions {
     }
 }
 
-/// How images are prepared for an encoder, and by how many threads.
+/// How images are prepared for an encoder, and on how many threads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Preparation {
     pub(crate) preprocessing: Preprocessing,
@@ -58,7 +58,7 @@ pub(crate) struct Preparation {
 }
 
 impl Preparation {
-    /// That of a recipe.
+    /// What a recipe says.
     pub(crate) fn of(data: &DataConfig) -> Self {
         Self { preprocessing: data.preprocessing(), workers: data.workers }
     }

@@ -3,6 +3,7 @@
 mod banner;
 mod report;
 mod resume;
+mod verdict;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,12 +23,16 @@ use tracing::{info, warn};
 use banner::Banner;
 pub use report::Report;
 use resume::Resumed;
+pub use verdict::{Learned, Verdict};
+pub(crate) use verdict::{is_above, standard_error};
 
 use crate::evaluation::{EvalScores, Evaluation};
 use crate::images::RunData;
 use crate::memory::{self, Estimate, Machine};
 use crate::methods::{Methods, WithMethod, options_of};
+use crate::preparation::EVAL_BATCH;
 use crate::recipe::RecipeError;
+use crate::self_check::{SelfCheck, SelfScores};
 use crate::{Error, Recipe, provenance};
 
 /// Directory and device of a run.
@@ -41,8 +46,10 @@ pub struct PretrainOptions {
     pub overwrite: bool,
     /// Whether to resume the run in that directory. Default: no.
     pub resume: bool,
-    /// Whether a run goes on if its images have changed since it began. Default: no.
+    /// Whether a run continues if its images have changed since it began. Default: no.
     pub accept_changed_data: bool,
+    /// What the recipe is called, for the report. Default: nothing.
+    pub recipe_name: Option<String>,
     /// Lines to log before the first step, such as which recipe this is and why. Default: none.
     pub notes: Vec<String>,
 }
@@ -56,6 +63,7 @@ impl PretrainOptions {
             overwrite: false,
             resume: false,
             accept_changed_data: false,
+            recipe_name: None,
             notes: Vec::new(),
         }
     }
@@ -132,18 +140,32 @@ pub fn pretrain_encoder<E: Encoder>(
     methods.with(&method, &method_options, Pretraining::open(recipe, defaults, options, make, observer)?)?
 }
 
-/// Evaluates an encoder and logs the result; no metrics without a set to evaluate on.
-fn evaluated(
-    evaluation: Option<&Evaluation>,
-    encoder: &impl Encoder,
-    at: Progress,
-) -> Result<Metrics, EvalError> {
-    let Some(found) = evaluation.map(|evaluation| evaluation.of(encoder)).transpose()? else {
-        return Ok(Metrics::new());
-    };
-    let EvalScores { top1, top5, rankme } = found;
-    info!("step {}: k-NN top-1 {top1:.2} %, top-5 {top5:.2} %, RankMe {rankme:.1}", at.step);
-    Ok(found.metrics())
+/// What is measured of an encoder during a run.
+struct Checks {
+    /// On labelled sets, if there are any.
+    knn: Option<Evaluation>,
+    /// On the training images, without labels.
+    own: SelfCheck,
+}
+
+impl Checks {
+    /// Checks an encoder after `step` steps and logs what was found.
+    fn of(&self, encoder: &impl Encoder, step: u64) -> Result<Metrics, EvalError> {
+        let mut metrics = Metrics::new();
+        if let Some(found) = self.own.of(encoder)? {
+            let SelfScores { view_retrieval, chance, rankme, .. } = found;
+            info!("step {step}: views found {view_retrieval:.1} %, chance {chance:.1} %, RankMe {rankme:.1}");
+            metrics.extend(found.metrics());
+        }
+        if let Some(found) = self.knn.as_ref().map(|knn| knn.of(encoder)).transpose()? {
+            let EvalScores { top1, top5, rankme } = found;
+            info!(
+                "step {step}: k-NN top-1 {top1:.2} %, top-5 {top5:.2} %, RankMe of the test images {rankme:.1}"
+            );
+            metrics.extend(found.metrics());
+        }
+        Ok(metrics)
+    }
 }
 
 /// The encoder that a recipe describes.
@@ -151,7 +173,7 @@ fn built_in(recipe: &Recipe, init: &mut Init) -> Result<AnyEncoder, Error> {
     Ok(recipe.encoder.init(recipe.data.image_size, init)?)
 }
 
-/// What happens if the images have changed.
+/// What to do if the images have changed.
 pub(crate) fn changed_data(accept: bool) -> ChangedData {
     if accept { ChangedData::Accept } else { ChangedData::Refuse }
 }
@@ -201,8 +223,7 @@ where
         let loader = this.loader(&encoder, &method.needs())?;
         let fits = method.check(&encoder, this.recipe.train_config().micro_batch());
         fits.map_err(RecipeError::MethodOption)?;
-        let evaluation = this.data.evaluation.as_ref();
-        let evaluation = evaluation.map(|data| this.recipe.evaluation(data, &this.device)).transpose()?;
+        let checks = this.checks(&method)?;
         let text = this.recipe.to_toml()?;
         let run = this.run_dir(resumed, &text)?;
         this.announce(&encoder, &loader, estimate.as_ref());
@@ -210,22 +231,27 @@ where
         let config = this.recipe.train_config();
         let trainer = Trainer::new(&method, &config, &run, &this.device).with_recipe(text);
         let trainer = trainer.with_changed_data(changed_data(this.options.accept_changed_data));
-        let mut evaluate = |encoder: &E, at: Progress| Ok(evaluated(evaluation.as_ref(), encoder, at)?);
+        let mut evaluate = |encoder: &E, at: Progress| Ok(checks.of(encoder, at.step)?);
         let mut trained = trainer.fit(encoder, &loader, this.options.resume, &mut evaluate, this.observer)?;
         if trained.summary.finished {
             let encoder = method.encoder(&trained.student, &trained.state).valid();
             if trained.summary.evaluation.is_empty() {
                 // The run had already reached its last step when it was resumed.
-                let metrics = evaluation.as_ref().map(|evaluation| evaluation.of(&encoder)).transpose()?;
-                let metrics = metrics.map_or_else(Vec::new, |found| found.metrics()).into_iter();
+                let metrics = checks.of(&encoder, trained.summary.steps)?.into_iter();
                 trained.summary.evaluation = metrics.map(|(name, value)| (name.to_owned(), value)).collect();
             }
             let artifact = provenance::artifact(&this.recipe, &this.data.train, &trained.summary);
             run.check_there()?;
             weights::save(&encoder, &run.encoder(), &artifact)?;
         }
+        let scale = method.loss_scale(config.micro_batch());
         let report = Report::new(&this.recipe, this.options, &trained.summary);
-        Ok(Report { expected_mem: estimate.map(|found| found.bytes() as u64), ..report })
+        Ok(Report {
+            expected_mem: estimate.map(|found| found.bytes() as u64),
+            knn_images: this.data.evaluation.as_ref().map(|sets| sets.test.len() as u64),
+            verdict: trained.summary.finished.then(|| Verdict::of(&trained.summary, scale)).flatten(),
+            ..report
+        })
     }
 }
 
@@ -243,6 +269,13 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         let Self { recipe, defaults, options, device, data, make, observer } = self;
         let encoder = make(&resume::started_from(&recipe, resumed), init)?;
         Ok((Pretraining { recipe, defaults, options, device, data, make: (), observer }, encoder))
+    }
+
+    fn checks(&self, method: &impl MethodRules) -> Result<Checks, Error> {
+        let sets = self.data.evaluation.as_ref();
+        let knn = sets.map(|sets| self.recipe.evaluation(sets, &self.device)).transpose()?;
+        let own = SelfCheck::new(&self.recipe, &self.data.train, method.needs().labels, &self.device)?;
+        Ok(Checks { knn, own })
     }
 
     /// Checks that recipe and images fit the method.
@@ -299,7 +332,9 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         if !matches!(device, DeviceSpec::Flex | DeviceSpec::Tch) {
             return Ok(None);
         }
-        let run = memory::Run { recipe: &self.recipe, method, images: &self.data.train };
+        let images = &self.data.train;
+        let evaluated = self.data.evaluation.as_ref().map_or(0, |sets| sets.bank.len().min(EVAL_BATCH));
+        let run = memory::Run { recipe: &self.recipe, method, images, evaluated };
         let found = memory::of_run(&run)?;
         if let (Some(found), Some(machine)) = (&found, Machine::this()) {
             found.check(&machine)?;

@@ -22,6 +22,7 @@ pub use draft::{Draft, Value};
 pub(crate) use draft::{difference, typed};
 pub use error::RecipeError;
 pub use hash::hash;
+pub(crate) use hash::leaves;
 pub(crate) use upgrade::upgrade;
 
 use crate::methods::{Methods, options_of, with_options};
@@ -55,12 +56,12 @@ pub struct Recipe {
     pub mask: Option<MaskConfig>,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
-    /// How the batch of a step is split on its way through the network. Default: not at all.
+    /// How the batch of a step is split to save memory. Default: not at all.
     #[serde(default)]
     pub train: BatchConfig,
     /// Length of the training and learning rates.
     pub schedule: ScheduleConfig,
-    /// k-NN before, during and after training.
+    /// k-NN evaluation before, during and after training.
     #[serde(default)]
     pub eval: EvalConfig,
     /// When checkpoints are written.
@@ -75,7 +76,7 @@ pub struct DataConfig {
     /// Their path: anything that [`Dataset::open`](ssl_data::Dataset::open) recognises, or `demo:train` or `demo:test`.
     #[serde(default)]
     pub path: PathBuf,
-    /// Use only this many images, taken from the classes in turn where there are labels. Default: all.
+    /// Use only this many images, taken from each class in turn if there are labels. Default: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
     /// Width and height of evaluated images in pixels; views have sizes of their own.

@@ -9,7 +9,11 @@ use ssl_encoders::NameScheme;
 use crate::demo::DemoReport;
 use crate::export::ExportReport;
 use crate::memory::Bytes;
-use crate::{DistillReport, EmbedReport, FinetuneReport, KnnReport, LinearReport, PreviewReport, Report};
+use crate::pretrain::{Verdict, is_above, standard_error};
+use crate::{
+    CompareReport, DistillReport, EmbedReport, FinetuneReport, KnnReport, LinearReport, PreviewReport,
+    Report, SimilarReport,
+};
 
 /// The result of a command: text through [`Display`](fmt::Display), and JSON through [`Serialize`], with the fields of the
 /// command's own report.
@@ -35,10 +39,14 @@ pub enum RunReport {
     Export(ExportReport),
     /// The result of [`preview`](crate::preview).
     Preview(PreviewReport),
+    /// The result of [`similar`](crate::similar()).
+    Similar(SimilarReport),
+    /// The result of [`compare`](crate::compare()).
+    Compare(CompareReport),
 }
 
 impl RunReport {
-    /// The step after which a training was stopped and saved; none if it finished, or the command trains nothing.
+    /// The step after which training was stopped and saved; `None` if it finished, or if the command trains nothing.
     pub fn stopped_after(&self) -> Option<u64> {
         let (finished, steps) = match self {
             Self::Demo(DemoReport { run, .. }) | Self::Pretrain(run) => (run.finished, run.steps),
@@ -62,6 +70,8 @@ impl fmt::Display for RunReport {
             Self::Embed(report) => report.fmt(f),
             Self::Export(report) => report.fmt(f),
             Self::Preview(report) => report.fmt(f),
+            Self::Similar(report) => report.fmt(f),
+            Self::Compare(report) => report.fmt(f),
         }
     }
 }
@@ -86,6 +96,8 @@ run_report_from! {
     Embed(EmbedReport),
     Export(ExportReport),
     Preview(PreviewReport),
+    Similar(SimilarReport),
+    Compare(CompareReport),
 }
 
 impl fmt::Display for DemoReport {
@@ -112,14 +124,36 @@ impl fmt::Display for Report {
         let (steps, length) = (counted(*steps, "step"), epochs_done(*epochs));
         write!(f, "{steps}, {length} in {seconds:.0} s, {images_per_s:.0} images/s; ")?;
         write!(f, "loss of the last epoch {train_loss:.4}")?;
+        write_scale(f, self.verdict.as_ref())?;
         if let Some(bytes) = max_mem {
             write!(f, "; max mem {}", Bytes(*bytes as f64))?;
         }
-        if let (Some(untrained), Some(trained)) = (self.knn_top1_untrained, self.knn_top1) {
-            write!(f, "\nk-NN accuracy: {untrained:.2} % untrained, {trained:.2} % trained")?;
+        write_knn(f, self)?;
+        if let Some(verdict) = &self.verdict {
+            write!(f, "\n{verdict}")?;
         }
         written(f, "encoder", self.finished.then(|| out.join("encoder.safetensors")))
     }
+}
+
+/// What the loss is to be compared with.
+fn write_scale(f: &mut fmt::Formatter<'_>, verdict: Option<&Verdict>) -> fmt::Result {
+    let Some(Verdict { loss_of_guessing: Some(guess), loss_floor, .. }) = verdict else { return Ok(()) };
+    write!(f, ", {guess:.4} for guessing")?;
+    loss_floor.map_or(Ok(()), |floor| write!(f, ", {floor:.4} at best"))
+}
+
+/// The k-NN accuracies with their standard errors, and whether the gain is more than noise.
+fn write_knn(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let (Some(untrained), Some(trained), Some(images)) =
+        (report.knn_top1_untrained, report.knn_top1, report.knn_images)
+    else {
+        return Ok(());
+    };
+    let [before, after] =
+        [untrained, trained].map(|share| format!("{share:.2} ± {:.2} %", standard_error(share, images)));
+    let verdict = if is_above(trained, untrained, images) { "" } else { ", not above the untrained network" };
+    write!(f, "\nk-NN accuracy: {before} untrained, {after} trained{verdict}")
 }
 
 impl fmt::Display for KnnReport {
@@ -217,10 +251,28 @@ fn written(f: &mut fmt::Formatter<'_>, what: &str, file: Option<PathBuf>) -> fmt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Learned;
+    use crate::{EncoderOrigin, EncoderSummary};
+
+    fn encoder() -> EncoderSummary {
+        EncoderSummary {
+            origin: EncoderOrigin::Run,
+            method: Some("simclr".into()),
+            model: "resnet18".into(),
+            width: Some(64),
+            steps: Some(40),
+            total_steps: None,
+            epochs: Some(2),
+            seed: Some(0),
+        }
+    }
 
     fn pretraining(finished: bool) -> Report {
         Report {
             method: "simclr".into(),
+            recipe: Some("simclr/cifar10".into()),
+            recipe_hash: "0".into(),
+            seed: 3,
             device: "flex".into(),
             steps: 40,
             epochs: 2,
@@ -229,6 +281,10 @@ mod tests {
             images_per_s: 99.6,
             knn_top1: Some(50.0),
             knn_top1_untrained: Some(10.0),
+            knn_images: Some(100),
+            verdict: None,
+            rankme: Some(3.5),
+            rankme_untrained: Some(1.5),
             max_mem: Some(1_240_000_000),
             expected_mem: None,
             out: "run".into(),
@@ -250,6 +306,7 @@ mod tests {
             train_images: 40,
             images: 20,
             seconds: 7.0,
+            encoder: encoder(),
             out: "tuned".into(),
             finished: accuracy.is_some(),
         }
@@ -259,7 +316,7 @@ mod tests {
     fn a_pretraining_names_its_encoder_once_there_is_one() {
         let text = RunReport::from(pretraining(true)).to_string();
         let first = "40 steps, 2 epochs in 3 s, 100 images/s; loss of the last epoch 1.2500; max mem 1.2 GB";
-        let second = "k-NN accuracy: 10.00 % untrained, 50.00 % trained";
+        let second = "k-NN accuracy: 10.00 ± 3.00 % untrained, 50.00 ± 5.00 % trained";
         assert_eq!(text, format!("{first}\n{second}\nencoder: run/encoder.safetensors"));
         assert_eq!(RunReport::from(pretraining(false)).to_string(), format!("{first}\n{second}"));
     }
@@ -269,6 +326,39 @@ mod tests {
         let first = |steps, epochs| Report { steps, epochs, ..pretraining(true) }.to_string();
         assert!(first(1, 1).starts_with("1 step, 1 epoch in 3 s"), "{}", first(1, 1));
         assert!(first(3, 0).starts_with("3 steps, less than an epoch in 3 s"), "{}", first(3, 0));
+    }
+
+    #[test]
+    fn a_gain_that_chance_explains_is_called_so() {
+        let noise = Report { knn_top1: Some(12.0), ..pretraining(false) }.to_string();
+        assert!(noise.ends_with("12.00 ± 3.25 % trained, not above the untrained network"), "{noise}");
+    }
+
+    #[test]
+    fn a_verdict_stands_beside_the_loss_of_guessing() {
+        let verdict = Verdict {
+            learned: Learned::Yes,
+            view_retrieval: 71.5,
+            view_retrieval_untrained: 33.2,
+            view_retrieval_chance: 0.1,
+            view_retrieval_images: 512,
+            rankme_train: 35.1,
+            rankme_train_untrained: 12.4,
+            loss_of_guessing: Some(4.0),
+            loss_floor: Some(0.0),
+        };
+        let text = Report { verdict: Some(verdict), knn_images: None, ..pretraining(false) }.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            lines[0].contains("loss of the last epoch 1.2500, 4.0000 for guessing, 0.0000 at best"),
+            "{text}"
+        );
+        let rest = [
+            "learned: yes, views of an image find each other more often than before",
+            "  views found  71.5 %, untrained 33.2 %, chance 0.1 % (512 images)",
+            "  RankMe       35.1, untrained 12.4",
+        ];
+        assert_eq!(lines[1..], rest);
     }
 
     #[test]
@@ -296,6 +386,7 @@ mod tests {
             model: "resnet18".into(),
             tensors: 100,
             adapt: vec!["conv1 is 3 x 3"],
+            encoder: encoder(),
         };
         let text = report(NameScheme::Torchvision).to_string();
         let lines: Vec<_> = text.lines().collect();
@@ -312,5 +403,6 @@ mod tests {
         assert_eq!(serde_json::to_string(&report).expect("JSON"), r#"{"images":3,"out":"views.png"}"#);
         let report = serde_json::to_value(RunReport::from(pretraining(true))).expect("JSON");
         assert_eq!((&report["method"], report.get("finished")), (&"simclr".into(), None));
+        assert_eq!((&report["recipe"], &report["seed"]), (&"simclr/cifar10".into(), &3.into()));
     }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ssl_encoders::Artifact;
+
 use crate::Error;
 use crate::encoder::EncoderSource;
 use crate::images::{self, EvalData};
@@ -19,7 +21,7 @@ pub struct SetOptions {
     pub test: Option<PathBuf>,
     /// Use only this many of them. Default: all, or as many as the run used.
     pub test_limit: Option<usize>,
-    /// How images are prepared, where that differs from what the encoder's file says.
+    /// How images are prepared, where it differs from what the encoder's file says.
     pub preprocessing: PreprocessingOptions,
     /// Threads that decode and augment; 0, the default, means one per core. Results do not depend on it.
     pub workers: usize,
@@ -34,10 +36,11 @@ pub(crate) struct OpenedSets {
 }
 
 impl SetOptions {
-    /// Opens the sets for an encoder; errors call the first one `train_name`.
+    /// Opens the sets for an encoder with the given description, if any; errors call the first one `train_name`.
     pub(crate) fn open(
         &self,
         encoder: &EncoderSource,
+        artifact: Option<&Artifact>,
         train_name: &'static str,
     ) -> Result<OpenedSets, Error> {
         let of_run = encoder.run_recipe()?;
@@ -53,7 +56,7 @@ impl SetOptions {
         let test = images::open(&test_path, self.test_limit.or(run_test_limit))?;
         let data = EvalData::named(train_name, train, test)?;
 
-        let preprocessing = self.preprocessing.resolve(encoder.artifact()?.as_ref(), &data.bank)?;
+        let preprocessing = self.preprocessing.resolve(artifact, &data.bank)?;
         let preparation = Preparation { preprocessing, workers: self.workers };
         Ok(OpenedSets { preparation, data, train_path, test_path })
     }

@@ -1,6 +1,7 @@
 //! Contact sheets of the views that a method sees.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
@@ -17,9 +18,6 @@ const GAP: u32 = 4;
 
 /// Smaller views are enlarged by a whole factor to at least this many pixels a side.
 const LEGIBLE: u32 = 96;
-
-/// The formats of a sheet.
-const ENDINGS: &str = ".png, .jpg, .jpeg, .webp, .bmp or .tiff";
 
 const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 
@@ -60,8 +58,7 @@ pub fn preview(
     recipe: &Recipe,
     options: &PreviewOptions,
 ) -> Result<PreviewReport, Error> {
-    files::check_ending(&options.out, ENDINGS)?;
-    files::check_free(&options.out, options.overwrite)?;
+    files::check_picture(&options.out, options.overwrite)?;
     let recipe = recipe.clone().resolved_by(methods)?;
     let dataset = images::open(&recipe.data.path, recipe.data.limit)?;
     let masks = masks(&recipe)?;
@@ -100,6 +97,19 @@ pub(crate) fn sheet(
         }
     }
     (sheet, rows.len())
+}
+
+/// A sheet of rows of images, each as large as fits into a cell of `cell` pixels a side.
+pub(crate) fn of_rows(rows: &[Vec<Arc<Image>>], cell: u32) -> RgbImage {
+    let grid = Grid { zoom: 1, cell };
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let mut sheet = grid.paper(rows.len() as u32, columns as u32);
+    for (row, images) in rows.iter().enumerate() {
+        for (column, image) in images.iter().enumerate() {
+            grid.put(&mut sheet, row, column, &grid.fitted(image));
+        }
+    }
+    sheet
 }
 
 /// The masks of a recipe for its encoder; none without a section `[mask]`.

@@ -3,13 +3,13 @@
 /// A tensor on the host, row-major.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
-    /// Lengths of the axes; none for a single number.
+    /// Lengths of the axes; empty for a single number.
     pub shape: Vec<usize>,
     /// The values.
     pub values: Values,
 }
 
-/// The values of an [`Array`], in one of the three types of number that a case has.
+/// The values of an [`Array`], in one of the three number types of a case.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// Everything that is computed.
@@ -21,26 +21,26 @@ pub enum Values {
 }
 
 impl Array {
-    /// Floats.
+    /// An array of floats.
     ///
     /// # Panics
-    /// If there are more or fewer than the shape says.
+    /// If their number does not match the shape.
     pub fn f32(shape: impl Into<Vec<usize>>, values: Vec<f32>) -> Self {
         Self::new(shape.into(), Values::F32(values))
     }
 
-    /// Integers.
+    /// An array of integers.
     ///
     /// # Panics
-    /// If there are more or fewer than the shape says.
+    /// If their number does not match the shape.
     pub fn i64(shape: impl Into<Vec<usize>>, values: Vec<i64>) -> Self {
         Self::new(shape.into(), Values::I64(values))
     }
 
-    /// Bytes.
+    /// An array of bytes.
     ///
     /// # Panics
-    /// If there are more or fewer than the shape says.
+    /// If their number does not match the shape.
     pub fn u8(shape: impl Into<Vec<usize>>, values: Vec<u8>) -> Self {
         Self::new(shape.into(), Values::U8(values))
     }
@@ -56,7 +56,7 @@ impl Array {
 }
 
 impl Values {
-    /// How many there are.
+    /// The number of values.
     pub fn len(&self) -> usize {
         match self {
             Self::F32(values) => values.len(),
@@ -65,12 +65,12 @@ impl Values {
         }
     }
 
-    /// Whether there are none.
+    /// Whether there are no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The type of number, as safetensors spells it.
+    /// The number type, as safetensors spells it.
     pub fn dtype(&self) -> &'static str {
         match self {
             Self::F32(_) => "F32",

@@ -10,21 +10,21 @@ use serde_json::Value;
 use crate::compare::{Comparison, Rule, compare};
 use crate::{Array, Values};
 
-/// What an implementation computed for a case, by tensor name.
+/// The tensors that an implementation computed for a case, by name.
 pub type Outputs = BTreeMap<String, Array>;
 
-/// One golden file: inputs, hyper-parameters, and what a correct implementation makes of them.
+/// One golden file: inputs, hyper-parameters, and what a correct implementation computes from them.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// `<group>.<op>.<variant>`
     pub name: String,
-    /// What kind of thing is checked, such as `loss`.
+    /// The kind of operation, such as `loss`.
     pub group: String,
     /// The operation.
     pub op: String,
     /// Hyper-parameters, a JSON object.
     pub params: Value,
-    /// Where the definition is from.
+    /// The source of the definition.
     pub source: String,
     /// Allowed error relative to the scale of a tensor.
     pub rtol: f64,
@@ -41,11 +41,11 @@ pub enum CaseError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The bytes are no safetensors file of this format.
-    #[error("{path} is no conformance case: {reason}", path = path.display())]
+    /// The bytes are not a safetensors file of this format.
+    #[error("{path} is not a conformance case: {reason}", path = path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -57,9 +57,9 @@ pub enum CaseError {
     Tensor {
         /// Its name.
         name: String,
-        /// What it is.
+        /// What was found.
         found: String,
-        /// What it should be.
+        /// What was expected.
         expected: String,
     },
     /// A hyper-parameter is missing or unusable.
@@ -72,14 +72,14 @@ pub enum CaseError {
     },
 }
 
-/// First components of the names of tensors that a case gives; all others are to be computed.
+/// First components of the names of tensors that a case provides; all others are to be computed.
 const GIVEN: [&str; 6] = ["in", "init", "views", "labels", "aux", "mask"];
 
 impl Case {
     /// Reads a golden file.
     ///
     /// # Errors
-    /// If the file cannot be read or is no case of format `ssl-conformance/1`.
+    /// If the file cannot be read or is not a case of format `ssl-conformance/1`.
     pub fn read(path: &Path) -> Result<Self, CaseError> {
         let bytes = std::fs::read(path).map_err(|source| CaseError::Io { path: path.to_owned(), source })?;
         Self::decode(&bytes).map_err(|reason| CaseError::Damaged { path: path.to_owned(), reason })
@@ -109,7 +109,7 @@ impl Case {
     /// The cases of one operation in [`cases_dir`](crate::cases_dir).
     ///
     /// # Panics
-    /// If there is none, or one cannot be read: a test without cases proves nothing.
+    /// If there are none, or one cannot be read: a test without cases proves nothing.
     pub fn of(group: &str, op: &str) -> Vec<Self> {
         let prefix = format!("{group}.{op}.");
         let paths = Self::paths(&crate::cases_dir()).unwrap_or_else(|error| panic!("{error}"));
@@ -196,7 +196,7 @@ impl Case {
     /// A hyper-parameter.
     ///
     /// # Errors
-    /// If there is none of that name, or it is not a `T`.
+    /// If there is none with that name, or it is not a `T`.
     pub fn param<T: DeserializeOwned>(&self, name: &str) -> Result<T, CaseError> {
         let value = self.params.get(name).cloned().unwrap_or_default();
         let unusable =
@@ -204,13 +204,13 @@ impl Case {
         serde_json::from_value(value).map_err(unusable)
     }
 
-    /// Names of the tensors that an implementation has to compute.
+    /// Names of the tensors that an implementation must compute.
     pub fn expected(&self) -> impl Iterator<Item = &str> {
         let is_given = |name: &str| GIVEN.contains(&name.split('.').next().unwrap_or_default());
         self.tensors.keys().map(String::as_str).filter(move |name| !is_given(name))
     }
 
-    /// Holds what was computed against all that the case expects; further outputs are ignored.
+    /// Compares the outputs with everything that the case expects; other outputs are ignored.
     ///
     /// # Errors
     /// If an expected tensor was not computed, or has another type or shape.
@@ -223,7 +223,7 @@ impl Case {
         self.expected().map(compare_one).collect()
     }
 
-    /// Panics unless all that the case expects was computed and is as near to it as it has to be.
+    /// Panics unless every tensor that the case expects was computed and is within its tolerance.
     ///
     /// # Panics
     /// With the name of the first tensor that is missing, has another type or shape, or is too far off.
@@ -234,7 +234,7 @@ impl Case {
         }
     }
 
-    /// Holds one computed tensor against the expected one.
+    /// Compares one computed tensor with the expected one.
     ///
     /// # Errors
     /// If the case does not expect it, or it has another type or shape.
@@ -253,7 +253,7 @@ impl Case {
         Ok(compare(want, got, &rule))
     }
 
-    /// The tensor that `name` is a changed version of, where the size of the change is the scale of its errors.
+    /// The tensor that `name` is a changed version of, if the size of the change is the scale of its errors.
     fn start(&self, name: &str) -> Option<String> {
         let of_step = |prefix: &str| name.strip_prefix(prefix).and_then(|rest| rest.split_once('.'));
         match self.group.as_str() {

@@ -1,17 +1,17 @@
-//! How results are compared.
+//! Compares results with expected values.
 
 use crate::{Array, Values};
 
-/// How far a tensor may be from the expected one.
+/// How far a tensor may differ from the expected one.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Rule<'a> {
     /// Allowed error relative to the scale of the tensor.
     pub rtol: f64,
     /// Allowed absolute error.
     pub atol: f64,
-    /// Where a changed tensor started: the scale is then the size of the change.
+    /// The initial value of a tensor that changes: the scale is then the size of the change.
     pub start: Option<&'a Array>,
-    /// Where it is 0, a value only has to be finite.
+    /// Where it is 0, a value need only be finite.
     pub mask: Option<&'a Array>,
 }
 

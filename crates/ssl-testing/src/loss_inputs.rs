@@ -1,4 +1,4 @@
-//! The driver of the cases of losses.
+//! Runs the cases of losses.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use crate::case::unlike;
 use crate::tensors::{array, leaf, loss_value};
 use crate::{Array, Case, CaseError, Outputs};
 
-/// The inputs of a loss in a case, and what a loss of them gives.
+/// The inputs of a loss in a case, and the outputs of a loss on them.
 ///
-/// Every input gets a gradient, so that a loss which forgets to detach one is found: a case that has gradients of inputs has
-/// `grad.<name>` for those alone that one is to flow into. A few cases have none, where only values are held.
+/// Every input tracks its gradient, to detect a loss that forgets to detach one: a case with gradients has `grad.<name>` only
+/// for the inputs that a gradient must reach. A few cases have no gradients, and check only values.
 ///
 /// ```
 /// use ssl_testing::{Case, LossInputs};
@@ -30,11 +30,11 @@ pub struct LossInputs<'a> {
     taken: Vec<(String, ReadGradient)>,
 }
 
-/// Reads the gradient of one tensor, of whatever number of axes.
+/// Reads the gradient of one tensor with any number of axes.
 type ReadGradient = Box<dyn Fn(&Gradients) -> Option<Array>>;
 
 impl<'a> LossInputs<'a> {
-    /// Those of a case.
+    /// The inputs of a case.
     pub fn of(case: &'a Case) -> Self {
         Self { case, taken: Vec::new() }
     }
@@ -42,7 +42,7 @@ impl<'a> LossInputs<'a> {
     /// The input `in.<name>`.
     ///
     /// # Errors
-    /// If there is none of that name, or it has another number of axes.
+    /// If there is none with that name, or it has another number of axes.
     pub fn take_one<const D: usize>(&mut self, name: &str) -> Result<Tensor<D>, CaseError> {
         let input = leaf::<D>(self.case, &format!("in.{name}"))?;
         let tensor = input.clone();
@@ -51,16 +51,16 @@ impl<'a> LossInputs<'a> {
         Ok(input)
     }
 
-    /// The inputs `in.<name>` of several names, each of two axes.
+    /// The inputs `in.<name>` for several names, each with two axes.
     ///
     /// # Errors
-    /// The first that is not there, or has another number of axes.
+    /// If one is missing, or has another number of axes.
     pub fn take<const N: usize>(&mut self, names: [&str; N]) -> Result<[Tensor<2>; N], CaseError> {
         let inputs = names.iter().map(|name| self.take_one(name)).collect::<Result<Vec<_>, _>>()?;
         Ok(inputs.try_into().expect("one input per name"))
     }
 
-    /// The inputs `in.<name>.0`, `in.<name>.1`, and so on, each of two axes.
+    /// The inputs `in.<name>.0`, `in.<name>.1`, and so on, each with two axes.
     ///
     /// # Errors
     /// If one has another number of axes.
@@ -91,7 +91,7 @@ impl<'a> LossInputs<'a> {
             let expected = is_expected(name);
             let name = format!("grad.{name}");
             if has_gradients && !expected {
-                return Err(unlike(&name, "computed".into(), "none: the input is to be detached".into()));
+                return Err(unlike(&name, "computed".into(), "none: the input must be detached".into()));
             }
             outputs.insert(name, gradient);
         }
@@ -121,7 +121,7 @@ mod tests {
         let mut inputs = LossInputs::of(&case);
         let [p1, z1] = inputs.take(["p1", "z1"]).expect("inputs of the case");
         let error = inputs.outputs((p1 * z1).sum()).expect_err("a gradient for z1").to_string();
-        assert_eq!(error, "tensor 'grad.z1' is computed, expected none: the input is to be detached");
+        assert_eq!(error, "tensor 'grad.z1' is computed, expected none: the input must be detached");
     }
 
     #[test]

@@ -1,9 +1,9 @@
-//! Losses as naive loops in float64, and numerical gradients: slow, and plainly what the formula says.
+//! Losses as naive loops in float64, and numerical gradients: slow, but written exactly as the formula.
 
 /// Rows of numbers, `[row][dim]`.
 pub type Rows = Vec<Vec<f64>>;
 
-/// Rows without structure, the same every time; of float32 numbers, so that a tensor of them is exact.
+/// Rows without structure, the same every time; their values are exact in float32.
 pub fn rows(count: usize, dim: usize, seed: usize) -> Rows {
     let value = |place: usize| ((place * place + 7 * seed) as f64 * 0.618).sin() as f32;
     let row = |row: usize| (0..dim).map(|column| f64::from(value(1 + row * dim + column))).collect();
@@ -29,7 +29,7 @@ pub fn nt_xent(z1: &Rows, z2: &Rows, temperature: f64) -> f64 {
     (0..anchors).map(loss).sum::<f64>() / anchors as f64
 }
 
-/// Cross entropy between the class probabilities of a teacher and of a student, both softened.
+/// Cross entropy between the softened class probabilities of a teacher and a student.
 ///
 /// ```text
 /// mean over rows of −Σ_k softmax(teacher / T)_k · log softmax(student / T)_k

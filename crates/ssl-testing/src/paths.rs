@@ -1,4 +1,4 @@
-//! Where files for tests are.
+//! Paths of files for tests.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ pub fn cases_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("cases")
 }
 
-/// The data set `name` in `../shared/data` beside the repository, where there is one.
+/// The data set `name` in `../shared/data` beside the repository, if it exists.
 pub fn shared_data(name: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
     path.exists().then_some(path)

@@ -17,8 +17,8 @@ use meeting::{Call, Given, Meeting};
 
 /// Runs `work` on `count` threads, each a rank of one group, and returns their results in the order of ranks.
 ///
-/// Values are exchanged as float32 in memory and summed in the order of ranks, so all ranks get the same bits, and the same
-/// from run to run. Each thread has to make its own network: see [`Collective`] for when threads deadlock.
+/// Values are exchanged as float32 in memory and summed in the order of ranks, so all ranks get the same bits, in every run.
+/// Each thread must create its own network: see [`Collective`] for when threads deadlock.
 ///
 /// ```
 /// use burn::tensor::Tensor;
@@ -33,8 +33,8 @@ use meeting::{Call, Given, Meeting};
 /// ```
 ///
 /// # Panics
-/// With the message of the first rank that panics; the others are ended. A call that the ranks do not make together (one
-/// has returned, or makes another call) is a panic, too, and never a wait without end.
+/// With the message of the first rank that panics; the others are ended. If the ranks do not make a call together, because one
+/// has returned or makes another call, that is a panic too, and never an endless wait.
 pub fn ranks<T: Send>(count: usize, work: impl Fn(Group) -> T + Sync) -> Vec<T> {
     assert!(count > 0, "a group of 0 ranks, expected 1 or more");
     let meeting = Arc::new(Meeting::of(count));

@@ -1,4 +1,4 @@
-//! Between the arrays of cases and tensors.
+//! Converts between the arrays of cases and tensors.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use ssl_kernels::DeviceSpec;
@@ -6,7 +6,7 @@ use ssl_kernels::DeviceSpec;
 use crate::case::unlike;
 use crate::{Array, Case, CaseError, Values};
 
-/// The device that cases run on: pure Rust, float32 without shortcuts.
+/// The device that cases run on: pure Rust, full float32.
 pub fn device() -> Device {
     DeviceSpec::Flex.open().expect("flex is compiled in")
 }
@@ -14,7 +14,7 @@ pub fn device() -> Device {
 /// A float tensor of a case, without gradient.
 ///
 /// # Errors
-/// If there is none of that name, or it has another number of axes.
+/// If there is none with that name, or it has another number of axes.
 pub fn tensor<const D: usize>(case: &Case, name: &str) -> Result<Tensor<D>, CaseError> {
     let (shape, values) = case.f32(name)?;
     if shape.len() != D {
@@ -26,7 +26,7 @@ pub fn tensor<const D: usize>(case: &Case, name: &str) -> Result<Tensor<D>, Case
 /// A float tensor of a case that gets a gradient.
 ///
 /// # Errors
-/// If there is none of that name, or it has another number of axes.
+/// If there is none with that name, or it has another number of axes.
 pub fn leaf<const D: usize>(case: &Case, name: &str) -> Result<Tensor<D>, CaseError> {
     Ok(tracked(tensor::<D>(case, name)?.into_data()))
 }

@@ -1,20 +1,20 @@
-//! How the batch of a step passes the network.
+//! How the batch of a step passes through the network.
 
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, setters};
 
 use crate::TrainError;
 
-/// How the batch of a step passes the network: the `[train]` section of a recipe.
+/// How the batch of a step passes through the network: the `[train]` section of a recipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchConfig {
     /// Micro-batches per step. Their gradients are averaged; a loss that compares the images of a batch sees one
-    /// micro-batch at a time, so this does not stand for a larger batch there: [`embed_chunk`](Self::embed_chunk) does.
+    /// micro-batch at a time, so for such a loss this does not replace a larger batch: [`embed_chunk`](Self::embed_chunk) does.
     /// Default 1.
     pub accumulate: usize,
-    /// Images that pass the network at a time, for less memory: the loss still compares all images of a micro-batch, and
-    /// batch norm sees a chunk. For SimCLR, SupCon, Barlow Twins and MoCo v3. Default: all.
+    /// Images that pass through the network at a time, to save memory: the loss still compares all images of a micro-batch,
+    /// while batch norm sees one chunk. For SimCLR, SupCon, Barlow Twins and MoCo v3. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embed_chunk: Option<usize>,
 }
@@ -31,7 +31,7 @@ setters!(BatchConfig {
 });
 
 impl BatchConfig {
-    /// Whether batches of `batch_size` images can be cut like this.
+    /// Checks that batches of `batch_size` images can be cut like this.
     ///
     /// # Errors
     /// The first number that does not fit.
@@ -39,7 +39,7 @@ impl BatchConfig {
         let accumulate = self.accumulate;
         ConfigError::check(accumulate > 0, "train.accumulate", accumulate, "at least 1")?;
         let chunk = self.embed_chunk.unwrap_or(usize::MAX);
-        let expected = "at least 2; without the key, all images pass at once";
+        let expected = "at least 2; without the key, all images pass through at once";
         ConfigError::check(chunk > 1, "train.embed_chunk", chunk, expected)?;
         if !batch_size.is_multiple_of(accumulate) {
             return Err(TrainError::Accumulate { batch: batch_size, accumulate });

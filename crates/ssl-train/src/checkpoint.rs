@@ -1,4 +1,4 @@
-//! Checkpoints: all that a run needs to go on as if nothing had happened.
+//! Checkpoints: everything that a run needs to continue as if nothing had happened.
 
 mod intact;
 mod sums;
@@ -17,13 +17,13 @@ pub use intact::{DamagedCheckpoint, IntactCheckpoint, newest_intact_checkpoint};
 use crate::{Optimizer, RunDir, TrainError};
 use sums::SummedFolder;
 
-/// The files of tensors in a checkpoint, without their ending.
+/// The tensor files of a checkpoint, without their extension.
 const PARTS: [&str; 3] = ["student", "state", "optimizer"];
 
-/// The file of the hashes of images.
+/// The file with the hashes of images.
 const IMAGES: &str = "images.bin";
 
-/// The file of everything else.
+/// The file with everything else.
 const META: &str = "meta.json";
 
 /// When checkpoints are written: the `[checkpoint]` section of a recipe. The end of a run always writes one.
@@ -35,7 +35,7 @@ pub struct CheckpointConfig {
     pub every_steps: Option<u64>,
     /// Epochs between two checkpoints; 0 writes none. Default 1: at most one epoch is lost (our choice).
     pub every_epochs: u64,
-    /// How many checkpoints stay as `step-N` besides `last`. Default 0.
+    /// How many checkpoints to keep as `step-N`, besides `last`. Default 0.
     pub keep: usize,
 }
 
@@ -66,12 +66,12 @@ impl CheckpointConfig {
     }
 }
 
-/// What a checkpoint says besides its tensors.
+/// What a checkpoint holds besides tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Meta {
     /// Steps done.
     pub(crate) step: u64,
-    /// Steps of an epoch; another number means other data or another batch.
+    /// Steps per epoch; a different number means different data or a different batch size.
     pub(crate) steps_per_epoch: u64,
     /// Sum of the losses of the epoch so far, and their number.
     pub(crate) epoch_loss: (f64, u64),
@@ -119,7 +119,7 @@ impl<S: Module, T: Module> Parts<'_, S, T> {
     }
 }
 
-/// Why a checkpoint was not written.
+/// Why no checkpoint was written.
 enum SaveError {
     Io(io::Error),
     /// The tensor with this path is not finite.
@@ -134,12 +134,12 @@ impl From<io::Error> for SaveError {
 
 /// The checkpoints of a run.
 ///
-/// A checkpoint is a folder of `student`, `state` and `optimizer` (`.safetensors`), `meta.json`, the hashes of the images read
+/// A checkpoint is a folder with `student`, `state` and `optimizer` (`.safetensors`), `meta.json`, the hashes of the images read
 /// so far in `images.bin`, and `checksums.json` over all of these. One of `last` and `last.old` is whole at any moment, see
 /// [`ssl_files::write_folder`].
 pub(crate) struct Checkpoints {
     folder: PathBuf,
-    /// Damaged folders that lie where the next checkpoint is written.
+    /// Damaged folders in the place of the next checkpoint.
     in_the_way: Vec<PathBuf>,
 }
 
@@ -148,7 +148,7 @@ impl Checkpoints {
         Self { folder: run.checkpoints(), in_the_way: Vec::new() }
     }
 
-    /// Keeps a damaged `last` for the user to look at, when the next checkpoint takes its place.
+    /// Keeps a damaged `last` for the user to inspect when the next checkpoint takes its place.
     pub(crate) fn set_aside(&mut self, damaged: &[DamagedCheckpoint]) {
         let last = self.path("last");
         self.in_the_way =
@@ -189,7 +189,7 @@ impl Checkpoints {
         }
     }
 
-    /// Renames what [`set_aside`](Self::set_aside) named to the first unused of `last.damaged-1`, `-2` ….
+    /// Renames what [`set_aside`](Self::set_aside) marked to the first unused name of `last.damaged-1`, `-2` ….
     fn move_aside(&mut self) -> Result<(), TrainError> {
         for folder in self.in_the_way.drain(..).filter(|folder| folder.exists()) {
             let mut names = (1..).map(|number| self.folder.join(format!("last.damaged-{number}")));
@@ -199,7 +199,7 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Copies `last` to `step-N`, and removes the oldest copies beyond `keep` and what a killed process left of one. Copies
+    /// Copies `last` to `step-N`; removes the oldest copies beyond `keep`, and any that a killed process left half written. Copies
     /// of later steps stay: this run has not replaced them yet.
     fn keep(&self, step: u64, keep: usize) -> Result<(), TrainError> {
         if keep == 0 {
@@ -219,7 +219,7 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// The steps of the folders `step-N` with something behind the number.
+    /// The steps of the folders whose name is `step-N` and a suffix.
     fn kept_steps(&self, ending: &str) -> Result<Vec<u64>, TrainError> {
         let entries = fs::read_dir(&self.folder).map_err(TrainError::io(&self.folder))?;
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
@@ -245,10 +245,10 @@ pub(crate) fn is_checkpoint_name(name: &str) -> bool {
     plain == "last" || has_number("step-") || has_number("last.damaged-")
 }
 
-/// The student of a run's newest intact checkpoint; `student` is one of the same architecture.
+/// The student of a run's newest intact checkpoint; `student` must have the same architecture.
 ///
 /// # Errors
-/// If there is no intact checkpoint, it cannot be read, or is that of another architecture.
+/// If there is no intact checkpoint, or it cannot be read or is of another architecture.
 pub fn load_student<S: Module>(run: &RunDir, student: S) -> Result<S, TrainError> {
     match newest_intact_checkpoint(run)? {
         Some(checkpoint) => checkpoint.student(student),

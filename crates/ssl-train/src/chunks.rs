@@ -1,4 +1,4 @@
-//! The gradient of a loss that compares all images of a batch, with the activations of one chunk in memory at a time.
+//! The gradient of a loss over all images of a batch, with the activations of only one chunk in memory at a time.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -6,18 +6,18 @@ use ssl_core::{Embedded, EmbeddingLoss, Metrics, Mode, StepContext, Views};
 
 use crate::Gradients;
 
-/// What the forward and backward pass of a micro-batch leave behind.
+/// What the forward and backward pass of a micro-batch yield.
 #[derive(Debug)]
 pub struct MicroBatch {
     /// The loss, `[1]`, without gradient.
     pub loss: Tensor<1>,
-    /// What the method wants to be seen.
+    /// The metrics that the method offers.
     pub metrics: Metrics,
     /// The gradients of the student.
     pub gradients: Gradients,
 }
 
-/// Loss and gradients of a batch that passes the student twice, `chunk` images at a time.
+/// Loss and gradients of a batch that passes through the student twice, `chunk` images at a time.
 ///
 /// ```text
 /// z_c = student(chunk c)                               1. without gradient; running statistics stay
@@ -46,7 +46,7 @@ pub fn in_chunks<S: Module, T>(
 ) -> MicroBatch {
     let chunks = views.chunks(chunk);
     let plain = student.valid();
-    // Both passes of a chunk make the same random choices, since these go by the name of the pass.
+    // Both passes of a chunk make the same random choices, since these depend on the name of the pass.
     let pass = |index: usize| context.pass("student").part("chunk", index);
     let first = |(index, views)| method.embed(&plain, views, &pass(index).with_mode(Mode::BatchStats));
     let embedded: Vec<Embedded> = chunks.iter().enumerate().map(first).collect();
@@ -74,7 +74,7 @@ pub fn in_chunks<S: Module, T>(
     MicroBatch { loss: loss.without_autodiff(), metrics: Metrics::of_embeddings(embeddings), gradients }
 }
 
-/// Tensors of every chunk, kind by kind put together along the images.
+/// Joins the tensors of all chunks along the image axis, kind by kind.
 fn joined(chunks: impl Iterator<Item = Vec<Tensor<2>>>) -> Vec<Tensor<2>> {
     let mut kinds: Vec<Vec<Tensor<2>>> = Vec::new();
     for chunk in chunks {

@@ -1,4 +1,4 @@
-//! Gradient descent over batches, and nothing else.
+//! Plain gradient descent over batches.
 
 use std::time::Instant;
 
@@ -9,22 +9,22 @@ use ssl_core::{GradientRules, Progress, named};
 use crate::losses::Losses;
 use crate::{Gradients, Optimizer, OptimizerConfig, ScheduleConfig, StepReport, TrainError};
 
-/// Steps between two readings of the loss, which would stall a GPU (our choice).
+/// Steps between two readings of the loss (our choice); each reading stalls a GPU.
 const READ_EVERY: u64 = 10;
 
-/// Gradient descent of a module over batches of any kind, without method, views, checkpoints and files: for a classifier on
-/// features. A run of minutes; [`Trainer`](crate::Trainer) is for those that have to survive a crash.
+/// Gradient descent over batches of any kind, without method, views, checkpoints or files, such as for a classifier on
+/// features. It is meant for runs of minutes; use [`Trainer`](crate::Trainer) for runs that must survive a crash.
 #[derive(Clone, Copy, Debug)]
 pub struct Descent<'a> {
     /// The optimizer.
     pub optimizer: &'a OptimizerConfig,
-    /// Length and rates.
+    /// Length of the run and its rates.
     pub schedule: &'a ScheduleConfig,
     /// Batches of an epoch.
     pub steps_per_epoch: u64,
 }
 
-/// A module that has reached the end of its descent.
+/// The result of a descent.
 #[derive(Debug)]
 pub struct Descended<M> {
     /// The module.
@@ -36,10 +36,10 @@ pub struct Descended<M> {
 }
 
 impl Descent<'_> {
-    /// Takes a step per batch until the schedule ends, and tells of each. `module` must be on the autodiff device.
+    /// Takes one step per batch until the schedule ends, and reports each. `module` must be on the autodiff device.
     ///
     /// # Errors
-    /// A value that no run could use, a batch that cannot be made, a loss that is not finite.
+    /// If a value is out of range, a batch cannot be made, or the loss is not finite.
     ///
     /// # Panics
     /// If there are fewer batches than steps.
@@ -79,7 +79,7 @@ impl Descent<'_> {
         Ok(Descended { module, steps: at.step, loss: reports.losses.mean() })
     }
 
-    /// Where it starts.
+    /// The state before the first step.
     pub fn start(&self) -> Progress {
         let steps_per_epoch = self.steps_per_epoch;
         Progress { step: 0, total_steps: self.schedule.total_steps(steps_per_epoch), steps_per_epoch }
@@ -94,7 +94,7 @@ struct Reports {
 }
 
 impl Reports {
-    /// What is told of the step that led to `at`.
+    /// The report on the step that led to `at`.
     fn of_step(&mut self, at: Progress, lr: f64) -> Result<StepReport, TrainError> {
         let mut report = StepReport { at, loss: None, lr, images_per_s: 0.0 };
         let due = at.step.is_multiple_of(READ_EVERY) || at.step.is_multiple_of(at.steps_per_epoch);

@@ -13,16 +13,16 @@ use crate::{DamagedCheckpoint, EvaluationError};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A value out of range.
+    /// A value is out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The data set or the loader.
+    /// The data set or the loader failed.
     #[error(transparent)]
     Data(#[from] DataError),
     /// Evaluation failed.
     #[error("evaluation failed: {0}")]
     Evaluation(EvaluationError),
-    /// Processes that cannot share a batch.
+    /// The processes cannot share a batch equally.
     #[error(
         "a micro-batch has {batch} images, expected a multiple of the {processes} processes that share it"
     )]
@@ -52,7 +52,7 @@ pub enum TrainError {
     },
     /// The method cannot embed a batch in chunks: its loss needs more than the embeddings.
     #[error(
-        "train.embed_chunk is {chunk}, expected no such key: this method cannot embed a batch in chunks (train.accumulate also saves memory)"
+        "train.embed_chunk is {chunk}, expected no such key: this method cannot embed a batch in chunks (train.accumulate saves memory too)"
     )]
     NoChunks {
         /// Images in a chunk.
@@ -127,7 +127,7 @@ pub enum TrainError {
     #[error("{} already exists: expected a new directory, or resume or overwrite to be set", .0.display())]
     Exists(PathBuf),
     /// A directory holds files that no run wrote.
-    #[error("{} has files with the names of a run's, and no run wrote them: expected a new directory, or that of a run to overwrite", .0.display())]
+    #[error("{} has files named like those of a run, but no run wrote them: expected a new directory, or the directory of a run to overwrite", .0.display())]
     NotARun(PathBuf),
     /// Another process writes to the directory.
     #[error("{} is in use by {holder}: expected one process at a time", run.display())]
@@ -151,7 +151,7 @@ pub enum TrainError {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// The answer of the operating system.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// There is no checkpoint to read a network from.
@@ -166,7 +166,7 @@ pub enum TrainError {
         damaged: Vec<DamagedCheckpoint>,
     },
     /// The run ends before its checkpoint.
-    #[error("{} is from step {step}, and the run ends after {total} (schedule.epochs, schedule.max_steps): expected an end that is not before", path.display())]
+    #[error("{} is from step {step}, and the run ends after {total} (schedule.epochs, schedule.max_steps): expected the run to end no earlier than its checkpoint", path.display())]
     PastTheEnd {
         /// The checkpoint.
         path: PathBuf,
@@ -176,7 +176,7 @@ pub enum TrainError {
         total: u64,
     },
     /// The epochs of the run and of its checkpoint differ in length.
-    #[error("{} is of a run with {there} steps an epoch, and this one has {here}: expected the same number of images and the same batch size", path.display())]
+    #[error("{} is of a run with {there} steps per epoch, and this run has {here}: expected the same number of images and the same batch size", path.display())]
     StepsPerEpoch {
         /// The checkpoint.
         path: PathBuf,
@@ -207,14 +207,14 @@ pub enum TrainError {
 }
 
 impl TrainError {
-    /// Turns an answer of the operating system about `path` into an error.
+    /// Turns an error of the operating system about `path` into one of ours.
     pub(crate) fn io(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { path, source }
     }
 }
 
-/// Names a checkpoint to go back to.
+/// Names the checkpoint to fall back on.
 fn good(checkpoint: &Option<PathBuf>) -> String {
     checkpoint
         .as_ref()

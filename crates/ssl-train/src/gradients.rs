@@ -1,4 +1,4 @@
-//! The gradients of a module by the path of their parameter.
+//! The gradients of a module, by parameter path.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use ssl_kernels::ops::sum;
 
 use crate::OptimizerConfig;
 
-/// The gradients of a module by the path of their parameter, each flattened to one axis.
+/// The gradients of a module by parameter path, each flattened to one axis.
 ///
-/// A parameter that the loss does not depend on has none.
+/// A parameter that the loss does not depend on has no gradient.
 #[derive(Clone, Debug, Default)]
 pub struct Gradients {
     by_path: BTreeMap<String, Tensor<1>>,
@@ -51,7 +51,7 @@ impl Gradients {
         self.by_path.iter().map(|(path, gradient)| (path.as_str(), gradient))
     }
 
-    /// Adds the gradients of a further micro-batch.
+    /// Adds the gradients of another micro-batch.
     pub fn add(&mut self, other: Self) {
         for (path, gradient) in other.by_path {
             let sum = match self.by_path.remove(&path) {
@@ -81,18 +81,18 @@ impl Gradients {
         self.map(|gradient| gradient.mul_scalar(factor));
     }
 
-    /// Drops the gradients of frozen parameters, so that no optimizer touches these.
+    /// Drops the gradients of frozen parameters, so that no optimizer touches them.
     pub fn drop_frozen(&mut self, rules: &GradientRules) {
         self.by_path.retain(|path, _| !rules.is_frozen(path));
     }
 
-    /// The norm of all gradients as one vector, `[1]`; none if there is no gradient.
+    /// The norm of all gradients taken as one vector, `[1]`; `None` without gradients.
     pub fn norm(&self) -> Option<Tensor<1>> {
         let squares = self.by_path.values().map(|gradient| sum(gradient.clone().square()));
         squares.reduce(|a, b| a + b).map(Tensor::sqrt)
     }
 
-    /// Drops the gradients of what a configuration freezes, and clips the others as it says.
+    /// Drops the gradients of the parameters that a configuration freezes, and clips the others as it says.
     pub fn clip(&mut self, config: &OptimizerConfig) {
         self.by_path.retain(|path, _| !config.is_frozen(path));
         match config.clip_norm {

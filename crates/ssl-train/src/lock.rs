@@ -11,20 +11,20 @@ use tracing::warn;
 
 use crate::TrainError;
 
-/// The file that is locked. It stays when a run ends, as the record that a run wrote the directory.
+/// The file that is locked. It stays when the run ends, as evidence that a run wrote the directory.
 pub(crate) const LOCK: &str = "run.lock";
 
-/// Time that a process gets between locking a file and writing its name into it (our choice).
+/// Time that a process has between locking the file and writing its name into it (our choice).
 const SIGNING: Duration = Duration::from_millis(100);
 
-/// A process that writes a run directory, as its lock file says.
+/// The process that writes a run directory, according to its lock file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Holder {
     /// The id of the process.
     pub(crate) pid: u32,
     /// The name of its machine.
     pub(crate) host: String,
-    /// When it began, in seconds since 1970.
+    /// When it started, in seconds since 1970.
     pub(crate) since: u64,
 }
 
@@ -34,7 +34,7 @@ impl Holder {
         Self { pid: process::id(), host: host(), since: since.as_secs() }
     }
 
-    /// What the lock file of a run directory says; none if there is no such file.
+    /// Reads the lock file of a run directory; `None` if there is no such file.
     pub(crate) fn of(run: &Path) -> Option<Self> {
         serde_json::from_slice(&fs::read(run.join(LOCK)).ok()?).ok()
     }
@@ -49,11 +49,11 @@ impl fmt::Display for Holder {
             120..7200 => format!("{} min", seconds / 60),
             _ => format!("{} h", seconds / 3600),
         };
-        write!(f, "process {} on {}, which began {since} ago", self.pid, self.host)
+        write!(f, "process {} on {}, which started {since} ago", self.pid, self.host)
     }
 }
 
-/// An advisory lock on a run directory. The operating system lifts it when the process ends, however it ends.
+/// An advisory lock on a run directory. The operating system releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct RunLock {
     path: PathBuf,
@@ -61,7 +61,7 @@ pub(crate) struct RunLock {
 }
 
 impl RunLock {
-    /// Locks a directory, which has to exist.
+    /// Locks a directory, which must exist.
     ///
     /// # Errors
     /// [`TrainError::Running`] if another process has locked it.
@@ -96,9 +96,9 @@ impl RunLock {
     }
 }
 
-/// Who holds a lock, in words.
+/// The holder of a lock, in words.
 fn holder(mut file: File) -> String {
-    // One that has just begun signs right after it has the lock.
+    // A process that has just started signs right after it takes the lock.
     thread::sleep(SIGNING);
     let mut text = String::new();
     let read = file.read_to_string(&mut text).ok().and_then(|_| serde_json::from_str::<Holder>(&text).ok());
@@ -116,7 +116,7 @@ fn same_file(path: &Path, file: &File) -> io::Result<bool> {
     Ok((there.dev(), there.ino()) == (held.dev(), held.ino()))
 }
 
-/// Other systems do not remove a file that is open.
+/// Other systems do not remove open files.
 #[cfg(not(unix))]
 fn same_file(path: &Path, _file: &File) -> io::Result<bool> {
     path.try_exists()

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 use crate::TrainError;
 
-/// The losses of an epoch so far. They stay on the device until somebody asks, since reading one waits for its step.
+/// The losses of an epoch so far. They stay on the device until they are needed, since reading one waits for its step.
 #[derive(Default)]
 pub(crate) struct Losses {
     unread: Vec<Tensor<1>>,
@@ -13,7 +13,7 @@ pub(crate) struct Losses {
 }
 
 impl Losses {
-    /// Those of an epoch that a checkpoint interrupted, as [`Losses::epoch`] gave them.
+    /// Continues an epoch from a checkpoint, with the values that [`Losses::epoch`] returned.
     pub(crate) fn restored((sum, count): (f64, u64)) -> Self {
         Self { unread: Vec::new(), sum, count }
     }
@@ -27,12 +27,12 @@ impl Losses {
         *self = Self::default();
     }
 
-    /// Losses that were not read yet.
+    /// The number of losses not read yet.
     pub(crate) fn unread(&self) -> usize {
         self.unread.len()
     }
 
-    /// The mean of the losses that were not read yet, NaN if there are none. They count for the epoch from now on.
+    /// The mean of the losses not read yet, NaN if there are none. From now on they count towards the epoch.
     ///
     /// # Errors
     /// What `not_finite` makes of a loss that is not finite.
@@ -57,7 +57,7 @@ impl Losses {
         (self.sum, self.count)
     }
 
-    /// Their mean, 0 if there are none.
+    /// The mean of the losses read in this epoch, 0 if there are none.
     pub(crate) fn mean(&self) -> f64 {
         self.sum / self.count.max(1) as f64
     }

@@ -1,4 +1,4 @@
-//! `metrics.jsonl`: one JSON object per line, in order of steps.
+//! `metrics.jsonl`: one JSON object per line, in the order of steps.
 
 use std::fs;
 use std::io::Write;
@@ -8,27 +8,27 @@ use serde_json::{Map, Value};
 
 use crate::TrainError;
 
-/// What every row about a step of training has, and none about an evaluation.
+/// A key that every row about a training step has, and no row about an evaluation.
 const OF_TRAINING: &str = "lr";
 
 /// Appends rows to a metrics file.
 pub(crate) struct MetricsFile {
     path: PathBuf,
-    /// None where another process writes.
+    /// `None` where another process writes.
     file: Option<fs::File>,
-    /// The steps of evaluations whose rows were there when the file was opened.
+    /// The steps whose evaluation already had a row when the file was opened.
     evaluated: Vec<u64>,
 }
 
 impl MetricsFile {
-    /// Opens the file; rows past `step` are removed, since a resumed run writes them again, and so is what cannot be read.
+    /// Opens the file. Removes rows past `step`, which a resumed run writes again, and rows that cannot be read.
     pub(crate) fn open(path: &Path, step: u64) -> Result<Self, TrainError> {
         let mut evaluated = Vec::new();
         if path.exists() {
             let bytes = fs::read(path).map_err(TrainError::io(path))?;
             let mut kept = Vec::new();
             for row in bytes.split(|&byte| byte == b'\n') {
-                // A run that starts anew writes everything again.
+                // A run that starts over writes everything again.
                 let Some(found) = Row::read(row).filter(|found| step > 0 && found.step <= step) else {
                     continue;
                 };
@@ -59,7 +59,7 @@ impl MetricsFile {
         file.write_all(line.as_bytes()).map_err(TrainError::io(&self.path))
     }
 
-    /// Whether the evaluation after a step had its row when the file was opened.
+    /// Whether the evaluation after a step already had a row when the file was opened.
     pub(crate) fn has_evaluation(&self, step: u64) -> bool {
         self.evaluated.contains(&step)
     }
@@ -71,14 +71,14 @@ impl MetricsFile {
     }
 }
 
-/// What matters of a row.
+/// The fields of a row that matter here.
 struct Row {
     step: u64,
     is_evaluation: bool,
 }
 
 impl Row {
-    /// None for a row that a killed process left half written, or that is damaged.
+    /// `None` for a row that is damaged, or that a killed process left half written.
     fn read(row: &[u8]) -> Option<Self> {
         let row: Value = serde_json::from_slice(row).ok()?;
         Some(Self { step: row.get("step")?.as_u64()?, is_evaluation: row.get(OF_TRAINING).is_none() })

@@ -1,4 +1,4 @@
-//! What a caller sees of a run, and how it evaluates the encoder.
+//! How a caller watches a run and evaluates the encoder.
 
 use std::error::Error;
 
@@ -10,9 +10,9 @@ pub type EvaluationError = Box<dyn Error + Send + Sync>;
 /// Metrics of an evaluation, by the names of the metrics file: `knn_top1`, `knn_top5`, `rankme`.
 pub type Evaluation = Vec<(&'static str, f64)>;
 
-/// What a caller wants to see of a run and may do in between. Everything has a default.
+/// Watches a run, and may stop it. Every function has a default that does nothing.
 pub trait Observer {
-    /// The run is about to start or to go on at `at`.
+    /// The run is about to start, or to resume at `at`.
     fn on_start(&mut self, at: Progress) {
         let _ = at;
     }
@@ -22,18 +22,18 @@ pub trait Observer {
         let _ = report;
     }
 
-    /// An evaluation took place; metrics by the names of the metrics file.
+    /// The encoder was evaluated; metrics have their names in the metrics file.
     fn on_evaluation(&mut self, at: Progress, metrics: &[(&'static str, f64)]) {
         let _ = (at, metrics);
     }
 
-    /// Whether the run is to be saved and stopped after this step.
+    /// Whether to save and stop the run after this step.
     fn stop(&self) -> bool {
         false
     }
 }
 
-/// Sees nothing.
+/// An observer that does nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoObserver;
 
@@ -41,12 +41,12 @@ impl Observer for NoObserver {}
 
 /// How an encoder is evaluated during a run: before the first step, after every `eval_every_epochs` epochs and at the end.
 ///
-/// A closure is one.
+/// Closures implement it.
 pub trait Evaluator<E> {
-    /// The metrics of an encoder on the device without gradients; none where there is nothing to evaluate on.
+    /// The metrics of an encoder, which is on the device without gradients; empty if there is nothing to evaluate on.
     ///
     /// # Errors
-    /// Whatever keeps the caller from evaluating; the run ends then, with a checkpoint.
+    /// Whatever keeps the caller from evaluating; the run then ends with a checkpoint.
     fn evaluate(&mut self, encoder: &E, at: Progress) -> Result<Evaluation, EvaluationError>;
 }
 
@@ -56,7 +56,7 @@ impl<E, F: FnMut(&E, Progress) -> Result<Evaluation, EvaluationError>> Evaluator
     }
 }
 
-/// Evaluates nothing.
+/// An evaluation that does nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoEvaluation;
 
@@ -66,12 +66,12 @@ impl<E> Evaluator<E> for NoEvaluation {
     }
 }
 
-/// One step, as it is reported and, every `log_every` steps, written to the metrics file.
+/// One step as reported, and written to the metrics file every `log_every` steps.
 #[derive(Clone, Copy, Debug)]
 pub struct StepReport {
     /// Steps done, this one included, and those of the whole run.
     pub at: Progress,
-    /// Loss, in the unit of the method; none between two readings, which would stall a GPU.
+    /// Loss, in the unit of the method; `None` at steps where it is not read, since reading it stalls a GPU.
     pub loss: Option<f64>,
     /// Learning rate of the weights.
     pub lr: f64,

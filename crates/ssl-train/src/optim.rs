@@ -1,7 +1,7 @@
-//! Optimizers on parameters by path: SGD, LARS, LARC and AdamW as the methods' official code writes them.
+//! Optimizers that address parameters by path: SGD, LARS, LARC and AdamW as in the methods' official code.
 //!
-//! Burn's optimizers dampen momentum by 0.1 unless told otherwise, know no LARS, and cannot give a group of parameters a
-//! learning rate or a weight decay of its own that changes with the step; the recipes need all of that.
+//! The recipes need what Burn's optimizers lack: momentum without the default dampening of 0.1, LARS, and groups of
+//! parameters with their own learning rate and weight decay that change with the step.
 
 mod algorithm;
 mod config;
@@ -28,7 +28,7 @@ use update::ParamRates;
 #[derive(Clone, Debug)]
 pub struct Optimizer {
     config: OptimizerConfig,
-    /// Known once a module is.
+    /// Known once the module is.
     rules: Option<ParamRules>,
     states: BTreeMap<String, ParamState>,
 }
@@ -40,14 +40,14 @@ pub struct Rates {
     pub lr: f64,
     /// Learning rate of biases and of the parameters of norms (one axis).
     pub lr_1d: f64,
-    /// Learning rate of parameters whose rate stays constant, see [`GradientRules::constant_lr`].
+    /// Learning rate of parameters whose rate stays constant; see [`GradientRules::constant_lr`].
     pub lr_constant: f64,
-    /// Weight decay, where the parameter has any.
+    /// Weight decay of the parameters that have it.
     pub weight_decay: f64,
 }
 
 impl Rates {
-    /// Those of one parameter of so many axes.
+    /// The rates of one parameter with the given number of axes.
     fn of(self, axes: usize, settings: ParamSettings) -> ParamRates {
         let lr = match axes {
             _ if settings.constant_lr => self.lr_constant,
@@ -71,18 +71,18 @@ struct ParamState {
 }
 
 impl Optimizer {
-    /// An optimizer without a past.
+    /// An optimizer without state.
     pub fn new(config: OptimizerConfig) -> Self {
         Self { config, rules: None, states: BTreeMap::new() }
     }
 
-    /// Updates all parameters of a module that have a gradient; the others are not touched at all.
+    /// Updates all parameters of a module that have a gradient, and leaves the others untouched.
     ///
-    /// The rules of a method for this step, `rules`, hold besides those of the configuration. Clipping and frozen parameters
-    /// are the caller's, see [`Gradients`].
+    /// The method's `rules` for this step apply in addition to those of the configuration. Clipping and freezing are up to
+    /// the caller; see [`Gradients`].
     ///
     /// # Panics
-    /// If the rules of the configuration do not fit the module, see [`OptimizerConfig::check_module`].
+    /// If the rules of the configuration do not fit the module; see [`OptimizerConfig::check_module`].
     pub fn step<M: Module>(
         &mut self,
         module: M,
@@ -97,15 +97,15 @@ impl Optimizer {
         module.map(&mut ParamUpdater { path: Path::default(), optimizer: self, gradients, rates, rules })
     }
 
-    /// The new value of one parameter, outside of a module.
+    /// The new value of one parameter outside a module.
     ///
     /// - `path`: its path, under which the state is kept
-    /// - `axes`: how many axes it has
+    /// - `axes`: its number of axes
     /// - `parameter`, `gradient`: flattened
     ///
     /// # Panics
-    /// If the configuration has a [`layer_decay`](OptimizerConfig::layer_decay): a parameter alone does not tell how many
-    /// layers there are.
+    /// If the configuration has a [`layer_decay`](OptimizerConfig::layer_decay): one parameter does not tell how many layers
+    /// there are.
     pub fn update(
         &mut self,
         path: &str,
@@ -179,7 +179,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// Takes the state of a checkpoint, onto the given device.
+    /// Loads the state of a checkpoint onto the given device.
     pub fn load_state(&mut self, tensors: BTreeMap<String, TensorData>, device: &burn::tensor::Device) {
         self.states.clear();
         for (key, data) in tensors {
@@ -223,7 +223,7 @@ impl ModuleVisitor for Sizes {
     }
 }
 
-/// Puts the new value of every parameter in its place.
+/// Replaces every parameter with its new value.
 struct ParamUpdater<'a> {
     path: Path,
     optimizer: &'a mut Optimizer,

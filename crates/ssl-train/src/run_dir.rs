@@ -9,28 +9,28 @@ use std::sync::Arc;
 use crate::TrainError;
 use crate::lock::{LOCK, RunLock};
 
-/// The directory of a run: `metrics.jsonl`, `checkpoints/`, `encoder.safetensors`, and `recipe.toml` of a pretraining, or
-/// `classifier.toml` and `classifier.safetensors` of a training with labels. Whoever writes it holds a lock on `run.lock`.
+/// The directory of a run: `metrics.jsonl`, `checkpoints/`, `encoder.safetensors`, and `recipe.toml` of a pretraining run, or
+/// `classifier.toml` and `classifier.safetensors` of a training run with labels. Whoever writes it holds a lock on `run.lock`.
 #[derive(Clone, Debug)]
 pub struct RunDir {
     path: PathBuf,
-    /// None where the directory is only read.
+    /// `None` where the directory is only read.
     lock: Option<Arc<RunLock>>,
 }
 
 impl RunDir {
-    /// Makes the directory of a new run, and locks it as long as the value or a clone of it lives.
+    /// Creates the directory of a new run, and locks it as long as the value or a clone of it lives.
     ///
-    /// An empty directory is taken as new; with `overwrite`, the files that an earlier run wrote there are removed, and
+    /// An empty directory counts as new; with `overwrite`, the files that an earlier run wrote there are removed, and
     /// nothing else.
     ///
     /// # Errors
-    /// [`TrainError::Exists`] if something is there and `overwrite` is not set, [`TrainError::NotARun`] if it is but no run
-    /// wrote what is there, [`TrainError::Running`] if another process writes there.
+    /// [`TrainError::Exists`] if the directory has files and `overwrite` is not set, [`TrainError::NotARun`] if it is set but
+    /// no run wrote them, [`TrainError::Running`] if another process is writing to the directory.
     pub fn create(path: &Path, overwrite: bool) -> Result<Self, TrainError> {
-        // Read first: on Windows, a locked file cannot be.
+        // Read before locking: on Windows, a locked file cannot be read.
         let of_a_run = leftovers::has_record(path);
-        // Nothing is written into a directory that is not ours to write to.
+        // Nothing may be written into a directory that is not ours.
         let known = if path.join(LOCK).is_file() { Some(RunLock::take(path)?) } else { None };
         leftovers::check(path, overwrite, of_a_run)?;
         fs::create_dir_all(path).map_err(TrainError::io(path))?;
@@ -38,7 +38,7 @@ impl RunDir {
             Some(lock) => lock,
             None => {
                 let lock = RunLock::take(path)?;
-                // Another process may have been quicker, and is done already.
+                // Another process may have been quicker and finished already.
                 leftovers::check(path, overwrite, of_a_run)?;
                 lock
             }
@@ -50,13 +50,13 @@ impl RunDir {
     /// Locks the directory as long as the value or a clone of it lives, to resume the run in it.
     ///
     /// # Errors
-    /// [`TrainError::Running`] if another process writes there.
+    /// [`TrainError::Running`] if another process is writing to the directory.
     pub fn locked(self) -> Result<Self, TrainError> {
         let lock = RunLock::take(&self.path)?;
         Ok(Self { lock: Some(Arc::new(lock)), ..self })
     }
 
-    /// Fails if the directory is gone, or another one has taken its place since it was locked.
+    /// Fails if the directory has been removed or replaced since it was locked.
     ///
     /// # Errors
     /// [`TrainError::Gone`]
@@ -76,7 +76,7 @@ impl RunDir {
         }
     }
 
-    /// Opens the directory of a training with labels.
+    /// Opens the directory of a training run with labels.
     ///
     /// # Errors
     /// [`TrainError::NoClassifier`] if there is none.
@@ -123,7 +123,7 @@ impl RunDir {
         self.path.join("classifier.safetensors")
     }
 
-    /// Writes a file of the run, so that it is whole or not there.
+    /// Writes a file of the run atomically.
     ///
     /// # Errors
     /// [`TrainError::Io`]

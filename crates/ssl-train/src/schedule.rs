@@ -25,20 +25,20 @@ names!(Warmup: "warm-up" { Step = "step", Linspace = "linspace" });
 pub struct ScheduleConfig {
     /// Passes over the data. Default 200 (lightly's CIFAR-10 benchmark).
     pub epochs: u64,
-    /// Steps, if the run is to end before its epochs do; the schedules then span these steps. Default: all epochs.
+    /// Number of steps, if the run is to end before its epochs do; the schedules then span these steps. Default: all epochs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_steps: Option<u64>,
     /// Images per optimizer step, over all micro-batches. Default 256, the batch that most learning rates are for.
     pub batch_size: usize,
     /// Epochs of rising learning rate. Default 0.
     pub warmup_epochs: f64,
-    /// How it rises. Default from 0 by step.
+    /// How it rises. Default: from 0, step by step.
     pub warmup: Warmup,
     /// Learning rate at the first step of a `linspace` warm-up. Default 0.
     pub lr_start: f64,
     /// Learning rate at the end of the cosine. Default 0.
     pub lr_end: f64,
-    /// Whether the learning rate falls along a cosine after the warm-up, or stays. Default it falls.
+    /// Whether the learning rate falls along a cosine after the warm-up instead of staying constant. Default yes.
     pub cosine: bool,
 }
 
@@ -96,13 +96,13 @@ impl ScheduleConfig {
         ConfigError::check(self.lr_end >= 0.0, "schedule.lr_end", self.lr_end, "at least 0")
     }
 
-    /// Steps of the whole run.
+    /// Number of steps in the whole run.
     pub fn total_steps(&self, steps_per_epoch: u64) -> u64 {
         let all = self.epochs.saturating_mul(steps_per_epoch);
         self.max_steps.map_or(all, |max| max.min(all))
     }
 
-    /// The rates of a step.
+    /// The rates at a step.
     pub fn rates(&self, optimizer: &OptimizerConfig, at: Progress) -> Rates {
         let peak = optimizer.peak_lr(self.batch_size);
         let lr = self.lr(peak, at);

@@ -1,4 +1,4 @@
-//! The explicit training loop.
+//! The training loop.
 
 mod clock;
 mod readings;
@@ -16,29 +16,29 @@ use crate::{
 };
 use run::{Networks, Observers, Run};
 
-/// Separates the random numbers of heads and state from those of the encoder, which the caller drew from the seed.
+/// Separates the random numbers of heads and state from those of the encoder, which the caller draws from the same seed.
 const HEADS: u64 = 0x6865_6164;
 
-/// Everything that decides the course of a run besides the method, the encoder and the data.
+/// Everything that determines a run besides the method, the encoder and the data.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TrainConfig {
     /// Seed of the heads, of the initial state and of the random choices inside a step.
     pub seed: u64,
-    /// What the heads compute in; the encoder has its own.
+    /// The format that the heads compute in; the encoder has its own.
     pub precision: Precision,
-    /// How the batch of a step passes the network.
+    /// How the batch of a step passes through the network.
     pub batch: BatchConfig,
     /// The optimizer.
     pub optimizer: OptimizerConfig,
-    /// Length and rates.
+    /// Length of the run and its rates.
     pub schedule: ScheduleConfig,
     /// When checkpoints are written.
     pub checkpoint: CheckpointConfig,
-    /// Whether batch norm takes the statistics of all processes of a group. Default no.
+    /// Whether batch norm uses statistics over all processes of a group. Default no.
     pub sync_batch_norm: bool,
-    /// Steps between two rows of the metrics file; 0 stands for 10.
+    /// Steps between two rows of the metrics file; 0 means 10.
     pub log_every: u64,
-    /// Epochs between two evaluations; 0 evaluates before the first step and at the end only.
+    /// Epochs between two evaluations; 0 evaluates only before the first step and at the end.
     pub eval_every_epochs: u64,
 }
 
@@ -53,7 +53,7 @@ impl TrainConfig {
     }
 
     /// # Errors
-    /// If the batch is to be embedded in chunks, and the method cannot.
+    /// If the batch is to be embedded in chunks, but the method cannot do so.
     pub fn check_method(&self, method: &impl MethodRules) -> Result<(), TrainError> {
         match self.batch.embed_chunk {
             Some(chunk) if !method.embeds_in_chunks() => Err(TrainError::NoChunks { chunk }),
@@ -61,12 +61,12 @@ impl TrainConfig {
         }
     }
 
-    /// Images that pass the network at a time: those of a chunk, or of a micro-batch.
+    /// Images that pass through the network at a time: those of a chunk or of a micro-batch.
     pub fn pass(&self) -> usize {
         self.batch.embed_chunk.unwrap_or(self.micro_batch())
     }
 
-    /// Images of a micro-batch, those of all processes together.
+    /// Images of a micro-batch, over all processes.
     pub fn micro_batch(&self) -> usize {
         self.batch.micro_batch(self.schedule.batch_size)
     }
@@ -77,34 +77,34 @@ impl TrainConfig {
 pub struct Trainer<'a, M> {
     /// The method.
     pub method: &'a M,
-    /// The course of the run.
+    /// How to train.
     pub config: &'a TrainConfig,
-    /// Where it is written.
+    /// Where to write the run.
     pub run: &'a RunDir,
     /// The device without autodiff.
     pub device: &'a Device,
-    /// The processes that train together; each has a loader of its share of every batch, and the first writes the files.
+    /// The processes that train together; each has a loader for its share of every batch, and the first writes the files.
     pub group: Group,
-    /// The document that determines the run, such as its recipe; checkpoints keep a copy. Default none.
+    /// The document that determines the run, such as its recipe; checkpoints keep a copy of it. Default none.
     pub recipe: Option<String>,
-    /// What happens if the images are not those that the run started with.
+    /// What to do if the images are not those that the run started with.
     pub changed_data: ChangedData,
 }
 
-/// What happens if the images of a resumed run, or of a run in progress, are not those that it started with.
+/// What to do if the images of a run in progress or a resumed run are not those that it started with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChangedData {
     /// The run ends with [`TrainError::ChangedData`].
     #[default]
     Refuse,
-    /// The run goes on with the images that are there. Its result is then not that of an uninterrupted run.
+    /// The run continues with the images it finds. Its result then differs from that of an uninterrupted run.
     Accept,
 }
 
-/// A run that has ended or was stopped.
+/// The result of a run that ended or was stopped.
 #[derive(Debug)]
 pub struct Trained<S, T> {
-    /// What the optimizer trained.
+    /// The student, which the optimizer trained.
     pub student: S,
     /// The method's other state.
     pub state: T,
@@ -115,17 +115,17 @@ pub struct Trained<S, T> {
 /// Figures of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
-    /// Steps done in all.
+    /// Steps in total.
     pub steps: u64,
-    /// Epochs done in all.
+    /// Epochs in total.
     pub epochs: u64,
-    /// Seconds of training in all, evaluation and start left out.
+    /// Seconds of training in total, without evaluation and start-up.
     pub seconds: f64,
     /// Mean loss of the last epoch.
     pub train_loss: f64,
-    /// Images per second of training, each image counted once however many views it has.
+    /// Images per second of training; an image counts once, however many views it has.
     pub images_per_s: f64,
-    /// Whether the run reached its end, or was stopped before.
+    /// Whether the run reached its end; false if it was stopped.
     pub finished: bool,
     /// The evaluation before the first step.
     pub untrained: Vec<(String, f64)>,
@@ -134,7 +134,7 @@ pub struct Summary {
 }
 
 impl<'a, M: MethodRules> Trainer<'a, M> {
-    /// A trainer of one process.
+    /// A trainer in a single process.
     pub fn new(method: &'a M, config: &'a TrainConfig, run: &'a RunDir, device: &'a Device) -> Self {
         Self {
             method,
@@ -153,7 +153,7 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
         self
     }
 
-    /// Sets what happens if the images have changed.
+    /// Sets what to do if the images have changed.
     pub fn with_changed_data(mut self, changed_data: ChangedData) -> Self {
         self.changed_data = changed_data;
         self
@@ -165,11 +165,11 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
         self
     }
 
-    /// Trains `encoder`, which must be on the autodiff device; with `resume`, goes on from the newest checkpoint.
+    /// Trains `encoder`, which must be on the autodiff device; with `resume`, continues from the newest checkpoint.
     ///
     /// # Errors
-    /// A configuration that does not fit the method or the data, a loader or an evaluation that fails, a loss or weights that
-    /// are not finite, images or a checkpoint that are not those of the run, a run directory that is gone.
+    /// If the configuration does not fit the method or the data, the loader or an evaluation fails, the loss or the weights are
+    /// not finite, the images or the checkpoint are not those of the run, or the run directory is gone.
     pub fn fit<E: Encoder>(
         &self,
         encoder: E,

@@ -13,7 +13,7 @@ fn flat(case: &Case, name: &str) -> Tensor<1> {
     Tensor::from_floats(case.f32(name).expect("floats").1, &device())
 }
 
-/// A constant, or the value of a table at a step; none if there is no such parameter.
+/// A constant, or the value of a table at a step; `None` if there is no such parameter.
 fn at(case: &Case, name: &str, step: usize) -> Option<f64> {
     match case.params.get(name)? {
         Value::Array(table) => table[step].as_f64(),
@@ -46,7 +46,7 @@ fn rates(case: &Case, step: usize) -> Rates {
     Rates { lr, lr_1d: at(case, "lr_1d", step).unwrap_or(lr), lr_constant: lr, weight_decay }
 }
 
-/// All steps of a case on each of its parameters.
+/// Runs all steps of a case on each of its parameters.
 fn optimize(case: &Case) -> Outputs {
     let mut optimizer = Optimizer::new(config(case));
     let mut outputs = Outputs::new();

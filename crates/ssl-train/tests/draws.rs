@@ -1,4 +1,4 @@
-//! What a method draws inside a step follows from the seed of the run, the step and the micro-batch.
+//! What a method draws inside a step depends only on the seed of the run, the step and the micro-batch.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,7 +30,7 @@ impl Encoder for Pixels {
     }
 }
 
-/// What one call of `loss` was told, and an order that it drew.
+/// The arguments of one call of `loss`, and an order that it drew.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Call {
     step: u64,
@@ -38,7 +38,7 @@ struct Call {
     order: Vec<usize>,
 }
 
-/// A method that draws an order in every call, writes it down, and does nothing else of interest.
+/// A method that draws an order in every call and records it.
 #[derive(Default)]
 struct Drawing {
     calls: Arc<Mutex<Vec<Call>>>,
@@ -97,7 +97,7 @@ fn loader(micro_batch: usize) -> TrainLoader {
     TrainLoader::new(dataset, views, 0, config).expect("a loader")
 }
 
-/// The calls of a run of two epochs with two steps each, of two micro-batches; it stops after `steps` steps.
+/// The calls of a run of two epochs of two steps, each of two micro-batches, stopped after `steps` steps.
 fn calls(run: &Path, seed: u64, steps: u64, resume: bool) -> Vec<Call> {
     let config = TrainConfig {
         seed,

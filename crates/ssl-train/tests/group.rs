@@ -1,4 +1,4 @@
-//! Several processes that train together: the run of one process, whose batches they share.
+//! Several processes that share each batch train the same way as one process.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -45,7 +45,7 @@ impl Encoder for Network {
     }
 }
 
-/// A loss of one's own images, and one that compares all of the batch.
+/// A loss of each process's own images, plus one that compares all images of the batch.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Share,
@@ -82,7 +82,7 @@ impl SslMethod<Network> for Kind {
     }
 }
 
-/// Keeps the losses, and asks for a stop after a step.
+/// Records the losses, and stops the run after a step.
 #[derive(Default)]
 struct Watch {
     losses: Vec<f64>,
@@ -136,7 +136,7 @@ fn new_run(folder: &Path) {
     run.write_atomic("recipe.toml", b"").expect("a writable folder");
 }
 
-/// The tensors, the losses and the rows of metrics of a run on `size` ranks, as the first of them has them.
+/// The tensors, losses and rows of metrics of a run on `size` ranks, taken from the first.
 fn trained(kind: Kind, size: usize, fault: Option<Fault>) -> (Tensors, Vec<f64>, Vec<f64>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     new_run(&folder.path().join("run"));

@@ -1,4 +1,4 @@
-//! What a resumed run makes up for, and what it refuses to go on from.
+//! What a resumed run catches up on, and what it refuses to resume from.
 
 use std::fs;
 use std::path::Path;
@@ -106,7 +106,7 @@ impl Run {
         self.folder.path().join("run").join(name)
     }
 
-    /// Goes on from the newest checkpoint, if there is one, until after `steps` steps.
+    /// Continues from the newest checkpoint, if there is one, until after `steps` steps.
     fn until(&self, steps: u64, loader: &TrainLoader) -> Result<Summary, TrainError> {
         let path = self.folder.path().join("run");
         let resume = path.exists();
@@ -200,7 +200,7 @@ fn an_end_before_the_checkpoint_and_epochs_of_another_length_are_told_apart() {
     let before = fs::read(run.path("checkpoints/last/student.safetensors")).expect("readable");
     as_before(&run.path("checkpoints/last"));
     let fewer = error(&run, loader(11, 0));
-    assert!(fewer.contains("is of a run with 3 steps an epoch, and this one has 2: expected"), "{fewer}");
+    assert!(fewer.contains("is of a run with 3 steps per epoch, and this run has 2: expected"), "{fewer}");
     run.config.schedule.max_steps = Some(5);
     let past = error(&run, loader(12, 0));
     assert!(past.contains("is from step 6, and the run ends after 5 (schedule.epochs"), "{past}");

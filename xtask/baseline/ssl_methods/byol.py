@@ -22,14 +22,14 @@ class Byol(Method):
         p1, p2 = (self.predict(view) for view in batch.views[:2])
         with torch.no_grad():
             z1, z2 = (self.teacher["projector"](self.teacher["encoder"](view)) for view in batch.views[:2])
-        # The mean of 2 - 2 cos, of both directions.
+        # The mean of 2 - 2 cos over both directions.
         return 4 + 2 * (self.criterion(p1, z2) + self.criterion(p2, z1))
 
     def predict(self, view):
         return self.student["predictor"](self.student["projector"](self.student["encoder"](view)))
 
     def after_step(self, at):
-        # With the new student; lightly's examples move the teacher before the forward pass.
+        # Uses the new student; lightly's examples update the teacher before the forward pass.
         self.move_teacher(self.momentum_at(at))
 
     def momentum_at(self, at):

@@ -20,8 +20,8 @@ class Dino(Method):
         self.frozen_epochs = options["freeze_last_layer_epochs"]
         self.temperatures = options["warmup_teacher_temperature"], options["teacher_temperature"]
         self.temperature_epochs = options["warmup_teacher_temperature_epochs"]
-        # lightly: takes the centre of before this step and moves it afterwards, as the official code. The temperature
-        # is given at every call.
+        # lightly: uses the centre from before this step and updates it afterwards, as in the official code. The temperature
+        # is passed to every call.
         self.criterion = DINOLoss(
             output_dim=options["output_dim"],
             student_temp=options["student_temperature"],
@@ -58,14 +58,14 @@ class Dino(Method):
 
     @property
     def encoder(self):
-        # Section 3.1: the teacher is the better network throughout.
+        # Section 3.1: the teacher is the better network throughout training.
         return self.teacher["encoder"]
 
 
 def dino_head(options, feature_dim):
     hidden, bottleneck = options["hidden_dim"], options["bottleneck_dim"]
-    # lightly computes the normalised weight of the last layer when it is made. Without gradient, for the teacher is a
-    # copy, and torch does not copy what has a history.
+    # lightly computes the normalised weight of the last layer when it creates it. Without gradient, because the teacher is a
+    # copy, and torch does not copy tensors with a history.
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         made = DINOProjectionHead(feature_dim, hidden, bottleneck, options["output_dim"])

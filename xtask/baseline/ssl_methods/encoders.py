@@ -24,14 +24,14 @@ def build_encoder(config, image_size):
 
 
 def zero_residuals(encoder):
-    """The last batch norm of every block starts at 0, so that blocks start as the identity."""
+    """Starts the last batch norm of every block at 0, so that blocks start as the identity."""
     for name, module in encoder.named_modules():
         if name.startswith("layer") and name.count(".") == 1:
             nn.init.zeros_((module.bn3 if hasattr(module, "bn3") else module.bn2).weight)
 
 
 class SplitBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm that normalises `splits` groups of a batch apart: image i belongs to group i mod splits.
+    """Batch norm that normalises `splits` groups of a batch separately: image i belongs to group i mod splits.
 
     Own code: lightly's SplitBatchNorm keeps running statistics per group, the suite their mean over the groups.
     """
@@ -60,7 +60,7 @@ def named_vit(config, image_size):
 
 
 def vit(image_size, patch_size, dim, depth, heads, mlp_ratio):
-    """timm's vision transformer; of images of another size, the position embedding is resized as DINO does."""
+    """timm's vision transformer; for images of another size, the position embedding is resized as in DINO."""
     from timm.models.vision_transformer import VisionTransformer
 
     class Vit(VisionTransformer):
@@ -84,7 +84,7 @@ def vit(image_size, patch_size, dim, depth, heads, mlp_ratio):
 
 
 def resized_positions(positions, grid, wanted):
-    """Conformance suite, `pos_embed_resize`: bicubic, with 0.1 added to the size that is asked for."""
+    """Conformance suite, `pos_embed_resize`: bicubic, with 0.1 added to the requested size."""
     if grid == wanted:
         return positions
     patches = positions[:, 1:].reshape(1, *grid, -1).permute(0, 3, 1, 2)

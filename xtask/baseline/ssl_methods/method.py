@@ -15,14 +15,14 @@ class Batch:
 
     views: list[Tensor]
     labels: Tensor | None = None
-    # Of MoCo: the i-th encoding of keys sees the images in the i-th order. Where none are given they are drawn.
+    # For MoCo: the i-th encoding of keys sees the images in the i-th order. Orders that are not given are drawn.
     shuffles: list[Tensor] = field(default_factory=list)
 
 
 class Method(nn.Module):
     """One method; a step is `before_step`, `loss`, backward, clipping, `frozen`, optimizer, `after_step`."""
 
-    # Names of student parameters that keep their peak learning rate begin with one of these.
+    # Name prefixes of student parameters that keep their peak learning rate.
     constant_rate = ()
 
     def __init__(self, **networks):
@@ -30,12 +30,12 @@ class Method(nn.Module):
         self.student, self.teacher = nn.ModuleDict(networks), None
 
     def make_teacher(self, *parts):
-        """A copy of parts of the student, without gradients, with running statistics of its own."""
+        """A copy of parts of the student, without gradients and with its own running statistics."""
         self.teacher = nn.ModuleDict({part: copy.deepcopy(self.student[part]) for part in parts})
         self.teacher.requires_grad_(False)
 
     def move_teacher(self, momentum):
-        # lightly: parameters alone; buffers stay the teacher's own, as the suite has it.
+        # lightly: only parameters; buffers stay the teacher's own, as in the suite.
         for part, network in self.teacher.items():
             update_momentum(self.student[part], network, momentum)
 
@@ -68,7 +68,7 @@ def layer(outputs, bias=False, norm="none", act=None):
 
 
 def head(inputs, *layers):
-    """Layers as lightly's `ProjectionHead`, with every bias said: left out, it has one wherever no batch norm follows."""
+    """Layers as in lightly's `ProjectionHead`, with every bias explicit: by default it has one where no batch norm follows."""
     blocks = []
     for outputs, bias, norm, act in layers:
         blocks.append((inputs, outputs, batch_norm(outputs, norm), act() if act else None, bias))
@@ -105,7 +105,7 @@ def head_tensors(network):
         index += isinstance(module, nn.Linear)
         kind = "linear" if isinstance(module, nn.Linear) else "norm"
         yield from ((f"{index}.{kind}.{name}", tensor) for name, tensor in own_tensors(module))
-    # What a head has beside its layers: DINO's last one.
+    # The part of a head besides its layers: DINO's last one.
     yield from ((name, tensor) for name, tensor in own_tensors(network) if not name.startswith("layers."))
 
 
@@ -117,7 +117,7 @@ def trained_parameters(networks):
 
 @torch.no_grad()
 def load_tensors(networks, given):
-    """Copies the given tensors into networks that have these and no others."""
+    """Copies the given tensors into networks that have exactly these."""
     wanted = named_tensors(networks)
     if wanted.keys() != given.keys():
         name = sorted(wanted.keys() ^ given.keys())[0]

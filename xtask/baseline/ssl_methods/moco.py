@@ -22,7 +22,7 @@ class MoCo(Method):
         self.criterion.memory_bank = self.queue
 
     def before_step(self, at):
-        # With the student of before this step: step 0 leaves the teacher as it is.
+        # Uses the student from before this step: step 0 leaves the teacher as it is.
         self.move_teacher(self.momentum_at(at))
 
     def momentum_at(self, at):
@@ -71,13 +71,13 @@ def projector(options, feature_dim):
     """One layer in v1; in v2 a hidden one with ReLU. All have a bias, none a batch norm."""
     layers, hidden = options["projector_layers"], options["hidden_dim"] or feature_dim
     if layers == 1:
-        # lightly's head has two layers at least, whatever `num_layers` says.
+        # lightly's head has at least two layers, whatever `num_layers` says.
         return head(feature_dim, layer(options["output_dim"], bias=True))
     return MoCoProjectionHead(feature_dim, hidden, options["output_dim"], num_layers=layers)
 
 
 class Queue(nn.Module):
-    """Keys of earlier steps, in place of lightly's `MemoryBankModule` and called like it."""
+    """Keys of earlier steps, replacing lightly's `MemoryBankModule` with the same calls."""
 
     def __init__(self, rows, dim):
         super().__init__()
@@ -89,7 +89,7 @@ class Queue(nn.Module):
 
     @torch.no_grad()
     def push(self, keys):
-        """Writes keys over the oldest rows, on from the start behind the last row."""
+        """Writes keys over the oldest rows, wrapping around after the last row."""
         places = (self.position + torch.arange(len(keys), device=keys.device)) % len(self.rows)
         self.rows[places] = keys
         self.position.add_(len(keys)).remainder_(len(self.rows))

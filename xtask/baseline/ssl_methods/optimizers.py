@@ -8,7 +8,7 @@ TOKENS = "cls_token pos_embed register_tokens mask_token".split()
 
 
 class Lars(torch.optim.Optimizer):
-    """Own code: lightly's LARS adds ‖g‖ and wd·‖p‖ in the denominator and does nothing without weight decay."""
+    """Own code: lightly's LARS adds ‖g‖ and wd·‖p‖ in the denominator, and has no effect without weight decay."""
 
     def __init__(self, groups, momentum, eta, lr_in_momentum, clip_lr):
         defaults = {"momentum": momentum, "eta": eta, "lr_in_momentum": lr_in_momentum, "clip_lr": clip_lr}
@@ -66,7 +66,7 @@ def apply_momentum(state, group, parameter, gradient):
 
 
 def build_optimizer(config, method):
-    """The optimizer of the recipe's section `[optimizer]`, with a group for every mix of rates."""
+    """The optimizer of the recipe's `[optimizer]` section, with a group for every combination of rates."""
     groups = {}
     for name, parameter in trained_parameters(method.student).items():
         kind = rate_of(name, parameter, method), decays(config, name, parameter)
@@ -92,7 +92,7 @@ def make(config, groups):
 
 
 def rate_of(name, parameter, method):
-    """Which of the rates of a step is this parameter's."""
+    """Selects this parameter's rate out of those of a step."""
     if name.startswith(tuple(method.constant_rate)):
         return "lr_constant"
     return "lr" if parameter.ndim > 1 else "lr_1d"

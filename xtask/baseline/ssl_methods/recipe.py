@@ -1,4 +1,4 @@
-"""A resolved recipe: reading it, what of it has no twin here, and its rates as functions of the step."""
+"""A resolved recipe: reading it, checking it for what has no twin here, and its rates as functions of the step."""
 
 import json
 import math
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Progress(NamedTuple):
-    """Where in a run a step is."""
+    """The point in a run of a step."""
 
     step: int
     total_steps: int
@@ -19,7 +19,7 @@ class Progress(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Of one step; `lr_1d` is for tensors of at most one axis, `lr_constant` for parameters whose rate stays."""
+    """The rates of one step; `lr_1d` is for tensors of at most one axis, `lr_constant` for parameters with a constant rate."""
 
     lr: float
     lr_1d: float
@@ -38,11 +38,11 @@ def read_recipe(path):
 
 
 def check_recipe(recipe):
-    """Raises a ValueError if a run of this recipe would not be what burn-ssl does."""
+    """Raises a ValueError if a run of this recipe would differ from burn-ssl's."""
     for section in ("method", "encoder", "method_options", "data", "views", "optimizer", "schedule"):
         if section not in recipe:
             raise ValueError(f"the recipe has no '{section}', expected a resolved one, with every key written")
-    for section in ("train", "optimizer"):  # Once they were keys of the optimizer.
+    for section in ("train", "optimizer"):  # They used to be keys of the optimizer.
         for key, only in {"accumulate": 1, "embed_chunk": 0}.items():
             found = recipe.get(section, {}).get(key, only)
             if found != only:
@@ -57,7 +57,7 @@ def check_recipe(recipe):
 
 
 def total_steps(schedule, steps_per_epoch):
-    """Steps of a whole run; `max_steps` shortens it."""
+    """Number of steps in a whole run; `max_steps` shortens it."""
     steps = schedule["epochs"] * steps_per_epoch
     return min(steps, schedule.get("max_steps") or steps)
 

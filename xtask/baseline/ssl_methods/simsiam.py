@@ -29,6 +29,6 @@ class SimSiam(Method):
 def projector(options, feature_dim):
     hidden, out = options["hidden_dim"] or feature_dim, options["output_dim"]
     if options["projector_layers"] == 3:
-        return SimSiamProjectionHead(feature_dim, hidden, out)  # lightly, which has three layers only
+        return SimSiamProjectionHead(feature_dim, hidden, out)  # lightly, which has only three layers
     layers = [layer(hidden, norm="affine", act=nn.ReLU)] * (options["projector_layers"] - 1)
     return head(feature_dim, *layers, layer(out, norm="plain"))

@@ -13,8 +13,8 @@ from .multicrop import by_resolution
 class Swav(Method):
     def __init__(self, options, encoder, feature_dim):
         out = options["output_dim"]
-        # Own layers: the official ones both have a bias, lightly's SwaVProjectionHead has none in the first, and its
-        # SwaVPrototypes have one, which the official prototypes have not.
+        # Own layers: both official ones have a bias, lightly's SwaVProjectionHead has none in the first, and its
+        # SwaVPrototypes have one, which the official prototypes lack.
         hidden = layer(options["hidden_dim"], bias=True, norm="affine", act=nn.ReLU)
         super().__init__(
             encoder=encoder,
@@ -38,8 +38,8 @@ class Swav(Method):
 
     @torch.no_grad()
     def scores_of_queue(self, at):
-        """Scores of past embeddings, once every row holds one. lightly puts them behind those of the batch, the
-        official code in front: the codes are the same."""
+        """Scores of past embeddings, once every row holds one. lightly puts them after those of the batch, the
+        official code before: the codes are the same."""
         if not self.uses_queue(at) or not self.queue[:, -1].any():
             return None
         return [self.student["prototypes"](rows) for rows in self.queue]

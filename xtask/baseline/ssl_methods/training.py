@@ -15,7 +15,7 @@ class Training:
         self.optimizer = build_optimizer(optimizer, method)
 
     def step(self, batch, at, on_gradients=None):
-        """Trains on a batch and returns its loss; `on_gradients` sees the gradients as backward left them."""
+        """Trains on a batch and returns its loss; `on_gradients` sees the gradients right after the backward pass."""
         self.method.train()
         self.method.before_step(at)
         loss = self.method.loss(batch, at)
@@ -39,7 +39,7 @@ class Training:
             clip_grad_norm_(self.parameters.values(), largest)
 
     def drop(self, frozen):
-        """A parameter without gradient is skipped by the optimizer: no weight decay, no momentum."""
+        """The optimizer skips a parameter without gradient: no weight decay, no momentum."""
         for name, parameter in self.parameters.items():
             if frozen and name.startswith(frozen):
                 parameter.grad = None

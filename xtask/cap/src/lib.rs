@@ -1,12 +1,12 @@
 //! Hides AVX-512 and AMX from a program: `cargo xtask bench --cap avx2` preloads this library into both sides.
 //!
-//! Libraries ask the processor what it has, by the instruction `cpuid`. Linux can make that instruction fault
-//! (`arch_prctl(ARCH_SET_CPUID, 0)`: Intel since 2012, virtual machines under KVM), and the handler of the fault answers
-//! in place of the processor, without the bits in question. So every library of the process is capped, whether or not
-//! it has a setting for that: Rust's feature detection, `gemm`, oneDNN, ATen, numpy, OpenCV. glibc asks before any
-//! library is loaded and has a setting of its own, which `bench` uses.
+//! Libraries ask the processor for its features with the instruction `cpuid`. Linux can make that instruction fault
+//! (`arch_prctl(ARCH_SET_CPUID, 0)`: Intel since 2012, virtual machines under KVM), and a handler for the fault answers
+//! in place of the processor, without those bits. So every library of the process is capped, whether or not
+//! it has a setting for it: Rust's feature detection, `gemm`, oneDNN, ATen, numpy, OpenCV. glibc asks before any
+//! library is loaded; it has its own setting, which `bench` uses.
 //!
-//! Where the system cannot do that, the program ends with a sentence and exit status 2.
+//! Where the system cannot do this, the program ends with an error and exit status 2.
 
 #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]
 #[allow(unsafe_code)] // a signal handler
@@ -16,7 +16,7 @@ mod fault {
     use std::ptr::null_mut;
 
     const ARCH_SET_CPUID: libc::c_long = 0x1012;
-    /// The bytes of the instruction.
+    /// The encoding of the instruction.
     const CPUID: [u8; 2] = [0x0f, 0xa2];
 
     /// What is hidden in the answers to (leaf, subleaf), as bits of ebx, ecx, edx and eax (Intel's manual, volume 2A).
@@ -33,7 +33,7 @@ mod fault {
     static START: extern "C" fn() = start;
 
     extern "C" fn start() {
-        // GCC's compiler proper has a handler of its own. It is told by its driver, which is capped, what to compile for.
+        // GCC's compiler proper has its own handler. Its driver, which is capped, tells it what to compile for.
         if std::fs::read("/proc/self/comm").is_ok_and(|name| name.starts_with(b"cc1")) {
             return;
         }
@@ -53,19 +53,19 @@ mod fault {
         }
     }
 
-    /// For this thread and those it starts; a program that it starts loads this library anew.
+    /// Applies to this thread and those it starts; a program that it starts loads this library again.
     unsafe fn answer_ourselves(ourselves: bool) -> libc::c_long {
         // SAFETY: a system call without pointers.
         unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SET_CPUID, libc::c_long::from(!ourselves)) }
     }
 
     unsafe extern "C" fn on_fault(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
-        // SAFETY: the kernel hands over the context of the fault, whose instruction can be read.
+        // SAFETY: the kernel passes the context of the fault, whose instruction can be read.
         unsafe {
             let registers = &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs;
             let at = registers[libc::REG_RIP as usize];
             if *(at as *const [u8; 2]) != CPUID {
-                // A real one: it comes again without this handler.
+                // A real fault: it happens again, without this handler.
                 libc::signal(libc::SIGSEGV, libc::SIG_DFL);
                 return;
             }

@@ -1,4 +1,4 @@
-//! Every benchmark in a row.
+//! All benchmarks, one after the other.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,15 +20,15 @@ pub(crate) struct All {
     /// Photographs for `loader`.
     #[arg(long, value_name = "PATH")]
     large: Option<PathBuf>,
-    /// Our devices for `step`; their backends are built.
+    /// Our devices for `step`; builds their backends.
     #[arg(long, value_delimiter = ',', default_value = "flex")]
     devices: Vec<String>,
 }
 
-/// The benchmarks and the seconds of a round with all rivals on two cores, idle, roughly.
+/// The benchmarks, and the approximate seconds of a round with all rivals on two idle cores.
 const ROUNDS: [(&str, u32); 5] = [("augment", 40), ("step", 130), ("loader", 95), ("loss", 45), ("knn", 25)];
 
-/// What `torch.compile` takes in the first round, when it finds nothing in its cache, roughly, in seconds.
+/// Approximate seconds that `torch.compile` takes in the first round, with an empty cache.
 const FIRST_COMPILATION: u32 = 150;
 
 impl All {
@@ -46,10 +46,10 @@ impl All {
     fn estimate(&self) -> String {
         let rounds = self.common.rounds * ROUNDS.iter().map(|(_, seconds)| seconds).sum::<u32>();
         let minutes = (rounds + FIRST_COMPILATION).div_ceil(60);
-        format!("About {minutes} minutes against PyTorch on two idle cores, and the time of the builds")
+        format!("About {minutes} minutes against PyTorch on two idle cores, plus the time of the builds")
     }
 
-    /// A benchmark as its own command line would make it, so that its defaults are written once.
+    /// A benchmark parsed from its own command line, so that its defaults are written once.
     fn bench(&self, name: &str) -> Result<Bench> {
         let mut words: Vec<OsString> = vec!["bench".into(), name.into()];
         let mut add = |flag: &str, value: Option<&Path>| {

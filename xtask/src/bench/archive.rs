@@ -1,4 +1,4 @@
-//! Keeping what was measured: raw figures, machine, versions and a summary.
+//! Archives measurements: raw figures, machine, versions and a summary.
 
 use std::fs;
 use std::path::{Path, PathBuf};

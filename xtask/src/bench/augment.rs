@@ -14,12 +14,12 @@ pub(crate) struct Augment {
     /// Seconds that our side measures per size and round.
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
-    /// Rivals, of albumentations, albumentations-area, pil, torchvision-v2 and torchvision-pil.
+    /// Rivals, out of albumentations, albumentations-area, pil, torchvision-v2 and torchvision-pil.
     #[arg(long, value_delimiter = ',', default_value = super::loader::LIBRARIES)]
     libraries: Vec<String>,
 }
 
-/// Sides of a view, and how many views a rival makes per round: about a second's worth.
+/// Sizes of a view, and the number of views a rival makes per round, which take about a second.
 const SIZES: [(usize, usize); 2] = [(32, 2000), (224, 150)];
 
 impl Augment {

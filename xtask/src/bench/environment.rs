@@ -1,4 +1,4 @@
-//! The environment variables that measured programs start with.
+//! The environment variables of measured programs.
 
 use std::collections::BTreeMap;
 use std::thread::available_parallelism;
@@ -20,15 +20,15 @@ pub(crate) enum Cap {
 }
 
 impl Cap {
-    /// Its word on the command line and in the names of archived files.
+    /// Its name on the command line and in the names of archived files.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Avx2 => "avx2",
         }
     }
 
-    /// PyTorch's, oneDNN's and MKL's own settings; and for all that has none, which is nearly everything on our side, a
-    /// processor that answers without AVX-512: `xtask/cap`, and glibc's setting for itself.
+    /// PyTorch's, oneDNN's and MKL's own settings. Whatever has no setting, nearly everything on our side, sees a
+    /// processor without AVX-512, through `xtask/cap` and glibc's own setting.
     fn variables(self) -> Result<Variables> {
         let library = build(&["-p", "xtask-cap"], "avx2_cap", &[])?;
         Ok(vec![
@@ -37,20 +37,20 @@ impl Cap {
             ("MKL_ENABLE_INSTRUCTIONS", "AVX2".into()),
             ("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-AVX512F,-AVX512VL,-AVX512BW,-AVX512DQ,-AVX512CD".into()),
             ("LD_PRELOAD", library.display().to_string()),
-            // What `torch.compile` has cached for wider vectors would be found again.
+            // Otherwise `torch.compile` would find what it cached for wider vectors.
             ("TORCHINDUCTOR_CACHE_DIR", target_folder().join("bench/inductor-avx2").display().to_string()),
         ])
     }
 }
 
-/// What both sides start with.
+/// The variables of both sides.
 pub(super) fn of_both(common: &Common) -> Result<Variables> {
     let Some(cap) = common.cap else { return Ok(Vec::new()) };
     ensure!(common.pack.is_none(), "--cap builds a library, expected a source tree and no --pack");
     cap.variables()
 }
 
-/// What a variant of PyTorch needs, of which the scripts check that it is there.
+/// The variables that a variant of PyTorch needs; the scripts check that they are set.
 pub(super) fn of_variant(variant: &str) -> Variables {
     let mut all = Variables::new();
     for word in variant.split('+') {
@@ -68,7 +68,7 @@ pub(super) fn of_variant(variant: &str) -> Variables {
     all
 }
 
-/// What the programs inherit and figures may depend on.
+/// The inherited variables that figures may depend on.
 pub(super) fn inherited() -> BTreeMap<String, String> {
     const PREFIXES: [&str; 13] = [
         "OMP_",

@@ -7,15 +7,15 @@ use xtask::median;
 
 use super::environment::Cap;
 
-/// The figures of one piece of work: ours, and those of the rivals.
+/// The figures for one piece of work, ours and those of the rivals.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
     /// The work, in words.
     pub(super) work: String,
     /// The unit; more is better.
     pub(super) unit: &'static str,
-    /// How many of the unit's things one run makes: with it a rate becomes seconds. None where a run has no end of
-    /// its own.
+    /// How many units one run processes, which turns a rate into seconds. `None` where a run has no natural
+    /// end.
     pub(super) per_run: Option<f64>,
     /// Our sides.
     pub(super) ours: Vec<Side>,
@@ -27,14 +27,14 @@ pub(crate) struct Figures {
 #[derive(Debug, Serialize)]
 pub(crate) struct Side {
     pub(super) name: String,
-    /// The vector instructions in use, as the program says.
+    /// The vector instructions in use, as reported by the program.
     vectors: Option<String>,
     pub(super) figures: Vec<f64>,
-    /// CPU time of all threads and processes for one of the unit's things; empty where it was not measured.
+    /// CPU time of all threads and processes per unit; empty where it was not measured.
     cpu_us: Vec<f64>,
     /// Peak of the process in bytes, likewise.
     peak_memory: Vec<f64>,
-    /// Peak above what libraries and data take, in bytes, likewise.
+    /// Peak above the memory of libraries and data in bytes, likewise.
     peak_memory_above: Vec<f64>,
 }
 
@@ -50,7 +50,7 @@ impl Side {
         }
     }
 
-    /// Takes what one round measured: the figure, and what the program says besides.
+    /// Adds the result of one round: the figure, and whatever else the program reports.
     ///
     /// # Errors
     /// If the program uses wider vectors than `cap` allows.
@@ -67,7 +67,7 @@ impl Side {
     }
 }
 
-/// Which way of a figure is better.
+/// Which direction of a figure is better.
 #[derive(Clone, Copy)]
 enum Better {
     More,
@@ -157,7 +157,7 @@ fn row(cells: &[&str]) -> String {
     format!("| {} |", cells.join(" | "))
 }
 
-/// The median in a unit, nothing of none.
+/// The median in a unit, or an empty text without figures.
 fn number(values: &[f64], unit: f64) -> String {
     if values.is_empty() { String::new() } else { format!("{:.0}", median(values) / unit) }
 }

@@ -14,16 +14,16 @@ use super::{Common, Figures};
 pub(crate) struct Knn {
     #[command(flatten)]
     pub(super) common: Common,
-    /// Images to classify.
+    /// Number of images to classify.
     #[arg(long, default_value_t = 10_000)]
     queries: usize,
-    /// Images to look for neighbours in.
+    /// Number of images in the bank.
     #[arg(long, default_value_t = 50_000)]
     bank: usize,
     /// Length of a feature.
     #[arg(long, default_value_t = 512)]
     dim: usize,
-    /// Our devices; their backends are built.
+    /// Our devices; builds their backends.
     #[arg(long, value_delimiter = ',', default_value = "flex")]
     devices: Vec<String>,
     /// PyTorch's variants: eager, or malloc and pin joined by `+`.

@@ -13,7 +13,7 @@ use super::{Common, Figures, figures::Side};
 /// torchvision's newer transforms.
 pub(super) const LIBRARIES: &str = "albumentations,albumentations-area,pil,torchvision-v2";
 
-/// Our sides: with and without antialiasing, which albumentations does without.
+/// Our sides: with antialiasing, and without it, as in albumentations.
 pub(super) const OURS: [&str; 2] = ["burn-ssl", "burn-ssl, aliased"];
 
 /// Options of `bench loader`.
@@ -21,19 +21,19 @@ pub(super) const OURS: [&str; 2] = ["burn-ssl", "burn-ssl, aliased"];
 pub(crate) struct Loader {
     #[command(flatten)]
     pub(super) common: Common,
-    /// Images of 32 pixels: a tar or a folder. Without it, random pixels in memory, and no rival.
+    /// Images of 32 pixels: a tar or a folder. Without it, random pixels in memory and no rivals.
     #[arg(long, value_name = "PATH")]
     pub(super) small: Option<PathBuf>,
-    /// Photographs, for views of 224 pixels. Without it, random pixels in memory, and no rival.
+    /// Photographs, for views of 224 pixels. Without it, random pixels in memory and no rivals.
     #[arg(long, value_name = "PATH")]
     large: Option<PathBuf>,
-    /// Workers: our threads, PyTorch's processes.
+    /// Numbers of workers: threads on our side, processes in PyTorch.
     #[arg(long, value_delimiter = ',', default_value = "1,2")]
     workers: Vec<usize>,
-    /// Rivals, of albumentations, albumentations-area, pil, torchvision-v2 and torchvision-pil.
+    /// Rivals, out of albumentations, albumentations-area, pil, torchvision-v2 and torchvision-pil.
     #[arg(long, value_delimiter = ',', default_value = LIBRARIES)]
     libraries: Vec<String>,
-    /// Least seconds that a rival measures per size, number of workers and round.
+    /// Minimum seconds that a rival measures per size, number of workers and round.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
 }
@@ -123,7 +123,7 @@ impl Loader {
     }
 }
 
-/// A number, or the one of an array: our program keeps a list of rounds.
+/// A number, or the only one in an array: our program keeps a list of rounds.
 fn one(value: &Value) -> f64 {
     value.as_f64().or_else(|| numbers(value).first().copied()).unwrap_or(f64::NAN)
 }

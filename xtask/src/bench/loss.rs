@@ -17,13 +17,13 @@ pub(crate) struct Loss {
     /// Images in a batch, each with two embeddings.
     #[arg(long, value_delimiter = ',', default_value = "512,4096")]
     sizes: Vec<usize>,
-    /// PyTorch holds several matrices of (2 x size)^2 numbers: it runs up to this size.
+    /// The largest size that PyTorch runs: it holds several matrices of (2 x size)^2 numbers.
     #[arg(long, default_value_t = 4096)]
     baseline_limit: usize,
     /// Length of an embedding.
     #[arg(long, default_value_t = 128)]
     dim: usize,
-    /// Our devices; their backends are built.
+    /// Our devices; builds their backends.
     #[arg(long, value_delimiter = ',', default_value = "flex")]
     devices: Vec<String>,
     /// PyTorch's variants: eager, or several of compile, malloc and pin joined by `+`.

@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! The machine that the figures were measured on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::Common;
 
-/// Machine and versions, as far as the system tells.
+/// Machine and versions, as far as the system reports them.
 pub(super) fn setup(common: &Common) -> Value {
     let packed =
         |name: &str| Some(fs::read_to_string(common.pack.as_ref()?.join(name)).ok()?.trim().to_owned());
@@ -29,7 +29,7 @@ pub(super) fn setup(common: &Common) -> Value {
     })
 }
 
-/// Processes that run or wait for a core, as the system averages them over 1, 5 and 15 minutes.
+/// The load average: processes that run or wait for a core, over 1, 5 and 15 minutes.
 pub(super) fn load_average() -> String {
     fs::read_to_string("/proc/loadavg").unwrap_or_default().trim().to_owned()
 }
@@ -48,7 +48,7 @@ pub(super) fn name() -> String {
     format!("{}-{}core{widest}", words.collect::<Vec<_>>().join("-"), cores())
 }
 
-/// Family, model and stepping, which tell processors with the same name apart, and what they have for vectors.
+/// Family, model and stepping, which distinguish processors with the same name, and their vector instructions.
 fn processor() -> Value {
     const SHOWN: [&str; 5] = ["avx2", "fma", "avx_vnni", "f16c", "hypervisor"];
     let is_shown =
@@ -64,14 +64,14 @@ fn processor() -> Value {
     })
 }
 
-/// What /proc/cpuinfo says of the first core.
+/// The entry of the first core in /proc/cpuinfo.
 fn info(name: &str) -> Option<String> {
     let text = fs::read_to_string("/proc/cpuinfo").ok()?;
     let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
     pairs.find(|(known, _)| known.trim() == name).map(|(_, value)| value.trim().to_owned())
 }
 
-/// What a program says, nothing if it cannot be run.
+/// The output of a program, empty if it cannot be run.
 pub(crate) fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     let output = output.ok().filter(|output| output.status.success());
@@ -117,7 +117,7 @@ fn python(python: &Path) -> Value {
     serde_json::from_str(&said(&python.display().to_string(), &["-c", program])).unwrap_or_default()
 }
 
-/// Whether a C++ compiler is at hand, which `torch.compile` needs.
+/// Whether there is a C++ compiler, which `torch.compile` needs.
 pub(super) fn has_compiler() -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let named = |folder: PathBuf| ["c++", "g++", "clang++"].iter().any(|name| folder.join(name).is_file());

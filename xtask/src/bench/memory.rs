@@ -108,10 +108,8 @@ impl Case {
         let fixed = ["pretrain", "--data", "demo:train", "--max-steps", STEPS, "--recipe", &recipe];
         let given = ["--model", model, "--batch-size", &batch, "--limit", &limit];
         let all = fixed.iter().chain(&given).chain(more).map(|word| (*word).to_owned()).collect();
-        let rest: Vec<_> =
-            more.iter().filter(|word| !word.starts_with("--width") && **word != width).collect();
-        let rest =
-            rest.iter().filter(|word| !word.starts_with("--set")).map(|word| word.trim_start_matches("--"));
+        let named = if more.first() == Some(&"--width") { &more[2..] } else { more };
+        let rest = named.iter().filter(|word| **word != "--set").map(|word| word.trim_start_matches("--"));
         let words = [method, model, width, "batch", &batch].into_iter().chain(rest);
         let name = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
         Self { name, arguments: all }

@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: burn-ssl and PyTorch in turn on the same work, medians and their ratios.
+//! `cargo xtask bench`: burn-ssl and PyTorch in turn on the same work, with medians and their ratios.
 //!
-//! Both sides are programs of their own that print one JSON object: ours are examples of the crates, PyTorch's are the
-//! scripts of `xtask/baseline`. They run one after the other, round by round, so that a noisy machine is noisy for both.
+//! Both sides are separate programs that print one JSON object: ours are examples of the crates, PyTorch's are the scripts
+//! in `xtask/baseline`. They run one after the other, round by round, so that a noisy machine is noisy for both.
 
 mod accuracy;
 mod all;
@@ -28,7 +28,7 @@ use figures::Figures;
 pub(crate) use machine::{commit, said};
 pub(crate) use program::build;
 
-/// Runs benchmarks, against PyTorch if there is a `--baseline`.
+/// Runs benchmarks, and compares with PyTorch if there is a `--baseline`.
 #[derive(Args)]
 pub(crate) struct Bench {
     #[command(subcommand)]
@@ -43,42 +43,42 @@ enum What {
     Step(step::Step),
     /// Images per second of the training loader, from files to batches, with one and two workers.
     Loader(loader::Loader),
-    /// NT-Xent, forward and backward.
+    /// The NT-Xent loss, forward and backward.
     Loss(loss::Loss),
     /// k-NN of 10,000 queries in a bank of 50,000 images.
     Knn(knn::Knn),
     /// The memory that runs expect, against the peak that they reach: every method, ResNets and ViTs, on `flex`.
     Memory(memory::Memory),
-    /// All of these with their defaults: what the documentation quotes.
+    /// All of these with their defaults: the figures that the documentation quotes.
     All(all::All),
-    /// k-NN accuracy of every method after short runs, ours and PyTorch's, in phases; hours.
+    /// k-NN accuracy of every method after short runs, ours and PyTorch's, in phases; takes hours.
     Accuracy(accuracy::Accuracy),
 }
 
-/// What every benchmark takes.
+/// Options of every benchmark.
 #[derive(Args, Clone)]
 pub(crate) struct Common {
-    /// A Python that has torch and torchvision, and albumentations and OpenCV for `augment` and `loader`.
+    /// A Python with torch and torchvision; `augment` and `loader` also need albumentations and OpenCV.
     #[arg(long, value_name = "PYTHON")]
     baseline: Option<PathBuf>,
-    /// How often each side runs.
+    /// How many times each side runs.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Writes figures, machine and versions to docs/benchmarks/<date>-<NAME>; NAME is made from processor and cores
-    /// if none is given.
+    /// Writes figures, machine and versions to docs/benchmarks/<date>-<NAME>; by default, NAME is made from the processor
+    /// and the number of cores.
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
     archive: Option<String>,
-    /// What to add to the names of the archived files.
+    /// A suffix for the names of the archived files.
     #[arg(long, value_name = "WORD")]
     tag: Option<String>,
-    /// A folder that `cargo xtask pack` made: its programs run instead of built ones, and it gets the archive.
+    /// A folder made by `cargo xtask pack`: runs its programs instead of building them, and writes the archive there.
     #[arg(long, value_name = "DIR")]
     pack: Option<PathBuf>,
-    /// The widest vector instructions for both sides (Linux on x86-64), for figures of another kind of processor; the
-    /// names of archived files carry it.
+    /// The widest vector instructions for both sides (Linux on x86-64), for figures of another kind of processor; added to
+    /// the names of the archived files.
     #[arg(long, value_enum)]
     cap: Option<Cap>,
-    /// Runs the programs that an earlier run has built.
+    /// Runs the programs that an earlier run built.
     #[arg(long)]
     no_build: bool,
 }

@@ -1,4 +1,4 @@
-//! Running the programs that measure.
+//! Runs the programs that measure.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,16 +12,16 @@ use serde_json::Value;
 use super::environment::{self, Variables};
 use super::{Common, machine};
 
-/// An example of a crate, built once for each backend: a library that another backend needs takes memory too.
+/// An example of a crate, built once for each backend, since libraries of other backends take memory too.
 pub(super) struct Example {
     name: &'static str,
-    /// Holds a folder for each backend.
+    /// The folder with a folder for each backend.
     folder: PathBuf,
     environment: Variables,
 }
 
 impl Example {
-    /// Builds it for the backends of `devices`, or finds it where an earlier run or a pack has put it.
+    /// Builds it for the backends of `devices`, or finds it where an earlier run or a pack put it.
     pub(super) fn new(
         common: &Common,
         package: &str,
@@ -41,14 +41,14 @@ impl Example {
             }
             ensure!(
                 program.is_file(),
-                "there is no {}, expected the program of an earlier run or a pack",
+                "{} does not exist, expected the program of an earlier run or a pack",
                 program.display()
             );
         }
         Ok(Self { name, folder, environment })
     }
 
-    /// Runs it; `device` is one of those that it was made with.
+    /// Runs it; `device` must be one of those that it was made for.
     pub(super) fn measure(&self, device: &str, arguments: &[String]) -> Result<Value> {
         measure(&self.folder.join(feature(device)?).join(self.name), arguments, &self.environment)
     }
@@ -59,7 +59,7 @@ fn feature(device: &str) -> Result<&'static str> {
     Ok(device.parse::<DeviceSpec>()?.feature())
 }
 
-/// Builds an example of a crate with a backend and puts it where builds for other backends do not replace it.
+/// Builds an example of a crate with a backend, and puts it where builds for other backends do not overwrite it.
 fn build_example(package: &str, example: &str, backend: &str, program: &Path) -> Result<()> {
     let more = if backend == "flex" { "" } else { backend };
     let built = build(&["-p", package, "--example", example, "--features", more], example, &[])?;
@@ -92,7 +92,7 @@ pub(crate) fn build(arguments: &[&str], name: &str, environment: &[(String, Stri
         .find_map(|message| message["filenames"][0].as_str().map(PathBuf::from));
     match (output.status.success(), made) {
         (true, Some(made)) => Ok(made),
-        _ => bail!("cargo build {} does not make {name}, see above", arguments.join(" ")),
+        _ => bail!("cargo build {} did not build {name}, see above", arguments.join(" ")),
     }
 }
 
@@ -114,7 +114,7 @@ fn measure(program: &Path, arguments: &[String], environment: &[(&str, String)])
     serde_json::from_str(last).with_context(|| format!("{name} printed '{last}', expected a JSON object"))
 }
 
-/// PyTorch's side: the scripts of `xtask/baseline` in a Python that has torch.
+/// PyTorch's side: the scripts in `xtask/baseline`, run by a Python with torch.
 pub(super) struct Baseline {
     python: PathBuf,
     scripts: PathBuf,
@@ -122,7 +122,7 @@ pub(super) struct Baseline {
 }
 
 impl Baseline {
-    /// None without `--baseline`.
+    /// `None` without `--baseline`.
     pub(super) fn new(common: &Common) -> Result<Option<Self>> {
         let Some(python) = common.baseline.clone() else { return Ok(None) };
         let scripts = match &common.pack {
@@ -146,7 +146,7 @@ pub(super) fn variants<'a>(common: &Common, asked: &'a [String]) -> Vec<&'a str>
     let usable = |variant: &&str| {
         let usable = compiles || !variant.contains("compile");
         if !usable {
-            eprintln!("torch {variant} is left out: there is no C++ compiler");
+            eprintln!("torch {variant} is skipped: there is no C++ compiler");
         }
         usable
     };
@@ -154,12 +154,12 @@ pub(super) fn variants<'a>(common: &Common, asked: &'a [String]) -> Vec<&'a str>
     asked.iter().map(String::as_str).filter(usable).collect()
 }
 
-/// Text arguments from anything that displays.
+/// Turns displayable values into arguments.
 pub(super) fn arguments(pairs: &[(&str, &dyn std::fmt::Display)]) -> Vec<String> {
     pairs.iter().flat_map(|(flag, value)| [format!("--{flag}"), value.to_string()]).collect()
 }
 
-/// Numbers of a JSON array.
+/// The numbers of a JSON array.
 pub(super) fn numbers(value: &Value) -> Vec<f64> {
     value.as_array().map(|values| values.iter().filter_map(Value::as_f64).collect()).unwrap_or_default()
 }

@@ -12,10 +12,10 @@ use super::figures::Side;
 use super::program::{Baseline, Example, arguments, numbers, variants};
 use super::{Common, Figures};
 
-/// The method that has a baseline in PyTorch, `xtask/baseline/step.py`.
+/// The method with a baseline in PyTorch, `xtask/baseline/step.py`.
 const WITH_BASELINE: &str = "simclr";
 
-/// All of channels_last, compile and malloc but for `eager+malloc`, `compile` and `channels_last+compile`.
+/// All combinations of channels_last, compile and malloc except `eager+malloc`, `compile` and `channels_last+compile`.
 const VARIANTS: &str = "eager,channels_last,channels_last+malloc,compile+malloc,channels_last+compile+malloc";
 
 /// Options of `bench step`.
@@ -26,7 +26,7 @@ pub(crate) struct Step {
     /// Methods, or `all`. PyTorch's side is written for simclr.
     #[arg(long, value_delimiter = ',', default_value = "simclr")]
     methods: Vec<String>,
-    /// Our devices; their backends are built.
+    /// Our devices; builds their backends.
     #[arg(long, value_delimiter = ',', default_value = "flex")]
     pub(super) devices: Vec<String>,
     /// Encoder.
@@ -35,13 +35,13 @@ pub(crate) struct Step {
     /// Base widths of the encoder and images in a batch, each of which has two views.
     #[arg(long, value_delimiter = ',', value_name = "WIDTH/BATCH", default_value = "64/32,16/64")]
     shapes: Vec<Shape>,
-    /// Side of a view in pixels.
+    /// Width and height of a view in pixels.
     #[arg(long, default_value_t = 32)]
     image_size: usize,
     /// PyTorch's variants: eager, or several of channels_last, compile, malloc, pin and amp joined by `+`.
     ///
-    /// `malloc` is the settings of the C library that we give ourselves. Of all ways to join the first four, three are
-    /// left out to save time: each lacks `malloc` or `channels_last` and is otherwise one of the defaults.
+    /// `malloc` is the setting of the C library that our side uses too. Three combinations of the first four are left
+    /// out of the defaults to save time: each lacks `malloc` or `channels_last` and otherwise equals one of the defaults.
     #[arg(long, value_delimiter = ',', default_value = VARIANTS)]
     variants: Vec<String>,
     /// PyTorch's device.
@@ -50,7 +50,7 @@ pub(crate) struct Step {
     /// Timed steps per round.
     #[arg(long, default_value_t = 4)]
     steps: usize,
-    /// Steps before them.
+    /// Warm-up steps before them.
     #[arg(long, default_value_t = 2)]
     warmup: usize,
 }
@@ -68,8 +68,8 @@ impl FromStr for Shape {
     fn from_str(text: &str) -> Result<Self> {
         let numbers =
             text.split_once('/').and_then(|(width, batch)| Some((width.parse().ok()?, batch.parse().ok()?)));
-        let (width, batch) =
-            numbers.with_context(|| format!("'{text}' is no shape, expected WIDTH/BATCH such as 64/32"))?;
+        let (width, batch) = numbers
+            .with_context(|| format!("'{text}' is not a shape, expected WIDTH/BATCH such as 64/32"))?;
         Ok(Self { width, batch })
     }
 }
@@ -151,6 +151,6 @@ mod tests {
     fn a_shape_is_a_width_and_a_batch() {
         assert_eq!("64/32".parse::<Shape>().expect("a shape"), Shape { width: 64, batch: 32 });
         let error = "64x32".parse::<Shape>().expect_err("no shape").to_string();
-        assert_eq!(error, "'64x32' is no shape, expected WIDTH/BATCH such as 64/32");
+        assert_eq!(error, "'64x32' is not a shape, expected WIDTH/BATCH such as 64/32");
     }
 }

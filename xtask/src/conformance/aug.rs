@@ -83,7 +83,7 @@ fn levels(planes: &Planes) -> Outputs {
     Outputs::from([("out.image".to_owned(), array)])
 }
 
-/// What is a parameter of the case and a constant here.
+/// Checks a parameter of the case that is a constant here.
 fn expect<T: DeserializeOwned + PartialEq + std::fmt::Debug>(case: &Case, name: &str, here: T) -> Result<()> {
     let found: T = case.param(name)?;
     ensure!(found == here, "{name} is {found:?}, expected {here:?}");

@@ -1,4 +1,4 @@
-//! Evaluation: k-NN and figures of features.
+//! Evaluation: k-NN and metrics of features.
 
 use anyhow::{Result, ensure};
 use ssl_core::math::{NORMALIZE_EPS, feature_std as mean_std};

@@ -127,7 +127,7 @@ fn outputs<L: Loss>(inputs: LossInputs<'_>, loss: &L, input: L::Input) -> Result
     Ok(inputs.outputs(loss.forward(input))?)
 }
 
-/// The smallest norm that a loss divides by is a constant here.
+/// Checks the smallest norm that a loss divides by, which is a constant here.
 fn expect_normalize_eps(case: &Case, here: f64) -> Result<()> {
     let eps: f64 = case.param("normalize_eps")?;
     ensure!(eps == here, "normalize_eps is {eps}, expected {here}");

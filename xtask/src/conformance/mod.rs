@@ -1,8 +1,8 @@
-//! `cargo xtask conformance [DIR]`: the library against the golden files of the numerical conformance suite.
+//! `cargo xtask conformance [DIR]`: checks the library against the golden files of the numerical conformance suite.
 //!
-//! An operation is a function from a case to the tensors it computes; [`Case::compare`] holds them against what the
-//! case expects. Which function it is follows from the metadata of the file and never from its name; shapes and
-//! hyper-parameters are the file's. A case without a function fails, unless the list in `skipped.rs` says why.
+//! An operation is a function from a case to the tensors it computes; [`Case::compare`] compares them with those that the
+//! case expects. The metadata of the file selects the function, never its name; shapes and hyper-parameters are the
+//! file's. A case without a function fails, unless the list in `skipped.rs` says why.
 
 mod aug;
 mod ema;
@@ -42,8 +42,8 @@ fn ops(group: &str) -> &'static [(&'static str, Op)] {
     }
 }
 
-/// Runs every case of a folder, by default those of this repository. Succeeds if there are cases, none fails, and the list
-/// of what may be skipped has no operation that is implemented.
+/// Runs every case of a folder, by default those of this repository. Succeeds if there are cases, none fails, and no
+/// implemented operation is in the list of those to skip.
 pub(crate) fn run(dir: Option<PathBuf>) -> ExitCode {
     let dir = dir.unwrap_or_else(cases_dir);
     let paths = Case::paths(&dir).unwrap_or_else(|error| {
@@ -51,7 +51,7 @@ pub(crate) fn run(dir: Option<PathBuf>) -> ExitCode {
         Vec::new()
     });
     if paths.is_empty() {
-        eprintln!("error: no case found in {}, expected *.safetensors files", dir.display());
+        eprintln!("error: no cases found in {}, expected *.safetensors files", dir.display());
     }
     let rows = examine_all(&paths);
     let count = |result: &str| rows.iter().filter(|row| row.result() == result).count();
@@ -60,7 +60,7 @@ pub(crate) fn run(dir: Option<PathBuf>) -> ExitCode {
     let stale = implemented(skipped::SKIPPED);
     for Skipped { group, op, .. } in &stale {
         eprintln!(
-            "error: {group}.{op} is implemented, but skipped.rs still has it: expected its line to be removed"
+            "error: {group}.{op} is implemented, but skipped.rs still lists it: expected its line to be removed"
         );
     }
     if failed == 0 && !rows.is_empty() && stale.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -75,7 +75,7 @@ fn find(group: &str, op: &str) -> Option<Op> {
     ops(group).iter().find(|(name, _)| *name == op).map(|(_, op)| *op)
 }
 
-/// One case, as it is printed.
+/// The printed row of one case.
 struct Row {
     case: String,
     tolerance: String,
@@ -87,7 +87,7 @@ enum Verdict {
     Compared(Vec<(String, Comparison)>),
     /// Why there is nothing to compare.
     Failed(String),
-    /// Why there is no operation of that name.
+    /// Why there is no operation with that name.
     Skipped(&'static str),
 }
 
@@ -136,7 +136,7 @@ fn without_op(group: &str, op: &str) -> Verdict {
     skipped::reason(group, op).map_or_else(|| Verdict::Failed(missing()), Verdict::Skipped)
 }
 
-/// A trajectory with its batches shared by `size` ranks; none of a case that they cannot share.
+/// A trajectory with its batches shared by `size` ranks; `None` for a case that they cannot share.
 fn examine_shared(path: &Path, size: usize) -> Option<Row> {
     let case = Case::read(path).ok().filter(|case| method::group::divides(case, size))?;
     let op = find(&case.group, &case.op)?;
@@ -182,7 +182,7 @@ impl Row {
         self.worst().map_or_else(|| "-".to_owned(), |(_, ratio)| format!("{ratio:.4}"))
     }
 
-    /// What to look at, where a case failed, or why it was skipped.
+    /// What to look at if a case failed, or why it was skipped.
     fn reason(&self) -> String {
         match (&self.verdict, self.worst()) {
             (Verdict::Failed(reason), _) => format!("  {reason}"),

@@ -53,7 +53,7 @@ fn vit_tokens(case: &Case) -> Result<Outputs> {
     Ok(outputs)
 }
 
-/// The sum of an output, weighed as the case says, and its gradients.
+/// The sum of an output, weighted as the case says, and its gradients.
 fn loss_and_gradients<const D: usize>(
     case: &Case,
     inputs: LossInputs<'_>,
@@ -80,7 +80,7 @@ fn masking(case: &Case) -> Result<Masking> {
     Ok(Masking::Replace(Tensor::<3, Bool>::from_data(mask, &device).flatten(1, 2)))
 }
 
-/// Class token, registers and patches, as far as there are any, `[batch, token, dim]`.
+/// Class token, registers and patches, as far as they exist, `[batch, token, dim]`.
 fn in_one(tokens: Tokens) -> Tensor<3> {
     let class = tokens.class.map(|class| class.unsqueeze_dim(1));
     Tensor::cat(class.into_iter().chain(tokens.registers).chain([tokens.patches]).collect(), 1)

@@ -1,4 +1,4 @@
-//! The tensors of modules, as cases have them.
+//! The tensors of modules in the form of cases.
 
 use std::collections::BTreeMap;
 

@@ -106,7 +106,7 @@ enum ActivationSpec {
     Gelu,
 }
 
-/// Holds a head that a method built against the layers `name` of a case.
+/// Compares a head that a method built with the layers `name` of a case.
 pub(super) fn expect_layers(case: &Case, name: &str, specs: &[LayerSpec], built: &Mlp) -> Result<()> {
     let wanted: Vec<_> = specs.iter().map(LayerSpec::config).collect();
     ensure!(
@@ -115,7 +115,7 @@ pub(super) fn expect_layers(case: &Case, name: &str, specs: &[LayerSpec], built:
         built.layers()
     );
     for (index, spec) in specs.iter().enumerate() {
-        // The shapes of what is built are held when these values are loaded.
+        // The shapes are checked when these values are loaded.
         let weight = format!("init.{name}.{index}.linear.weight");
         let shape = &case.tensor(&weight)?.shape;
         ensure!(

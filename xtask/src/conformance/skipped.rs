@@ -21,7 +21,7 @@ const fn model(op: &'static str, reason: &'static str) -> Skipped {
 }
 
 /// All of them. A case of any other operation without an implementation fails, and so does an implementation of one of
-/// these: its line goes when its operation comes.
+/// these: implementing an operation means removing its line.
 pub(super) const SKIPPED: &[Skipped] = &[
     loss_of("dcl", "DCL is not implemented yet"),
     loss_of("dclw", "DCLW is not implemented yet"),
@@ -36,7 +36,7 @@ pub(super) const SKIPPED: &[Skipped] = &[
     loss_of("nnclr", "NNCLR is not implemented yet"),
     loss_of("sigreg", "LeJEPA is not implemented yet"),
     loss_of("tico", "TiCo is not implemented yet"),
-    loss_of("vicreg", "VICReg is an example outside of the library: examples/custom-method"),
+    loss_of("vicreg", "VICReg is an example outside the library: examples/custom-method"),
     no_method("dcl"),
     no_method("dclw"),
     no_method("dinov2"),
@@ -51,14 +51,14 @@ pub(super) const SKIPPED: &[Skipped] = &[
     Skipped {
         group: "method",
         op: "vicreg",
-        reason: "VICReg is an example outside of the library: examples/custom-method",
+        reason: "VICReg is an example outside the library: examples/custom-method",
     },
     model("ijepa_predictor", "I-JEPA is not implemented yet"),
     model("mae", "MAE is not implemented yet"),
     model("sincos_pos_embed", "MAE's layout, column first; ours is MoCo v3's, row first"),
 ];
 
-/// Why an operation may be skipped, if it may.
+/// Why an operation is skipped, if it is.
 pub(super) fn reason(group: &str, op: &str) -> Option<&'static str> {
     SKIPPED.iter().find(|skipped| (skipped.group, skipped.op) == (group, op)).map(|skipped| skipped.reason)
 }

@@ -1,4 +1,4 @@
-//! Tensors under any paths, as a module: what an optimizer or an average sees of a network.
+//! Tensors under arbitrary paths as a module: what an optimizer or an average sees of a network.
 
 use std::collections::BTreeMap;
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::compress;
 use crate::tars::copy_files;
 
-/// Writes the first images of some tars to `data.tar.xz`: path, number of images, name in the pack.
+/// Writes the first images of some tars to `data.tar.xz`; each tar has a path, a number of images and a name in the pack.
 pub(super) fn add(sets: &[(&Path, usize, &str)], archives: &Path) -> Result<()> {
     let folder = archives.join("data");
     fs::create_dir_all(&folder)?;

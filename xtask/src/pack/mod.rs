@@ -1,4 +1,4 @@
-//! `cargo xtask pack`: what a GPU machine without network and without Rust needs to be compared, in one folder.
+//! `cargo xtask pack`: one folder with everything for benchmarks on a GPU machine without network and without Rust.
 
 mod data;
 mod programs;
@@ -12,35 +12,35 @@ use clap::Args;
 
 use crate::bench::said;
 
-/// The largest size of a pack in bytes: what passes through the transfers of rented machines.
+/// The largest size of a pack in bytes, limited by the transfers of rented machines.
 const LIMIT: u64 = 60 << 20;
 
 /// Packs binaries, baseline scripts and a few images for a machine without network and without Rust.
 #[derive(Args)]
 pub(crate) struct Pack {
-    /// The folder to make.
+    /// The folder to create.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Backends, a build of each: flex, tch, cuda, wgpu, vulkan, metal, rocm; with `+` several in one, as `cuda+vulkan`.
+    /// Backends, each a build: flex, tch, cuda, wgpu, vulkan, metal, rocm; `+` joins several in one build, as in `cuda+vulkan`.
     #[arg(long, value_delimiter = ',', default_value = "flex")]
     flavours: Vec<String>,
-    /// The torch that the other machine has, for the flavour `tch`: it is installed in a virtual environment to build
+    /// The torch version of the other machine, for the flavour `tch`: it is installed in a virtual environment to build
     /// against.
     #[arg(long, value_name = "VERSION", default_value = "2.11")]
     torch: String,
-    /// A Python that has this torch, instead of installing it.
+    /// A Python with this torch, instead of installing it.
     #[arg(long, value_name = "PYTHON")]
     torch_python: Option<PathBuf>,
-    /// A tar of training images, <class>/<name>.jpg; without it nothing is pretrained there.
+    /// A tar of training images, <class>/<name>.jpg; without it, the pack does no pretraining.
     #[arg(long, value_name = "TAR", requires = "test")]
     train: Option<PathBuf>,
-    /// Pack the first N of them.
+    /// Pack only the first N of them.
     #[arg(long, value_name = "N", default_value_t = 5000)]
     train_images: usize,
     /// A tar of test images with the same classes.
     #[arg(long, value_name = "TAR", requires = "train")]
     test: Option<PathBuf>,
-    /// Pack the first N of them.
+    /// Pack only the first N of them.
     #[arg(long, value_name = "N", default_value_t = 2000)]
     test_images: usize,
 }
@@ -68,14 +68,14 @@ pub(crate) fn run(pack: &Pack) -> Result<()> {
     let size = list(out)?;
     ensure!(
         size <= LIMIT,
-        "the pack has {} bytes, expected at most {LIMIT}: take fewer images or flavours",
+        "the pack has {} bytes, expected at most {LIMIT}: pack fewer images or flavours",
         size
     );
     println!("Copy {} to the other machine and start `./run.sh PYTHON` in it.", out.display());
     Ok(())
 }
 
-/// The scripts, and the commit that all of it comes from.
+/// Copies the scripts, and records the commit.
 fn copy_scripts(out: &Path) -> Result<()> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
     copy(&source.join("pack/run.sh"), &out.join("run.sh"))?;
@@ -115,7 +115,7 @@ fn compress(archives: &Path, names: &[&str]) -> Result<()> {
         .args(names)
         .status()
         .context("tar cannot be started")?;
-    ensure!(status.success(), "tar and xz do not make {}, see above", archive.display());
+    ensure!(status.success(), "tar and xz did not create {}, see above", archive.display());
     for name in &names[1..] {
         fs::remove_file(archives.join(name))?;
     }

@@ -1,4 +1,4 @@
-//! The programs of a pack, built for some backends, stripped and compressed.
+//! The programs of a pack: built for some backends, stripped and compressed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,11 +11,11 @@ use burn_ssl::core::DeviceSpec;
 use super::{Pack, compress};
 use crate::bench::build;
 
-/// What `run.sh` starts of every backend besides the tool: package and program. A program with a GPU backend is 10 MB of a
-/// pack, so there are no more.
+/// The programs that `run.sh` starts for every backend besides the tool, as package and name. There are no more, because a
+/// program with a GPU backend takes 10 MB of a pack.
 const EXAMPLES: [(&str, &str); 2] = [("burn-ssl", "step_time"), ("burn-ssl", "parity")];
 
-/// Further programs for the CPU, for benchmarks by hand.
+/// More programs for the CPU, for benchmarks by hand.
 const FLEX_EXAMPLES: [(&str, &str); 4] = [
     ("burn-ssl", "loss_time"),
     ("burn-ssl", "knn_time"),
@@ -26,7 +26,7 @@ const FLEX_EXAMPLES: [(&str, &str); 4] = [
 /// The backends of every flavour, such as `tch` or `cuda+vulkan`.
 ///
 /// # Errors
-/// If a backend is unknown or comes twice: a pack has one folder for each.
+/// If a backend is unknown or given twice: a pack has one folder for each.
 pub(super) fn backends(flavours: &[String]) -> Result<Vec<Vec<&str>>> {
     let known: BTreeSet<_> = DeviceSpec::kinds().map(|kind| kind.feature).into();
     let mut seen = BTreeSet::new();
@@ -37,7 +37,7 @@ pub(super) fn backends(flavours: &[String]) -> Result<Vec<Vec<&str>>> {
             "there is no backend {backend}, expected one of {}",
             known.iter().copied().collect::<Vec<_>>().join(", ")
         );
-        ensure!(seen.insert(backend), "the backend {backend} comes twice, expected one build for each");
+        ensure!(seen.insert(backend), "the backend {backend} is given twice, expected one build for each");
     }
     Ok(builds)
 }
@@ -62,7 +62,7 @@ pub(super) fn add(backends: &[&str], pack: &Pack, archives: &Path) -> Result<()>
         for (package, example) in FLEX_EXAMPLES {
             built.push(build(&["-p", package, "--example", example], example, &[])?);
         }
-        built.push(std::env::current_exe().context("this program has no file")?);
+        built.push(std::env::current_exe().context("the path of this program is unknown")?);
     }
     for program in &built {
         strip(program, &folder)?;
@@ -77,7 +77,7 @@ pub(super) fn add(backends: &[&str], pack: &Pack, archives: &Path) -> Result<()>
 fn strip(program: &Path, folder: &Path) -> Result<()> {
     let target = folder.join(program.file_name().unwrap_or_default());
     let status = Command::new("strip").arg("-o").arg(&target).arg(program).status();
-    ensure!(status.context("strip cannot be started")?.success(), "strip fails on {}", program.display());
+    ensure!(status.context("strip cannot be started")?.success(), "strip failed on {}", program.display());
     Ok(())
 }
 
@@ -104,9 +104,9 @@ impl Tch {
         Ok(Self { python })
     }
 
-    /// What the build scripts of `tch` look for: a `python` with torch, whatever its version.
+    /// The environment that the build scripts of `tch` need: a `python` with torch, of any version.
     fn environment(&self) -> Result<Vec<(String, String)>> {
-        let folder = self.python.parent().context("the Python with torch is in no folder")?;
+        let folder = self.python.parent().context("the Python with torch is not in a folder")?;
         let path = std::env::var("PATH").unwrap_or_default();
         // The build scripts start it from the folders of their packages.
         let folder = std::path::absolute(folder)?;
@@ -143,7 +143,7 @@ mod tests {
         assert!(
             error(&["flex", "cuda+gpu"]).starts_with("there is no backend gpu, expected one of cuda, flex")
         );
-        assert!(error(&["cuda", "cuda+vulkan"]).starts_with("the backend cuda comes twice"));
-        assert!(error(&["tch", "cuda+tch"]).starts_with("the backend tch comes twice"));
+        assert!(error(&["cuda", "cuda+vulkan"]).starts_with("the backend cuda is given twice"));
+        assert!(error(&["tch", "cuda+tch"]).starts_with("the backend tch is given twice"));
     }
 }

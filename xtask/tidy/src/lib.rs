@@ -1,6 +1,6 @@
-//! What `xtask` and `xtask-checks` share.
+//! Code shared by `xtask` and `xtask-checks`.
 
-/// The middle value; of an even number the mean of the two in the middle; NaN of none.
+/// The middle value, or the mean of the two in the middle; NaN without values.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

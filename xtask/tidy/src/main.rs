@@ -1,6 +1,6 @@
 //! Development commands of the workspace, run as `cargo xtask <command>`.
 //!
-//! This package builds in seconds. The commands that need the library are in the package `xtask-checks`, which is built
+//! This package builds in seconds. The commands that need the library are in the package `xtask-checks`, which is built only
 //! when one of them is called.
 #![expect(clippy::print_stdout, reason = "a command answers on standard output")]
 
@@ -17,23 +17,23 @@ use clap::{Args, Parser};
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 enum Command {
-    /// Checks the rules of the house that no compiler checks, and lists violations as `path:line: sentence`.
+    /// Checks the repository's own rules, and lists violations as `path:line: sentence`.
     Tidy,
-    /// Adds a method by `docs/adding-a-method.md` to a copy of the repository, and checks and compiles the copy.
+    /// Follows `docs/adding-a-method.md` in a copy of the repository, then checks and compiles the copy.
     AddingAMethod,
     /// Runs the cases of the numerical conformance suite, one row each, and counts passes, failures and skips.
     Conformance(Forwarded),
-    /// Runs benchmarks, against PyTorch if there is a `--baseline`.
+    /// Runs benchmarks, and compares with PyTorch if there is a `--baseline`.
     Bench(Forwarded),
     /// Packs binaries, baseline scripts and a few images for a machine without network and without Rust.
     Pack(Forwarded),
 }
 
-/// Arguments that `xtask-checks` reads.
+/// Arguments for `xtask-checks`.
 #[derive(Args)]
 #[command(disable_help_flag = true)]
 struct Forwarded {
-    /// What the command takes: `--help` lists it.
+    /// Arguments of the command; `--help` lists them.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
@@ -54,19 +54,19 @@ fn main() -> ExitCode {
 }
 
 impl Forwarded {
-    /// Builds `xtask-checks`, runs a command of it and passes its exit code on.
+    /// Builds `xtask-checks`, runs one of its commands and passes on the exit code.
     fn run(&self, command: &str) -> Result<ExitCode> {
         let cargo = cargo();
         let run = ["run", "--release", "--package", "xtask-checks", "--", command];
         let status = process::Command::new(&cargo).args(run).args(&self.arguments).status();
         let status = status.with_context(|| format!("{} cannot be started", cargo.display()))?;
-        // A signal leaves no code.
+        // A process ended by a signal has no exit code.
         let code = status.code().and_then(|code| u8::try_from(code).ok());
         Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
     }
 }
 
-/// The cargo that runs this program; the one of the path if it was started by itself.
+/// The cargo that runs this program, or the one in the PATH if it was started directly.
 pub(crate) fn cargo() -> OsString {
     std::env::var_os("CARGO").unwrap_or_else(|| OsStr::new("cargo").to_owned())
 }

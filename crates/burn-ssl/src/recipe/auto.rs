@@ -31,15 +31,29 @@ pub struct Wanted<'a> {
     pub image_size: Option<usize>,
     /// The longer side of the images in pixels, if known.
     pub pixels: Option<usize>,
+    /// Whether the batch may be changed.
+    pub batch: Batch,
     /// Number of images.
     pub images: usize,
     /// The device.
     pub device: DeviceSpec,
 }
 
+/// Who decides how many images a batch has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Batch {
+    /// The recipe, and the number of images if that is smaller.
+    #[default]
+    Fitting,
+    /// The user.
+    Asked,
+}
+
 /// A recipe, and why it was chosen.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chosen {
+    /// The name or file of the recipe that it starts from; none if it is that of a run.
+    pub name: Option<String>,
     /// The recipe, with what was changed in it.
     pub draft: Draft,
     /// Which it is, why, and what was changed, a sentence each.
@@ -51,13 +65,15 @@ impl Chosen {
     ///
     /// Images of up to 64 pixels get `<method>/cifar10`, larger ones `<method>/imagenet`; models of another kind get a
     /// variant, if there is one. Photographs on a CPU get the recipe for short runs at 96 pixels, unless a model or a size
-    /// is asked for. A batch larger than the set of images is made smaller.
+    /// is asked for. A batch larger than the set of images is made smaller, unless its size is asked for.
     ///
     /// # Errors
     /// If this build has no such method.
     pub fn by(wanted: Wanted<'_>) -> Result<Self, RecipeError> {
         let mut chosen = if wanted.is_for_a_cpu() { wanted.on_a_cpu()? } else { wanted.usual()? };
-        chosen.notes.extend(fit_batch(&mut chosen.draft, wanted.images)?);
+        if wanted.batch == Batch::Fitting {
+            chosen.notes.extend(fit_batch(&mut chosen.draft, wanted.images)?);
+        }
         Ok(chosen)
     }
 }
@@ -99,7 +115,7 @@ impl Wanted<'_> {
             ),
             format!("the recipe of the paper, {full}, is for a GPU: on a CPU it takes hours to days"),
         ];
-        Ok(Chosen { draft, notes })
+        Ok(Chosen { name: Some(name.to_string()), draft, notes })
     }
 
     fn usual(&self) -> Result<Chosen, RecipeError> {
@@ -121,7 +137,7 @@ impl Wanted<'_> {
             let quicker = "without a model and an image size, a quicker one is chosen";
             notes.push(format!("this recipe is for a GPU, and takes hours to days on a CPU: {quicker}"));
         }
-        Ok(Chosen { draft, notes })
+        Ok(Chosen { name: Some(name.to_string()), draft, notes })
     }
 }
 
@@ -154,12 +170,12 @@ mod tests {
     use crate::registry::METHODS;
 
     fn photos(images: usize) -> Wanted<'static> {
-        let (model, image_size, device) = (None, None, DeviceSpec::Flex);
-        Wanted { method: "simclr", model, image_size, pixels: Some(1024), images, device }
+        let (model, image_size, batch, device) = (None, None, Batch::Fitting, DeviceSpec::Flex);
+        Wanted { method: "simclr", model, image_size, pixels: Some(1024), batch, images, device }
     }
 
     fn chosen(wanted: Wanted<'_>) -> (Recipe, Vec<String>) {
-        let Chosen { draft, notes } = Chosen::by(wanted).expect("a method of this build");
+        let Chosen { draft, notes, .. } = Chosen::by(wanted).expect("a method of this build");
         (draft.finish().and_then(Recipe::resolved).expect("usable"), notes)
     }
 
@@ -213,6 +229,8 @@ mod tests {
         let (recipe, notes) = chosen(Wanted { pixels: Some(32), ..photos(200) });
         assert_eq!(recipe.schedule.batch_size, 128);
         assert_eq!(notes[1], "schedule.batch_size is 128 instead of 512, since there are 200 images");
+        let (_, notes) = chosen(Wanted { pixels: Some(32), batch: Batch::Asked, ..photos(200) });
+        assert_eq!(notes.len(), 1, "{notes:?}");
         let mut draft = Draft::named("simclr/cifar10").expect("a recipe of the library");
         assert_eq!(fit_batch(&mut draft, 512), Ok(None));
         assert!(matches!(fit_batch(&mut draft, 511), Ok(Some(_))));

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use burn_ssl::{EncoderSource, PreprocessingOptions, SetOptions};
 use clap::Args;
 
@@ -11,24 +11,34 @@ use super::{MachineArgs, ModelArgs, defaults};
 /// Where the encoder comes from.
 #[derive(Args)]
 pub(crate) struct EncoderArgs {
-    /// Directory of a finished run.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "model", "width", "stem"])]
+    /// Directory of a run; of one that is not finished, the newest checkpoint is taken.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "untrained", "model", "width", "stem"])]
     run: Option<PathBuf>,
     /// File of weights: from burn-ssl, or from torchvision or timm with --model.
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    /// An untrained network, to compare with; --model, --width and --stem say which.
+    #[arg(long, conflicts_with = "weights")]
+    untrained: bool,
     #[command(flatten)]
     model: ModelArgs,
 }
 
 impl EncoderArgs {
-    /// The encoder; without --run and --weights, an untrained one with the given seed.
+    /// The encoder; `seed` is that of an untrained one.
     pub(crate) fn source(self, seed: u64) -> Result<EncoderSource> {
         let config = self.model.config()?;
         Ok(match (self.run, self.weights) {
             (Some(run), _) => EncoderSource::Run(run),
             (None, Some(path)) => EncoderSource::Weights { path, config },
-            (None, None) => EncoderSource::Untrained { config: config.unwrap_or_default(), seed },
+            (None, None) if self.untrained => {
+                EncoderSource::Untrained { config: config.unwrap_or_default(), seed }
+            }
+            (None, None) => {
+                bail!(
+                    "no encoder is named: expected --run DIR, --weights FILE, or --untrained to compare with"
+                )
+            }
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use burn_ssl::{DistillOptions, EncoderSource, FinetuneOptions, LinearOptions};
+use burn_ssl::{DistillOptions, EncoderSource, FinetuneOptions, LinearOptions, SimilarOptions};
 
 pub(super) fn linear() -> LinearOptions {
     LinearOptions::new(any_encoder())
@@ -14,6 +14,10 @@ pub(super) fn finetune() -> FinetuneOptions {
 
 pub(super) fn distill() -> DistillOptions {
     DistillOptions::new("", "", "")
+}
+
+pub(super) fn similar() -> SimilarOptions {
+    SimilarOptions::new(any_encoder(), "", Vec::new())
 }
 
 fn any_encoder() -> EncoderSource {

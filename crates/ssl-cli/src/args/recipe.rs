@@ -7,7 +7,7 @@ use burn_ssl::Recipe;
 use burn_ssl::core::DeviceSpec;
 use burn_ssl::encoders::EncoderConfig;
 use burn_ssl::images;
-use burn_ssl::recipe::{Chosen, Draft, NamedDraft, RecipeName, Wanted, fit_batch};
+use burn_ssl::recipe::{Batch, Chosen, Draft, NamedDraft, RecipeName, Wanted, fit_batch};
 use clap::Args;
 
 /// The name that leaves the choice of a recipe to images and device.
@@ -89,10 +89,23 @@ pub(crate) struct TrainingArgs {
     eval_every: Option<u32>,
 }
 
+/// What other options say that decides which recipe a run starts from.
+pub(crate) struct Asked<'a> {
+    pub(crate) model: Option<&'a str>,
+    pub(crate) batch: Batch,
+    pub(crate) device: DeviceSpec,
+}
+
+impl Default for Asked<'_> {
+    fn default() -> Self {
+        Self { model: None, batch: Batch::Fitting, device: DeviceSpec::Flex }
+    }
+}
+
 impl RecipeArgs {
     /// The recipe with these options in it.
     pub(crate) fn recipe(&self) -> Result<Recipe> {
-        self.recipe_with(self.base(None, DeviceSpec::Flex)?.draft, |_| Ok(()))
+        self.recipe_with(self.base(&Asked::default())?.draft, |_| Ok(()))
     }
 
     /// A recipe with these options and more changes in it; `--set` comes last.
@@ -116,14 +129,18 @@ impl RecipeArgs {
     }
 
     /// The recipe to start from, for a model if that is given, with a batch that fits the images.
-    pub(crate) fn base(&self, model: Option<&str>, device: DeviceSpec) -> Result<Chosen> {
+    pub(crate) fn base(&self, asked: &Asked<'_>) -> Result<Chosen> {
+        let sets_batch = self.set.iter().any(|text| text.starts_with("schedule.batch_size"));
+        let batch = if sets_batch { Batch::Asked } else { asked.batch };
         let named = self.recipe.as_deref().filter(|name| *name != AUTO);
         if let Some(name) = named {
             let (mut draft, mut notes) = (Draft::open(name)?, vec![format!("recipe: {name}")]);
-            if let (Ok(_), Some((images, _))) = (RecipeName::find(name), self.found()?) {
+            if batch == Batch::Fitting
+                && let (Ok(_), Some((images, _))) = (RecipeName::find(name), self.found()?)
+            {
                 notes.extend(fit_batch(&mut draft, images)?);
             }
-            return Ok(Chosen { draft, notes });
+            return Ok(Chosen { name: Some(name.to_owned()), draft, notes });
         }
         let Some(method) = &self.method else {
             bail!("there is no method: expected --method NAME or --recipe NAME")
@@ -132,7 +149,8 @@ impl RecipeArgs {
             bail!("there are no images: expected --data PATH")
         };
         let image_size = self.image_size.map(|size| size as usize);
-        Ok(Chosen::by(Wanted { method, model, image_size, pixels, images, device })?)
+        let Asked { model, device, .. } = *asked;
+        Ok(Chosen::by(Wanted { method, model, image_size, pixels, batch, images, device })?)
     }
 
     /// How many images there are, and the longer side of the first, if a path is given.
@@ -170,6 +188,10 @@ impl ModelArgs {
 }
 
 impl TrainingArgs {
+    pub(crate) fn batch(&self) -> Batch {
+        if self.batch_size.is_some() { Batch::Asked } else { Batch::Fitting }
+    }
+
     pub(crate) fn apply(&self, draft: &mut Draft) -> Result<()> {
         set(draft, "schedule.epochs", self.epochs)?;
         set(draft, "schedule.max_steps", self.max_steps)?;

@@ -1,19 +1,59 @@
 //! The commands that list methods, models, recipes and devices.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use burn_ssl::core::{DeviceInfo, DeviceSpec};
 use burn_ssl::encoders::MODELS;
+use burn_ssl::images;
 use burn_ssl::recipe::NamedDraft;
 use burn_ssl::recipe::{Draft, RecipeName};
-use burn_ssl::registry::METHODS;
+use burn_ssl::registry::advice::{Advice, COSTS_OF, COSTS_SOURCE, Cost, Situation, recommend};
+use burn_ssl::registry::{METHODS, MethodInfo};
 use serde_json::json;
+
+use crate::args::MethodsArgs;
 
 use crate::output::{columns, print};
 
-pub(super) fn methods(json: bool) -> Result<()> {
-    let rows: Vec<_> =
-        METHODS.iter().map(|method| [method.name, method.about, method.paper].map(str::to_owned)).collect();
-    print(json, &METHODS, columns(&rows))
+pub(super) fn methods(args: &MethodsArgs, json: bool) -> Result<()> {
+    let row = |method: &MethodInfo| {
+        let cost = |value: fn(Cost) -> String| method.cost().map(value).unwrap_or_default();
+        let [name, about, paper] = [method.name, method.about, method.paper].map(str::to_owned);
+        let seconds = cost(|cost| format!("{} s/epoch", cost.epoch_seconds));
+        [name, seconds, cost(|cost| format!("{} MB", cost.peak_mb)), about, paper]
+    };
+    let advice = situation(args)?.and_then(|situation| Some((situation, recommend(situation)?)));
+    let mut words = columns(&METHODS.iter().map(row).collect::<Vec<_>>());
+    words += &format!("\ncosts: {COSTS_OF} ({COSTS_SOURCE})");
+    if let Some((Situation { labels, batch_size, images }, Advice { method, why })) = advice {
+        let labels = if labels { "with" } else { "without" };
+        words += &format!(
+            "\nrecommended for {images} images {labels} labels in batches of {batch_size}: {method}, since {why}"
+        );
+    }
+    let object = |method: &MethodInfo| {
+        let mut object = serde_json::to_value(method)?;
+        object["cost"] = serde_json::to_value(method.cost())?;
+        object["recommended"] = advice.is_some_and(|(_, advice)| advice.method == method.name).into();
+        Ok(object)
+    };
+    print(json, &METHODS.iter().map(object).collect::<Result<Vec<_>>>()?, words)
+}
+
+/// What a method is asked for, if anything is.
+fn situation(args: &MethodsArgs) -> Result<Option<Situation>> {
+    let batch_size = args.batch_size as usize;
+    let known = match (&args.data, args.images) {
+        (Some(path), _) => {
+            let found = images::open(path, None)?;
+            Some((found.labels().is_some(), found.len()))
+        }
+        (None, Some(images)) => Some((args.labels, images as usize)),
+        (None, None) if args.labels => {
+            bail!("the number of images is not known: expected --images N or --data PATH")
+        }
+        (None, None) => None,
+    };
+    Ok(known.map(|(labels, images)| Situation { labels, batch_size: batch_size.min(images), images }))
 }
 
 pub(super) fn models(json: bool) -> Result<()> {

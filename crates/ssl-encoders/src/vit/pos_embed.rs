@@ -59,7 +59,7 @@ fn parts(pos_embed: &Tensor<3>) -> (usize, usize) {
     let found =
         squares.into_iter().find(|(class_tokens, side)| *side > 0 && class_tokens + side * side == tokens);
     found.unwrap_or_else(|| {
-        panic!("a position embedding of {tokens} tokens is no square, neither with a class token nor without")
+        panic!("a position embedding of {tokens} tokens is not square, with or without a class token")
     })
 }
 
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "of 8 tokens is no square, neither with a class token nor without")]
+    #[should_panic(expected = "of 8 tokens is not square, with or without a class token")]
     fn an_embedding_of_no_square_is_refused() {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
         resize_pos_embed(Tensor::zeros([1, 8, 3], &device), [2, 2]);

@@ -23,7 +23,7 @@ impl TokenEncoder for Vit {
 
     fn last_blocks(&self, images: Tensor<4>, count: usize, pass: &Pass) -> Vec<Tokens> {
         let depth = self.blocks.len();
-        assert!(count <= depth, "the last {count} blocks were asked of a ViT of {depth}");
+        assert!(count <= depth, "a ViT of {depth} blocks was asked for its last {count}");
         let mut tokens = self.first_tokens(images, Masking::None);
         let mut outputs = Vec::with_capacity(count);
         for (index, block) in self.blocks.iter().enumerate() {
@@ -40,7 +40,7 @@ impl TokenEncoder for Vit {
     fn class_attention(&self, images: Tensor<4>, pass: &Pass) -> Tensor<3> {
         assert!(
             self.cls_token.is_some(),
-            "a ViT without a class token has no attention of it: expected encoder.class_token = true"
+            "a ViT without a class token has no class-token attention: expected encoder.class_token = true"
         );
         let Some((last, before)) = self.blocks.split_last() else {
             panic!("a ViT without blocks has no attention")

@@ -5,8 +5,8 @@ use ssl_core::group::{gather, gather_each};
 use ssl_core::loss::block_values;
 use ssl_core::{
     ConfigError, Embedded, EmbeddingLoss, Encoder, EncoderWith, Footprint, GradientRules, Group, HeadShape,
-    Init, Loss, MethodRules, Metrics, Mlp, Pass, Predicted, Progress, SslMethod, Step, StepContext,
-    TeacherState, Views, WithPredictor, schedule,
+    Init, Loss, LossScale, MethodRules, Metrics, Mlp, Pass, Predicted, Progress, SslMethod, Step,
+    StepContext, TeacherState, Views, WithPredictor, schedule,
 };
 
 use super::{MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss};
@@ -28,6 +28,11 @@ pub struct MoCoV3 {
 }
 
 impl MethodRules for MoCoV3 {
+    /// Guessing among the keys of the batch, in both directions.
+    fn loss_scale(&self, batch: usize) -> LossScale {
+        LossScale::guess(4.0 * self.config.temperature * (batch as f64).ln())
+    }
+
     fn gradient_rules(&self, _at: Progress) -> GradientRules {
         GradientRules { frozen: self.config.frozen(), constant_lr: vec![] }
     }

@@ -13,7 +13,7 @@ use ssl_train::{RunDir, TrainError};
 
 use crate::Error;
 
-/// A classifier with the description in its file.
+/// A classifier and the description in its file.
 pub(crate) struct Teacher {
     pub(crate) network: Classifier<AnyEncoder>,
     pub(crate) artifact: Artifact,
@@ -42,7 +42,7 @@ impl Teacher {
     }
 }
 
-/// Numbers the labels of a set as a classifier does, and checks that it knows all of them.
+/// Numbers the labels of a set as the classifier does, after checking that it knows every class.
 pub(crate) fn match_labels(head: &ClassifierHead, set: &mut Dataset) -> Result<(), Error> {
     if let Some(names) = &head.class_names {
         set.match_labels(names)?;
@@ -66,7 +66,7 @@ fn described(file: &Path) -> Result<(Artifact, ClassifierHead), Error> {
     }
 }
 
-/// A classifier whose weights do not matter yet.
+/// A classifier whose weights are about to be replaced.
 fn network(
     artifact: &Artifact,
     head: &ClassifierHead,

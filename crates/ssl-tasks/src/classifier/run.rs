@@ -1,4 +1,4 @@
-//! Training of a classifier in a directory of its own.
+//! Trains a classifier in its own directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -24,12 +24,12 @@ use crate::Error;
 use crate::pretrain::changed_data;
 use crate::recipe::{difference, hash, upgrade};
 
-/// How a classifier is made: `classifier.toml`.
+/// How a classifier was trained: `classifier.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Record {
     /// The command.
     pub(crate) made_by: &'static str,
-    /// Where the encoder or the teacher is from.
+    /// Where the encoder or the teacher comes from.
     pub(crate) from: String,
     /// Training images.
     pub(crate) train: PathBuf,
@@ -81,7 +81,7 @@ pub(crate) struct ClassifierRun<'a> {
     pub(crate) accept_changed_data: bool,
     pub(crate) device: &'a Device,
     pub(crate) record: Record,
-    /// The description of the encoder, without the results of the training.
+    /// The description of the encoder, without the results of training.
     pub(crate) encoder: Artifact,
     pub(crate) head: ClassifierHead,
     pub(crate) test: Option<EvalLoader>,
@@ -89,14 +89,14 @@ pub(crate) struct ClassifierRun<'a> {
     pub(crate) metrics: [&'static str; 2],
 }
 
-/// The result of a training. Accuracies are in per cent.
+/// The result of training. Accuracies are in per cent.
 pub(crate) struct Tested {
     pub(crate) accuracy: Option<[f64; 2]>,
     pub(crate) summary: Summary,
 }
 
 impl ClassifierRun<'_> {
-    /// Trains `network`, which is on the autodiff device, tests it and writes it.
+    /// Trains `network`, which must be on the autodiff device, tests it and writes it to disk.
     pub(crate) fn train<M>(
         &self,
         method: &M,
@@ -144,7 +144,7 @@ impl ClassifierRun<'_> {
         Ok(Some([100.0 * top1, 100.0 * top5]))
     }
 
-    /// The accuracies by name; none before the first step, when a new head can only guess.
+    /// The accuracies by name; empty before the first step, when a new head can only guess.
     fn tested(&self, network: &Classifier<AnyEncoder>, at: Progress) -> Result<Evaluation, EvalError> {
         let accuracy = if at.step == 0 { None } else { self.accuracy(network)? };
         let named = |values: [f64; 2]| self.metrics.into_iter().zip(values).collect();
@@ -177,7 +177,7 @@ impl ClassifierRun<'_> {
         Ok(run)
     }
 
-    /// Whether the options are those of the training, as its directory and its checkpoint say.
+    /// Checks the options against those in the directory and in the checkpoint.
     fn check_record(&self, run: &RunDir, record: &Table) -> Result<(), Error> {
         let path = run.classifier_record();
         let text = fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
@@ -195,7 +195,7 @@ impl ClassifierRun<'_> {
     }
 }
 
-/// The first key in which the record of a training, as text, differs from another, with both values.
+/// The first key in which two records differ, one of them given as text, with both values.
 fn difference_from(text: &str, record: &Table) -> Option<(String, String, String)> {
     let mut first = text.parse::<Table>().unwrap_or_default();
     upgrade(&mut first);

@@ -1,4 +1,4 @@
-//! The formats of files of features.
+//! File formats for features.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use ssl_eval::Features;
 
 use crate::Error;
 
-/// The format of a file of features.
+/// The format of a feature file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// A row per image: name, label, class, features.

@@ -17,6 +17,8 @@ const PROGRAM: f64 = 30e6;
 const IN_THE_MAKING: f64 = 2.0;
 /// Copies of a network while it is read back and encoded for a checkpoint, and one that is freed in pieces, as measured.
 const COPIES: f64 = 3.0;
+/// The share of freed activations that lies in pieces large enough for these copies, as measured.
+const IN_ONE_PIECE: f64 = 0.3;
 /// Copies of an image while it is decoded and cut by one thread.
 const DECODING: f64 = 2.0;
 
@@ -30,6 +32,8 @@ pub(crate) struct Run<'a, M> {
     pub(crate) recipe: &'a Recipe,
     pub(crate) method: &'a M,
     pub(crate) images: &'a Dataset,
+    /// Images that pass the encoder at a time in evaluation; 0 without one.
+    pub(crate) evaluated: usize,
 }
 
 /// The estimate of a run; `None` for a custom encoder, of which nothing is known.
@@ -46,7 +50,9 @@ pub(crate) fn of_run(run: &Run<'_, impl MethodRules>) -> Result<Option<Estimate>
     let (batch, pass) = (config.micro_batch(), config.pass());
     let feature_dim = encoders[0].feature_dim;
     let method = run.method.footprint(feature_dim, batch, sizes.len());
-    let counts = Counts { sizes, encoders, method, batch: batch as f64, pass: pass as f64 };
+    let of_image = of_size(&recipe.data.image_size).map_or(0.0, |encoder| encoder.plain);
+    let evaluated = run.evaluated as f64 * of_image;
+    let counts = Counts { sizes, encoders, method, batch: batch as f64, pass: pass as f64, evaluated };
     let mut parts = counts.parts(recipe);
     parts.push(images(run.images, recipe.data.worker_threads()));
     Ok(Some(Estimate::new(parts)))
@@ -72,6 +78,8 @@ struct Counts {
     batch: f64,
     /// Images that pass the network at a time.
     pass: f64,
+    /// Activations of an evaluation.
+    evaluated: f64,
 }
 
 impl Counts {
@@ -105,18 +113,29 @@ impl Counts {
                 "a smaller schedule.batch_size, or fewer or smaller views",
             ),
             part(PartKind::Checkpoint, copies, weights),
+            part(PartKind::Evaluation, self.evaluation(), "a smaller data.image_size, or no eval.test"),
         ]
     }
 
     /// Gradients of parameters and copies for a checkpoint, less what takes the memory of freed activations. The gradients of
-    /// the heads are there while the activations of the encoder still are.
+    /// the heads are there while the activations of the encoder still are; and heads have the largest tensors, for whose
+    /// update there is no room between these.
     fn after_backward(&self, gradients: f64, copies: f64, heads: f64) -> (f64, f64) {
         if !self.encoders[0].shared {
             return (gradients, copies);
         }
         let freed = self.activations();
         let of_encoder = (gradients - heads - freed).max(0.0);
-        (heads + of_encoder, (copies - freed).max(0.0))
+        (heads + of_encoder, heads + (copies - IN_ONE_PIECE * freed).max(0.0))
+    }
+
+    /// What an evaluation needs beside the memory of the training, as measured: most of it where only tensors of the same
+    /// size share memory.
+    fn evaluation(&self) -> f64 {
+        if self.encoders[0].shared {
+            return (self.evaluated - self.activations()).max(0.0) + 0.25 * self.evaluated;
+        }
+        0.8 * self.evaluated
     }
 
     /// What the encoder keeps of all views of the student, and the gradients of the activations of a pass.
@@ -165,5 +184,83 @@ fn moments(algorithm: &Algorithm) -> f64 {
         Algorithm::AdamW(_) => 2.0,
         Algorithm::Sgd(config) if config.momentum == 0.0 => 0.0,
         _ => 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::methods::testing::recipe;
+    use ssl_core::{HeadShape, LayerConfig};
+    use ssl_data::Image;
+
+    /// A method with a head of one layer; with a teacher and a queue, or without.
+    struct Head {
+        teacher: bool,
+    }
+
+    impl MethodRules for Head {
+        fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
+            Footprint {
+                teacher_heads: self.teacher.then_some(1),
+                joint: true,
+                state: if self.teacher { 1e6 } else { 0.0 },
+                loss: images as f64,
+                ..Footprint::of_heads([HeadShape::new(feature_dim, [LayerConfig::new(128)])])
+            }
+        }
+    }
+
+    fn estimate(teacher: bool, evaluated: usize, change: impl Fn(&mut Recipe)) -> Option<Estimate> {
+        let mut recipe = recipe("simclr/cifar10");
+        recipe.schedule.batch_size = 64;
+        change(&mut recipe);
+        let images = Dataset::from_images(vec![Image::new(32, 32, vec![0; 3072])], None);
+        let run = Run { recipe: &recipe, method: &Head { teacher }, images: &images, evaluated };
+        of_run(&run).expect("usable views")
+    }
+
+    fn bytes(estimate: Option<Estimate>, kind: PartKind) -> f64 {
+        let parts = estimate.expect("a known encoder").parts;
+        parts.iter().find(|part| part.kind == kind).map_or(0.0, |part| part.bytes)
+    }
+
+    #[test]
+    fn activations_grow_with_the_batch_and_shrink_with_chunks_and_micro_batches() {
+        let encoder = |change: fn(&mut Recipe)| bytes(estimate(false, 0, change), PartKind::Encoder);
+        let usual = encoder(|_| ());
+        assert_eq!(encoder(|r| r.schedule.batch_size = 128), 2.0 * usual);
+        assert_eq!(encoder(|r| r.train.embed_chunk = Some(16)), usual / 4.0);
+        assert_eq!(encoder(|r| r.train.accumulate = 4), usual / 4.0);
+        assert!(encoder(|r| r.encoder.width = 32) < 0.6 * usual);
+    }
+
+    #[test]
+    fn a_teacher_is_a_second_network_and_adam_has_two_moments() {
+        let (with, without) = (estimate(true, 0, |_| ()), estimate(false, 0, |_| ()));
+        let student = bytes(without.clone(), PartKind::Parameters);
+        assert_eq!(bytes(with.clone(), PartKind::Teacher), student);
+        assert_eq!((bytes(without.clone(), PartKind::Teacher), bytes(with, PartKind::State)), (0.0, 4e6));
+        assert_eq!(bytes(without, PartKind::Optimizer), student);
+        let adam = |recipe: &mut Recipe| recipe.optimizer.algorithm = ssl_train::OptimizerName::AdamW.into();
+        assert_eq!(bytes(estimate(false, 0, adam), PartKind::Optimizer), 2.0 * student);
+    }
+
+    #[test]
+    fn an_evaluation_counts_and_a_vit_has_an_estimate_too() {
+        let evaluation = |images| bytes(estimate(false, images, |_| ()), PartKind::Evaluation);
+        assert!(evaluation(0) == 0.0 && evaluation(256) == 4.0 * evaluation(64) && evaluation(64) > 0.0);
+        let vit = estimate(true, 256, |recipe| {
+            let patch_size = Some(4);
+            recipe.encoder =
+                ssl_encoders::EncoderConfig { patch_size, ..ssl_encoders::EncoderConfig::named("vit-tiny") };
+        });
+        let vit = vit.expect("a known encoder");
+        assert_eq!(vit.largest().map(|part| part.kind), Some(PartKind::Encoder), "{vit}");
+    }
+
+    #[test]
+    fn nothing_is_known_of_a_custom_encoder() {
+        assert_eq!(estimate(false, 0, |recipe| recipe.encoder.name = "mine".into()), None);
     }
 }

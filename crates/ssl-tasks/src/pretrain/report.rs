@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use ssl_train::Summary;
 
-use super::PretrainOptions;
+use super::{PretrainOptions, Verdict};
 use crate::{Recipe, memory};
 
 /// The result of a run. k-NN accuracies are in per cent.
@@ -13,6 +13,13 @@ use crate::{Recipe, memory};
 pub struct Report {
     /// Name of the method.
     pub method: String,
+    /// The recipe that it started from, by name or file, if the options say so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipe: Option<String>,
+    /// Hash of everything that determines the final weights on given images.
+    pub recipe_hash: String,
+    /// Seed of the initial weights, the order of the images and the views.
+    pub seed: u64,
     /// The device.
     pub device: String,
     /// Steps in total.
@@ -31,6 +38,18 @@ pub struct Report {
     /// k-NN top-1 before the first step, if evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knn_top1_untrained: Option<f64>,
+    /// RankMe at the end, the effective number of dimensions of the features, if evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rankme: Option<f64>,
+    /// RankMe before the first step, if evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rankme_untrained: Option<f64>,
+    /// Test images of the k-NN accuracies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub knn_images: Option<u64>,
+    /// Whether the run learned anything; none if it was stopped, or has fewer than two images that can be read.
+    #[serde(flatten)]
+    pub verdict: Option<Verdict>,
     /// The most memory that the process has held, in bytes, where the operating system tells.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_mem: Option<u64>,
@@ -39,26 +58,34 @@ pub struct Report {
     pub expected_mem: Option<u64>,
     /// The run directory.
     pub out: PathBuf,
-    /// Whether the run reached its last step. A run that was stopped did not.
+    /// Whether the run reached its last step; false if it was stopped.
     #[serde(skip)]
     pub finished: bool,
 }
 
 impl Report {
     pub(super) fn new(recipe: &Recipe, options: &PretrainOptions, summary: &Summary) -> Self {
-        let top1 = |metrics: &[(String, f64)]| {
-            metrics.iter().find(|(name, _)| name == "knn_top1").map(|&(_, value)| value)
+        let metric = |metrics: &[(String, f64)], wanted: &str| {
+            metrics.iter().find(|(name, _)| name == wanted).map(|&(_, value)| value)
         };
+        let [trained, untrained] = [&summary.evaluation, &summary.untrained];
         Self {
             method: recipe.method.clone(),
+            recipe: options.recipe_name.clone(),
+            recipe_hash: recipe.hash(),
+            seed: recipe.seed,
             device: options.device.to_string(),
             steps: summary.steps,
             epochs: summary.epochs,
             seconds: summary.seconds,
             train_loss: summary.train_loss,
             images_per_s: summary.images_per_s,
-            knn_top1: top1(&summary.evaluation),
-            knn_top1_untrained: top1(&summary.untrained),
+            knn_top1: metric(trained, "knn_top1"),
+            knn_top1_untrained: metric(untrained, "knn_top1"),
+            rankme: metric(trained, "rankme"),
+            rankme_untrained: metric(untrained, "rankme"),
+            knn_images: None,
+            verdict: None,
             max_mem: memory::peak(),
             expected_mem: None,
             out: options.out.clone(),

@@ -7,14 +7,14 @@ use super::Pretraining;
 use crate::recipe::Draft;
 use crate::{Error, Recipe};
 
-/// A run that goes on.
+/// A run to be resumed.
 pub(super) struct Resumed {
     run: RunDir,
-    /// None if the run was stopped before its first checkpoint.
+    /// `None` if the run was stopped before its first checkpoint.
     checkpoint: Option<IntactCheckpoint>,
 }
 
-/// The recipe to build the encoder of: without the file of initial weights where a checkpoint replaces them, since the file
+/// The recipe to build the encoder from. Where a checkpoint replaces the initial weights, it does not name their file, which
 /// may be gone.
 pub(super) fn started_from(recipe: &Recipe, resumed: Option<&Resumed>) -> Recipe {
     let mut recipe = recipe.clone();
@@ -35,7 +35,7 @@ impl<O, F> Pretraining<'_, O, F> {
         Ok(Some(Resumed { run, checkpoint }))
     }
 
-    /// Creates or takes the directory and writes the recipe, whose TOML is `text`.
+    /// Creates the directory or takes it over, and writes the recipe, whose TOML is `text`.
     pub(super) fn run_dir(&self, resumed: Option<Resumed>, text: &str) -> Result<RunDir, Error> {
         let run = match resumed {
             Some(resumed) => {
@@ -49,7 +49,7 @@ impl<O, F> Pretraining<'_, O, F> {
         Ok(run)
     }
 
-    /// Whether the recipe is that of the run, as its directory and its checkpoint say.
+    /// Checks the recipe against those in the run's directory and checkpoint.
     fn check_recipe(&self, Resumed { run, checkpoint }: &Resumed) -> Result<(), Error> {
         if let Some((key, there, here)) = self.difference(Draft::of_run(run.path())?)? {
             return Err(Error::OtherRecipe { run: self.options.out.clone(), key, there, here });

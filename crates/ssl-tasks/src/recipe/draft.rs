@@ -11,7 +11,7 @@ pub use toml::Value;
 use super::upgrade::{MOVED_TO_TRAIN, upgrade};
 use super::{DidYouMean, Recipe, RecipeError};
 
-/// A recipe that is not checked yet: TOML whose keys can still be set.
+/// A recipe that has not been checked yet: TOML whose keys can still be set.
 ///
 /// ```
 /// use ssl_tasks::recipe::Draft;
@@ -65,7 +65,7 @@ impl Draft {
         Ok(draft)
     }
 
-    /// A text; `origin` says where it is from.
+    /// Parses a text; `origin` says where it comes from.
     ///
     /// # Errors
     /// If it is not valid TOML.
@@ -101,7 +101,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Drops the keys of the text that belong to other optimizers than the current one.
+    /// Drops the keys of the text that belong to optimizers other than the current one.
     fn drop_keys_of_other_optimizers(&mut self) {
         let Some(optimizer) = self.root.get_mut("optimizer").and_then(Value::as_table_mut) else { return };
         let named = optimizer.get("name").and_then(Value::as_str).and_then(|name| name.parse().ok());

@@ -45,9 +45,9 @@ pub enum RecipeError {
     /// The text is not TOML.
     #[error("{origin} is not valid TOML: {reason}")]
     Syntax {
-        /// Where the text is from.
+        /// Where the text comes from.
         origin: String,
-        /// What is wrong, and in which line.
+        /// What is wrong, and on which line.
         reason: String,
     },
     /// An unknown key.
@@ -73,7 +73,7 @@ pub enum RecipeError {
     Moved {
         /// The key.
         from: String,
-        /// The key that it is now.
+        /// The key that replaces it.
         to: String,
     },
     /// A required key is missing.
@@ -150,7 +150,7 @@ impl From<ssl_train::TrainError> for RecipeError {
     }
 }
 
-/// Replaces the names of Rust types by words for readers of recipes.
+/// Replaces the names of Rust types with words that readers of recipes know.
 fn in_words(reason: &str) -> String {
     const TYPES: [(&str, &str); 7] = [
         ("expected f64", "expected a number"),

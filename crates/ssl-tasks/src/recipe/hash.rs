@@ -14,14 +14,18 @@ use toml::{Table, Value};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn hash(table: &Table) -> String {
-    let mut leaves = BTreeMap::new();
-    flatten("", &Value::Table(table.clone()), &mut leaves);
-    let text: String = leaves.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+    let text: String = leaves(table).iter().map(|(key, value)| format!("{key}={value}\n")).collect();
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
 }
 
-/// The scalar values by path.
+/// The scalar values by path; each path begins with a dot.
+pub(crate) fn leaves(table: &Table) -> BTreeMap<String, String> {
+    let mut leaves = BTreeMap::new();
+    flatten("", &Value::Table(table.clone()), &mut leaves);
+    leaves
+}
+
 fn flatten(path: &str, value: &Value, leaves: &mut BTreeMap<String, String>) {
     match value {
         Value::Table(table) => {

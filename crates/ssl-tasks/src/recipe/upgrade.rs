@@ -35,7 +35,7 @@ pub(crate) fn upgrade(recipe: &mut Table) {
 /// Removes values that meant "not set".
 fn drop_unset(optimizer: &mut Table) {
     optimizer.retain(|key, value| !(ZERO_IS_UNSET.contains(&key) && is_zero(value)));
-    // Without these, the keys that go with them did nothing.
+    // Without these, the keys that depend on them did nothing.
     for (key, modifier) in [("lr_scale_batch", "lr_scaling"), ("clip_norm", "clip_per_parameter")] {
         if !optimizer.contains_key(key) {
             optimizer.remove(modifier);

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use ssl_kernels::{Collective, Group};
 
-/// A mistake that a test has to notice.
+/// A mistake that a test must notice.
 ///
 /// ```
 /// use burn::tensor::Tensor;
@@ -23,7 +23,7 @@ pub enum Fault {
     NoSum,
     /// `all_reduce_sum` returns the sum times this factor.
     Scale(f32),
-    /// `all_gather` returns the rows of its rank in the place of those of every rank. Needs as many rows on each.
+    /// `all_gather` returns the rows of its rank in place of those of every rank. Needs the same number of rows on each.
     NoGather,
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// What a rank asks of its group.
+/// A call of a rank to its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
     AllReduceSum,
@@ -11,11 +11,11 @@ pub(super) enum Call {
     Barrier,
 }
 
-/// What a rank brings to a call.
+/// What a rank contributes to a call.
 #[derive(Clone, Debug)]
 pub(super) struct Given {
     call: Call,
-    /// What has to be the same on all ranks: values of a sum, columns of rows, the root of a broadcast.
+    /// What must be the same on all ranks: the number of values in a sum, the columns of rows, the root of a broadcast.
     size: usize,
     pub(super) values: Vec<f32>,
     pub(super) bytes: Vec<u8>,
@@ -41,7 +41,7 @@ impl Given {
     }
 }
 
-/// A place where threads meet, again and again.
+/// A place where threads meet repeatedly.
 #[derive(Debug)]
 pub(super) struct Meeting {
     state: Mutex<State>,
@@ -51,7 +51,7 @@ pub(super) struct Meeting {
 #[derive(Debug)]
 struct State {
     given: Vec<Option<Given>>,
-    /// What all have given, until each has taken it.
+    /// The contributions of all ranks, until each rank has taken them.
     all: Option<Arc<[Given]>>,
     taken: usize,
     left: Vec<bool>,
@@ -69,7 +69,7 @@ impl Meeting {
         self.lock().given.len()
     }
 
-    /// What all ranks give, in their order; waits for them.
+    /// Waits for all ranks, and returns their contributions in order.
     ///
     /// # Panics
     /// If the group was ended, if a rank has returned, or if the ranks make different calls.
@@ -92,13 +92,13 @@ impl Meeting {
         all
     }
 
-    /// The rank makes no further call.
+    /// Records that the rank makes no more calls.
     pub(super) fn leave(&self, rank: usize) {
         self.lock().left[rank] = true;
         self.changed.notify_all();
     }
 
-    /// The rank ends the group.
+    /// Lets the rank end the group.
     pub(super) fn end(&self, rank: usize) {
         self.lock().ended_by.get_or_insert(rank);
         self.changed.notify_all();

@@ -9,7 +9,7 @@ fn device() -> Device {
     DeviceSpec::Flex.open().expect("flex is compiled in")
 }
 
-/// Values without an order, of many magnitudes, so that the order of a sum shows in its bits.
+/// Unordered values of many magnitudes, so that the order of a sum shows in its bits.
 fn scattered(rank: usize) -> Tensor<1> {
     let value = |index: usize| ((rank * 1000 + index) as f32).sin() * 10_f32.powi(index as i32 % 7 - 3);
     Tensor::from_floats(std::array::from_fn::<f32, 500, _>(value), &device())

@@ -14,7 +14,7 @@ use super::sums::{self, unreadable};
 use super::{IMAGES, META, Meta, PARTS};
 use crate::{RunDir, TrainError};
 
-/// A checkpoint whose files are all there and as they were written.
+/// A checkpoint whose files are all present and unchanged.
 #[derive(Clone, Debug)]
 pub struct IntactCheckpoint {
     folder: PathBuf,
@@ -37,10 +37,10 @@ impl fmt::Display for DamagedCheckpoint {
     }
 }
 
-/// The newest intact checkpoint of a run, among `last`, `last.old` and the copies `step-N`; none if the run has not written
-/// any checkpoint yet.
+/// The newest intact checkpoint of a run, among `last`, `last.old` and the copies `step-N`; `None` if the run has not
+/// written a checkpoint yet.
 ///
-/// Nothing is changed. Checkpoints have checksums; those of earlier versions have none, and are taken as intact if their files
+/// Nothing is changed on the disk. Checkpoints of earlier versions have no checksums, and count as intact if their files
 /// can be read and all their values are finite.
 ///
 /// # Errors
@@ -82,12 +82,17 @@ impl IntactCheckpoint {
         self.meta.step
     }
 
-    /// Steps of an epoch of the run.
+    /// Steps per epoch of the run.
     pub fn steps_per_epoch(&self) -> u64 {
         self.meta.steps_per_epoch
     }
 
-    /// The document that determines the run, as it was when the checkpoint was written; none in checkpoints of earlier
+    /// Seconds of training until it was written, without evaluation.
+    pub fn seconds(&self) -> f64 {
+        self.meta.seconds
+    }
+
+    /// The document that determines the run, as it was when the checkpoint was written; `None` in checkpoints of earlier
     /// versions and of runs without one.
     pub fn recipe(&self) -> Option<&str> {
         self.meta.recipe.as_deref()
@@ -98,18 +103,18 @@ impl IntactCheckpoint {
         &self.damaged
     }
 
-    /// What the optimizer trains, with the values of the checkpoint; `student` is one of the same architecture.
+    /// The student with the values of the checkpoint; `student` must have the same architecture.
     ///
     /// # Errors
-    /// If it is not of the same architecture.
+    /// If the architecture differs.
     pub fn student<S: Module>(&self, student: S) -> Result<S, TrainError> {
         self.load("student", student)
     }
 
-    /// The method's other state, with the values of the checkpoint; `state` is one of the same architecture.
+    /// The method's state with the values of the checkpoint; `state` must have the same architecture.
     ///
     /// # Errors
-    /// If it is not of the same architecture.
+    /// If the architecture differs.
     pub fn state<T: Module>(&self, state: T) -> Result<T, TrainError> {
         self.load("state", state)
     }
@@ -118,7 +123,7 @@ impl IntactCheckpoint {
         &self.meta
     }
 
-    /// The tensors of one part, and the file that they are from.
+    /// The tensors of one part, and the file that holds them.
     pub(crate) fn tensors(&self, part: &str) -> Result<(BTreeMap<String, TensorData>, PathBuf), TrainError> {
         let path = self.folder.join(format!("{part}.safetensors"));
         let bytes = fs::read(&path).map_err(TrainError::io(&path))?;
@@ -128,7 +133,7 @@ impl IntactCheckpoint {
         }
     }
 
-    /// The hashes of the images that the run had read; none in checkpoints of earlier versions.
+    /// The hashes of the images that the run had read; `None` in checkpoints of earlier versions.
     pub(crate) fn image_hashes(&self) -> Result<Vec<u64>, TrainError> {
         let path = self.folder.join(IMAGES);
         let bytes = match fs::read(&path) {
@@ -152,7 +157,7 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// All candidates, the newest first. One that does not say its step may be the newest.
+    /// All candidates, newest first. One that does not say its step may be the newest.
     fn all(checkpoints: &Path) -> io::Result<Vec<Self>> {
         let entries = match fs::read_dir(checkpoints) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -168,7 +173,7 @@ impl Candidate {
         Ok(found)
     }
 
-    /// The step that it is of, as far as it says.
+    /// The step that it was written at, if it says.
     fn step(&self) -> u64 {
         match (meta_of(&self.folder), self.place) {
             (Ok(meta), _) => meta.step,
@@ -178,7 +183,7 @@ impl Candidate {
     }
 }
 
-/// Which of the folders of checkpoints; of two of the same step, the first is taken.
+/// The kinds of checkpoint folders; of two with the same step, the first is taken.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Last,
@@ -186,7 +191,7 @@ enum Place {
     Kept(u64),
 }
 
-/// What a name stands for; none for those that no checkpoint has.
+/// The kind of folder that a name stands for; `None` if no checkpoint has such a name.
 fn place_of(name: &str) -> Option<Place> {
     match name {
         "last" => Some(Place::Last),
@@ -198,7 +203,7 @@ fn place_of(name: &str) -> Option<Place> {
     }
 }
 
-/// What a checkpoint says, if it is intact.
+/// The metadata of a checkpoint, if it is intact.
 fn checked(folder: &Path) -> Result<Meta, String> {
     let meta = meta_of(folder)?;
     if meta.checksums || folder.join(sums::SUMS).exists() {
@@ -216,7 +221,7 @@ fn meta_of(folder: &Path) -> Result<Meta, String> {
     serde_json::from_slice(&bytes).map_err(|error| format!("{META} is damaged: {error}"))
 }
 
-/// Checks a file of tensors that has no checksum.
+/// Checks a tensor file that has no checksum.
 fn check_unsummed(folder: &Path, name: &str) -> Result<(), String> {
     let bytes = fs::read(folder.join(name)).map_err(|error| unreadable(name, &error))?;
     let (tensors, _) = named::decode(&bytes).map_err(|error| format!("{name} is damaged: {error}"))?;

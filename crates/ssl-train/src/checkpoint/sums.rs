@@ -19,7 +19,7 @@ const BLOCK: usize = 1 << 20;
 #[serde(deny_unknown_fields)]
 struct Sum {
     bytes: u64,
-    /// XXH3 with 64 bits, in hexadecimal.
+    /// 64-bit XXH3, in hexadecimal.
     xxh3: String,
 }
 
@@ -51,11 +51,11 @@ impl<'a> SummedFolder<'a> {
 /// Compares the files of a folder with their checksums, if it has any.
 ///
 /// # Errors
-/// What is wrong with the first file that is not as it was written.
+/// What is wrong with the first file that has changed.
 pub(super) fn check(folder: &Path) -> Result<(), String> {
     let bytes = std::fs::read(folder.join(SUMS)).map_err(|error| unreadable(SUMS, &error))?;
-    let sums: BTreeMap<String, Sum> =
-        serde_json::from_slice(&bytes).map_err(|error| format!("{SUMS} is no list of checksums: {error}"))?;
+    let sums: BTreeMap<String, Sum> = serde_json::from_slice(&bytes)
+        .map_err(|error| format!("{SUMS} is not a list of checksums: {error}"))?;
     for (name, sum) in sums {
         let found = sum_of(&folder.join(&name)).map_err(|error| unreadable(&name, &error))?;
         if found.bytes != sum.bytes {

@@ -1,4 +1,4 @@
-//! The optimizers, each with the hyper-parameters that are its own.
+//! The optimizers, each with its own hyper-parameters.
 
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, names, setters};
@@ -40,33 +40,33 @@ pub enum Algorithm {
 pub struct SgdConfig {
     /// Momentum. Default 0.9, as in every recipe here.
     pub momentum: f64,
-    /// Whether momentum is Nesterov's. Default no.
+    /// Whether to use Nesterov momentum. Default no.
     pub nesterov: bool,
 }
 
-/// LARS as in the official code of Barlow Twins, MoCo v3, BYOL and SimCLR: weights get a layer-wise rate, biases and norms are
-/// plain momentum SGD without weight decay.
+/// LARS as in the official code of Barlow Twins, MoCo v3, BYOL and SimCLR: weights have a layer-wise rate; biases and norms
+/// have plain SGD with momentum and no weight decay.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LarsConfig {
     /// Momentum. Default 0.9, as in every recipe here.
     pub momentum: f64,
     /// `η`. Default 0.001 (You et al. 2017, section 5).
     pub trust_coefficient: f64,
-    /// Whether no layer-wise rate exceeds the learning rate: the factor of a gradient is
+    /// Whether to limit layer-wise rates to the learning rate: the factor of a gradient is then
     /// `min(η ‖p‖ / (‖g‖ + weight_decay · ‖p‖ + 1e-8) / lr, 1)`. Default no; solo-learn's recipes need it, with `η` = 0.02.
     pub clip_lr: bool,
     /// Whether the learning rate enters the momentum buffer (SimCLR's TensorFlow code). Default no.
     pub lr_in_momentum: bool,
 }
 
-/// LARC around SGD as in the official code of SwAV: every tensor gets a layer-wise rate.
+/// LARC around SGD as in the official code of SwAV: every tensor has a layer-wise rate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LarcConfig {
     /// Momentum. Default 0.9, as in every recipe here.
     pub momentum: f64,
     /// `η`. Default 0.001 (You et al. 2017, section 5; SwAV `main_swav.py`).
     pub trust_coefficient: f64,
-    /// Whether no layer-wise rate exceeds the learning rate, see [`LarsConfig::clip_lr`]. Default no.
+    /// Whether to limit layer-wise rates to the learning rate; see [`LarsConfig::clip_lr`]. Default no.
     pub clip_lr: bool,
 }
 
@@ -83,7 +83,7 @@ impl OptimizerName {
     /// All names.
     pub const ALL: [Self; 4] = [Self::Sgd, Self::Lars, Self::Larc, Self::AdamW];
 
-    /// The keys of the section `[optimizer]` that this optimizer has besides those of all optimizers.
+    /// The keys of `[optimizer]` that this optimizer has in addition to the common ones.
     pub const fn own_keys(self) -> &'static [&'static str] {
         match self {
             Self::Sgd => &["momentum", "nesterov"],
@@ -93,7 +93,7 @@ impl OptimizerName {
         }
     }
 
-    /// Whether `key` belongs to some optimizers, and this is none of them.
+    /// Whether `key` belongs to other optimizers, and not to this one.
     pub fn lacks(self, key: &str) -> bool {
         !self.own_keys().contains(&key) && Self::ALL.iter().any(|other| other.own_keys().contains(&key))
     }

@@ -24,8 +24,8 @@ names!(LrScaling: "lr_scaling" { Linear = "linear", Sqrt = "sqrt" });
 
 /// Hyper-parameters of an optimizer: the `[optimizer]` section of a recipe.
 ///
-/// The section is one table: `name` says which [`Algorithm`] it is, and the fields of that one stand beside the fields below.
-/// A key of another optimizer is an error.
+/// The section is one table: `name` selects the [`Algorithm`], whose own fields stand beside the fields below. A key of
+/// another optimizer is an error.
 ///
 /// ```
 /// use ssl_train::{LarsConfig, NoDecay, OptimizerConfig};
@@ -39,13 +39,13 @@ names!(LrScaling: "lr_scaling" { Linear = "linear", Sqrt = "sqrt" });
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "OptimizerTable", into = "OptimizerTable")]
 pub struct OptimizerConfig {
-    /// Which optimizer, and what only it has. Default SGD.
+    /// The optimizer and its own fields. Default SGD.
     pub algorithm: Algorithm,
     /// Learning rate at its peak, for a batch of `lr_scale_batch`. Default 0.06 (MoCo's CIFAR-10 notebook).
     pub lr: f64,
-    /// The batch that `lr` is for; the rate for another batch follows by `lr_scaling`. Default: `lr` is for every batch.
+    /// The batch size that `lr` is for; `lr_scaling` gives the rate for others. Default: `lr` is for every batch size.
     pub lr_scale_batch: Option<usize>,
-    /// How the rate grows with the batch. Default linear; SimCLR's README has the square root.
+    /// How the rate grows with the batch size. Default linear; SimCLR's README has the square root.
     pub lr_scaling: LrScaling,
     /// Learning rate of tensors of at most one axis, scaled and scheduled like `lr`. Default: that of the weights.
     pub lr_1d: Option<f64>,
@@ -61,9 +61,9 @@ pub struct OptimizerConfig {
     pub layer_decay: Option<f64>,
     /// Exceptions for single parameters: the `[[optimizer.rules]]` of a recipe. Default none.
     pub rules: Vec<ParamRule>,
-    /// Norm above which gradients are scaled down. Default: they never are.
+    /// Norm above which gradients are scaled down. Default: no clipping.
     pub clip_norm: Option<f64>,
-    /// Whether every parameter is clipped on its own (DINO) and not all together. Default no.
+    /// Whether to clip every parameter's gradient on its own (DINO) instead of all together. Default no.
     pub clip_per_parameter: bool,
 }
 
@@ -102,7 +102,7 @@ setters!(OptimizerConfig {
 });
 
 impl OptimizerConfig {
-    /// An optimizer with defaults for all that is not its own: one of `SgdConfig`, `LarsConfig`, `LarcConfig` and
+    /// A configuration with defaults for the common fields. `algorithm` is an `SgdConfig`, `LarsConfig`, `LarcConfig` or
     /// `AdamWConfig`, or an [`OptimizerName`].
     pub fn new(algorithm: impl Into<Algorithm>) -> Self {
         Self { algorithm: algorithm.into(), ..Self::default() }
@@ -153,10 +153,10 @@ impl OptimizerConfig {
         )
     }
 
-    /// Whether the rules fit the parameters of `module`.
+    /// Checks that the rules fit the parameters of `module`.
     ///
     /// # Errors
-    /// A rule whose path no parameter has; a layer-wise decay for a network without `encoder.blocks`.
+    /// If no parameter has the path of a rule, or the rate decays by layer in a network without `encoder.blocks`.
     pub fn check_module<M: Module>(&self, module: &M) -> Result<(), ConfigError> {
         ParamRules::new(self, module).map(|_| ())
     }

@@ -8,7 +8,7 @@ use ssl_core::{ConfigError, names, setters};
 
 use super::{OptimizerConfig, OptimizerName};
 
-/// The tokens and positions of a ViT: parameters of several axes that are no weights of a layer.
+/// The tokens and positions of a ViT: parameters of several axes that are not weights of a layer.
 const TOKENS: [&str; 4] = ["cls_token", "pos_embed", "register_tokens", "mask_token"];
 
 /// Which parameters have no weight decay.
@@ -16,7 +16,7 @@ const TOKENS: [&str; 4] = ["cls_token", "pos_embed", "register_tokens", "mask_to
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum NoDecay {
-    /// All decay.
+    /// None: all decay.
     #[default]
     None,
     /// Tensors of at most one axis, and those named `bias` (DINO, Barlow Twins, BYOL).
@@ -32,7 +32,7 @@ names!(NoDecay: "no_decay" {
     BiasNormAndTokens = "bias-norm-and-tokens",
 });
 
-/// An exception for the parameters whose path has certain parts: one of the `[[optimizer.rules]]` of a recipe.
+/// An exception for the parameters whose path has certain parts: an `[[optimizer.rules]]` entry of a recipe.
 ///
 /// All rules that match a parameter apply to it: scales are multiplied.
 ///
@@ -44,7 +44,7 @@ names!(NoDecay: "no_decay" {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ParamRule {
-    /// Whole parts of a path, one after the other: `patch_embed`, `encoder.blocks.0`, `prototypes`, `norm1.weight`.
+    /// Consecutive whole parts of a path: `patch_embed`, `encoder.blocks.0`, `prototypes`, `norm1.weight`.
     pub path: String,
     /// Factor of the learning rate. Default 1. DINOv2 has 0.2 for `patch_embed`.
     #[serde(default = "one")]
@@ -52,10 +52,10 @@ pub struct ParamRule {
     /// Whether the learning rate stays at its peak. Default no.
     #[serde(default)]
     pub constant_lr: bool,
-    /// Whether weight decay is left out. Default no.
+    /// Whether the parameters have no weight decay. Default no.
     #[serde(default)]
     pub no_decay: bool,
-    /// Whether the parameters stay as they are: no gradient, weight decay or momentum. Default no.
+    /// Whether the parameters stay as they are, without gradient, weight decay or momentum. Default no.
     #[serde(default)]
     pub frozen: bool,
 }
@@ -73,12 +73,12 @@ setters!(ParamRule {
 });
 
 impl ParamRule {
-    /// A rule for the parameters whose path has the parts `path`; it changes nothing until one of its fields is set.
+    /// A rule for the parameters whose path contains `path`; it has no effect until one of its fields is set.
     pub fn new(path: impl Into<String>) -> Self {
         Self { path: path.into(), lr_scale: 1.0, constant_lr: false, no_decay: false, frozen: false }
     }
 
-    /// Whether the parameter at `path` has all parts of the rule's path, one after the other.
+    /// Whether `path` contains the rule's path, as consecutive parts.
     pub fn matches(&self, path: &str) -> bool {
         let starts = path.match_indices('.').map(|(dot, _)| dot + 1);
         std::iter::once(0).chain(starts).any(|start| {
@@ -88,7 +88,7 @@ impl ParamRule {
     }
 
     /// # Errors
-    /// A rule that no run could use, or that changes nothing.
+    /// If a field is out of range, or the rule has no effect.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let error = |found: String, expected| ConfigError { field: "optimizer.rules", found, expected };
         if self.path.is_empty() {
@@ -107,7 +107,7 @@ impl ParamRule {
     }
 }
 
-/// What the rules of a configuration make of one parameter.
+/// The effect of a configuration's rules on one parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct ParamSettings {
     /// Factor of the learning rate.
@@ -128,10 +128,10 @@ pub(super) struct ParamRules {
 }
 
 impl ParamRules {
-    /// Rules that fit the parameters of `module`.
+    /// The rules for `module`, after checking that they fit its parameters.
     ///
     /// # Errors
-    /// A rule whose path no parameter has; a layer-wise decay for a network without `encoder.blocks`.
+    /// If no parameter has the path of a rule, or the rate decays by layer in a network without `encoder.blocks`.
     pub(super) fn new<M: Module>(config: &OptimizerConfig, module: &M) -> Result<Self, ConfigError> {
         let mut parameters = ParameterPaths::default();
         module.visit(&mut parameters);
@@ -150,13 +150,13 @@ impl ParamRules {
         Ok(Self { layers, ..Self::without_layers(config) })
     }
 
-    /// The rules that need no look at the whole module: all but layer-wise decay.
+    /// The rules that do not need the whole module: all but layer-wise decay.
     pub(super) fn without_layers(config: &OptimizerConfig) -> Self {
         let (optimizer, no_decay) = (config.name(), config.no_decay);
         Self { optimizer, no_decay, layers: None, rules: config.rules.clone() }
     }
 
-    /// What applies to the parameter at `path`, of so many axes.
+    /// What applies to the parameter at `path` with the given number of axes.
     pub(super) fn of(&self, path: &str, axes: usize) -> ParamSettings {
         let matching = || self.rules.iter().filter(|rule| rule.matches(path));
         let layer_scale = self.layers.as_ref().map_or(1.0, |layers| layers.lr_scale(path));
@@ -214,7 +214,7 @@ impl LayerDecay {
     }
 }
 
-/// The number of the encoder's block that a parameter is in.
+/// The number of the encoder block that a parameter is in.
 fn block(path: &str) -> Option<usize> {
     path.strip_prefix("encoder.blocks.")?.split('.').next()?.parse().ok()
 }

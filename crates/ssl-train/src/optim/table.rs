@@ -1,4 +1,4 @@
-//! The section `[optimizer]` as a recipe has it.
+//! The `[optimizer]` section as it stands in a recipe.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,9 +7,9 @@ use super::{
     ParamRule, SgdConfig,
 };
 
-/// One table of all keys. Those that only some optimizers have are none where they are not written.
+/// One table of all keys. Keys that only some optimizers have are `None` unless they are written.
 ///
-/// A tagged enum would do, if serde still refused unknown keys there.
+/// A tagged enum would do if serde still refused unknown keys in one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct OptimizerTable {
@@ -47,7 +47,7 @@ pub(super) struct OptimizerTable {
     rules: Vec<ParamRule>,
 }
 
-/// A key that belongs to other optimizers than the one that is named.
+/// A key that belongs to optimizers other than the one named.
 #[derive(Debug, thiserror::Error)]
 #[error("{name} has no key '{key}', which belongs to {owners}: expected {}, or a key of all optimizers", .name.own_keys().join(", "))]
 pub(super) struct ForeignKey {
@@ -57,7 +57,7 @@ pub(super) struct ForeignKey {
 }
 
 impl Default for OptimizerTable {
-    /// The defaults of all optimizers, and nothing that only some have.
+    /// The defaults of the common keys, and no others.
     fn default() -> Self {
         Self::common(&OptimizerConfig::default())
     }

@@ -47,7 +47,7 @@ pub(super) fn sgd(
 /// ```
 ///
 /// With `lr_in_momentum`, momentum is `b ← μ · b + lr · g;   p ← p − b`. With `clip_lr` the factor is that of [`larc`].
-/// Tensors of one axis have momentum and nothing else, see [`lars_1d`].
+/// Tensors of one axis have only momentum; see [`lars_1d`].
 ///
 /// # Source
 /// You et al. 2017, algorithm 1, <https://arxiv.org/abs/1708.03888>, as in the official code of Barlow Twins
@@ -70,7 +70,7 @@ pub(super) fn lars(
     lars_1d(config, state, p, g * factor.mask_fill(degenerate, 1.0), rates.lr)
 }
 
-/// LARS without a layer-wise rate: its momentum.
+/// LARS without a layer-wise rate: only its momentum.
 ///
 /// ```text
 /// b ← μ · b + g;   p ← p − lr · b          with `lr_in_momentum`:   b ← μ · b + lr · g;   p ← p − b
@@ -109,7 +109,7 @@ pub(super) fn larc(
     with_momentum(config.momentum, state, p, g, rates.lr)
 }
 
-/// A gradient times the factor of its layer, as [`larc`] has it.
+/// A gradient times the layer-wise factor of [`larc`].
 fn with_layer_factor(
     trust_coefficient: f64,
     clip_lr: bool,
@@ -127,7 +127,7 @@ fn with_layer_factor(
         (false, _) => factor,
     };
     let factor = factor.mask_fill(degenerate.clone(), 1.0);
-    // Without a factor the official wrapper adds no weight decay either.
+    // Where there is no factor, the official wrapper adds no weight decay either.
     let decay = Tensor::full([1], decay, &p.device()).mask_fill(degenerate, 0.0);
     (g + p.clone() * decay) * factor
 }
@@ -167,7 +167,7 @@ fn with_momentum(momentum: f64, state: &mut ParamState, p: Tensor<1>, g: Tensor<
     add_scaled(p, next_buffer(momentum, state, g), -lr)
 }
 
-/// The momentum buffer with a further gradient in it: `b ← μ · b + g`.
+/// The momentum buffer after adding a gradient: `b ← μ · b + g`.
 fn next_buffer(momentum: f64, state: &mut ParamState, g: Tensor<1>) -> Tensor<1> {
     if momentum == 0.0 {
         return g;
@@ -184,7 +184,7 @@ fn decayed(p: &Tensor<1>, g: Tensor<1>, decay: f64) -> Tensor<1> {
     if decay == 0.0 { g } else { add_scaled(g, p.clone(), decay) }
 }
 
-/// Whether a norm is 0, which leaves no ratio. On the device: reading a norm back would stall a GPU.
+/// Whether a norm is 0, so that there is no ratio. Computed on the device: reading a norm back would stall a GPU.
 fn degenerate(p: &Tensor<1>, g: &Tensor<1>) -> Tensor<1, Bool> {
     norm(p).equal_elem(0.0).bool_or(norm(g).equal_elem(0.0))
 }

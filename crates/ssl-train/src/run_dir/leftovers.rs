@@ -31,7 +31,7 @@ pub(super) fn check(path: &Path, overwrite: bool, of_a_run: bool) -> Result<(), 
     Ok(())
 }
 
-/// Removes what a run wrote: files that it names, and the folders that are empty then.
+/// Removes what a run wrote: its files, and the folders that this leaves empty.
 pub(super) fn remove(path: &Path) -> Result<(), TrainError> {
     for name in FILES {
         remove_file(&path.join(name))?;
@@ -58,7 +58,7 @@ fn remove_checkpoint(folder: &Path) -> Result<(), TrainError> {
     remove_empty(folder.to_owned())
 }
 
-/// Whether nothing is there but what a process left that was killed before it wrote its recipe.
+/// Whether the directory holds nothing but the leftovers of a process that was killed before it wrote its recipe.
 fn is_free(path: &Path) -> io::Result<bool> {
     let entries = match fs::read_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
@@ -75,7 +75,7 @@ fn is_free(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether the directory says that a run wrote it. Earlier versions had no lock file, but always metrics.
+/// Whether the directory shows that a run wrote it. Earlier versions wrote no lock file, but always metrics.
 pub(super) fn has_record(path: &Path) -> bool {
     let has = |name: &str| path.join(name).is_file();
     Holder::of(path).is_some() || (has("metrics.jsonl") && (has("recipe.toml") || has("classifier.toml")))

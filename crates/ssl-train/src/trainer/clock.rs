@@ -1,8 +1,8 @@
-//! How long the parts of a step take.
+//! Timing of the parts of a step.
 
 use std::time::Instant;
 
-/// Seconds spent waiting for data and seconds spent on steps, since the last row of metrics and in all.
+/// Seconds spent waiting for data and on steps, since the last row of metrics and in total.
 #[derive(Debug)]
 pub(super) struct Clock {
     mark: Instant,
@@ -26,7 +26,7 @@ impl Clock {
         Self { mark: Instant::now(), data: 0.0, step: 0.0, steps: 0, total }
     }
 
-    /// Leaves out what happened since the last mark.
+    /// Discards the time since the last mark.
     pub(super) fn skip(&mut self) {
         self.mark = Instant::now();
     }

@@ -1,11 +1,11 @@
-//! The numbers that a method offers, over micro-batches and processes.
+//! The metrics that a method offers, averaged over micro-batches and processes.
 
 use burn::tensor::{Device, Tensor};
 use ssl_core::{Group, Metrics, group};
 
-/// The mean of each offer over the micro-batches of a step and over all processes, in the order of the first micro-batch.
+/// The mean of each metric over the micro-batches of a step and over all processes, in the order of the first micro-batch.
 ///
-/// All processes offer the same names.
+/// All processes must offer the same names.
 pub(super) fn means(micro_batches: Vec<Metrics>, group: &Group, device: &Device) -> Vec<(&'static str, f64)> {
     let count = micro_batches.len().max(1) as f64;
     let mut sums: Vec<(&'static str, f64)> = Vec::new();

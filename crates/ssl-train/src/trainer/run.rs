@@ -17,7 +17,7 @@ use crate::losses::Losses;
 use crate::metrics::MetricsFile;
 use crate::{Evaluator, Observer, Optimizer, TrainError, newest_intact_checkpoint};
 
-/// What changes in a run besides the networks, which are moved by value so that state is written in place.
+/// What changes in a run besides the networks, which are moved by value so that their state is updated in place.
 pub(super) struct Run<'a, M> {
     trainer: &'a Trainer<'a, M>,
     optimizer: Optimizer,
@@ -36,7 +36,7 @@ pub(super) struct Networks<S, T> {
     pub(super) state: T,
 }
 
-/// What is told of a run.
+/// The figures and outputs of a run.
 pub(super) struct Observers<'a, V, O> {
     pub(super) evaluator: &'a mut V,
     pub(super) observer: &'a mut O,
@@ -64,7 +64,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         })
     }
 
-    /// Goes back to the newest intact checkpoint, if there is one.
+    /// Loads the newest intact checkpoint, if there is one.
     pub(super) fn restore<S: Module, T: Module>(
         &mut self,
         networks: Networks<S, T>,
@@ -99,7 +99,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         Ok(networks)
     }
 
-    /// Says what is unusual about a checkpoint.
+    /// Logs what is unusual about a checkpoint.
     fn tell(&self, checkpoint: &IntactCheckpoint) {
         let (folder, step) = (checkpoint.folder().display(), checkpoint.step());
         for damaged in checkpoint.damaged() {
@@ -158,7 +158,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         Ok(Trained { student: networks.student, state: networks.state, summary })
     }
 
-    /// The loader's batches from the current step on, without those that do not fill a step at the end of an epoch.
+    /// The loader's batches from the current step on, without those at the end of an epoch that do not fill a step.
     fn batches(
         &self,
         loader: &TrainLoader,
@@ -170,7 +170,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         Ok(batches.filter(move |batch| batch.as_ref().map_or(true, |batch| batch.index < used)))
     }
 
-    /// Whether a process of the group says yes.
+    /// Whether any process of the group says yes.
     fn any(&self, here: bool) -> bool {
         let group = &self.trainer.group;
         if group.is_solo() {
@@ -185,7 +185,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         self.trainer.group.rank() == 0
     }
 
-    /// Evaluation and checkpoint, where they are due.
+    /// Evaluates and writes a checkpoint where these are due.
     fn between_steps<E: Encoder>(
         &mut self,
         networks: &Networks<M::Student, M::State>,
@@ -237,7 +237,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         Ok(found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 
-    /// Writes a checkpoint, if everything in it is finite.
+    /// Writes a checkpoint if all its tensors are finite.
     fn save<S: Module, T: Module>(
         &mut self,
         networks: &Networks<S, T>,
@@ -256,7 +256,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         })
     }
 
-    /// Gives the path of the first tensor that is not finite; nothing is written then.
+    /// If a tensor is not finite, writes nothing and returns its path.
     fn write_checkpoint<S: Module, T: Module>(
         &mut self,
         networks: &Networks<S, T>,

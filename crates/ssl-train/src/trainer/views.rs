@@ -1,4 +1,4 @@
-//! From a batch of the loader to the views of a method.
+//! Turns a batch of the loader into the views of a method.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ssl_core::{Mask, Needs, Views};
@@ -9,7 +9,7 @@ use crate::TrainError;
 /// The views of a batch, on the device.
 ///
 /// # Errors
-/// A batch that is not what the method needs, or not of `images` images.
+/// If the batch is not what the method needs, or does not have `images` images.
 pub(super) fn views(
     batch: Batch,
     needs: &Needs,
@@ -36,10 +36,10 @@ pub(super) fn views(
     Ok(Views { labels, masks, ..Views::new(crops, needs.global_views) })
 }
 
-/// Whether a method takes so many views of an image.
+/// Checks that a method takes this many views of an image.
 ///
 /// # Errors
-/// What it needs, where it does not.
+/// If it does not; the error says what it needs.
 pub fn needs_of_views(needs: &Needs, found: usize) -> Result<(), TrainError> {
     let expected = needs.global_views;
     if found < expected || (found > expected && !needs.local_views) {

@@ -11,7 +11,7 @@ use toml::Table;
 use super::places;
 use super::quick::Quick;
 
-/// What stands above the choice.
+/// The header of chosen.toml.
 const HEADER: &str = "\
 # Written by `cargo xtask bench accuracy choose`; do not edit. Per method, the candidate of candidates.toml that scored best on
 # validation images, and all scores: k-NN top-1 in per cent, seed 100. `recipe` is a hash of what the recipe then says.
@@ -25,7 +25,7 @@ pub(super) type Candidates = BTreeMap<String, Vec<Table>>;
 pub(super) fn candidates() -> Result<Candidates> {
     let path = places::root().join(places::CHOICE).join("candidates.toml");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("{} is no list of candidates", path.display()))
+    toml::from_str(&text).with_context(|| format!("{} is not a list of candidates", path.display()))
 }
 
 /// The choices by method: chosen.toml.
@@ -56,7 +56,7 @@ pub(super) struct Scored {
     pub(super) knn_top1_untrained: f64,
     pub(super) train_loss: f64,
     pub(super) seconds: f64,
-    /// What the program was built from.
+    /// The commit that the program was built from.
     pub(super) commit: String,
 }
 
@@ -70,14 +70,14 @@ impl Chosen {
         places::root().join(Self::file())
     }
 
-    /// The file of this checkout; no choices if there is none.
+    /// Reads the file of this checkout; without one, there are no choices.
     pub(super) fn read() -> Result<Self> {
         let path = Self::path();
         if !path.exists() {
             return Ok(Self::default());
         }
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        toml::from_str(&text).with_context(|| format!("{} is no choice", path.display()))
+        toml::from_str(&text).with_context(|| format!("{} is not a file of choices", path.display()))
     }
 
     pub(super) fn write(&self) -> Result<()> {
@@ -91,12 +91,12 @@ impl Chosen {
         self.methods.get(method)?.candidates.iter().find(|scored| scored.recipe == recipe)
     }
 
-    /// Takes a score and chooses anew; scores of recipes that are none of today's candidates (`known`) are dropped.
+    /// Adds a score and chooses again; scores of recipes that are not among today's candidates (`known`) are dropped.
     pub(super) fn take(&mut self, method: &str, scored: Scored, known: &[String]) {
         let choice = self.methods.entry(method.to_owned()).or_default();
         choice.candidates.retain(|old| known.contains(&old.recipe) && old.recipe != scored.recipe);
         choice.candidates.push(scored);
-        // The sort is stable: of equal scores, the one that came first wins.
+        // The sort is stable: of equal scores, the first one wins.
         choice.candidates.sort_by(|a, b| b.knn_top1.total_cmp(&a.knn_top1));
         if let Some(best) = choice.candidates.first() {
             (choice.recipe, choice.settings) = (best.recipe.clone(), best.settings.clone());
@@ -118,7 +118,7 @@ impl Chosen {
         let choice = self.methods.get(method).with_context(|| format!("{method} has no candidates"))?;
         ensure!(
             quick.hash() == choice.recipe,
-            "{} is not what was chosen: expected {} and the rest as it was then",
+            "{} is not what was chosen: expected {}, and everything else unchanged since then",
             Quick::file(method),
             choice.settings.join(", ")
         );

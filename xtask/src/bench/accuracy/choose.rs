@@ -13,7 +13,7 @@ use super::record::figure;
 use super::sides::{Job, Runs};
 use super::{methods, places, pool};
 
-/// Seed of the candidates, none of those that are tested.
+/// Seed of the candidates; not one of the seeds that are tested.
 const SEED: u64 = 100;
 /// All validation images.
 const QUERIES: usize = 2000;

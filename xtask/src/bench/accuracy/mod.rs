@@ -1,7 +1,7 @@
 //! `cargo xtask bench accuracy`: k-NN accuracy of every method after a short run, ours and PyTorch's on the same recipe.
 //!
-//! Numbers of the recipes `<method>/cifar10-quick` are chosen on validation images (`choose`), committed, and only then
-//! tested (`test`); `table` makes the page of the results from their files.
+//! The numbers of the recipes `<method>/cifar10-quick` are chosen on validation images (`choose`), committed, and only then
+//! tested (`test`); `table` writes the page of results from their files.
 
 mod choice;
 mod choose;
@@ -27,9 +27,9 @@ pub(crate) struct Accuracy {
 
 #[derive(Subcommand)]
 enum Phase {
-    /// Trains the candidates of xtask/accuracy/candidates.toml, scores them on validation images and writes chosen.toml.
+    /// Trains the candidates in xtask/accuracy/candidates.toml, scores them on validation images and writes chosen.toml.
     Choose(choose::Choose),
-    /// Trains every method on both sides with every seed and scores it on test images, once.
+    /// Trains every method on both sides with every seed, and scores it once on test images.
     Test(test::Test),
     /// Writes docs/benchmarks/accuracy/README.md from the files of the runs.
     Table,
@@ -45,7 +45,7 @@ impl Accuracy {
     }
 }
 
-/// The methods asked for, in the order of the registry; all if none is.
+/// The methods asked for, in the order of the registry; all by default.
 fn methods(only: &[String]) -> Result<Vec<&'static str>> {
     let known: Vec<_> = METHODS.iter().map(|method| method.name).collect();
     for name in only {

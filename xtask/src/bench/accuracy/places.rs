@@ -1,4 +1,4 @@
-//! Where things are, and which images are for what.
+//! Paths of files, and the ranges of images.
 
 use std::fs;
 use std::ops::Range;
@@ -53,14 +53,14 @@ pub(super) fn ensure_committed(root: &Path, files: &[String]) -> Result<()> {
         let status = run(&["status", "--porcelain"])?;
         ensure!(
             known && status.status.success() && status.stdout.is_empty(),
-            "{file} differs from what is committed: commit the choice before anything is tested"
+            "{file} has uncommitted changes: commit the choice before testing"
         );
     }
     Ok(())
 }
 
-/// The commit of the sources, with `-dirty` if they differ from it. Results and their page, which change while runs go on,
-/// are no sources.
+/// The commit of the sources, with `-dirty` if they differ from it. Results and their page do not count as sources, since they
+/// change during the runs.
 pub(super) fn commit() -> String {
     let root = root().display().to_string();
     let head = said("git", &["-C", &root, "rev-parse", "--short=9", "HEAD"]);
@@ -94,6 +94,6 @@ mod tests {
         assert_eq!(check(), Ok(()));
         fs::write(root.join("chosen.toml"), "a = 2").expect("written");
         let error = check().expect_err("a changed file");
-        assert!(error.starts_with("chosen.toml differs from what is committed"), "{error}");
+        assert!(error.starts_with("chosen.toml has uncommitted changes"), "{error}");
     }
 }

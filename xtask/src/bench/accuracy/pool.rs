@@ -1,14 +1,14 @@
-//! Several runs side by side.
+//! Several runs in parallel.
 
 use std::num::NonZeroUsize;
 use std::sync::Mutex;
 
 use anyhow::{Error, Result, bail};
 
-/// Does the work of every item, `jobs` at a time. One that fails does not stop the others.
+/// Does the work of every item, `jobs` at a time. A failure does not stop the others.
 ///
 /// # Errors
-/// If any failed; each is printed when it does.
+/// If any item failed; each failure is printed when it happens.
 pub(super) fn each<T: Sync>(
     items: &[T],
     jobs: NonZeroUsize,

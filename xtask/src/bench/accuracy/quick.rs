@@ -1,4 +1,4 @@
-//! The recipes for short runs, with candidates for their numbers in them.
+//! The recipes for short runs, with candidates inserted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use burn_ssl::recipe::NamedRecipe;
 use burn_ssl::recipe::{Draft, RecipeName, hash};
 use toml::{Table, Value};
 
-/// A recipe as its file has it; what is not written there is a default.
+/// A recipe as written in its file; whatever the file leaves out has its default.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Quick {
     pub(super) method: String,
@@ -28,8 +28,8 @@ impl Quick {
         format!("crates/burn-ssl/recipes/{method}/cifar10-quick.toml")
     }
 
-    /// The recipe with one candidate in it: every key that any of the method's `candidates` has is removed before, so that
-    /// the result does not depend on which of them the file holds today.
+    /// The recipe with one candidate inserted. Every key of any of the method's `candidates` is removed first, so that the
+    /// result does not depend on which of them the file holds today.
     pub(super) fn with(&self, candidate: &Table, candidates: &[Table]) -> Self {
         let mut table = self.table.clone();
         for keys in candidates {
@@ -39,18 +39,18 @@ impl Quick {
         Self { method: self.method.clone(), table }
     }
 
-    /// A number for what is written in the recipe, whatever the order of its keys.
+    /// A hash of the recipe's contents that does not depend on the order of its keys.
     pub(super) fn hash(&self) -> String {
         hash(&self.table)
     }
 
-    /// The recipe with every key written.
+    /// The recipe with every key written out.
     pub(super) fn resolved(&self) -> Result<Recipe> {
         let text = toml::to_string(&self.table)?;
         Ok(Draft::parse(&self.method, &text)?.finish()?.resolved()?)
     }
 
-    /// Writes it for both sides, as it is for ours and with every key for PyTorch's, and returns the two paths.
+    /// Writes it for both sides, as it is for ours and with every key written out for PyTorch's, and returns the two paths.
     pub(super) fn save(&self, folder: &Path) -> Result<[PathBuf; 2]> {
         let path = |ending| folder.join(format!("{}-{}.{ending}", self.method, self.hash()));
         let resolved = self.resolved().with_context(|| format!("{}/cifar10-quick", self.method))?;

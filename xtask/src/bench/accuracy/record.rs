@@ -22,15 +22,15 @@ pub(super) struct Record {
     pub(super) recipe: String,
     /// How the program was called.
     pub(super) command: String,
-    /// What the program or the script is from.
+    /// The commit of the program or the script.
     pub(super) commit: String,
     /// Machine and versions.
     pub(super) setup: Value,
-    /// All that the program printed.
+    /// Everything that the program printed.
     pub(super) report: Value,
 }
 
-/// What a run found. Accuracies are in per cent of the test images.
+/// The result of a run. Accuracies are in per cent of the test images.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Figures {
     pub(super) knn_top1: f64,
@@ -43,7 +43,7 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Those of a report; `pixels` stands in where the program does not look at them.
+    /// The figures of a report; `pixels` is used if the program does not report the accuracy of raw pixels.
     pub(super) fn of(report: &Value, pixels: f64) -> Result<Self> {
         let number = |name: &str| figure(report, name);
         let knn_top1_pixels =
@@ -71,7 +71,7 @@ impl Record {
         folder().join(format!("{method}-{}-{seed}.json", side.name()))
     }
 
-    /// Writes it whole or not at all.
+    /// Writes it atomically.
     pub(super) fn write(&self) -> Result<()> {
         let path = Self::path(&self.method, self.side, self.seed);
         let text = serde_json::to_string_pretty(self)? + "\n";
@@ -82,7 +82,7 @@ impl Record {
     pub(super) fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let record: Self = serde_json::from_str(&text)
-            .with_context(|| format!("{} is no result of `bench accuracy`", path.display()))?;
+            .with_context(|| format!("{} is not a result of `bench accuracy`", path.display()))?;
         let expected = Self::path(&record.method, record.side, record.seed);
         ensure!(
             path.file_name() == expected.file_name(),
@@ -93,7 +93,7 @@ impl Record {
         Ok(record)
     }
 
-    /// All runs of this checkout, by the names of their files.
+    /// All runs of this checkout, by file name.
     pub(super) fn all() -> Result<Vec<Self>> {
         let Ok(entries) = fs::read_dir(folder()) else { return Ok(Vec::new()) };
         let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;

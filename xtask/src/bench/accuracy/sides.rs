@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::places;
 use crate::bench::build;
 
-/// Whose program trains.
+/// The side whose program trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Side {
@@ -32,19 +32,19 @@ impl Side {
     }
 }
 
-/// What both phases take.
+/// Options of both phases.
 #[derive(Args)]
 pub(super) struct Runs {
-    /// Tar of training images, <class>/<name>.jpg, the classes in turn.
+    /// Tar of training images, <class>/<name>.jpg, with the classes in turn.
     #[arg(long, value_name = "TAR")]
     pub(super) train: PathBuf,
-    /// These methods only.
+    /// Only these methods.
     #[arg(long, value_name = "METHODS", value_delimiter = ',')]
     pub(super) only: Vec<String>,
-    /// Runs side by side, each of one thread and one more that makes views.
+    /// Runs in parallel, each with one training thread and one that makes views.
     #[arg(long, value_name = "N", default_value = "2")]
     pub(super) jobs: NonZeroUsize,
-    /// A built burn-ssl, so that nothing is built here.
+    /// A burn-ssl that is already built, to be used instead of building one.
     #[arg(long, value_name = "PATH")]
     program: Option<PathBuf>,
     /// The commit that it was built from [default: that of this checkout].
@@ -53,7 +53,7 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    /// Our program, and the commit that it is from.
+    /// Our program and its commit.
     pub(super) fn program(&self) -> Result<(PathBuf, String)> {
         let program = match &self.program {
             Some(program) => program.clone(),
@@ -65,7 +65,7 @@ impl Runs {
 
 /// One training and its evaluation.
 pub(super) struct Job<'a> {
-    /// The side's file of the recipe.
+    /// The recipe's file for this side.
     pub(super) recipe: &'a Path,
     pub(super) seed: u64,
     pub(super) train: &'a Path,
@@ -74,14 +74,14 @@ pub(super) struct Job<'a> {
     pub(super) query_limit: usize,
 }
 
-/// What a program printed, and how it was called.
+/// The output of a program, and its command.
 pub(super) struct Finished {
     pub(super) command: String,
     pub(super) report: Value,
 }
 
 impl Job<'_> {
-    /// Trains with our program; a run that was interrupted goes on from its checkpoint.
+    /// Trains with our program; an interrupted run resumes from its checkpoint.
     pub(super) fn ours(&self, program: &Path) -> Result<Finished> {
         let out = places::scratch("out")?.join(self.name());
         let text = out.display().to_string();
@@ -115,7 +115,7 @@ impl Job<'_> {
         Ok(Finished { command: command(python, &arguments, &environment), report })
     }
 
-    /// Names the run directory and the log: another recipe, seed or set of queries has another one.
+    /// The name of the run directory and the log, unique for each recipe, seed and set of queries.
     fn name(&self) -> String {
         let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         format!("{}-{}-{}", stem(self.recipe), stem(self.queries), self.seed)
@@ -158,7 +158,7 @@ impl Job<'_> {
     }
 }
 
-/// Whether a run directory holds something to go on from.
+/// Whether a run directory holds something to resume from.
 fn has_checkpoint(out: &Path) -> bool {
     ["last", "last.old"].iter().any(|name| out.join("checkpoints").join(name).join("meta.json").is_file())
 }
@@ -167,7 +167,7 @@ fn words(text: &str) -> Vec<String> {
     text.split_whitespace().map(str::to_owned).collect()
 }
 
-/// A call as one would type it.
+/// A command as one would type it.
 fn command(program: &Path, arguments: &[String], environment: &[(&str, &str)]) -> String {
     let mut words: Vec<String> = environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
     words.push(program.display().to_string());

@@ -1,14 +1,14 @@
-//! Means, their errors, and what follows from them.
+//! Means, their errors, and the judgements based on them.
 
 use std::fmt;
 
-/// Runs of a side that a judgement needs.
+/// Runs per side that a judgement needs.
 pub(super) const SEEDS: usize = 3;
 /// The largest standard error of a difference, in points, that a judgement may rest on.
 const LARGEST_ERROR: f64 = 0.7;
 /// Standard errors by which ours may be lower than PyTorch's.
 const TOLERANCE: f64 = 2.0;
-/// Standard errors by which a trained network has to be better than an untrained one.
+/// Standard errors by which a trained network must be better than an untrained one.
 const BAR: f64 = 3.0;
 
 /// Some runs of one kind.
@@ -16,12 +16,12 @@ const BAR: f64 = 3.0;
 pub(super) struct Sample {
     pub(super) count: usize,
     pub(super) mean: f64,
-    /// Standard deviation of the runs, by `count - 1`; NaN of a single one.
+    /// Sample standard deviation of the runs (`count - 1`); NaN for a single run.
     pub(super) deviation: f64,
 }
 
 impl Sample {
-    /// None of no values.
+    /// `None` without values.
     pub(super) fn of(values: &[f64]) -> Option<Self> {
         let count = values.len();
         if count == 0 {
@@ -46,11 +46,11 @@ pub(super) struct Difference {
     pub(super) mean: f64,
     /// Its standard error.
     pub(super) error: f64,
-    /// Runs of the side that has fewer.
+    /// Number of runs of the side that has fewer.
     count: usize,
 }
 
-/// Whether a method does what PyTorch does.
+/// Whether a method matches PyTorch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Right,
@@ -64,7 +64,7 @@ pub(super) enum Verdict {
 pub(super) enum Bar {
     Above,
     Below,
-    /// PyTorch's side is not above either.
+    /// PyTorch's side is not above it either.
     NotAsked,
     Missing,
 }

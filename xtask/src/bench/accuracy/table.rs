@@ -1,4 +1,4 @@
-//! The page of the results, made from their files.
+//! The page of results, made from their files.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use super::record::Record;
 use super::sides::Side;
 use super::statistics::{Difference, SEEDS, Sample, over_pixels, over_untrained, verdict};
 
-/// The page with places for what is made here.
+/// The page, with placeholders for the parts made here.
 const PAGE: &str = include_str!("../../../accuracy/page.md");
 
 /// Writes the page.
@@ -29,7 +29,7 @@ fn recipes() -> Result<Vec<(&'static str, String)>> {
     METHODS.iter().map(|method| Ok((method.name, Quick::of(method.name)?.hash()))).collect()
 }
 
-/// The page of some runs. Only runs of today's recipes count.
+/// The page for the given runs. Only runs of today's recipes count.
 fn page(records: &[Record], recipes: &[(&str, String)]) -> String {
     let is_current = |record: &&Record| {
         recipes.iter().any(|(method, hash)| *method == record.method && *hash == record.recipe)
@@ -108,7 +108,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Mean and deviation, and how many runs there are unless three.
+/// Mean and standard deviation, and the number of runs unless it is three.
 fn mean(values: &[f64]) -> String {
     match Sample::of(values) {
         None => "missing".to_owned(),
@@ -123,14 +123,14 @@ fn signed(difference: Difference) -> String {
     if error.is_finite() { format!("{mean:+.2} ± {error:.2}") } else { format!("{mean:+.2}") }
 }
 
-/// The accuracies of pixels that any run of either side found.
+/// The accuracies of raw pixels over all runs of both sides.
 fn pixels(sides: [&Group; 2]) -> String {
     let found: BTreeSet<_> =
         sides.iter().flat_map(|side| &side.pixels).map(|value| format!("{value:.2}")).collect();
     if found.is_empty() { "missing".to_owned() } else { found.into_iter().collect::<Vec<_>>().join(", ") }
 }
 
-/// Runs that there ought to be, one line for each method and side that lacks any.
+/// The missing runs, one line for each method and side.
 fn missing(current: &[&Record], stale: usize, recipes: &[(&str, String)]) -> String {
     let mut lines = Vec::new();
     for (method, _) in recipes {
@@ -153,7 +153,7 @@ fn missing(current: &[&Record], stale: usize, recipes: &[(&str, String)]) -> Str
     if lines.is_empty() { "Nothing.".to_owned() } else { lines.join("\n") }
 }
 
-/// Processors, commits and versions of the runs.
+/// The processors, commits and versions of the runs.
 fn setups(records: &[&Record]) -> String {
     let mut lines = BTreeSet::new();
     for record in records {

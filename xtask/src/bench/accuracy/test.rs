@@ -1,4 +1,4 @@
-//! The second phase: what was chosen, on test images, once.
+//! The second phase: the chosen recipes are tested once, on test images.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use super::sides::{Job, Runs, Side};
 use super::{methods, places, pool, table};
 use crate::bench::{Common, machine};
 
-/// Images that are embedded at a time.
+/// Images embedded at a time.
 const BATCH: usize = 250;
 
 /// Options of `bench accuracy test`.
@@ -29,16 +29,16 @@ pub(crate) struct Test {
     /// Tar of test images with the same classes.
     #[arg(long, value_name = "TAR")]
     test: PathBuf,
-    /// A Python that has torch, torchvision and lightly; PyTorch's side needs it.
+    /// A Python with torch, torchvision and lightly, for PyTorch's side.
     #[arg(long, value_name = "PYTHON")]
     baseline: Option<PathBuf>,
-    /// Whose programs run.
+    /// The sides to run.
     #[arg(long, value_delimiter = ',', default_value = "ours,torch")]
     sides: Vec<Side>,
     /// Seeds of weights, order and views.
     #[arg(long, value_delimiter = ',', default_value = "0,1,2")]
     seeds: Vec<u64>,
-    /// Leave out what has a result already.
+    /// Skip runs that already have a result.
     #[arg(long)]
     resume: bool,
 }
@@ -46,13 +46,13 @@ pub(crate) struct Test {
 /// One run of this phase.
 struct Trial {
     recipe: Quick,
-    /// Where it is written, for ours and for PyTorch's.
+    /// Its recipe files, for our side and for PyTorch's.
     files: [PathBuf; 2],
     side: Side,
     seed: u64,
 }
 
-/// What all runs share.
+/// What the runs share.
 struct Bench {
     /// Our program and its commit.
     program: Option<(PathBuf, String)>,
@@ -111,7 +111,7 @@ impl Test {
         Ok(recipes)
     }
 
-    /// The runs to do, seed by seed, so that an early end leaves something of every method.
+    /// The runs to make, seed by seed, so that an early end leaves results for every method.
     fn trials(&self, recipes: &[Quick]) -> Result<Vec<Trial>> {
         let (mut trials, folder) = (Vec::new(), places::scratch("recipes")?);
         for &seed in &self.seeds {
@@ -133,7 +133,7 @@ impl Test {
         let name = path.display();
         ensure!(
             self.resume || !has_result,
-            "{name} is there, and runs once: expected --resume to leave it out"
+            "{name} already exists, and each run is made only once: expected --resume to skip it"
         );
         Ok(!has_result)
     }
@@ -170,7 +170,7 @@ impl Test {
         })
     }
 
-    /// k-NN of the pixels in per cent, which our program does not report. Normalisation and size are those of all recipes.
+    /// k-NN on the raw pixels in per cent, which our program does not report. All recipes share this normalisation and size.
     fn pixels(&self, recipe: &Recipe) -> Result<f64> {
         let device = DeviceSpec::Flex.open()?;
         let features = |path: &Path, limit| -> Result<_> {

@@ -19,8 +19,7 @@ struct HeadSpec {
     outputs: usize,
 }
 
-/// Steps of a run so long that the momentum of its teacher has not begun to rise: it is that of the configuration, the
-/// constant of a step.
+/// The length of a run so long that the teacher's momentum has not begun to rise, and so is the configured one.
 const ENDLESS: u64 = 1 << 40;
 
 pub(super) fn run(case: &Case) -> Result<Outputs> {
@@ -46,7 +45,7 @@ pub(super) fn run(case: &Case) -> Result<Outputs> {
             teacher_momentum: momentum.at(step)?,
             ..with_teacher_temperatures(config.clone(), &temperatures, step)
         };
-        // An epoch for each step: temperatures and freezes go by epochs.
+        // One step per epoch: temperatures and freezing depend on the epoch.
         let at = Progress { step: step as u64, total_steps: ENDLESS, steps_per_epoch: 1 };
         Ok((config.build()?, at))
     };

@@ -1,7 +1,7 @@
-//! The same trajectories with the images of every batch shared by several ranks.
+//! The same trajectories with every batch shared by several ranks.
 //!
-//! A rank is a thread with networks of its own; the ranks exchange values through a [`Group`] of `ssl-testing`. Batch norm
-//! takes the statistics of all ranks, so every tensor has to be that of the case, within the case's tolerance.
+//! A rank is a thread with its own networks; the ranks exchange values through a [`Group`] of `ssl-testing`. Batch norm
+//! uses the statistics of all ranks, so every tensor must equal that of the case, within the case's tolerance.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -26,20 +26,20 @@ pub(super) fn current() -> Group {
     GROUP.with_borrow(Clone::clone)
 }
 
-/// Whether a case is a trajectory whose batches so many ranks can share.
+/// Whether a case is a trajectory whose batches this many ranks can share.
 pub(in crate::conformance) fn divides(case: &Case, size: usize) -> bool {
     let splits = case.params.pointer("/encoder/bn_splits").and_then(serde_json::Value::as_u64).unwrap_or(1);
     let batch = case.param::<usize>("batch").unwrap_or(0);
-    // Groups of a split batch norm are every n-th image, so a share has to hold whole rounds of them.
+    // A group of a split batch norm is every n-th image, so a share must hold whole rounds of groups.
     case.group == "method" && batch > 0 && batch.is_multiple_of(size * splits as usize)
 }
 
-/// Runs a trajectory on `size` ranks and returns what the first one computes; all have to compute the same bits.
+/// Runs a trajectory on `size` ranks and returns what the first computes; all must compute the same bits.
 pub(in crate::conformance) fn run(path: &Path, op: Op, size: usize) -> Result<Outputs> {
     run_in(path, op, size, |group| group)
 }
 
-/// [`run`] in groups that something was done to.
+/// [`run`] in modified groups.
 fn run_in(path: &Path, op: Op, size: usize, change: impl Fn(Group) -> Group + Sync) -> Result<Outputs> {
     let results = ranks(size, |group| -> Result<Outputs> {
         GROUP.set(change(group));

@@ -25,7 +25,7 @@ fn run(case: &Case, version: MoCoConfig) -> Result<Outputs> {
         .with_output_dim(last_width(&params.projector)?)
         .with_queue_len(case.param("queue")?)
         .with_symmetric(case.param("symmetric")?)
-        // The cases of before shuffling do not mention it.
+        // Cases from before shuffling was added do not mention it.
         .with_shuffle(case.param::<Option<bool>>("shuffle")?.unwrap_or(false));
     let check = |student: &EncoderWith<_>| params.expect_heads(case, &student.projector, None);
     let method_at = |step| {

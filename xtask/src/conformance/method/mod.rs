@@ -1,7 +1,7 @@
 //! Training trajectories: a few steps of a method, from given initial values over given views.
 //!
 //! The method is made as any caller makes it, from its configuration by `build` and `init`, so its own heads, teacher and
-//! schedules are what is held against the case.
+//! schedules are compared with the case.
 
 mod barlow_twins;
 mod byol;
@@ -46,8 +46,8 @@ pub(super) const OPS: &[(&str, Op)] = &[
 
 /// Runs the steps of a case in the order of [`SslMethod`]'s documentation.
 ///
-/// - `check`: whether the student that the method makes is that of the case
-/// - `method_at`: the method with the constants of a step, and the place in the run that stands for this step
+/// - `check`: checks that the student that the method makes is that of the case
+/// - `method_at`: the method with the constants of a step, and the point in the run that represents this step
 fn trajectory<M: SslMethod<AnyEncoder>>(
     case: &Case,
     params: &Params,
@@ -96,7 +96,7 @@ fn ends(student: &impl Module, state: &impl Module) -> Outputs {
     of_student.chain(of_state).collect()
 }
 
-/// What a trainer draws, and a case gives: `aux.<step>.<name of the draw>`.
+/// What a trainer draws and a case provides: `aux.<step>.<name of the draw>`.
 fn draws(case: &Case, step: usize) -> Result<Draws> {
     let prefix = format!("aux.{step}");
     let draw = |name: &str| -> Result<(String, Vec<usize>)> {

@@ -1,4 +1,4 @@
-//! What a case says of its run.
+//! The parameters of a case's run.
 
 use std::collections::BTreeMap;
 
@@ -25,9 +25,9 @@ const COMMON: [&str; 11] = [
     "views",
 ];
 
-/// What a method reads of a case beside [`COMMON`]; a parameter that it does not read is an error.
+/// What a method reads from a case besides [`COMMON`]; a parameter that it does not read is an error.
 pub(super) struct Reads {
-    /// How views pass through the networks, which is part of a method here.
+    /// How views pass through the networks; here, this is part of a method.
     pub(super) batching: &'static str,
     /// Numbers of the loss.
     pub(super) loss: &'static [&'static str],
@@ -35,7 +35,7 @@ pub(super) struct Reads {
     pub(super) others: &'static [&'static str],
 }
 
-/// The parameters of a case that several methods have; what only one has, it reads from the case.
+/// The parameters of a case that several methods share; a method reads its own from the case.
 #[derive(Debug, Deserialize)]
 pub(super) struct Params {
     pub(super) encoder: EncoderSpec,
@@ -47,10 +47,10 @@ pub(super) struct Params {
     pub(super) optimizer: OptimizerSpec,
     pub(super) clip_per_parameter: Option<f64>,
     ema: Option<Average>,
-    /// What is never trained, by prefix of its name.
+    /// Name prefixes of what is never trained.
     #[serde(default)]
     pub(super) frozen: Vec<String>,
-    /// How many steps at the start something is not trained, by prefix of its name.
+    /// The number of steps at the start in which something is not trained, by name prefix.
     #[serde(default)]
     freeze_first_steps: BTreeMap<String, usize>,
     pub(super) batch: usize,
@@ -70,9 +70,9 @@ struct Average {
 }
 
 impl Params {
-    /// Those of a case, which a method reads as `reads` says.
+    /// The parameters of a case, after checking them against what a method `reads`.
     pub(super) fn of(case: &Case, reads: &Reads) -> Result<Self> {
-        let keys = case.params.as_object().context("parameters that are no object")?.keys();
+        let keys = case.params.as_object().context("the parameters are not an object")?.keys();
         for key in keys.map(String::as_str) {
             let is_read = COMMON.contains(&key) || reads.others.contains(&key);
             ensure!(is_read, "the case has a parameter '{key}', which this method does not read");
@@ -99,39 +99,39 @@ impl Params {
         self.loss.get(name).with_context(|| format!("the loss has no parameter '{name}'"))?.at(step)
     }
 
-    /// Where in the run a step is; the run is one epoch.
+    /// The point in the run of a step; the run is one epoch.
     pub(super) fn progress(&self, step: usize) -> Progress {
         Progress { step: step as u64, total_steps: self.steps as u64, steps_per_epoch: self.steps as u64 }
     }
 
-    /// The momentum of the teacher per step; when it is averaged is part of a method here.
+    /// The momentum of the teacher per step; when to average is part of a method here.
     ///
     /// The suite's momenta (0.9, 0.95, 0.98 and the like) lie on no cosine that ends at 1, so no schedule of a method gives
-    /// them: each step gets a method whose momentum is the constant of that step. The schedule itself is held by the
-    /// cases of `schedule_ema_cosine`, and that a method follows it by the tests of its crate.
+    /// them: each step gets a method whose momentum is the constant of that step. The schedule itself is checked by the
+    /// cases of `schedule_ema_cosine`, and the tests of each crate check that its method follows it.
     pub(super) fn teacher_momentum(&self, when: &str) -> Result<&Table> {
         let average = self.ema.as_ref().context("no average for the teacher")?;
         ensure!(average.when == when, "the teacher is averaged {}, expected {when}", average.when);
         Ok(&average.momentum)
     }
 
-    /// Steps at the start in which what is under `prefix` is not trained.
+    /// Steps at the start in which parameters under `prefix` are not trained.
     pub(super) fn frozen_steps(&self, prefix: &str) -> Result<u64> {
         let steps = self.freeze_first_steps.get(prefix);
         Ok(*steps.with_context(|| format!("no frozen steps for '{prefix}'"))? as u64)
     }
 
-    /// Holds projector and predictor that a method built against those of the case.
+    /// Compares the projector and predictor that a method built with those of the case.
     pub(super) fn expect_heads(&self, case: &Case, projector: &Mlp, predictor: Option<&Mlp>) -> Result<()> {
         expect_layers(case, "projector", &self.projector, projector)?;
         if let Some(predictor) = predictor {
             return expect_layers(case, "predictor", &self.predictor, predictor);
         }
-        ensure!(self.predictor.is_empty(), "the case has a predictor, and this method none");
+        ensure!(self.predictor.is_empty(), "the case has a predictor, but this method has none");
         Ok(())
     }
 
-    /// Holds the exceptions that a method makes for parameters at a step against those of the case.
+    /// Compares the exceptions that a method makes for parameters at a step with those of the case.
     pub(super) fn expect_rules(
         &self,
         step: usize,

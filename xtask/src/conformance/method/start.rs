@@ -1,4 +1,4 @@
-//! Where a trajectory starts: a method's own student and state, with the initial values of a case.
+//! The start of a trajectory: a method's own student and state, with the initial values of a case.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,15 @@ use ssl_testing::tensors::{data, device};
 use super::Params;
 use crate::conformance::modules::load;
 
-/// What the tensors of a teacher are called in a state, in front of their path in the student.
+/// Prefixes of a teacher's tensors in a state, before their path in the student.
 const TEACHER: &str = "teacher.network.";
 
 type Tensors = BTreeMap<String, TensorData>;
 
-/// Student and state as the method makes them, with the values of the case in place of those that were drawn.
+/// Student and state as the method makes them, with the values of the case in place of the drawn ones.
 ///
-/// What the method starts at 0, a centre or an empty queue, stays its own, and so does the copy that a teacher is: both are
-/// held against the case.
+/// What the method starts at 0, such as a centre or an empty queue, and the teacher's copy of the student are the method's
+/// own; both are compared with the case.
 pub(super) fn start<M: SslMethod<AnyEncoder>>(
     case: &Case,
     params: &Params,
@@ -46,22 +46,22 @@ fn expect_copies(student: &Tensors, state: &Tensors) -> Result<()> {
     for (path, tensor) in state {
         let Some(path) = path.strip_prefix(TEACHER) else { continue };
         let original = student.get(path).with_context(|| format!("the teacher alone has '{path}'"))?;
-        ensure!(tensor == original, "'{path}' of the teacher is not that of the student at the start");
+        ensure!(tensor == original, "'{path}' of the teacher differs from that of the student at the start");
     }
     Ok(())
 }
 
-/// An initial value that the method has no tensor for would be ignored.
+/// Fails if the method has no tensor for an initial value, which would be ignored.
 fn expect_all_used(case: &Case, student: &Tensors, state: &Tensors) -> Result<()> {
     let names = student.keys().map(|path| student_name(path));
     let names: BTreeSet<_> = names.chain(state.keys().map(|path| state_name(path))).collect();
     for (name, _) in case.under("init") {
-        ensure!(names.contains(name), "the case starts with a '{name}', which the method does not have");
+        ensure!(names.contains(name), "the case starts with '{name}', which the method does not have");
     }
     Ok(())
 }
 
-/// Puts the value of the case in place of that of a state, where it gives one.
+/// Replaces the value of a state with that of the case, if there is one.
 fn take_initial(case: &Case, path: &str, tensor: &mut TensorData) -> Result<()> {
     let of_student = path.strip_prefix(TEACHER).map(student_name);
     let is_teacher = of_student.is_some();

@@ -1,6 +1,7 @@
-//! `cargo xtask adding-a-method`: what `docs/adding-a-method.md` says, done to a copy of the repository.
+//! `cargo xtask adding-a-method`: follows `docs/adding-a-method.md` in a copy of the repository.
 //!
-//! The steps of the page are the test's: what it leaves out is missing in the copy, where `tidy` or the compiler finds it.
+//! The test takes its steps from the page: what the page leaves out is missing in the copy, where `tidy` or the compiler
+//! notices.
 
 mod page;
 
@@ -15,7 +16,7 @@ use crate::tidy::{Repository, violations};
 pub(crate) use page::{ADD, NEW};
 use page::{Change, PAGE, Step};
 
-/// Adds the method of the page to a copy, and runs `tidy` and `cargo check` there. The first run builds Burn.
+/// Adds the page's method to a copy, and runs `tidy` and `cargo check` there. The first run builds Burn.
 ///
 /// # Errors
 /// If a step cannot be done, or the copy breaks a rule or does not compile.
@@ -30,18 +31,18 @@ pub(crate) fn run() -> Result<()> {
     }
     let broken = violations(&Repository::open(copy.path())?);
     broken.iter().for_each(|violation| println!("{violation}"));
-    ensure!(broken.is_empty(), "a method that is added by {PAGE} breaks {} rules", broken.len());
-    println!("{} steps, and every rule of `tidy` is kept", steps.len());
+    ensure!(broken.is_empty(), "a method added by {PAGE} breaks {} rules", broken.len());
+    println!("{} steps, and every rule of `tidy` holds", steps.len());
     check(copy.path(), &package(&steps)?, &root.join("target/adding-a-method"))
 }
 
-/// Compiles what the steps touch, in a target folder of its own: cargo does not tell a package from its copy.
+/// Compiles what the steps touch, in a separate target folder: cargo cannot tell a package from its copy.
 fn check(copy: &Path, package: &str, target: &Path) -> Result<()> {
     let packages = ["-p", package, "-p", "burn-ssl", "-p", "xtask-checks"];
     let mut command = Command::new(cargo());
     command.args(["check", "--all-targets"]).args(packages).current_dir(copy).env("CARGO_TARGET_DIR", target);
     let status = command.status().context("cargo cannot be started")?;
-    ensure!(status.success(), "a method that is added by {PAGE} does not compile");
+    ensure!(status.success(), "a method added by {PAGE} does not compile");
     Ok(())
 }
 

@@ -16,15 +16,15 @@ use anyhow::{Context, Result, ensure};
 pub(super) const PAGE: &str = "docs/adding-a-method.md";
 
 const COPY: &str = "<!-- copy -->";
-/// Begins the mark of a file that is made; the block below is its text.
+/// Begins the mark of a new file; the block below is its text.
 pub(crate) const NEW: &str = "<!-- new: ";
-/// Begins the mark of lines that are added; the block below is them.
+/// Begins the mark of added lines, which are the block below.
 pub(crate) const ADD: &str = "<!-- add: ";
 const END: &str = " -->";
 const BELOW: &str = ", below: ";
 const ABOVE: &str = ", above: ";
 
-/// One thing that the page says to do.
+/// One step of the page.
 #[derive(Debug, PartialEq)]
 pub(super) struct Step {
     /// Where the page says it.
@@ -34,15 +34,15 @@ pub(super) struct Step {
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Change {
-    /// A file made from another one, with words of it replaced.
+    /// A copy of another file, with some words replaced.
     Copy { from: String, to: String, replaced: Vec<(String, String)> },
-    /// A file made from nothing.
+    /// A new file.
     New { path: String, text: String },
     /// Lines below or above the first one that begins with `anchor`.
     Add { path: String, is_below: bool, anchor: String, text: String },
 }
 
-/// All steps of a page, in their order.
+/// All steps of a page, in order.
 ///
 /// # Errors
 /// If a mark has another form, or the text above it does not name the file.
@@ -78,7 +78,7 @@ pub(super) fn steps(page: &str) -> Result<Vec<Step>> {
     Ok(steps)
 }
 
-/// What a mark of added lines says, without its begin and end.
+/// The content of a mark of added lines, without its beginning and end.
 fn added(mark: &str, text: String) -> Option<Change> {
     let (is_below, (path, anchor)) = match mark.split_once(BELOW) {
         Some(places) => (true, places),
@@ -96,7 +96,7 @@ fn copied(row: &str) -> Option<Change> {
     Some(Change::Copy { from, to, replaced })
 }
 
-/// The lines of the block of code that begins with the next line.
+/// The lines of the code block that begins at the next line.
 fn block<'a>(lines: &mut impl Iterator<Item = (&'a str, usize)>) -> String {
     let inside = lines.skip(1).map(|(line, _)| line).take_while(|line| *line != "```");
     inside.fold(String::new(), |text, line| text + line + "\n")
@@ -112,10 +112,10 @@ impl Change {
 }
 
 impl Step {
-    /// Does it in the folder `root`.
+    /// Carries out the step in the folder `root`.
     ///
     /// # Errors
-    /// If a file is missing or there already, or lacks what is replaced in it or the line that others go below.
+    /// If a file is missing or already exists, or lacks a word to be replaced or the line to add others at.
     pub(super) fn apply(&self, root: &Path) -> Result<()> {
         let path = self.change.path();
         let text = self.text(root).with_context(|| format!("{PAGE}:{}", self.line))?;
@@ -124,7 +124,7 @@ impl Step {
         fs::write(&file, text).with_context(|| format!("cannot write {path}"))
     }
 
-    /// The file as it is afterwards.
+    /// The contents of the file afterwards.
     fn text(&self, root: &Path) -> Result<String> {
         let read =
             |path: &str| fs::read_to_string(root.join(path)).with_context(|| format!("cannot read {path}"));

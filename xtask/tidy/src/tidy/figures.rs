@@ -1,9 +1,9 @@
-//! Measured figures in the documentation are those of archived files.
+//! Measured figures in the documentation agree with archived files.
 //!
 //! `<!-- figures: docs/benchmarks/<folder>/<file> -->` above a paragraph, a list or a table names the archived file, or
-//! several with commas in between. Every number below it, to the end of that block, has to be in one of them: rounded to
-//! the digits that are quoted, and all numbers of a row or a sentence in what the file says of one piece of work. Code,
-//! versions, dates, shapes and names such as `ResNet-18` are no numbers. Where there is no such comment, a number with a
+//! several separated by commas. Every number below it, to the end of that block, must be in one of them: rounded to the
+//! digits that are quoted, and all numbers of a row or a sentence must belong to one piece of work. Code, versions, dates,
+//! shapes and names such as `ResNet-18` do not count as numbers. Where there is no such comment, a number with a
 //! unit of measurement needs `<!-- not measured: reason -->`. A recipe names its file within its `# Measured:` paragraph.
 
 mod archive;
@@ -16,14 +16,14 @@ use super::repository::{TextFile, find};
 use archive::Archive;
 use block::{Block, FIGURES, Mark, NOT_MEASURED, Statement, blocks};
 
-/// Where the archives are, one folder each.
+/// The folder of the archives, each a folder.
 const ARCHIVES: &str = "docs/benchmarks/";
-/// Begins the paragraph of a recipe that says what was measured with it.
+/// Begins the paragraph of a recipe with its measurements.
 const MEASURED: &str = "# Measured:";
-/// Words of a sentence that claims nothing.
+/// Words that mark a sentence as claiming nothing.
 const NOT_YET: &str = "not yet";
 
-/// The figures that are not in their archived file, and those that name none.
+/// The figures that are not in their archived file, and those that name no file.
 pub(super) fn check(files: &[TextFile]) -> Vec<Violation> {
     let documents = files.iter().filter(|file| file.path.ends_with(".md") && !is_archive(&file.path));
     let recipes = files.iter().filter(|file| file.path.ends_with(".toml"));
@@ -31,18 +31,18 @@ pub(super) fn check(files: &[TextFile]) -> Vec<Violation> {
     violations.chain(recipes.flat_map(|file| check_recipe(file, files))).collect()
 }
 
-/// Whether a measurement wrote this file. The README beside it was written by hand.
+/// Whether a measurement wrote this file, unlike the README beside it.
 fn is_archive(path: &str) -> bool {
     in_archive(path).is_some_and(|name| name != "README.md")
 }
 
-/// The name of a file within the folder of an archive.
+/// The name of a file in the folder of an archive.
 fn in_archive(path: &str) -> Option<&str> {
     path.strip_prefix(ARCHIVES)?.split_once('/').map(|(_, name)| name)
 }
 
 fn check_document(document: &TextFile, files: &[TextFile]) -> Vec<Violation> {
-    // What was read off by hand has no other file than the README of the archive.
+    // Figures read off by hand are only in the README of the archive.
     let is_record = in_archive(&document.path).is_some();
     let blocks = blocks(document).into_iter().filter(|block| !(is_record && block.mark == Mark::None));
     blocks.flat_map(|block| check_block(&block, document, files)).collect()
@@ -67,7 +67,7 @@ fn check_block(block: &Block, document: &TextFile, files: &[TextFile]) -> Vec<Vi
     }
 }
 
-/// The statements with numbers that are in no part of the archived files.
+/// The statements whose numbers are in no part of the archived files.
 fn check_figures(
     statements: &[Statement],
     paths: &[&str],
@@ -110,7 +110,7 @@ fn quotable(path: &str, document: &TextFile) -> bool {
     in_archive(path).is_some() && path != document.path
 }
 
-/// The numbers that the best part of any archive lacks, as they are written.
+/// The numbers, as written, that are missing in the best part of any archive.
 fn missing(statement: &Statement, archives: &[Archive]) -> Vec<String> {
     let quoted = statement.numbers();
     let missing = archives.iter().flat_map(|archive| archive.missing(&quoted));
@@ -118,7 +118,7 @@ fn missing(statement: &Statement, archives: &[Archive]) -> Vec<String> {
     missing.iter().map(|number| format!("`{}`", &statement.text[number.start..number.end])).collect()
 }
 
-/// Checks what a recipe says was measured with it; sentences with "not yet" claim nothing.
+/// Checks the measurements that a recipe states; sentences with "not yet" claim nothing.
 fn check_recipe(recipe: &TextFile, files: &[TextFile]) -> Vec<Violation> {
     let begin = recipe.line_where(|line| line.starts_with(MEASURED));
     let comment = recipe.text.lines().skip(begin - 1).map_while(|line| line.strip_prefix('#'));
@@ -136,7 +136,7 @@ fn check_recipe(recipe: &TextFile, files: &[TextFile]) -> Vec<Violation> {
     if statements.is_empty() { Vec::new() } else { check_figures(&statements, &paths, recipe, files) }
 }
 
-/// The file that a recipe names: of a folder its README.
+/// The file that a recipe names; for a folder, its README.
 fn recorded(path: &str, files: &[TextFile]) -> String {
     if find(files, path).is_some() {
         path.to_owned()

@@ -10,7 +10,7 @@ const TOOL: &str = "crates/ssl-cli/";
 /// A flag of cargo, which a library that lacks a feature may name.
 const OF_CARGO: &str = "--features";
 
-/// The string literals of a library that name a flag, outside of its tests and documentation.
+/// The string literals of a library that name a flag, outside its tests and documentation.
 pub(super) fn check(file: &TextFile) -> Vec<Violation> {
     let is_library = file.is_rust()
         && file.path.starts_with("crates/")
@@ -19,7 +19,7 @@ pub(super) fn check(file: &TextFile) -> Vec<Violation> {
     if !is_library || file.path.ends_with("/tests.rs") {
         return Vec::new();
     }
-    // A file that does not parse is reported by the compiler.
+    // The compiler reports files that do not parse.
     let Ok(tokens) = file.text.parse::<TokenStream>() else { return Vec::new() };
     let mut found = Vec::new();
     literals(tokens, &mut found);
@@ -43,7 +43,7 @@ fn flag(text: &str) -> Option<&str> {
     })
 }
 
-/// The literals of `tokens` with their lines, without those of documentation and test modules.
+/// The literals of `tokens` with their lines, without those in documentation and test modules.
 fn literals(tokens: TokenStream, found: &mut Vec<(usize, String)>) {
     let mut tokens = tokens.into_iter();
     let mut after_hash = false;

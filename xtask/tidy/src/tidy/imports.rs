@@ -39,8 +39,9 @@ fn check_package(
     let manifest = package.manifest();
     let Some(room) = Room::of(&package.name, methods) else {
         let name = &package.name;
-        let sentence =
-            format!("`{name}` has no place: expected a crate of the design, or of a method in the registry");
+        let sentence = format!(
+            "`{name}` has no place in the design: expected a crate that docs/architecture.md names, or a method of the registry"
+        );
         return vec![Violation::new(&manifest, 1, sentence)];
     };
     let imports = package.dependencies.iter().filter_map(|dependency| {
@@ -88,9 +89,9 @@ enum Room {
     Cli,
     OneMethod,
     Example,
-    /// What needs no library.
+    /// The commands that need no library.
     Xtask,
-    /// What runs the library.
+    /// The commands that run the library.
     Checks,
 }
 

@@ -1,26 +1,26 @@
-//! What a method needs outside of its crate: a line here, a file there.
+//! The lines and files that a method needs outside its crate.
 //!
-//! `docs/adding-a-method.md` goes through them, and its steps are held against these rules.
+//! `docs/adding-a-method.md` lists them, and its steps are checked by these rules.
 
 use super::Violation;
 use super::registry::{Method, Methods};
 use super::repository::{TextFile, find};
 
-/// Where the recipes of a method are, in a folder of its name.
+/// The folder of recipes, with a folder for each method.
 const RECIPES: &str = "crates/burn-ssl/recipes/";
 /// The recipes of every method: for small images, for large ones, and for `cargo xtask bench accuracy`.
 const NAMES: [&str; 3] = ["cifar10", "imagenet", QUICK];
-/// A recipe that is tuned to a short run and so has no source.
+/// A recipe tuned to short runs, which has no source.
 const QUICK: &str = "cifar10-quick";
 /// Files of a method crate, besides those that `readmes` looks for.
 const FILES: [&str; 5] =
     ["Cargo.toml", "src/config.rs", "src/loss.rs", "src/model.rs", "tests/conformance.rs"];
-/// What computes the golden cases.
+/// The code that computes the golden cases.
 const CONFORMANCE: &str = "xtask/src/conformance/";
-/// What `cargo xtask bench accuracy choose` tries.
+/// The candidates of `cargo xtask bench accuracy choose`.
 const CANDIDATES: &str = "xtask/accuracy/candidates.toml";
 
-/// The lines and files that the methods of the registry lack, and recipes of other methods.
+/// The lines and files that methods of the registry lack, and recipes of other methods.
 pub(super) fn check(methods: &Methods, files: &[TextFile]) -> Vec<Violation> {
     let of_crates = methods.of_crates().flat_map(|method| of_crate(method, files));
     let of_names = methods.all().iter().flat_map(|method| of_name(method, files));
@@ -70,7 +70,7 @@ fn of_name(method: &Method, files: &[TextFile]) -> Vec<Violation> {
     found.into_iter().flatten().collect()
 }
 
-/// Whether something computes an operation that is named as the method, with or without underscores.
+/// Whether something computes an operation named after the method, with or without underscores.
 fn has_golden_case(name: &str, files: &[TextFile]) -> bool {
     let letters = |text: &str| text.replace(['-', '_'], "");
     let is_entry = |line: &str| {

@@ -3,7 +3,7 @@
 use super::Violation;
 use super::repository::{Package, TextFile, find};
 
-/// The features that choose a backend, as every crate that a user can depend on alone forwards them.
+/// The features that select a backend, which every crate that a user can depend on alone forwards.
 const BACKEND_FEATURES: [&str; 7] = ["flex", "tch", "wgpu", "vulkan", "metal", "cuda", "rocm"];
 
 /// The violations in the manifests of the workspace.

@@ -1,10 +1,10 @@
-//! A method crate can be deleted: nothing but its own lines names it.
+//! A method crate can be deleted: only its own lines name it.
 
 use super::Violation;
 use super::registry::Methods;
 use super::repository::{Package, TextFile};
 
-/// Where one line or one file per method is: the workspace, the facade, and the runner of the conformance suite.
+/// The places with a line or a file per method: the workspace, the facade, and the runner of the conformance suite.
 const LINES: [&str; 6] = [
     "Cargo.toml",
     "crates/burn-ssl/Cargo.toml",
@@ -14,9 +14,9 @@ const LINES: [&str; 6] = [
     "xtask/src/conformance/",
 ];
 
-/// Sources and manifests that name a method crate without being the place for it.
+/// Sources and manifests that name a method crate outside these places.
 ///
-/// An example that depends on one method by itself is about that method and goes with it; tests of the facade reach
+/// An example that depends on a single method belongs to that method and is deleted with it; tests of the facade use
 /// methods through the registry, or behind the feature of the method.
 pub(super) fn check(packages: &[Package], files: &[TextFile], methods: &Methods) -> Vec<Violation> {
     let methods: Vec<_> = packages.iter().filter(|package| methods.has_crate(&package.name)).collect();
@@ -40,7 +40,7 @@ fn belongs_to(file: &TextFile, method: &Package, packages: &[Package]) -> bool {
 }
 
 fn named(file: &TextFile, method: &Package) -> Vec<Violation> {
-    // Text that mentions a crate breaks nothing; a path in Rust and an entry of a manifest do.
+    // Text that mentions a crate breaks nothing; a Rust path or a manifest entry does.
     let word = if file.is_rust() { method.name.replace('-', "_") } else { method.name.clone() };
     let lines = file.numbered_lines().filter(|(_, line)| has_word(line, &word));
     let violation = |(number, _)| {
@@ -54,7 +54,7 @@ fn named(file: &TextFile, method: &Package) -> Vec<Violation> {
     lines.map(violation).collect()
 }
 
-/// Whether a line holds the word, and not as a part of a longer name.
+/// Whether a line holds the word, but not as part of a longer name.
 fn has_word(line: &str, word: &str) -> bool {
     let is_name = |character: char| character.is_alphanumeric() || character == '_' || character == '-';
     line.match_indices(word).any(|(start, _)| {

@@ -1,6 +1,6 @@
-//! `cargo xtask tidy`: the rules of the house that no compiler checks.
+//! `cargo xtask tidy`: the repository's own rules, which no compiler checks.
 //!
-//! Every rule is a function from what the repository holds to a list of [`Violation`]s, so that a test can show
+//! Every rule is a function from the contents of the repository to a list of [`Violation`]s, so that a test can pass
 //! it a violating input. Rules read the tracked files and `cargo metadata --no-deps`; they need no network.
 
 mod figures;
@@ -24,7 +24,7 @@ use anyhow::{Result, ensure};
 use registry::Methods;
 pub(crate) use repository::Repository;
 
-/// Runs every rule on the repository around the current directory.
+/// Runs every rule on the repository that contains the current directory.
 ///
 /// # Errors
 /// If the repository cannot be read, or if there is any violation; all of them are printed first.
@@ -44,7 +44,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// All violations of all rules, in the order of their paths and lines.
+/// All violations of all rules, ordered by path and line.
 pub(crate) fn violations(repository: &Repository) -> Vec<Violation> {
     let Repository { packages, files, .. } = repository;
     let methods = match Methods::read(files) {
@@ -66,7 +66,7 @@ pub(crate) fn violations(repository: &Repository) -> Vec<Violation> {
     violations
 }
 
-/// One broken rule at one place.
+/// A rule broken at one place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Violation {
     /// Relative to the root of the repository.

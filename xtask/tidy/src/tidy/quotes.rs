@@ -1,13 +1,13 @@
-//! Code in the documentation is quoted from files that are compiled, and equals them.
+//! Code in the documentation is quoted from compiled files, without changes.
 
 use super::Violation;
 use super::repository::{TextFile, find};
 use crate::adding::{ADD, NEW};
 
-/// Begins the comment that names the file of the block of code below it: `<!-- quote: examples/... -->`.
+/// Begins the comment that names the source of the code block below it: `<!-- quote: examples/... -->`.
 const MARK: &str = concat!("<!-- ", "quote: ");
 
-/// The blocks of code that are not in the file they name, and the Rust of `docs/` and the first README that names none.
+/// The code blocks that are not in the file they name, and Rust blocks in `docs/` and the main README that name no file.
 pub(super) fn check(files: &[TextFile]) -> Vec<Violation> {
     let documents = files.iter().filter(|file| file.path.ends_with(".md"));
     documents.flat_map(|document| check_document(document, files)).collect()
@@ -41,12 +41,12 @@ fn check_document(document: &TextFile, files: &[TextFile]) -> Vec<Violation> {
     violations
 }
 
-/// What is wrong with a block that names its source.
+/// The fault of a block that names its source, if it has one.
 fn misquoted(block: &[&str], source: &str, files: &[TextFile]) -> Option<String> {
     let Some(file) = find(files, source) else {
-        return Some(format!("`{source}` is quoted and does not exist"));
+        return Some(format!("`{source}` is quoted but does not exist"));
     };
-    // Indentation is the document's: a quote may begin inside of a block.
+    // Indentation may differ, since a quote may begin inside a block.
     let trimmed = |line: &str| line.trim().to_owned();
     let block: Vec<String> = block.iter().map(|line| trimmed(line)).collect();
     let lines: Vec<String> = file.text.lines().map(trimmed).collect();
@@ -54,7 +54,7 @@ fn misquoted(block: &[&str], source: &str, files: &[TextFile]) -> Option<String>
     (!found).then(|| format!("this is not in `{source}`: expected lines of that file, one after the other"))
 }
 
-/// What is wrong with a block that names no source.
+/// The fault of a block that names no source, if it has one.
 fn unnamed(document: &TextFile, language: &str) -> Option<String> {
     let is_rust = language.split([',', ' ']).next() == Some("rust");
     // The other READMEs are the documentation of their crates, whose examples run as tests.
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_file_that_does_not_exist_is_a_violation() {
         let found = sentences("docs/a.md", &quote("src/three.rs", SOURCE));
-        assert_eq!(found, ["docs/a.md:4: `src/three.rs` is quoted and does not exist"]);
+        assert_eq!(found, ["docs/a.md:4: `src/three.rs` is quoted but does not exist"]);
     }
 
     #[test]

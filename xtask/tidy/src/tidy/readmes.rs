@@ -1,13 +1,13 @@
-//! One text for a method crate: its README is its crate documentation and names the paper.
+//! The README of a method crate is also its crate documentation, and cites the paper.
 
 use super::Violation;
 use super::registry::Methods;
 use super::repository::{Package, TextFile, find};
 
-/// How a crate takes its README as documentation.
+/// The line by which a crate uses its README as documentation.
 const INCLUDE: &str = r#"#![doc = include_str!("../README.md")]"#;
 
-/// The method crates without a README, whose README cites no paper, or whose documentation is another text.
+/// The method crates that have no README, whose README cites no paper, or whose documentation is a different text.
 pub(super) fn check(packages: &[Package], files: &[TextFile], methods: &Methods) -> Vec<Violation> {
     let methods = packages.iter().filter(|package| methods.has_crate(&package.name));
     methods.flat_map(|package| check_method(package, files)).collect()

@@ -1,4 +1,4 @@
-//! The methods, as the registry of the facade lists them: every other list is held against this one.
+//! The methods in the registry of the facade, which every other list must match.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use syn::parse::Parser;
@@ -10,7 +10,7 @@ use super::repository::{TextFile, find};
 
 /// The file with `methods! { ... }`.
 const REGISTRY: &str = "crates/burn-ssl/src/registry.rs";
-/// What a row of `methods!` begins with.
+/// The form of a row of `methods!`.
 const ROW: &str = "(\"<feature>\", <crate>, \"<method>\", <configuration>, ...)";
 
 /// One row of the registry.
@@ -32,7 +32,7 @@ impl Methods {
     /// Reads the registry among `files`.
     ///
     /// # Errors
-    /// If there is none, or a row of it has another form.
+    /// If there is no registry, or a row has a different form.
     pub(super) fn read(files: &[TextFile]) -> Result<Self, Violation> {
         let error = |line, sentence: String| Violation::new(REGISTRY, line, sentence);
         let file = find(files, REGISTRY)
@@ -57,7 +57,7 @@ impl Methods {
         Ok(Self(methods))
     }
 
-    /// All methods, in their order.
+    /// All methods, in order.
     pub(super) fn all(&self) -> &[Method] {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! What the rules look at: the crates of the workspace and the tracked text files.
+//! The input of the rules: the crates of the workspace and the tracked text files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ pub(crate) struct Repository {
     pub(super) files: Vec<TextFile>,
 }
 
-/// One crate of the workspace, as far as the rules care.
+/// One crate of the workspace, with what the rules need.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Package {
     pub(super) name: String,
@@ -51,7 +51,7 @@ impl Repository {
     /// Reads the repository that holds `folder`.
     ///
     /// # Errors
-    /// If `folder` lies in no cargo workspace, or a tracked file cannot be read.
+    /// If `folder` is not in a cargo workspace, or a tracked file cannot be read.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let metadata = MetadataCommand::new().current_dir(folder).no_deps().exec()?;
         let root = metadata.workspace_root.clone();
@@ -63,7 +63,7 @@ impl Repository {
         })
     }
 
-    /// Copies all that is tracked into another folder.
+    /// Copies all tracked files into another folder.
     ///
     /// # Errors
     /// If a file cannot be read or written.

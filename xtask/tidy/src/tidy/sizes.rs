@@ -1,4 +1,4 @@
-//! The longest functions and files: information for a reviewer, no rule.
+//! The longest functions and files, as information for reviewers. This is not a rule.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use syn::visit::{self, Visit};
 
 use super::repository::TextFile;
 
-/// How many of the longest functions are shown.
+/// The number of longest functions to show.
 const SHOWN: usize = 10;
 /// A file above this many lines before its tests is probably two files.
 const LONG_FILE: usize = 300;
@@ -39,7 +39,7 @@ struct Function {
     name: String,
 }
 
-/// The functions of a file outside of its test modules; none if the file does not parse, which the compiler reports.
+/// The functions of a file outside its test modules; none if the file does not parse, which the compiler reports.
 fn functions(file: &TextFile) -> Vec<Function> {
     let Ok(tree) = syn::parse_file(&file.text) else { return Vec::new() };
     let mut found = Functions { path: &file.path, found: Vec::new() };

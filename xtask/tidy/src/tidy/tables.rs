@@ -1,4 +1,4 @@
-//! The tables of methods in the documentation equal the registry of the code.
+//! The tables of methods in the documentation match the registry.
 
 use std::collections::BTreeSet;
 
@@ -9,13 +9,13 @@ use super::repository::TextFile;
 const BEGIN: &str = "<!-- methods:begin -->";
 const END: &str = "<!-- methods:end -->";
 
-/// Where a reader looks for the methods.
+/// The documents where readers look for the methods.
 const TABLES: [&str; 2] = ["README.md", "docs/methods.md"];
 
 /// The differences between `methods` and the tables between `<!-- methods:begin -->` and `<!-- methods:end -->`, and
 /// documents that lack such a table.
 ///
-/// A name is a back-quoted word in the first column; a row may hold several.
+/// A name is a word in back quotes in the first column; a row may hold several.
 pub(super) fn check(files: &[TextFile], methods: &Methods) -> Vec<Violation> {
     let has_table =
         |file: &&TextFile| file.path.ends_with(".md") && file.text.lines().any(|line| line.trim() == BEGIN);

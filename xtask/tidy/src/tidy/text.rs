@@ -1,4 +1,4 @@
-//! What no text of the repository may hold.
+//! What no text in the repository may contain.
 
 use proc_macro2::{Spacing, TokenStream, TokenTree};
 
@@ -6,11 +6,11 @@ use super::Violation;
 use super::registry::Methods;
 use super::repository::TextFile;
 
-// The words are cut in two here, so that this file keeps its own rules.
+// The words are split in two here, so that this file keeps its own rules.
 
 /// Marks of unfinished work.
 const MARKS: [&str; 3] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
-/// Macros that stand for missing code or were left behind while debugging.
+/// Macros that stand for missing code, or that debugging left behind.
 const MACROS: [&str; 3] = [concat!("todo", "!("), concat!("unimplemented", "!("), concat!("dbg", "!(")];
 /// Hosts of package registries, and the settings that would name one.
 const REGISTRIES: [&str; 9] = [
@@ -24,9 +24,9 @@ const REGISTRIES: [&str; 9] = [
     concat!("replace", "-with"),
     concat!("CARGO_", "REGISTRIES"),
 ];
-/// What makes a comment line a citation.
+/// Words that make a comment line a citation.
 const CITATIONS: [&str; 4] = ["source", "official", "arxiv", "http"];
-/// Crates that are a backend, as Rust code names them; `burn::backend` and `tch::` are found as paths.
+/// Backend crates as Rust code names them; `burn::backend` and `tch::` are found as paths.
 const BACKENDS: [&str; 8] = [
     "burn_autodiff",
     "burn_cubecl",
@@ -40,7 +40,7 @@ const BACKENDS: [&str; 8] = [
 
 /// The violations in one file.
 pub(super) fn check(file: &TextFile, methods: &Methods) -> Vec<Violation> {
-    // The lock file is written by cargo and names the default registry in every entry.
+    // Cargo writes the lock file, which names the default registry in every entry.
     if file.path == "Cargo.lock" {
         return Vec::new();
     }
@@ -88,7 +88,7 @@ fn ignored_doctest(line: &str) -> Option<String> {
 
 fn core_knows_method(line: &str, methods: &Methods) -> Option<String> {
     let lower = line.to_lowercase();
-    // A name of several words is known by its first: `barlow` of `barlow-twins`.
+    // Of a name of several words, the first one counts: `barlow` of `barlow-twins`.
     let mut words = methods.of_crates().filter_map(|method| method.feature.split('-').next());
     let method = words.find(|word| lower.contains(word))?;
     let cites = line.trim_start().starts_with("//") && CITATIONS.iter().any(|word| lower.contains(word));
@@ -97,10 +97,10 @@ fn core_knows_method(line: &str, methods: &Methods) -> Option<String> {
     (!cites).then(|| format!("the line names `{method}`: {rule}"))
 }
 
-/// The backends that the code names; comments and strings may speak of them.
+/// The backends that the code names; comments and strings may mention them.
 fn named_backends(file: &TextFile) -> Vec<Violation> {
     let Ok(tokens) = file.text.parse::<TokenStream>() else {
-        return vec![Violation::new(&file.path, 1, "the file is no valid Rust")];
+        return vec![Violation::new(&file.path, 1, "the file is not valid Rust")];
     };
     let mut words = Vec::new();
     flatten(tokens, &mut words);
@@ -112,7 +112,7 @@ fn named_backends(file: &TextFile) -> Vec<Violation> {
     found.map(|(line, name)| Violation::new(&file.path, line, sentence(&name))).collect()
 }
 
-/// The backend that the first of `words` names, if it does.
+/// The backend that the first of `words` names, if any.
 fn backend_at(words: &[Word]) -> Option<String> {
     let text = words.iter().map(|word| word.text.as_str()).take(4).collect::<Vec<_>>();
     match text[..] {
@@ -135,7 +135,7 @@ struct Word {
     line: usize,
 }
 
-/// The words of `tokens` and of the groups in them, in the order of the source.
+/// The words of `tokens` and of the groups in them, in source order.
 fn flatten(tokens: TokenStream, words: &mut Vec<Word>) {
     for token in tokens {
         let line = token.span().start().line;
@@ -155,7 +155,7 @@ fn flatten(tokens: TokenStream, words: &mut Vec<Word>) {
     }
 }
 
-/// Whether `line` holds `word` with no letter, digit or underscore beside it.
+/// Whether `line` contains `word` without a letter, digit or underscore next to it.
 fn has_word(line: &str, word: &str) -> bool {
     let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
     line.match_indices(word).any(|(start, _)| {

@@ -11,7 +11,7 @@ use crate::EncoderConfig;
 /// Parses a description of any version, or says what is wrong with it.
 pub(super) fn parse(text: &str) -> Result<Artifact, String> {
     let unknown =
-        |error: serde_json::Error| format!("its description is of another version of burn-ssl ({error})");
+        |error: serde_json::Error| format!("its description is from another version of burn-ssl ({error})");
     let json: Value = serde_json::from_str(text).map_err(unknown)?;
     match json.get("schema").map(Value::as_u64) {
         None if json.get("files").is_some() => {
@@ -131,7 +131,7 @@ mod tests {
         let sentence = parse(&newer).expect_err("newer");
         assert_eq!(sentence, "a newer burn-ssl wrote it: its description has schema 2, expected at most 1");
         let other = parse(r#"{"width":4}"#).expect_err("no description");
-        assert!(other.starts_with("its description is of another version of burn-ssl ("), "{other}");
+        assert!(other.starts_with("its description is from another version of burn-ssl ("), "{other}");
         let embeddings = parse(r#"{"files":["a.png"],"classes":null}"#).expect_err("no encoder");
         assert!(embeddings.starts_with("it holds embeddings"), "{embeddings}");
     }

@@ -17,7 +17,7 @@ impl DataMark {
         Self { images: data.len(), names: hex(&names(data)), sizes: hex(&sizes(data)) }
     }
 
-    /// What differs from the images that a run started with.
+    /// How the images differ from those that the run started with.
     fn difference(&self, before: &Self) -> Option<String> {
         if self.images != before.images {
             return Some(format!(
@@ -36,7 +36,7 @@ impl DataMark {
     }
 }
 
-/// A hash of names and labels. What all names have in common does not count, so that images may be moved.
+/// A hash of names and labels. It leaves out what all names have in common, so that the images may be moved.
 fn names(data: &Dataset) -> Xxh3 {
     let first = data.name(0);
     let (mut start, mut end) = (first.len(), first.len());
@@ -68,13 +68,13 @@ fn hex(hash: &Xxh3) -> String {
     format!("{:016x}", hash.digest())
 }
 
-/// The hashes of the images read so far, as a file holds them.
+/// The hashes of the images read so far, in the format of their file.
 pub(super) fn hashes_of(data: &Dataset) -> Vec<u8> {
     data.content_hashes().into_iter().flat_map(u64::to_le_bytes).collect()
 }
 
 impl<M: MethodRules> Run<'_, M> {
-    /// Whether the run can go on from a checkpoint with these images.
+    /// Whether the run can continue from a checkpoint with these images.
     pub(super) fn check_fits(&self, checkpoint: &IntactCheckpoint, data: &Dataset) -> Result<(), TrainError> {
         let refuses = self.trainer.changed_data == ChangedData::Refuse;
         if let Some(there) = checkpoint.meta().data.as_ref().filter(|_| refuses) {

@@ -1,4 +1,4 @@
-//! One step of a run, and what is told of it.
+//! One step of a run, and its report.
 
 use std::path::PathBuf;
 
@@ -16,10 +16,10 @@ use crate::{
     newest_intact_checkpoint,
 };
 
-/// Steps between two rows of the metrics file where the configuration leaves it open (our choice).
+/// Steps between two rows of the metrics file if the configuration does not say (our choice).
 const LOG_EVERY: u64 = 10;
 
-/// What the metrics of a step are made of.
+/// The parts of a step's metrics.
 pub(super) struct StepOutcome {
     /// What the method offered in each micro-batch, where a row is due.
     metrics: Vec<Metrics>,
@@ -27,11 +27,11 @@ pub(super) struct StepOutcome {
     rates: Rates,
 }
 
-/// The networks after a step, and what it leaves.
+/// The networks after a step, and its results.
 type Stepped<S, T> = Result<(Networks<S, T>, StepOutcome), TrainError>;
 
 impl<M: MethodRules> Run<'_, M> {
-    /// One optimizer step, in the order that [`SslMethod`] states.
+    /// One optimizer step, in the order documented at [`SslMethod`].
     pub(super) fn step<E: Encoder>(
         &mut self,
         networks: Networks<M::Student, M::State>,
@@ -47,7 +47,7 @@ impl<M: MethodRules> Run<'_, M> {
         let mut gradients = Gradients::default();
         let mut metrics = Vec::new();
         for micro_batch in 0..accumulate {
-            let batch = batches.next().expect("the loader goes on through the epochs without an end")?;
+            let batch = batches.next().expect("the loader never ends")?;
             let views =
                 views(batch, &method.needs(), config.micro_batch() / group.size(), self.trainer.device)?;
             self.clock.data_is_here();
@@ -75,7 +75,7 @@ impl<M: MethodRules> Run<'_, M> {
         Ok((Networks { student, state }, StepOutcome { metrics, grad_norm, rates }))
     }
 
-    /// Forward and backward pass of a micro-batch, and what it leaves for the state.
+    /// Forward and backward pass of a micro-batch, with what it carries over to the state.
     fn micro_batch<E: Encoder>(
         &self,
         student: &M::Student,

@@ -1,4 +1,4 @@
-//! What may be quoted of an archived file.
+//! The numbers that may be quoted from an archived file.
 
 use serde_json::Value;
 use xtask::median;
@@ -8,16 +8,16 @@ use super::number::{Number, numbers};
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// The numbers of an archived file, in parts that are about one piece of work each.
+/// The numbers of an archived file, in parts about one piece of work each.
 ///
-/// The JSON of `cargo xtask bench` has one part for each of its works, with cores and command in all of them; a Markdown file
-/// has one for each row of its tables, with the text in all of them. Any other file is one part.
+/// The JSON of `cargo xtask bench` has a part for each piece of work, and every part includes cores and command. A Markdown
+/// file has a part for each row of its tables, and every part includes the text. Any other file is one part.
 pub(super) struct Archive(Vec<Part>);
 
 enum Part {
-    /// The values of a benchmark, and those that have the unit of seconds.
+    /// The values of a benchmark, and those of them in seconds.
     Values { numbers: Vec<f64>, seconds: Vec<f64> },
-    /// The numbers of a text, which was rounded by who wrote it.
+    /// The numbers of a text, which its author rounded.
     Text(Vec<f64>),
 }
 
@@ -31,7 +31,7 @@ impl Archive {
         })
     }
 
-    /// For each part, the numbers that are not in it.
+    /// For each part, the numbers missing in it.
     pub(super) fn missing(&self, quoted: &[Number]) -> Vec<Vec<Number>> {
         let absent = |part: &Part| quoted.iter().filter(|number| !part.has(number)).copied().collect();
         self.0.iter().map(absent).collect()
@@ -53,7 +53,7 @@ impl Part {
         Self::Text(values(text))
     }
 
-    /// Each row with all text that is no row.
+    /// Each row, with all text outside rows.
     fn of_rows(text: &str) -> Vec<Self> {
         let (rows, prose): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with('|'));
         let prose = prose.join("\n");
@@ -61,7 +61,7 @@ impl Part {
         if rows.is_empty() { vec![Self::of_text(&prose)] } else { rows.iter().map(with_prose).collect() }
     }
 
-    /// What one work of a benchmark says, and what follows from it.
+    /// The values of one piece of work, and those derived from them.
     fn of_work(work: &Value, setup: &Value) -> Self {
         let sides = |key: &str| work[key].as_array().cloned().unwrap_or_default();
         let (ours, theirs) = (sides("ours"), sides("theirs"));
@@ -103,14 +103,14 @@ fn middle(side: &Value) -> f64 {
     median(&figures(side))
 }
 
-/// As a rate is quoted.
+/// The ways to quote a rate.
 fn median_and_range(side: &Value) -> Vec<f64> {
     let rates = figures(side);
     let range = [rates.iter().copied().reduce(f64::min), rates.iter().copied().reduce(f64::max)];
     range.into_iter().flatten().chain([median(&rates)]).collect()
 }
 
-/// As an accuracy is quoted: by seed, and as mean and standard deviation.
+/// The ways to quote an accuracy: by seed, and as mean and standard deviation.
 fn spread(side: &Value) -> Vec<f64> {
     let mut out = figures(side);
     let count = out.len() as f64;
@@ -120,7 +120,7 @@ fn spread(side: &Value) -> Vec<f64> {
     out
 }
 
-/// What a side costs beside its time, as the median of its rounds: memory in MiB, and the rest as it is.
+/// The other costs of a side as the median of its rounds: memory in MiB, and the rest as it is.
 fn costs(side: &Value) -> Vec<(&str, f64)> {
     let fields = side.as_object().into_iter().flatten().filter(|(key, _)| key.as_str() != "figures");
     let measured = fields.filter_map(|(key, value)| {
@@ -131,7 +131,7 @@ fn costs(side: &Value) -> Vec<(&str, f64)> {
     measured.collect()
 }
 
-/// A figure of ours by the best of theirs, if there is one.
+/// One of our figures divided by the best of theirs, if there is one.
 fn ratio(ours: f64, theirs: impl Iterator<Item = f64>, best: fn(f64, f64) -> f64) -> Option<f64> {
     theirs.reduce(best).map(|best| ours / best)
 }

@@ -1,14 +1,14 @@
-//! The parts of a Markdown document that a mark stands above.
+//! The blocks of a Markdown document, with the marks above them.
 
 use super::super::repository::TextFile;
 use super::number::{Number, numbers};
 
 /// Begins the comment that names the archived files of the block below it.
 pub(super) const FIGURES: &str = concat!("<!-- ", "figures:");
-/// Begins the comment that says why no number of the block below it is a measured one.
+/// Begins the comment that says why no number in the block below it was measured.
 pub(super) const NOT_MEASURED: &str = concat!("<!-- ", "not measured:");
 
-/// What a block says of its numbers.
+/// What a mark says about the numbers of its block.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Mark<'a> {
     /// Nothing.
@@ -19,7 +19,7 @@ pub(super) enum Mark<'a> {
     NotMeasured(&'a str),
 }
 
-/// Lines without an empty one in between, and the mark above them.
+/// Consecutive non-empty lines, and the mark above them.
 pub(super) struct Block<'a> {
     pub(super) mark: Mark<'a>,
     /// The number of the first line below the mark.
@@ -35,7 +35,7 @@ pub(super) struct Statement {
     pub(super) text: String,
 }
 
-/// The blocks of a document outside of fenced code. A mark ends the block above it.
+/// The blocks of a document outside fenced code. A mark ends the block above it.
 pub(super) fn blocks(document: &TextFile) -> Vec<Block<'_>> {
     let mut blocks: Vec<Block> = Vec::new();
     let (mut open, mut fenced) = (false, false);
@@ -112,7 +112,7 @@ impl Statement {
     }
 }
 
-/// The text of an item of a list.
+/// The text of a list item.
 fn without_bullet(line: &str) -> Option<&str> {
     let line = line.trim_start();
     let number = line.trim_start_matches(|c: char| c.is_ascii_digit());
@@ -120,13 +120,13 @@ fn without_bullet(line: &str) -> Option<&str> {
     line.strip_prefix("- ").or_else(|| line.strip_prefix("* ")).or(numbered)
 }
 
-/// A text without what stands between back quotes, and without the targets of links; with all of its lines.
+/// A text without inline code and the targets of links, with the same number of lines.
 pub(super) fn without_code(text: &str) -> String {
     let without_spans = without(text, "`", "`");
     without(&without_spans, "](", ")")
 }
 
-/// A text without what stands between two marks. One that is never closed is no mark.
+/// A text without the parts between two marks. A mark that is never closed does not count.
 fn without(text: &str, begin: &str, end: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

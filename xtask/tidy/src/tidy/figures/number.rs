@@ -1,36 +1,36 @@
-//! The numbers of a text, as precise as they are written.
+//! The numbers of a text, with their precision as written.
 
 use super::unmarked::{UNITS, unit};
 
-/// A number and where it stands.
+/// A number and its place.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Number {
-    /// Without its sign, which a text may write as a dash.
+    /// The value, without its sign, since a text may write it as a dash.
     pub(super) value: f64,
-    /// What one of its last digit is worth: 0.01 for `1.22`.
+    /// The value of one unit in the last digit: 0.01 for `1.22`.
     digit: f64,
-    /// Offsets of its first byte and of the byte behind it.
+    /// Offsets of its first byte and of the byte after it.
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Whether it is a quantity, and no part of a name, a version, a date or a shape.
+    /// Whether it is a quantity, and not part of a name, a version, a date or a shape.
     pub(super) stands_alone: bool,
-    /// Whether its unit says that it is a number of seconds.
+    /// Whether its unit is seconds.
     pub(super) is_seconds: bool,
 }
 
 impl Number {
-    /// Whether `value` is this number once it is rounded to as many digits.
+    /// Whether `value` equals this number when rounded to the same number of digits.
     pub(super) fn rounds(&self, value: f64) -> bool {
         (value.abs() - self.value).abs() <= self.digit * (0.5 + 1e-9)
     }
 
-    /// Whether it has digits behind the point.
+    /// Whether it has digits after the point.
     pub(super) fn has_decimals(&self) -> bool {
         self.digit < 1.0
     }
 }
 
-/// All numbers of a text in their order: `4,096`, `1.22` and `1e-6` are one each, and so is every version.
+/// All numbers of a text in order: `4,096`, `1.22` and `1e-6` are one each, and so is every version.
 pub(super) fn numbers(text: &str) -> Vec<Number> {
     let mut found = Vec::new();
     let mut from = 0;
@@ -74,7 +74,7 @@ fn digits(text: &str) -> usize {
     text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len())
 }
 
-/// Length of groups of three digits, each behind a comma.
+/// Length of groups of three digits, each after a comma.
 fn thousands(text: &str) -> usize {
     let mut length = 0;
     while text[length..].starts_with(',') && digits(&text[length + 1..]) == 3 {
@@ -83,7 +83,7 @@ fn thousands(text: &str) -> usize {
     length
 }
 
-/// Length of a point and the digits behind it.
+/// Length of a point and the digits after it.
 fn fraction(text: &str) -> usize {
     match text.strip_prefix('.').map(digits) {
         None | Some(0) => 0,
@@ -101,7 +101,7 @@ fn exponent(text: &str) -> usize {
     }
 }
 
-/// Whether what stands before a number is no part of it: `ResNet-18`, `v2`, `2026-11`, `3×3` and paths are.
+/// Whether the text before a number is separate from it, unlike in `ResNet-18`, `v2`, `2026-11`, `3×3` and paths.
 fn is_apart_from(before: &str) -> bool {
     let mut back = before.chars().rev();
     let (last, further) = (back.next(), back.next());
@@ -115,7 +115,7 @@ fn is_apart_from(before: &str) -> bool {
     }
 }
 
-/// Whether the text behind a number goes on with it: `64-bit`, `2core`, `224²`, `3×3`. A unit does not.
+/// Whether the text after a number continues it: `64-bit`, `2core`, `224²`, `3×3`. A unit does not.
 fn continues(behind: &str) -> bool {
     let mut chars = behind.chars();
     match (chars.next(), chars.next()) {

@@ -1,16 +1,16 @@
-//! What looks like a measured figure.
+//! Finds what looks like a measured figure.
 
 use super::number::{Number, numbers};
 
-/// What is measured; so is whatever ends in `/s`. A number that is glued to one of these is still a quantity.
+/// Units of measurement; so is whatever ends in `/s`. A number directly before one of these is still a quantity.
 pub(super) const UNITS: [&str; 14] =
     ["%", "x", "×", "s", "ms", "seconds", "minutes", "hours", "times", "MB", "MiB", "GB", "GiB", "percent"];
-/// Words that are units behind a number alone.
+/// Words that are units only after a number.
 const WORDS: [&str; 4] = ["x", "×", "s", "times"];
-/// What makes a number such as 37.93 an accuracy, in small letters.
+/// Lower-case words that make a number such as 37.93 an accuracy.
 const ACCURACIES: [&str; 4] = ["k-nn", "top-1", "accuracy", "rankme"];
 
-/// The first figure of a block that looks measured, with the offset of its line.
+/// The first figure in a block that looks measured, with the offset of its line.
 pub(super) fn measured(text: &str) -> Option<(usize, String)> {
     let quantities = || numbers(text).into_iter().filter(|number| number.stands_alone);
     let with_unit = quantities().find_map(|number| Some((number, unit(&text[number.end..])?)));
@@ -21,7 +21,7 @@ pub(super) fn measured(text: &str) -> Option<(usize, String)> {
     Some((text[..number.start].matches('\n').count(), figure))
 }
 
-/// The unit at the start of the text behind a number.
+/// The unit at the start of the text after a number.
 pub(super) fn unit(behind: &str) -> Option<&str> {
     let rest = behind.trim_start_matches(|c: char| c.is_whitespace() || c == '*');
     let word = first_word(rest);
@@ -44,14 +44,14 @@ fn is_unit(word: &str) -> bool {
     UNITS.contains(&word) || word.starts_with("s/") || word.len() > 2 && word.ends_with("/s")
 }
 
-/// Whether a number is one like 37.93 in a text about accuracies.
+/// Whether a number looks like 37.93 and the text is about accuracies.
 fn is_accuracy(number: &Number, text: &str) -> bool {
     let text = text.to_lowercase();
     let is_percentage = number.has_decimals() && (10.0..100.0).contains(&number.value);
     is_percentage && ACCURACIES.iter().any(|word| text.contains(word))
 }
 
-/// Whether a number is in the body of a table whose head names a unit.
+/// Whether a number is in the body of a table whose header names a unit.
 fn in_measured_table(number: &Number, text: &str) -> bool {
     let Some(head) = text.lines().find(|line| line.starts_with('|')) else { return false };
     let is_measure = |word: &str| {

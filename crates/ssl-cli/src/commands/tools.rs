@@ -1,0 +1,26 @@
+//! The commands that look at encoders and runs.
+
+use anyhow::Result;
+use burn_ssl::{CompareOptions, RunReport, SimilarOptions, compare, similar};
+
+use crate::args::{CompareArgs, SimilarArgs};
+
+pub(super) fn run_similar(args: SimilarArgs) -> Result<RunReport> {
+    let encoder = args.encoder.source(args.seed as u64)?;
+    let options = SimilarOptions {
+        limit: args.limit.map(|limit| limit as usize),
+        top: args.top as usize,
+        preprocessing: args.preprocessing.options(),
+        out: args.out,
+        overwrite: args.overwrite,
+        workers: args.machine.workers.unwrap_or(0) as usize,
+        device: args.machine.device.parse()?,
+        ..SimilarOptions::new(encoder, args.data, args.query)
+    };
+    Ok(similar(&options)?.into())
+}
+
+pub(super) fn run_compare(args: CompareArgs) -> Result<RunReport> {
+    let CompareArgs { runs, plot, overwrite } = args;
+    Ok(compare(&CompareOptions { runs, plot, overwrite })?.into())
+}

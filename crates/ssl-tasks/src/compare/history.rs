@@ -1,0 +1,50 @@
+//! The metrics of a run over its steps.
+
+use std::{fs, io};
+
+use serde_json::{Map, Value};
+use ssl_train::{RunDir, TrainError};
+
+/// The rows of `metrics.jsonl`.
+pub(super) struct History {
+    rows: Vec<Map<String, Value>>,
+    /// Steps in an epoch, where the run has a checkpoint that says so.
+    pub(super) steps_per_epoch: Option<u64>,
+}
+
+impl History {
+    /// Reads the rows of a run; there are none if it has not written any. What is no row is left out: the run may be writing it.
+    pub(super) fn read(run: &RunDir, steps_per_epoch: Option<u64>) -> Result<Self, TrainError> {
+        let path = run.metrics();
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            read => read.map_err(|source| TrainError::Io { path, source })?,
+        };
+        let rows = bytes.split(|&byte| byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+        Ok(Self { rows: rows.collect(), steps_per_epoch: steps_per_epoch.filter(|&steps| steps > 0) })
+    }
+
+    /// The values of a metric by step.
+    pub(super) fn values<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = (u64, f64)> + 'a {
+        self.rows.iter().filter_map(move |row| Some((step(row)?, row.get(name)?.as_f64()?)))
+    }
+
+    /// The last value of a metric.
+    pub(super) fn last(&self, name: &str) -> Option<f64> {
+        self.values(name).next_back().map(|(_, value)| value)
+    }
+
+    /// The value of a metric before the first step.
+    pub(super) fn untrained(&self, name: &str) -> Option<f64> {
+        self.values(name).find(|&(step, _)| step == 0).map(|(_, value)| value)
+    }
+
+    /// Steps done, as far as there are rows.
+    pub(super) fn last_step(&self) -> u64 {
+        self.rows.iter().filter_map(step).max().unwrap_or(0)
+    }
+}
+
+fn step(row: &Map<String, Value>) -> Option<u64> {
+    row.get("step")?.as_u64()
+}

@@ -1,0 +1,101 @@
+//! The losses and k-NN accuracies of runs in one picture.
+
+use std::ops::Range;
+use std::path::Path;
+
+use image::RgbImage;
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::register_font;
+
+use super::Opened;
+use crate::{Error, sheet};
+
+/// Width and height of the picture in pixels.
+const SIZE: (u32, u32) = (960, 840);
+
+const FONT: &str = "sans-serif";
+
+/// Colours that people with a colour vision deficiency can tell apart (Okabe and Ito 2008).
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    RGBColor(240, 228, 66),
+];
+
+/// One panel: a metric, its title.
+const PANELS: [(&str, &str); 2] = [("train_loss", "loss"), ("knn_top1", "k-NN accuracy in %")];
+
+type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
+
+/// Draws the curves of some runs; a metric that none of them has gets no panel.
+pub(super) fn write(runs: &[Opened], path: &Path, overwrite: bool) -> Result<(), Error> {
+    let picture = draw(runs).map_err(|reason| Error::Image { path: path.into(), reason })?;
+    sheet::write_image(path, &picture, overwrite)
+}
+
+fn draw(runs: &[Opened]) -> Result<RgbImage, String> {
+    // Embedded, since a machine may have no fonts.
+    let font = register_font(FONT, FontStyle::Normal, dejavu::sans::regular());
+    font.map_err(|_| "the embedded font cannot be read".to_owned())?;
+    let mut picture = RgbImage::new(SIZE.0, SIZE.1);
+    let area = BitMapBackend::with_buffer(&mut picture, SIZE).into_drawing_area();
+    let panels: Vec<_> = PANELS.iter().filter(|(metric, _)| has(runs, metric)).collect();
+    let drawn = area.fill(&WHITE).map_err(text).and_then(|()| {
+        let places = area.split_evenly((panels.len().max(1), 1));
+        places.iter().zip(panels).try_for_each(|(place, &(metric, title))| panel(place, runs, metric, title))
+    });
+    drawn.and_then(|()| area.present().map_err(text))?;
+    drop(area);
+    Ok(picture)
+}
+
+fn has(runs: &[Opened], metric: &str) -> bool {
+    runs.iter().any(|run| run.history.values(metric).next().is_some())
+}
+
+/// A metric of all runs against epochs, or against steps if a run does not say how many an epoch has.
+fn panel(area: &Area<'_>, runs: &[Opened], metric: &str, title: &str) -> Result<(), String> {
+    let of_epochs = runs.iter().all(|run| run.history.steps_per_epoch.is_some());
+    let curve = |run: &Opened| {
+        let unit = run.history.steps_per_epoch.filter(|_| of_epochs).unwrap_or(1) as f64;
+        run.history.values(metric).map(|(step, value)| (step as f64 / unit, value)).collect::<Vec<_>>()
+    };
+    let curves: Vec<_> = runs.iter().map(curve).collect();
+    let points = || curves.iter().flatten();
+    let mut chart = ChartBuilder::on(area)
+        .caption(title, (FONT, 20))
+        .margin(12)
+        .x_label_area_size(40)
+        .y_label_area_size(60)
+        .build_cartesian_2d(range(points().map(|point| point.0)), range(points().map(|point| point.1)))
+        .map_err(text)?;
+    let mut mesh = chart.configure_mesh();
+    mesh.light_line_style(WHITE).label_style((FONT, 14)).x_desc(if of_epochs { "epoch" } else { "step" });
+    mesh.draw().map_err(text)?;
+    for ((run, points), colour) in runs.iter().zip(curves).zip(COLOURS.into_iter().cycle()) {
+        let dots = points.iter().map(|&point| Circle::new(point, 2, colour.filled())).collect::<Vec<_>>();
+        chart.draw_series(dots).map_err(text)?;
+        let line = LineSeries::new(points, colour.stroke_width(2));
+        let series = chart.draw_series(line).map_err(text)?.label(run.run.run.display().to_string());
+        series.legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+    }
+    let mut legend = chart.configure_series_labels();
+    legend.position(SeriesLabelPosition::UpperRight).label_font((FONT, 14));
+    legend.background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw().map_err(text)
+}
+
+/// The range of some values, with some room if they are all the same.
+fn range(values: impl Iterator<Item = f64>) -> Range<f64> {
+    let (low, high) = values
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    if low < high { low..high } else { low - 0.5..low + 0.5 }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

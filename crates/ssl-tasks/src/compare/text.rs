@@ -1,0 +1,104 @@
+//! A comparison as text.
+
+use std::fmt;
+
+use super::{CompareReport, ComparedRun, OfSeeds, Spread};
+
+const COLUMNS: [&str; 8] = ["run", "method", "seed", "epochs", "time", "loss", "k-NN %", "RankMe"];
+
+impl fmt::Display for CompareReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows = vec![COLUMNS.map(str::to_owned).to_vec()];
+        rows.extend(self.runs.iter().map(row));
+        write!(f, "{}", table(&rows))?;
+        if !self.differences.is_empty() {
+            write!(f, "\nkeys that differ, in the same order:\n")?;
+            let row = |difference: &super::Difference| {
+                let values = difference.values.iter().map(|value| value.clone().unwrap_or("-".into()));
+                std::iter::once(format!("  {}", difference.key)).chain(values).collect()
+            };
+            write!(f, "{}", table(&self.differences.iter().map(row).collect::<Vec<_>>()))?;
+        }
+        for group in &self.seeds {
+            write!(f, "\n{group}")?;
+        }
+        match &self.plot {
+            Some(plot) => write!(f, "\ncurves: {}", plot.display()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn row(run: &ComparedRun) -> Vec<String> {
+    let ComparedRun { run: path, method, seed, finished, steps, epochs, seconds, .. } = run;
+    let number = |value: Option<f64>, digits: usize| match value {
+        Some(value) => format!("{value:.digits$}"),
+        None => "-".to_owned(),
+    };
+    let length = epochs.map_or(format!("{steps} steps"), |epochs| epochs.to_string());
+    let state = if *finished { "" } else { ", unfinished" };
+    let knn = match (run.knn_top1_untrained, run.knn_top1) {
+        (Some(untrained), Some(trained)) => format!("{untrained:.2} -> {trained:.2}"),
+        (_, trained) => number(trained, 2),
+    };
+    vec![
+        path.display().to_string(),
+        method.clone(),
+        seed.to_string(),
+        format!("{length}{state}"),
+        seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.0} s")),
+        number(run.train_loss, 4),
+        knn,
+        number(run.rankme, 1),
+    ]
+}
+
+impl fmt::Display for OfSeeds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.runs.iter().map(|run| run.display().to_string()).collect();
+        write!(f, "{} differ in the seed alone:", names.join(", "))?;
+        let values = [
+            ("loss", self.train_loss, 4, ""),
+            ("k-NN", self.knn_top1, 2, " %"),
+            ("RankMe", self.rankme, 1, ""),
+            ("time", self.seconds, 0, " s"),
+        ];
+        let known = values.into_iter().filter_map(|(name, value, digits, unit)| {
+            let Spread { mean, deviation } = value?;
+            Some(format!(" {name} {mean:.digits$} +- {deviation:.digits$}{unit}"))
+        });
+        write!(f, "{} (mean and standard deviation)", known.collect::<Vec<_>>().join(","))
+    }
+}
+
+/// Rows as columns, each as wide as its widest cell.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let cell_width =
+        |row: &Vec<String>, column| row.get(column).map_or(0, |cell: &String| cell.chars().count());
+    let width = |column| rows.iter().map(|row| cell_width(row, column)).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_other_seeds_are_summed_up_in_a_line() {
+        let group = OfSeeds {
+            runs: vec!["a".into(), "b".into()],
+            train_loss: Some(Spread { mean: 4.25, deviation: 0.125 }),
+            knn_top1: Some(Spread { mean: 55.0, deviation: 1.5 }),
+            rankme: None,
+            seconds: Some(Spread { mean: 60.0, deviation: 2.0 }),
+        };
+        let expected = "a, b differ in the seed alone: loss 4.2500 +- 0.1250, k-NN 55.00 +- 1.50 %, time 60 +- 2 s (mean and standard deviation)";
+        assert_eq!(group.to_string(), expected);
+    }
+}
