@@ -15,7 +15,7 @@ use burn_ssl::{PretrainOptions, PreviewOptions};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use classifier::{EncoderArgs, LinearArgs, PreprocessingArgs, SetArgs};
-pub(crate) use recipe::{Asked, ModelArgs, RecipeArgs, TrainingArgs, set};
+pub(crate) use recipe::{Asked, ModelArgs, RecipeArgs, TrainingArgs, set, weights_file};
 pub(crate) use tools::{CompareArgs, MethodsArgs, SimilarArgs};
 pub(crate) use training::{DistillArgs, EmbedArgs, FinetuneArgs};
 

@@ -90,7 +90,7 @@ fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
         args.recipe.base(&Asked { model: args.model.name(), batch: args.training.batch(), device })?
     };
     let recipe = args.recipe.recipe_with(draft, |draft| {
-        args.model.apply(draft)?;
+        args.model.apply(draft, args.training.weights()?.as_deref())?;
         args.training.apply(draft)?;
         set(draft, "data.workers", args.machine.workers)
     })?;

@@ -1,11 +1,15 @@
 //! The encoder of a run as a file for other libraries.
 
+mod snippet;
+
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use ssl_core::{DeviceSpec, named};
-use ssl_encoders::{AnyEncoder, EncoderConfig, NameScheme, StemChoice, weights};
+use ssl_encoders::{EncoderConfig, NameScheme, weights};
 use tracing::info;
+
+use snippet::Snippet;
 
 use crate::{EncoderSource, EncoderSummary, Error, Methods, files};
 
@@ -33,8 +37,10 @@ pub struct ExportReport {
     pub model: String,
     /// Number of tensors.
     pub tensors: usize,
-    /// Changes that the other library's model needs before it can load the file.
-    pub adapt: Vec<&'static str>,
+    /// A Python program that loads the file and defines `features(image)`, for an image of PIL; none if no library has the
+    /// network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
     /// The encoder.
     pub encoder: EncoderSummary,
 }
@@ -56,10 +62,13 @@ pub fn export(methods: &impl Methods, options: &ExportOptions) -> Result<ExportR
     check_form(&artifact.encoder, options.format)?;
     info!("encoder: {}", found.summary);
     weights::save_as(&encoder, &options.out, &artifact, options.format)?;
+    let (encoder_config, preprocessing) = (&artifact.encoder, &artifact.preprocessing);
+    let snippet =
+        Snippet { file: &options.out, format: options.format, encoder: encoder_config, preprocessing };
     Ok(ExportReport {
         out: options.out.clone(),
         format: options.format,
-        adapt: adapt(&artifact.encoder, &encoder),
+        python: snippet.python(),
         model: artifact.encoder.name,
         tensors: named::collect(&encoder).len(),
         encoder: found.summary,
@@ -84,14 +93,6 @@ fn check_form(config: &EncoderConfig, format: NameScheme) -> Result<(), Error> {
         NameScheme::ALL.into_iter().filter(|scheme| scheme.has(config)).map(|scheme| scheme.to_string());
     let expected = others.collect::<Vec<_>>().join(" or ");
     Err(Error::NoSuchForm { model: format!("{}{kernels}", config.name), format, expected })
-}
-
-fn adapt(config: &EncoderConfig, encoder: &AnyEncoder) -> Vec<&'static str> {
-    let AnyEncoder::ResNet(_) = encoder else { return Vec::new() };
-    let narrow = (config.width != 64).then_some("every layer is of another width than theirs");
-    let cifar = (config.stem == StemChoice::Cifar)
-        .then_some("conv1 is 3 x 3 with stride 1 and padding 1, and maxpool is the identity");
-    narrow.into_iter().chain(cifar).collect()
 }
 
 #[cfg(test)]

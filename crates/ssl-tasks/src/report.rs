@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use ssl_encoders::NameScheme;
 
 use crate::demo::DemoReport;
 use crate::export::ExportReport;
@@ -208,19 +207,11 @@ impl fmt::Display for EmbedReport {
 
 impl fmt::Display for ExportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (tensors, out, model) = (self.tensors, self.out.display(), &self.model);
-        write!(f, "{tensors} tensors in {out}")?;
-        match self.format {
-            NameScheme::Torchvision => {
-                write!(f, "\nmodel = torchvision.models.{model}(); model.fc = torch.nn.Identity()")?;
-            }
-            NameScheme::Timm => write!(f, "\nmodel = timm.create_model(NAME, num_classes=0)")?,
-            _ => return Ok(()),
+        write!(f, "{} tensors in {}", self.tensors, self.out.display())?;
+        match &self.python {
+            Some(python) => write!(f, "\nin Python:\n\n{python}"),
+            None => Ok(()),
         }
-        for change in &self.adapt {
-            write!(f, "\n# change the model first: {change}")?;
-        }
-        write!(f, "\nmodel.load_state_dict(safetensors.torch.load_file('{out}'))")
     }
 }
 
@@ -253,6 +244,7 @@ mod tests {
     use super::*;
     use crate::Learned;
     use crate::{EncoderOrigin, EncoderSummary};
+    use ssl_encoders::NameScheme;
 
     fn encoder() -> EncoderSummary {
         EncoderSummary {
@@ -379,22 +371,18 @@ mod tests {
     }
 
     #[test]
-    fn an_export_says_how_the_other_library_loads_it() {
-        let report = |format| ExportReport {
+    fn an_export_says_how_python_loads_it() {
+        let report = |python| ExportReport {
             out: "e.safetensors".into(),
-            format,
+            format: NameScheme::Torchvision,
             model: "resnet18".into(),
             tensors: 100,
-            adapt: vec!["conv1 is 3 x 3"],
+            python,
             encoder: encoder(),
         };
-        let text = report(NameScheme::Torchvision).to_string();
-        let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], "100 tensors in e.safetensors");
-        assert_eq!(lines[1], "model = torchvision.models.resnet18(); model.fc = torch.nn.Identity()");
-        assert_eq!(lines[2], "# change the model first: conv1 is 3 x 3");
-        assert_eq!(lines[3], "model.load_state_dict(safetensors.torch.load_file('e.safetensors'))");
-        assert_eq!(report(NameScheme::Safetensors).to_string(), lines[0]);
+        let text = report(Some("import torch".to_owned())).to_string();
+        assert_eq!(text, "100 tensors in e.safetensors\nin Python:\n\nimport torch");
+        assert_eq!(report(None).to_string(), "100 tensors in e.safetensors");
     }
 
     #[test]

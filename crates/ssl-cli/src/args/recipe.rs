@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use burn_ssl::Recipe;
 use burn_ssl::core::DeviceSpec;
 use burn_ssl::encoders::EncoderConfig;
+use burn_ssl::encoders::weights::describe;
 use burn_ssl::images;
 use burn_ssl::recipe::{Batch, Chosen, Draft, NamedDraft, RecipeName, Wanted, fit_batch};
 use clap::Args;
@@ -72,8 +73,9 @@ pub(crate) struct TrainingArgs {
     /// Format that convolutions and linear layers compute in: f32, or bf16 if the device supports it.
     #[arg(long, value_name = "FORMAT")]
     precision: Option<String>,
-    /// Weights to start from, of burn-ssl, torchvision or timm.
-    #[arg(long, value_name = "FILE")]
+    /// Weights to start from, of burn-ssl, torchvision or timm, or the directory of a run; the network is that of the file, unless
+    /// --model, --width or --stem name it.
+    #[arg(long, value_name = "FILE|DIR")]
     init: Option<PathBuf>,
     /// Labelled images for k-NN before, during and after training.
     #[arg(long, value_name = "PATH")]
@@ -166,7 +168,20 @@ impl ModelArgs {
         self.model.as_deref()
     }
 
-    pub(crate) fn apply(&self, draft: &mut Draft) -> Result<()> {
+    /// Sets the network; if no option names one, that of the file of weights, where it can be told.
+    pub(crate) fn apply(&self, draft: &mut Draft, weights: Option<&Path>) -> Result<()> {
+        let is_named = self.model.is_some() || self.width.is_some() || self.stem.is_some();
+        if let Some(file) = weights.filter(|_| !is_named)
+            && let Some(found) = describe(file)?
+        {
+            draft.set_model(&found.name)?;
+            set(draft, "encoder.patch_size", found.patch_size.map(|pixels| pixels as i64))?;
+            if !found.is_vit() {
+                draft.set("encoder.width", found.width as i64)?;
+                draft.set("encoder.stem", found.stem.to_string())?;
+            }
+            return Ok(());
+        }
         if let Some(model) = &self.model {
             draft.set_model(model)?;
         }
@@ -188,6 +203,11 @@ impl ModelArgs {
 }
 
 impl TrainingArgs {
+    /// The file to start from.
+    pub(crate) fn weights(&self) -> Result<Option<PathBuf>> {
+        self.init.as_deref().map(weights_file).transpose()
+    }
+
     pub(crate) fn batch(&self) -> Batch {
         if self.batch_size.is_some() { Batch::Asked } else { Batch::Fitting }
     }
@@ -198,7 +218,7 @@ impl TrainingArgs {
         set(draft, "schedule.batch_size", self.batch_size)?;
         set(draft, "optimizer.lr", self.lr)?;
         set(draft, "precision", self.precision.clone())?;
-        set(draft, "encoder.init", self.init.as_deref().map(text).transpose()?)?;
+        set(draft, "encoder.init", self.weights()?.as_deref().map(text).transpose()?)?;
         set(draft, "eval.test", self.eval_test.as_deref().map(text).transpose()?)?;
         set(draft, "eval.train", self.eval_train.as_deref().map(text).transpose()?)?;
         set(draft, "eval.limit", self.eval_limit)?;
@@ -216,6 +236,18 @@ pub(crate) fn set(
         draft.set(key, value)?;
     }
     Ok(())
+}
+
+/// A file of weights; of the directory of a run, its encoder.
+pub(crate) fn weights_file(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let file = path.join("encoder.safetensors");
+    if !file.is_file() {
+        bail!("{} holds no finished run: expected encoder.safetensors in it", path.display());
+    }
+    Ok(file)
 }
 
 fn text(path: &Path) -> Result<String> {

@@ -5,7 +5,7 @@ use burn_ssl::eval::DistillationConfig;
 use burn_ssl::{DistillOptions, EmbedOptions, FinetuneOptions, RunReport, distill, embed_images, finetune};
 use indicatif::MultiProgress;
 
-use crate::args::{DistillArgs, EmbedArgs, FinetuneArgs};
+use crate::args::{DistillArgs, EmbedArgs, FinetuneArgs, weights_file};
 use crate::interrupt;
 use crate::progress::Bar;
 
@@ -33,7 +33,7 @@ pub(super) fn run_distill(args: DistillArgs, bars: &MultiProgress) -> Result<Run
     let number = |value: Option<u32>| value.map(|value| value as usize);
     let mut student = args.model.config()?;
     if args.init.is_some() {
-        student.get_or_insert_default().init = args.init;
+        student.get_or_insert_default().init = args.init.as_deref().map(weights_file).transpose()?;
     }
     let mut options = DistillOptions {
         limit: number(args.limit),
