@@ -89,8 +89,10 @@ fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
     } else {
         args.recipe.base(&Asked { model: args.model.name(), batch: args.training.batch(), device })?
     };
+    // A checkpoint has the weights of a resumed run, and their file may be gone.
+    let weights = if args.resume { None } else { args.training.weights()? };
     let recipe = args.recipe.recipe_with(draft, |draft| {
-        args.model.apply(draft, args.training.weights()?.as_deref())?;
+        args.model.apply(draft, weights.as_deref())?;
         args.training.apply(draft)?;
         set(draft, "data.workers", args.machine.workers)
     })?;

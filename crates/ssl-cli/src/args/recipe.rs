@@ -137,6 +137,7 @@ impl RecipeArgs {
         let named = self.recipe.as_deref().filter(|name| *name != AUTO);
         if let Some(name) = named {
             let (mut draft, mut notes) = (Draft::open(name)?, vec![format!("recipe: {name}")]);
+            self.check_method(name, &draft)?;
             if batch == Batch::Fitting
                 && let (Ok(_), Some((images, _))) = (RecipeName::find(name), self.found()?)
             {
@@ -153,6 +154,16 @@ impl RecipeArgs {
         let image_size = self.image_size.map(|size| size as usize);
         let Asked { model, device, .. } = *asked;
         Ok(Chosen::by(Wanted { method, model, image_size, pixels, batch, images, device })?)
+    }
+
+    /// A recipe has options of its own method, which no other takes.
+    fn check_method(&self, recipe: &str, draft: &Draft) -> Result<()> {
+        let Some((asked, found)) = self.method.as_deref().zip(draft.text("method")) else { return Ok(()) };
+        if asked != found {
+            let ways_out = format!("a recipe for {asked}, or no --method");
+            bail!("the recipe {recipe} is for {found}, and --method is {asked}: expected {ways_out}");
+        }
+        Ok(())
     }
 
     /// How many images there are, and the longer side of the first, if a path is given.
@@ -176,6 +187,9 @@ impl ModelArgs {
         {
             draft.set_model(&found.name)?;
             set(draft, "encoder.patch_size", found.patch_size.map(|pixels| pixels as i64))?;
+            set(draft, "encoder.registers", found.registers.map(|count| count as i64))?;
+            set(draft, "encoder.class_token", found.class_token)?;
+            set(draft, "encoder.layer_scale", found.layer_scale)?;
             if !found.is_vit() {
                 draft.set("encoder.width", found.width as i64)?;
                 draft.set("encoder.stem", found.stem.to_string())?;

@@ -1,6 +1,6 @@
 //! What is said before the first step.
 
-use ssl_core::DeviceSpec;
+use ssl_core::{DeviceSpec, Precision};
 use ssl_encoders::{EncoderConfig, MODELS};
 
 use super::PretrainOptions;
@@ -30,6 +30,10 @@ impl Banner<'_> {
             format!("on {}", device(options.device, recipe.data.worker_threads())),
         ];
         lines.extend(narrow(recipe));
+        if recipe.precision == Precision::Bf16 && options.device == DeviceSpec::Flex {
+            let slower = "flex emulates bfloat16 in float32, which is slower";
+            lines.push(format!("{slower}: precision = f32 is quicker on this device"));
+        }
         if let Some(memory) = self.memory {
             lines.push(format!("expected memory: {memory}"));
         }
@@ -90,8 +94,11 @@ mod tests {
         assert_eq!(lines[0], "simclr, resnet18 with 11.17 million parameters and 512 features");
         assert_eq!(lines[1], "200 epochs, 19400 steps of 512 images, 97 an epoch; sgd at a rate of 0.240");
         assert!(lines[2].starts_with("on flex: the CPU, ") && lines.len() == 3, "{lines:?}");
-        recipe.encoder.width = 32;
-        let narrow = &banner.lines(&recipe, &PretrainOptions::new("run"))[3];
+        (recipe.encoder.width, recipe.precision) = (32, Precision::Bf16);
+        let [.., narrow, slow] = &banner.lines(&recipe, &PretrainOptions::new("run"))[..] else {
+            panic!("two lines more")
+        };
+        assert!(slow.starts_with("flex emulates bfloat16 in float32, which is slower"), "{slow}");
         assert!(narrow.starts_with("torchvision and timm have resnet18 of width 64 alone"), "{narrow}");
         (recipe.schedule.max_steps, recipe.schedule.warmup_epochs) = (Some(3), 2.5);
         let short = banner.length(&recipe);
