@@ -196,6 +196,8 @@ pub(crate) struct ExportArgs {
 pub(crate) struct PreviewArgs {
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
     /// Image to write: .png, .jpg, .webp, .bmp or .tiff.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,

@@ -23,6 +23,7 @@ use crate::{Ended, interrupt};
 /// Runs a command.
 pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
     let json = args.json;
+    let mut next = None;
     let report = match args.command {
         Command::Demo(args) => run_demo(args, bars)?,
         Command::Pretrain(args) => run_pretrain(args, bars)?,
@@ -34,15 +35,21 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
         Command::Similar(args) => tools::run_similar(args)?,
         Command::Compare(args) => tools::run_compare(args)?,
         Command::Export(args) => run_export(args)?,
-        Command::Preview(args) => run_preview(&args)?,
+        Command::Preview(args) => {
+            next = Some(format!("pretrain on them: {}", args.recipe.pretraining(&args.model)));
+            run_preview(&args)?
+        }
         Command::Methods(args) => return lists::methods(&args, json).map(|()| Ended::Done),
         Command::Models => return lists::models(json).map(|()| Ended::Done),
         Command::Recipes { name } => return lists::recipes(name.as_deref(), json).map(|()| Ended::Done),
         Command::Devices => return lists::devices(json).map(|()| Ended::Done),
     };
     print(json, &report, &report)?;
-    if matches!(report, RunReport::Demo(_)) && !json {
-        println!("Your own images: burn-ssl pretrain --method simclr --data FOLDER --out run");
+    if matches!(report, RunReport::Demo(_)) {
+        next = Some("Your own images: burn-ssl pretrain --method simclr --data FOLDER --out run".to_owned());
+    }
+    if let Some(next) = next.filter(|_| !json) {
+        println!("{next}");
     }
     Ok(ended(&report))
 }
@@ -116,5 +123,8 @@ fn run_export(args: ExportArgs) -> Result<RunReport> {
 fn run_preview(args: &PreviewArgs) -> Result<RunReport> {
     let mut options = PreviewOptions::new(&args.out);
     (options.images, options.overwrite) = (args.images as usize, args.overwrite);
-    Ok(preview(&args.recipe.recipe()?, &options)?.into())
+    let asked = Asked { model: args.model.name(), ..Asked::default() };
+    let draft = args.recipe.base(&asked)?.draft;
+    let recipe = args.recipe.recipe_with(draft, |draft| args.model.apply(draft, None))?;
+    Ok(preview(&recipe, &options)?.into())
 }

@@ -17,7 +17,7 @@ fn the_bar_of_a_long_run_takes_one_row_and_an_answer_to_ctrl_c_stays_readable() 
         let out = dir.path().join(columns.to_string());
         let args = [&tiny(text(&images), text(&out))[..], &["--epochs", "400000"]].concat();
         let mut terminal = Terminal::start(columns, &args);
-        let rows = terminal.rows_with("images/s  ");
+        let rows = terminal.rows_where(|row| row.contains("  loss ") && row.ends_with(" left"));
         let bar: Vec<_> = rows.iter().skip_while(|row| !row.contains("/1200000 steps  loss ")).collect();
         assert!(matches!(&bar[..], [bar] if bar.ends_with(" left")), "{columns} columns: {rows:#?}");
 

@@ -105,11 +105,6 @@ impl Default for Asked<'_> {
 }
 
 impl RecipeArgs {
-    /// The recipe with these options in it.
-    pub(crate) fn recipe(&self) -> Result<Recipe> {
-        self.recipe_with(self.base(&Asked::default())?.draft, |_| Ok(()))
-    }
-
     /// A recipe with these options and more changes in it; `--set` comes last.
     pub(crate) fn recipe_with(
         &self,
@@ -128,6 +123,27 @@ impl RecipeArgs {
             draft.assign(assignment)?;
         }
         Ok(draft.finish()?)
+    }
+
+    /// The command that pretrains with these options.
+    pub(crate) fn pretraining(&self, model: &ModelArgs) -> String {
+        let path = |path: &PathBuf| quoted(&path.display().to_string());
+        let number = |number: &u32| number.to_string();
+        let named = [
+            ("--method", self.method.as_deref().map(quoted)),
+            ("--recipe", self.recipe.as_deref().map(quoted)),
+            ("--data", self.data.as_ref().map(path)),
+            ("--image-size", self.image_size.as_ref().map(number)),
+            ("--limit", self.limit.as_ref().map(number)),
+            ("--seed", self.seed.map(|seed| seed.to_string())),
+            ("--model", model.model.as_deref().map(quoted)),
+            ("--width", model.width.as_ref().map(number)),
+            ("--stem", model.stem.as_deref().map(quoted)),
+        ];
+        let given = named.into_iter().filter_map(|(flag, value)| Some((flag, value?)));
+        let given = given.chain(self.set.iter().map(|text| ("--set", quoted(text))));
+        let options: String = given.map(|(flag, value)| format!("{flag} {value} ")).collect();
+        format!("burn-ssl pretrain {options}--out run")
     }
 
     /// The recipe to start from, for a model if that is given, with a batch that fits the images.
@@ -262,6 +278,16 @@ pub(crate) fn weights_file(path: &Path) -> Result<PathBuf> {
         bail!("{} holds no finished run: expected encoder.safetensors in it", path.display());
     }
     Ok(file)
+}
+
+/// A word of a command line, in quotes where a shell would cut or change it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,@+%~".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 fn text(path: &Path) -> Result<String> {

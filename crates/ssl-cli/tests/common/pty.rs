@@ -38,15 +38,15 @@ impl Terminal {
         Self { child, keyboard, screen, columns, reader }
     }
 
-    /// Waits until a row of the screen contains a text, and gives all rows.
-    pub(crate) fn rows_with(&mut self, text: &str) -> Vec<String> {
+    /// Waits until a row of the screen is as wanted, and gives all rows.
+    pub(crate) fn rows_where(&mut self, wanted: impl Fn(&str) -> bool) -> Vec<String> {
         loop {
             let ended = self.child.try_wait().expect("a child").is_some();
             let rows = self.rows();
-            if rows.iter().any(|row| row.contains(text)) {
+            if rows.iter().any(|row| wanted(row)) {
                 return rows;
             }
-            assert!(!ended, "the tool ended before it showed '{text}':\n{}", rows.join("\n"));
+            assert!(!ended, "the tool ended before it showed such a row:\n{}", rows.join("\n"));
             std::thread::sleep(Duration::from_millis(5));
         }
     }

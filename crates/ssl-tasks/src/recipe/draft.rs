@@ -399,7 +399,7 @@ mod tests {
         base.overlay(&changes).expect("keys of a recipe");
         let recipe = base.finish().expect("usable");
         assert_eq!((recipe.seed, recipe.optimizer.lr, recipe.data.mean), (7, 0.001, [0.0; 3]));
-        assert_eq!(recipe.optimizer.name(), OptimizerName::Adamw);
+        assert_eq!(recipe.optimizer.name(), OptimizerName::AdamW);
         assert_eq!(recipe.method, "simclr");
         let mut wrong = Draft::parse("my.toml", "base = 1").expect("TOML");
         assert!(wrong.take_base().expect_err("no text").to_string().starts_with("base: found 1, expected"));
