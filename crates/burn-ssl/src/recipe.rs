@@ -45,7 +45,8 @@ pub trait NamedDraft: Sized {
     /// If there is no recipe of that name.
     fn named(name: &str) -> Result<Self, RecipeError>;
 
-    /// A built-in recipe by its name, or a file by its path.
+    /// A built-in recipe by its name, or a file by its path. A file may name another recipe as its `base`, by name or by a path
+    /// relative to the file, and hold only what differs.
     ///
     /// # Errors
     /// If it is neither, or the file is not valid TOML.
@@ -58,12 +59,38 @@ impl NamedDraft for Draft {
     }
 
     fn open(name_or_path: &str) -> Result<Self, RecipeError> {
-        match RecipeName::find(name_or_path) {
-            Ok(recipe) => Self::parse(recipe.as_str(), recipe.text()),
-            Err(error) if !Path::new(name_or_path).exists() => Err(error),
-            Err(_) => Self::read(Path::new(name_or_path)),
-        }
+        open(name_or_path, 0)
     }
+}
+
+/// Recipes that name each other as their base would go on for ever.
+const MOST_BASES: usize = 8;
+
+/// A recipe on top of its base, on top of the base of that.
+fn open(name_or_path: &str, above: usize) -> Result<Draft, RecipeError> {
+    let mut draft = match RecipeName::find(name_or_path) {
+        Ok(recipe) => return Draft::parse(recipe.as_str(), recipe.text()),
+        Err(error) if !is_path(name_or_path) => return Err(error),
+        Err(_) => Draft::read(Path::new(name_or_path))?,
+    };
+    let Some(base) = draft.take_base()? else { return Ok(draft) };
+    if above == MOST_BASES {
+        let reason = format!("found a chain of more than {MOST_BASES} bases, expected none in a circle");
+        return Err(RecipeError::Value { key: "base".to_owned(), reason });
+    }
+    // A path is relative to the file that it is in.
+    let beside = Path::new(name_or_path).with_file_name(&base);
+    let is_file = RecipeName::find(&base).is_err() && (is_path(&base) || beside.exists());
+    let mut recipe =
+        if is_file { open(&beside.to_string_lossy(), above + 1)? } else { open(&base, above + 1)? };
+    recipe.overlay(&draft)?;
+    Ok(recipe)
+}
+
+/// Whether this can only be meant as a file, which need not exist.
+fn is_path(name_or_path: &str) -> bool {
+    let path = Path::new(name_or_path);
+    path.exists() || path.extension().is_some_and(|ending| ending == "toml") || path.is_absolute()
 }
 
 #[cfg(test)]
@@ -79,6 +106,28 @@ mod tests {
             let again = resolved.to_toml().and_then(|text| Draft::parse("its text", &text)?.finish());
             assert_eq!(again.as_ref(), Ok(&resolved), "{name}");
         }
+    }
+
+    #[test]
+    fn a_file_may_hold_only_what_differs_from_its_base() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).expect("writable");
+            path.to_string_lossy().into_owned()
+        };
+        write("a.toml", "base = 'simclr/cifar10'\nseed = 3\n[schedule]\nepochs = 7");
+        let recipe = Draft::open(&write("b.toml", "base = 'a.toml'\n[schedule]\nbatch_size = 64"));
+        let recipe = recipe.and_then(Draft::finish).expect("usable");
+        let schedule = &recipe.schedule;
+        assert_eq!((recipe.seed, schedule.epochs, schedule.batch_size), (3, 7, 64));
+        let circle = Draft::open(&write("c.toml", "base = 'c.toml'")).expect_err("a circle").to_string();
+        assert!(circle.starts_with("base: found a chain of more than 8 bases"), "{circle}");
+        let absent =
+            Draft::open(&write("d.toml", "base = 'simclr/cifar'")).expect_err("no such recipe").to_string();
+        assert!(absent.ends_with("; did you mean simclr/cifar10 or simclr/cifar10-quick?"), "{absent}");
+        let file = Draft::open("mine.toml").expect_err("no such file").to_string();
+        assert!(file.starts_with("cannot read the recipe mine.toml: "), "{file}");
     }
 
     #[test]
@@ -139,7 +188,9 @@ mod tests {
             change(&mut recipe);
             recipe.resolved().expect_err("unusable").to_string()
         };
-        assert_eq!(error(|r| r.data.image_size = 0), "data.image_size is 0, expected at least 1");
+        assert!(error(|r| r.data.image_size = 7).starts_with("data.image_size is 7, expected at least 8"));
+        let warmup = error(|r| (r.schedule.epochs, r.schedule.warmup_epochs) = (5, 10.0));
+        assert!(warmup.starts_with("schedule.warmup_epochs is 10 of 5, expected at most"), "{warmup}");
         assert_eq!(error(|r| r.eval.k = 0), "eval.k is 0, expected at least 1");
         assert!(
             error(|r| r.schedule.batch_size = 1).starts_with("schedule.batch_size is 1, expected at least 2")

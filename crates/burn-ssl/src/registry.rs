@@ -8,7 +8,7 @@ pub use ssl_tasks::methods::{Methods, WithMethod};
 use ssl_tasks::methods::{options_of, with_options};
 use toml::Table;
 
-use crate::recipe::{RecipeError, RecipeName};
+use crate::recipe::{DidYouMean, RecipeError, RecipeName};
 
 /// A method of this build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -120,8 +120,9 @@ pub fn method(name: &str) -> Result<&'static MethodInfo, RecipeError> {
 }
 
 fn unknown(name: &str) -> RecipeError {
-    let known = METHODS.iter().map(|method| method.name).collect::<Vec<_>>().join(", ");
-    RecipeError::Method { name: name.to_owned(), known }
+    let known: Vec<_> = METHODS.iter().map(|method| method.name).collect();
+    let similar = DidYouMean::of(name, known.iter().copied());
+    RecipeError::Method { name: name.to_owned(), known: known.join(", "), similar }
 }
 
 /// The methods of this build, for the commands of `ssl-tasks`.

@@ -15,7 +15,7 @@ use burn_ssl::{PretrainOptions, PreviewOptions};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use classifier::{EncoderArgs, LinearArgs, PreprocessingArgs, SetArgs};
-pub(crate) use recipe::{Asked, ModelArgs, RecipeArgs, TrainingArgs, set};
+pub(crate) use recipe::{Asked, ModelArgs, RecipeArgs, TrainingArgs, set, weights_file};
 pub(crate) use tools::{CompareArgs, MethodsArgs, SimilarArgs};
 pub(crate) use training::{DistillArgs, EmbedArgs, FinetuneArgs};
 
@@ -196,7 +196,9 @@ pub(crate) struct ExportArgs {
 pub(crate) struct PreviewArgs {
     #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
-    /// Image to write, a PNG.
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Image to write: .png, .jpg, .webp, .bmp or .tiff.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
     /// Number of images to show, one per row.

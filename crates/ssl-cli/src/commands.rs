@@ -23,6 +23,7 @@ use crate::{Ended, interrupt};
 /// Runs a command.
 pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
     let json = args.json;
+    let mut next = None;
     let report = match args.command {
         Command::Demo(args) => run_demo(args, bars)?,
         Command::Pretrain(args) => run_pretrain(args, bars)?,
@@ -34,15 +35,21 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
         Command::Similar(args) => tools::run_similar(args)?,
         Command::Compare(args) => tools::run_compare(args)?,
         Command::Export(args) => run_export(args)?,
-        Command::Preview(args) => run_preview(&args)?,
+        Command::Preview(args) => {
+            next = Some(format!("pretrain on them: {}", args.recipe.pretraining(&args.model)));
+            run_preview(&args)?
+        }
         Command::Methods(args) => return lists::methods(&args, json).map(|()| Ended::Done),
         Command::Models => return lists::models(json).map(|()| Ended::Done),
         Command::Recipes { name } => return lists::recipes(name.as_deref(), json).map(|()| Ended::Done),
         Command::Devices => return lists::devices(json).map(|()| Ended::Done),
     };
     print(json, &report, &report)?;
-    if matches!(report, RunReport::Demo(_)) && !json {
-        println!("Your own images: burn-ssl pretrain --method simclr --data FOLDER --out run");
+    if matches!(report, RunReport::Demo(_)) {
+        next = Some("Your own images: burn-ssl pretrain --method simclr --data FOLDER --out run".to_owned());
+    }
+    if let Some(next) = next.filter(|_| !json) {
+        println!("{next}");
     }
     Ok(ended(&report))
 }
@@ -71,7 +78,7 @@ fn run_demo(args: DemoArgs, bars: &MultiProgress) -> Result<RunReport> {
     options.run.overwrite = args.overwrite;
     options.seed = args.seed as u64;
     options.workers = args.machine.workers.unwrap_or(0) as usize;
-    Ok(demo(&options, &mut Bar::new(bars, interrupt::on_signal()?))?.into())
+    Ok(demo(&options, &mut Bar::new(bars, interrupt::on_signal(bars)?))?.into())
 }
 
 /// `burn-ssl-demo`, or the first unused one of `burn-ssl-demo-2`, `-3` ….
@@ -89,8 +96,10 @@ fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
     } else {
         args.recipe.base(&Asked { model: args.model.name(), batch: args.training.batch(), device })?
     };
+    // A checkpoint has the weights of a resumed run, and their file may be gone.
+    let weights = if args.resume { None } else { args.training.weights()? };
     let recipe = args.recipe.recipe_with(draft, |draft| {
-        args.model.apply(draft)?;
+        args.model.apply(draft, weights.as_deref())?;
         args.training.apply(draft)?;
         set(draft, "data.workers", args.machine.workers)
     })?;
@@ -103,7 +112,7 @@ fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
         accept_changed_data: args.accept_changed_data,
         notes,
     };
-    Ok(pretrain(&recipe, &options, &mut Bar::new(bars, interrupt::on_signal()?))?.into())
+    Ok(pretrain(&recipe, &options, &mut Bar::new(bars, interrupt::on_signal(bars)?))?.into())
 }
 
 fn run_export(args: ExportArgs) -> Result<RunReport> {
@@ -114,5 +123,8 @@ fn run_export(args: ExportArgs) -> Result<RunReport> {
 fn run_preview(args: &PreviewArgs) -> Result<RunReport> {
     let mut options = PreviewOptions::new(&args.out);
     (options.images, options.overwrite) = (args.images as usize, args.overwrite);
-    Ok(preview(&args.recipe.recipe()?, &options)?.into())
+    let asked = Asked { model: args.model.name(), ..Asked::default() };
+    let draft = args.recipe.base(&asked)?.draft;
+    let recipe = args.recipe.recipe_with(draft, |draft| args.model.apply(draft, None))?;
+    Ok(preview(&recipe, &options)?.into())
 }

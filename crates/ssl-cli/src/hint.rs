@@ -1,14 +1,29 @@
 //! Flags for the errors of the library, which knows none.
 
 use burn_ssl::Error;
+use burn_ssl::core::ConfigError;
+use burn_ssl::encoders::{EncoderError, MODELS};
+use burn_ssl::recipe::{DidYouMean, RecipeError};
 use burn_ssl::train::TrainError;
 
 /// The error as one sentence, with the flag that helps where there is one.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
-    match error.downcast_ref::<Error>().and_then(flag) {
+    let known = error.downcast_ref::<Error>();
+    match known.and_then(flag) {
         Some(flag) => format!("{error}; try {flag}"),
-        None => error.to_string(),
+        None => format!("{error}{}", known.and_then(model).unwrap_or_default()),
     }
+}
+
+/// The models that may have been meant by an unknown one.
+fn model(error: &Error) -> Option<DidYouMean> {
+    let config = match error {
+        Error::Config(config) | Error::Recipe(RecipeError::Config(config)) => config,
+        Error::Encoder(EncoderError::Config(config)) => config,
+        _ => return None,
+    };
+    let ConfigError { field: "encoder.name", found, .. } = config else { return None };
+    Some(DidYouMean::of(found.trim_matches('\''), MODELS.iter().map(|model| model.name)))
 }
 
 /// What to type against an error.

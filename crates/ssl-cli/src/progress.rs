@@ -18,7 +18,8 @@ use pace::Pace;
 const FIRST: &str = "{spinner} first of {len} steps  {elapsed}";
 /// Between two frames of the spinner.
 const FRAME: Duration = Duration::from_millis(120);
-const STYLE: &str = "{bar:32} {pos}/{len} steps  {msg}  {eta} left";
+/// The bar takes the columns that the rest leaves, so that the line never wraps.
+const STYLE: &str = "{wide_bar} {pos}/{len} steps  {msg}  {eta} left";
 
 /// Shows a run on standard error, if that is a terminal, and passes Ctrl-C on to it.
 pub(crate) struct Bar {

@@ -72,6 +72,22 @@ fn unknown_names_are_answered_with_the_known_ones() {
     let key = refused(&images, &["--set", "optimizer.learning_rate=1"]);
     assert!(key.starts_with("unknown key 'optimizer.learning_rate': expected one of name, lr, "), "{key}");
     assert!(sentence(&["recipes", "nothing"]).contains("there is no recipe 'nothing'"));
+    for (args, meant) in [
+        (&["--set", "lr=1"][..], "optimizer.lr"),
+        (&["--set", "temperature=1"], "method_options.temperature or eval.temperature"),
+        (&["--set", "optimzer.lr=1"], "optimizer"),
+        (&["--method", "SimCLR"], "simclr"),
+        (&["--method", "moco"], "moco-v1, moco-v2 or moco-v3"),
+        (&["--model", "vit_small"], "vit-small"),
+    ] {
+        let found = refused(&images, args);
+        assert!(found.ends_with(&format!("; did you mean {meant}?")), "{args:?}: {found}");
+    }
+    let other = refused(&images, &["--method", "byol", "--recipe", "simclr/cifar10"]);
+    let expected = "is for simclr, and --method is byol: expected a recipe for byol, or no --method";
+    assert!(other.ends_with(expected), "{other}");
+    let absent = refused(&images, &["--recipe", "mine.toml"]);
+    assert!(absent.starts_with("cannot read the recipe mine.toml: "), "{absent}");
 }
 
 #[cfg(not(feature = "tch"))]

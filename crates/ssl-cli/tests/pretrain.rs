@@ -101,8 +101,10 @@ fn a_killed_run_goes_on_to_the_bytes_of_an_undisturbed_one() {
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stderr(&output).lines().any(|line| line.starts_with("images: ")), "{}", stderr(&output));
     assert_eq!(encoder(&out), undisturbed(&images, &dir.path().join("undisturbed")));
+    assert!(stderr(&output).contains("the run goes on after step "), "{}", stderr(&output));
     let again = run(&["pretrain", "--resume", "--out", text(&out)]);
     assert!(again.status.success(), "a finished run has nothing left to do: {}", stderr(&again));
+    assert!(stderr(&again).contains("the run is finished: all 45 steps are done"), "{}", stderr(&again));
 
     let other = run(&["pretrain", "--resume", "--out", text(&out), "--lr", "0.5"]);
     let sentence = stderr(&other);
@@ -162,6 +164,19 @@ fn a_sheet_shows_images_and_views() {
     let args =
         ["preview", "--method", "simclr", "--data", text(&images), "--images", "3", "--out", text(&sheet)];
     assert_eq!(json(&args)["images"], 3);
+    let again = [&args[..], &["--overwrite", "--model", "vit-tiny", "--set", "views[0].ops[1].p=0"]].concat();
+    let words = stdout(&run(&again));
+    let data = text(&images);
+    let next = format!(
+        "pretrain on them: burn-ssl pretrain --method simclr --data {data} --model vit-tiny --set 'views[0].ops[1].p=0' --out run"
+    );
+    assert_eq!(words.lines().last(), Some(next.as_str()));
+    let jpeg = dir.path().join("views.jpg");
+    let args_of = |out| ["preview", "--method", "simclr", "--data", data, "--images", "1", "--out", out];
+    assert!(run(&args_of(text(&jpeg))).status.success());
+    assert_eq!(fs::read(&jpeg).expect("a sheet")[..3], [0xff, 0xd8, 0xff], "the extension is obeyed");
+    let gif = common::sentence(&args_of("views.gif"));
+    assert!(gif.starts_with("views.gif has an unknown extension: expected .png, .jpg, "), "{gif}");
     let sheet = image::open(&sheet).expect("a PNG");
     assert_eq!((sheet.width(), sheet.height()), (4 + 3 * 100, 4 + 3 * 100));
 }

@@ -19,6 +19,7 @@
 //! ```
 
 mod artifact;
+mod describe;
 mod names;
 mod read;
 mod scheme;
@@ -30,6 +31,8 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use ssl_core::Encoder;
 use ssl_core::named::{self, NamedError};
+
+pub use describe::describe;
 
 pub use artifact::{Artifact, ClassifierHead, DataSummary, Kind, Preprocessing, Provenance, SCHEMA};
 pub use scheme::NameScheme;

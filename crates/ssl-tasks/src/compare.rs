@@ -336,8 +336,8 @@ mod tests {
         assert!(matches!(draw(&runs, false), Err(Error::Exists(_))));
         draw(&runs, true).expect("may be overwritten");
         assert!(coloured(&plot) > of_one + 200, "the second run adds a curve");
-        let other = CompareOptions { plot: Some("curves.jpg".into()), runs, overwrite: false };
-        assert!(matches!(compare(&other), Err(Error::NoPng(_))));
+        let other = CompareOptions { plot: Some("curves.gif".into()), runs, overwrite: false };
+        assert!(matches!(compare(&other), Err(Error::Ending { .. })));
     }
 
     #[test]

@@ -63,6 +63,6 @@ pub fn demo(
     let knn_top1_pixels = recipe.evaluation(sets, &device)?.of_pixels()?;
     let (drawn, _) = sheet::sheet(&data.train, &recipe.views()?, None, recipe.seed, SHEET_ROWS);
     let sheet = options.run.out.join("views.png");
-    sheet::write_png(&sheet, &drawn, true)?;
+    sheet::write_image(&sheet, &drawn, true)?;
     Ok(DemoReport { run: report, knn_top1_pixels, sheet })
 }

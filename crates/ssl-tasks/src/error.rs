@@ -47,6 +47,17 @@ pub enum Error {
     /// A file that must not be overwritten.
     #[error("{} already exists: expected a new file, or overwrite to be set", .0.display())]
     Exists(PathBuf),
+    /// A file in the way of a new one belongs to the run itself.
+    #[error("{} is a file of the run itself: expected another place for the new one", .0.display())]
+    OwnFile(PathBuf),
+    /// The extension of a file is not one that can be written.
+    #[error("{} has an unknown extension: expected {expected}", path.display())]
+    Ending {
+        /// The file.
+        path: PathBuf,
+        /// The extensions that can be written.
+        expected: &'static str,
+    },
     /// A run has not written its encoder yet.
     #[error("{} holds no finished run: expected encoder.safetensors in it, which is written when the run ends", .0.display())]
     NotFinished(PathBuf),
@@ -202,9 +213,6 @@ pub enum Error {
         /// The data set.
         data: PathBuf,
     },
-    /// A picture is to be written to a file of another kind.
-    #[error("{} does not end in .png: pictures are written as PNG", .0.display())]
-    NoPng(PathBuf),
     /// A file cannot be written or read.
     #[error("cannot write or read {}: {source}", path.display())]
     Io {

@@ -1,11 +1,15 @@
 //! The encoder of a run as a file for other libraries.
 
-use std::path::PathBuf;
+mod snippet;
+
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use ssl_core::{DeviceSpec, named};
-use ssl_encoders::{AnyEncoder, EncoderConfig, NameScheme, StemChoice, weights};
+use ssl_encoders::{EncoderConfig, NameScheme, weights};
 use tracing::info;
+
+use snippet::Snippet;
 
 use crate::{EncoderSource, EncoderSummary, Error, Methods, files};
 
@@ -33,8 +37,10 @@ pub struct ExportReport {
     pub model: String,
     /// Number of tensors.
     pub tensors: usize,
-    /// Changes that the other library's model needs before it can load the file.
-    pub adapt: Vec<&'static str>,
+    /// A Python program that loads the file and defines `features(image)`, for an image of PIL; none if no library has the
+    /// network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
     /// The encoder.
     pub encoder: EncoderSummary,
 }
@@ -43,8 +49,11 @@ pub struct ExportReport {
 /// name, without the classifier.
 ///
 /// # Errors
-/// If the run has no intact checkpoint, the library has no such model, or the file exists.
+/// If the run has no intact checkpoint, the library has no such model, or the file exists, is not called `.safetensors`, or
+/// belongs to the run.
 pub fn export(methods: &impl Methods, options: &ExportOptions) -> Result<ExportReport, Error> {
+    files::check_ending(&options.out, ".safetensors")?;
+    check_apart(&options.out, &options.run)?;
     files::check_free(&options.out, options.overwrite)?;
     let source = EncoderSource::Run(options.run.clone());
     let found = source.find(methods)?;
@@ -53,14 +62,25 @@ pub fn export(methods: &impl Methods, options: &ExportOptions) -> Result<ExportR
     check_form(&artifact.encoder, options.format)?;
     info!("encoder: {}", found.summary);
     weights::save_as(&encoder, &options.out, &artifact, options.format)?;
+    let (encoder_config, preprocessing) = (&artifact.encoder, &artifact.preprocessing);
+    let snippet =
+        Snippet { file: &options.out, format: options.format, encoder: encoder_config, preprocessing };
     Ok(ExportReport {
         out: options.out.clone(),
         format: options.format,
-        adapt: adapt(&artifact.encoder, &encoder),
+        python: snippet.python(),
         model: artifact.encoder.name,
         tensors: named::collect(&encoder).len(),
         encoder: found.summary,
     })
+}
+
+/// Fails if a file is one that the run itself wrote: nothing could bring it back.
+fn check_apart(out: &Path, run: &Path) -> Result<(), Error> {
+    let (Ok(file), Ok(run)) = (out.canonicalize(), run.canonicalize()) else { return Ok(()) };
+    let own = ["encoder.safetensors", "classifier.safetensors"].map(|name| run.join(name));
+    let is_own = own.contains(&file) || file.starts_with(run.join("checkpoints"));
+    if is_own { Err(Error::OwnFile(out.into())) } else { Ok(()) }
 }
 
 /// Fails if the library of a format has no model that could load the encoder.
@@ -75,17 +95,26 @@ fn check_form(config: &EncoderConfig, format: NameScheme) -> Result<(), Error> {
     Err(Error::NoSuchForm { model: format!("{}{kernels}", config.name), format, expected })
 }
 
-fn adapt(config: &EncoderConfig, encoder: &AnyEncoder) -> Vec<&'static str> {
-    let AnyEncoder::ResNet(_) = encoder else { return Vec::new() };
-    let narrow = (config.width != 64).then_some("every layer is of another width than theirs");
-    let cifar = (config.stem == StemChoice::Cifar)
-        .then_some("conv1 is 3 x 3 with stride 1 and padding 1, and maxpool is the identity");
-    narrow.into_iter().chain(cifar).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_file_of_the_run_itself_is_replaced() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (run, other) = (dir.path().join("run"), dir.path().join("exported.safetensors"));
+        let kept = run.join("checkpoints/last/student.safetensors");
+        std::fs::create_dir_all(run.join("checkpoints/last")).expect("writable");
+        let own = run.join("encoder.safetensors");
+        for file in [&other, &own, &kept] {
+            std::fs::write(file, "tensors").expect("writable");
+        }
+        for file in [&own, &kept, &run.join("checkpoints/../encoder.safetensors")] {
+            assert!(matches!(check_apart(file, &run), Err(Error::OwnFile(_))), "{}", file.display());
+        }
+        assert!(check_apart(&other, &run).is_ok());
+        assert!(check_apart(&run.join("new.safetensors"), &run).is_ok(), "a new file may lie in the folder");
+    }
 
     #[test]
     fn a_model_that_a_library_does_not_have_is_refused_with_a_format_that_has_it() {

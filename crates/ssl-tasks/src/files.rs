@@ -9,12 +9,20 @@ pub(crate) fn check_free(path: &Path, overwrite: bool) -> Result<(), Error> {
     if path.exists() && !(overwrite && path.is_file()) { Err(Error::Exists(path.into())) } else { Ok(()) }
 }
 
+/// Fails unless the extension of a file is among those with a dot in `expected`, in either case.
+pub(crate) fn check_ending(path: &Path, expected: &'static str) -> Result<(), Error> {
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
+    let known = expected.split([',', ' ']).filter_map(|word| word.strip_prefix('.'));
+    if known.into_iter().any(|known| known == ending) {
+        return Ok(());
+    }
+    Err(Error::Ending { path: path.into(), expected })
+}
+
 /// Fails if a picture cannot be written to `path`.
 pub(crate) fn check_picture(path: &Path, overwrite: bool) -> Result<(), Error> {
-    match path.extension() {
-        Some(extension) if extension.eq_ignore_ascii_case("png") => check_free(path, overwrite),
-        _ => Err(Error::NoPng(path.into())),
-    }
+    check_ending(path, ".png, .jpg, .jpeg, .webp, .bmp or .tiff")?;
+    check_free(path, overwrite)
 }
 
 /// Writes a file, creating its folder if necessary.
@@ -28,6 +36,18 @@ mod tests {
     use std::fs;
 
     use super::*;
+
+    #[test]
+    fn an_extension_is_known_in_either_case_or_refused_with_the_known_ones() {
+        let check = |path: &str| {
+            check_ending(path.as_ref(), ".jpg, .png or .webp").map_err(|error| error.to_string())
+        };
+        assert_eq!((check("a/v.png"), check("v.JPG")), (Ok(()), Ok(())));
+        for path in ["v.pth", "v", "jpg"] {
+            let sentence = format!("{path} has an unknown extension: expected .jpg, .png or .webp");
+            assert_eq!(check(path), Err(sentence));
+        }
+    }
 
     #[test]
     fn a_file_is_overwritten_only_on_request_and_a_folder_never() {

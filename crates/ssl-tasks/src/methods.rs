@@ -84,7 +84,11 @@ pub(crate) mod testing {
             _options: &Table,
             _visitor: V,
         ) -> Result<V::Output, RecipeError> {
-            Err(RecipeError::Method { name: name.to_owned(), known: "none".into() })
+            Err(RecipeError::Method {
+                name: name.to_owned(),
+                known: "none".into(),
+                similar: crate::recipe::DidYouMean::default(),
+            })
         }
     }
 

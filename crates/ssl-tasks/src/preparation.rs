@@ -9,7 +9,7 @@ use ssl_data::{
 };
 use ssl_encoders::{Artifact, Preprocessing};
 
-use crate::recipe::DataConfig;
+use crate::recipe::{DataConfig, SMALLEST};
 use crate::{Error, images};
 
 /// Images in a batch of evaluation (our choice; results do not depend on it).
@@ -43,7 +43,7 @@ impl PreprocessingOptions {
             (None, Some(size)) => Preprocessing::new(size),
             (None, None) => Preprocessing::new(images::common_size(dataset).ok_or(Error::NoImageSize)?),
         };
-        ConfigError::check(of_encoder.size > 0, "image_size", 0, "at least 1")?;
+        ConfigError::check(of_encoder.size >= SMALLEST, "image_size", of_encoder.size, "at least 8")?;
         let (mean, std) = (self.mean.unwrap_or(of_encoder.mean), self.std.unwrap_or(of_encoder.std));
         Ok(of_encoder.with_normalization(mean, std))
     }
@@ -165,7 +165,7 @@ mod tests {
         };
         let error = |options| loaded(options).expect_err("unusable").to_string();
         let zero = error(PreprocessingOptions { image_size: Some(0), ..Default::default() });
-        assert_eq!(zero, "image_size is 0, expected at least 1");
+        assert_eq!(zero, "image_size is 0, expected at least 8");
         let flat = error(PreprocessingOptions { std: Some([0.2, 0.0, 0.2]), ..Default::default() });
         assert!(flat.ends_with("expected finite numbers and std above 0"), "{flat}");
     }

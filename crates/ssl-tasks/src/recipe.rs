@@ -1,8 +1,10 @@
 //! Recipes: everything that determines a run, as a document.
 
+mod did_you_mean;
 mod draft;
 mod error;
 mod hash;
+mod keys;
 mod upgrade;
 
 use std::path::PathBuf;
@@ -16,6 +18,7 @@ use ssl_eval::KnnConfig;
 use ssl_train::{BatchConfig, CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
 use toml::Table;
 
+pub use did_you_mean::DidYouMean;
 pub use draft::{Draft, Value};
 pub(crate) use draft::{difference, typed};
 pub use error::RecipeError;
@@ -25,6 +28,9 @@ pub(crate) use upgrade::upgrade;
 
 use crate::methods::{Methods, options_of, with_options};
 use crate::{images, preparation};
+
+/// The smallest images, in pixels a side (our choice).
+pub(crate) const SMALLEST: usize = 8;
 
 /// Everything that determines a run, except the device: method, network, images, views, optimizer and schedule.
 ///
@@ -229,7 +235,8 @@ impl Recipe {
 
     fn checked_around_encoder(self) -> Result<Self, RecipeError> {
         let size = self.data.image_size;
-        ConfigError::check(size > 0, "data.image_size", size, "at least 1")?;
+        let expected = "at least 8: the smallest that methods are used with have 28 pixels";
+        ConfigError::check(size >= SMALLEST, "data.image_size", size, expected)?;
         let expected = "at most 8192: published networks see up to 1024 pixels";
         ConfigError::check(size <= 8192, "data.image_size", size, expected)?;
         ConfigError::check(self.data.limit != Some(0), "data.limit", 0, "at least 1")?;
@@ -240,6 +247,10 @@ impl Recipe {
         self.views()?;
         let config = self.train_config();
         config.validate()?;
+        let (warmup, epochs) = (self.schedule.warmup_epochs, self.schedule.epochs);
+        let expected = "at most schedule.epochs: the rate would never reach its peak";
+        let found = format!("{warmup} of {epochs}");
+        ConfigError::check(warmup <= epochs as f64, "schedule.warmup_epochs", found, expected)?;
         self.check_layer_decay()?;
         self.check_splits(config.pass())?;
         Ok(self)

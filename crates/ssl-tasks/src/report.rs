@@ -4,7 +4,6 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
-use ssl_encoders::NameScheme;
 
 use crate::demo::DemoReport;
 use crate::export::ExportReport;
@@ -121,7 +120,8 @@ impl fmt::Display for DemoReport {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { steps, epochs, seconds, train_loss, images_per_s, max_mem, out, .. } = self;
-        write!(f, "{steps} steps, {epochs} epochs in {seconds:.0} s, {images_per_s:.0} images/s; ")?;
+        let (steps, length) = (counted(*steps, "step"), epochs_done(*epochs));
+        write!(f, "{steps}, {length} in {seconds:.0} s, {images_per_s:.0} images/s; ")?;
         write!(f, "loss of the last epoch {train_loss:.4}")?;
         write_scale(f, self.verdict.as_ref())?;
         if let Some(bytes) = max_mem {
@@ -166,14 +166,16 @@ impl fmt::Display for LinearReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { linear_top1, linear_top5, images, epochs, train_images, seconds, train_loss, .. } = self;
         writeln!(f, "linear accuracy on {images} images: {linear_top1:.2} %, top-5 {linear_top5:.2} %")?;
-        write!(f, "{epochs} epochs on {train_images} images in {seconds:.0} s, loss {train_loss:.4}")
+        let length = epochs_done(*epochs);
+        write!(f, "{length} on {train_images} images in {seconds:.0} s, loss {train_loss:.4}")
     }
 }
 
 impl fmt::Display for FinetuneReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { train_images, classes, epochs, seconds, train_loss, images, .. } = self;
-        write!(f, "{epochs} epochs on {train_images} images of {classes} classes in {seconds:.0} s, ")?;
+        let length = epochs_done(*epochs);
+        write!(f, "{length} on {train_images} images of {classes} classes in {seconds:.0} s, ")?;
         write!(f, "loss of the last epoch {train_loss:.4}")?;
         if let (Some(top1), Some(top5)) = (self.finetune_top1, self.finetune_top5) {
             write!(f, "\naccuracy on {images} images: {top1:.2} %, top-5 {top5:.2} %")?;
@@ -185,7 +187,8 @@ impl fmt::Display for FinetuneReport {
 impl fmt::Display for DistillReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { student, train_images, epochs, seconds, train_loss, .. } = self;
-        write!(f, "{student}: {epochs} epochs on {train_images} images in {seconds:.0} s, ")?;
+        let length = epochs_done(*epochs);
+        write!(f, "{student}: {length} on {train_images} images in {seconds:.0} s, ")?;
         write!(f, "loss of the last epoch {train_loss:.4}")?;
         if let (Some(teacher), Some(top1)) = (self.teacher_top1, self.distill_top1) {
             write!(f, "\naccuracy: teacher {teacher:.2} %, student {top1:.2} %")?;
@@ -204,19 +207,11 @@ impl fmt::Display for EmbedReport {
 
 impl fmt::Display for ExportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (tensors, out, model) = (self.tensors, self.out.display(), &self.model);
-        write!(f, "{tensors} tensors in {out}")?;
-        match self.format {
-            NameScheme::Torchvision => {
-                write!(f, "\nmodel = torchvision.models.{model}(); model.fc = torch.nn.Identity()")?;
-            }
-            NameScheme::Timm => write!(f, "\nmodel = timm.create_model(NAME, num_classes=0)")?,
-            _ => return Ok(()),
+        write!(f, "{} tensors in {}", self.tensors, self.out.display())?;
+        match &self.python {
+            Some(python) => write!(f, "\nin Python:\n\n{python}"),
+            None => Ok(()),
         }
-        for change in &self.adapt {
-            write!(f, "\n# change the model first: {change}")?;
-        }
-        write!(f, "\nmodel.load_state_dict(safetensors.torch.load_file('{out}'))")
     }
 }
 
@@ -224,6 +219,16 @@ impl fmt::Display for PreviewReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} images and their views in {}", self.images, self.out.display())
     }
+}
+
+/// A number of things.
+fn counted(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Whole epochs.
+fn epochs_done(number: u64) -> String {
+    if number == 0 { "less than an epoch".to_owned() } else { counted(number, "epoch") }
 }
 
 /// A line that names a file, if it was written.
@@ -239,6 +244,7 @@ mod tests {
     use super::*;
     use crate::Learned;
     use crate::{EncoderOrigin, EncoderSummary};
+    use ssl_encoders::NameScheme;
 
     fn encoder() -> EncoderSummary {
         EncoderSummary {
@@ -308,6 +314,13 @@ mod tests {
     }
 
     #[test]
+    fn one_step_and_one_epoch_are_singular_and_no_epoch_is_a_part_of_one() {
+        let first = |steps, epochs| Report { steps, epochs, ..pretraining(true) }.to_string();
+        assert!(first(1, 1).starts_with("1 step, 1 epoch in 3 s"), "{}", first(1, 1));
+        assert!(first(3, 0).starts_with("3 steps, less than an epoch in 3 s"), "{}", first(3, 0));
+    }
+
+    #[test]
     fn a_gain_that_chance_explains_is_called_so() {
         let noise = Report { knn_top1: Some(12.0), ..pretraining(false) }.to_string();
         assert!(noise.ends_with("12.00 ± 3.25 % trained, not above the untrained network"), "{noise}");
@@ -358,22 +371,18 @@ mod tests {
     }
 
     #[test]
-    fn an_export_says_how_the_other_library_loads_it() {
-        let report = |format| ExportReport {
+    fn an_export_says_how_python_loads_it() {
+        let report = |python| ExportReport {
             out: "e.safetensors".into(),
-            format,
+            format: NameScheme::Torchvision,
             model: "resnet18".into(),
             tensors: 100,
-            adapt: vec!["conv1 is 3 x 3"],
+            python,
             encoder: encoder(),
         };
-        let text = report(NameScheme::Torchvision).to_string();
-        let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], "100 tensors in e.safetensors");
-        assert_eq!(lines[1], "model = torchvision.models.resnet18(); model.fc = torch.nn.Identity()");
-        assert_eq!(lines[2], "# change the model first: conv1 is 3 x 3");
-        assert_eq!(lines[3], "model.load_state_dict(safetensors.torch.load_file('e.safetensors'))");
-        assert_eq!(report(NameScheme::Safetensors).to_string(), lines[0]);
+        let text = report(Some("import torch".to_owned())).to_string();
+        assert_eq!(text, "100 tensors in e.safetensors\nin Python:\n\nimport torch");
+        assert_eq!(report(None).to_string(), "100 tensors in e.safetensors");
     }
 
     #[test]

@@ -24,7 +24,7 @@ const PAPER: Rgb<u8> = Rgb([255, 255, 255]);
 /// Options of [`preview`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct PreviewOptions {
-    /// The file, a PNG.
+    /// The file: `.png`, `.jpg`, `.webp`, `.bmp` or `.tiff`.
     pub out: PathBuf,
     /// Images, one row each. Default 8.
     pub images: usize,
@@ -58,13 +58,13 @@ pub fn preview(
     recipe: &Recipe,
     options: &PreviewOptions,
 ) -> Result<PreviewReport, Error> {
-    files::check_free(&options.out, options.overwrite)?;
+    files::check_picture(&options.out, options.overwrite)?;
     let recipe = recipe.clone().resolved_by(methods)?;
     let dataset = images::open(&recipe.data.path, recipe.data.limit)?;
     let masks = masks(&recipe)?;
     let count = options.images.max(1);
     let (sheet, images) = sheet(&dataset, &recipe.views()?, masks.as_ref(), recipe.seed, count);
-    write_png(&options.out, &sheet, options.overwrite)?;
+    write_image(&options.out, &sheet, options.overwrite)?;
     Ok(PreviewReport { images, out: options.out.clone() })
 }
 
@@ -122,10 +122,12 @@ fn masks(recipe: &Recipe) -> Result<Option<Masks>, Error> {
     Ok(Some(Masks::new(config.clone(), &grids).map_err(RecipeError::from)?))
 }
 
-pub(crate) fn write_png(path: &Path, sheet: &RgbImage, overwrite: bool) -> Result<(), Error> {
+/// Writes a sheet in the format that the extension of the file names.
+pub(crate) fn write_image(path: &Path, sheet: &RgbImage, overwrite: bool) -> Result<(), Error> {
+    let failed = |error: image::ImageError| Error::Image { path: path.into(), reason: error.to_string() };
+    let format = image::ImageFormat::from_path(path).map_err(failed)?;
     let mut bytes = std::io::Cursor::new(Vec::new());
-    let written = sheet.write_to(&mut bytes, image::ImageFormat::Png);
-    written.map_err(|error| Error::Image { path: path.into(), reason: error.to_string() })?;
+    sheet.write_to(&mut bytes, format).map_err(failed)?;
     files::write(path, bytes.get_ref(), overwrite)
 }
 

@@ -124,7 +124,7 @@ pub fn similar(methods: &impl Methods, options: &SimilarOptions) -> Result<Simil
     let found: Vec<_> = queries.iter().zip(found).map(others).collect();
     if let Some(out) = &options.out {
         let rows = rows(&queries, &found, &set, &options.data)?;
-        sheet::write_png(out, &sheet::of_rows(&rows, CELL), options.overwrite)?;
+        sheet::write_image(out, &sheet::of_rows(&rows, CELL), options.overwrite)?;
     }
     Ok(SimilarReport {
         queries: queries.iter().zip(&found).map(|(query, found)| query.report(found, &set)).collect(),
@@ -295,7 +295,7 @@ mod tests {
         assert!(broken.contains("notes.png is no image to search with: "), "{broken}");
         let none = error(SimilarOptions { top: 0, ..options(&["nothing.png"]) });
         assert_eq!(none, "top is 0, expected at least 1");
-        let jpeg = error(SimilarOptions { out: Some("sheet.jpg".into()), ..options(&["nothing.png"]) });
-        assert!(jpeg.starts_with("sheet.jpg does not end in .png"), "{jpeg}");
+        let gif = error(SimilarOptions { out: Some("sheet.gif".into()), ..options(&["nothing.png"]) });
+        assert!(gif.starts_with("sheet.gif has an unknown extension: expected .png, .jpg, "), "{gif}");
     }
 }

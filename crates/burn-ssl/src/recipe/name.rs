@@ -4,7 +4,7 @@ use std::fmt;
 
 use ssl_encoders::EncoderConfig;
 
-use super::{NamedRecipe, Recipe, RecipeError};
+use super::{DidYouMean, NamedRecipe, Recipe, RecipeError};
 use crate::registry::METHODS;
 
 /// Images of up to this many pixels a side get the CIFAR recipes and the CIFAR stem (our choice: Tiny ImageNet has 64,
@@ -38,9 +38,12 @@ impl RecipeName {
     /// # Errors
     /// If there is none.
     pub fn find(name: &str) -> Result<Self, RecipeError> {
-        let known = || Self::all().map(|recipe| recipe.name).collect::<Vec<_>>().join(", ");
         let found = Self::all().find(|recipe| recipe.name == name);
-        found.ok_or_else(|| RecipeError::Name { name: name.to_owned(), known: known() })
+        found.ok_or_else(|| {
+            let known: Vec<_> = Self::all().map(|recipe| recipe.name).collect();
+            let similar = DidYouMean::of(name, known.iter().copied());
+            RecipeError::Name { name: name.to_owned(), known: known.join(", "), similar }
+        })
     }
 
     /// The default recipe of a method: `<method>/cifar10` for images of up to 64 pixels on their

@@ -14,8 +14,9 @@ pub(crate) struct EncoderArgs {
     /// Directory of a run; of one that is not finished, the newest checkpoint is taken.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "untrained", "model", "width", "stem"])]
     run: Option<PathBuf>,
-    /// File of weights: from burn-ssl, or from torchvision or timm with --model.
-    #[arg(long, value_name = "FILE")]
+    /// File of weights, of burn-ssl, torchvision or timm; or the directory of a run. The network is found in the file, unless
+    /// --model, --width or --stem name it.
+    #[arg(long, value_name = "FILE|DIR")]
     weights: Option<PathBuf>,
     /// An untrained network, to compare with; --model, --width and --stem say which.
     #[arg(long, conflicts_with = "weights")]
@@ -30,6 +31,7 @@ impl EncoderArgs {
         let config = self.model.config()?;
         Ok(match (self.run, self.weights) {
             (Some(run), _) => EncoderSource::Run(run),
+            (None, Some(run)) if run.is_dir() => EncoderSource::Run(run),
             (None, Some(path)) => EncoderSource::Weights { path, config },
             (None, None) if self.untrained => {
                 EncoderSource::Untrained { config: config.unwrap_or_default(), seed }

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use burn_ssl::Recipe;
 use burn_ssl::core::DeviceSpec;
 use burn_ssl::encoders::EncoderConfig;
+use burn_ssl::encoders::weights::describe;
 use burn_ssl::images;
 use burn_ssl::recipe::{Batch, Chosen, Draft, NamedDraft, RecipeName, Wanted, fit_batch};
 use clap::Args;
@@ -72,8 +73,9 @@ pub(crate) struct TrainingArgs {
     /// Format that convolutions and linear layers compute in: f32, or bf16 if the device supports it.
     #[arg(long, value_name = "FORMAT")]
     precision: Option<String>,
-    /// Weights to start from, of burn-ssl, torchvision or timm.
-    #[arg(long, value_name = "FILE")]
+    /// Weights to start from, of burn-ssl, torchvision or timm, or the directory of a run; the network is that of the file, unless
+    /// --model, --width or --stem name it.
+    #[arg(long, value_name = "FILE|DIR")]
     init: Option<PathBuf>,
     /// Labelled images for k-NN before, during and after training.
     #[arg(long, value_name = "PATH")]
@@ -103,11 +105,6 @@ impl Default for Asked<'_> {
 }
 
 impl RecipeArgs {
-    /// The recipe with these options in it.
-    pub(crate) fn recipe(&self) -> Result<Recipe> {
-        self.recipe_with(self.base(&Asked::default())?.draft, |_| Ok(()))
-    }
-
     /// A recipe with these options and more changes in it; `--set` comes last.
     pub(crate) fn recipe_with(
         &self,
@@ -128,6 +125,27 @@ impl RecipeArgs {
         Ok(draft.finish()?)
     }
 
+    /// The command that pretrains with these options.
+    pub(crate) fn pretraining(&self, model: &ModelArgs) -> String {
+        let path = |path: &PathBuf| quoted(&path.display().to_string());
+        let number = |number: &u32| number.to_string();
+        let named = [
+            ("--method", self.method.as_deref().map(quoted)),
+            ("--recipe", self.recipe.as_deref().map(quoted)),
+            ("--data", self.data.as_ref().map(path)),
+            ("--image-size", self.image_size.as_ref().map(number)),
+            ("--limit", self.limit.as_ref().map(number)),
+            ("--seed", self.seed.map(|seed| seed.to_string())),
+            ("--model", model.model.as_deref().map(quoted)),
+            ("--width", model.width.as_ref().map(number)),
+            ("--stem", model.stem.as_deref().map(quoted)),
+        ];
+        let given = named.into_iter().filter_map(|(flag, value)| Some((flag, value?)));
+        let given = given.chain(self.set.iter().map(|text| ("--set", quoted(text))));
+        let options: String = given.map(|(flag, value)| format!("{flag} {value} ")).collect();
+        format!("burn-ssl pretrain {options}--out run")
+    }
+
     /// The recipe to start from, for a model if that is given, with a batch that fits the images.
     pub(crate) fn base(&self, asked: &Asked<'_>) -> Result<Chosen> {
         let sets_batch = self.set.iter().any(|text| text.starts_with("schedule.batch_size"));
@@ -135,6 +153,7 @@ impl RecipeArgs {
         let named = self.recipe.as_deref().filter(|name| *name != AUTO);
         if let Some(name) = named {
             let (mut draft, mut notes) = (Draft::open(name)?, vec![format!("recipe: {name}")]);
+            self.check_method(name, &draft)?;
             if batch == Batch::Fitting
                 && let (Ok(_), Some((images, _))) = (RecipeName::find(name), self.found()?)
             {
@@ -153,6 +172,16 @@ impl RecipeArgs {
         Ok(Chosen::by(Wanted { method, model, image_size, pixels, batch, images, device })?)
     }
 
+    /// A recipe has options of its own method, which no other takes.
+    fn check_method(&self, recipe: &str, draft: &Draft) -> Result<()> {
+        let Some((asked, found)) = self.method.as_deref().zip(draft.text("method")) else { return Ok(()) };
+        if asked != found {
+            let ways_out = format!("a recipe for {asked}, or no --method");
+            bail!("the recipe {recipe} is for {found}, and --method is {asked}: expected {ways_out}");
+        }
+        Ok(())
+    }
+
     /// How many images there are, and the longer side of the first, if a path is given.
     fn found(&self) -> Result<Option<(usize, Option<usize>)>> {
         let Some(path) = &self.data else { return Ok(None) };
@@ -166,7 +195,23 @@ impl ModelArgs {
         self.model.as_deref()
     }
 
-    pub(crate) fn apply(&self, draft: &mut Draft) -> Result<()> {
+    /// Sets the network; if no option names one, that of the file of weights, where it can be told.
+    pub(crate) fn apply(&self, draft: &mut Draft, weights: Option<&Path>) -> Result<()> {
+        let is_named = self.model.is_some() || self.width.is_some() || self.stem.is_some();
+        if let Some(file) = weights.filter(|_| !is_named)
+            && let Some(found) = describe(file)?
+        {
+            draft.set_model(&found.name)?;
+            set(draft, "encoder.patch_size", found.patch_size.map(|pixels| pixels as i64))?;
+            set(draft, "encoder.registers", found.registers.map(|count| count as i64))?;
+            set(draft, "encoder.class_token", found.class_token)?;
+            set(draft, "encoder.layer_scale", found.layer_scale)?;
+            if !found.is_vit() {
+                draft.set("encoder.width", found.width as i64)?;
+                draft.set("encoder.stem", found.stem.to_string())?;
+            }
+            return Ok(());
+        }
         if let Some(model) = &self.model {
             draft.set_model(model)?;
         }
@@ -188,6 +233,11 @@ impl ModelArgs {
 }
 
 impl TrainingArgs {
+    /// The file to start from.
+    pub(crate) fn weights(&self) -> Result<Option<PathBuf>> {
+        self.init.as_deref().map(weights_file).transpose()
+    }
+
     pub(crate) fn batch(&self) -> Batch {
         if self.batch_size.is_some() { Batch::Asked } else { Batch::Fitting }
     }
@@ -198,7 +248,7 @@ impl TrainingArgs {
         set(draft, "schedule.batch_size", self.batch_size)?;
         set(draft, "optimizer.lr", self.lr)?;
         set(draft, "precision", self.precision.clone())?;
-        set(draft, "encoder.init", self.init.as_deref().map(text).transpose()?)?;
+        set(draft, "encoder.init", self.weights()?.as_deref().map(text).transpose()?)?;
         set(draft, "eval.test", self.eval_test.as_deref().map(text).transpose()?)?;
         set(draft, "eval.train", self.eval_train.as_deref().map(text).transpose()?)?;
         set(draft, "eval.limit", self.eval_limit)?;
@@ -216,6 +266,28 @@ pub(crate) fn set(
         draft.set(key, value)?;
     }
     Ok(())
+}
+
+/// A file of weights; of the directory of a run, its encoder.
+pub(crate) fn weights_file(path: &Path) -> Result<PathBuf> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    let file = path.join("encoder.safetensors");
+    if !file.is_file() {
+        bail!("{} holds no finished run: expected encoder.safetensors in it", path.display());
+    }
+    Ok(file)
+}
+
+/// A word of a command line, in quotes where a shell would cut or change it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "-_./:=,@+%~".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 fn text(path: &Path) -> Result<String> {

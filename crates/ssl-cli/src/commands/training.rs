@@ -5,7 +5,7 @@ use burn_ssl::eval::DistillationConfig;
 use burn_ssl::{DistillOptions, EmbedOptions, FinetuneOptions, RunReport, distill, embed_images, finetune};
 use indicatif::MultiProgress;
 
-use crate::args::{DistillArgs, EmbedArgs, FinetuneArgs};
+use crate::args::{DistillArgs, EmbedArgs, FinetuneArgs, weights_file};
 use crate::interrupt;
 use crate::progress::Bar;
 
@@ -26,14 +26,14 @@ pub(super) fn run_finetune(args: FinetuneArgs, bars: &MultiProgress) -> Result<R
         ..FinetuneOptions::new(encoder, args.out.out)
     };
     args.optimizer.apply(&mut options.optimizer)?;
-    Ok(finetune(&options, &mut Bar::new(bars, interrupt::on_signal()?))?.into())
+    Ok(finetune(&options, &mut Bar::new(bars, interrupt::on_signal(bars)?))?.into())
 }
 
 pub(super) fn run_distill(args: DistillArgs, bars: &MultiProgress) -> Result<RunReport> {
     let number = |value: Option<u32>| value.map(|value| value as usize);
     let mut student = args.model.config()?;
     if args.init.is_some() {
-        student.get_or_insert_default().init = args.init;
+        student.get_or_insert_default().init = args.init.as_deref().map(weights_file).transpose()?;
     }
     let mut options = DistillOptions {
         limit: number(args.limit),
@@ -57,7 +57,7 @@ pub(super) fn run_distill(args: DistillArgs, bars: &MultiProgress) -> Result<Run
         ..DistillOptions::new(args.teacher, args.data, args.out.out)
     };
     args.optimizer.apply(&mut options.optimizer)?;
-    Ok(distill(&options, &mut Bar::new(bars, interrupt::on_signal()?))?.into())
+    Ok(distill(&options, &mut Bar::new(bars, interrupt::on_signal(bars)?))?.into())
 }
 
 pub(super) fn run_embed(args: EmbedArgs) -> Result<RunReport> {

@@ -133,7 +133,7 @@ impl Dataset {
         class_names: Option<Vec<String>>,
         options: &DatasetOptions,
     ) -> Result<Self, DataError> {
-        Self::assemble("images".into(), source, labels, class_names, options)
+        Self::assemble("in memory".into(), source, labels, class_names, options)
     }
 
     fn assemble(

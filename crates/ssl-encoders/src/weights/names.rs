@@ -43,16 +43,24 @@ pub(super) fn select(
     names: impl IntoIterator<Item = String>,
     wanted: &BTreeSet<String>,
 ) -> Option<BTreeMap<String, String>> {
-    let mut groups: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
-    for name in names {
-        let (prefix, own) = split(&name);
-        groups.entry(prefix.to_owned()).or_default().insert(own_name(own).to_owned(), name);
-    }
+    let named = names.into_iter().map(|name| (name.clone(), name));
     let counts = |own: &&String| wanted.contains(*own) && !is_ignored(own);
     let matches = |group: &BTreeMap<String, String>| group.keys().filter(counts).count();
-    let mut encoder = groups.into_values().max_by_key(matches).filter(|group| matches(group) > 0)?;
+    let mut encoder = groups(named).max_by_key(matches).filter(|group| matches(group) > 0)?;
     encoder.retain(|own, _| wanted.contains(own) || !is_ignored(own));
     Some(encoder)
+}
+
+/// The tensors of a file under our names, one map for each prefix, the networks that are evaluated last.
+pub(super) fn groups<T>(
+    tensors: impl IntoIterator<Item = (String, T)>,
+) -> impl Iterator<Item = BTreeMap<String, T>> {
+    let mut groups: BTreeMap<String, BTreeMap<String, T>> = BTreeMap::new();
+    for (name, value) in tensors {
+        let (prefix, own) = split(&name);
+        groups.entry(prefix.to_owned()).or_default().insert(own_name(own).to_owned(), value);
+    }
+    groups.into_values()
 }
 
 /// Splits a name after its wrappers.

@@ -32,6 +32,19 @@ pub(super) fn tensors(
     }
 }
 
+/// The names in a file and their shapes.
+pub(super) fn shapes(path: &Path) -> Result<Vec<(String, Vec<usize>)>, WeightsError> {
+    let bytes = read(path)?;
+    if is_safetensors(&bytes) {
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(path, error))?;
+        return Ok(file.iter().map(|(name, tensor)| (name.to_owned(), tensor.shape().to_vec())).collect());
+    }
+    drop(bytes);
+    let reader = PytorchReader::new(path).map_err(|error| damaged(path, error))?;
+    let shape = |name: String| reader.get(&name).map(|tensor| (name, tensor.shape().to_vec()));
+    Ok(reader.keys().into_iter().filter_map(shape).collect())
+}
+
 /// The JSON under the metadata key `burn-ssl`.
 pub(super) fn description(path: &Path) -> Result<Option<String>, WeightsError> {
     let bytes = read(path)?;

@@ -46,7 +46,7 @@ type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 /// Draws the curves of some runs; a metric that none of them has gets no panel.
 pub(super) fn write(runs: &[Opened], path: &Path, overwrite: bool) -> Result<(), Error> {
     let picture = draw(runs).map_err(|reason| Error::Image { path: path.into(), reason })?;
-    sheet::write_png(path, &picture, overwrite)
+    sheet::write_image(path, &picture, overwrite)
 }
 
 fn draw(runs: &[Opened]) -> Result<RgbImage, String> {

@@ -83,7 +83,10 @@ impl FoundEncoder {
     fn of_weights(file: &Path, config: Option<EncoderConfig>) -> Result<Self, Error> {
         let artifact = Artifact::read(file)?;
         let described = artifact.as_ref().map(|artifact| artifact.encoder.clone());
-        let config = config.or(described).ok_or_else(|| Error::UnknownModel(file.into()))?;
+        let config = match config.or(described) {
+            Some(config) => config,
+            None => weights::describe(file)?.ok_or_else(|| Error::UnknownModel(file.into()))?,
+        };
         let mut summary = EncoderSummary::new(EncoderOrigin::Weights, &config);
         if let Some(artifact) = &artifact {
             summary = summary.with_provenance(&artifact.provenance);

@@ -1,6 +1,7 @@
 //! What is said before the first step.
 
-use ssl_core::DeviceSpec;
+use ssl_core::{DeviceSpec, Precision};
+use ssl_encoders::{EncoderConfig, MODELS};
 
 use super::PretrainOptions;
 use crate::Recipe;
@@ -21,11 +22,18 @@ impl Banner<'_> {
     pub(super) fn lines(&self, recipe: &Recipe, options: &PretrainOptions) -> Vec<String> {
         let (parameters, features) = (self.parameters as f64 / 1e6, self.features);
         let (method, network) = (&recipe.method, &recipe.encoder.name);
+        let network =
+            format!("{method}, {network} with {parameters:.2} million parameters and {features} features");
         let mut lines = vec![
-            format!("{method}, {network} with {parameters:.2} million parameters and {features} features"),
+            network,
             self.length(recipe),
             format!("on {}", device(options.device, recipe.data.worker_threads())),
         ];
+        lines.extend(narrow(recipe));
+        if recipe.precision == Precision::Bf16 && options.device == DeviceSpec::Flex {
+            let slower = "flex emulates bfloat16 in float32, which is slower";
+            lines.push(format!("{slower}: precision = f32 is quicker on this device"));
+        }
         if let Some(memory) = self.memory {
             lines.push(format!("expected memory: {memory}"));
         }
@@ -48,6 +56,17 @@ impl Banner<'_> {
         let steps = format!("{epochs}, {steps} steps of {batch} images, {per_epoch} an epoch");
         format!("{steps}; {} at a rate of {rate:.3}{warmup}", recipe.optimizer.name())
     }
+}
+
+/// What a network of another width means for other libraries.
+fn narrow(recipe: &Recipe) -> Option<String> {
+    let EncoderConfig { name, width, .. } = &recipe.encoder;
+    let is_standard =
+        recipe.encoder.is_vit() || *width == 64 || MODELS.iter().all(|model| model.name != name);
+    (!is_standard).then(|| {
+        let theirs = format!("torchvision and timm have {name} of width 64 alone");
+        format!("{theirs}: export prints the Python that makes one of width {width}")
+    })
 }
 
 /// The device by its name, and the threads that work beside or on it.
@@ -75,6 +94,12 @@ mod tests {
         assert_eq!(lines[0], "simclr, resnet18 with 11.17 million parameters and 512 features");
         assert_eq!(lines[1], "200 epochs, 19400 steps of 512 images, 97 an epoch; sgd at a rate of 0.240");
         assert!(lines[2].starts_with("on flex: the CPU, ") && lines.len() == 3, "{lines:?}");
+        (recipe.encoder.width, recipe.precision) = (32, Precision::Bf16);
+        let [.., narrow, slow] = &banner.lines(&recipe, &PretrainOptions::new("run"))[..] else {
+            panic!("two lines more")
+        };
+        assert!(slow.starts_with("flex emulates bfloat16 in float32, which is slower"), "{slow}");
+        assert!(narrow.starts_with("torchvision and timm have resnet18 of width 64 alone"), "{narrow}");
         (recipe.schedule.max_steps, recipe.schedule.warmup_epochs) = (Some(3), 2.5);
         let short = banner.length(&recipe);
         assert!(short.starts_with("less than an epoch, 3 steps of 512 images"), "{short}");

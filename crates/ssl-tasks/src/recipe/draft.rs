@@ -8,8 +8,9 @@ use ssl_train::OptimizerName;
 use toml::Table;
 pub use toml::Value;
 
+use super::keys::{example, leaves_of, paths, without};
 use super::upgrade::{MOVED_TO_TRAIN, upgrade};
-use super::{Recipe, RecipeError};
+use super::{DidYouMean, Recipe, RecipeError};
 
 /// A recipe that has not been checked yet: TOML whose keys can still be set.
 ///
@@ -110,6 +111,40 @@ impl Draft {
         optimizer.retain(|key, _| !name.lacks(key) || given(key));
     }
 
+    /// The text under a key of the top level, if there is one.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.root.get(key)?.as_str()
+    }
+
+    /// Removes the key `base`, which names the recipe that this one changes.
+    ///
+    /// # Errors
+    /// If its value is no text.
+    pub fn take_base(&mut self) -> Result<Option<String>, RecipeError> {
+        match self.root.as_table_mut().and_then(|table| table.remove("base")) {
+            None => Ok(None),
+            Some(Value::String(base)) => Ok(Some(base)),
+            Some(other) => {
+                let reason = format!("found {other}, expected the name or the path of a recipe in quotes");
+                Err(RecipeError::Value { key: "base".to_owned(), reason })
+            }
+        }
+    }
+
+    /// Sets all keys of another draft. Lists, such as the views, are replaced as a whole, and a network of another kind
+    /// replaces the whole section `[encoder]`.
+    ///
+    /// # Errors
+    /// Those of [`set`](Self::set) and [`set_model`](Self::set_model).
+    pub fn overlay(&mut self, changes: &Self) -> Result<(), RecipeError> {
+        if let Some(model) = changes.root.get("encoder").and_then(|encoder| encoder.get("name")?.as_str()) {
+            self.set_model(model)?;
+        }
+        let mut leaves = Vec::new();
+        leaves_of("", &changes.root, &mut leaves);
+        leaves.into_iter().try_for_each(|(key, value)| self.set(&key, value))
+    }
+
     /// Sets a key from `key=value`; the value is TOML, or a string without quotes.
     ///
     /// # Errors
@@ -163,7 +198,38 @@ impl Draft {
                 });
             }
         }
-        typed("", self.root)
+        typed("", self.root.clone()).map_err(|error| self.with_similar_keys(error))
+    }
+
+    /// An unknown key may be one of another section.
+    fn with_similar_keys(&self, error: RecipeError) -> RecipeError {
+        if let RecipeError::Missing(key) = error {
+            return RecipeError::Missing(self.all_missing(key).join("', '"));
+        }
+        let RecipeError::Key { key, expected, similar } = error else { return error };
+        let mut known = Vec::new();
+        paths("", &without(&self.root, &key), &mut known);
+        let similar = if similar == DidYouMean::default() {
+            DidYouMean::of(&key, known.iter().map(String::as_str))
+        } else {
+            similar
+        };
+        RecipeError::Key { key, expected, similar }
+    }
+
+    /// All keys that a recipe needs and this one lacks; `first` is one of them.
+    fn all_missing(&self, first: String) -> Vec<String> {
+        let (mut filled, mut missing) = (self.clone(), vec![first]);
+        while let Some((key, value)) = missing.last().and_then(|key| Some((key, example(key)?))) {
+            if filled.set(key, value).is_err() {
+                break;
+            }
+            match typed::<Recipe>("", filled.root.clone()) {
+                Err(RecipeError::Missing(next)) if !missing.contains(&next) => missing.push(next),
+                _ => break,
+            }
+        }
+        missing
     }
 
     /// The first key in which two recipes differ, with both values, among those that determine what is learned.
@@ -318,11 +384,38 @@ mod tests {
         let draft = Draft::parse("my.toml", "method = 'simclr'").expect("TOML");
         assert_eq!(
             draft.finish().expect_err("needed").to_string(),
-            "the recipe has no 'encoder', which every recipe needs"
+            "the recipe has no 'encoder', 'data', 'views', 'optimizer', 'schedule', which every recipe needs"
         );
         assert!(assigned("optimizer.lr").expect_err("no value").contains("expected key=value"));
         let error = Draft::parse("my.toml", "seed = 1\nlr = = 2\n").expect_err("bad").to_string();
         assert!(error.starts_with("my.toml is not valid TOML: line 2"), "{error}");
+    }
+
+    #[test]
+    fn changes_are_laid_over_a_base_and_lists_are_replaced() {
+        let text = "base = 'simclr/cifar10'\nseed = 7\n[optimizer]\nname = 'adamw'\nlr = 0.001\n[data]\nmean = [0, 0, 0]";
+        let (mut base, mut changes) = (draft(), Draft::parse("my.toml", text).expect("TOML"));
+        assert_eq!(changes.take_base(), Ok(Some("simclr/cifar10".to_owned())));
+        base.overlay(&changes).expect("keys of a recipe");
+        let recipe = base.finish().expect("usable");
+        assert_eq!((recipe.seed, recipe.optimizer.lr, recipe.data.mean), (7, 0.001, [0.0; 3]));
+        assert_eq!(recipe.optimizer.name(), OptimizerName::AdamW);
+        assert_eq!(recipe.method, "simclr");
+        let mut wrong = Draft::parse("my.toml", "base = 1").expect("TOML");
+        assert!(wrong.take_base().expect_err("no text").to_string().starts_with("base: found 1, expected"));
+    }
+
+    #[test]
+    fn a_key_of_another_section_is_answered_with_its_path() {
+        for (assignment, end) in [
+            ("lr=1", "; did you mean optimizer.lr?"),
+            ("temperature=1", "; did you mean method_options.temperature or eval.temperature?"),
+            ("optimzer.lr=1", "; did you mean optimizer?"),
+            ("optimizer.momentun=1", "; did you mean momentum?"),
+        ] {
+            let error = assigned(assignment).expect_err("unknown");
+            assert!(error.starts_with("unknown key ") && error.ends_with(end), "{error}");
+        }
     }
 
     #[test]

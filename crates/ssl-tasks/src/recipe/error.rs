@@ -5,28 +5,34 @@ use std::path::PathBuf;
 use ssl_core::ConfigError;
 use ssl_data::{MaskError, ViewError};
 
+use super::DidYouMean;
+
 /// Why a recipe cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecipeError {
     /// No method of this build has that name.
-    #[error("unknown method '{name}': expected one of {known}")]
+    #[error("unknown method '{name}': expected one of {known}{similar}")]
     Method {
         /// The name.
         name: String,
         /// The methods of this build.
         known: String,
+        /// Those that may have been meant.
+        similar: DidYouMean,
     },
     /// A custom method has the name of a built-in one.
     #[error("'{0}' is the name of a built-in method: expected another name for a custom method")]
     NotFromOutside(String),
     /// There is neither a built-in recipe nor a file of that name.
-    #[error("there is no recipe '{name}': expected one of {known}, or the path of a .toml file")]
+    #[error("there is no recipe '{name}': expected one of {known}, or the path of a .toml file{similar}")]
     Name {
         /// The name.
         name: String,
         /// The built-in recipes.
         known: String,
+        /// Those that may have been meant.
+        similar: DidYouMean,
     },
     /// A file cannot be read.
     #[error("cannot read the recipe {}: {reason}", path.display())]
@@ -45,12 +51,14 @@ pub enum RecipeError {
         reason: String,
     },
     /// An unknown key.
-    #[error("unknown key '{key}': expected {expected}")]
+    #[error("unknown key '{key}': expected {expected}{similar}")]
     Key {
         /// The key, with the sections it is in.
         key: String,
         /// The keys that this section has.
         expected: String,
+        /// Keys of the whole recipe that may have been meant.
+        similar: DidYouMean,
     },
     /// A key below a plain value, or past the end of a list.
     #[error(
@@ -117,7 +125,9 @@ impl RecipeError {
         let quoted = |text: &str| text.split('`').nth(1).unwrap_or_default().to_owned();
         if let Some(rest) = message.strip_prefix("unknown field ") {
             let expected = rest.split_once(", expected ").map_or("no key here", |(_, expected)| expected);
-            return Self::Key { key, expected: expected.replace('`', "") };
+            let expected = expected.replace('`', "");
+            let similar = DidYouMean::of(&key, expected.trim_start_matches("one of ").split(", "));
+            return Self::Key { key, expected, similar };
         }
         if let Some(rest) = message.strip_prefix("missing field ") {
             let field = quoted(rest);

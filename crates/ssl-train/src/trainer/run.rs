@@ -70,11 +70,19 @@ impl<'a, M: MethodRules> Run<'a, M> {
         networks: Networks<S, T>,
         data: &Dataset,
     ) -> Result<Networks<S, T>, TrainError> {
-        let Some(checkpoint) = newest_intact_checkpoint(self.trainer.run)? else { return Ok(networks) };
+        let Some(checkpoint) = newest_intact_checkpoint(self.trainer.run)? else {
+            if self.writes() {
+                info!("the run was stopped before its first checkpoint: it starts over");
+            }
+            return Ok(networks);
+        };
         if self.writes() {
             self.tell(&checkpoint);
         }
         self.check_fits(&checkpoint, data)?;
+        if self.writes() {
+            info!("{}", self.place(checkpoint.step()));
+        }
         self.checkpoints.set_aside(checkpoint.damaged());
         let networks = Networks {
             student: checkpoint.student(networks.student)?,
@@ -100,6 +108,16 @@ impl<'a, M: MethodRules> Run<'a, M> {
         if !checkpoint.meta().checksums {
             info!("{folder} is from an earlier version without checksums: it is taken as it is");
         }
+    }
+
+    /// Where a resumed run is.
+    fn place(&self, step: u64) -> String {
+        let Progress { total_steps, steps_per_epoch, .. } = self.at;
+        if step >= total_steps {
+            return format!("the run is finished: all {total_steps} steps are done");
+        }
+        let epoch = step / steps_per_epoch + 1;
+        format!("the run goes on after step {step} of {total_steps}, in epoch {epoch}")
     }
 
     pub(super) fn finish<E: Encoder>(

@@ -109,7 +109,6 @@ impl<M: MethodRules> Run<'_, M> {
         metrics: &mut MetricsFile,
     ) -> Result<(), TrainError> {
         let logged = self.is_logged();
-        let epoch = self.at.epoch();
         self.at.step += 1;
         let mut report = StepReport { at: self.at, loss: None, lr: done.rates.lr, images_per_s: 0.0 };
         if logged {
@@ -133,10 +132,11 @@ impl<M: MethodRules> Run<'_, M> {
                 ("step_time", averages.step_time),
             ]);
             self.trainer.run.check_there()?;
-            metrics.write(self.at.step, epoch, &values)?;
+            // Like an evaluation's row after the same step.
+            metrics.write(self.at.step, self.at.epoch(), &values)?;
             if self.at.step.is_multiple_of(self.at.steps_per_epoch) {
                 let (done, speed) = (self.at.epoch(), report.images_per_s);
-                info!("epoch {done}: loss {loss:.4}, {speed:.0} images/s");
+                info!("epoch {done}: loss {:.4}, {speed:.0} images/s", self.losses.mean());
             }
             self.clock.skip();
         } else {

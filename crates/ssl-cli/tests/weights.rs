@@ -1,0 +1,101 @@
+//! Weights that runs start from, and that leave for Python.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use common::{class_folders, json, run, sentence, stderr, stdout, text, tiny};
+
+/// Reads safetensors where Python has no package for it, as on Debian.
+const READER: &str = r#"
+import json, struct, sys, types
+try:
+    import safetensors.torch
+except ImportError:
+    import torch
+    def load_file(path):
+        data = open(path, "rb").read()
+        length = struct.unpack("<Q", data[:8])[0]
+        tensors = {}
+        for name, about in json.loads(data[8 : 8 + length]).items():
+            if name != "__metadata__":
+                start, end = about["data_offsets"]
+                values = torch.frombuffer(bytearray(data[8 + length + start : 8 + length + end]), dtype=torch.float32)
+                tensors[name] = values.reshape(about["shape"])
+        return tensors
+    sys.modules["safetensors"] = types.ModuleType("safetensors")
+    sys.modules["safetensors.torch"] = types.ModuleType("safetensors.torch")
+    sys.modules["safetensors.torch"].load_file = load_file
+"#;
+
+/// A finished run of images of 16 pixels.
+fn finished(folder: &Path, images: &Path) -> std::path::PathBuf {
+    let out = folder.join("run");
+    let output = run(&[&tiny(text(images), text(&out))[..], &["--image-size", "16"]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    out
+}
+
+#[test]
+fn a_run_starts_from_the_directory_of_another_with_its_network() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 4);
+    let (first, second) = (finished(dir.path(), &images), dir.path().join("second"));
+    let args = ["pretrain", "--method", "simclr", "--data", text(&images), "--init", text(&first)];
+    let more = ["--batch-size", "8", "--max-steps", "1", "--out", text(&second)];
+    let output = run(&[&args[..], &more].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("have resnet18 of width 64 alone"), "{}", stderr(&output));
+    let recipe = fs::read_to_string(second.join("recipe.toml")).expect("a recipe");
+    assert!(recipe.contains("width = 4") && recipe.contains("run/encoder.safetensors"), "{recipe}");
+
+    let knn =
+        |source| json(&["knn", source, text(&first), "--train", text(&images), "--test", text(&images)]);
+    assert_eq!(knn("--weights")["knn_top1"], knn("--run")["knn_top1"], "a directory is a run");
+}
+
+#[test]
+fn an_export_never_replaces_the_encoder_of_its_run_and_has_the_right_extension() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let run_dir = finished(dir.path(), &class_folders(dir.path(), 4));
+    let own = run_dir.join("encoder.safetensors");
+    let before = fs::read(&own).expect("a finished run");
+    let export = |out: &str| sentence(&["export", "--run", text(&run_dir), "--overwrite", "--out", out]);
+    assert!(
+        export(text(&own)).ends_with("is a file of the run itself: expected another place for the new one")
+    );
+    assert_eq!(fs::read(&own).expect("still there"), before);
+    assert_eq!(export("e.pth"), "e.pth has an unknown extension: expected .safetensors");
+}
+
+/// Run by CI, with Debian's torchvision.
+#[test]
+#[ignore = "needs a Python with torch and torchvision, named by BURN_SSL_PYTHON"]
+fn the_program_that_an_export_prints_computes_the_features_of_embed() {
+    let python = std::env::var("BURN_SSL_PYTHON").expect("BURN_SSL_PYTHON names a Python with torchvision");
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 4);
+    let run_dir = finished(dir.path(), &images);
+    let file = dir.path().join("exported.safetensors");
+    let printed = stdout(&run(&["export", "--run", text(&run_dir), "--out", text(&file)]));
+    let (_, program) = printed.split_once("in Python:\n\n").expect("a program");
+
+    let image = images.join("dark/00.png");
+    let show = format!("from PIL import Image\nprint(features(Image.open({:?})).tolist())", text(&image));
+    let output = Command::new(python).args(["-c", &format!("{READER}\n{program}\n{show}")]).output();
+    let output = output.expect("Python starts");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let theirs: Vec<f64> = serde_json::from_str(stdout(&output).trim()).expect("a list");
+
+    let csv = dir.path().join("features.csv");
+    json(&["embed", "--run", text(&run_dir), "--data", text(&images), "--out", text(&csv)]);
+    let csv = fs::read_to_string(&csv).expect("features");
+    let row = csv.lines().find(|row| row.starts_with("dark/00.png")).expect("the image");
+    let ours: Vec<f64> = row.split(',').skip(3).map(|value| value.parse().expect("a number")).collect();
+    assert_eq!(ours.len(), theirs.len());
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert!((ours - theirs).abs() < 1e-4, "{ours} in burn-ssl, {theirs} in Python");
+    }
+}

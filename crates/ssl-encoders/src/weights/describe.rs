@@ -1,0 +1,112 @@
+//! The network that a file of another library holds, from the names and shapes of its tensors.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::{Artifact, WeightsError, names, read};
+use crate::{EncoderConfig, StemChoice};
+
+type Shapes = BTreeMap<String, Vec<usize>>;
+
+/// The configuration of the encoder in a file of weights: as burn-ssl wrote it there, otherwise as the names and shapes of
+/// the tensors tell. None if they are of no named model, such as a ResNet of another depth.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn describe(path: &Path) -> Result<Option<EncoderConfig>, WeightsError> {
+    if let Some(artifact) = Artifact::read(path)? {
+        return Ok(Some(artifact.encoder));
+    }
+    let found = names::groups(read::shapes(path)?).filter_map(|group| resnet(&group).or_else(|| vit(&group)));
+    Ok(found.last())
+}
+
+fn resnet(shapes: &Shapes) -> Option<EncoderConfig> {
+    let first = shapes.get("conv1.weight")?;
+    let (&[width, _, kernel, _], inner) = (&first[..], shapes.get("layer1.0.conv1.weight")?) else {
+        return None;
+    };
+    let blocks =
+        ["layer1.", "layer2.", "layer3.", "layer4."].map(|layer| blocks(shapes, layer, ".conv1.weight"));
+    let name = match (blocks, shapes.contains_key("layer1.0.conv3.weight")) {
+        ([2, 2, 2, 2], false) => "resnet18",
+        ([3, 4, 6, 3], false) => "resnet34",
+        ([3, 4, 6, 3], true) => "resnet50",
+        ([3, 4, 23, 3], true) => "resnet101",
+        ([3, 8, 36, 3], true) => "resnet152",
+        _ => return None,
+    };
+    // Those of torchvision's wide ResNets are wider inside of the blocks alone.
+    let is_ours = inner.first() == Some(&width);
+    let stem = if kernel == 3 { StemChoice::Cifar } else { StemChoice::ImageNet };
+    is_ours.then(|| EncoderConfig { width, stem, ..EncoderConfig::named(name) })
+}
+
+fn vit(shapes: &Shapes) -> Option<EncoderConfig> {
+    let &[dim, _, patch, _] = &shapes.get("patch_embed.proj.weight")?[..] else { return None };
+    let name = match (dim, blocks(shapes, "blocks.", ".norm1.weight")) {
+        (192, 12) => "vit-tiny",
+        (384, 12) => "vit-small",
+        (768, 12) => "vit-base",
+        _ => return None,
+    };
+    let registers = shapes.get("register_tokens").and_then(|shape| shape.get(1)).copied();
+    Some(EncoderConfig {
+        patch_size: Some(patch),
+        class_token: (!shapes.contains_key("cls_token")).then_some(false),
+        registers,
+        // The values are those of the file.
+        layer_scale: shapes.contains_key("blocks.0.ls1.gamma").then_some(1.0),
+        ..EncoderConfig::named(name)
+    })
+}
+
+/// How many blocks have a tensor of that name.
+fn blocks(shapes: &Shapes, before: &str, after: &str) -> usize {
+    let index = |name: &String| name.strip_prefix(before)?.strip_suffix(after)?.parse::<usize>().ok();
+    shapes.keys().filter_map(index).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssl_core::{DeviceSpec, Init, named};
+
+    /// What is found in a file of the plain tensors of a network, under a prefix.
+    fn found(config: &EncoderConfig, prefix: &str) -> Option<EncoderConfig> {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("theirs.safetensors");
+        let mut init = Init::new(0, &DeviceSpec::Flex.open().expect("flex is compiled in"));
+        let encoder = config.init(32, &mut init).expect("usable");
+        let tensors = named::collect(&encoder).into_iter().map(|(name, tensor)| {
+            let values = tensor.to_vec::<f32>().expect("floats");
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            (format!("{prefix}{name}"), tensor.shape().to_vec(), bytes)
+        });
+        let tensors: Vec<_> = tensors.collect();
+        let views = tensors.iter().map(|(name, shape, bytes)| {
+            let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes);
+            (name.clone(), view.expect("as many values as the shape has"))
+        });
+        safetensors::serialize_to_file(views, None, &path).expect("writable");
+        describe(&path).expect("readable")
+    }
+
+    #[test]
+    fn depth_width_and_stem_of_a_resnet_are_found_under_a_prefix() {
+        for (name, width, stem, prefix) in [
+            ("resnet18", 4, StemChoice::Cifar, ""),
+            ("resnet34", 2, StemChoice::ImageNet, "module.encoder_q."),
+            ("resnet50", 2, StemChoice::ImageNet, "backbone."),
+        ] {
+            let config = EncoderConfig { width, stem, ..EncoderConfig::named(name) };
+            assert_eq!(found(&config, prefix), Some(config));
+        }
+    }
+
+    #[test]
+    fn size_and_patches_of_a_vit_are_found() {
+        let config = EncoderConfig { patch_size: Some(8), ..EncoderConfig::named("vit-tiny") };
+        assert_eq!(found(&config, "teacher.backbone."), Some(config));
+    }
+}
