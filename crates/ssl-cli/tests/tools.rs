@@ -142,8 +142,8 @@ fn a_damaged_checkpoint_is_told_and_a_run_without_one_is_refused() {
     assert!(said.contains("warning: ") && said.contains("checkpoints/last: student.safetensors"), "{said}");
     assert!(said.contains("step 4 of 4"), "{said}");
 
-    for file in [&file, &file.with_extension("json")] {
-        fs::remove_file(file).expect("there");
+    for written in [file.clone(), file.with_extension("json")] {
+        fs::remove_file(written).expect("there");
     }
     fs::remove_dir_all(out.join("checkpoints")).expect("there");
     let refused = sentence(&args);

@@ -38,7 +38,7 @@ pub struct CompareReport {
     pub runs: Vec<ComparedRun>,
     /// The keys of their recipes that differ.
     pub differences: Vec<Difference>,
-    /// Groups of runs that differ in the seed alone.
+    /// Groups of runs of the same number of steps that differ in the seed alone.
     pub seeds: Vec<OfSeeds>,
     /// The picture, if one was drawn.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -221,10 +221,12 @@ fn differences(runs: &[Opened]) -> Vec<Difference> {
 }
 
 fn of_seeds(runs: &[Opened]) -> Vec<OfSeeds> {
-    let mut groups: Vec<(BTreeMap<String, String>, Vec<&ComparedRun>)> = Vec::new();
+    // Runs of different lengths have no mean: one of them may still be in progress.
+    let mut groups: Vec<((BTreeMap<String, String>, u64), Vec<&ComparedRun>)> = Vec::new();
     for run in runs {
         let mut keys = run.keys.clone();
         keys.remove("seed");
+        let keys = (keys, run.run.steps);
         match groups.iter_mut().find(|(of_group, _)| *of_group == keys) {
             // The same seed twice is the same run twice.
             Some((_, group)) if group.iter().all(|other| other.seed != run.run.seed) => group.push(&run.run),
@@ -298,6 +300,8 @@ mod tests {
         assert_eq!(seeds.knn_top1, Some(Spread { mean: 24.0, deviation: 4.0 }));
         assert_eq!(seeds.rankme, Some(Spread { mean: 3.5, deviation: 0.0 }));
         assert_eq!(seeds.seconds, None, "there is no checkpoint to say so");
+        fs::write(runs[1].join("metrics.jsonl"), "{\"step\":2,\"knn_top1\":9.0}\n").expect("writable");
+        assert_eq!(compared(runs[..2].to_vec()).seeds, [], "one of them has done half of its steps");
         let keys: Vec<_> = report.differences.iter().map(|difference| difference.key.as_str()).collect();
         assert_eq!(keys, ["optimizer.lr", "seed"]);
         let of_rate = &report.differences[0].values;
