@@ -9,5 +9,5 @@ pub use loss::{BarlowTwinsInput, BarlowTwinsLoss, barlow_twins};
 pub use model::BarlowTwins;
 pub use ssl_core::{
     ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, NoState, Pass, Progress,
-    SslMethod, Step, StepContext, Views,
+    SslMethod, Step, StepContext, Views, train_step,
 };

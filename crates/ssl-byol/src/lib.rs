@@ -9,5 +9,5 @@ pub use loss::{ByolInput, ByolLoss, byol};
 pub use model::Byol;
 pub use ssl_core::{
     ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, Progress, SslMethod,
-    Step, StepContext, Teacher, TeacherState, Views, WithPredictor,
+    Step, StepContext, Teacher, TeacherState, Views, WithPredictor, train_step,
 };

@@ -114,6 +114,8 @@ fn the_encoder_of_a_checkpoint_is_the_one_that_the_run_would_keep() {
         "method_options.output_dim=16",
         "--set",
         "method_options.hidden_dim=16",
+        "--set",
+        "schedule.warmup_epochs=0",
     ];
     let (images, out) = finished(dir.path(), &small);
     let embed = |name: &str| {
@@ -140,7 +142,9 @@ fn a_damaged_checkpoint_is_told_and_a_run_without_one_is_refused() {
     assert!(said.contains("warning: ") && said.contains("checkpoints/last: student.safetensors"), "{said}");
     assert!(said.contains("step 4 of 4"), "{said}");
 
-    fs::remove_file(&file).expect("there");
+    for written in [file.clone(), file.with_extension("json")] {
+        fs::remove_file(written).expect("there");
+    }
     fs::remove_dir_all(out.join("checkpoints")).expect("there");
     let refused = sentence(&args);
     assert!(refused.contains("holds no finished run"), "{refused}");

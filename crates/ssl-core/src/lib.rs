@@ -71,6 +71,7 @@ mod setters;
 pub mod shape;
 pub mod siamese;
 pub mod tokens;
+mod train_step;
 pub mod views;
 
 pub use context::StepContext;
@@ -97,4 +98,5 @@ pub use ssl_kernels::{
     Collective, DeviceError, DeviceInfo, DeviceSpec, FoundDevice, Group, Solo, tune_process,
 };
 pub use tokens::{Masking, TokenEncoder, Tokens};
+pub use train_step::{TrainStep, train_step};
 pub use views::{Mask, Views};

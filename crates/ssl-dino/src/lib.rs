@@ -11,5 +11,5 @@ pub use loss::{DinoInput, DinoLoss, dino, mean_logits, next_center};
 pub use model::{Dino, DinoState, DinoStudent};
 pub use ssl_core::{
     ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, Progress, SslMethod,
-    Step, StepContext, Views,
+    Step, StepContext, Views, train_step,
 };

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
+use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Tensor, TensorData};
-use ssl_core::named;
+use ssl_core::{named, train_step};
 use ssl_dino::{
     Dino, DinoConfig, DinoState, DinoStudent, MethodRules, Progress, SslMethod, StepContext, Views,
 };
@@ -172,6 +172,27 @@ fn the_last_layer_is_frozen_in_the_first_epoch() {
         );
     }
     assert!(!method.gradient_rules(at(0)).is_frozen("head.mlp.layers.2.linear.weight"));
+}
+
+#[test]
+fn a_step_of_ones_own_loop_freezes_thaws_and_moves_what_the_method_says() {
+    let method = method(config());
+    let (mut student, mut state) = start(&method);
+    for (step, frozen) in [(0, true), (2, false)] {
+        let (before, center) = (named::collect(&student), state.center.val().into_data());
+        let teacher = named::collect(state.teacher.network());
+        let mut optimizer = SgdConfig::new().init();
+        let optimize = |student, gradients| optimizer.step(1e-3, student, gradients);
+        let done = train_step(&method, student, state, &crops(step as f32), &context(step), optimize);
+        (student, state) = (done.student, done.state);
+        let after = named::collect(&student);
+        let same = |path: &str| before[path] == after[path];
+        assert_eq!(same("head.last_layer.weight_v"), frozen, "step {step}");
+        assert!(!same("head.mlp.layers.2.linear.bias"), "step {step}");
+        assert!(done.loss.into_scalar::<f32>() > 0.0);
+        assert_ne!(state.center.val().into_data(), center);
+        assert_ne!(named::collect(state.teacher.network()), teacher);
+    }
 }
 
 #[test]

@@ -9,5 +9,5 @@ pub use loss::{NtXentInput, NtXentLoss, nt_xent};
 pub use model::SimClr;
 pub use ssl_core::{
     ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, NoState, Pass, Progress,
-    SslMethod, Step, StepContext, Views,
+    SslMethod, Step, StepContext, Views, train_step,
 };

@@ -9,5 +9,5 @@ pub use loss::{SimSiamInput, SimSiamLoss, simsiam};
 pub use model::SimSiam;
 pub use ssl_core::{
     ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, NoState, Pass, Progress,
-    SslMethod, Step, StepContext, Views, WithPredictor,
+    SslMethod, Step, StepContext, Views, WithPredictor, train_step,
 };

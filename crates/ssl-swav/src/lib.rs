@@ -13,5 +13,5 @@ pub use queue::CropQueue;
 pub use sinkhorn::sinkhorn;
 pub use ssl_core::{
     ConfigError, DeviceSpec, Encoder, EncoderWith, Head, Init, Loss, MethodRules, Pass, Progress, SslMethod,
-    Step, StepContext, Views,
+    Step, StepContext, Views, train_step,
 };

@@ -13,6 +13,7 @@ use ssl_encoders::Artifact;
 use ssl_train::{RunDir, newest_intact_checkpoint};
 
 use crate::recipe::{Draft, RecipeError, leaves};
+use crate::self_check::{RANKME_TRAIN, VIEW_RETRIEVAL};
 use crate::{Error, Recipe, files};
 use history::History;
 
@@ -24,7 +25,7 @@ const WITHOUT_EFFECT: [&str; 1] = ["data.workers"];
 pub struct CompareOptions {
     /// The run directories.
     pub runs: Vec<PathBuf>,
-    /// A picture of the losses and k-NN accuracies to draw, a PNG. Default: none.
+    /// A picture of losses and evaluations to draw, a PNG. Default: none.
     pub plot: Option<PathBuf>,
     /// Whether an existing file may be overwritten. Default: no.
     pub overwrite: bool,
@@ -37,7 +38,7 @@ pub struct CompareReport {
     pub runs: Vec<ComparedRun>,
     /// The keys of their recipes that differ.
     pub differences: Vec<Difference>,
-    /// Groups of runs that differ in the seed alone.
+    /// Groups of runs of the same number of steps that differ in the seed alone.
     pub seeds: Vec<OfSeeds>,
     /// The picture, if one was drawn.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,9 +75,22 @@ pub struct ComparedRun {
     /// k-NN top-1 of the last evaluation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knn_top1: Option<f64>,
-    /// RankMe of the last evaluation.
+    /// How often a view of a training image found another view of it, in per cent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view_retrieval: Option<f64>,
+    /// RankMe of the training images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rankme_train: Option<f64>,
+    /// RankMe of the test images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rankme: Option<f64>,
+}
+
+impl ComparedRun {
+    /// RankMe of the training images, or of the test images for runs of earlier versions.
+    fn rank(&self) -> Option<f64> {
+        self.rankme_train.or(self.rankme)
+    }
 }
 
 /// A key in which recipes differ.
@@ -99,7 +113,10 @@ pub struct OfSeeds {
     /// Of the k-NN top-1 accuracies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knn_top1: Option<Spread>,
-    /// Of the ranks.
+    /// Of how often views were found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub view_retrieval: Option<Spread>,
+    /// Of RankMe of the training images, or of the test images for runs of earlier versions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rankme: Option<Spread>,
     /// Of the times in seconds.
@@ -178,6 +195,8 @@ impl Opened {
             train_loss: metric("train_loss").or_else(|| history.last("train_loss")),
             knn_top1_untrained: history.untrained("knn_top1"),
             knn_top1: metric("knn_top1").or_else(|| history.last("knn_top1")),
+            view_retrieval: history.last(VIEW_RETRIEVAL),
+            rankme_train: history.last(RANKME_TRAIN),
             rankme: metric("rankme").or_else(|| history.last("rankme")),
         };
         Ok(Self { run, keys: keys(&recipe)?, history })
@@ -202,10 +221,12 @@ fn differences(runs: &[Opened]) -> Vec<Difference> {
 }
 
 fn of_seeds(runs: &[Opened]) -> Vec<OfSeeds> {
-    let mut groups: Vec<(BTreeMap<String, String>, Vec<&ComparedRun>)> = Vec::new();
+    // Runs of different lengths have no mean: one of them may still be in progress.
+    let mut groups: Vec<((BTreeMap<String, String>, u64), Vec<&ComparedRun>)> = Vec::new();
     for run in runs {
         let mut keys = run.keys.clone();
         keys.remove("seed");
+        let keys = (keys, run.run.steps);
         match groups.iter_mut().find(|(of_group, _)| *of_group == keys) {
             // The same seed twice is the same run twice.
             Some((_, group)) if group.iter().all(|other| other.seed != run.run.seed) => group.push(&run.run),
@@ -221,7 +242,8 @@ fn of_seeds(runs: &[Opened]) -> Vec<OfSeeds> {
             OfSeeds {
                 train_loss: spread(|run| run.train_loss),
                 knn_top1: spread(|run| run.knn_top1),
-                rankme: spread(|run| run.rankme),
+                view_retrieval: spread(|run| run.view_retrieval),
+                rankme: spread(ComparedRun::rank),
                 seconds: spread(|run| run.seconds),
                 runs: group.iter().map(|run| run.run.clone()).collect(),
             }
@@ -278,6 +300,8 @@ mod tests {
         assert_eq!(seeds.knn_top1, Some(Spread { mean: 24.0, deviation: 4.0 }));
         assert_eq!(seeds.rankme, Some(Spread { mean: 3.5, deviation: 0.0 }));
         assert_eq!(seeds.seconds, None, "there is no checkpoint to say so");
+        fs::write(runs[1].join("metrics.jsonl"), "{\"step\":2,\"knn_top1\":9.0}\n").expect("writable");
+        assert_eq!(compared(runs[..2].to_vec()).seeds, [], "one of them has done half of its steps");
         let keys: Vec<_> = report.differences.iter().map(|difference| difference.key.as_str()).collect();
         assert_eq!(keys, ["optimizer.lr", "seed"]);
         let of_rate = &report.differences[0].values;
@@ -294,7 +318,7 @@ mod tests {
         assert_eq!((run.knn_top1_untrained, run.knn_top1, run.rankme), (Some(10.0), Some(50.0), Some(3.5)));
         assert!(report.differences.is_empty() && report.seeds.is_empty(), "{report:?}");
         let text = report.to_string();
-        assert!(text.contains("10.00 -> 50.00") && text.contains("2.5000"), "{text}");
+        assert!(text.contains("10.00 → 50.00") && text.contains("2.5000"), "{text}");
     }
 
     #[test]

@@ -253,6 +253,7 @@ impl<'a> Distilling<'a> {
             record,
             test,
             metrics: METRICS,
+            starts_from: format!("teacher: {}", self.teacher.name),
         })
     }
 

@@ -11,7 +11,6 @@ use ssl_encoders::{AnyEncoder, EncoderConfig};
 use ssl_eval::{Classifier, FineTuning, fraction};
 use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, SgdConfig, load_student};
 use toml::Value;
-use tracing::info;
 
 use crate::classifier::{self, ClassifierRun, Record, absolute};
 use crate::encoder::FoundEncoder;
@@ -171,8 +170,8 @@ pub fn finetune(
         record,
         test: Some(preparation.eval_loader(&sets.test)?),
         metrics: METRICS,
+        starts_from: format!("encoder: {}", found.summary),
     };
-    info!("encoder: {}", found.summary);
     let tested = run.train(&FineTuning, network, &loader, observer)?;
     Ok(FinetuneReport {
         finetune_top1: tested.accuracy.map(|[top1, _]| top1),

@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use serde::Serialize;
 use ssl_core::{ConfigError, DeviceSpec};
 use ssl_data::{Dataset, Image, decode};
+use ssl_encoders::AnyEncoder;
 use ssl_eval::{embed, embed_with_indices, neighbours};
 use tracing::info;
 
@@ -107,31 +109,69 @@ pub fn similar(methods: &impl Methods, options: &SimilarOptions) -> Result<Simil
     let queries = queries.collect::<Result<Vec<_>, _>>()?;
     let preprocessing = options.preprocessing.resolve(encoder.artifact.as_ref(), &set)?;
     let network = encoder.open(preprocessing.size, &device)?;
-    let preparation = Preparation { preprocessing, workers: options.workers };
     info!("images: {set}");
     info!("encoder: {}", encoder.summary);
 
-    let query_images = queries.iter().map(|query| (*query.image).clone()).collect();
-    let query_images = Arc::new(Dataset::from_images(query_images, None));
-    let of_queries = embed(&network, &preparation.eval_loader(&query_images)?, &device)?;
-    let (of_set, indices) = embed_with_indices(&network, &preparation.eval_loader(&set)?, &device)?;
-    // One more, since an image of the set would find itself.
-    let found = neighbours(&of_set, &of_queries, options.top + 1)?;
-    let others = |(query, found): (&Query, Vec<(usize, f32)>)| {
-        let places = found.into_iter().map(|(row, cosine)| (indices[row] as usize, cosine));
-        places.filter(|&(place, _)| query.place != Some(place)).take(options.top).collect::<Vec<_>>()
-    };
-    let found: Vec<_> = queries.iter().zip(found).map(others).collect();
+    let preparation = Preparation { preprocessing, workers: options.workers };
+    let search = Search { network, preparation, device, set, queries };
+    let (found, images) = search.nearest(options.top)?;
     if let Some(out) = &options.out {
-        let rows = rows(&queries, &found, &set, &options.data)?;
+        let rows = search.rows(&found, &options.data)?;
         sheet::write_image(out, &sheet::of_rows(&rows, CELL), options.overwrite)?;
     }
+    let queries = search.queries.iter().zip(&found);
     Ok(SimilarReport {
-        queries: queries.iter().zip(&found).map(|(query, found)| query.report(found, &set)).collect(),
-        images: indices.len(),
+        queries: queries.map(|(query, found)| query.report(found, &search.set)).collect(),
+        images,
         encoder: encoder.summary,
         out: options.out.clone(),
     })
+}
+
+/// Places in the data set and cosines, the largest first.
+type Ranked = Vec<(usize, f32)>;
+
+/// Images that are open, and a network to compare them with.
+struct Search {
+    network: AnyEncoder,
+    preparation: Preparation,
+    device: Device,
+    set: Arc<Dataset>,
+    queries: Vec<Query>,
+}
+
+impl Search {
+    /// The images most similar to each query, and how many could be read.
+    fn nearest(&self, top: usize) -> Result<(Vec<Ranked>, usize), Error> {
+        let images = self.queries.iter().map(|query| (*query.image).clone()).collect();
+        let loader = self.preparation.eval_loader(&Arc::new(Dataset::from_images(images, None)))?;
+        let of_queries = embed(&self.network, &loader, &self.device)?;
+        let loader = self.preparation.eval_loader(&self.set)?;
+        let (of_set, indices) = embed_with_indices(&self.network, &loader, &self.device)?;
+        // One more, since an image of the set would find itself.
+        let found = neighbours(&of_set, &of_queries, top + 1)?;
+        let others = |(query, found): (&Query, Ranked)| {
+            let places = found.into_iter().map(|(row, cosine)| (indices[row] as usize, cosine));
+            places.filter(|&(place, _)| query.place != Some(place)).take(top).collect::<Ranked>()
+        };
+        Ok((self.queries.iter().zip(found).map(others).collect(), indices.len()))
+    }
+
+    /// The images of the sheet.
+    fn rows(&self, found: &[Ranked], data: &Path) -> Result<Vec<Vec<Arc<Image>>>, Error> {
+        let read = |place: usize| {
+            self.set.image(place).map_err(|error| Error::Query {
+                query: self.set.name(place).into(),
+                reason: error.to_string(),
+                data: data.into(),
+            })
+        };
+        let row = |(query, found): (&Query, &Ranked)| {
+            let images = found.iter().map(|&(place, _)| read(place));
+            std::iter::once(Ok(Arc::clone(&query.image))).chain(images).collect::<Result<Vec<_>, Error>>()
+        };
+        self.queries.iter().zip(found).map(row).collect()
+    }
 }
 
 /// An image to search with.
@@ -185,27 +225,6 @@ fn place_in(query: &Path, set: &Dataset, data: &Path) -> Option<usize> {
         }
     };
     (0..set.len()).find(is_query)
-}
-
-/// The images of the sheet.
-fn rows(
-    queries: &[Query],
-    found: &[Vec<(usize, f32)>],
-    set: &Dataset,
-    data: &Path,
-) -> Result<Vec<Vec<Arc<Image>>>, Error> {
-    let read = |place: usize| {
-        set.image(place).map_err(|error| Error::Query {
-            query: set.name(place).into(),
-            reason: error.to_string(),
-            data: data.into(),
-        })
-    };
-    let row = |(query, found): (&Query, &Vec<(usize, f32)>)| {
-        let images = found.iter().map(|&(place, _)| read(place));
-        std::iter::once(Ok(Arc::clone(&query.image))).chain(images).collect()
-    };
-    queries.iter().zip(found).map(row).collect()
 }
 
 impl fmt::Display for SimilarReport {

@@ -8,11 +8,12 @@
 use burn::module::Module;
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::optim::{AdamWConfig, GradientsParams};
+use burn::optim::AdamWConfig;
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Distribution, Tensor};
 use ssl_simclr::{
     DeviceSpec, Encoder, Init, Pass, Progress, SimClr, SimClrConfig, SslMethod, StepContext, Views,
+    train_step,
 };
 
 const STEPS: u64 = 60;
@@ -67,13 +68,12 @@ fn main() -> anyhow::Result<()> {
     for step in 0..STEPS {
         let at = Progress { step, total_steps: STEPS, steps_per_epoch: 1 };
         let views = Views::two(view(&images), view(&images));
-        let done = method.loss(&student, &state, &views, &StepContext::new(0, at, 0));
+        let optimize = |student, gradients| optimizer.step(0.01, student, gradients);
+        let done = train_step(&method, student, state, &views, &StepContext::new(0, at, 0), optimize);
         if step % 10 == 0 || step + 1 == STEPS {
-            println!("step {step:2}: loss {:.3}", done.loss.clone().into_scalar::<f32>());
+            println!("step {step:2}: loss {:.3}", done.loss.into_scalar::<f32>());
         }
-        let gradients = GradientsParams::from_grads(done.loss.backward(), &student);
-        student = optimizer.step(0.01, student, gradients);
-        state = method.after_step(&student, state, at);
+        (student, state) = (done.student, done.state);
     }
     println!("features of an image: {}", method.encoder(&student, &state).feature_dim());
     Ok(())

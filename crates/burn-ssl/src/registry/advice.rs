@@ -132,7 +132,7 @@ mod tests {
                 line.starts_with(&format!("| `{}` |", method.name)) && line.matches('|').count() == 9
             });
             let cells: Vec<_> = row.expect("a row").split('|').map(str::trim).collect();
-            let archived = [cells[7], cells[8]].map(|cell| cell.parse().expect("a number"));
+            let archived = [cells[7], cells[8]].map(|cell| cell.parse::<u32>().expect("a number"));
             assert_eq!([cost.epoch_seconds, cost.peak_mb], archived, "{}", method.name);
         }
     }

@@ -59,7 +59,7 @@ pub(crate) struct CompareArgs {
     /// Run directories: in progress, stopped or finished.
     #[arg(value_name = "RUN", required = true)]
     pub(crate) runs: Vec<PathBuf>,
-    /// Picture of the losses and k-NN accuracies to draw, a PNG.
+    /// Picture of losses and evaluations to draw, a PNG.
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
     /// Replace an existing file.

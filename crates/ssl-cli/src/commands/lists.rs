@@ -30,7 +30,7 @@ pub(super) fn methods(args: &MethodsArgs, json: bool) -> Result<()> {
             "\nrecommended for {images} images {labels} labels in batches of {batch_size}: {method}, since {why}"
         );
     }
-    let object = |method: &MethodInfo| {
+    let object = |method: &MethodInfo| -> Result<serde_json::Value> {
         let mut object = serde_json::to_value(method)?;
         object["cost"] = serde_json::to_value(method.cost())?;
         object["recommended"] = advice.is_some_and(|(_, advice)| advice.method == method.name).into();

@@ -87,6 +87,8 @@ pub(crate) struct ClassifierRun<'a> {
     pub(crate) test: Option<EvalLoader>,
     /// Names of the two accuracies in the metrics file.
     pub(crate) metrics: [&'static str; 2],
+    /// The line that says what the training starts from.
+    pub(crate) starts_from: String,
 }
 
 /// The result of training. Accuracies are in per cent.
@@ -111,6 +113,7 @@ impl ClassifierRun<'_> {
         config.validate()?;
         let record = self.record_table()?;
         let run = self.run_dir(&record)?;
+        info!("{}", self.starts_from);
         info!("training: {}", loader.dataset());
         let trainer = Trainer::new(method, &config, &run, self.device)
             .with_recipe(record.to_string())

@@ -9,10 +9,11 @@ use plotters::prelude::*;
 use plotters::style::register_font;
 
 use super::Opened;
+use crate::self_check::VIEW_RETRIEVAL;
 use crate::{Error, sheet};
 
-/// Width and height of the picture in pixels.
-const SIZE: (u32, u32) = (960, 840);
+/// Width of the picture and height of a panel in pixels.
+const SIZE: (u32, u32) = (960, 380);
 
 const FONT: &str = "sans-serif";
 
@@ -27,8 +28,18 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(240, 228, 66),
 ];
 
-/// One panel: a metric, its title.
-const PANELS: [(&str, &str); 2] = [("train_loss", "loss"), ("knn_top1", "k-NN accuracy in %")];
+/// A metric over time, and where its legend hides least.
+struct Panel {
+    metric: &'static str,
+    title: &'static str,
+    legend: SeriesLabelPosition,
+}
+
+const PANELS: [Panel; 3] = [
+    Panel { metric: "train_loss", title: "loss", legend: SeriesLabelPosition::UpperRight },
+    Panel { metric: VIEW_RETRIEVAL, title: "views found, %", legend: SeriesLabelPosition::LowerRight },
+    Panel { metric: "knn_top1", title: "k-NN accuracy, %", legend: SeriesLabelPosition::LowerRight },
+];
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 
@@ -42,51 +53,58 @@ fn draw(runs: &[Opened]) -> Result<RgbImage, String> {
     // Embedded, since a machine may have no fonts.
     let font = register_font(FONT, FontStyle::Normal, dejavu::sans::regular());
     font.map_err(|_| "the embedded font cannot be read".to_owned())?;
-    let mut picture = RgbImage::new(SIZE.0, SIZE.1);
-    let area = BitMapBackend::with_buffer(&mut picture, SIZE).into_drawing_area();
-    let panels: Vec<_> = PANELS.iter().filter(|(metric, _)| has(runs, metric)).collect();
-    let drawn = area.fill(&WHITE).map_err(text).and_then(|()| {
-        let places = area.split_evenly((panels.len().max(1), 1));
-        places.iter().zip(panels).try_for_each(|(place, &(metric, title))| panel(place, runs, metric, title))
-    });
-    drawn.and_then(|()| area.present().map_err(text))?;
-    drop(area);
+    let panels: Vec<_> = PANELS.into_iter().filter(|panel| panel.is_of(runs)).collect();
+    let rows = panels.len().max(1);
+    let size = (SIZE.0, SIZE.1 * rows as u32);
+    let mut picture = RgbImage::new(size.0, size.1);
+    let area = BitMapBackend::with_buffer(&mut picture, size).into_drawing_area();
+    area.fill(&WHITE).map_err(text)?;
+    let places = area.split_evenly((rows, 1));
+    places.iter().zip(panels).try_for_each(|(place, panel)| panel.draw(place, runs))?;
+    area.present().map_err(text)?;
+    drop((area, places));
     Ok(picture)
 }
 
-fn has(runs: &[Opened], metric: &str) -> bool {
-    runs.iter().any(|run| run.history.values(metric).next().is_some())
-}
-
-/// A metric of all runs against epochs, or against steps if a run does not say how many an epoch has.
-fn panel(area: &Area<'_>, runs: &[Opened], metric: &str, title: &str) -> Result<(), String> {
-    let of_epochs = runs.iter().all(|run| run.history.steps_per_epoch.is_some());
-    let curve = |run: &Opened| {
-        let unit = run.history.steps_per_epoch.filter(|_| of_epochs).unwrap_or(1) as f64;
-        run.history.values(metric).map(|(step, value)| (step as f64 / unit, value)).collect::<Vec<_>>()
-    };
-    let curves: Vec<_> = runs.iter().map(curve).collect();
-    let points = || curves.iter().flatten();
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, (FONT, 20))
-        .margin(12)
-        .x_label_area_size(40)
-        .y_label_area_size(60)
-        .build_cartesian_2d(range(points().map(|point| point.0)), range(points().map(|point| point.1)))
-        .map_err(text)?;
-    let mut mesh = chart.configure_mesh();
-    mesh.light_line_style(WHITE).label_style((FONT, 14)).x_desc(if of_epochs { "epoch" } else { "step" });
-    mesh.draw().map_err(text)?;
-    for ((run, points), colour) in runs.iter().zip(curves).zip(COLOURS.into_iter().cycle()) {
-        let dots = points.iter().map(|&point| Circle::new(point, 2, colour.filled())).collect::<Vec<_>>();
-        chart.draw_series(dots).map_err(text)?;
-        let line = LineSeries::new(points, colour.stroke_width(2));
-        let series = chart.draw_series(line).map_err(text)?.label(run.run.run.display().to_string());
-        series.legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+impl Panel {
+    /// Whether a run has the metric.
+    fn is_of(&self, runs: &[Opened]) -> bool {
+        runs.iter().any(|run| run.history.values(self.metric).next().is_some())
     }
-    let mut legend = chart.configure_series_labels();
-    legend.position(SeriesLabelPosition::UpperRight).label_font((FONT, 14));
-    legend.background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw().map_err(text)
+
+    /// Draws the curves of all runs against epochs, or against steps if a run does not say how many an epoch has.
+    fn draw(self, area: &Area<'_>, runs: &[Opened]) -> Result<(), String> {
+        let of_epochs = runs.iter().all(|run| run.history.steps_per_epoch.is_some());
+        let unit = |run: &Opened| run.history.steps_per_epoch.filter(|_| of_epochs).unwrap_or(1) as f64;
+        let curve = |run: &Opened| {
+            let points = run.history.values(self.metric);
+            points.map(|(step, value)| (step as f64 / unit(run), value)).collect::<Vec<_>>()
+        };
+        let curves: Vec<_> = runs.iter().map(curve).collect();
+        // The same for all panels, so that they can be read together.
+        let ends = runs.iter().map(|run| run.history.last_step() as f64 / unit(run));
+        let values = curves.iter().flatten().map(|point| point.1);
+        let mut chart = ChartBuilder::on(area)
+            .caption(self.title, (FONT, 20))
+            .margin(12)
+            .x_label_area_size(40)
+            .y_label_area_size(60)
+            .build_cartesian_2d(range(std::iter::once(0.0).chain(ends)), range(values))
+            .map_err(text)?;
+        let mut mesh = chart.configure_mesh();
+        mesh.light_line_style(WHITE).label_style((FONT, 14)).x_desc(if of_epochs { "epoch" } else { "step" });
+        mesh.draw().map_err(text)?;
+        for ((run, points), colour) in runs.iter().zip(curves).zip(COLOURS.into_iter().cycle()) {
+            let dots = points.iter().map(|&point| Circle::new(point, 2, colour.filled()));
+            chart.draw_series(dots).map_err(text)?;
+            let line = LineSeries::new(points, colour.stroke_width(2));
+            let series = chart.draw_series(line).map_err(text)?.label(run.run.run.display().to_string());
+            series.legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], colour.stroke_width(2)));
+        }
+        let mut legend = chart.configure_series_labels();
+        legend.position(self.legend).label_font((FONT, 14));
+        legend.background_style(WHITE.mix(0.8)).border_style(BLACK.mix(0.3)).draw().map_err(text)
+    }
 }
 
 /// The range of some values, with some room if they are all the same.

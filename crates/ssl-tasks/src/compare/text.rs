@@ -4,7 +4,8 @@ use std::fmt;
 
 use super::{CompareReport, ComparedRun, OfSeeds, Spread};
 
-const COLUMNS: [&str; 8] = ["run", "method", "seed", "epochs", "time", "loss", "k-NN %", "RankMe"];
+const COLUMNS: [&str; 9] =
+    ["run", "method", "seed", "epochs", "time", "loss", "views found %", "RankMe", "k-NN %"];
 
 impl fmt::Display for CompareReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -15,7 +16,7 @@ impl fmt::Display for CompareReport {
             write!(f, "\nkeys that differ, in the same order:\n")?;
             let row = |difference: &super::Difference| {
                 let values = difference.values.iter().map(|value| value.clone().unwrap_or("-".into()));
-                std::iter::once(format!("  {}", difference.key)).chain(values).collect()
+                std::iter::once(format!("  {}", difference.key)).chain(values).collect::<Vec<String>>()
             };
             write!(f, "{}", table(&self.differences.iter().map(row).collect::<Vec<_>>()))?;
         }
@@ -38,7 +39,7 @@ fn row(run: &ComparedRun) -> Vec<String> {
     let length = epochs.map_or(format!("{steps} steps"), |epochs| epochs.to_string());
     let state = if *finished { "" } else { ", unfinished" };
     let knn = match (run.knn_top1_untrained, run.knn_top1) {
-        (Some(untrained), Some(trained)) => format!("{untrained:.2} -> {trained:.2}"),
+        (Some(untrained), Some(trained)) => format!("{untrained:.2} → {trained:.2}"),
         (_, trained) => number(trained, 2),
     };
     vec![
@@ -48,8 +49,9 @@ fn row(run: &ComparedRun) -> Vec<String> {
         format!("{length}{state}"),
         seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.0} s")),
         number(run.train_loss, 4),
+        number(run.view_retrieval, 1),
+        number(run.rank(), 1),
         knn,
-        number(run.rankme, 1),
     ]
 }
 
@@ -59,13 +61,14 @@ impl fmt::Display for OfSeeds {
         write!(f, "{} differ in the seed alone:", names.join(", "))?;
         let values = [
             ("loss", self.train_loss, 4, ""),
-            ("k-NN", self.knn_top1, 2, " %"),
+            ("views found", self.view_retrieval, 1, " %"),
             ("RankMe", self.rankme, 1, ""),
+            ("k-NN", self.knn_top1, 2, " %"),
             ("time", self.seconds, 0, " s"),
         ];
         let known = values.into_iter().filter_map(|(name, value, digits, unit)| {
             let Spread { mean, deviation } = value?;
-            Some(format!(" {name} {mean:.digits$} +- {deviation:.digits$}{unit}"))
+            Some(format!(" {name} {mean:.digits$} ± {deviation:.digits$}{unit}"))
         });
         write!(f, "{} (mean and standard deviation)", known.collect::<Vec<_>>().join(","))
     }
@@ -75,7 +78,7 @@ impl fmt::Display for OfSeeds {
 fn table(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell_width =
-        |row: &Vec<String>, column| row.get(column).map_or(0, |cell: &String| cell.chars().count());
+        |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell: &String| cell.chars().count());
     let width = |column| rows.iter().map(|row| cell_width(row, column)).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let line = |row: &Vec<String>| {
@@ -95,10 +98,11 @@ mod tests {
             runs: vec!["a".into(), "b".into()],
             train_loss: Some(Spread { mean: 4.25, deviation: 0.125 }),
             knn_top1: Some(Spread { mean: 55.0, deviation: 1.5 }),
+            view_retrieval: None,
             rankme: None,
             seconds: Some(Spread { mean: 60.0, deviation: 2.0 }),
         };
-        let expected = "a, b differ in the seed alone: loss 4.2500 +- 0.1250, k-NN 55.00 +- 1.50 %, time 60 +- 2 s (mean and standard deviation)";
+        let expected = "a, b differ in the seed alone: loss 4.2500 ± 0.1250, k-NN 55.00 ± 1.50 %, time 60 ± 2 s (mean and standard deviation)";
         assert_eq!(group.to_string(), expected);
     }
 }

@@ -38,10 +38,10 @@ pub struct Report {
     /// k-NN top-1 before the first step, if evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knn_top1_untrained: Option<f64>,
-    /// RankMe at the end, the effective number of dimensions of the features, if evaluated.
+    /// RankMe of the test images at the end, the effective number of dimensions of their features, if evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rankme: Option<f64>,
-    /// RankMe before the first step, if evaluated.
+    /// RankMe of the test images before the first step, if evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rankme_untrained: Option<f64>,
     /// Test images of the k-NN accuracies.
