@@ -81,8 +81,7 @@ pub(crate) enum Command {
     Compare(CompareArgs),
     /// Write the encoder of a run as a file for other libraries.
     #[command(after_help = "Example:
-  burn-ssl export --run run --out encoder.safetensors --format torchvision
-  python: model.load_state_dict(safetensors.torch.load_file('encoder.safetensors'))     (with model.fc removed)")]
+  burn-ssl export --run run --out encoder.safetensors --format torchvision          (prints the Python that loads it)")]
     Export(ExportArgs),
     /// Draw a sheet of images and their augmented views.
     #[command(after_help = "Example:\n  burn-ssl preview --method simclr --data photos/ --out views.png")]

@@ -12,8 +12,8 @@ pub(crate) fn check_free(path: &Path, overwrite: bool) -> Result<(), Error> {
 /// Fails unless the extension of a file is among those with a dot in `expected`, in either case.
 pub(crate) fn check_ending(path: &Path, expected: &'static str) -> Result<(), Error> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
-    let known = expected.split([',', ' ']).filter_map(|word| word.strip_prefix('.'));
-    if known.into_iter().any(|known| known == ending) {
+    let mut known = expected.split([',', ' ']).filter_map(|word| word.strip_prefix('.'));
+    if known.any(|known| known == ending) {
         return Ok(());
     }
     Err(Error::Ending { path: path.into(), expected })

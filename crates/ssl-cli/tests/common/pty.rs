@@ -18,7 +18,7 @@ pub(crate) struct Terminal {
     keyboard: File,
     screen: Arc<Mutex<vt100::Parser>>,
     columns: u16,
-    reader: JoinHandle<()>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Terminal {
@@ -34,7 +34,7 @@ impl Terminal {
         drop((command, slave));
         let keyboard = File::from(master);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(ROWS, columns, 0)));
-        let reader = reader(keyboard.try_clone().expect("a file descriptor"), Arc::clone(&screen));
+        let reader = Some(reader(keyboard.try_clone().expect("a file descriptor"), Arc::clone(&screen)));
         Self { child, keyboard, screen, columns, reader }
     }
 
@@ -61,7 +61,9 @@ impl Terminal {
     /// Waits for the end, and gives what is on the screen then.
     pub(crate) fn end(mut self) -> (ExitStatus, Vec<String>) {
         let status = self.child.wait().expect("it ends");
-        std::mem::replace(&mut self.reader, std::thread::spawn(|| ())).join().expect("the reader ends");
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the reader ends");
+        }
         (status, self.rows())
     }
 

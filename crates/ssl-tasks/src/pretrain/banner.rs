@@ -95,9 +95,8 @@ mod tests {
         assert_eq!(lines[1], "200 epochs, 19400 steps of 512 images, 97 an epoch; sgd at a rate of 0.240");
         assert!(lines[2].starts_with("on flex: the CPU, ") && lines.len() == 3, "{lines:?}");
         (recipe.encoder.width, recipe.precision) = (32, Precision::Bf16);
-        let [.., narrow, slow] = &banner.lines(&recipe, &PretrainOptions::new("run"))[..] else {
-            panic!("two lines more")
-        };
+        let more = banner.lines(&recipe, &PretrainOptions::new("run"));
+        let [_, _, _, narrow, slow] = &more[..] else { panic!("two lines more: {more:?}") };
         assert!(slow.starts_with("flex emulates bfloat16 in float32, which is slower"), "{slow}");
         assert!(narrow.starts_with("torchvision and timm have resnet18 of width 64 alone"), "{narrow}");
         (recipe.schedule.max_steps, recipe.schedule.warmup_epochs) = (Some(3), 2.5);

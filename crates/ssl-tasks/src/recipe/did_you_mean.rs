@@ -46,7 +46,7 @@ impl fmt::Display for DidYouMean {
 /// How unlike a candidate is, if it is like the name at all.
 fn rating(wanted: &str, candidate: &str) -> Option<usize> {
     let candidate = folded(candidate);
-    let [own, theirs] = [wanted, &candidate].map(|path| path.rsplit('.').next().unwrap_or_default());
+    let [own, theirs] = [wanted, candidate.as_str()].map(|path| path.rsplit('.').next().unwrap_or_default());
     if candidate == wanted {
         return Some(0);
     }
