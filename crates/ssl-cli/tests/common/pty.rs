@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::num::NonZeroU16;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -33,7 +34,7 @@ impl Terminal {
         // Once the tool ends, nothing holds the other end, and the reader below comes to its end too.
         drop((command, slave));
         let keyboard = File::from(master);
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(ROWS, columns, 0)));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(not_zero(ROWS), not_zero(columns), 0)));
         let reader = Some(reader(keyboard.try_clone().expect("a file descriptor"), Arc::clone(&screen)));
         Self { child, keyboard, screen, columns, reader }
     }
@@ -86,4 +87,8 @@ fn reader(mut output: File, screen: Arc<Mutex<vt100::Parser>>) -> JoinHandle<()>
             screen.lock().expect("no panic").process(&bytes[..count]);
         }
     })
+}
+
+fn not_zero(count: u16) -> NonZeroU16 {
+    NonZeroU16::new(count).expect("a terminal has rows and columns")
 }
