@@ -29,7 +29,9 @@ fn a_run_says_what_it_is_about_to_do_and_a_small_set_gets_a_batch_that_fits() {
         "on flex: the CPU, ",
         "expected memory: ",
     ];
-    let lines: Vec<_> = said.lines().take(starts.len()).collect();
+    // A tiny network has no counterpart in torchvision, which is said too.
+    let lines: Vec<_> =
+        said.lines().filter(|line| !line.starts_with("torchvision")).take(starts.len()).collect();
     for (line, start) in lines.iter().zip(starts) {
         assert!(line.starts_with(start), "{line}\nin\n{said}");
     }
