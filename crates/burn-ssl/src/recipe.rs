@@ -182,6 +182,15 @@ mod tests {
     }
 
     #[test]
+    fn a_warm_up_longer_than_the_run_is_refused_in_new_runs_alone() {
+        let mut recipe = Recipe::named("simclr/cifar10").expect("a recipe of the library");
+        (recipe.schedule.epochs, recipe.schedule.warmup_epochs) = (5, 10.0);
+        let recipe = recipe.resolved().expect("runs of earlier versions have such warm-ups");
+        let error = recipe.check_new().expect_err("too long").to_string();
+        assert!(error.starts_with("schedule.warmup_epochs is 10 of 5, expected at most"), "{error}");
+    }
+
+    #[test]
     fn unusable_values_are_named_by_their_key() {
         let error = |change: fn(&mut Recipe)| {
             let mut recipe = Recipe::named("simclr/cifar10").expect("a recipe of the library");
@@ -189,8 +198,6 @@ mod tests {
             recipe.resolved().expect_err("unusable").to_string()
         };
         assert!(error(|r| r.data.image_size = 7).starts_with("data.image_size is 7, expected at least 8"));
-        let warmup = error(|r| (r.schedule.epochs, r.schedule.warmup_epochs) = (5, 10.0));
-        assert!(warmup.starts_with("schedule.warmup_epochs is 10 of 5, expected at most"), "{warmup}");
         assert_eq!(error(|r| r.eval.k = 0), "eval.k is 0, expected at least 1");
         assert!(
             error(|r| r.schedule.batch_size = 1).starts_with("schedule.batch_size is 1, expected at least 2")

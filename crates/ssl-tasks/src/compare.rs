@@ -220,9 +220,12 @@ fn differences(runs: &[Opened]) -> Vec<Difference> {
     all.into_iter().filter_map(difference).collect()
 }
 
+/// The keys and steps that runs of different seeds share, and these runs.
+type Group<'a> = ((BTreeMap<String, String>, u64), Vec<&'a ComparedRun>);
+
 fn of_seeds(runs: &[Opened]) -> Vec<OfSeeds> {
     // Runs of different lengths have no mean: one of them may still be in progress.
-    let mut groups: Vec<((BTreeMap<String, String>, u64), Vec<&ComparedRun>)> = Vec::new();
+    let mut groups: Vec<Group<'_>> = Vec::new();
     for run in runs {
         let mut keys = run.keys.clone();
         keys.remove("seed");
@@ -288,7 +291,7 @@ mod tests {
     fn runs_that_differ_in_the_seed_alone_have_a_mean_and_a_deviation() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let run = |name, change, knn| run(folder.path(), name, change, knn);
-        let runs = vec![
+        let runs = [
             run("a", "seed=1", 20.0),
             run("b", "seed=2", 24.0),
             run("c", "optimizer.lr=0.5", 90.0),

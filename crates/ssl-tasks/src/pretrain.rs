@@ -215,6 +215,9 @@ where
 
     fn run<M: SslMethod<E>>(self, method: M) -> Result<Report, Error> {
         let resumed = self.resumed()?;
+        if resumed.is_none() {
+            self.recipe.check_new()?;
+        }
         self.check(&method)?;
         let estimate = self.memory(&method)?;
         let mut init = Init::new(self.recipe.seed, &self.device.clone().autodiff());

@@ -247,13 +247,20 @@ impl Recipe {
         self.views()?;
         let config = self.train_config();
         config.validate()?;
-        let (warmup, epochs) = (self.schedule.warmup_epochs, self.schedule.epochs);
-        let expected = "at most schedule.epochs: the rate would never reach its peak";
-        let found = format!("{warmup} of {epochs}");
-        ConfigError::check(warmup <= epochs as f64, "schedule.warmup_epochs", found, expected)?;
         self.check_layer_decay()?;
         self.check_splits(config.pass())?;
         Ok(self)
+    }
+
+    /// Checks what only new runs must meet: a run of an earlier version that does not is still resumed.
+    ///
+    /// # Errors
+    /// If the warm-up is longer than the run.
+    pub fn check_new(&self) -> Result<(), ConfigError> {
+        let (warmup, epochs) = (self.schedule.warmup_epochs, self.schedule.epochs);
+        let expected = "at most schedule.epochs, or the rate never reaches its peak";
+        let found = format!("{warmup} of {epochs}");
+        ConfigError::check(warmup <= epochs as f64, "schedule.warmup_epochs", found, expected)
     }
 
     /// Layer-wise decay needs the numbered blocks of a ViT.

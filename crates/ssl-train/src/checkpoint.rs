@@ -353,8 +353,11 @@ mod tests {
         assert!(!there("step-7.tmp") && there("step-by-hand") && there("step-11/meta.json"));
     }
 
+    /// What is done to a file, and its name.
+    type Damage = (String, fn(&Path));
+
     /// Every way to damage a file of a checkpoint.
-    fn damages() -> Vec<(String, fn(&Path))> {
+    fn damages() -> Vec<Damage> {
         let flip = |path: &Path| {
             let mut bytes = fs::read(path).expect("readable");
             // In the last numbers of a tensor, where only a checksum notices.

@@ -79,7 +79,7 @@ mod tests {
         let mut init = Init::new(0, &DeviceSpec::Flex.open().expect("flex is compiled in"));
         let encoder = config.init(32, &mut init).expect("usable");
         let tensors = named::collect(&encoder).into_iter().map(|(name, tensor)| {
-            let values = tensor.to_vec::<f32>().expect("floats");
+            let values = tensor.try_to_vec::<f32>().expect("floats");
             let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             (format!("{prefix}{name}"), tensor.shape().to_vec(), bytes)
         });

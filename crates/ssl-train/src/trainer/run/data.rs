@@ -77,10 +77,9 @@ impl<M: MethodRules> Run<'_, M> {
     /// Whether the run can continue from a checkpoint with these images.
     pub(super) fn check_fits(&self, checkpoint: &IntactCheckpoint, data: &Dataset) -> Result<(), TrainError> {
         let refuses = self.trainer.changed_data == ChangedData::Refuse;
-        if let Some(there) = checkpoint.meta().data.as_ref().filter(|_| refuses) {
-            if let Some(found) = self.data.difference(there) {
-                return Err(TrainError::ChangedData(found));
-            }
+        let there = checkpoint.meta().data.as_ref().filter(|_| refuses);
+        if let Some(found) = there.and_then(|there| self.data.difference(there)) {
+            return Err(TrainError::ChangedData(found));
         }
         let (there, here) = (checkpoint.steps_per_epoch(), self.at.steps_per_epoch);
         let (step, total) = (checkpoint.step(), self.at.total_steps);
