@@ -5,36 +5,14 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Output, Stdio};
-use std::time::Duration;
+use std::process::{Child, Output};
 
 use burn_ssl::core::named;
-use common::{class_folders, command, json, run, sentence, stderr, text, tiny};
-
-/// Options of a run with a checkpoint after each of its four steps.
-const EVERY_STEP: [&str; 4] = ["--set", "checkpoint.every_steps=1", "--set", "checkpoint.keep=2"];
-
-/// A finished run on 20 images with the checkpoints `last`, `step-3` and `step-4`.
-fn finished(dir: &Path, more: &[&str]) -> (PathBuf, PathBuf) {
-    let (images, out) = (class_folders(dir, 10), dir.join("run"));
-    let output = run(&[&tiny(text(&images), text(&out))[..], &EVERY_STEP, more].concat());
-    assert!(output.status.success(), "{}", stderr(&output));
-    (images, out)
-}
+use common::{class_folders, finished, json, run, sentence, stderr, text, tiny};
 
 /// Starts a run that is not over soon, and waits for its first checkpoint.
 fn started(images: &Path, out: &Path) -> Child {
-    let more = ["--epochs", "40", "--set", "checkpoint.every_steps=1"];
-    let mut child = command(&[&tiny(text(images), text(out))[..], &more].concat())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    while !out.join("checkpoints/last/meta.json").exists() {
-        assert!(child.try_wait().expect("a child").is_none(), "the run ended before its first checkpoint");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child
+    common::started(images, out, "40")
 }
 
 /// A run that was killed after its first checkpoint.
@@ -55,6 +33,13 @@ fn refused(out: &Path) -> String {
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     said.lines().last().unwrap_or_default().to_owned()
+}
+
+/// Arguments of a fine-tuning of one epoch from an untrained network.
+fn finetuning<'a>(images: &'a str, out: &'a str) -> Vec<&'a str> {
+    let network = ["finetune", "--untrained", "--width", "4", "--image-size", "16"];
+    let sets = ["--train", images, "--test", images, "--epochs", "1", "--batch-size", "8", "--out", out];
+    [&network[..], &sets].concat()
 }
 
 fn bytes(path: PathBuf) -> Vec<u8> {
@@ -209,19 +194,7 @@ fn an_edited_record_is_not_compared_with_itself() {
     );
 
     let (tuned, images) = (dir.path().join("tuned"), text(&images));
-    let args = [
-        "finetune",
-        "--untrained",
-        "--width",
-        "4",
-        "--image-size",
-        "16",
-        "--train",
-        images,
-        "--test",
-        images,
-    ];
-    let args = [&args[..], &["--epochs", "1", "--batch-size", "8", "--out", text(&tuned)]].concat();
+    let args = finetuning(images, text(&tuned));
     assert!(run(&args).status.success());
     let record = fs::read_to_string(tuned.join("classifier.toml")).expect("a record");
     fs::write(tuned.join("classifier.toml"), record.replace("lr = 0.05", "lr = 0.5")).expect("writable");
@@ -377,19 +350,7 @@ fn trainings_with_labels_resume_as_carefully() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let images = class_folders(dir.path(), 4);
     let (images, teacher) = (text(&images), dir.path().join("teacher"));
-    let args = [
-        "finetune",
-        "--untrained",
-        "--width",
-        "4",
-        "--image-size",
-        "16",
-        "--train",
-        images,
-        "--test",
-        images,
-    ];
-    let finetune = [&args[..], &["--epochs", "1", "--batch-size", "8", "--out", text(&teacher)]].concat();
+    let finetune = finetuning(images, text(&teacher));
     assert!(run(&finetune).status.success());
 
     let (start, student) = (dir.path().join("start.safetensors"), dir.path().join("student"));

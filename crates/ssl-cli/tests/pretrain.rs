@@ -4,28 +4,17 @@ mod common;
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::process::Child;
 
-use common::{class_folders, command, json, run, stderr, stdout, text, tiny};
+use common::{class_folders, json, run, stderr, stdout, text, tiny};
 
 fn encoder(run: &Path) -> Vec<u8> {
     fs::read(run.join("encoder.safetensors")).expect("a finished run")
 }
 
-/// Starts a long run with a checkpoint after every step, and waits for the first checkpoint.
+/// Starts a run that is not over soon, and waits for its first checkpoint.
 fn started(data: &Path, out: &Path) -> Child {
-    let more = ["--set", "checkpoint.every_steps=1", "--epochs", "15"];
-    let mut child = command(&[&tiny(text(data), text(out))[..], &more].concat())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
-    while !out.join("checkpoints/last/meta.json").exists() {
-        assert!(child.try_wait().expect("a child").is_none(), "the run ended before its first checkpoint");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child
+    common::started(data, out, "15")
 }
 
 /// The encoder of the run that [`started`] starts, had it not been disturbed.

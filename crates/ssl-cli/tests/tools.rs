@@ -3,20 +3,9 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{class_folders, json, run, sentence, stderr, stdout, text, tiny};
-
-/// A run with a checkpoint after each step, of which the last two stay.
-const EVERY_STEP: [&str; 4] = ["--set", "checkpoint.every_steps=1", "--set", "checkpoint.keep=2"];
-
-/// Images and a finished run of four steps on them.
-fn finished(dir: &Path, more: &[&str]) -> (PathBuf, PathBuf) {
-    let (images, out) = (class_folders(dir, 10), dir.join("run"));
-    let output = run(&[&tiny(text(&images), text(&out))[..], &EVERY_STEP, more].concat());
-    assert!(output.status.success(), "{}", stderr(&output));
-    (images, out)
-}
+use common::{class_folders, finished, json, run, sentence, stderr, stdout, text, tiny};
 
 /// What a run leaves that was stopped after its third step.
 fn stopped_after_three(out: &Path) {

@@ -10,17 +10,21 @@ use crate::Recipe;
 
 /// The description of the encoder that a run ends with.
 pub(crate) fn artifact(recipe: &Recipe, dataset: &Dataset, summary: &Summary) -> Artifact {
+    let data = Some(data_summary(&recipe.data.path, dataset));
+    so_far(recipe, summary.steps, data).with_metrics(metrics(summary))
+}
+
+/// The description of the encoder that a run has after some steps, without metrics.
+pub(crate) fn so_far(recipe: &Recipe, steps: u64, data: Option<DataSummary>) -> Artifact {
     let provenance = Provenance {
         method: Some(recipe.method.clone()),
         recipe_hash: Some(recipe.hash()),
-        data: Some(data_summary(&recipe.data.path, dataset)),
+        data,
         seed: Some(recipe.seed),
-        steps: Some(summary.steps),
+        steps: Some(steps),
         ..Provenance::default()
     };
-    Artifact::new(&recipe.encoder, recipe.data.preprocessing())
-        .with_provenance(provenance)
-        .with_metrics(metrics(summary))
+    Artifact::new(&recipe.encoder, recipe.data.preprocessing()).with_provenance(provenance)
 }
 
 /// The loss and the last evaluation of a run.

@@ -346,7 +346,7 @@ mod tests {
             "{text}"
         );
         let rest = [
-            "learned: yes, views of an image find each other more often than before",
+            "learned: yes, views that belong together find each other more often than before",
             "  views found  71.5 %, untrained 33.2 %, chance 0.1 % (512 images)",
             "  RankMe       35.1, untrained 12.4",
         ];

@@ -11,7 +11,7 @@ use crate::evaluation::RANKME_EPS;
 use crate::preparation::{Preparation, eval_transform};
 use crate::{Error, Recipe};
 
-/// Images that are checked if views are small (our choice: seconds on a CPU, and a standard error of 2 % at most).
+/// Images that are checked if views are small (our choice: seconds on a CPU, and a standard error of at most 2.3 %).
 const IMAGES: usize = 512;
 
 /// Images that are checked if views are larger than [`SMALL`] pixels a side (our choice).

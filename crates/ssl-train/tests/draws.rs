@@ -1,34 +1,14 @@
 //! What a method draws inside a step depends only on the seed of the run, the step and the micro-batch.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use burn::tensor::{Device, Tensor};
-use ssl_core::nn::{Linear, LinearConfig};
-use ssl_core::{
-    DeviceSpec, Encoder, Init, MethodRules, Metrics, NoState, Pass, SslMethod, Step, StepContext, Views,
-};
-use ssl_data::{Dataset, Image, LoaderConfig, Normalization, TrainLoader, ViewConfig};
-use ssl_train::{
-    BatchConfig, NoEvaluation, Observer, RunDir, ScheduleConfig, StepReport, TrainConfig, Trainer,
-};
-
-/// A linear encoder.
-#[derive(burn::module::Module, Debug)]
-struct Pixels {
-    linear: Linear,
-}
-
-impl Encoder for Pixels {
-    fn encode(&self, images: Tensor<4>, _pass: &Pass) -> Tensor<2> {
-        self.linear.forward(images.flatten(1, 3))
-    }
-
-    fn feature_dim(&self) -> usize {
-        self.linear.weight.dims()[0]
-    }
-}
+use common::{Pixels, StopAfter, device, loader};
+use ssl_core::{Encoder, Init, MethodRules, Metrics, NoState, Pass, SslMethod, Step, StepContext, Views};
+use ssl_train::{BatchConfig, NoEvaluation, RunDir, ScheduleConfig, TrainConfig, Trainer};
 
 /// The arguments of one call of `loss`, and an order that it drew.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,35 +48,6 @@ impl SslMethod<Pixels> for Drawing {
     }
 }
 
-/// Stops the run after a step.
-struct StopAfter {
-    step: u64,
-    done: u64,
-}
-
-impl Observer for StopAfter {
-    fn on_step(&mut self, report: &StepReport) {
-        self.done = report.at.step;
-    }
-
-    fn stop(&self) -> bool {
-        self.done == self.step
-    }
-}
-
-fn device() -> Device {
-    DeviceSpec::Flex.open().expect("flex is compiled in")
-}
-
-fn loader(micro_batch: usize) -> TrainLoader {
-    let image = |index: u8| Image::new(4, 4, vec![index * 10; 48]);
-    let dataset = Arc::new(Dataset::from_images((0..12).map(image).collect(), None));
-    let views = [ViewConfig { count: 2, size: 4, ops: Vec::new() }];
-    let views = ssl_data::Views::new(&views, Normalization::CIFAR10).expect("two views");
-    let config = LoaderConfig { batch_size: micro_batch, workers: 1 };
-    TrainLoader::new(dataset, views, 0, config).expect("a loader")
-}
-
 /// The calls of a run of two epochs of two steps, each of two micro-batches, stopped after `steps` steps.
 fn calls(run: &Path, seed: u64, steps: u64, resume: bool) -> Vec<Call> {
     let config = TrainConfig {
@@ -111,10 +62,11 @@ fn calls(run: &Path, seed: u64, steps: u64, resume: bool) -> Vec<Call> {
     };
     run.write_atomic("recipe.toml", b"").expect("a writable folder");
     let (method, device) = (Drawing::default(), device());
-    let linear = LinearConfig::new(48, 3).init(&mut Init::new(0, &device.clone().autodiff()));
     let trainer = Trainer::new(&method, &config, &run, &device);
-    let mut hooks = StopAfter { step: steps, done: 0 };
-    trainer.fit(Pixels { linear }, &loader(3), resume, &mut NoEvaluation, &mut hooks).expect("a finite loss");
+    let mut hooks = StopAfter::step(steps);
+    trainer
+        .fit(Pixels::init(), &loader(12, 0, 3), resume, &mut NoEvaluation, &mut hooks)
+        .expect("a finite loss");
     let calls = method.calls.lock().expect("no test has panicked");
     calls.clone()
 }

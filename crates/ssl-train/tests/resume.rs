@@ -1,35 +1,17 @@
 //! What a resumed run catches up on, and what it refuses to resume from.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
-use ssl_core::nn::{Linear, LinearConfig};
-use ssl_core::{
-    DeviceSpec, Encoder, Init, MethodRules, NoState, Pass, Progress, SslMethod, Step, StepContext, Views,
-};
-use ssl_data::{Dataset, Image, LoaderConfig, Normalization, TrainLoader, ViewConfig};
+use common::{Pixels, StopAfter, device};
+use ssl_core::{Encoder, Init, MethodRules, NoState, Pass, Progress, SslMethod, Step, StepContext, Views};
+use ssl_data::TrainLoader;
 use ssl_train::{
-    ChangedData, Evaluation, Observer, OptimizerConfig, RunDir, ScheduleConfig, StepReport, Summary,
-    TrainConfig, TrainError, Trainer, newest_intact_checkpoint,
+    ChangedData, Evaluation, OptimizerConfig, RunDir, ScheduleConfig, Summary, TrainConfig, TrainError,
+    Trainer, newest_intact_checkpoint,
 };
-
-/// A linear encoder.
-#[derive(burn::module::Module, Debug)]
-struct Pixels {
-    linear: Linear,
-}
-
-impl Encoder for Pixels {
-    fn encode(&self, images: Tensor<4>, _pass: &Pass) -> Tensor<2> {
-        self.linear.forward(images.flatten(1, 3))
-    }
-
-    fn feature_dim(&self) -> usize {
-        self.linear.weight.dims()[0]
-    }
-}
 
 /// Makes features small.
 struct Shrinking;
@@ -54,33 +36,8 @@ impl SslMethod<Pixels> for Shrinking {
     }
 }
 
-/// Stops the run after a step.
-struct StopAfter {
-    step: u64,
-    done: u64,
-}
-
-impl Observer for StopAfter {
-    fn on_step(&mut self, report: &StepReport) {
-        self.done = report.at.step;
-    }
-
-    fn stop(&self) -> bool {
-        self.done == self.step
-    }
-}
-
-fn device() -> Device {
-    DeviceSpec::Flex.open().expect("flex is compiled in")
-}
-
-/// Images of one grey each.
 fn loader(images: u8, offset: u8) -> TrainLoader {
-    let image = |index: u8| Image::new(4, 4, vec![index * 10 + offset; 48]);
-    let dataset = Arc::new(Dataset::from_images((0..images).map(image).collect(), None));
-    let views = [ViewConfig { count: 2, size: 4, ops: Vec::new() }];
-    let views = ssl_data::Views::new(&views, Normalization::CIFAR10).expect("two views");
-    TrainLoader::new(dataset, views, 0, LoaderConfig { batch_size: 4, workers: 1 }).expect("a loader")
+    common::loader(images, offset, 4)
 }
 
 /// A run of four epochs with three steps each.
@@ -116,12 +73,11 @@ impl Run {
         };
         run.write_atomic("recipe.toml", b"")?;
         let device = device();
-        let linear = LinearConfig::new(48, 3).init(&mut Init::new(0, &device.clone().autodiff()));
         let trainer = Trainer::new(&Shrinking, &self.config, &run, &device);
         let trainer = trainer.with_changed_data(self.changed_data);
         let mut evaluator = |_: &Pixels, at: Progress| Ok(Evaluation::from([("knn_top1", at.step as f64)]));
-        let mut observer = StopAfter { step: steps, done: 0 };
-        let trained = trainer.fit(Pixels { linear }, loader, resume, &mut evaluator, &mut observer)?;
+        let mut observer = StopAfter::step(steps);
+        let trained = trainer.fit(Pixels::init(), loader, resume, &mut evaluator, &mut observer)?;
         Ok(trained.summary)
     }
 }

@@ -87,7 +87,7 @@ impl Wanted<'_> {
         matches!(self.device, DeviceSpec::Flex | DeviceSpec::Tch)
     }
 
-    /// Whether the usual recipe would take days here, and nothing was asked for that another one could not give.
+    /// Whether the usual recipe is too slow here, and nothing was asked for that another one could not give.
     fn is_for_a_cpu(&self) -> bool {
         self.has_photos() && self.is_on_cpu() && self.model.is_none() && self.image_size.is_none()
     }
@@ -113,7 +113,7 @@ impl Wanted<'_> {
             format!(
                 "recipe: {name}, for photographs on a CPU, with {changes} and the mean and std of ImageNet"
             ),
-            format!("the recipe of the paper, {full}, is for a GPU: on a CPU it takes hours to days"),
+            format!("the recipe of the paper, {full}, is for a GPU, and far slower on a CPU"),
         ];
         Ok(Chosen { name: Some(name.to_string()), draft, notes })
     }
@@ -135,7 +135,7 @@ impl Wanted<'_> {
         }
         if pixels > SMALL && self.is_on_cpu() {
             let quicker = "without a model and an image size, a quicker one is chosen";
-            notes.push(format!("this recipe is for a GPU, and takes hours to days on a CPU: {quicker}"));
+            notes.push(format!("this recipe is for a GPU, and far slower on a CPU: {quicker}"));
         }
         Ok(Chosen { name: Some(name.to_string()), draft, notes })
     }
@@ -201,10 +201,7 @@ mod tests {
         assert_eq!(gpu.1, ["recipe: simclr/imagenet, for images of more than 64 pixels"]);
         let (recipe, notes) = chosen(Wanted { model: Some("resnet50"), ..photos(5000) });
         assert_eq!(recipe.data.image_size, 224);
-        assert!(
-            notes[1].starts_with("this recipe is for a GPU, and takes hours to days on a CPU"),
-            "{notes:?}"
-        );
+        assert!(notes[1].starts_with("this recipe is for a GPU, and far slower on a CPU"), "{notes:?}");
     }
 
     #[test]

@@ -6,7 +6,8 @@ pub(crate) mod pty;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -59,11 +60,39 @@ pub(crate) fn sentence(args: &[&str]) -> String {
     let stderr = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
     assert!(output.stdout.is_empty(), "{args:?} printed a result");
-    let said: Vec<&str> = stderr.lines().filter(|line| !line.starts_with("encoder: ")).collect();
-    assert_eq!(said.len(), 1, "{args:?}: {stderr}");
-    let sentence = said[0].trim().strip_prefix("error: ").unwrap_or_else(|| panic!("{args:?}: {stderr}"));
+    let lines: Vec<&str> = stderr.lines().collect();
+    let said = match &lines[..] {
+        [said] => said,
+        [encoder, said] if encoder.starts_with("encoder: ") => said,
+        _ => panic!("{args:?}: {stderr}"),
+    };
+    let sentence = said.trim().strip_prefix("error: ").unwrap_or_else(|| panic!("{args:?}: {stderr}"));
     assert!(!sentence.contains("panicked") && sentence.len() > 20, "{args:?}: {sentence}");
     sentence.to_owned()
+}
+
+/// Images and a finished run of four steps on them, with the checkpoints `last`, `step-3` and `step-4`.
+pub(crate) fn finished(dir: &Path, more: &[&str]) -> (PathBuf, PathBuf) {
+    let every_step = ["--set", "checkpoint.every_steps=1", "--set", "checkpoint.keep=2"];
+    let (images, out) = (class_folders(dir, 10), dir.join("run"));
+    let output = run(&[&tiny(text(&images), text(&out))[..], &every_step, more].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    (images, out)
+}
+
+/// Starts a run with a checkpoint after every step, and waits for the first one.
+pub(crate) fn started(images: &Path, out: &Path, epochs: &str) -> Child {
+    let more = ["--set", "checkpoint.every_steps=1", "--epochs", epochs];
+    let mut child = command(&[&tiny(text(images), text(out))[..], &more].concat())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    while !out.join("checkpoints/last/meta.json").exists() {
+        assert!(child.try_wait().expect("a child").is_none(), "the run ended before its first checkpoint");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
 }
 
 /// Arguments of a tiny run on `data` in `out`.

@@ -7,14 +7,14 @@ use burn::module::Module;
 use burn::tensor::{Device, TensorData};
 use ssl_core::{DeviceSpec, Init, SslMethod, named};
 use ssl_encoders::weights::WeightsError;
-use ssl_encoders::{AnyEncoder, Artifact, EncoderConfig, MODELS, Provenance, weights};
+use ssl_encoders::{AnyEncoder, Artifact, EncoderConfig, MODELS, weights};
 use ssl_train::{IntactCheckpoint, RunDir, newest_intact_checkpoint};
 use tracing::warn;
 
 use super::{EncoderOrigin, EncoderSource, EncoderSummary};
 use crate::methods::{Methods, WithMethod};
 use crate::recipe::Draft;
-use crate::{Error, Recipe, classifier};
+use crate::{Error, Recipe, classifier, provenance};
 
 /// The encoder of a command: what is known about it, and its weights.
 pub(crate) struct FoundEncoder {
@@ -104,15 +104,7 @@ impl FoundEncoder {
         }
         let visitor = TrainedSoFar { checkpoint, recipe };
         let tensors = methods.with(&recipe.method, &recipe.method_options, visitor)??;
-        let provenance = Provenance {
-            method: Some(recipe.method.clone()),
-            recipe_hash: Some(recipe.hash()),
-            seed: Some(recipe.seed),
-            steps: Some(checkpoint.step()),
-            ..Provenance::default()
-        };
-        let artifact =
-            Artifact::new(&recipe.encoder, recipe.data.preprocessing()).with_provenance(provenance);
+        let artifact = provenance::so_far(recipe, checkpoint.step(), None);
         let config = artifact.encoder.clone();
         let summary = EncoderSummary::new(EncoderOrigin::Checkpoint, &config);
         let mut summary = summary.with_provenance(&artifact.provenance);

@@ -81,12 +81,13 @@ impl Verdict {
 
     fn judge(&self) -> Learned {
         let (before, after) = (self.view_retrieval_untrained, self.view_retrieval);
-        let views = 2 * self.view_retrieval_images;
+        // Two views of an image are no independent draws, so images are counted.
+        let images = self.view_retrieval_images;
         if self.rankme_train < COLLAPSED * self.rankme_train_untrained {
             Learned::Collapsed
-        } else if is_above(after, before, views) {
+        } else if is_above(after, before, images) {
             Learned::Yes
-        } else if before > 95.0 && !is_above(before, after, views) {
+        } else if before > 95.0 && !is_above(before, after, images) {
             Learned::Unclear
         } else {
             Learned::No
@@ -107,8 +108,8 @@ pub(crate) fn is_above(share: f64, other: f64, count: u64) -> bool {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let answer = match self.learned {
-            Learned::Yes => "yes, views of an image find each other more often than before",
-            Learned::No => "no, views of an image find each other no more often than before",
+            Learned::Yes => "yes, views that belong together find each other more often than before",
+            Learned::No => "no, views that belong together find each other no more often than before",
             Learned::Unclear => "unclear, the untrained network already finds nearly all views",
             Learned::Collapsed => "no, the features have collapsed into few dimensions",
         };

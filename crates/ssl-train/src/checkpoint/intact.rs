@@ -133,7 +133,7 @@ impl IntactCheckpoint {
         }
     }
 
-    /// The hashes of the images that the run had read; `None` in checkpoints of earlier versions.
+    /// The hashes of the images that the run had read; empty in checkpoints of earlier versions.
     pub(crate) fn image_hashes(&self) -> Result<Vec<u64>, TrainError> {
         let path = self.folder.join(IMAGES);
         let bytes = match fs::read(&path) {
