@@ -13,4 +13,7 @@ mod linear;
 pub use batch_norm::{Affine, BatchNorm, BatchNormConfig};
 pub use conv::{Conv2d, Conv2dConfig};
 pub use linear::{Linear, LinearConfig};
-pub use ssl_kernels::ops::{BatchNormOutput, batch_norm_relu_train, batch_norm_train, conv2d, gelu, relu};
+pub use ssl_kernels::ops::{
+    BatchNormOutput, attention, batch_norm_relu_train, batch_norm_train, conv2d, first_attention, gelu,
+    layer_norm, linear, relu,
+};

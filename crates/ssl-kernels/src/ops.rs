@@ -2,6 +2,7 @@
 
 mod add_scaled;
 mod all_reduce;
+mod attention;
 mod batch_norm;
 mod batch_norm_output;
 mod choice;
@@ -12,8 +13,10 @@ mod epilogue;
 #[cfg(feature = "flex")]
 mod flex;
 mod gelu;
+mod layer_norm;
 #[cfg(feature = "tch")]
 mod libtorch;
+mod linear;
 mod read;
 mod relu;
 mod sgd;
@@ -22,6 +25,7 @@ mod sum;
 
 pub use add_scaled::add_scaled;
 pub use all_reduce::all_reduce_sum;
+pub use attention::{attention, first_attention};
 pub use batch_norm::{batch_norm_eval, batch_norm_relu_train, batch_norm_train};
 pub use batch_norm_output::BatchNormOutput;
 pub use choice::with_backend_kernels;
@@ -29,6 +33,8 @@ pub use conv::conv2d;
 #[cfg(any(feature = "flex", feature = "tch"))]
 pub(crate) use cpu::instructions;
 pub use gelu::gelu;
+pub use layer_norm::layer_norm;
+pub use linear::{linear, linear_gelu};
 pub use read::read_values;
 pub use relu::relu;
 pub use sgd::sgd_momentum;

@@ -1,7 +1,8 @@
 //! Linear layers.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, module};
+use burn::tensor::Tensor;
+use ssl_kernels::ops;
 
 use crate::{Init, Precision};
 
@@ -61,8 +62,24 @@ impl Linear {
     /// - `input`: `[..., input]`
     /// - returns: `[..., output]`
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        self.product(input, ops::linear)
+    }
+
+    /// `gelu(x · weightᵀ + bias)` on the last axis, with the exact GELU `x · Φ(x)`.
+    ///
+    /// # Shapes
+    /// As [`forward`](Self::forward).
+    pub fn forward_gelu<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
+        self.product(input, ops::linear_gelu)
+    }
+
+    fn product<const D: usize>(
+        &self,
+        input: Tensor<D>,
+        of: fn(Tensor<D>, Tensor<2>, Option<Tensor<1>>) -> Tensor<D>,
+    ) -> Tensor<D> {
         let (input, weight) = (self.precision.rounded(input), self.precision.rounded(self.weight.val()));
         let bias = self.bias.as_ref().map(|bias| self.precision.rounded(bias.val()));
-        self.precision.restored(module::linear(input, weight.transpose(), bias))
+        self.precision.restored(of(input, weight, bias))
     }
 }

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::Pass;
-use ssl_core::nn::{Linear, gelu};
+use ssl_core::nn::Linear;
 
 use super::attention::Attention;
 use super::drop_path::DropPath;
@@ -61,6 +61,6 @@ pub(super) struct FeedForward {
 
 impl FeedForward {
     fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        self.fc2.forward(gelu(self.fc1.forward(tokens)))
+        self.fc2.forward(self.fc1.forward_gelu(tokens))
     }
 }

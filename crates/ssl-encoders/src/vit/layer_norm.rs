@@ -1,8 +1,8 @@
 //! Layer normalisation.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, module};
-use ssl_core::Init;
+use burn::tensor::Tensor;
+use ssl_core::{Init, nn};
 
 /// Added to the variance (timm and DINO; PyTorch's default is 1e-5).
 const EPS: f64 = 1e-6;
@@ -28,6 +28,6 @@ impl LayerNorm {
     /// - `tokens`: `[batch, token, dim]`
     /// - returns: the same
     pub(super) fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        module::layer_norm(tokens, self.weight.val(), Some(self.bias.val()), EPS)
+        nn::layer_norm(tokens, self.weight.val(), self.bias.val(), EPS)
     }
 }

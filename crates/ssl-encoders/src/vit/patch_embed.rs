@@ -1,7 +1,8 @@
 //! From images to patches.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, module};
+use burn::tensor::Tensor;
+use ssl_core::nn;
 
 /// Cuts images into patches and projects each patch to a token.
 #[derive(Module, Debug)]
@@ -56,6 +57,6 @@ impl PatchEmbed {
         let [_, _, length] = pixels.dims();
         let weight = self.proj.weight.val();
         let [dim, ..] = weight.dims();
-        module::linear(pixels, weight.reshape([dim, length]).transpose(), Some(self.proj.bias.val()))
+        nn::linear(pixels, weight.reshape([dim, length]), Some(self.proj.bias.val()))
     }
 }

@@ -4,20 +4,30 @@
 //! image, and its batch norm is a dozen element-wise passes. The order of every sum here is independent of the number
 //! of threads, so results are bit-identical on machines of any size.
 
+mod attention;
 mod batch_norm;
 mod conv;
+mod layer_norm;
+mod linear;
+mod matrix;
+mod normal;
 mod parallel;
 mod pool;
 mod sgd;
 mod simd;
+#[cfg(all(test, feature = "flex"))]
+mod transformer_tests;
 
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, TensorMetadata};
 use burn::tensor::Tensor;
 
+pub(super) use attention::attention;
 pub(super) use batch_norm::batch_norm_train;
 pub(super) use conv::conv2d;
+pub(super) use layer_norm::layer_norm;
+pub(super) use linear::linear;
 pub(super) use pool::Pooled;
 pub(super) use pool::any_values;
 pub(super) use sgd::sgd_momentum;
@@ -38,6 +48,9 @@ pub(super) trait Host: Backend {
 
     /// Calls `job` once for every index below `count`, on the threads used by the backend's own operations.
     fn parallel(count: usize, job: &(dyn Fn(usize) + Sync));
+
+    /// The number of threads of [`parallel`](Self::parallel).
+    fn threads() -> usize;
 
     /// Creates a tensor over the given values, whose memory returns to the pool when it is dropped.
     ///

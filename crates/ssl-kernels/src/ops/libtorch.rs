@@ -22,7 +22,8 @@ use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::NodeGuard;
 use burn::tensor::{DType, Device, GradientCheckpointingStrategy, Tensor};
-use burn_tch::{LibTorch, LibTorchDevice, TchTensor};
+pub(super) use burn_tch::LibTorch;
+use burn_tch::{LibTorchDevice, TchTensor};
 
 use super::batch_norm_output::BatchNormOutput;
 use super::choice::backend_kernels;

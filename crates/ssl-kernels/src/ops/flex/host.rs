@@ -30,6 +30,10 @@ impl Host for Flex {
         (0..count).into_par_iter().for_each(job);
     }
 
+    fn threads() -> usize {
+        rayon::current_num_threads()
+    }
+
     fn tensor(values: Pooled, shape: &[usize]) -> FlexTensor {
         assert_eq!(values.len(), shape.iter().product::<usize>(), "a tensor of shape {shape:?}");
         let len = size_of_val(&*values);

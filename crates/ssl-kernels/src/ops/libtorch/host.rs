@@ -40,6 +40,10 @@ impl Host for LibTorch {
         threads::parallel(count, job);
     }
 
+    fn threads() -> usize {
+        usize::try_from(tch::get_num_threads()).unwrap_or(1)
+    }
+
     fn tensor(values: Pooled, shape: &[usize]) -> TchTensor {
         TchTensor::new(native::over_values(values, shape))
     }

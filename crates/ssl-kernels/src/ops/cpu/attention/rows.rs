@@ -1,0 +1,160 @@
+//! What happens to the rows of a block between its products.
+
+use crate::ops::cpu::matrix::{Matrix, MatrixMut};
+use crate::ops::cpu::normal::exp;
+use crate::ops::cpu::simd::{Instructions, Job};
+
+/// Sums that run side by side, as many as the widest vector has.
+const SIDE: usize = 16;
+
+/// The largest pair of a query so far, and the sum of exponentials relative to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Running {
+    largest: f32,
+    sum: f32,
+}
+
+impl Default for Running {
+    fn default() -> Self {
+        Self { largest: f32::NEG_INFINITY, sum: 0.0 }
+    }
+}
+
+impl Running {
+    /// `log Σ exp` of all pairs so far.
+    pub(super) fn log_sum(&self) -> f32 {
+        self.largest + self.sum.ln()
+    }
+}
+
+/// Replaces pairs by their exponentials relative to the largest of their row so far, and scales what was summed before to
+/// the new largest one.
+pub(super) struct Exponentials<'a, 'b> {
+    pub(super) pairs: &'a mut [f32],
+    pub(super) columns: usize,
+    pub(super) running: &'a mut [Running],
+    /// The output of former blocks, if there are any.
+    pub(super) output: Option<&'a mut MatrixMut<'b>>,
+}
+
+impl Job for Exponentials<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<I: Instructions>(mut self) {
+        for (row, (pairs, running)) in self.pairs.chunks_exact_mut(self.columns).zip(self.running).enumerate()
+        {
+            let largest = running.largest.max(largest(pairs));
+            let before = exp(running.largest - largest);
+            let sum = exponentials(pairs, largest);
+            *running = Running { largest, sum: running.sum * before + sum };
+            if let Some(output) = &mut self.output {
+                output.row_mut(row).iter_mut().for_each(|value| *value *= before);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn largest(values: &[f32]) -> f32 {
+    let (whole, rest) = values.as_chunks::<SIDE>();
+    let greater = |a: f32, b: f32| if b > a { b } else { a };
+    let mut all = [f32::NEG_INFINITY; SIDE];
+    for values in whole {
+        for i in 0..SIDE {
+            all[i] = greater(all[i], values[i]);
+        }
+    }
+    rest.iter().chain(&all).fold(f32::NEG_INFINITY, |a, b| greater(a, *b))
+}
+
+/// Replaces values by `exp(value − largest)`, and returns their sum.
+#[inline(always)]
+fn exponentials(values: &mut [f32], largest: f32) -> f32 {
+    let (whole, rest) = values.as_chunks_mut::<SIDE>();
+    let mut sums = [0.0; SIDE];
+    for values in whole {
+        for i in 0..SIDE {
+            values[i] = exp(values[i] - largest);
+            sums[i] += values[i];
+        }
+    }
+    for (sum, value) in sums.iter_mut().zip(rest) {
+        *value = exp(*value - largest);
+        *sum += *value;
+    }
+    sums.iter().sum()
+}
+
+/// Divides every row by its sum of exponentials.
+pub(super) struct Divide<'a, 'b> {
+    pub(super) output: &'a mut MatrixMut<'b>,
+    pub(super) running: &'a [Running],
+}
+
+impl Job for Divide<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<I: Instructions>(self) {
+        for (row, running) in self.running.iter().enumerate() {
+            let factor = 1.0 / running.sum;
+            self.output.row_mut(row).iter_mut().for_each(|value| *value *= factor);
+        }
+    }
+}
+
+/// The scalar products of rows of two matrices.
+pub(super) struct Products<'a> {
+    pub(super) a: Matrix<'a>,
+    pub(super) b: Matrix<'a>,
+    pub(super) rows: usize,
+}
+
+impl Job for Products<'_> {
+    type Output = Vec<f32>;
+    #[inline(always)]
+    fn run<I: Instructions>(self) -> Vec<f32> {
+        (0..self.rows).map(|row| scalar_product(self.a.row(row), self.b.row(row))).collect()
+    }
+}
+
+#[inline(always)]
+fn scalar_product(a: &[f32], b: &[f32]) -> f32 {
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<SIDE>(), b.as_chunks::<SIDE>());
+    let mut sums = [0.0; SIDE];
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..SIDE {
+            sums[i] += a[i] * b[i];
+        }
+    }
+    for (sum, (a, b)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *sum += a * b;
+    }
+    sums.iter().sum()
+}
+
+/// Replaces pairs by their weights, and the gradients of weights by those of the products `q · k`.
+pub(super) struct Slopes<'a> {
+    pub(super) weights: &'a mut [f32],
+    pub(super) slopes: &'a mut [f32],
+    pub(super) columns: usize,
+    /// `log Σ exp` of every query's pairs.
+    pub(super) sums: &'a [f32],
+    /// Scalar products of outputs and their gradients.
+    pub(super) products: &'a [f32],
+    pub(super) scale: f32,
+}
+
+impl Job for Slopes<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<I: Instructions>(self) {
+        let rows =
+            self.weights.chunks_exact_mut(self.columns).zip(self.slopes.chunks_exact_mut(self.columns));
+        for ((weights, slopes), (sum, product)) in rows.zip(self.sums.iter().zip(self.products)) {
+            for (weight, slope) in weights.iter_mut().zip(slopes) {
+                *weight = exp(*weight - sum);
+                *slope = self.scale * *weight * (*slope - product);
+            }
+        }
+    }
+}

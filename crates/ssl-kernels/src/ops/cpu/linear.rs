@@ -1,0 +1,221 @@
+//! Linear layers as three matrix products, with bias and GELU in passes over rows that are still in a cache.
+
+use burn::backend::DispatchTensor;
+use burn::backend::TensorMetadata;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::{Device, Tensor};
+
+use super::matrix::{Matrix, MatrixMut, wide_product};
+use super::normal::normal;
+use super::parallel::{each, map};
+use super::pool::any_values;
+use super::simd::{Instructions, Job, dispatch};
+use super::{Bridge, Host, Tracked, owned, tensor, tracked};
+
+/// Values per job of a pass over all values.
+const PIECE: usize = 1 << 14;
+/// Rows whose sum is computed in one go.
+const SUMMED: usize = 256;
+
+/// See [`linear`](crate::ops::linear) and [`linear_gelu`](crate::ops::linear_gelu).
+pub(in crate::ops) fn linear<B: Host, const D: usize>(
+    input: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    then_gelu: bool,
+) -> Tensor<D>
+where
+    DispatchTensor: Bridge<B>,
+{
+    let biased = bias.is_some();
+    // Without a bias, a constant takes the place of its node.
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([1], &weight.device().inner()));
+    let plain = ![input.device(), weight.device(), bias.device()].iter().any(Device::is_autodiff);
+    let (x, w, bias) = (tracked::<B, D>(input), tracked::<B, 2>(weight), tracked::<B, 1>(bias));
+    let nodes = [x.node(), w.node(), bias.node()];
+    let (x, w) = (B::contiguous(x.primitive()), B::contiguous(w.primitive()));
+    let bias = biased.then(|| B::contiguous(bias.primitive()));
+    let (sums, output) = forward::<B>(&x, &w, bias.as_ref(), then_gelu);
+    if plain {
+        return Tensor::from_primitive::<B>(output);
+    }
+    let output = match LinearLayer.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish(Saved { x, w, sums }, output),
+        OpsKind::UnTracked(prepared) => prepared.finish(output),
+    };
+    Tensor::from_primitive::<Tracked<B>>(output)
+}
+
+/// The argument of GELU, if there is one, and the output.
+fn forward<B: Host>(
+    x: &FloatTensor<B>,
+    w: &FloatTensor<B>,
+    bias: Option<&FloatTensor<B>>,
+    then_gelu: bool,
+) -> (Option<FloatTensor<B>>, FloatTensor<B>) {
+    let [outputs, inputs] = w.shape().dims::<2>();
+    let mut shape = x.shape().to_vec();
+    assert_eq!(shape.last(), Some(&inputs), "linear: length of an input's row, and that of the weight's");
+    if let Some(last) = shape.last_mut() {
+        *last = outputs;
+    }
+    if let Some(bias) = bias {
+        assert_eq!(bias.shape().num_elements(), outputs, "linear: length of the bias and of an output's row");
+    }
+    let (bias, count) = (bias.map(B::values), shape.iter().product());
+    let mut sums = any_values(count);
+    if count > 0 {
+        let (x, w) = (Matrix::new(B::values(x), inputs), Matrix::new(B::values(w), inputs));
+        wide_product::<B>(MatrixMut::new(&mut sums, outputs), x, w.transposed());
+    }
+    let rows = (PIECE / outputs).max(1) * outputs;
+    if !then_gelu {
+        if let Some(bias) = bias {
+            each::<B, _>(sums.chunks_mut(rows), |rows| dispatch(AddBias { rows, bias }));
+        }
+        return (None, tensor::<B>(sums, shape));
+    }
+    let mut output = any_values(count);
+    let jobs = sums.chunks_mut(rows).zip(output.chunks_mut(rows));
+    each::<B, _>(jobs, |(sums, output)| {
+        if let Some(bias) = bias {
+            dispatch(AddBias { rows: &mut *sums, bias });
+        }
+        dispatch(Gelu { x: sums, y: output });
+    });
+    (Some(tensor::<B>(sums, shape.clone())), tensor::<B>(output, shape))
+}
+
+/// What the backward pass needs.
+#[derive(Clone, Debug)]
+struct Saved<B: Host> {
+    x: FloatTensor<B>,
+    w: FloatTensor<B>,
+    /// The argument of GELU, if it was applied.
+    sums: Option<FloatTensor<B>>,
+}
+
+#[derive(Debug)]
+struct LinearLayer;
+
+impl<B: Host> Backward<B, 3> for LinearLayer {
+    type State = Saved<B>;
+
+    fn backward(self, ops: Ops<Saved<B>, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let [x_node, w_node, bias_node] = ops.parents.map(|node| node.map(|node| node.id));
+        let Saved { x, w, sums } = ops.state;
+        let mut gradient = B::contiguous(&grads.consume::<B>(&ops.node));
+        if let Some(sums) = sums {
+            gradient = through_gelu::<B>(gradient, &sums);
+        }
+        let ([outputs, inputs], x_shape) = (w.shape().dims::<2>(), x.shape().to_vec());
+        let some = x.shape().num_elements() > 0;
+        let dy = B::values(&gradient);
+        if let Some(node) = x_node {
+            let mut dx = any_values(x.shape().num_elements());
+            if some {
+                let (dy, w) = (Matrix::new(dy, outputs), Matrix::new(B::values(&w), inputs));
+                wide_product::<B>(MatrixMut::new(&mut dx, inputs), dy, w);
+            }
+            grads.register::<B>(node, tensor::<B>(dx, x_shape));
+        }
+        if let Some(node) = w_node {
+            let mut dw = any_values(outputs * inputs);
+            match some {
+                true => {
+                    let (dy, x) = (Matrix::new(dy, outputs), Matrix::new(B::values(&x), inputs));
+                    wide_product::<B>(MatrixMut::new(&mut dw, inputs), dy.transposed(), x);
+                }
+                false => dw.fill(0.0),
+            }
+            grads.register::<B>(node, tensor::<B>(dw, [outputs, inputs]));
+        }
+        if let Some(node) = bias_node {
+            grads.register::<B>(node, tensor::<B>(column_sums::<B>(dy, outputs), [outputs]));
+        }
+    }
+}
+
+/// The gradient of GELU's argument.
+fn through_gelu<B: Host>(gradient: FloatTensor<B>, x: &FloatTensor<B>) -> FloatTensor<B> {
+    let mut gradient = owned::<B>(gradient);
+    let values = B::own_values(&mut gradient).expect("made one's own above");
+    let jobs = values.chunks_mut(PIECE).zip(B::values(x).chunks(PIECE));
+    each::<B, _>(jobs, |(gradient, x)| dispatch(GeluSlope { x, gradient }));
+    gradient
+}
+
+/// The sums of all rows, in an order that does not depend on threads.
+pub(super) fn column_sums<B: Host>(values: &[f32], columns: usize) -> Vec<f32> {
+    let parts = map::<B, _, _>(values.chunks(SUMMED * columns), |rows| dispatch(SumRows { rows, columns }));
+    let mut sums = vec![0.0_f64; columns];
+    for part in parts {
+        sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += f64::from(value));
+    }
+    sums.into_iter().map(|sum| sum as f32).collect()
+}
+
+struct AddBias<'a> {
+    rows: &'a mut [f32],
+    bias: &'a [f32],
+}
+
+impl Job for AddBias<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<I: Instructions>(self) {
+        for row in self.rows.chunks_exact_mut(self.bias.len()) {
+            row.iter_mut().zip(self.bias).for_each(|(value, bias)| *value += bias);
+        }
+    }
+}
+
+struct Gelu<'a> {
+    x: &'a [f32],
+    y: &'a mut [f32],
+}
+
+impl Job for Gelu<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<I: Instructions>(self) {
+        self.y.iter_mut().zip(self.x).for_each(|(y, x)| *y = x * normal(*x).0);
+    }
+}
+
+struct GeluSlope<'a> {
+    x: &'a [f32],
+    gradient: &'a mut [f32],
+}
+
+impl Job for GeluSlope<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<I: Instructions>(self) {
+        self.gradient.iter_mut().zip(self.x).for_each(|(gradient, x)| {
+            let (share, density) = normal(*x);
+            *gradient *= share + x * density;
+        });
+    }
+}
+
+struct SumRows<'a> {
+    rows: &'a [f32],
+    columns: usize,
+}
+
+impl Job for SumRows<'_> {
+    type Output = Vec<f32>;
+    #[inline(always)]
+    fn run<I: Instructions>(self) -> Vec<f32> {
+        let mut sums = vec![0.0; self.columns];
+        for row in self.rows.chunks_exact(self.columns) {
+            sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+        }
+        sums
+    }
+}

@@ -1,0 +1,205 @@
+//! The operations of transformers against their portable versions in float64.
+
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+
+use crate::ops::cpu::simd::{self, Level};
+use crate::ops::{attention, layer_norm, linear};
+
+/// Values between -1 and 1. A congruential generator: a wave would cancel in the sums and leave nothing but rounding errors.
+fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
+    let mut state = seed;
+    let next = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    Tensor::from_data(
+        TensorData::new((0..shape.iter().product()).map(next).collect::<Vec<f32>>(), shape),
+        &Device::flex(),
+    )
+}
+
+/// An operand that wants a gradient, in the precision of the comparison.
+fn operand<const D: usize>(tensor: &Tensor<D>, dtype: FloatDType) -> Tensor<D> {
+    Tensor::from_inner(tensor.clone().cast(dtype)).require_grad()
+}
+
+/// The gradients with respect to `operands` of a sum in which every output has another weight, and the output.
+macro_rules! results {
+    ($output:expr, $($operand:expr),+) => {{
+        let output = $output;
+        let weights = Tensor::from_inner(random(output.dims(), 99).cast(FloatDType::from(output.dtype())));
+        let gradients = (output.clone() * weights).sum().backward();
+        vec![
+            output.inner().into_data(),
+            $($operand.grad(&gradients).expect("a gradient").into_data()),+
+        ]
+    }};
+}
+
+/// The largest error relative to the largest value of each tensor.
+#[track_caller]
+fn assert_close(got: &[TensorData], want: &[TensorData], bound: f64, about: &str) {
+    assert_eq!(got.len(), want.len());
+    for (index, (got, want)) in got.iter().zip(want).enumerate() {
+        assert_eq!(
+            (got.shape().clone(), got.dtype(), want.dtype()),
+            (want.shape().clone(), DType::F32, DType::F64)
+        );
+        let (got, want): (Vec<f64>, Vec<f64>) = (got.iter().collect(), want.iter().collect());
+        let largest = want.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        let error = got.iter().zip(&want).fold(0.0, |error: f64, (a, b)| error.max((a - b).abs())) / largest;
+        assert!(error < bound, "{about}: result {index} is off by {error:e} of {largest}");
+    }
+}
+
+/// Rows, inputs and outputs: a single one, odd ones, several parts for threads in both directions.
+const LAYERS: [[usize; 3]; 6] =
+    [[1, 1, 1], [3, 5, 7], [1, 64, 200], [197, 48, 33], [600, 192, 70], [64, 100, 1030]];
+
+fn layer([rows, inputs, outputs]: [usize; 3], then_gelu: bool, dtype: FloatDType) -> Vec<TensorData> {
+    let x = operand(&random([1, rows, inputs], 1), dtype);
+    let weight = operand(&random([outputs, inputs], 2), dtype);
+    let bias = operand(&random([outputs], 3), dtype);
+    let of = if then_gelu { linear::linear_gelu::<3> } else { linear::linear::<3> };
+    let of = if dtype == FloatDType::F32 {
+        of
+    } else if then_gelu {
+        gelu_by_definition
+    } else {
+        plain_by_definition
+    };
+    results!(of(x.clone(), weight.clone(), Some(bias.clone())), x, weight, bias)
+}
+
+fn plain_by_definition(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    linear::portable(x, weight, bias, false)
+}
+
+fn gelu_by_definition(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    let x = plain_by_definition(x, weight, bias);
+    let share = x.clone().mul_scalar(std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0).mul_scalar(0.5);
+    x * share
+}
+
+#[test]
+fn linear_layers_are_those_of_float64() {
+    let _alone = simd::alone();
+    for shape in LAYERS {
+        for then_gelu in [false, true] {
+            let (got, want) =
+                (layer(shape, then_gelu, FloatDType::F32), layer(shape, then_gelu, FloatDType::F64));
+            assert_close(&got, &want, 1e-6, &format!("{shape:?}, GELU: {then_gelu}"));
+        }
+    }
+}
+
+#[test]
+fn a_layer_without_bias_and_of_constants_has_the_other_gradients() {
+    let (x, weight) = (random([2, 5], 1), operand(&random([3, 5], 2), FloatDType::F32));
+    let y = linear::linear(x.clone(), weight.clone(), None);
+    assert_eq!(
+        y.clone().inner().into_data(),
+        linear::linear(x.clone(), weight.clone().inner(), None).into_data()
+    );
+    let gradient = weight.grad(&y.sum().backward()).expect("a gradient");
+    let want = Tensor::<2>::ones([3, 2], &Device::flex()).matmul(x);
+    gradient.into_data().assert_approx_eq::<f32>(&want.into_data(), burn::tensor::Tolerance::default());
+}
+
+#[test]
+fn an_empty_batch_gives_nothing_and_no_gradient() {
+    let x = Tensor::<2>::from_inner(Tensor::zeros([0, 5], &Device::flex())).require_grad();
+    let weight = operand(&random([3, 5], 2), FloatDType::F32);
+    let y = linear::linear_gelu(x, weight.clone(), None);
+    assert_eq!(y.dims(), [0, 3]);
+    let gradient = weight.grad(&y.sum().backward()).expect("a gradient");
+    assert_eq!(gradient.into_data(), TensorData::zeros::<f32, _>([3, 5]));
+}
+
+fn norm([rows, length]: [usize; 2], dtype: FloatDType) -> Vec<TensorData> {
+    let x = operand(&(random([rows, length], 1) + 0.5), dtype);
+    let weight = operand(&random([length], 2), dtype);
+    let bias = operand(&random([length], 3), dtype);
+    let of = if dtype == FloatDType::F32 { layer_norm::layer_norm } else { layer_norm::portable };
+    results!(of(x.clone(), weight.clone(), bias.clone(), 1e-6), x, weight, bias)
+}
+
+#[test]
+fn layer_norms_are_those_of_float64() {
+    let _alone = simd::alone();
+    for shape in [[7, 3], [197, 48], [130, 192], [3, 385]] {
+        assert_close(
+            &norm(shape, FloatDType::F32),
+            &norm(shape, FloatDType::F64),
+            2e-6,
+            &format!("{shape:?}"),
+        );
+    }
+}
+
+/// Batch, tokens, heads and dimensions of a head: one token, several blocks of tokens.
+const HEADS: [[usize; 4]; 6] =
+    [[1, 1, 1, 32], [2, 7, 3, 5], [1, 197, 2, 48], [2, 65, 1, 128], [1, 300, 1, 16], [1, 600, 2, 8]];
+
+fn heads([batch, tokens, heads, dim]: [usize; 4], dtype: FloatDType) -> Vec<TensorData> {
+    let qkv = operand(&random([batch, tokens, 3 * heads * dim], 1).mul_scalar(3.0), dtype);
+    let of = if dtype == FloatDType::F32 { attention::attention } else { attention::portable };
+    results!(of(qkv.clone(), heads), qkv)
+}
+
+#[test]
+fn attention_is_that_of_float64() {
+    let _alone = simd::alone();
+    for shape in HEADS {
+        assert_close(
+            &heads(shape, FloatDType::F32),
+            &heads(shape, FloatDType::F64),
+            2e-6,
+            &format!("{shape:?}"),
+        );
+    }
+}
+
+#[test]
+fn large_products_of_queries_and_keys_do_not_overflow() {
+    let qkv = random([1, 300, 3 * 8], 5).mul_scalar(60.0);
+    let got = attention::attention(qkv.clone(), 1).into_data();
+    let want = attention::portable(qkv.cast(FloatDType::F64), 1).into_data();
+    assert_close(&[got], &[want], 1e-4, "weights of 0 and 1");
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let _alone = simd::alone();
+    let all = || {
+        let layers = LAYERS.map(|shape| layer(shape, true, FloatDType::F32));
+        let norms = [[197, 48], [130, 192]].map(|shape| norm(shape, FloatDType::F32));
+        let heads = HEADS.map(|shape| heads(shape, FloatDType::F32));
+        [layers.concat(), norms.concat(), heads.concat()].concat()
+    };
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        pool.install(all)
+    };
+    let one = run(1);
+    for threads in [2, 3, 7] {
+        for (index, (got, want)) in run(threads).iter().zip(&one).enumerate() {
+            assert_eq!(got, want, "result {index} on {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn processors_without_vectors_give_the_same_within_rounding() {
+    let alone = simd::alone();
+    let all = || (norm([5, 48], FloatDType::F32), heads([1, 65, 2, 48], FloatDType::F32));
+    let (norms, attentions) = all();
+    for level in [Level::Portable, Level::Avx2] {
+        alone.limit(level);
+        let (other_norms, other_attentions) = all();
+        let pairs = norms.iter().zip(&other_norms).chain(attentions.iter().zip(&other_attentions));
+        for (one, other) in pairs {
+            one.assert_approx_eq::<f32>(other, burn::tensor::Tolerance::rel_abs(1e-6, 1e-6));
+        }
+    }
+}
