@@ -26,17 +26,29 @@ ARCHITECTURES = {
     "resnet152": (tv_resnet.Bottleneck, [3, 8, 36, 3]),
 }
 
+# Dimension, blocks and heads.
+VITS = {"vit-tiny": (192, 12, 3), "vit-small": (384, 12, 6), "vit-base": (768, 12, 12)}
+
 
 class SimClr(nn.Module):
     """Images [n, 3, h, w] -> embeddings [n, out_dim]: encoder, then projector."""
 
-    def __init__(self, model, width, stem, out_dim=128):
+    def __init__(self, encoder, out_dim=128):
         super().__init__()
-        self.encoder, feature_dim = resnet(model, width, stem)
+        self.encoder, feature_dim = encoder
         self.projector = projector(feature_dim, out_dim)
 
     def forward(self, images):
         return self.projector(self.encoder(images))
+
+
+def vit(name, image_size, patch_size):
+    """timm's vision transformer, whose attention is PyTorch's fused one, and its feature dimension."""
+    from timm.models.vision_transformer import VisionTransformer
+
+    dim, depth, heads = VITS[name]
+    shape = {"embed_dim": dim, "depth": depth, "num_heads": heads}
+    return VisionTransformer(img_size=image_size, patch_size=patch_size, num_classes=0, **shape), dim
 
 
 def resnet(name, width, stem, norm_layer=nn.BatchNorm2d):

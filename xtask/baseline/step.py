@@ -6,6 +6,7 @@ import time
 
 from common import (
     ARCHITECTURES,
+    VITS,
     Memory,
     SimClr,
     at_least_one,
@@ -16,12 +17,14 @@ from common import (
     load_libraries,
     nt_xent,
     print_result,
+    resnet,
     run,
     timed,
     torch,
     variant,
     vectors,
     versions,
+    vit,
 )
 
 TEMPERATURE = 0.5
@@ -66,11 +69,12 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", choices=list(ARCHITECTURES), default="resnet18")
+    parser.add_argument("--model", choices=[*ARCHITECTURES, *VITS], default="resnet18")
     parser.add_argument("--width", type=at_least_one, default=64, help="channels of the first stage (64)")
     parser.add_argument("--stem", choices=["auto", "cifar", "imagenet"], default="auto", help="auto: cifar up to 64")
     parser.add_argument("--batch", type=at_least_one, default=128, help="images; each has two views (128)")
     parser.add_argument("--image-size", type=at_least_one, default=32)
+    parser.add_argument("--patch-size", type=at_least_one, default=16, help="of a ViT (16)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--variant", type=variant, default=set(), help="eager, or several words joined by +; see README.md")
     parser.add_argument("--steps", type=at_least_one, default=10, help="timed steps (10)")
@@ -86,9 +90,16 @@ def images(args, batch):
     return made.to(args.device, memory_format=layout(args.variant))
 
 
+def encoder(args, width, stem):
+    """The encoder and its feature dimension."""
+    if args.model in VITS:
+        return vit(args.model, args.image_size, args.patch_size)
+    return resnet(args.model, width, stem)
+
+
 def make_step(args, stem, views, width, compiled):
     """A function that runs one step. All variants without `amp` (bfloat16 autocast) compute in float32."""
-    model = SimClr(args.model, width, stem).to(args.device, memory_format=layout(args.variant)).train()
+    model = SimClr(encoder(args, width, stem)).to(args.device, memory_format=layout(args.variant)).train()
     # The fused loop is the fastest of PyTorch's three over the parameters.
     optimizer = torch.optim.SGD(model.parameters(), lr=0.06, momentum=0.9, weight_decay=5e-4, fused=True)
 

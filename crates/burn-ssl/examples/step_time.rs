@@ -36,6 +36,7 @@ struct Options {
     model: String,
     width: usize,
     image_size: usize,
+    patch_size: usize,
     batch: usize,
     device: String,
     steps: usize,
@@ -50,6 +51,7 @@ impl Options {
             model: given.text("model", "resnet18"),
             width: given.number("width", 16)?,
             image_size: given.number("image-size", 32)?,
+            patch_size: given.number("patch-size", 16)?,
             batch: given.number("batch", 64)?,
             device: given.text("device", "flex"),
             steps: given.number("steps", 5)?,
@@ -61,7 +63,14 @@ impl Options {
 
     /// One step of small images, which loads the code. Methods with large heads would leave memory to the pool.
     fn small(&self) -> Self {
-        Self { method: "simclr".into(), width: 8, batch: 2, steps: 1, warmup: 0, ..self.clone() }
+        let width = if self.encoder().is_vit() { self.width } else { 8 };
+        Self { method: "simclr".into(), width, batch: 2, steps: 1, warmup: 0, ..self.clone() }
+    }
+
+    fn encoder(&self) -> EncoderConfig {
+        let named = EncoderConfig::named(&self.model);
+        let patch_size = named.is_vit().then_some(self.patch_size);
+        EncoderConfig { width: self.width, patch_size, ..named }
     }
 
     fn measure(&self, device: &Device) -> Result<Value> {
@@ -93,8 +102,7 @@ impl Timing<'_> {
     fn steps<M: SslMethod<AnyEncoder>>(&self, method: &M, views: &Views) -> Result<Vec<f64>> {
         let options = self.options;
         let mut init = Init::new(0, &self.device.clone().autodiff());
-        let config = EncoderConfig { width: options.width, ..EncoderConfig::named(&options.model) };
-        let encoder = config.init(options.image_size, &mut init)?;
+        let encoder = options.encoder().init(options.image_size, &mut init)?;
         let (mut student, mut state) = method.init(encoder, &mut init);
         let mut optimizer = Optimizer::new(OptimizerConfig::default());
         let mut seconds = Vec::new();

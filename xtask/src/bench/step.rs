@@ -32,7 +32,7 @@ pub(crate) struct Step {
     /// Encoder.
     #[arg(long, default_value = "resnet18")]
     model: String,
-    /// Base widths of the encoder and images in a batch, each of which has two views.
+    /// Base widths of the encoder, 64 for a ViT, and images in a batch, each of which has two views.
     #[arg(long, value_delimiter = ',', value_name = "WIDTH/BATCH", default_value = "64/32,16/64")]
     shapes: Vec<Shape>,
     /// Width and height of a view in pixels.
@@ -47,6 +47,9 @@ pub(crate) struct Step {
     /// PyTorch's device.
     #[arg(long, default_value = "cpu")]
     baseline_device: String,
+    /// Width and height of a ViT's patches.
+    #[arg(long, default_value_t = 16)]
+    patch_size: usize,
     /// Timed steps per round.
     #[arg(long, default_value_t = 4)]
     steps: usize,
@@ -120,7 +123,11 @@ impl Step {
             }
         }
         let (model, size, Shape { width, batch }) = (&self.model, self.image_size, shape);
-        let work = format!("{method}, {model} width {width}, {size} px, batch {batch}");
+        let shape = match model.starts_with("vit") {
+            true => format!("patches of {}", self.patch_size),
+            false => format!("width {width}"),
+        };
+        let work = format!("{method}, {model} {shape}, {size} px, batch {batch}");
         Ok(Figures { work, unit: "images/s", per_run: Some(batch as f64), ours, theirs })
     }
 
@@ -134,6 +141,7 @@ impl Step {
             ("model", &self.model),
             ("width", &shape.width),
             ("image-size", &self.image_size),
+            ("patch-size", &self.patch_size),
             ("batch", &shape.batch),
             ("steps", &self.steps),
             ("warmup", &self.warmup),

@@ -39,18 +39,18 @@ where
     let nodes = [x.node(), w.node(), bias.node()];
     let (x, w) = (B::contiguous(x.primitive()), B::contiguous(w.primitive()));
     let bias = biased.then(|| B::contiguous(bias.primitive()));
-    let (sums, output) = forward::<B>(&x, &w, bias.as_ref(), then_gelu);
+    let (slopes, output) = forward::<B>(&x, &w, bias.as_ref(), then_gelu);
     if plain {
         return Tensor::from_primitive::<B>(output);
     }
     let output = match LinearLayer.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => prepared.finish(Saved { x, w, sums }, output),
+        OpsKind::Tracked(prepared) => prepared.finish(Saved { x, w, slopes }, output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
     Tensor::from_primitive::<Tracked<B>>(output)
 }
 
-/// The argument of GELU, if there is one, and the output.
+/// The derivatives of GELU, if it was applied, and the output.
 fn forward<B: Host>(
     x: &FloatTensor<B>,
     w: &FloatTensor<B>,
@@ -79,14 +79,11 @@ fn forward<B: Host>(
         }
         return (None, tensor::<B>(sums, shape));
     }
+    let zeros = vec![0.0; if bias.is_none() { outputs } else { 0 }];
+    let bias = bias.unwrap_or(&zeros);
     let mut output = any_values(count);
     let jobs = sums.chunks_mut(rows).zip(output.chunks_mut(rows));
-    each::<B, _>(jobs, |(sums, output)| {
-        if let Some(bias) = bias {
-            dispatch(AddBias { rows: &mut *sums, bias });
-        }
-        dispatch(Gelu { x: sums, y: output });
-    });
+    each::<B, _>(jobs, |(sums, output)| dispatch(Gelu { sums, bias, output }));
     (Some(tensor::<B>(sums, shape.clone())), tensor::<B>(output, shape))
 }
 
@@ -95,8 +92,8 @@ fn forward<B: Host>(
 struct Saved<B: Host> {
     x: FloatTensor<B>,
     w: FloatTensor<B>,
-    /// The argument of GELU, if it was applied.
-    sums: Option<FloatTensor<B>>,
+    /// The derivatives of GELU, if it was applied.
+    slopes: Option<FloatTensor<B>>,
 }
 
 #[derive(Debug)]
@@ -107,10 +104,10 @@ impl<B: Host> Backward<B, 3> for LinearLayer {
 
     fn backward(self, ops: Ops<Saved<B>, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let [x_node, w_node, bias_node] = ops.parents.map(|node| node.map(|node| node.id));
-        let Saved { x, w, sums } = ops.state;
+        let Saved { x, w, slopes } = ops.state;
         let mut gradient = B::contiguous(&grads.consume::<B>(&ops.node));
-        if let Some(sums) = sums {
-            gradient = through_gelu::<B>(gradient, &sums);
+        if let Some(slopes) = slopes {
+            gradient = through_gelu::<B>(gradient, &slopes);
         }
         let ([outputs, inputs], x_shape) = (w.shape().dims::<2>(), x.shape().to_vec());
         let some = x.shape().num_elements() > 0;
@@ -141,11 +138,11 @@ impl<B: Host> Backward<B, 3> for LinearLayer {
 }
 
 /// The gradient of GELU's argument.
-fn through_gelu<B: Host>(gradient: FloatTensor<B>, x: &FloatTensor<B>) -> FloatTensor<B> {
+fn through_gelu<B: Host>(gradient: FloatTensor<B>, slopes: &FloatTensor<B>) -> FloatTensor<B> {
     let mut gradient = owned::<B>(gradient);
     let values = B::own_values(&mut gradient).expect("made one's own above");
-    let jobs = values.chunks_mut(PIECE).zip(B::values(x).chunks(PIECE));
-    each::<B, _>(jobs, |(gradient, x)| dispatch(GeluSlope { x, gradient }));
+    let jobs = values.chunks_mut(PIECE).zip(B::values(slopes).chunks(PIECE));
+    each::<B, _>(jobs, |(values, slopes)| dispatch(Multiply { values, slopes }));
     gradient
 }
 
@@ -174,32 +171,40 @@ impl Job for AddBias<'_> {
     }
 }
 
+/// Adds the bias to `sums`, writes GELU of that to `output`, and leaves its derivative in the place of the sums.
 struct Gelu<'a> {
-    x: &'a [f32],
-    y: &'a mut [f32],
+    sums: &'a mut [f32],
+    bias: &'a [f32],
+    output: &'a mut [f32],
 }
 
 impl Job for Gelu<'_> {
     type Output = ();
     #[inline(always)]
     fn run<I: Instructions>(self) {
-        self.y.iter_mut().zip(self.x).for_each(|(y, x)| *y = x * normal(*x).0);
+        let length = self.bias.len();
+        let rows = self.sums.chunks_exact_mut(length).zip(self.output.chunks_exact_mut(length));
+        for (sums, output) in rows {
+            for ((sum, y), bias) in sums.iter_mut().zip(output).zip(self.bias) {
+                let x = *sum + bias;
+                let (share, density) = normal(x);
+                *y = x * share;
+                *sum = share + x * density;
+            }
+        }
     }
 }
 
-struct GeluSlope<'a> {
-    x: &'a [f32],
-    gradient: &'a mut [f32],
+struct Multiply<'a> {
+    values: &'a mut [f32],
+    slopes: &'a [f32],
 }
 
-impl Job for GeluSlope<'_> {
+impl Job for Multiply<'_> {
     type Output = ();
     #[inline(always)]
     fn run<I: Instructions>(self) {
-        self.gradient.iter_mut().zip(self.x).for_each(|(gradient, x)| {
-            let (share, density) = normal(*x);
-            *gradient *= share + x * density;
-        });
+        self.values.iter_mut().zip(self.slopes).for_each(|(value, slope)| *value *= slope);
     }
 }
 

@@ -165,7 +165,8 @@ fn large_products_of_queries_and_keys_do_not_overflow() {
     let qkv = random([1, 300, 3 * 8], 5).mul_scalar(60.0);
     let got = attention::attention(qkv.clone(), 1).into_data();
     let want = attention::portable(qkv.cast(FloatDType::F64), 1).into_data();
-    assert_close(&[got], &[want], 1e-4, "weights of 0 and 1");
+    // The products reach 10,000, where float32 has steps of 1e-3.
+    assert_close(&[got], &[want], 1e-3, "weights of 0 and 1");
 }
 
 #[test]
