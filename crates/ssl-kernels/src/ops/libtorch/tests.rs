@@ -3,7 +3,10 @@
 use burn::tensor::{DType, Device, Distribution, Tensor, TensorData, activation};
 
 use crate::DeviceSpec;
-use crate::ops::{BatchNormOutput, SgdRates, add_scaled, batch_norm, conv, relu, sgd, with_backend_kernels};
+use crate::ops::{
+    BatchNormOutput, SgdRates, add_scaled, attention, batch_norm, conv, layer_norm, linear, relu, sgd,
+    with_backend_kernels,
+};
 
 /// Allowed error relative to the largest value of a tensor.
 const TOLERANCE: f64 = 5e-5;
@@ -109,6 +112,38 @@ fn batch_norm_and_its_gradients_are_those_of_the_portable_operation_and_of_float
     check([6, 3, 7, 5]);
     check([4, 16, 8, 8]);
     check([9, 5]);
+}
+
+#[test]
+fn the_operations_of_transformers_are_those_of_float64() {
+    let (x, w, b) = (drawn([2, 200, 48]), drawn([30, 48]), drawn([30]));
+    let ours = [linear::linear::<3>, linear::linear_gelu::<3>];
+    for (then_gelu, ours) in [false, true].into_iter().zip(ours) {
+        let run = |dtype, layer: &dyn Fn(Tensor<3>, Tensor<2>, Option<Tensor<1>>) -> Tensor<3>| {
+            let (x, w, b) = (variable(&x, dtype), variable(&w, dtype), variable(&b, dtype));
+            results(
+                layer(x.clone(), w.clone(), Some(b.clone())),
+                &[&gradient(&x), &gradient(&w), &gradient(&b)],
+            )
+        };
+        let portable = run(DType::F64, &|x, w, b| linear::portable(x, w, b, then_gelu));
+        assert_close(&run(DType::F32, &ours), &portable, &format!("linear layer, GELU: {then_gelu}"));
+    }
+    let (w, b) = (drawn([48]), drawn([48]));
+    let run = |dtype, normalise: fn(Tensor<3>, Tensor<1>, Tensor<1>, f64) -> Tensor<3>| {
+        let (x, w, b) = (variable(&x, dtype), variable(&w, dtype), variable(&b, dtype));
+        results(
+            normalise(x.clone(), w.clone(), b.clone(), 1e-6),
+            &[&gradient(&x), &gradient(&w), &gradient(&b)],
+        )
+    };
+    let portable = run(DType::F64, layer_norm::portable);
+    assert_close(&run(DType::F32, layer_norm::layer_norm), &portable, "layer norm");
+    let run = |dtype, attend: fn(Tensor<3>, usize) -> Tensor<3>| {
+        let x = variable(&x, dtype);
+        results(attend(x.clone(), 2), &[&gradient(&x)])
+    };
+    assert_close(&run(DType::F32, attention::attention), &run(DType::F64, attention::portable), "attention");
 }
 
 #[test]
