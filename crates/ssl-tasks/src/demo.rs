@@ -61,8 +61,9 @@ pub fn demo(
     let device = options.run.device.open()?;
     let sets = data.evaluation.as_ref().ok_or(Error::NoSet("test"))?;
     let knn_top1_pixels = recipe.evaluation(sets, &device)?.of_pixels()?;
-    let (drawn, _) = sheet::sheet(&data.train, &recipe.views()?, None, recipe.seed, SHEET_ROWS);
     let sheet = options.run.out.join("views.png");
+    let drawn = sheet::sheet(&data.train, &recipe.views()?, None, recipe.seed, SHEET_ROWS);
+    let (drawn, _) = drawn.map_err(|reason| Error::Image { path: sheet.clone(), reason })?;
     sheet::write_image(&sheet, &drawn, true)?;
     Ok(DemoReport { run: report, knn_top1_pixels, sheet })
 }

@@ -16,7 +16,9 @@ use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, MethodRules, Needs, Progr
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
 use ssl_encoders::{AnyEncoder, weights};
 use ssl_eval::EvalError;
-use ssl_train::{ChangedData, Evaluation as Metrics, Observer, TrainError, Trainer, needs_of_views};
+use ssl_train::{
+    ChangedData, Evaluation as Metrics, Existing, Observer, Start, TrainError, Trainer, needs_of_views,
+};
 use toml::Table;
 use tracing::{info, warn};
 
@@ -178,6 +180,16 @@ pub(crate) fn changed_data(accept: bool) -> ChangedData {
     if accept { ChangedData::Accept } else { ChangedData::Refuse }
 }
 
+/// What to do with an earlier run in the directory.
+pub(crate) fn existing(overwrite: bool) -> Existing {
+    if overwrite { Existing::Replace } else { Existing::Refuse }
+}
+
+/// Where training begins.
+pub(crate) fn start(resume: bool) -> Start {
+    if resume { Start::Resume } else { Start::New }
+}
+
 struct Pretraining<'a, O, F> {
     recipe: Recipe,
     /// The defaults of the method's options.
@@ -234,8 +246,9 @@ where
         let config = this.recipe.train_config();
         let trainer = Trainer::new(&method, &config, &run, &this.device).with_recipe(text);
         let trainer = trainer.with_changed_data(changed_data(this.options.accept_changed_data));
+        let start = start(this.options.resume);
         let mut evaluate = |encoder: &E, at: Progress| Ok(checks.of(encoder, at.step)?);
-        let mut trained = trainer.fit(encoder, &loader, this.options.resume, &mut evaluate, this.observer)?;
+        let mut trained = trainer.fit(encoder, &loader, start, &mut evaluate, this.observer)?;
         if trained.summary.finished {
             let encoder = method.encoder(&trained.student, &trained.state).valid();
             if trained.summary.evaluation.is_empty() {
