@@ -58,19 +58,29 @@ pub fn preview(
     files::check_picture(&options.out, options.overwrite)?;
     let recipe = recipe.clone().resolved_by(methods)?;
     let dataset = images::open(&recipe.data.path, recipe.data.limit)?;
-    let masks = masks(&recipe)?;
-    let count = options.images.max(1);
-    let drawn = sheet(&dataset, &recipe.views()?, masks.as_ref(), recipe.seed, count);
-    let (sheet, images) = drawn.map_err(|reason| Error::Image { path: options.out.clone(), reason })?;
-    write_image(&options.out, &sheet, options.overwrite)?;
+    let images = write(&dataset, &recipe, options.images.max(1), &options.out, options.overwrite)?;
     Ok(PreviewReport { images, out: options.out.clone() })
+}
+
+/// Writes the sheet of a resolved recipe, and says how many images are on it.
+pub(crate) fn write(
+    dataset: &Dataset,
+    recipe: &Recipe,
+    images: usize,
+    out: &Path,
+    overwrite: bool,
+) -> Result<usize, Error> {
+    let drawn = sheet(dataset, &recipe.views()?, masks(recipe)?.as_ref(), recipe.seed, images);
+    let (sheet, images) = drawn.map_err(|reason| Error::Image { path: out.into(), reason })?;
+    write_image(out, &sheet, overwrite)?;
+    Ok(images)
 }
 
 /// A sheet of the first readable images, and how many there are.
 ///
 /// # Errors
 /// If the font for names and titles cannot be used.
-pub(crate) fn sheet(
+fn sheet(
     dataset: &Dataset,
     views: &Views,
     masks: Option<&Masks>,
