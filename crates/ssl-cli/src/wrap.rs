@@ -7,12 +7,14 @@ use std::os::windows::io::AsHandle as Stream;
 
 use textwrap::{Options, WordSplitter, WrapAlgorithm};
 
-/// Narrower terminals break lines themselves: code that is printed has lines of up to 80 columns.
-const LEAST: usize = 80;
+/// Narrower terminals break lines themselves, since little is left of a line there.
+const LEAST: usize = 40;
 /// What a line goes on with.
 const INDENT: &str = "  ";
 /// How a command to copy begins.
 const COMMAND: &str = "burn-ssl ";
+/// How a line ends that has code below it, down to the end.
+const CODE: &str = "in Python:";
 
 /// A text for a stream: where that is a terminal, its lines are broken at words.
 pub(crate) fn for_terminal(stream: impl Stream, text: &str) -> String {
@@ -22,7 +24,7 @@ pub(crate) fn for_terminal(stream: impl Stream, text: &str) -> String {
     }
 }
 
-/// Lines that go on are indented. A command stays one line, so that it can be copied.
+/// Lines that go on are indented. Commands and code stay as they are, so that they can be copied.
 fn wrapped(text: &str, columns: usize) -> String {
     let options = Options::new(columns)
         .wrap_algorithm(WrapAlgorithm::FirstFit)
@@ -36,7 +38,13 @@ fn wrapped(text: &str, columns: usize) -> String {
             textwrap::wrap(line, &options).join("\n")
         }
     };
-    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+    let mut is_code = false;
+    let lines = text.split('\n').map(|text| {
+        let text = if is_code { text.to_owned() } else { line(text) };
+        is_code |= text.ends_with(CODE);
+        text
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -48,6 +56,13 @@ mod tests {
         let text = "recipe: simclr/cifar10-quick, for photographs\n  two    columns\n";
         let expected = "recipe:\n  simclr/cifar10-quick,\n  for photographs\n  two    columns\n";
         assert_eq!(wrapped(text, 24), expected);
+    }
+
+    #[test]
+    fn code_is_not_broken() {
+        let text = "3 tensors in a file\nin Python:\n\nmodel = f(1, 2, 3, 4, 5, 6)\n";
+        let broken = text.replace("in a file", "in a\n  file");
+        assert_eq!(wrapped(text, 14), broken);
     }
 
     #[test]

@@ -70,7 +70,8 @@ pub(crate) fn write(
     out: &Path,
     overwrite: bool,
 ) -> Result<usize, Error> {
-    let drawn = sheet(dataset, &recipe.views()?, masks(recipe)?.as_ref(), recipe.seed, images);
+    let masks = masks(recipe)?;
+    let drawn = sheet(dataset, recipe, &recipe.views()?, masks.as_ref(), images);
     let (sheet, images) = drawn.map_err(|reason| Error::Image { path: out.into(), reason })?;
     write_image(out, &sheet, overwrite)?;
     Ok(images)
@@ -82,11 +83,12 @@ pub(crate) fn write(
 /// If the font for names and titles cannot be used.
 fn sheet(
     dataset: &Dataset,
+    recipe: &Recipe,
     views: &Views,
     masks: Option<&Masks>,
-    seed: u64,
     images: usize,
 ) -> Result<(RgbImage, usize), String> {
+    let seed = recipe.seed;
     let sizes: Vec<usize> = (0..views.len()).map(|view| views.size(view)).collect();
     let layout = Layout::new(&sizes)?;
     let readable = (0..dataset.len()).filter_map(|index| Some((index, dataset.image(index).ok()?)));
@@ -97,7 +99,7 @@ fn sheet(
     let masks =
         masks.filter(|_| !rows.is_empty()).map(|masks| masks.draw(MaskKey { seed, step: 0 }, &samples));
     for (row, (index, image)) in rows.iter().enumerate() {
-        text::write(&mut sheet, layout.name(row), &dataset.name(*index))?;
+        text::write(&mut sheet, layout.name(row), &name(dataset, *index, &recipe.data.path))?;
         put(&mut sheet, layout.image(row), &fitted(image, layout.cell));
         let key = SampleKey { seed, epoch: 0, sample: *index as u64 };
         for view in 0..views.len() {
@@ -109,6 +111,14 @@ fn sheet(
         }
     }
     Ok((sheet, rows.len()))
+}
+
+/// The name of an image inside of its folder or archive.
+fn name(dataset: &Dataset, index: usize, path: &Path) -> String {
+    let name = dataset.name(index);
+    let archive = format!(" in {}", path.display());
+    let inside = Path::new(name.strip_suffix(&archive).unwrap_or(&name));
+    inside.strip_prefix(path).unwrap_or(inside).display().to_string()
 }
 
 /// A sheet of rows of images, each as large as fits into a cell of `cell` pixels a side.
@@ -180,7 +190,8 @@ mod tests {
         let views = [block(32, vec![]), block(16, invert)];
         let views = Views::new(&views, Normalization::CIFAR10).expect("usable");
 
-        let (sheet, images) = sheet(&dataset, &views, None, 0, 2).expect("a font");
+        let recipe = crate::methods::testing::recipe("demo");
+        let (sheet, images) = sheet(&dataset, &recipe, &views, None, 2).expect("a font");
         // A title, and two rows with a name each.
         assert_eq!((images, sheet.height()), (2, 20 + 2 * 116));
         let pixel = |x, y| sheet.get_pixel(x, y).0[0];
@@ -199,6 +210,18 @@ mod tests {
     }
 
     #[test]
+    fn images_are_named_as_in_their_folder_or_archive() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let image = RgbImage::new(4, 4);
+        std::fs::create_dir(folder.path().join("cat")).expect("writable");
+        image.save(folder.path().join("cat/1.png")).expect("writable");
+        let dataset = images::open(folder.path(), None).expect("an image");
+        assert_eq!(name(&dataset, 0, folder.path()), "cat/1.png");
+        let rendered = images::open(Path::new("demo:train"), Some(1)).expect("rendered images");
+        assert_eq!(name(&rendered, 0, Path::new("demo:train")), rendered.name(0));
+    }
+
+    #[test]
     fn hidden_patches_are_shaded_and_an_encoder_without_patches_is_refused() {
         let mut recipe = crate::methods::testing::recipe("demo");
         recipe.mask = Some(toml::from_str("kind = 'random'\nratio = 0.5").expect("a mask"));
@@ -211,7 +234,7 @@ mod tests {
         let masks = masks(&recipe).expect("masks for a ViT");
         let dataset = images::open(&recipe.data.path, Some(2)).expect("rendered images");
         let views = recipe.views().expect("views");
-        let draw = |masks| sheet(&dataset, &views, masks, 0, 2).expect("a font").0;
+        let draw = |masks| sheet(&dataset, &recipe, &views, masks, 2).expect("a font").0;
         let (plain, shaded) = (draw(None), draw(masks.as_ref()));
         let changed = plain.pixels().zip(shaded.pixels()).filter(|(a, b)| a != b).count();
         // Half of the patches of the first view, which a random mask is for, in two rows of cells of 96 x 96 pixels. A few

@@ -127,6 +127,7 @@ impl fmt::Display for Step {
 fn missing_files(folder: &Path, arguments: &[&str], text: &str) -> Vec<String> {
     let told = arguments.windows(2).filter(|pair| ["--out", "--plot"].contains(&pair[0])).map(|pair| pair[1]);
     let words = text.split(|c: char| !(c.is_alphanumeric() || "-_./".contains(c)));
+    let words = words.map(|word| word.trim_end_matches('.'));
     let named =
         words.filter(|word| EXTENSIONS.iter().any(|end| word.len() > end.len() && word.ends_with(end)));
     let missing = told.chain(named).filter(|file| !folder.join(file).exists());
