@@ -16,8 +16,9 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-# The sheet of `burn-ssl preview`: a row for each image, its views beside it, 96-pixel tiles, gaps of 4.
-TILE, GAP = 96, 4
+# The sheet of `burn-ssl preview`: under a line of titles, a row for each image, its name above it and its views beside it;
+# 96-pixel tiles, gaps of 4, lines of 16.
+TILE, GAP, LINE = 96, 4, 16
 # Rows of that sheet to show, in this order.
 SHOWN = [0, 2, 3, 4, 5, 8]
 # Background, text, faint text, curve: the colours of GitHub's two themes.
@@ -39,9 +40,10 @@ def main(sheet: Path, archive: Path) -> None:
 def read_tiles(sheet: Path) -> np.ndarray:
     """The tiles as [row, column, height, width, channel]."""
     image = plt.imread(sheet)
-    starts = lambda size: range(GAP, size - TILE + 1, TILE + GAP)
+    rows = range(GAP + 2 * LINE, image.shape[0] - TILE + 1, LINE + TILE + GAP)
+    columns = range(GAP, image.shape[1] - TILE + 1, TILE + GAP)
     tile = lambda y, x: image[y : y + TILE, x : x + TILE, :3]
-    return np.array([[tile(y, x) for x in starts(image.shape[1])] for y in starts(image.shape[0])])
+    return np.array([[tile(y, x) for x in columns] for y in rows])
 
 
 def draw(tiles, curve, pixels, colours, out: Path) -> None:

@@ -3,6 +3,8 @@
 
 mod bench;
 mod conformance;
+#[cfg(unix)]
+mod journey;
 mod pack;
 mod tars;
 
@@ -21,6 +23,8 @@ enum Command {
         dir: Option<PathBuf>,
     },
     Bench(bench::Bench),
+    #[cfg(unix)]
+    Journey(journey::Journey),
     Pack(pack::Pack),
 }
 
@@ -28,6 +32,8 @@ fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Conformance { dir } => return conformance::run(dir),
         Command::Bench(bench) => bench::run(&bench),
+        #[cfg(unix)]
+        Command::Journey(journey) => journey.run(),
         Command::Pack(pack) => pack::run(&pack),
     };
     // Printed here, because a returned error would bring its backtrace along.

@@ -16,7 +16,7 @@ use burn_ssl::{PretrainOptions, PreviewOptions, RunReport, pretrain, preview};
 use indicatif::MultiProgress;
 
 use crate::args::{Args, Asked, Command, DemoArgs, ExportArgs, PretrainArgs, PreviewArgs, set};
-use crate::output::print;
+use crate::output::{print, say};
 use crate::progress::Bar;
 use crate::{Ended, interrupt};
 
@@ -36,7 +36,7 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
         Command::Compare(args) => tools::run_compare(args)?,
         Command::Export(args) => run_export(args)?,
         Command::Preview(args) => {
-            next = Some(format!("pretrain on them: {}", args.recipe.pretraining(&args.model)));
+            next = Some(format!("pretrain on them:\n  {}", args.recipe.pretraining(&args.model)));
             run_preview(&args)?
         }
         Command::Methods(args) => return lists::methods(&args, json).map(|()| Ended::Done),
@@ -46,10 +46,11 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
     };
     print(json, &report, &report)?;
     if matches!(report, RunReport::Demo(_)) {
-        next = Some("Your own images: burn-ssl pretrain --method simclr --data FOLDER --out run".to_owned());
+        next =
+            Some("your own images:\n  burn-ssl pretrain --method simclr --data FOLDER --out run".to_owned());
     }
     if let Some(next) = next.filter(|_| !json) {
-        println!("{next}");
+        say(next);
     }
     Ok(ended(&report))
 }
@@ -58,8 +59,8 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
 fn ended(report: &RunReport) -> Ended {
     let Some(step) = report.stopped_after() else { return Ended::Done };
     let resume = match report {
-        RunReport::Finetune(_) => "with the same options: burn-ssl finetune ... --resume".to_owned(),
-        RunReport::Distill(_) => "with the same options: burn-ssl distill ... --resume".to_owned(),
+        RunReport::Finetune(_) => "with the same options:\n  burn-ssl finetune ... --resume".to_owned(),
+        RunReport::Distill(_) => "with the same options:\n  burn-ssl distill ... --resume".to_owned(),
         RunReport::Demo(report) => resume_pretraining(&report.run.out),
         RunReport::Pretrain(report) => resume_pretraining(&report.out),
         _ => return Ended::Done,
@@ -69,7 +70,7 @@ fn ended(report: &RunReport) -> Ended {
 }
 
 fn resume_pretraining(out: &Path) -> String {
-    format!("with: burn-ssl pretrain --resume --out {}", out.display())
+    format!("with:\n  burn-ssl pretrain --resume --out {}", out.display())
 }
 
 fn run_demo(args: DemoArgs, bars: &MultiProgress) -> Result<RunReport> {

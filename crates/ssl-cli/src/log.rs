@@ -9,6 +9,8 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::wrap;
+
 /// What is logged unless `RUST_LOG` says otherwise: information from our crates, errors from all others.
 const FILTER: &str = "error,burn_ssl=info,ssl_tasks=info,ssl_data=info,ssl_train=info,ssl_eval=info";
 
@@ -34,11 +36,12 @@ where
         mut writer: Writer<'_>,
         event: &tracing::Event<'_>,
     ) -> fmt::Result {
+        let mut line = String::new();
         if *event.metadata().level() <= tracing::Level::WARN {
-            writer.write_str("warning: ")?;
+            line += "warning: ";
         }
-        context.field_format().format_fields(writer.by_ref(), event)?;
-        writeln!(writer)
+        context.field_format().format_fields(Writer::new(&mut line), event)?;
+        writeln!(writer, "{}", wrap::for_terminal(io::stderr(), &line))
     }
 }
 

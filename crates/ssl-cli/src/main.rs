@@ -9,6 +9,7 @@ mod interrupt;
 mod log;
 mod output;
 mod progress;
+mod wrap;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -45,7 +46,8 @@ fn main() -> ExitCode {
 }
 
 fn fail(message: &str) -> ExitCode {
-    eprintln!("error: {}", message.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+    let sentence = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    eprintln!("{}", wrap::for_terminal(std::io::stderr(), &format!("error: {sentence}")));
     ExitCode::FAILURE
 }
 

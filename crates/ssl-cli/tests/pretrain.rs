@@ -157,7 +157,7 @@ fn a_sheet_shows_images_and_views() {
     let words = stdout(&run(&again));
     let data = text(&images);
     let next = format!(
-        "pretrain on them: burn-ssl pretrain --method simclr --data {data} --model vit-tiny --set 'views[0].ops[1].p=0' --out run"
+        "  burn-ssl pretrain --method simclr --data {data} --model vit-tiny --set 'views[0].ops[1].p=0' --out run"
     );
     assert_eq!(words.lines().last(), Some(next.as_str()));
     let jpeg = dir.path().join("views.jpg");
@@ -167,7 +167,7 @@ fn a_sheet_shows_images_and_views() {
     let gif = common::sentence(&args_of("views.gif"));
     assert!(gif.starts_with("views.gif has an unknown extension: expected .png, .jpg, "), "{gif}");
     let sheet = image::open(&sheet).expect("a PNG");
-    assert_eq!((sheet.width(), sheet.height()), (4 + 3 * 100, 4 + 3 * 100));
+    assert_eq!((sheet.width(), sheet.height()), (4 + 3 * 100, 20 + 3 * 116));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::pty::Terminal;
-use common::{class_folders, text, tiny};
+use common::{class_folders, command, text, tiny};
+use xtask_journey::{Ended, Terminal};
 
 /// The common width, and a wide one.
 const WIDTHS: [u16; 2] = [80, 120];
@@ -16,13 +16,13 @@ fn the_bar_of_a_long_run_takes_one_row_and_an_answer_to_ctrl_c_stays_readable() 
     for columns in WIDTHS {
         let out = dir.path().join(columns.to_string());
         let args = [&tiny(text(&images), text(&out))[..], &["--epochs", "400000"]].concat();
-        let mut terminal = Terminal::start(columns, &args);
+        let mut terminal = Terminal::start(columns, command(&args));
         let rows = terminal.rows_where(|row| row.contains("  loss ") && row.ends_with(" left"));
         let bar: Vec<_> = rows.iter().skip_while(|row| !row.contains("/1200000 steps  loss ")).collect();
         assert!(matches!(&bar[..], [bar] if bar.ends_with(" left")), "{columns} columns: {rows:#?}");
 
         terminal.interrupt();
-        let (status, rows) = terminal.end();
+        let Ended { status, rows, .. } = terminal.end();
         assert_eq!(status.code(), Some(130), "{rows:#?}");
         let row = |text: &str| rows.iter().any(|row| row == text);
         assert!(row("stopping after this step (press Ctrl-C again to quit without saving)"), "{rows:#?}");
@@ -33,7 +33,8 @@ fn the_bar_of_a_long_run_takes_one_row_and_an_answer_to_ctrl_c_stays_readable() 
 #[test]
 fn help_wraps_between_words() {
     for columns in WIDTHS {
-        let (status, rows) = Terminal::start(columns, &["pretrain", "--help"]).end();
+        let help = command(&["pretrain", "--help"]);
+        let Ended { status, rows, .. } = Terminal::start(columns, help).end();
         assert!(status.success() && rows.len() > 40, "{rows:#?}");
         let words = rows.iter().flat_map(|row| row.split_whitespace());
         // Words of the longest help texts, which a terminal would cut at its edge.

@@ -27,9 +27,15 @@ impl StepContext {
         Self { at, micro_batch, draws, group: Group::default(), sync_batch_norm: false }
     }
 
-    /// Sets the processes that train together, and whether batch norm is synchronised across them.
-    pub fn with_group(mut self, group: Group, sync_batch_norm: bool) -> Self {
-        (self.group, self.sync_batch_norm) = (group, sync_batch_norm);
+    /// Sets the processes that train together.
+    pub fn with_group(mut self, group: Group) -> Self {
+        self.group = group;
+        self
+    }
+
+    /// Sets whether batch norm uses the statistics of all processes.
+    pub fn with_sync_batch_norm(mut self, sync_batch_norm: bool) -> Self {
+        self.sync_batch_norm = sync_batch_norm;
         self
     }
 

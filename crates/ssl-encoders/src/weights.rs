@@ -1,11 +1,10 @@
 //! Weight files: safetensors with the names of torchvision and timm, and files written by others.
 //!
 //! ```
-//! # use ssl_core::{DeviceSpec, Init};
-//! # use ssl_encoders::{Artifact, EncoderConfig, Preprocessing, weights};
-//! # let folder = std::env::temp_dir().join(format!("ssl-encoders-doc-{}", std::process::id()));
-//! # std::fs::create_dir_all(&folder).unwrap();
-//! # let path = folder.join("encoder.safetensors");
+//! use ssl_core::{DeviceSpec, Encoder, Init};
+//! use ssl_encoders::{Artifact, EncoderConfig, Preprocessing, weights};
+//!
+//! let path = std::env::temp_dir().join("ssl-encoders-example.safetensors");
 //! let mut init = Init::new(0, &DeviceSpec::Flex.open().unwrap());
 //! let config = EncoderConfig { width: 4, ..EncoderConfig::named("resnet18") };
 //! let encoder = config.init(32, &mut init).unwrap();
@@ -14,8 +13,8 @@
 //! let artifact = Artifact::read(&path).unwrap().expect("burn-ssl wrote it");
 //! let fresh = artifact.encoder.init(artifact.preprocessing.size, &mut init).unwrap();
 //! let encoder = weights::load(&path, fresh).unwrap();
-//! # let _ = encoder;
-//! # std::fs::remove_dir_all(folder).unwrap();
+//! println!("{}: {} features", artifact.encoder.name, encoder.feature_dim());
+//! std::fs::remove_file(path).unwrap();
 //! ```
 
 mod artifact;

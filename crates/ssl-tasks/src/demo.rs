@@ -7,10 +7,7 @@ use serde::Serialize;
 use crate::images::RunData;
 use crate::methods::Methods;
 use crate::pretrain::{PretrainOptions, Report, pretrain};
-use crate::{Error, Observer, Recipe, sheet};
-
-/// Rows of the sheet of views: one image of each class.
-const SHEET_ROWS: usize = 10;
+use crate::{Error, Observer, Recipe};
 
 /// Options of the demo.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,12 +35,9 @@ pub struct DemoReport {
     pub run: Report,
     /// k-NN top-1 of the raw pixels, in per cent.
     pub knn_top1_pixels: f64,
-    /// The sheet of images and their views.
-    pub sheet: PathBuf,
 }
 
-/// Pretrains on rendered images, and compares k-NN on the features before and after training with k-NN on the pixels. The
-/// run directory also gets a contact sheet of views.
+/// Pretrains on rendered images, and compares k-NN on the features before and after training with k-NN on the pixels.
 ///
 /// # Errors
 /// If the device or the directory cannot be used.
@@ -61,8 +55,5 @@ pub fn demo(
     let device = options.run.device.open()?;
     let sets = data.evaluation.as_ref().ok_or(Error::NoSet("test"))?;
     let knn_top1_pixels = recipe.evaluation(sets, &device)?.of_pixels()?;
-    let (drawn, _) = sheet::sheet(&data.train, &recipe.views()?, None, recipe.seed, SHEET_ROWS);
-    let sheet = options.run.out.join("views.png");
-    sheet::write_image(&sheet, &drawn, true)?;
-    Ok(DemoReport { run: report, knn_top1_pixels, sheet })
+    Ok(DemoReport { run: report, knn_top1_pixels })
 }

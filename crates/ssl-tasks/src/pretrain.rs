@@ -16,7 +16,10 @@ use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, MethodRules, Needs, Progr
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
 use ssl_encoders::{AnyEncoder, weights};
 use ssl_eval::EvalError;
-use ssl_train::{ChangedData, Evaluation as Metrics, Observer, TrainError, Trainer, needs_of_views};
+use ssl_train::{
+    ChangedData, Evaluation as Metrics, Existing, Observer, RunDir, Start, TrainError, Trainer,
+    needs_of_views,
+};
 use toml::Table;
 use tracing::{info, warn};
 
@@ -33,7 +36,12 @@ use crate::methods::{Methods, WithMethod, options_of};
 use crate::preparation::EVAL_BATCH;
 use crate::recipe::RecipeError;
 use crate::self_check::{SelfCheck, SelfScores};
-use crate::{Error, Recipe, provenance};
+use crate::{Error, Recipe, provenance, sheet};
+
+/// The sheet of views in the directory of a run.
+const SHEET: &str = "views.png";
+/// Images on that sheet.
+const SHEET_ROWS: usize = 10;
 
 /// Directory and device of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,8 +77,8 @@ impl PretrainOptions {
     }
 }
 
-/// Pretrains an encoder and writes the run directory: `recipe.toml`, `metrics.jsonl`, `checkpoints/` and, at the end,
-/// `encoder.safetensors`.
+/// Pretrains an encoder and writes the run directory: `recipe.toml`, `metrics.jsonl`, `checkpoints/`, a sheet of some images
+/// and their views (`views.png`) and, at the end, `encoder.safetensors`.
 ///
 /// Everything that can be checked is checked before the directory is created. A run stopped by the observer leaves a
 /// checkpoint. With [`resume`](PretrainOptions::resume) it continues; on the CPU it ends with the same bytes as an
@@ -178,6 +186,16 @@ pub(crate) fn changed_data(accept: bool) -> ChangedData {
     if accept { ChangedData::Accept } else { ChangedData::Refuse }
 }
 
+/// What to do with an earlier run in the directory.
+pub(crate) fn existing(overwrite: bool) -> Existing {
+    if overwrite { Existing::Replace } else { Existing::Refuse }
+}
+
+/// Where training begins.
+pub(crate) fn start(resume: bool) -> Start {
+    if resume { Start::Resume } else { Start::New }
+}
+
 struct Pretraining<'a, O, F> {
     recipe: Recipe,
     /// The defaults of the method's options.
@@ -228,14 +246,19 @@ where
         fits.map_err(RecipeError::MethodOption)?;
         let checks = this.checks(&method)?;
         let text = this.recipe.to_toml()?;
+        let is_new = resumed.is_none();
         let run = this.run_dir(resumed, &text)?;
+        if is_new {
+            this.draw_views(&run);
+        }
         this.announce(&encoder, &loader, estimate.as_ref());
 
         let config = this.recipe.train_config();
         let trainer = Trainer::new(&method, &config, &run, &this.device).with_recipe(text);
         let trainer = trainer.with_changed_data(changed_data(this.options.accept_changed_data));
+        let start = start(this.options.resume);
         let mut evaluate = |encoder: &E, at: Progress| Ok(checks.of(encoder, at.step)?);
-        let mut trained = trainer.fit(encoder, &loader, this.options.resume, &mut evaluate, this.observer)?;
+        let mut trained = trainer.fit(encoder, &loader, start, &mut evaluate, this.observer)?;
         if trained.summary.finished {
             let encoder = method.encoder(&trained.student, &trained.state).valid();
             if trained.summary.evaluation.is_empty() {
@@ -343,6 +366,14 @@ impl<'a, O, F> Pretraining<'a, O, F> {
             found.check(&machine)?;
         }
         Ok(found)
+    }
+
+    /// Writes the sheet of views, without which a run goes on.
+    fn draw_views(&self, run: &RunDir) {
+        let out = run.path().join(SHEET);
+        if let Err(error) = sheet::write(&self.data.train, &self.recipe, SHEET_ROWS, &out, true) {
+            warn!("no sheet of views: {error}");
+        }
     }
 
     fn announce(&self, encoder: &impl Encoder, loader: &TrainLoader, memory: Option<&Estimate>) {

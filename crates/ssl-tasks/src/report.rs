@@ -112,8 +112,8 @@ impl fmt::Display for DemoReport {
             let accuracy = accuracy.map_or("not evaluated".to_owned(), |value| format!("{value:5.1} %"));
             writeln!(f, "  {name:17}  {accuracy}")?;
         }
-        writeln!(f, "encoder: {}", out.join("encoder.safetensors").display())?;
-        write!(f, "views:   {}", self.sheet.display())
+        write!(f, "encoder: {}", out.join("encoder.safetensors").display())?;
+        written(f, "views", self.run.sheet.clone())
     }
 }
 
@@ -131,6 +131,7 @@ impl fmt::Display for Report {
         if let Some(verdict) = &self.verdict {
             write!(f, "\n{verdict}")?;
         }
+        written(f, "views", self.sheet.clone())?;
         written(f, "encoder", self.finished.then(|| out.join("encoder.safetensors")))
     }
 }
@@ -279,6 +280,7 @@ mod tests {
             rankme_untrained: Some(1.5),
             max_mem: Some(1_240_000_000),
             expected_mem: None,
+            sheet: Some("run/views.png".into()),
             out: "run".into(),
             finished,
         }
@@ -309,8 +311,9 @@ mod tests {
         let text = RunReport::from(pretraining(true)).to_string();
         let first = "40 steps, 2 epochs in 3 s, 100 images/s; loss of the last epoch 1.2500; max mem 1.2 GB";
         let second = "k-NN accuracy: 10.00 ± 3.00 % untrained, 50.00 ± 5.00 % trained";
-        assert_eq!(text, format!("{first}\n{second}\nencoder: run/encoder.safetensors"));
-        assert_eq!(RunReport::from(pretraining(false)).to_string(), format!("{first}\n{second}"));
+        let views = "views: run/views.png";
+        assert_eq!(text, format!("{first}\n{second}\n{views}\nencoder: run/encoder.safetensors"));
+        assert_eq!(RunReport::from(pretraining(false)).to_string(), format!("{first}\n{second}\n{views}"));
     }
 
     #[test]
@@ -322,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_gain_that_chance_explains_is_called_so() {
-        let noise = Report { knn_top1: Some(12.0), ..pretraining(false) }.to_string();
+        let noise = Report { knn_top1: Some(12.0), sheet: None, ..pretraining(false) }.to_string();
         assert!(noise.ends_with("12.00 ± 3.25 % trained, not above the untrained network"), "{noise}");
     }
 
@@ -339,7 +342,8 @@ mod tests {
             loss_of_guessing: Some(4.0),
             loss_floor: Some(0.0),
         };
-        let text = Report { verdict: Some(verdict), knn_images: None, ..pretraining(false) }.to_string();
+        let report = Report { verdict: Some(verdict), knn_images: None, sheet: None, ..pretraining(false) };
+        let text = report.to_string();
         let lines: Vec<&str> = text.lines().collect();
         assert!(
             lines[0].contains("loss of the last epoch 1.2500, 4.0000 for guessing, 0.0000 at best"),

@@ -267,7 +267,7 @@ fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::OptimizerConfig;
+    use crate::{Existing, OptimizerConfig};
     use ssl_core::{DeviceSpec, Init, LayerConfig, Mlp, NoState};
 
     fn network(seed: u64) -> Mlp {
@@ -291,7 +291,7 @@ mod tests {
     /// A run without a checkpoint.
     fn run() -> (tempfile::TempDir, RunDir) {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let run = RunDir::create(&dir.path().join("run"), false).expect("a new folder");
+        let run = RunDir::create(&dir.path().join("run"), Existing::Refuse).expect("a new folder");
         (dir, run)
     }
 

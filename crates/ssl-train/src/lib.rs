@@ -28,6 +28,6 @@ pub use optim::{
     AdamWConfig, Algorithm, LarcConfig, LarsConfig, LrScaling, NoDecay, Optimizer, OptimizerConfig,
     OptimizerName, ParamRule, Rates, SgdConfig,
 };
-pub use run_dir::RunDir;
+pub use run_dir::{Existing, RunDir};
 pub use schedule::{ScheduleConfig, Warmup};
-pub use trainer::{ChangedData, Summary, TrainConfig, Trained, Trainer, needs_of_views};
+pub use trainer::{ChangedData, Start, Summary, TrainConfig, Trained, Trainer, needs_of_views};

@@ -18,28 +18,36 @@ pub struct RunDir {
     lock: Option<Arc<RunLock>>,
 }
 
+/// What to do with an earlier run in the directory of a new one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Existing {
+    /// The directory is an error.
+    #[default]
+    Refuse,
+    /// The files that the run wrote are removed, and nothing else.
+    Replace,
+}
+
 impl RunDir {
-    /// Creates the directory of a new run, and locks it as long as the value or a clone of it lives.
-    ///
-    /// An empty directory counts as new; with `overwrite`, the files that an earlier run wrote there are removed, and
-    /// nothing else.
+    /// Creates the directory of a new run, and locks it as long as the value or a clone of it lives. An empty directory
+    /// counts as new.
     ///
     /// # Errors
-    /// [`TrainError::Exists`] if the directory has files and `overwrite` is not set, [`TrainError::NotARun`] if it is set but
+    /// [`TrainError::Exists`] if the directory has files that are not to be replaced, [`TrainError::NotARun`] if they are but
     /// no run wrote them, [`TrainError::Running`] if another process is writing to the directory.
-    pub fn create(path: &Path, overwrite: bool) -> Result<Self, TrainError> {
+    pub fn create(path: &Path, existing: Existing) -> Result<Self, TrainError> {
         // Read before locking: on Windows, a locked file cannot be read.
         let of_a_run = leftovers::has_record(path);
         // Nothing may be written into a directory that is not ours.
         let known = if path.join(LOCK).is_file() { Some(RunLock::take(path)?) } else { None };
-        leftovers::check(path, overwrite, of_a_run)?;
+        leftovers::check(path, existing, of_a_run)?;
         fs::create_dir_all(path).map_err(TrainError::io(path))?;
         let lock = match known {
             Some(lock) => lock,
             None => {
                 let lock = RunLock::take(path)?;
                 // Another process may have been quicker and finished already.
-                leftovers::check(path, overwrite, of_a_run)?;
+                leftovers::check(path, existing, of_a_run)?;
                 lock
             }
         };
@@ -142,15 +150,15 @@ mod tests {
     fn an_existing_run_is_kept_unless_it_may_be_overwritten() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let out = dir.path().join("run");
-        let run = RunDir::create(&out, false).expect("nothing is there");
+        let run = RunDir::create(&out, Existing::Refuse).expect("nothing is there");
         run.write_atomic("recipe.toml", b"seed = 0").expect("writable");
         fs::write(out.join("notes.txt"), "mine").expect("writable");
-        assert!(matches!(RunDir::create(&out, true), Err(TrainError::Running { .. })));
+        assert!(matches!(RunDir::create(&out, Existing::Replace), Err(TrainError::Running { .. })));
         drop(run);
 
-        assert!(matches!(RunDir::create(&out, false), Err(TrainError::Exists(_))));
+        assert!(matches!(RunDir::create(&out, Existing::Refuse), Err(TrainError::Exists(_))));
         assert!(out.join("recipe.toml").exists());
-        RunDir::create(&out, true).expect("overwriting is allowed");
+        RunDir::create(&out, Existing::Replace).expect("overwriting is allowed");
         assert!(!out.join("recipe.toml").exists() && out.join("notes.txt").exists());
     }
 
@@ -159,7 +167,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let file = dir.path().join("run");
         fs::write(&file, "mine").expect("writable");
-        assert!(matches!(RunDir::create(&file, true), Err(TrainError::Exists(_))));
+        assert!(matches!(RunDir::create(&file, Existing::Replace), Err(TrainError::Exists(_))));
         assert_eq!(fs::read(&file).expect("readable"), b"mine");
     }
 
@@ -173,15 +181,15 @@ mod tests {
     fn what_a_killed_process_left_of_a_new_run_blocks_nothing() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         fs::write(dir.path().join("recipe.toml.tmp"), "half").expect("writable");
-        drop(RunDir::create(dir.path(), false).expect("nothing of a run is there"));
-        RunDir::create(dir.path(), false).expect("nothing of a run is there");
+        drop(RunDir::create(dir.path(), Existing::Refuse).expect("nothing of a run is there"));
+        RunDir::create(dir.path(), Existing::Refuse).expect("nothing of a run is there");
     }
 
     #[test]
     fn only_what_a_run_wrote_is_removed() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let out = dir.path().join("run");
-        let run = RunDir::create(&out, false).expect("nothing is there");
+        let run = RunDir::create(&out, Existing::Refuse).expect("nothing is there");
         for name in ["recipe.toml", "metrics.jsonl", "encoder.safetensors", "checkpoints/last/meta.json"] {
             run.write_atomic(name, b"").expect("writable");
         }
@@ -194,7 +202,7 @@ mod tests {
         for name in mine {
             ssl_files::write(&out.join(name), b"mine").expect("writable");
         }
-        drop(RunDir::create(&out, true).expect("a run is there"));
+        drop(RunDir::create(&out, Existing::Replace).expect("a run is there"));
         assert!(mine.iter().all(|name| out.join(name).exists()), "files of the user are gone");
         let gone = ["recipe.toml", "metrics.jsonl", "encoder.safetensors", "checkpoints/last"];
         assert!(gone.iter().all(|name| !out.join(name).exists()));
@@ -207,7 +215,10 @@ mod tests {
         for name in ["checkpoints/thesis.txt", "encoder.safetensors", "recipe.toml"] {
             let dir = tempfile::tempdir().expect("a temporary folder");
             ssl_files::write(&dir.path().join(name), b"mine").expect("writable");
-            assert!(matches!(RunDir::create(dir.path(), true), Err(TrainError::NotARun(_))), "{name}");
+            assert!(
+                matches!(RunDir::create(dir.path(), Existing::Replace), Err(TrainError::NotARun(_))),
+                "{name}"
+            );
             let names = fs::read_dir(dir.path()).expect("a folder").count();
             assert!(names == 1 && dir.path().join(name).exists(), "{name}");
         }
@@ -219,7 +230,7 @@ mod tests {
         for name in ["recipe.toml", "metrics.jsonl", "checkpoints/last/meta.json"] {
             ssl_files::write(&dir.path().join(name), b"").expect("writable");
         }
-        let _run = RunDir::create(dir.path(), true).expect("a run");
+        let _run = RunDir::create(dir.path(), Existing::Replace).expect("a run");
         let names =
             fs::read_dir(dir.path()).expect("a folder").map(|entry| entry.expect("readable").file_name());
         assert_eq!(names.collect::<Vec<_>>(), [LOCK]);
@@ -228,7 +239,7 @@ mod tests {
     #[test]
     fn a_directory_that_was_removed_is_missed() {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let run = RunDir::create(&dir.path().join("run"), false).expect("nothing is there");
+        let run = RunDir::create(&dir.path().join("run"), Existing::Refuse).expect("nothing is there");
         run.check_there().expect("it is there");
         fs::remove_dir_all(run.path()).expect("removable");
         assert!(matches!(run.check_there(), Err(TrainError::Gone(_))));

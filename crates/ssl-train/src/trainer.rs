@@ -101,6 +101,16 @@ pub enum ChangedData {
     Accept,
 }
 
+/// Where training begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// At the first step.
+    #[default]
+    New,
+    /// After the step of the newest intact checkpoint of the run; at the first step if it has none.
+    Resume,
+}
+
 /// The result of a run that ended or was stopped.
 #[derive(Debug)]
 pub struct Trained<S, T> {
@@ -165,7 +175,7 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
         self
     }
 
-    /// Trains `encoder`, which must be on the autodiff device; with `resume`, continues from the newest checkpoint.
+    /// Trains `encoder`, which must be on the autodiff device.
     ///
     /// # Errors
     /// If the configuration does not fit the method or the data, the loader or an evaluation fails, the loss or the weights are
@@ -174,7 +184,7 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
         &self,
         encoder: E,
         loader: &TrainLoader,
-        resume: bool,
+        start: Start,
         evaluator: &mut impl Evaluator<E>,
         observer: &mut impl Observer,
     ) -> Result<Trained<M::Student, M::State>, TrainError>
@@ -195,7 +205,7 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
         self.config.optimizer.check_module(&student)?;
         let mut networks = Networks { student, state };
         let mut run = Run::new(self, loader)?;
-        if resume {
+        if start == Start::Resume {
             networks = run.restore(networks, loader.dataset())?;
         }
         run.finish(networks, loader, &mut Observers { evaluator, observer })

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use common::{Pixels, StopAfter, device, loader};
 use ssl_core::{Encoder, Init, MethodRules, Metrics, NoState, Pass, SslMethod, Step, StepContext, Views};
-use ssl_train::{BatchConfig, NoEvaluation, RunDir, ScheduleConfig, TrainConfig, Trainer};
+use ssl_train::{BatchConfig, Existing, NoEvaluation, RunDir, ScheduleConfig, Start, TrainConfig, Trainer};
 
 /// The arguments of one call of `loss`, and an order that it drew.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,23 +49,23 @@ impl SslMethod<Pixels> for Drawing {
 }
 
 /// The calls of a run of two epochs of two steps, each of two micro-batches, stopped after `steps` steps.
-fn calls(run: &Path, seed: u64, steps: u64, resume: bool) -> Vec<Call> {
+fn calls(run: &Path, seed: u64, steps: u64, start: Start) -> Vec<Call> {
     let config = TrainConfig {
         seed,
         batch: BatchConfig::default().with_accumulate(2),
         schedule: ScheduleConfig { epochs: 2, batch_size: 6, ..ScheduleConfig::default() },
         ..TrainConfig::default()
     };
-    let run = match resume {
-        true => RunDir::open(run).expect("a run"),
-        false => RunDir::create(run, false).expect("a new folder"),
+    let run = match start {
+        Start::Resume => RunDir::open(run).expect("a run"),
+        Start::New => RunDir::create(run, Existing::Refuse).expect("a new folder"),
     };
     run.write_atomic("recipe.toml", b"").expect("a writable folder");
     let (method, device) = (Drawing::default(), device());
     let trainer = Trainer::new(&method, &config, &run, &device);
     let mut hooks = StopAfter::step(steps);
     trainer
-        .fit(Pixels::init(), &loader(12, 0, 3), resume, &mut NoEvaluation, &mut hooks)
+        .fit(Pixels::init(), &loader(12, 0, 3), start, &mut NoEvaluation, &mut hooks)
         .expect("a finite loss");
     let calls = method.calls.lock().expect("no test has panicked");
     calls.clone()
@@ -74,7 +74,7 @@ fn calls(run: &Path, seed: u64, steps: u64, resume: bool) -> Vec<Call> {
 #[test]
 fn every_micro_batch_of_every_step_draws_for_itself() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let calls = calls(&dir.path().join("run"), 7, 4, false);
+    let calls = calls(&dir.path().join("run"), 7, 4, Start::New);
     let places: Vec<_> = calls.iter().map(|call| (call.step, call.micro_batch)).collect();
     assert_eq!(places, [(0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (2, 1), (3, 0), (3, 1)]);
     let orders: BTreeSet<_> = calls.iter().map(|call| &call.order).collect();
@@ -84,7 +84,7 @@ fn every_micro_batch_of_every_step_draws_for_itself() {
 #[test]
 fn the_seed_of_the_run_decides_the_draws() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let run = |name: &str, seed| calls(&dir.path().join(name), seed, 4, false);
+    let run = |name: &str, seed| calls(&dir.path().join(name), seed, 4, Start::New);
     let (one, again, other) = (run("one", 7), run("again", 7), run("other", 8));
     assert_eq!(one, again);
     assert!(one.iter().zip(&other).all(|(one, other)| one.order != other.order));
@@ -93,10 +93,10 @@ fn the_seed_of_the_run_decides_the_draws() {
 #[test]
 fn a_resumed_run_draws_what_an_undisturbed_one_draws() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let whole = calls(&dir.path().join("whole"), 7, 4, false);
+    let whole = calls(&dir.path().join("whole"), 7, 4, Start::New);
     let stopped = dir.path().join("stopped");
-    let mut parts = calls(&stopped, 7, 3, false);
+    let mut parts = calls(&stopped, 7, 3, Start::New);
     assert_eq!(parts.len(), 6, "it stopped after three steps");
-    parts.extend(calls(&stopped, 7, 4, true));
+    parts.extend(calls(&stopped, 7, 4, Start::Resume));
     assert_eq!(parts, whole);
 }

@@ -14,7 +14,8 @@ use ssl_core::{
 use ssl_data::{Dataset, Image, LoaderConfig, Normalization, TrainLoader, ViewConfig};
 use ssl_testing::{Fault, ranks};
 use ssl_train::{
-    BatchConfig, NoEvaluation, Observer, RunDir, ScheduleConfig, StepReport, TrainConfig, TrainError, Trainer,
+    BatchConfig, Existing, NoEvaluation, Observer, RunDir, ScheduleConfig, Start, StepReport, TrainConfig,
+    TrainError, Trainer,
 };
 
 const BATCH: usize = 8;
@@ -128,11 +129,11 @@ fn fit(kind: Kind, folder: &Path, group: Group, watch: &mut Watch) -> Result<Net
     let network = Network::init(&mut Init::new(0, &device.clone().autodiff()));
     let loader = loader(&group);
     let trainer = Trainer::new(&kind, &config, &run, &device).with_group(group);
-    Ok(trainer.fit(network, &loader, false, &mut NoEvaluation, watch)?.student)
+    Ok(trainer.fit(network, &loader, Start::New, &mut NoEvaluation, watch)?.student)
 }
 
 fn new_run(folder: &Path) {
-    let run = RunDir::create(folder, false).expect("a new folder");
+    let run = RunDir::create(folder, Existing::Refuse).expect("a new folder");
     run.write_atomic("recipe.toml", b"").expect("a writable folder");
 }
 
@@ -222,8 +223,8 @@ fn a_batch_that_the_ranks_cannot_share_is_refused() {
         let (device, run) = (device(), RunDir::open(&run).expect("a run"));
         let network = Network::init(&mut Init::new(0, &device.clone().autodiff()));
         let trainer = Trainer::new(&Kind::Share, &config, &run, &device).with_group(group);
-        let fitted =
-            trainer.fit(network, &loader(&Group::default()), false, &mut NoEvaluation, &mut Watch::default());
+        let (loader, mut watch) = (loader(&Group::default()), Watch::default());
+        let fitted = trainer.fit(network, &loader, Start::New, &mut NoEvaluation, &mut watch);
         fitted.map(|_| ()).expect_err("nine images for two ranks").to_string()
     });
     let sentence = "a micro-batch has 9 images, expected a multiple of the 2 processes that share it";

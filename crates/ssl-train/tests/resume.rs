@@ -9,8 +9,8 @@ use common::{Pixels, StopAfter, device};
 use ssl_core::{Encoder, Init, MethodRules, NoState, Pass, Progress, SslMethod, Step, StepContext, Views};
 use ssl_data::TrainLoader;
 use ssl_train::{
-    ChangedData, Evaluation, OptimizerConfig, RunDir, ScheduleConfig, Summary, TrainConfig, TrainError,
-    Trainer, newest_intact_checkpoint,
+    ChangedData, Evaluation, Existing, OptimizerConfig, RunDir, ScheduleConfig, Start, Summary, TrainConfig,
+    TrainError, Trainer, newest_intact_checkpoint,
 };
 
 /// Makes features small.
@@ -66,10 +66,10 @@ impl Run {
     /// Continues from the newest checkpoint, if there is one, until after `steps` steps.
     fn until(&self, steps: u64, loader: &TrainLoader) -> Result<Summary, TrainError> {
         let path = self.folder.path().join("run");
-        let resume = path.exists();
-        let run = match resume {
-            true => RunDir::open(&path)?.locked()?,
-            false => RunDir::create(&path, false)?,
+        let start = if path.exists() { Start::Resume } else { Start::New };
+        let run = match start {
+            Start::Resume => RunDir::open(&path)?.locked()?,
+            Start::New => RunDir::create(&path, Existing::Refuse)?,
         };
         run.write_atomic("recipe.toml", b"")?;
         let device = device();
@@ -77,7 +77,7 @@ impl Run {
         let trainer = trainer.with_changed_data(self.changed_data);
         let mut evaluator = |_: &Pixels, at: Progress| Ok(Evaluation::from([("knn_top1", at.step as f64)]));
         let mut observer = StopAfter::step(steps);
-        let trained = trainer.fit(Pixels::init(), loader, resume, &mut evaluator, &mut observer)?;
+        let trained = trainer.fit(Pixels::init(), loader, start, &mut evaluator, &mut observer)?;
         Ok(trained.summary)
     }
 }

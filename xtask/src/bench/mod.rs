@@ -26,7 +26,7 @@ use archive::archive;
 use environment::Cap;
 use figures::Figures;
 pub(crate) use machine::{commit, said};
-pub(crate) use program::build;
+pub(crate) use program::{build, target_folder};
 
 /// Runs benchmarks, and compares with PyTorch if there is a `--baseline`.
 #[derive(Args)]

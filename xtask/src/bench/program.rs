@@ -70,7 +70,7 @@ fn build_example(package: &str, example: &str, backend: &str, program: &Path) ->
 }
 
 /// Where cargo builds.
-pub(super) fn target_folder() -> PathBuf {
+pub(crate) fn target_folder() -> PathBuf {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(default, PathBuf::from)
 }

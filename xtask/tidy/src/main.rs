@@ -25,6 +25,8 @@ enum Command {
     Conformance(Forwarded),
     /// Runs benchmarks, and compares with PyTorch if there is a `--baseline`.
     Bench(Forwarded),
+    /// Goes through the first hour of three new users, and reports what each step takes.
+    Journey(Forwarded),
     /// Packs binaries, baseline scripts and a few images for a machine without network and without Rust.
     Pack(Forwarded),
 }
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::AddingAMethod => adding::run().map(|()| ExitCode::SUCCESS),
         Command::Conformance(forwarded) => forwarded.run("conformance"),
         Command::Bench(forwarded) => forwarded.run("bench"),
+        Command::Journey(forwarded) => forwarded.run("journey"),
         Command::Pack(forwarded) => forwarded.run("pack"),
     };
     // Printed here, because a returned error would bring its backtrace along.

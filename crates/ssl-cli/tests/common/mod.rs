@@ -1,9 +1,6 @@
 //! What the tests of the tool share: made images and calls of the binary.
 #![allow(dead_code)] // every test program compiles this file and uses its own part of it
 
-#[cfg(unix)]
-pub(crate) mod pty;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -21,7 +21,7 @@ use tracing::info;
 
 use super::save;
 use crate::Error;
-use crate::pretrain::changed_data;
+use crate::pretrain::{changed_data, existing, start};
 use crate::recipe::{difference, hash, upgrade};
 
 /// How a classifier was trained: `classifier.toml`.
@@ -119,7 +119,7 @@ impl ClassifierRun<'_> {
             .with_recipe(record.to_string())
             .with_changed_data(changed_data(self.accept_changed_data));
         let mut test = |network: &Classifier<AnyEncoder>, at: Progress| Ok(self.tested(network, at)?);
-        let trained = trainer.fit(network, loader, self.resume, &mut test, observer)?;
+        let trained = trainer.fit(network, loader, start(self.resume), &mut test, observer)?;
         if !trained.summary.finished {
             return Ok(Tested { accuracy: None, summary: trained.summary });
         }
@@ -174,7 +174,7 @@ impl ClassifierRun<'_> {
             self.check_record(&run, record)?;
             return Ok(run);
         }
-        let run = RunDir::create(self.out, self.overwrite)?;
+        let run = RunDir::create(self.out, existing(self.overwrite))?;
         let text = format!("# How this classifier was made.\n\n{record}");
         run.write_atomic("classifier.toml", text.as_bytes())?;
         Ok(run)

@@ -6,16 +6,14 @@ use std::path::Path;
 use image::RgbImage;
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::register_font;
 
 use super::Opened;
 use crate::self_check::VIEW_RETRIEVAL;
+use crate::sheet::text::{FONT, embed_font};
 use crate::{Error, sheet};
 
 /// Width of the picture and height of a panel in pixels.
 const SIZE: (u32, u32) = (960, 380);
-
-const FONT: &str = "sans-serif";
 
 /// Colours that people with a colour vision deficiency can tell apart (Okabe and Ito 2008).
 const COLOURS: [RGBColor; 7] = [
@@ -50,9 +48,7 @@ pub(super) fn write(runs: &[Opened], path: &Path, overwrite: bool) -> Result<(),
 }
 
 fn draw(runs: &[Opened]) -> Result<RgbImage, String> {
-    // Embedded, since a machine may have no fonts.
-    let font = register_font(FONT, FontStyle::Normal, dejavu::sans::regular());
-    font.map_err(|_| "the embedded font cannot be read".to_owned())?;
+    embed_font()?;
     let panels: Vec<_> = PANELS.into_iter().filter(|panel| panel.is_of(runs)).collect();
     let rows = panels.len().max(1);
     let size = (SIZE.0, SIZE.1 * rows as u32);

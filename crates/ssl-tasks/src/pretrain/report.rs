@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use ssl_train::Summary;
 
-use super::{PretrainOptions, Verdict};
+use super::{PretrainOptions, SHEET, Verdict};
 use crate::{Recipe, memory};
 
 /// The result of a run. k-NN accuracies are in per cent.
@@ -56,6 +56,9 @@ pub struct Report {
     /// The memory that was expected before the first step, in bytes: see [`Estimate`](crate::memory::Estimate).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_mem: Option<u64>,
+    /// The sheet of some images and their views, if it could be drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sheet: Option<PathBuf>,
     /// The run directory.
     pub out: PathBuf,
     /// Whether the run reached its last step; false if it was stopped.
@@ -88,6 +91,7 @@ impl Report {
             verdict: None,
             max_mem: memory::peak(),
             expected_mem: None,
+            sheet: Some(options.out.join(SHEET)).filter(|sheet| sheet.is_file()),
             out: options.out.clone(),
             finished: summary.finished,
         }

@@ -3,7 +3,7 @@
 use ssl_encoders::EncoderConfig;
 use ssl_train::{IntactCheckpoint, RunDir, newest_intact_checkpoint};
 
-use super::Pretraining;
+use super::{Pretraining, existing};
 use crate::recipe::Draft;
 use crate::{Error, Recipe};
 
@@ -42,7 +42,7 @@ impl<O, F> Pretraining<'_, O, F> {
                 self.check_recipe(&resumed)?;
                 resumed.run
             }
-            None => RunDir::create(&self.options.out, self.options.overwrite)?,
+            None => RunDir::create(&self.options.out, existing(self.options.overwrite))?,
         };
         let text = format!("# The recipe of this run with every key written out.\n\n{text}");
         run.write_atomic("recipe.toml", text.as_bytes())?;

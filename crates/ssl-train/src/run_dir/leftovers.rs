@@ -6,6 +6,7 @@ use std::{fs, io};
 use crate::TrainError;
 use crate::checkpoint;
 use crate::lock::{Holder, LOCK};
+use crate::run_dir::Existing;
 
 /// The files of a run, without those of its checkpoints.
 const FILES: [&str; 5] =
@@ -17,11 +18,11 @@ const CHECKPOINTS: &str = "checkpoints";
 ///
 /// # Errors
 /// [`TrainError::Exists`] or [`TrainError::NotARun`]
-pub(super) fn check(path: &Path, overwrite: bool, of_a_run: bool) -> Result<(), TrainError> {
+pub(super) fn check(path: &Path, existing: Existing, of_a_run: bool) -> Result<(), TrainError> {
     if is_free(path).map_err(TrainError::io(path))? {
         return Ok(());
     }
-    if !overwrite || !path.is_dir() {
+    if existing == Existing::Refuse || !path.is_dir() {
         return Err(TrainError::Exists(path.to_owned()));
     }
     let taken = FILES.iter().chain([&CHECKPOINTS]).any(|name| path.join(name).exists());

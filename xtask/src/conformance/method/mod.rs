@@ -64,7 +64,7 @@ fn trajectory<M: SslMethod<AnyEncoder>>(
         params.expect_rules(t, &rules, named::collect(&student).into_keys())?;
         (student, state) = method.before_step(student, state, at);
         let context = StepContext { draws: draws(case, t)?, ..StepContext::new(0, at, 0) };
-        let context = context.with_group(group.clone(), true);
+        let context = context.with_group(group.clone()).with_sync_batch_norm(true);
         let views = group::share(views(case, params, &method, t)?, &group);
         let step = method.loss(&student, &state, &views, &context);
         let mut gradients = Gradients::of(step.loss.backward(), &student);

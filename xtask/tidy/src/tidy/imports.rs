@@ -91,6 +91,8 @@ enum Room {
     Example,
     /// The commands that need no library.
     Xtask,
+    /// The journeys of new users, who call the tool from outside.
+    Journey,
     /// The commands that run the library.
     Checks,
 }
@@ -112,6 +114,7 @@ impl Room {
             "burn-ssl" => Self::Facade,
             "xtask" | "xtask-cap" => Self::Xtask,
             "xtask-checks" => Self::Checks,
+            "xtask-journey" => Self::Journey,
             "example-one-method" => Self::OneMethod,
             name if name.starts_with("example-") => Self::Example,
             name if methods.has_crate(name) => Self::Method,
@@ -120,7 +123,10 @@ impl Room {
     }
 
     fn is_library(self) -> bool {
-        !matches!(self, Self::Cli | Self::OneMethod | Self::Example | Self::Xtask | Self::Checks)
+        !matches!(
+            self,
+            Self::Cli | Self::OneMethod | Self::Example | Self::Xtask | Self::Journey | Self::Checks
+        )
     }
 
     fn may_import(self, package: &str, dev: bool, methods: &Methods) -> bool {
@@ -130,7 +136,8 @@ impl Room {
             (Checks, _) => imported != Checks,
             (Testing, _) => imported == Kernels,
             (Fixtures, _) => matches!(imported, Core | Encoders),
-            (_, Testing) | (Method, Encoders | Fixtures) => dev,
+            (Journey, _) => imported == Data,
+            (_, Testing) | (Method, Encoders | Fixtures) | (Cli, Journey) => dev,
             (Core | Train, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
             (Encoders | Train, Files) => true,
             (Tasks, Core | Encoders | Data | Files | Train | Eval) => true,
@@ -161,9 +168,14 @@ impl Room {
             Self::Fixtures => "it may import ssl-core and ssl-encoders",
             Self::Tasks => "it may import the libraries below it, and no method: it is handed a registry",
             Self::Facade => "it may import the libraries below it (in tests ssl-testing)",
-            Self::Cli | Self::Example => "it may import burn-ssl alone (in tests ssl-testing)",
+            Self::Cli | Self::Example => {
+                "it may import burn-ssl alone (in tests ssl-testing, those of ssl-cli also xtask-journey)"
+            }
             Self::OneMethod => "it shows that ssl-simclr alone is enough",
             Self::Xtask => "it may import none of our crates, so that it builds in seconds",
+            Self::Journey => {
+                "it may import ssl-data alone, for made images: its users have the tool and the documents"
+            }
             Self::Checks => "it cannot import itself",
         }
     }
@@ -199,6 +211,7 @@ mod tests {
             "example-one-method",
             "xtask",
             "xtask-checks",
+            "xtask-journey",
         ];
         let mut packages =
             Vec::from(names.map(|name| Package { name: name.to_owned(), ..Package::default() }));
@@ -248,6 +261,8 @@ mod tests {
             ("xtask-checks", "burn-ssl"),
             ("xtask-checks", "ssl-testing"),
             ("xtask-checks", "xtask"),
+            ("xtask-checks", "xtask-journey"),
+            ("xtask-journey", "ssl-data"),
             ("ssl-testing", "ssl-kernels"),
             ("ssl-fixtures", "ssl-encoders"),
             ("ssl-kernels", "burn-tch"),
@@ -287,6 +302,7 @@ mod tests {
             ("ssl-core", "xtask"),
             ("xtask", "ssl-testing"),
             ("xtask", "xtask-checks"),
+            ("xtask-journey", "burn-ssl"),
         ];
         for (importer, imported) in arrows {
             assert_eq!(sentences(importer, imported, false).len(), 1, "{importer} -> {imported}");
@@ -300,6 +316,7 @@ mod tests {
             ("ssl-simclr", "ssl-fixtures"),
             ("ssl-simclr", "ssl-testing"),
             ("ssl-core", "ssl-testing"),
+            ("ssl-cli", "xtask-journey"),
         ];
         for (importer, imported) in helpers {
             assert!(sentences(importer, imported, true).is_empty(), "{importer} -> {imported} in tests");

@@ -52,7 +52,7 @@ impl<M: MethodRules> Run<'_, M> {
                 views(batch, &method.needs(), config.micro_batch() / group.size(), self.trainer.device)?;
             self.clock.data_is_here();
             let context = StepContext::new(config.seed, at, micro_batch);
-            let context = context.with_group(group.clone(), config.sync_batch_norm);
+            let context = context.with_group(group.clone()).with_sync_batch_norm(config.sync_batch_norm);
             let (next, done) = self.micro_batch(&student, state, &views, &context);
             state = next;
             gradients.add(done.gradients);
