@@ -23,6 +23,7 @@ mod describe;
 mod names;
 mod read;
 mod scheme;
+mod seal;
 mod timm;
 
 use std::io;

@@ -130,7 +130,7 @@ impl Room {
             (Checks, _) => imported != Checks,
             (Testing, _) => imported == Kernels,
             (Fixtures, _) => matches!(imported, Core | Encoders),
-            (_, Testing) | (Method, Encoders | Fixtures) => dev,
+            (_, Testing) | (Method, Encoders | Fixtures) | (Cli, Xtask) => dev,
             (Core | Train, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
             (Encoders | Train, Files) => true,
             (Tasks, Core | Encoders | Data | Files | Train | Eval) => true,
@@ -161,7 +161,8 @@ impl Room {
             Self::Fixtures => "it may import ssl-core and ssl-encoders",
             Self::Tasks => "it may import the libraries below it, and no method: it is handed a registry",
             Self::Facade => "it may import the libraries below it (in tests ssl-testing)",
-            Self::Cli | Self::Example => "it may import burn-ssl alone (in tests ssl-testing)",
+            Self::Cli => "it may import burn-ssl alone (in tests ssl-testing and xtask)",
+            Self::Example => "it may import burn-ssl alone (in tests ssl-testing)",
             Self::OneMethod => "it shows that ssl-simclr alone is enough",
             Self::Xtask => "it may import none of our crates, so that it builds in seconds",
             Self::Checks => "it cannot import itself",
@@ -300,6 +301,7 @@ mod tests {
             ("ssl-simclr", "ssl-fixtures"),
             ("ssl-simclr", "ssl-testing"),
             ("ssl-core", "ssl-testing"),
+            ("ssl-cli", "xtask"),
         ];
         for (importer, imported) in helpers {
             assert!(sentences(importer, imported, true).is_empty(), "{importer} -> {imported} in tests");
