@@ -199,6 +199,8 @@ mod tests {
         };
         assert!(error(|r| r.data.image_size = 7).starts_with("data.image_size is 7, expected at least 8"));
         assert_eq!(error(|r| r.eval.k = 0), "eval.k is 0, expected at least 1");
+        assert!(error(|r| r.eval.temperature = 1e308).starts_with("eval.temperature is 1"));
+        assert!(error(|r| r.data.workers = 100_000).starts_with("data.workers is 100000, expected at most"));
         assert!(
             error(|r| r.schedule.batch_size = 1).starts_with("schedule.batch_size is 1, expected at least 2")
         );

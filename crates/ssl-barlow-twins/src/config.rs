@@ -56,9 +56,8 @@ impl BarlowTwinsConfig {
     /// The first field whose value no run could use.
     pub fn build(&self) -> Result<BarlowTwins, ConfigError> {
         let (weight, scale) = (self.off_diagonal_weight, self.scale);
-        let positive = |value: f64| value > 0.0 && value.is_finite();
-        ConfigError::check(positive(weight), "off_diagonal_weight", weight, "a number above 0")?;
-        ConfigError::check(positive(scale), "scale", scale, "a number above 0")?;
+        limits::factor("off_diagonal_weight", weight)?;
+        limits::factor("scale", scale)?;
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
         ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;

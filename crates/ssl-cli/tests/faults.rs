@@ -10,6 +10,10 @@ use std::process::{Child, Output};
 use burn_ssl::core::named;
 use common::{class_folders, finished, json, run, sentence, stderr, text, tiny};
 
+/// The largest rate and weight decay, which no weights stand for more than a few steps.
+const DIVERGING: [&str; 6] =
+    ["--lr", "1e6", "--set", "optimizer.lr_scale_batch=1", "--set", "optimizer.weight_decay=1000"];
+
 /// Starts a run that is not over soon, and waits for its first checkpoint.
 fn started(images: &Path, out: &Path) -> Child {
     common::started(images, out, "40")
@@ -65,20 +69,20 @@ fn weights_that_diverged_are_not_saved() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (images, out) = (class_folders(dir.path(), 10), dir.path().join("run"));
     // The rate of the first step is 0, so that the first checkpoint is a good one.
-    let more = ["--lr", "1e300", "--set", "schedule.warmup_epochs=1", "--set", "checkpoint.every_steps=1"];
-    let output = run(&[&tiny(text(&images), text(&out))[..], &more].concat());
+    let more = ["--set", "schedule.warmup_epochs=1", "--set", "checkpoint.every_steps=1"];
+    let output = run(&[&tiny(text(&images), text(&out))[..], &DIVERGING, &more].concat());
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("is not finite after step 2, so nothing was saved"), "{said}");
+    assert!(said.contains("is not finite after step 3, so nothing was saved"), "{said}");
     assert!(said.contains("optimizer.lr") && said.contains("checkpoints/last)"), "{said}");
     assert!(!out.join("encoder.safetensors").exists());
     let meta = String::from_utf8(bytes(out.join("checkpoints/last/meta.json"))).expect("text");
-    assert!(meta.contains("\"step\": 1,"), "{meta}");
+    assert!(meta.contains("\"step\": 2,"), "{meta}");
 
     let alone = dir.path().join("alone");
-    let more = ["--lr", "1e308", "--max-steps", "1", "--set", "schedule.warmup_epochs=0"];
-    let said = stderr(&run(&[&tiny(text(&images), text(&alone))[..], &more].concat()));
-    assert!(said.contains("after step 1, so nothing was saved") && !said.contains("last good"), "{said}");
+    let more = ["--max-steps", "3", "--set", "checkpoint.every_epochs=100"];
+    let said = stderr(&run(&[&tiny(text(&images), text(&alone))[..], &DIVERGING, &more].concat()));
+    assert!(said.contains("after step 3, so nothing was saved") && !said.contains("last good"), "{said}");
     assert!(!alone.join("encoder.safetensors").exists() && !alone.join("checkpoints/last").exists());
 }
 
@@ -104,16 +108,17 @@ fn classifiers_that_diverged_are_not_saved() {
         let args = [&args[..], &["--epochs", "1", "--batch-size", "8", "--out", out]].concat();
         run(&[&args[..], more].concat())
     };
-    let said = stderr(&finetune(text(&tuned), &["--lr", "1e308"]));
-    assert!(said.contains("is not finite after step 1, so nothing was saved"), "{said}");
+    let diverging = ["--lr", "1e6", "--weight-decay", "1000", "--epochs", "8"];
+    let said = stderr(&finetune(text(&tuned), &diverging));
+    assert!(said.contains("is not finite after step 3, so nothing was saved"), "{said}");
     assert!(!tuned.join("classifier.safetensors").exists() && !tuned.join("encoder.safetensors").exists());
 
     let teacher = dir.path().join("teacher");
     assert!(finetune(text(&teacher), &[]).status.success());
     let args = ["distill", "--teacher", text(&teacher), "--data", images, "--out", text(&student)];
-    let more = ["--epochs", "1", "--batch-size", "8", "--warmup-epochs", "0", "--lr", "1e308"];
-    let said = stderr(&run(&[&args[..], &more].concat()));
-    assert!(said.contains("is not finite after step 1, so nothing was saved"), "{said}");
+    let more = ["--batch-size", "8", "--warmup-epochs", "0"];
+    let said = stderr(&run(&[&args[..], &more, &diverging].concat()));
+    assert!(said.contains("is not finite after step 3, so nothing was saved"), "{said}");
     assert!(!student.join("classifier.safetensors").exists());
 }
 
@@ -122,13 +127,13 @@ fn weights_that_are_not_finite_are_not_used() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (images, out) = finished(dir.path(), &[]);
     let path = out.join("encoder.safetensors");
-    let mut poisoned = bytes(path.clone());
-    let (tensors, _) = named::decode(&poisoned).expect("own file");
-    let (_, variance) = tensors.iter().find(|(name, _)| name.ends_with("running_var")).expect("batch norm");
-    let variance: Vec<u8> = variance.iter::<f32>().flat_map(f32::to_le_bytes).collect();
-    let place = poisoned.windows(variance.len()).position(|window| window == variance).expect("in the file");
-    poisoned[place..place + 4].copy_from_slice(&f32::INFINITY.to_le_bytes());
-    fs::write(&path, poisoned).expect("writable");
+    let (mut tensors, description) = named::decode(&bytes(path.clone())).expect("own file");
+    // As earlier versions wrote it, without a checksum.
+    let (description, _) = description.rsplit_once(",\"checksum\"").expect("a checksum");
+    let (_, variance) =
+        tensors.iter_mut().find(|(name, _)| name.ends_with("running_var")).expect("batch norm");
+    variance.as_mut_slice::<f32>().expect("float32")[0] = f32::INFINITY;
+    fs::write(&path, named::encode(&tensors, &format!("{description}}}"))).expect("writable");
 
     let features = dir.path().join("features.csv");
     let embed = ["embed", "--run", text(&out), "--data", text(&images), "--out", text(&features)];
@@ -137,6 +142,21 @@ fn weights_that_are_not_finite_are_not_used() {
         let said = stderr(&run(args));
         assert!(said.contains("is not finite: the weights are damaged or have diverged"), "{said}");
     }
+    assert!(!features.exists());
+}
+
+#[test]
+fn a_flipped_bit_in_an_encoder_is_noticed() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = finished(dir.path(), &[]);
+    let path = out.join("encoder.safetensors");
+    let mut flipped = bytes(path.clone());
+    let place = flipped.len() - 30;
+    flipped[place] ^= 1;
+    fs::write(&path, flipped).expect("writable");
+    let features = dir.path().join("features.csv");
+    let said = sentence(&["embed", "--run", text(&out), "--data", text(&images), "--out", text(&features)]);
+    assert!(said.contains("encoder.safetensors") && said.contains("not as it was written"), "{said}");
     assert!(!features.exists());
 }
 
@@ -316,6 +336,11 @@ fn a_schedule_that_trains_nothing_is_refused() {
     for (setting, start) in [
         ("schedule.epochs=4611686018427387904", "schedule.epochs is 4611686018427387904, expected at most"),
         ("train.accumulate=8", "train.accumulate is 8, expected at most half of schedule.batch_size"),
+        ("optimizer.lr=1e308", "optimizer.lr is 1"),
+        ("optimizer.weight_decay=1e308", "optimizer.weight_decay is 1"),
+        ("method_options.temperature=1e308", "method_options.temperature is 1"),
+        ("schedule.max_steps=1099511627776", "schedule.max_steps is 1099511627776, expected at least 1"),
+        ("data.workers=100000", "data.workers is 100000, expected at most 1024"),
     ] {
         let said = sentence(&[&tiny(text(&images), text(&out))[..], &["--set", setting]].concat());
         assert!(said.starts_with(start), "{said}");

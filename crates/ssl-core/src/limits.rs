@@ -11,6 +11,14 @@ const WIDTH: usize = 1 << 18;
 const OUTPUTS: usize = 1 << 20;
 /// Rows of a queue. Published ones have up to 65536 (arXiv 1911.05722, section 4).
 const QUEUE: usize = 1 << 24;
+/// A learning rate. Published ones are up to 30 (arXiv 1911.05722, section 4.1).
+const RATE: f64 = 1e6;
+/// A weight decay. Published ones are up to 0.4 (arXiv 2104.14294, section 3.2).
+const WEIGHT_DECAY: f64 = 1e3;
+/// A temperature. Published ones are up to 20 (arXiv 1503.02531, section 3).
+const TEMPERATURE: f64 = 1e3;
+/// The weight of a term of a loss. Published ones are up to 25 (arXiv 2105.04906, section 4.2).
+const FACTOR: f64 = 1e6;
 
 /// Checks the number of layers of a head.
 ///
@@ -48,6 +56,51 @@ pub fn queue(field: &'static str, len: usize) -> Result<(), ConfigError> {
     ConfigError::check(len <= QUEUE, field, len, expected)
 }
 
+/// Checks a learning rate.
+///
+/// # Errors
+/// Below 0, above 1000000, or not a number.
+pub fn rate(field: &'static str, rate: f64) -> Result<(), ConfigError> {
+    not_negative(field, rate)?;
+    ConfigError::check(rate <= RATE, field, rate, "at most 1000000: published rates are up to 30")
+}
+
+/// Checks a weight decay.
+///
+/// # Errors
+/// Below 0, above 1000, or not a number.
+pub fn weight_decay(field: &'static str, decay: f64) -> Result<(), ConfigError> {
+    not_negative(field, decay)?;
+    ConfigError::check(decay <= WEIGHT_DECAY, field, decay, "at most 1000: published ones are up to 0.4")
+}
+
+/// Checks the temperature of a softmax.
+///
+/// # Errors
+/// 0 or below, above 1000, or not a number.
+pub fn temperature(field: &'static str, temperature: f64) -> Result<(), ConfigError> {
+    positive(field, temperature)?;
+    let expected = "at most 1000: published temperatures are up to 20";
+    ConfigError::check(temperature <= TEMPERATURE, field, temperature, expected)
+}
+
+/// Checks the weight of a term of a loss, or of the whole loss.
+///
+/// # Errors
+/// 0 or below, above 1000000, or not a number.
+pub fn factor(field: &'static str, factor: f64) -> Result<(), ConfigError> {
+    positive(field, factor)?;
+    ConfigError::check(factor <= FACTOR, field, factor, "at most 1000000: published ones are up to 25")
+}
+
+fn not_negative(field: &'static str, number: f64) -> Result<(), ConfigError> {
+    ConfigError::check(number >= 0.0 && number.is_finite(), field, number, "a number of at least 0")
+}
+
+fn positive(field: &'static str, number: f64) -> Result<(), ConfigError> {
+    ConfigError::check(number > 0.0 && number.is_finite(), field, number, "a number above 0")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,5 +118,20 @@ mod tests {
         );
         assert!(text(width("hidden_dim", 1 << 19)).contains("at most 262144"));
         assert!(text(outputs("prototypes", 1 << 21)).contains("at most 1048576"));
+    }
+
+    #[test]
+    fn rates_and_temperatures_are_numbers_that_can_be_used() {
+        type Check = fn(&'static str, f64) -> Result<(), ConfigError>;
+        for (check, most) in [(rate as Check, 1e6), (weight_decay, 1e3), (temperature, 1e3), (factor, 1e6)] {
+            assert_eq!(check("a", most), Ok(()));
+            for bad in [-1.0, most * 1.1, f64::INFINITY, f64::NAN] {
+                assert_eq!(check("a", bad).expect_err("unusable").field, "a", "{bad}");
+            }
+        }
+        assert_eq!((rate("a", 0.0), weight_decay("a", 0.0)), (Ok(()), Ok(())));
+        let said = |found: f64| temperature("t", found).expect_err("unusable").to_string();
+        assert_eq!(said(0.0), "t is 0, expected a number above 0");
+        assert_eq!(said(2e3), "t is 2000, expected at most 1000: published temperatures are up to 20");
     }
 }

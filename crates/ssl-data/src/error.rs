@@ -97,6 +97,14 @@ pub enum DataError {
         /// The field of the configuration.
         field: &'static str,
     },
+    /// More threads than any machine has cores.
+    #[error("workers is {found}, expected at most {most}: threads beyond one per core make nothing faster")]
+    TooManyWorkers {
+        /// The number asked for.
+        found: usize,
+        /// The largest number allowed.
+        most: usize,
+    },
     /// A class of this data set is unknown to the other one.
     #[error("the class {class} is not among the {known} classes of the other data set")]
     UnknownClass {

@@ -207,6 +207,7 @@ fn impossible_configurations_are_errors() {
     assert_eq!(new(4, 1), "a batch of 4 images is larger than the data set of 3 images");
     assert_eq!(new(0, 1), "batch_size is 0, expected at least 1");
     assert_eq!(new(1, 0), "workers is 0, expected at least 1");
+    assert!(new(1, 100_000).starts_with("workers is 100000, expected at most 1024"));
     let eval = EvalLoader::new(made(3), transform(), config(2, 0)).map(drop);
     assert!(matches!(eval, Err(DataError::Zero { field: "workers" })));
 }

@@ -98,7 +98,7 @@ impl DinoConfig {
             ("warmup_teacher_temperature", self.warmup_teacher_temperature),
         ];
         for (field, t) in temperatures {
-            ConfigError::check(t > 0.0 && t.is_finite(), field, t, "a number above 0")?;
+            limits::temperature(field, t)?;
         }
         let momenta = [
             ("center_momentum", self.center_momentum),

@@ -22,6 +22,7 @@ mod describe;
 mod names;
 mod read;
 mod scheme;
+mod seal;
 mod timm;
 
 use std::io;

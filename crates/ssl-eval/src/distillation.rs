@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use ssl_core::loss::{DistillationInput, DistillationLoss, cross_entropy};
 use ssl_core::{
     ConfigError, Encoder, Init, Loss, MethodRules, Metrics, Needs, NoState, Pass, SslMethod, Step,
-    StepContext, Views, setters,
+    StepContext, Views, limits, setters,
 };
 
 /// Hyper-parameters of distillation.
@@ -42,7 +42,7 @@ impl DistillationConfig {
     /// The first field whose value no run could use.
     pub fn build<T: Encoder>(&self, teacher: T) -> Result<Distillation<T>, ConfigError> {
         let Self { temperature: t, alpha, t2_scale } = *self;
-        ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
+        limits::temperature("temperature", t)?;
         ConfigError::check((0.0..=1.0).contains(&alpha), "alpha", alpha, "a number from 0 to 1")?;
         let loss = DistillationLoss::new(t).with_t2_scale(t2_scale);
         Ok(Distillation { loss, alpha, teacher })

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use ssl_core::ConfigError;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
+use ssl_core::{ConfigError, limits};
 
 use crate::accuracy::best_classes;
 use crate::{Accuracy, EvalError, Features};
@@ -32,8 +32,7 @@ impl KnnConfig {
     /// The first field whose value no evaluation could use.
     pub fn validate(&self) -> Result<(), ConfigError> {
         ConfigError::check(self.k > 0, "k", 0, "at least 1")?;
-        let t = self.temperature;
-        ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")
+        limits::temperature("temperature", self.temperature)
     }
 }
 

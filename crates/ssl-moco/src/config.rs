@@ -81,7 +81,7 @@ impl MoCoConfig {
     /// The first field whose value no run could use.
     pub fn build(&self) -> Result<MoCo, ConfigError> {
         let (t, momentum) = (self.temperature, self.momentum);
-        ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
+        limits::temperature("temperature", t)?;
         ConfigError::check((0.0..=1.0).contains(&momentum), "momentum", momentum, "a number from 0 to 1")?;
         ConfigError::check(self.queue_len > 0, "queue_len", 0, "at least 1")?;
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;

@@ -48,8 +48,7 @@ impl SimClrConfig {
     /// # Errors
     /// The first field whose value no run could use.
     pub fn build(&self) -> Result<SimClr, ConfigError> {
-        let t = self.temperature;
-        ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
+        limits::temperature("temperature", self.temperature)?;
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
         limits::layers("projector_layers", self.projector_layers)?;

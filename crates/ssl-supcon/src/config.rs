@@ -56,9 +56,8 @@ impl SupConConfig {
     /// The first field whose value no run could use.
     pub fn build(&self) -> Result<SupCon, ConfigError> {
         let (t, base) = (self.temperature, self.base_temperature);
-        let positive = |value: f64| value > 0.0 && value.is_finite();
-        ConfigError::check(positive(t), "temperature", t, "a number above 0")?;
-        ConfigError::check(positive(base), "base_temperature", base, "a number above 0")?;
+        limits::temperature("temperature", t)?;
+        limits::temperature("base_temperature", base)?;
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
         limits::layers("projector_layers", self.projector_layers)?;

@@ -77,10 +77,9 @@ impl SwavConfig {
     /// # Errors
     /// The first field whose value no run could use.
     pub fn build(&self) -> Result<Swav, ConfigError> {
-        let positive = |value: f64| value > 0.0 && value.is_finite();
         let t = self.temperature;
-        ConfigError::check(positive(t), "temperature", t, "a number above 0")?;
-        ConfigError::check(positive(self.epsilon), "epsilon", self.epsilon, "a number above 0")?;
+        limits::temperature("temperature", t)?;
+        limits::temperature("epsilon", self.epsilon)?;
         ConfigError::check(self.sinkhorn_iterations > 0, "sinkhorn_iterations", 0, "at least 1")?;
         ConfigError::check(self.prototypes > 0, "prototypes", 0, "at least 1")?;
         ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;

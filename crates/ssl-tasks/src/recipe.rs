@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, Precision};
+use ssl_core::{ConfigError, Precision, limits};
 use ssl_data::{EvalTransform, MaskConfig, Normalization, ViewConfig, Views};
 use ssl_encoders::{EncoderConfig, MODELS, Preprocessing};
 use ssl_eval::KnnConfig;
@@ -242,8 +242,9 @@ impl Recipe {
         ConfigError::check(self.data.limit != Some(0), "data.limit", 0, "at least 1")?;
         ConfigError::check(self.eval.limit != Some(0), "eval.limit", 0, "at least 1")?;
         ConfigError::check(self.eval.k > 0, "eval.k", 0, "at least 1")?;
-        let t = self.eval.temperature;
-        ConfigError::check(t > 0.0 && t.is_finite(), "eval.temperature", t, "a number above 0")?;
+        limits::temperature("eval.temperature", self.eval.temperature)?;
+        let expected = "at most 1024: threads beyond one per core make nothing faster";
+        ConfigError::check(self.data.workers <= 1024, "data.workers", self.data.workers, expected)?;
         self.views()?;
         let config = self.train_config();
         config.validate()?;

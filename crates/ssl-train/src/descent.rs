@@ -159,11 +159,12 @@ mod tests {
     #[test]
     fn weights_that_are_not_finite_after_the_last_step_end_it() {
         let (optimizer, schedule) =
-            (OptimizerConfig::default().with_lr(1e308), ScheduleConfig::default().with_max_steps(Some(1)));
+            (OptimizerConfig::default().with_lr(1e6), ScheduleConfig::default().with_max_steps(Some(1)));
         let descent = Descent { optimizer: &optimizer, schedule: &schedule, steps_per_epoch: 4 };
-        let batches = std::iter::repeat_with(|| Ok::<_, TrainError>([1.0, 1.0]));
+        // The square of its result can be written down, and a step down the gradient cannot.
+        let batches = std::iter::repeat_with(|| Ok::<_, TrainError>([1e18, 1.0]));
         let error = descent.run(linear(), batches, square, |_| {}).expect_err("infinite").to_string();
-        assert!(error.starts_with("tensor 'bias' is not finite after step 1"), "{error}");
+        assert!(error.contains("is not finite after step 1"), "{error}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use ssl_core::schedule::{cosine, linspace_cosine, warmup_cosine};
-use ssl_core::{ConfigError, Progress, names, setters};
+use ssl_core::{ConfigError, Progress, limits, names, setters};
 
 use crate::{OptimizerConfig, Rates};
 
@@ -75,7 +75,9 @@ impl ScheduleConfig {
         ConfigError::check(self.epochs > 0, "schedule.epochs", 0, "at least 1")?;
         let expected = "at most 1000000: published runs have up to 1600";
         ConfigError::check(self.epochs <= 1_000_000, "schedule.epochs", self.epochs, expected)?;
-        ConfigError::check(self.max_steps != Some(0), "schedule.max_steps", 0, "at least 1")?;
+        let steps = self.max_steps.unwrap_or(1);
+        let expected = "at least 1 and at most 1000000000: that many take weeks at a thousand in a second";
+        ConfigError::check((1..=1_000_000_000).contains(&steps), "schedule.max_steps", steps, expected)?;
         let batch = self.batch_size;
         ConfigError::check(
             batch > 1,
@@ -87,13 +89,13 @@ impl ScheduleConfig {
         ConfigError::check(batch <= 1 << 20, "schedule.batch_size", batch, expected)?;
         let warmup = self.warmup_epochs;
         ConfigError::check(
-            warmup >= 0.0 && warmup.is_finite(),
+            (0.0..=1e6).contains(&warmup),
             "schedule.warmup_epochs",
             warmup,
-            "at least 0",
+            "a number of at least 0 and at most 1000000, as schedule.epochs",
         )?;
-        ConfigError::check(self.lr_start >= 0.0, "schedule.lr_start", self.lr_start, "at least 0")?;
-        ConfigError::check(self.lr_end >= 0.0, "schedule.lr_end", self.lr_end, "at least 0")
+        limits::rate("schedule.lr_start", self.lr_start)?;
+        limits::rate("schedule.lr_end", self.lr_end)
     }
 
     /// Number of steps in the whole run.
@@ -193,6 +195,9 @@ mod tests {
         assert_eq!(bad(|c| c.epochs = 0), "schedule.epochs");
         assert_eq!(bad(|c| c.epochs = 1 << 62), "schedule.epochs");
         assert_eq!(bad(|c| c.max_steps = Some(0)), "schedule.max_steps");
+        assert_eq!(bad(|c| c.max_steps = Some(1 << 40)), "schedule.max_steps");
+        assert_eq!(bad(|c| c.warmup_epochs = 1e308), "schedule.warmup_epochs");
+        assert_eq!(bad(|c| c.lr_end = f64::INFINITY), "schedule.lr_end");
         assert_eq!(bad(|c| c.batch_size = 1), "schedule.batch_size");
         assert_eq!(bad(|c| c.warmup_epochs = -1.0), "schedule.warmup_epochs");
         assert_eq!(bad(|c| c.lr_start = -1.0), "schedule.lr_start");

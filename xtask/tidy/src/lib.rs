@@ -1,4 +1,7 @@
-//! Code shared by `xtask` and `xtask-checks`.
+//! Code shared by `xtask`, `xtask-checks` and the tests of the tool.
+
+#[cfg(unix)]
+pub mod torture;
 
 /// The middle value, or the mean of the two in the middle; NaN without values.
 pub fn median(values: &[f64]) -> f64 {

@@ -21,6 +21,9 @@ enum Command {
     Tidy,
     /// Follows `docs/adding-a-method.md` in a copy of the repository, then checks and compiles the copy.
     AddingAMethod,
+    /// Attacks the tool: kills it, fills its disk, damages its files, and counts what it does wrong.
+    #[cfg(unix)]
+    Torture(xtask::torture::Options),
     /// Runs the cases of the numerical conformance suite, one row each, and counts passes, failures and skips.
     Conformance(Forwarded),
     /// Runs benchmarks, and compares with PyTorch if there is a `--baseline`.
@@ -44,6 +47,8 @@ fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
         Command::AddingAMethod => adding::run().map(|()| ExitCode::SUCCESS),
+        #[cfg(unix)]
+        Command::Torture(options) => torture(options),
         Command::Conformance(forwarded) => forwarded.run("conformance"),
         Command::Bench(forwarded) => forwarded.run("bench"),
         Command::Journey(forwarded) => forwarded.run("journey"),
@@ -54,6 +59,21 @@ fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// Builds the tool unless one is named, attacks it, and fails if anything was found.
+#[cfg(unix)]
+fn torture(mut options: xtask::torture::Options) -> Result<ExitCode> {
+    if options.program.is_none() {
+        let status =
+            process::Command::new(cargo()).args(["build", "--release", "--package", "ssl-cli"]).status();
+        anyhow::ensure!(status.context("cargo cannot be started")?.success(), "the tool cannot be built");
+        let target = cargo_metadata::MetadataCommand::new().no_deps().exec()?.target_directory;
+        options.program = Some(target.join("release/burn-ssl").into());
+    }
+    let report = xtask::torture::run(&options)?;
+    println!("{report}");
+    Ok(if report.findings().next().is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Forwarded {

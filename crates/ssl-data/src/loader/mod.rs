@@ -16,12 +16,15 @@ pub use self::{
 };
 use crate::DataError;
 
+/// Threads of a loader (our choice: more than the cores of any machine it was run on).
+const MOST_WORKERS: usize = 1024;
+
 /// What a loader needs to know besides the images and the views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoaderConfig {
     /// Images in a batch, at least 1.
     pub batch_size: usize,
-    /// Threads that decode and augment, at least 1. The batches do not depend on it.
+    /// Threads that decode and augment, from 1 to 1024. The batches do not depend on it.
     pub workers: usize,
 }
 
@@ -31,6 +34,9 @@ impl LoaderConfig {
             if value == 0 {
                 return Err(DataError::Zero { field });
             }
+        }
+        if self.workers > MOST_WORKERS {
+            return Err(DataError::TooManyWorkers { found: self.workers, most: MOST_WORKERS });
         }
         Ok(())
     }

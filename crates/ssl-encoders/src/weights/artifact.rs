@@ -16,7 +16,7 @@ pub use kind::{ClassifierHead, Kind};
 pub use preprocessing::Preprocessing;
 pub use provenance::{DataSummary, Provenance};
 
-use super::{WeightsError, read};
+use super::{WeightsError, read, seal};
 use crate::EncoderConfig;
 
 /// The version of [`Artifact`] that this crate writes. It can read every version up to this one.
@@ -78,10 +78,11 @@ impl Artifact {
         self
     }
 
-    /// Encodes `tensors` with this description as a safetensors file.
+    /// Encodes `tensors` with this description and a checksum of both as a safetensors file.
     pub fn encode(&self, tensors: &BTreeMap<String, TensorData>) -> Vec<u8> {
         let text = serde_json::to_string(self).expect("strings and finite numbers");
-        named::encode(tensors, &text)
+        let sealed = seal::sealed(&text, &named::encode(tensors, &text));
+        named::encode(tensors, &sealed)
     }
 
     /// Atomically writes `tensors` with this description as a safetensors file. Equal tensors and descriptions give

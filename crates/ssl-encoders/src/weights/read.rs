@@ -7,7 +7,7 @@ use burn::store::pytorch_reader::{self, PytorchReader};
 use burn::tensor::{DType, TensorData};
 use safetensors::{Dtype, SafeTensors};
 
-use super::{WeightsError, names};
+use super::{WeightsError, names, seal};
 
 /// Number of names that an error shows.
 const SHOWN_NAMES: usize = 3;
@@ -57,8 +57,11 @@ pub(super) fn description(path: &Path) -> Result<Option<String>, WeightsError> {
     Ok(text.filter(|text| text.starts_with('{')))
 }
 
+/// Reads a file, and checks its checksum if it has one.
 fn read(path: &Path) -> Result<Vec<u8>, WeightsError> {
-    std::fs::read(path).map_err(|source| WeightsError::Io { path: path.to_owned(), source })
+    let bytes = std::fs::read(path).map_err(|source| WeightsError::Io { path: path.to_owned(), source })?;
+    seal::check(&bytes).map_err(|reason| damaged(path, reason))?;
+    Ok(bytes)
 }
 
 /// A safetensors file starts with the length of its header, which is a JSON object.

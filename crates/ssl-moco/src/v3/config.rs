@@ -95,7 +95,7 @@ impl MoCoV3Config {
     /// The first field whose value no run could use.
     pub fn build(&self) -> Result<MoCoV3, ConfigError> {
         let (t, start, end) = (self.temperature, self.momentum, self.momentum_end);
-        ConfigError::check(t > 0.0 && t.is_finite(), "temperature", t, "a number above 0")?;
+        limits::temperature("temperature", t)?;
         ConfigError::check((0.0..=1.0).contains(&start), "momentum", start, "a number from 0 to 1")?;
         ConfigError::check((0.0..=1.0).contains(&end), "momentum_end", end, "a number from 0 to 1")?;
         ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;

@@ -126,7 +126,8 @@ impl Algorithm {
             Self::AdamW(AdamWConfig { betas: [b1, b2], eps }) => {
                 let found = format!("[{b1}, {b2}]");
                 ConfigError::check(share(*b1) && share(*b2), "optimizer.betas", found, "between 0 and 1")?;
-                ConfigError::check(*eps > 0.0 && eps.is_finite(), "optimizer.eps", eps, "a number above 0")
+                let expected = "a number above 0 and at most 1: published ones are up to 1e-6";
+                ConfigError::check(*eps > 0.0 && *eps <= 1.0, "optimizer.eps", eps, expected)
             }
         }
     }
@@ -141,8 +142,8 @@ fn check_momentum(momentum: f64) -> Result<(), ConfigError> {
 }
 
 fn check_trust(eta: f64) -> Result<(), ConfigError> {
-    let usable = eta >= 0.0 && eta.is_finite();
-    ConfigError::check(usable, "optimizer.trust_coefficient", eta, "a number of at least 0")
+    let expected = "a number of at least 0 and at most 1000: published ones are up to 0.02";
+    ConfigError::check((0.0..=1e3).contains(&eta), "optimizer.trust_coefficient", eta, expected)
 }
 
 impl Default for Algorithm {
@@ -254,7 +255,9 @@ mod tests {
         assert_eq!(bad(LarsConfig::default().with_trust_coefficient(-1.0).into()), eta);
         assert_eq!(bad(LarcConfig::default().with_trust_coefficient(-1.0).into()), eta);
         assert_eq!(bad(AdamWConfig::default().with_betas([0.9, 1.0]).into()), "optimizer.betas");
+        assert_eq!(bad(LarsConfig::default().with_trust_coefficient(1e308).into()), eta);
         assert_eq!(bad(AdamWConfig::default().with_eps(0.0).into()), "optimizer.eps");
+        assert_eq!(bad(AdamWConfig::default().with_eps(1e308).into()), "optimizer.eps");
         for name in OptimizerName::ALL {
             assert_eq!(Algorithm::from(name).validate(), Ok(()));
         }

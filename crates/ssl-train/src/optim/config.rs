@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, names, setters};
+use ssl_core::{ConfigError, limits, names, setters};
 
 use super::rules::{NoDecay, ParamRule, ParamRules};
 use super::table::OptimizerTable;
@@ -116,13 +116,10 @@ impl OptimizerConfig {
     /// # Errors
     /// The first field whose value no run could use.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let not_negative = |field, value: f64| {
-            ConfigError::check(value >= 0.0 && value.is_finite(), field, value, "a number of at least 0")
-        };
-        not_negative("optimizer.lr", self.lr)?;
-        not_negative("optimizer.lr_1d", self.lr_1d.unwrap_or_default())?;
-        not_negative("optimizer.weight_decay", self.weight_decay)?;
-        not_negative("optimizer.weight_decay_end", self.weight_decay_end.unwrap_or_default())?;
+        limits::rate("optimizer.lr", self.lr)?;
+        limits::rate("optimizer.lr_1d", self.lr_1d.unwrap_or_default())?;
+        limits::weight_decay("optimizer.weight_decay", self.weight_decay)?;
+        limits::weight_decay("optimizer.weight_decay_end", self.weight_decay_end.unwrap_or_default())?;
         self.algorithm.validate()?;
         self.validate_scaling()?;
         self.validate_clipping()?;
@@ -135,6 +132,9 @@ impl OptimizerConfig {
     fn validate_scaling(&self) -> Result<(), ConfigError> {
         let expected = "at least 1; without the key, lr is for every batch";
         ConfigError::check(self.lr_scale_batch != Some(0), "optimizer.lr_scale_batch", 0, expected)?;
+        let batch = self.lr_scale_batch.unwrap_or(1);
+        let expected = "at most 1048576: published rates are for up to 4096 images";
+        ConfigError::check(batch <= 1 << 20, "optimizer.lr_scale_batch", batch, expected)?;
         let used = self.lr_scaling == LrScaling::Linear || self.lr_scale_batch.is_some();
         let expected = "lr_scale_batch beside it, the batch that lr is for";
         ConfigError::check(used, "optimizer.lr_scaling", "sqrt", expected)
@@ -142,8 +142,8 @@ impl OptimizerConfig {
 
     fn validate_clipping(&self) -> Result<(), ConfigError> {
         let norm = self.clip_norm.unwrap_or(1.0);
-        let expected = "a number above 0; without the key, nothing is clipped";
-        ConfigError::check(norm > 0.0 && norm.is_finite(), "optimizer.clip_norm", norm, expected)?;
+        let expected = "a number above 0 and at most 1000000; without the key, nothing is clipped";
+        ConfigError::check(norm > 0.0 && norm <= 1e6, "optimizer.clip_norm", norm, expected)?;
         let used = !self.clip_per_parameter || self.clip_norm.is_some();
         ConfigError::check(
             used,
@@ -205,6 +205,10 @@ mod tests {
             config.validate().expect_err("a bad value").field
         };
         assert_eq!(bad(|c| c.lr = f64::NAN), "optimizer.lr");
+        assert_eq!(bad(|c| c.lr = 1e308), "optimizer.lr");
+        assert_eq!(bad(|c| c.weight_decay = 1e308), "optimizer.weight_decay");
+        assert_eq!(bad(|c| c.clip_norm = Some(1e308)), "optimizer.clip_norm");
+        assert_eq!(bad(|c| c.lr_scale_batch = Some(1 << 40)), "optimizer.lr_scale_batch");
         assert_eq!(bad(|c| c.lr_1d = Some(-1.0)), "optimizer.lr_1d");
         assert_eq!(bad(|c| c.lr_scale_batch = Some(0)), "optimizer.lr_scale_batch");
         assert_eq!(bad(|c| c.lr_scaling = LrScaling::Sqrt), "optimizer.lr_scaling");

@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use ssl_core::named::Path;
-use ssl_core::{ConfigError, names, setters};
+use ssl_core::{ConfigError, limits, names, setters};
 
 use super::{OptimizerConfig, OptimizerName};
 
@@ -95,9 +95,9 @@ impl ParamRule {
             return Err(error("a rule without a path".into(), "part of a parameter's path"));
         }
         let scale = self.lr_scale;
-        if !(scale >= 0.0 && scale.is_finite()) {
+        if limits::rate("optimizer.rules", scale).is_err() {
             let found = format!("a rule for '{}' with lr_scale {scale}", self.path);
-            return Err(error(found, "a number of at least 0"));
+            return Err(error(found, "a number of at least 0 and at most 1000000"));
         }
         if *self == Self::new(self.path.clone()) {
             let found = format!("a rule for '{}' that changes nothing", self.path);
