@@ -2,8 +2,8 @@
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Tensor, container::TensorContainer};
+use ssl_kernels::ops::average;
 
-use crate::math::add_scaled;
 use crate::named::{Path, is_buffer};
 
 /// Moves the parameters of one network towards those of another.
@@ -118,7 +118,7 @@ impl ModuleMapper for AverageMapper {
             .online
             .remove(&path)
             .unwrap_or_else(|| panic!("momentum update: the online network has no parameter '{path}'"));
-        param.map(|old| add_scaled(old.mul_scalar(self.momentum), online, 1.0 - self.momentum))
+        param.map(|old| average(old, online, self.momentum))
     }
 }
 

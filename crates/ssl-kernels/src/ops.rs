@@ -1,8 +1,10 @@
 //! Operations that a backend may do better than Burn's generic formulation, each behind one portable signature.
 
+mod adamw;
 mod add_scaled;
 mod all_reduce;
 mod attention;
+mod average;
 mod batch_norm;
 mod batch_norm_output;
 mod choice;
@@ -23,9 +25,11 @@ mod sgd;
 mod sgd_rates;
 mod sum;
 
+pub use adamw::{AdamWRates, adamw};
 pub use add_scaled::add_scaled;
 pub use all_reduce::all_reduce_sum;
 pub use attention::{attention, first_attention};
+pub use average::average;
 pub use batch_norm::{batch_norm_eval, batch_norm_relu_train, batch_norm_train};
 pub use batch_norm_output::BatchNormOutput;
 pub use choice::with_backend_kernels;

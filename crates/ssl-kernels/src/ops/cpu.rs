@@ -4,7 +4,9 @@
 //! image, and its batch norm is a dozen element-wise passes. The order of every sum here is independent of the number
 //! of threads, so results are bit-identical on machines of any size.
 
+mod adamw;
 mod attention;
+mod average;
 mod batch_norm;
 mod conv;
 mod layer_norm;
@@ -23,7 +25,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, TensorMetadata};
 use burn::tensor::Tensor;
 
+pub(super) use adamw::adamw;
 pub(super) use attention::attention;
+pub(super) use average::average;
 pub(super) use batch_norm::batch_norm_train;
 pub(super) use conv::conv2d;
 pub(super) use layer_norm::layer_norm;

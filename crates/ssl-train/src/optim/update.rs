@@ -2,7 +2,7 @@
 
 use burn::tensor::{Bool, Tensor};
 use ssl_core::math::add_scaled;
-use ssl_kernels::ops::{SgdRates, sgd_momentum, sum};
+use ssl_kernels::ops::{self, AdamWRates, SgdRates, sgd_momentum, sum};
 
 use super::{AdamWConfig, LarcConfig, LarsConfig, ParamState, SgdConfig};
 
@@ -146,18 +146,12 @@ pub(super) fn adamw(
     g: Tensor<1>,
     ParamRates { lr, decay }: ParamRates,
 ) -> Tensor<1> {
-    let [b1, b2] = config.betas;
-    let average = |old: Option<Tensor<1>>, new: Tensor<1>, beta: f64| match old {
-        Some(old) => old.mul_scalar(beta) + new.mul_scalar(1.0 - beta),
-        None => new.mul_scalar(1.0 - beta),
-    };
-    let m = average(state.first.take(), g.clone(), b1);
-    let v = average(state.second.take(), g.square(), b2);
-    state.first = Some(m.clone());
-    state.second = Some(v.clone());
-    let t = i32::try_from(state.steps).unwrap_or(i32::MAX);
-    let denominator = v.sqrt().div_scalar((1.0 - b2.powi(t)).sqrt()).add_scalar(config.eps);
-    p.mul_scalar(1.0 - lr * decay) - (m / denominator).mul_scalar(lr / (1.0 - b1.powi(t)))
+    let step = i32::try_from(state.steps).unwrap_or(i32::MAX);
+    let rates = AdamWRates { lr, decay, betas: config.betas, eps: config.eps, step };
+    let moments = state.first.take().zip(state.second.take()).map(<[_; 2]>::from);
+    let (p, [first, second]) = ops::adamw(p, g, moments, rates);
+    (state.first, state.second) = (Some(first), Some(second));
+    p
 }
 
 /// ```text

@@ -1,0 +1,64 @@
+//! A moving average in one pass, in place if nothing else uses the old values.
+
+use burn::backend::{DispatchTensor, TensorMetadata};
+use burn::tensor::Tensor;
+
+use super::parallel::each;
+use super::simd::{Instructions, Job, dispatch};
+use super::{Bridge, Host, owned};
+
+/// Values per job.
+const PIECE: usize = 1 << 15;
+
+/// See [`average`](crate::ops::average).
+pub(in crate::ops) fn average<B: Host, const D: usize>(
+    old: Tensor<D>,
+    new: Tensor<D>,
+    momentum: f64,
+) -> Tensor<D>
+where
+    DispatchTensor: Bridge<B>,
+{
+    let primitive = |t: Tensor<D>| t.try_into_primitive::<B>().expect("the device was checked");
+    let (mut old, new) = (owned::<B>(primitive(old)), B::contiguous(&primitive(new)));
+    assert_eq!(old.shape(), new.shape(), "average: shape of the old and of the new values");
+    let values = B::own_values(&mut old).expect("made one's own above");
+    let jobs = values.chunks_mut(PIECE).zip(B::values(&new).chunks(PIECE));
+    let (kept, taken) = (momentum as f32, (1.0 - momentum) as f32);
+    each::<B, _>(jobs, |(old, new)| dispatch(Average { old, new, kept, taken }));
+    Tensor::from_primitive::<B>(old)
+}
+
+struct Average<'a> {
+    old: &'a mut [f32],
+    new: &'a [f32],
+    kept: f32,
+    taken: f32,
+}
+
+impl Job for Average<'_> {
+    type Output = ();
+
+    /// In the order of the portable operation, so that the result is bit-identical.
+    #[inline(always)]
+    fn run<I: Instructions>(self) {
+        self.old.iter_mut().zip(self.new).for_each(|(old, new)| *old = *old * self.kept + new * self.taken);
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use crate::ops::average;
+    use burn::tensor::{Device, Distribution, Tensor};
+
+    #[test]
+    fn averages_have_the_bits_of_the_portable_operation_and_leave_shared_values_alone() {
+        let random = || Tensor::<2>::random([70, 1001], Distribution::Uniform(-1.0, 1.0), &Device::flex());
+        let (old, new) = (random(), random());
+        let before = old.clone().into_data();
+        let want = average::portable(old.clone(), new.clone(), 0.996).into_data();
+        assert_eq!(average::average(old.clone(), new.clone(), 0.996).into_data(), want);
+        assert_eq!(old.clone().into_data(), before);
+        assert_eq!(average::average(old, new, 0.996).into_data(), want);
+    }
+}
