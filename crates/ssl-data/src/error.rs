@@ -2,14 +2,17 @@ use std::{fmt, io, path::PathBuf};
 
 use thiserror::Error;
 
-use crate::decode::DecodeError;
+use crate::{
+    decode::DecodeError,
+    escape::{escaped, shown},
+};
 
 /// Why a data set cannot be opened or a loader cannot go on.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// The path names nothing.
-    #[error("there is no file or folder at {}", path.display())]
+    #[error("there is no file or folder at {}", shown(path))]
     NotFound {
         /// The path as given.
         path: PathBuf,
@@ -18,7 +21,7 @@ pub enum DataError {
     #[error(
         "{} is {found}; expected a folder of images, a .tar of images, CIFAR, STL-10 or MNIST binaries, \
          or a .csv or .txt list of images",
-        path.display()
+        shown(path)
     )]
     Unrecognised {
         /// The path as given.
@@ -27,7 +30,7 @@ pub enum DataError {
         found: String,
     },
     /// The data set was recognised and holds no image.
-    #[error("there are no images in {}: looked for {looked_for}, found {found}", path.display())]
+    #[error("there are no images in {}: looked for {looked_for}, found {found}", shown(path))]
     Empty {
         /// The path as given.
         path: PathBuf,
@@ -37,7 +40,7 @@ pub enum DataError {
         found: String,
     },
     /// The file system refused.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", shown(path))]
     Io {
         /// The file or folder that was read.
         path: PathBuf,
@@ -45,7 +48,7 @@ pub enum DataError {
         source: io::Error,
     },
     /// A file of the data set contradicts its format.
-    #[error("{} is damaged: {reason}", path.display())]
+    #[error("{} is damaged: {reason}", shown(path))]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -97,8 +100,18 @@ pub enum DataError {
         /// The field of the configuration.
         field: &'static str,
     },
+    /// A number of the loader's configuration is beyond any use.
+    #[error("{field} is {value}, expected at most {most}")]
+    TooMany {
+        /// The field of the configuration.
+        field: &'static str,
+        /// What was asked for.
+        value: usize,
+        /// The largest number allowed.
+        most: usize,
+    },
     /// A class of this data set is unknown to the other one.
-    #[error("the class {class} is not among the {known} classes of the other data set")]
+    #[error("the class {} is not among the {known} classes of the other data set", escaped(class))]
     UnknownClass {
         /// The class in this data set.
         class: String,

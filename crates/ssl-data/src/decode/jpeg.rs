@@ -1,10 +1,13 @@
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
-use super::{DecodeError, check_size, new_image};
+use super::{DecodeError, check_memory, check_size, new_image};
 use crate::Image;
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
+/// Of a progressive file: coefficients of two bytes in three channels, and RGB.
+const BYTES_PER_PIXEL: u64 = 9;
+
+pub(super) fn decode(bytes: &[u8], max_bytes: usize) -> Result<Image, DecodeError> {
     let options = DecoderOptions::default()
         .jpeg_set_out_colorspace(ColorSpace::RGB)
         .set_strict_mode(false)
@@ -14,6 +17,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
     decoder.decode_headers().map_err(|error| invalid(&error))?;
     let (width, height) = decoder.dimensions().unwrap_or((0, 0));
     check_size(width, height)?;
+    check_memory(BYTES_PER_PIXEL * (width * height) as u64, max_bytes)?;
     if !is_whole(bytes) {
         return Err(DecodeError::Invalid { format: "JPEG", reason: "it breaks off".into() });
     }

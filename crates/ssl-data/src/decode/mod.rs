@@ -5,7 +5,10 @@ mod tiff;
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use image::{
+    ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits,
+    codecs::png::PngDecoder,
+};
 use thiserror::Error;
 
 use crate::Image;
@@ -14,6 +17,16 @@ use crate::Image;
 ///
 /// Twice the `MAX_IMAGE_PIXELS` of Pillow, where its check against decompression bombs raises an error.
 pub const MAX_PIXELS: usize = 2 * 89_478_485;
+
+/// Bytes that decoding one image may take, unless [`DatasetOptions`](crate::DatasetOptions::max_image_bytes) says
+/// otherwise: 1.5 GiB, nine for each of [`MAX_PIXELS`].
+///
+/// A progressive JPEG needs that many: two for each coefficient of three channels, and three for the RGB pixels.
+pub const MAX_IMAGE_BYTES: usize = 9 * MAX_PIXELS;
+
+/// Bytes of profiles, texts and lines that a PNG may unpack beside its pixels (our choice: colour profiles take a few
+/// megabytes at most, a bomb of 2 MB unpacks to 2 GB).
+const MAX_PNG_EXTRAS: u64 = 64 << 20;
 
 /// Why bytes are no image.
 #[derive(Debug, Error)]
@@ -29,6 +42,14 @@ pub enum DecodeError {
         width: usize,
         /// Height in pixels.
         height: usize,
+    },
+    /// Decoding would take more memory than allowed, see [`MAX_IMAGE_BYTES`].
+    #[error("decoding it takes {needed} bytes, more than the {allowed} allowed (max_image_bytes)")]
+    TooMuchMemory {
+        /// Bytes of the pixels before and after conversion to RGB.
+        needed: u64,
+        /// Bytes allowed.
+        allowed: usize,
     },
     /// The file is cut off, damaged, or of a variant that is not read.
     #[error("it is not a readable {format} file: {reason}")]
@@ -70,26 +91,74 @@ pub enum DecodeError {
 /// # Ok::<(), ssl_data::DecodeError>(())
 /// ```
 pub fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
+    decode_within(bytes, MAX_IMAGE_BYTES)
+}
+
+/// [`decode`] with at most `max_bytes` bytes for the pixels, as the file has them and as RGB.
+///
+/// # Errors
+/// See [`DecodeError`].
+pub fn decode_within(bytes: &[u8], max_bytes: usize) -> Result<Image, DecodeError> {
     match image::guess_format(bytes).map_err(|_| DecodeError::UnknownFormat)? {
-        ImageFormat::Jpeg => jpeg::decode(bytes),
-        ImageFormat::Tiff => tiff::decode(bytes),
-        ImageFormat::Png => by_image(bytes, ImageFormat::Png, "PNG"),
-        ImageFormat::WebP => by_image(bytes, ImageFormat::WebP, "WebP"),
-        ImageFormat::Bmp => by_image(bytes, ImageFormat::Bmp, "BMP"),
-        ImageFormat::Pnm => by_image(bytes, ImageFormat::Pnm, "PPM or PGM"),
+        ImageFormat::Jpeg => jpeg::decode(bytes, max_bytes),
+        ImageFormat::Tiff => tiff::decode(bytes, max_bytes),
+        ImageFormat::Png => png(bytes, max_bytes),
+        ImageFormat::WebP => by_image(bytes, ImageFormat::WebP, "WebP", max_bytes),
+        ImageFormat::Bmp => by_image(bytes, ImageFormat::Bmp, "BMP", max_bytes),
+        ImageFormat::Pnm => by_image(bytes, ImageFormat::Pnm, "PPM or PGM", max_bytes),
         _ => Err(DecodeError::UnknownFormat),
     }
 }
 
-fn by_image(bytes: &[u8], format: ImageFormat, name: &'static str) -> Result<Image, DecodeError> {
-    let invalid = |error: image::ImageError| DecodeError::Invalid { format: name, reason: error.to_string() };
+fn png(bytes: &[u8], max_bytes: usize) -> Result<Image, DecodeError> {
+    let decoder = png_decoder(bytes, max_bytes)
+        .map_err(|error| DecodeError::Invalid { format: "PNG", reason: error.to_string() })?;
+    to_rgb(decoder, "PNG", max_bytes)
+}
+
+/// The decoder unpacks a colour profile when it is made, so it needs its limit then. It passes over a larger profile.
+fn png_decoder(bytes: &[u8], max_bytes: usize) -> ImageResult<PngDecoder<Cursor<&[u8]>>> {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(MAX_PNG_EXTRAS.min(max_bytes as u64));
+    PngDecoder::with_limits(Cursor::new(bytes), limits)
+}
+
+fn by_image(
+    bytes: &[u8],
+    format: ImageFormat,
+    name: &'static str,
+    max_bytes: usize,
+) -> Result<Image, DecodeError> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    reader.no_limits(); // The check below replaces them.
-    let decoder = reader.into_decoder().map_err(invalid)?;
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(max_bytes as u64);
+    reader.limits(limits);
+    let decoder = reader
+        .into_decoder()
+        .map_err(|error| DecodeError::Invalid { format: name, reason: error.to_string() })?;
+    to_rgb(decoder, name, max_bytes)
+}
+
+fn to_rgb(decoder: impl ImageDecoder, format: &'static str, max_bytes: usize) -> Result<Image, DecodeError> {
     let (width, height) = decoder.dimensions();
-    check_size(width as usize, height as usize)?;
-    let rgb = DynamicImage::from_decoder(decoder).map_err(invalid)?.into_rgb8();
-    new_image(width as usize, height as usize, rgb.into_raw(), name)
+    let (width, height) = (width as usize, height as usize);
+    check_size(width, height)?;
+    let rgb_bytes = match decoder.color_type() {
+        ColorType::Rgb8 => 0, // No conversion.
+        _ => 3 * (width * height) as u64,
+    };
+    check_memory(decoder.total_bytes().saturating_add(rgb_bytes), max_bytes)?;
+    let rgb = DynamicImage::from_decoder(decoder)
+        .map_err(|error| DecodeError::Invalid { format, reason: error.to_string() })?
+        .into_rgb8();
+    new_image(width, height, rgb.into_raw(), format)
+}
+
+fn check_memory(needed: u64, allowed: usize) -> Result<(), DecodeError> {
+    if needed > allowed as u64 {
+        return Err(DecodeError::TooMuchMemory { needed, allowed });
+    }
+    Ok(())
 }
 
 fn check_size(width: usize, height: usize) -> Result<(), DecodeError> {
@@ -105,4 +174,35 @@ fn new_image(width: usize, height: usize, rgb: Vec<u8>, format: &'static str) ->
         return Err(DecodeError::Invalid { format, reason });
     }
     Ok(Image::new(width, height, rgb))
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
+
+    use super::{ImageDecoder, MAX_IMAGE_BYTES, decode, png_decoder};
+
+    fn with_profile(bytes: usize) -> Vec<u8> {
+        let mut file = Vec::new();
+        let mut encoder = PngEncoder::new(&mut file);
+        encoder.set_icc_profile(vec![0; bytes]).expect("PNG has profiles");
+        encoder.write_image(&[1, 2, 3], 1, 1, ExtendedColorType::Rgb8).expect("one pixel");
+        file
+    }
+
+    #[test]
+    fn a_colour_profile_that_unpacks_to_much_is_not_unpacked() {
+        let profile = |file: &[u8]| {
+            png_decoder(file, MAX_IMAGE_BYTES)
+                .expect("a PNG")
+                .icc_profile()
+                .expect("readable")
+                .map(|p| p.len())
+        };
+        assert_eq!(profile(&with_profile(1000)), Some(1000));
+        let bomb = with_profile(80 << 20);
+        assert!(bomb.len() < 1 << 20, "a bomb is small");
+        assert_eq!(profile(&bomb), None);
+        assert_eq!(decode(&bomb).expect("the pixels are whole").pixels(), [1, 2, 3]);
+    }
 }

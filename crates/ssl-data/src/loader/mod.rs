@@ -16,12 +16,15 @@ pub use self::{
 };
 use crate::DataError;
 
+/// Threads of a loader at most (our choice: more than any machine has cores for, and few enough to start at once).
+pub const MAX_WORKERS: usize = 1024;
+
 /// What a loader needs to know besides the images and the views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoaderConfig {
     /// Images in a batch, at least 1.
     pub batch_size: usize,
-    /// Threads that decode and augment, at least 1. The batches do not depend on it.
+    /// Threads that decode and augment, 1 to [`MAX_WORKERS`]. The batches do not depend on it.
     pub workers: usize,
 }
 
@@ -31,6 +34,9 @@ impl LoaderConfig {
             if value == 0 {
                 return Err(DataError::Zero { field });
             }
+        }
+        if self.workers > MAX_WORKERS {
+            return Err(DataError::TooMany { field: "workers", value: self.workers, most: MAX_WORKERS });
         }
         Ok(())
     }
