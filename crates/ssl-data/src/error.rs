@@ -1,11 +1,9 @@
 use std::{fmt, io, path::PathBuf};
 
+use ssl_files::{escaped, shown};
 use thiserror::Error;
 
-use crate::{
-    decode::DecodeError,
-    escape::{escaped, shown},
-};
+use crate::decode::DecodeError;
 
 /// Why a data set cannot be opened or a loader cannot go on.
 #[derive(Debug, Error)]

@@ -3,7 +3,6 @@
 mod dataset;
 mod decode;
 mod error;
-mod escape;
 #[doc(hidden)]
 pub mod fuzzing;
 mod image;

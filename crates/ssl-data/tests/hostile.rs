@@ -11,7 +11,7 @@ use std::{
 
 use common::{ppm, write};
 use ssl_data::{
-    Dataset, DatasetOptions, EvalLoader, EvalTransform, LoaderConfig, MAX_WORKERS, Normalization, decode,
+    Dataset, DatasetOptions, EvalLoader, EvalTransform, LoaderConfig, MAX_WORKERS, Normalization,
     decode_within,
 };
 use tempfile::tempdir;
@@ -88,19 +88,19 @@ fn the_folders_of_the_kernel_are_no_data() {
 
 #[test]
 fn an_image_takes_no_more_memory_than_allowed() {
-    let grey = b"P5 2 1 255 \x00\xff"; // Two bytes, and six as RGB.
-    assert!(decode_within(grey, 8).is_ok());
-    let error = decode_within(grey, 7).unwrap_err().to_string();
-    assert_eq!(error, "decoding it takes 8 bytes, more than the 7 allowed (max_image_bytes)");
+    let grey = b"P5 2 1 255 \x00\xff"; // Thirteen bytes: two of pixels, which are six as RGB.
+    assert!(decode_within(grey, 21).is_ok());
+    let error = decode_within(grey, 20).unwrap_err().to_string();
+    assert_eq!(error, "decoding it takes 21 bytes, more than the 20 of data.max_image_bytes");
 
     let folder = tempdir().unwrap();
     write(folder.path(), &[("1.ppm", ppm(1))]);
     let open = |max_image_bytes| {
         Dataset::open_with(folder.path(), &DatasetOptions { max_image_bytes, ..DatasetOptions::default() })
     };
-    assert!(open(23).unwrap().image(0).is_ok());
+    assert!(open(23 + 12).unwrap().image(0).is_ok());
     let error = open(22).unwrap().image(0).unwrap_err().to_string();
-    assert_eq!(error, "it has 23 bytes, more than the 22 that an image may take (max_image_bytes)");
+    assert_eq!(error, "it has 23 bytes, more than the 22 of data.max_image_bytes");
 }
 
 fn tar_of(names: &[&str]) -> Vec<u8> {

@@ -5,6 +5,8 @@
 #![expect(clippy::print_stdout, reason = "a command answers on standard output")]
 
 mod adding;
+mod fuzz;
+mod nightly;
 mod tidy;
 
 use std::ffi::{OsStr, OsString};
@@ -21,6 +23,10 @@ enum Command {
     Tidy,
     /// Follows `docs/adding-a-method.md` in a copy of the repository, then checks and compiles the copy.
     AddingAMethod,
+    /// Searches for inputs that make a parser panic, with libFuzzer; see `fuzz/README.md`.
+    Fuzz(fuzz::Fuzz),
+    /// Runs what takes too long for CI: an hour of every fuzz target.
+    Nightly(nightly::Nightly),
     /// Runs the cases of the numerical conformance suite, one row each, and counts passes, failures and skips.
     Conformance(Forwarded),
     /// Runs benchmarks, and compares with PyTorch if there is a `--baseline`.
@@ -42,6 +48,8 @@ fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Tidy => tidy::run().map(|()| ExitCode::SUCCESS),
         Command::AddingAMethod => adding::run().map(|()| ExitCode::SUCCESS),
+        Command::Fuzz(fuzz) => fuzz.run().map(|()| ExitCode::SUCCESS),
+        Command::Nightly(nightly) => nightly.run().map(|()| ExitCode::SUCCESS),
         Command::Conformance(forwarded) => forwarded.run("conformance"),
         Command::Bench(forwarded) => forwarded.run("bench"),
         Command::Pack(forwarded) => forwarded.run("pack"),

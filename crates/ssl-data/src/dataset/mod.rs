@@ -7,10 +7,11 @@ mod unreadable;
 
 use std::{fmt, path::Path, sync::Arc};
 
+use ssl_files::{escaped, shown};
+
 use self::{cache::Cache, contents::Contents, unreadable::Unreadable};
 use crate::{
     DataError, Image, MAX_IMAGE_BYTES, ReadError,
-    escape::{escaped, shown},
     source::{self, ImageSource, Memory},
 };
 
@@ -32,8 +33,8 @@ pub struct DatasetOptions {
     /// Images that may be unreadable before a loader gives up. Default: one of a hundred, at least 10 (our
     /// choice: a few broken downloads should not stop a long run, a wrong folder should).
     pub max_unreadable: Option<usize>,
-    /// Bytes that one image may take while it is decoded, and that its file may have; each worker decodes one image
-    /// at a time. A larger image is unreadable. Default: [`MAX_IMAGE_BYTES`](crate::MAX_IMAGE_BYTES), 1.5 GiB.
+    /// Bytes that one image may take while it is decoded, its file included; each worker decodes one image at a time. A
+    /// larger image is unreadable. Default: [`MAX_IMAGE_BYTES`](crate::MAX_IMAGE_BYTES), 2 GiB.
     pub max_image_bytes: usize,
 }
 

@@ -1,5 +1,6 @@
 //! The bytes of an image file to RGB at 8 bits a channel.
 
+mod budget;
 mod jpeg;
 mod tiff;
 
@@ -13,16 +14,13 @@ use thiserror::Error;
 
 use crate::Image;
 
+use budget::Budget;
+pub use budget::MAX_IMAGE_BYTES;
+
 /// Images with more pixels than this are not decoded.
 ///
 /// Twice the `MAX_IMAGE_PIXELS` of Pillow, where its check against decompression bombs raises an error.
 pub const MAX_PIXELS: usize = 2 * 89_478_485;
-
-/// Bytes that decoding one image may take, unless [`DatasetOptions`](crate::DatasetOptions::max_image_bytes) says
-/// otherwise: 1.5 GiB, nine for each of [`MAX_PIXELS`].
-///
-/// A progressive JPEG needs that many: two for each coefficient of three channels, and three for the RGB pixels.
-pub const MAX_IMAGE_BYTES: usize = 9 * MAX_PIXELS;
 
 /// Bytes of profiles, texts and lines that a PNG may unpack beside its pixels (our choice: colour profiles take a few
 /// megabytes at most, a bomb of 2 MB unpacks to 2 GB).
@@ -44,9 +42,9 @@ pub enum DecodeError {
         height: usize,
     },
     /// Decoding would take more memory than allowed, see [`MAX_IMAGE_BYTES`].
-    #[error("decoding it takes {needed} bytes, more than the {allowed} allowed (max_image_bytes)")]
+    #[error("decoding it takes {needed} bytes, more than the {allowed} of data.max_image_bytes")]
     TooMuchMemory {
-        /// Bytes of the pixels before and after conversion to RGB.
+        /// Bytes of the file, of its pixels before and after conversion to RGB, and of what the decoder needs beside them.
         needed: u64,
         /// Bytes allowed.
         allowed: usize,
@@ -94,78 +92,84 @@ pub fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
     decode_within(bytes, MAX_IMAGE_BYTES)
 }
 
-/// [`decode`] with at most `max_bytes` bytes for the pixels, as the file has them and as RGB.
+/// [`decode`] with at most `max_bytes` bytes of memory: the file, its pixels, the same as RGB, and what the decoder needs
+/// beside them.
 ///
 /// # Errors
 /// See [`DecodeError`].
 pub fn decode_within(bytes: &[u8], max_bytes: usize) -> Result<Image, DecodeError> {
+    let budget = Budget::new(bytes, max_bytes);
     match image::guess_format(bytes).map_err(|_| DecodeError::UnknownFormat)? {
-        ImageFormat::Jpeg => jpeg::decode(bytes, max_bytes),
-        ImageFormat::Tiff => tiff::decode(bytes, max_bytes),
-        ImageFormat::Png => png(bytes, max_bytes),
-        ImageFormat::WebP => by_image(bytes, ImageFormat::WebP, "WebP", max_bytes),
-        ImageFormat::Bmp => by_image(bytes, ImageFormat::Bmp, "BMP", max_bytes),
-        ImageFormat::Pnm => by_image(bytes, ImageFormat::Pnm, "PPM or PGM", max_bytes),
+        ImageFormat::Jpeg => jpeg::decode(bytes, budget),
+        ImageFormat::Tiff => tiff::decode(bytes, budget),
+        ImageFormat::Png => png(bytes, budget),
+        ImageFormat::WebP => by_image(bytes, ImageFormat::WebP, "WebP", budget),
+        ImageFormat::Bmp => by_image(bytes, ImageFormat::Bmp, "BMP", budget),
+        ImageFormat::Pnm => by_image(bytes, ImageFormat::Pnm, "PPM or PGM", budget),
         _ => Err(DecodeError::UnknownFormat),
     }
 }
 
-fn png(bytes: &[u8], max_bytes: usize) -> Result<Image, DecodeError> {
-    let decoder = png_decoder(bytes, max_bytes)
+fn png(bytes: &[u8], budget: Budget) -> Result<Image, DecodeError> {
+    let decoder = png_decoder(bytes, budget)
         .map_err(|error| DecodeError::Invalid { format: "PNG", reason: error.to_string() })?;
-    to_rgb(decoder, "PNG", max_bytes)
+    to_rgb(decoder, "PNG", budget, png_extras(budget))
 }
 
 /// The decoder unpacks a colour profile when it is made, so it needs its limit then. It passes over a larger profile.
-fn png_decoder(bytes: &[u8], max_bytes: usize) -> ImageResult<PngDecoder<Cursor<&[u8]>>> {
+fn png_decoder(bytes: &[u8], budget: Budget) -> ImageResult<PngDecoder<Cursor<&[u8]>>> {
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MAX_PNG_EXTRAS.min(max_bytes as u64));
+    limits.max_alloc = Some(png_extras(budget));
     PngDecoder::with_limits(Cursor::new(bytes), limits)
+}
+
+fn png_extras(budget: Budget) -> u64 {
+    MAX_PNG_EXTRAS.min(budget.left() / 16)
 }
 
 fn by_image(
     bytes: &[u8],
     format: ImageFormat,
     name: &'static str,
-    max_bytes: usize,
+    budget: Budget,
 ) -> Result<Image, DecodeError> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(max_bytes as u64);
+    limits.max_alloc = Some(budget.left());
     reader.limits(limits);
     let decoder = reader
         .into_decoder()
         .map_err(|error| DecodeError::Invalid { format: name, reason: error.to_string() })?;
-    to_rgb(decoder, name, max_bytes)
+    let (width, height) = decoder.dimensions();
+    let extras = match format {
+        // A canvas and a frame in RGBA, or what transforms and brightness take.
+        ImageFormat::WebP => 8 * u64::from(width) * u64::from(height),
+        // The samples as the file has them, of which CMYK has four for three.
+        ImageFormat::Tiff => decoder.total_bytes().saturating_mul(3) / 2,
+        _ => 0,
+    };
+    to_rgb(decoder, name, budget, extras)
 }
 
-fn to_rgb(decoder: impl ImageDecoder, format: &'static str, max_bytes: usize) -> Result<Image, DecodeError> {
+/// The pixels as RGB; the decoder needs `extras` bytes beside them.
+fn to_rgb(
+    decoder: impl ImageDecoder,
+    format: &'static str,
+    budget: Budget,
+    extras: u64,
+) -> Result<Image, DecodeError> {
     let (width, height) = decoder.dimensions();
     let (width, height) = (width as usize, height as usize);
-    check_size(width, height)?;
+    budget.check(width, height, 0)?;
     let rgb_bytes = match decoder.color_type() {
         ColorType::Rgb8 => 0, // No conversion.
         _ => 3 * (width * height) as u64,
     };
-    check_memory(decoder.total_bytes().saturating_add(rgb_bytes), max_bytes)?;
+    budget.check_bytes(decoder.total_bytes().saturating_add(rgb_bytes).saturating_add(extras))?;
     let rgb = DynamicImage::from_decoder(decoder)
         .map_err(|error| DecodeError::Invalid { format, reason: error.to_string() })?
         .into_rgb8();
     new_image(width, height, rgb.into_raw(), format)
-}
-
-fn check_memory(needed: u64, allowed: usize) -> Result<(), DecodeError> {
-    if needed > allowed as u64 {
-        return Err(DecodeError::TooMuchMemory { needed, allowed });
-    }
-    Ok(())
-}
-
-fn check_size(width: usize, height: usize) -> Result<(), DecodeError> {
-    if width.saturating_mul(height) > MAX_PIXELS {
-        return Err(DecodeError::TooLarge { width, height });
-    }
-    Ok(())
 }
 
 fn new_image(width: usize, height: usize, rgb: Vec<u8>, format: &'static str) -> Result<Image, DecodeError> {
@@ -180,7 +184,7 @@ fn new_image(width: usize, height: usize, rgb: Vec<u8>, format: &'static str) ->
 mod tests {
     use image::{ExtendedColorType, ImageEncoder, codecs::png::PngEncoder};
 
-    use super::{ImageDecoder, MAX_IMAGE_BYTES, decode, png_decoder};
+    use super::{Budget, ImageDecoder, MAX_IMAGE_BYTES, decode, png_decoder};
 
     fn with_profile(bytes: usize) -> Vec<u8> {
         let mut file = Vec::new();
@@ -193,7 +197,7 @@ mod tests {
     #[test]
     fn a_colour_profile_that_unpacks_to_much_is_not_unpacked() {
         let profile = |file: &[u8]| {
-            png_decoder(file, MAX_IMAGE_BYTES)
+            png_decoder(file, Budget::new(file, MAX_IMAGE_BYTES))
                 .expect("a PNG")
                 .icc_profile()
                 .expect("readable")

@@ -6,11 +6,10 @@ use std::{
 
 use walkdir::{DirEntry, WalkDir};
 
+use ssl_files::{escaped, shown};
+
 use super::{ImageSource, Others, Recognised, files::read_at_most, is_image_name, labels};
-use crate::{
-    DataError, Image, ReadError, decode_within,
-    escape::{escaped, shown},
-};
+use crate::{DataError, Image, ReadError, decode_within};
 
 /// Image files below a folder.
 pub(super) struct Files {

@@ -1,9 +1,10 @@
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
+use ssl_files::escaped;
 
 use super::{IMAGE_EXTENSIONS, Recognised, folder::Files, is_image_name, labels};
-use crate::{DataError, escape::escaped};
+use crate::DataError;
 
 /// Endings of file names that are lists.
 pub(super) const EXTENSIONS: [&str; 3] = [".csv", ".tsv", ".txt"];

@@ -20,7 +20,9 @@ use std::{
 };
 
 pub(crate) use self::memory::Memory;
-use crate::{DataError, Image, ReadError, escape::escaped};
+use ssl_files::{escaped, open_regular};
+
+use crate::{DataError, Image, ReadError};
 
 /// Endings of file names that count as images, in lower case; letter case is ignored.
 pub const IMAGE_EXTENSIONS: [&str; 9] = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff", "ppm", "pgm"];
@@ -116,7 +118,7 @@ fn open_file(path: &Path, max_image_bytes: usize) -> Result<Recognised, DataErro
 
 fn first_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
     let mut start = Vec::new();
-    files::open_regular(path)
+    open_regular(path)
         .and_then(|(file, _)| file.take(512).read_to_end(&mut start))
         .map_err(|error| DataError::io(path, error))?;
     Ok(start)
@@ -158,5 +160,5 @@ impl Others {
 
 /// The file and its length in bytes.
 fn open_read(path: &Path) -> Result<(fs::File, u64), DataError> {
-    files::open_regular(path).map_err(|error| DataError::io(path, error))
+    open_regular(path).map_err(|error| DataError::io(path, error))
 }

@@ -5,16 +5,14 @@ use std::{
     sync::Arc,
 };
 
+use ssl_files::{escaped, shown};
 use tar::{Archive, Entry};
 
 use super::{
     ImageSource, Others, Recognised, files::check_len, is_image_name, labels, open_read,
     positioned::read_exact_at,
 };
-use crate::{
-    DataError, Image, ReadError, decode_within,
-    escape::{escaped, shown},
-};
+use crate::{DataError, Image, ReadError, decode_within};
 
 /// The images of an uncompressed tar archive, read where they lie.
 struct TarArchive {
@@ -33,7 +31,7 @@ impl ImageSource for TarArchive {
 
     fn image(&self, index: usize) -> Result<Arc<Image>, ReadError> {
         let (offset, len) = self.places[index];
-        check_len(len, self.max_image_bytes)?;
+        check_len(len as u64, self.max_image_bytes)?;
         let mut bytes = vec![0; len];
         read_exact_at(&self.file, &mut bytes, offset)?;
         Ok(Arc::new(decode_within(&bytes, self.max_image_bytes)?))

@@ -1,5 +1,6 @@
+//! Archives of images.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    ssl_data::fuzzing::decode_image(bytes);
+    xtask_fuzz::tar(bytes);
 });
