@@ -10,7 +10,7 @@ use ssl_data::{Dataset, Image, MaskKey, Masks, SampleKey, Scratch, Views, shade_
 use ssl_train::TrainError;
 
 use crate::methods::Methods;
-use crate::recipe::RecipeError;
+use crate::recipe::{DataConfig, RecipeError};
 use crate::{Error, Recipe, files, images};
 
 /// Pixels between two cells and around the sheet.
@@ -60,7 +60,8 @@ pub fn preview(
 ) -> Result<PreviewReport, Error> {
     files::check_picture(&options.out, options.overwrite)?;
     let recipe = recipe.clone().resolved_by(methods)?;
-    let dataset = images::open(&recipe.data.path, recipe.data.limit)?;
+    let DataConfig { path, limit, max_image_bytes, .. } = &recipe.data;
+    let dataset = images::open_within(path, *limit, *max_image_bytes)?;
     let masks = masks(&recipe)?;
     let count = options.images.max(1);
     let (sheet, images) = sheet(&dataset, &recipe.views()?, masks.as_ref(), recipe.seed, count);
