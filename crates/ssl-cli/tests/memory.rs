@@ -106,6 +106,7 @@ fn numbers_far_beyond_anything_published_are_refused_before_anything_is_made() {
             "schedule.batch_size is 1099511627776, expected at most",
         ),
         ("simclr", "data.image_size=1000000", "data.image_size is 1000000, expected at most 8192"),
+        ("simclr", "data.max_image_bytes=5", "data.max_image_bytes is 5, expected at least 1048576"),
     ] {
         let args =
             ["pretrain", "--method", method, "--data", text(&images), "--out", text(&out), "--set", setting];

@@ -1,5 +1,6 @@
 use std::{fmt, io, path::PathBuf};
 
+use ssl_files::{escaped, shown};
 use thiserror::Error;
 
 use crate::decode::DecodeError;
@@ -9,7 +10,7 @@ use crate::decode::DecodeError;
 #[non_exhaustive]
 pub enum DataError {
     /// The path names nothing.
-    #[error("there is no file or folder at {}", path.display())]
+    #[error("there is no file or folder at {}", shown(path))]
     NotFound {
         /// The path as given.
         path: PathBuf,
@@ -18,7 +19,7 @@ pub enum DataError {
     #[error(
         "{} is {found}; expected a folder of images, a .tar of images, CIFAR, STL-10 or MNIST binaries, \
          or a .csv or .txt list of images",
-        path.display()
+        shown(path)
     )]
     Unrecognised {
         /// The path as given.
@@ -27,7 +28,7 @@ pub enum DataError {
         found: String,
     },
     /// The data set was recognised and holds no image.
-    #[error("there are no images in {}: looked for {looked_for}, found {found}", path.display())]
+    #[error("there are no images in {}: looked for {looked_for}, found {found}", shown(path))]
     Empty {
         /// The path as given.
         path: PathBuf,
@@ -37,7 +38,7 @@ pub enum DataError {
         found: String,
     },
     /// The file system refused.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", shown(path))]
     Io {
         /// The file or folder that was read.
         path: PathBuf,
@@ -45,7 +46,7 @@ pub enum DataError {
         source: io::Error,
     },
     /// A file of the data set contradicts its format.
-    #[error("{} is damaged: {reason}", path.display())]
+    #[error("{} is damaged: {reason}", shown(path))]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -97,16 +98,18 @@ pub enum DataError {
         /// The field of the configuration.
         field: &'static str,
     },
-    /// More threads than any machine has cores.
-    #[error("workers is {found}, expected at most {most}: threads beyond one per core make nothing faster")]
-    TooManyWorkers {
-        /// The number asked for.
-        found: usize,
+    /// A number of the loader's configuration is beyond any use.
+    #[error("{field} is {value}, expected at most {most}")]
+    TooMany {
+        /// The field of the configuration.
+        field: &'static str,
+        /// What was asked for.
+        value: usize,
         /// The largest number allowed.
         most: usize,
     },
     /// A class of this data set is unknown to the other one.
-    #[error("the class {class} is not among the {known} classes of the other data set")]
+    #[error("the class {} is not among the {known} classes of the other data set", escaped(class))]
     UnknownClass {
         /// The class in this data set.
         class: String,

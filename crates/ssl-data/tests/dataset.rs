@@ -5,9 +5,8 @@ mod common;
 
 use std::{fs, path::Path, path::PathBuf};
 
-use common::{ppm, write};
+use common::{ppm, shared_data, write};
 use ssl_data::{DataError, Dataset, DatasetOptions};
-use ssl_testing::shared_data;
 use tempfile::tempdir;
 
 /// The first byte of every image.
@@ -313,7 +312,7 @@ fn bad_paths_have_one_clear_sentence_each() {
     );
     assert_eq!(
         error_of(&root.join("set.tar.gz")),
-        format!("PATH is compressed with gzip (unpack it first); {expected}")
+        format!("PATH is compressed with gzip (unpack it first with `gunzip`); {expected}")
     );
     fs::write(root.join("notes.tar"), tar_of(&[("a.md", vec![])])).unwrap();
     assert!(error_of(&root.join("notes.tar")).ends_with("found one other file, a.md"));

@@ -1,6 +1,6 @@
 //! The encoder section of a recipe.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, Init, names};
@@ -129,6 +129,9 @@ impl EncoderConfig {
     /// # Errors
     /// If a value is unusable or the weights cannot be loaded.
     pub fn init(&self, image_size: usize, init: &mut Init) -> Result<AnyEncoder, EncoderError> {
+        if let Some(path) = &self.init {
+            self.check_file(path, image_size)?;
+        }
         let encoder = match self.network(image_size)? {
             Network::ResNet(config) => AnyEncoder::ResNet(config.init(init)),
             Network::Vit(config) => AnyEncoder::Vit(config.init(init)),
@@ -137,6 +140,16 @@ impl EncoderConfig {
             Some(path) => Ok(weights::load(path, encoder)?),
             None => Ok(encoder),
         }
+    }
+
+    /// Checks that a file of weights is large enough for the encoder, before the encoder is built; see
+    /// [`weights::check_room`].
+    ///
+    /// # Errors
+    /// If a value is unusable, or the file too small.
+    pub fn check_file(&self, path: &Path, image_size: usize) -> Result<(), EncoderError> {
+        let needed = self.footprint(image_size, image_size)?.parameters;
+        Ok(weights::check_room(path, needed)?)
     }
 
     /// Checks every value except the file in [`init`](Self::init).

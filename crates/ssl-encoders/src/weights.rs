@@ -21,6 +21,7 @@ mod artifact;
 mod describe;
 mod names;
 mod read;
+mod room;
 mod scheme;
 mod seal;
 mod timm;
@@ -33,6 +34,7 @@ use ssl_core::Encoder;
 use ssl_core::named::{self, NamedError};
 
 pub use describe::describe;
+pub use room::check_room;
 
 pub use artifact::{Artifact, ClassifierHead, DataSummary, Kind, Preprocessing, Provenance, SCHEMA};
 pub use scheme::NameScheme;
@@ -84,6 +86,16 @@ pub enum WeightsError {
         path: PathBuf,
         /// The first such tensor.
         tensor: String,
+    },
+    /// The network that the file should fill is larger than the file.
+    #[error("{path} holds {held} values, and the network that it should fill has {needed}: expected a file of that network", path = path.display())]
+    TooFew {
+        /// The file.
+        path: PathBuf,
+        /// Values in the file.
+        held: u64,
+        /// Parameters and running statistics of the network.
+        needed: u64,
     },
     /// A tensor is missing, unexpected, or has a different shape.
     #[error("{path} does not fit the encoder: {source}", path = path.display())]

@@ -1,9 +1,15 @@
 #![doc = include_str!("../README.md")]
 
+mod escape;
+mod regular;
+
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+pub use escape::{escaped, shown};
+pub use regular::{open_regular, read};
 
 /// Writes a file, replacing an existing one. Its folder is created if it is missing.
 ///

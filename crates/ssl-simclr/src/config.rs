@@ -54,7 +54,7 @@ impl SimClrConfig {
         limits::layers("projector_layers", self.projector_layers)?;
         limits::width("hidden_dim", self.hidden_dim)?;
         limits::width("output_dim", self.output_dim)?;
-        Ok(SimClr { loss: NtXentLoss::new(t), config: self.clone() })
+        Ok(SimClr { loss: NtXentLoss::new(self.temperature), config: self.clone() })
     }
 
     /// The projector: linear without bias and batch norm in every layer, ReLU between them, and no shift in the last

@@ -8,6 +8,7 @@ use ssl_data::{DataError, ViewError};
 use ssl_encoders::weights::WeightsError;
 use ssl_encoders::{EncoderError, NameScheme};
 use ssl_eval::EvalError;
+use ssl_files::{escaped, shown};
 use ssl_train::TrainError;
 
 use crate::memory::{Bytes, Part};
@@ -144,7 +145,8 @@ pub enum Error {
     NoSet(&'static str),
     /// A class has no training images.
     #[error(
-        "the training images have none of class {class}: expected at least one of each of the {classes} classes"
+        "the training images have none of class {}: expected at least one of each of the {classes} classes",
+        escaped(class)
     )]
     MissingClass {
         /// Its name, or its number where classes have no names.
@@ -204,7 +206,11 @@ pub enum Error {
     #[error("{} has an unknown extension: expected .csv, .npy or .safetensors", .0.display())]
     UnknownEnding(PathBuf),
     /// A name that is neither an image file nor an image of the data set, or an image that cannot be decoded.
-    #[error("{} is no image to search with: {reason}; expected an image file, or the name of an image in {}", query.display(), data.display())]
+    #[error(
+        "{} is no image to search with: {reason}; expected an image file, or the name of an image in {}",
+        shown(query),
+        shown(data)
+    )]
     Query {
         /// What was given.
         query: PathBuf,

@@ -23,7 +23,18 @@ const LOOKED_AT: usize = 64;
 /// # Errors
 /// Those of [`Dataset::open_with`].
 pub fn open(path: &Path, limit: Option<usize>) -> Result<Dataset, DataError> {
-    let options = DatasetOptions { limit, ..DatasetOptions::default() };
+    open_within(path, limit, None)
+}
+
+/// [`open`] with a recipe's bound on the memory of one image.
+pub(crate) fn open_within(
+    path: &Path,
+    limit: Option<usize>,
+    max_image_bytes: Option<usize>,
+) -> Result<Dataset, DataError> {
+    let defaults = DatasetOptions::default();
+    let max_image_bytes = max_image_bytes.unwrap_or(defaults.max_image_bytes);
+    let options = DatasetOptions { limit, max_image_bytes, ..defaults };
     match RENDERED.iter().find(|(name, ..)| path == Path::new(name)) {
         Some(&(_, seed, images)) => Synthetic::new(seed, images, RENDERED_SIZE).dataset(&options),
         None => Dataset::open_with(path, &options),
@@ -71,6 +82,7 @@ impl RunData {
         if recipe.data.path.as_os_str().is_empty() {
             return Err(Error::NoData);
         }
+        let open = |path: &Path, limit| open_within(path, limit, recipe.data.max_image_bytes);
         let train = Arc::new(open(&recipe.data.path, recipe.data.limit)?);
         let Some(test) = &recipe.eval.test else { return Ok(Self { train, evaluation: None }) };
         let bank = match &recipe.eval.train {
@@ -172,6 +184,16 @@ mod tests {
         assert!(negative.starts_with("label -1 is no class: expected"), "{negative}");
         let other = classes(&[0, 1], &[2]).expect_err("unknown");
         assert!(other.starts_with("label 2 of the test images is not among the 2 classes"), "{other}");
+    }
+
+    #[test]
+    fn an_image_above_the_bound_of_the_recipe_is_unreadable_and_the_key_is_named() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(dir.path().join("1.ppm"), b"P6 1 1 255 \x01\x02\x03").expect("writable");
+        let image = |bytes| open_within(dir.path(), None, bytes).expect("a folder of one image").image(0);
+        assert!(image(None).is_ok());
+        let error = image(Some(5)).expect_err("14 bytes").to_string();
+        assert_eq!(error, "it has 14 bytes, more than the 5 of data.max_image_bytes");
     }
 
     #[test]

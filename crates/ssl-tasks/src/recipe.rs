@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, Precision, limits};
-use ssl_data::{EvalTransform, MaskConfig, Normalization, ViewConfig, Views};
+use ssl_data::{EvalTransform, MAX_IMAGE_BYTES, MAX_WORKERS, MaskConfig, Normalization, ViewConfig, Views};
 use ssl_encoders::{EncoderConfig, MODELS, Preprocessing};
 use ssl_eval::KnnConfig;
 use ssl_train::{BatchConfig, CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
@@ -88,6 +88,10 @@ pub struct DataConfig {
     /// Threads that decode and augment; 0, the default, means one per core. Results do not depend on it.
     #[serde(default)]
     pub workers: usize,
+    /// Bytes that one image may take while it is decoded, its file included; each worker decodes one at a time. A larger
+    /// image is unreadable. Default: [`MAX_IMAGE_BYTES`](ssl_data::MAX_IMAGE_BYTES), 2 GiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_image_bytes: Option<usize>,
     /// Mean of each channel, of pixels from 0 to 1.
     pub mean: [f64; 3],
     /// Standard deviation of each channel.
@@ -240,11 +244,12 @@ impl Recipe {
         let expected = "at most 8192: published networks see up to 1024 pixels";
         ConfigError::check(size <= 8192, "data.image_size", size, expected)?;
         ConfigError::check(self.data.limit != Some(0), "data.limit", 0, "at least 1")?;
+        self.data.check_max_image_bytes()?;
         ConfigError::check(self.eval.limit != Some(0), "eval.limit", 0, "at least 1")?;
         ConfigError::check(self.eval.k > 0, "eval.k", 0, "at least 1")?;
         limits::temperature("eval.temperature", self.eval.temperature)?;
         let expected = "at most 1024: threads beyond one per core make nothing faster";
-        ConfigError::check(self.data.workers <= 1024, "data.workers", self.data.workers, expected)?;
+        ConfigError::check(self.data.workers <= MAX_WORKERS, "data.workers", self.data.workers, expected)?;
         self.views()?;
         let config = self.train_config();
         config.validate()?;
@@ -285,6 +290,12 @@ impl Recipe {
 }
 
 impl DataConfig {
+    fn check_max_image_bytes(&self) -> Result<(), ConfigError> {
+        let bytes = self.max_image_bytes.unwrap_or(MAX_IMAGE_BYTES);
+        let expected = "at least 1048576, which an image of 400 x 400 pixels takes";
+        ConfigError::check(bytes >= 1 << 20, "data.max_image_bytes", bytes, expected)
+    }
+
     /// Mean and standard deviation of the channels.
     pub fn normalization(&self) -> Normalization {
         Normalization { mean: self.mean.map(|value| value as f32), std: self.std.map(|value| value as f32) }

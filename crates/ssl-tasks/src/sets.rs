@@ -52,8 +52,9 @@ impl SetOptions {
         let run_test_limit = run.and_then(|recipe| recipe.eval.limit).filter(|_| self.test.is_none());
         let train_path = self.train.clone().or(run_train).ok_or(Error::NoSet("train"))?;
         let test_path = self.test.clone().or_else(|| run?.eval.test.clone()).ok_or(Error::NoSet("test"))?;
-        let train = Arc::new(images::open(&train_path, train_limit)?);
-        let test = images::open(&test_path, self.test_limit.or(run_test_limit))?;
+        let bytes = run.and_then(|recipe| recipe.data.max_image_bytes);
+        let train = Arc::new(images::open_within(&train_path, train_limit, bytes)?);
+        let test = images::open_within(&test_path, self.test_limit.or(run_test_limit), bytes)?;
         let data = EvalData::named(train_name, train, test)?;
 
         let preprocessing = self.preprocessing.resolve(artifact, &data.bank)?;

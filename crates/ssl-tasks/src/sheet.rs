@@ -15,7 +15,7 @@ use ssl_train::TrainError;
 use layout::{GAP, Layout, PAPER};
 
 use crate::methods::Methods;
-use crate::recipe::RecipeError;
+use crate::recipe::{DataConfig, RecipeError};
 use crate::{Error, Recipe, files, images};
 
 /// Options of [`preview`].
@@ -57,7 +57,8 @@ pub fn preview(
 ) -> Result<PreviewReport, Error> {
     files::check_picture(&options.out, options.overwrite)?;
     let recipe = recipe.clone().resolved_by(methods)?;
-    let dataset = images::open(&recipe.data.path, recipe.data.limit)?;
+    let DataConfig { path, limit, max_image_bytes, .. } = &recipe.data;
+    let dataset = images::open_within(path, *limit, *max_image_bytes)?;
     let images = write(&dataset, &recipe, options.images.max(1), &options.out, options.overwrite)?;
     Ok(PreviewReport { images, out: options.out.clone() })
 }

@@ -11,6 +11,7 @@ use ssl_core::{ConfigError, DeviceSpec};
 use ssl_data::{Dataset, Image, decode};
 use ssl_encoders::AnyEncoder;
 use ssl_eval::{embed, embed_with_indices, neighbours};
+use ssl_files::escaped;
 use tracing::info;
 
 use crate::preparation::Preparation;
@@ -233,7 +234,7 @@ impl fmt::Display for SimilarReport {
             let start = if index == 0 { "" } else { "\n" };
             write!(f, "{start}{query}")?;
             for Neighbour { file, similarity } in neighbours {
-                write!(f, "\n  {similarity:6.3}  {file}")?;
+                write!(f, "\n  {similarity:6.3}  {}", escaped(file))?;
             }
         }
         match &self.out {

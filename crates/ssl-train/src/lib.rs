@@ -5,6 +5,8 @@ mod checkpoint;
 mod chunks;
 mod descent;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gradients;
 mod lock;
 mod losses;

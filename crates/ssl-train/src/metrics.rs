@@ -26,16 +26,8 @@ impl MetricsFile {
         let mut evaluated = Vec::new();
         if path.exists() {
             let bytes = fs::read(path).map_err(TrainError::io(path))?;
-            let mut kept = Vec::new();
-            for row in bytes.split(|&byte| byte == b'\n') {
-                // A run that starts over writes everything again.
-                let Some(found) = Row::read(row).filter(|found| step > 0 && found.step <= step) else {
-                    continue;
-                };
-                kept.extend_from_slice(row);
-                kept.push(b'\n');
-                evaluated.extend(found.is_evaluation.then_some(found.step));
-            }
+            let kept;
+            (kept, evaluated) = kept_rows(&bytes, step);
             ssl_files::write(path, &kept).map_err(TrainError::io(path))?;
         }
         let file =
@@ -69,6 +61,21 @@ impl MetricsFile {
         let synced = self.file.as_ref().map_or(Ok(()), fs::File::sync_data);
         synced.map_err(TrainError::io(&self.path))
     }
+}
+
+/// The rows up to `step` that can be read, and the steps of those about an evaluation.
+pub(crate) fn kept_rows(bytes: &[u8], step: u64) -> (Vec<u8>, Vec<u64>) {
+    let (mut kept, mut evaluated) = (Vec::new(), Vec::new());
+    for row in bytes.split(|&byte| byte == b'\n') {
+        // A run that starts over writes everything again.
+        let Some(found) = Row::read(row).filter(|found| step > 0 && found.step <= step) else {
+            continue;
+        };
+        kept.extend_from_slice(row);
+        kept.push(b'\n');
+        evaluated.extend(found.is_evaluation.then_some(found.step));
+    }
+    (kept, evaluated)
 }
 
 /// The fields of a row that matter here.

@@ -5,6 +5,8 @@
 #![expect(clippy::print_stdout, reason = "a command answers on standard output")]
 
 mod adding;
+mod fuzz;
+mod nightly;
 mod tidy;
 
 use std::ffi::{OsStr, OsString};
@@ -24,6 +26,10 @@ enum Command {
     /// Attacks the tool: kills it, fills its disk, damages its files, and counts what it does wrong.
     #[cfg(unix)]
     Torture(xtask::torture::Options),
+    /// Searches for inputs that make a parser panic, with libFuzzer; see `fuzz/README.md`.
+    Fuzz(fuzz::Fuzz),
+    /// Runs what takes too long for CI: an hour of every fuzz target.
+    Nightly(nightly::Nightly),
     /// Runs the cases of the numerical conformance suite, one row each, and counts passes, failures and skips.
     Conformance(Forwarded),
     /// Runs benchmarks, and compares with PyTorch if there is a `--baseline`.
@@ -49,6 +55,8 @@ fn main() -> ExitCode {
         Command::AddingAMethod => adding::run().map(|()| ExitCode::SUCCESS),
         #[cfg(unix)]
         Command::Torture(options) => torture(options),
+        Command::Fuzz(fuzz) => fuzz.run().map(|()| ExitCode::SUCCESS),
+        Command::Nightly(nightly) => nightly.run().map(|()| ExitCode::SUCCESS),
         Command::Conformance(forwarded) => forwarded.run("conformance"),
         Command::Bench(forwarded) => forwarded.run("bench"),
         Command::Journey(forwarded) => forwarded.run("journey"),

@@ -7,9 +7,11 @@ mod unreadable;
 
 use std::{fmt, path::Path, sync::Arc};
 
+use ssl_files::{escaped, shown};
+
 use self::{cache::Cache, contents::Contents, unreadable::Unreadable};
 use crate::{
-    DataError, Image, ReadError,
+    DataError, Image, MAX_IMAGE_BYTES, ReadError,
     source::{self, ImageSource, Memory},
 };
 
@@ -31,11 +33,14 @@ pub struct DatasetOptions {
     /// Images that may be unreadable before a loader gives up. Default: one of a hundred, at least 10 (our
     /// choice: a few broken downloads should not stop a long run, a wrong folder should).
     pub max_unreadable: Option<usize>,
+    /// Bytes that one image may take while it is decoded, its file included; each worker decodes one image at a time. A
+    /// larger image is unreadable. Default: [`MAX_IMAGE_BYTES`](crate::MAX_IMAGE_BYTES), 2 GiB.
+    pub max_image_bytes: usize,
 }
 
 impl Default for DatasetOptions {
     fn default() -> Self {
-        Self { limit: None, cache_bytes: 1 << 30, max_unreadable: None }
+        Self { limit: None, cache_bytes: 1 << 30, max_unreadable: None, max_image_bytes: MAX_IMAGE_BYTES }
     }
 }
 
@@ -92,8 +97,8 @@ impl Dataset {
     /// Those of [`open`](Self::open), and a limit of zero.
     pub fn open_with(path: impl AsRef<Path>, options: &DatasetOptions) -> Result<Self, DataError> {
         let path = path.as_ref();
-        let found = source::open(path)?;
-        let kind = format!("{} {}", found.kind, path.display());
+        let found = source::open(path, options.max_image_bytes)?;
+        let kind = format!("{} {}", found.kind, shown(path));
         Self::assemble(kind, found.source, found.labels, found.class_names, options)
     }
 
@@ -267,7 +272,8 @@ impl Dataset {
     /// Notes that image `index` cannot be read: the first time it is named in the log, and too many are an
     /// error.
     pub(crate) fn report_unreadable(&self, index: usize, error: &ReadError) -> Result<(), DataError> {
-        self.unreadable.report(index, || format!("{}: {error}", self.name(index)))
+        self.unreadable
+            .report(index, || format!("{}: {}", escaped(&self.name(index)), escaped(&error.to_string())))
     }
 
     fn place(&self, index: usize) -> usize {

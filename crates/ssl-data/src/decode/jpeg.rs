@@ -1,10 +1,17 @@
 use zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 use zune_jpeg::{JpegDecoder, errors::DecodeErrors};
 
-use super::{DecodeError, check_size, new_image};
+use super::{Budget, DecodeError, new_image};
 use crate::Image;
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
+/// Of RGB.
+const BYTES_PER_PIXEL: u64 = 3;
+/// Of each channel of a progressive file, whose coefficients are all there before the first pixel is.
+const BYTES_PER_COEFFICIENT: u64 = 2;
+/// Channels fill blocks of 8 pixels, of which up to four lie side by side.
+const LARGEST_UNIT: usize = 32;
+
+pub(super) fn decode(bytes: &[u8], budget: Budget) -> Result<Image, DecodeError> {
     let options = DecoderOptions::default()
         .jpeg_set_out_colorspace(ColorSpace::RGB)
         .set_strict_mode(false)
@@ -13,7 +20,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
     decoder.decode_headers().map_err(|error| invalid(&error))?;
     let (width, height) = decoder.dimensions().unwrap_or((0, 0));
-    check_size(width, height)?;
+    let channels = decoder.info().map_or(0, |info| u64::from(info.components));
+    budget.check(width, height, BYTES_PER_PIXEL)?;
+    let [padded_width, padded_height] = [width, height].map(|size| size.next_multiple_of(LARGEST_UNIT));
+    let coefficients = (padded_width * padded_height) as u64 * BYTES_PER_COEFFICIENT * channels;
+    budget.check_bytes(coefficients + BYTES_PER_PIXEL * (width * height) as u64)?;
     if !is_whole(bytes) {
         return Err(DecodeError::Invalid { format: "JPEG", reason: "it breaks off".into() });
     }

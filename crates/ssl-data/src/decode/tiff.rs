@@ -6,18 +6,25 @@ use tiff::{
     decoder::{Decoder, DecodingResult, Limits},
 };
 
-use super::{DecodeError, by_image, check_size, new_image};
+use super::{Budget, DecodeError, by_image, new_image};
 use crate::Image;
 
 /// Reads floating-point grey, which the `image` crate does not, and leaves the other kinds to it.
-pub(super) fn decode(bytes: &[u8]) -> Result<Image, DecodeError> {
-    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(invalid)?.with_limits(Limits::unlimited());
+pub(super) fn decode(bytes: &[u8], budget: Budget) -> Result<Image, DecodeError> {
+    let left = usize::try_from(budget.left()).unwrap_or(usize::MAX);
+    let mut limits = Limits::default();
+    limits.decoding_buffer_size = left;
+    limits.intermediate_buffer_size = left;
+    limits.ifd_value_size = left;
+    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(invalid)?.with_limits(limits);
     let (width, height) = decoder.dimensions().map_err(invalid)?;
     let (width, height) = (width as usize, height as usize);
-    check_size(width, height)?;
     match decoder.colortype().map_err(invalid)? {
-        ColorType::Gray(32 | 64) => new_image(width, height, float_grey(&mut decoder)?, "TIFF"),
-        _ => by_image(bytes, ImageFormat::Tiff, "TIFF"),
+        ColorType::Gray(bits @ (32 | 64)) => {
+            budget.check(width, height, u64::from(bits) / 8 + 3)?;
+            new_image(width, height, float_grey(&mut decoder)?, "TIFF")
+        }
+        _ => by_image(bytes, ImageFormat::Tiff, "TIFF", budget),
     }
 }
 

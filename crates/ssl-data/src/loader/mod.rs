@@ -16,15 +16,15 @@ pub use self::{
 };
 use crate::DataError;
 
-/// Threads of a loader (our choice: more than the cores of any machine it was run on).
-const MOST_WORKERS: usize = 1024;
+/// Threads of a loader at most (our choice: more than any machine has cores for, and few enough to start at once).
+pub const MAX_WORKERS: usize = 1024;
 
 /// What a loader needs to know besides the images and the views.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoaderConfig {
     /// Images in a batch, at least 1.
     pub batch_size: usize,
-    /// Threads that decode and augment, from 1 to 1024. The batches do not depend on it.
+    /// Threads that decode and augment, 1 to [`MAX_WORKERS`]. The batches do not depend on it.
     pub workers: usize,
 }
 
@@ -35,8 +35,8 @@ impl LoaderConfig {
                 return Err(DataError::Zero { field });
             }
         }
-        if self.workers > MOST_WORKERS {
-            return Err(DataError::TooManyWorkers { found: self.workers, most: MOST_WORKERS });
+        if self.workers > MAX_WORKERS {
+            return Err(DataError::TooMany { field: "workers", value: self.workers, most: MAX_WORKERS });
         }
         Ok(())
     }

@@ -241,7 +241,10 @@ struct UnwrittenView {
 
 impl UnwrittenView {
     fn new(size: usize, count: usize) -> Self {
-        Self { size, data: Box::new_uninit_slice(count * 3 * size * size) }
+        let values = [3, size, size].into_iter().try_fold(count, usize::checked_mul);
+        let values =
+            values.unwrap_or_else(|| panic!("{count} views of {size} x {size} pixels do not fit memory"));
+        Self { size, data: Box::new_uninit_slice(values) }
     }
 
     /// Only for a view of which [`Maker::fill`] has had every row.
@@ -280,7 +283,13 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{ViewBatch, keep_rows};
+    use super::{UnwrittenView, ViewBatch, keep_rows};
+
+    #[test]
+    #[should_panic(expected = "do not fit memory")]
+    fn a_product_that_overflows_makes_no_small_view() {
+        let _ = UnwrittenView::new(1 << 31, 1 << 2);
+    }
 
     #[test]
     fn kept_rows_move_to_the_front() {

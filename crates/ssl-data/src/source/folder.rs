@@ -6,19 +6,22 @@ use std::{
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::{ImageSource, Others, Recognised, is_image_name, labels};
-use crate::{DataError, Image, ReadError, decode};
+use ssl_files::{escaped, shown};
+
+use super::{ImageSource, Others, Recognised, files::read_at_most, is_image_name, labels};
+use crate::{DataError, Image, ReadError, decode_within};
 
 /// Image files below a folder.
 pub(super) struct Files {
     root: PathBuf,
     /// Relative to `root`, or absolute.
     paths: Vec<Box<str>>,
+    max_image_bytes: usize,
 }
 
 impl Files {
-    pub(super) fn new(root: PathBuf, paths: Vec<Box<str>>) -> Self {
-        Self { root, paths }
+    pub(super) fn new(root: PathBuf, paths: Vec<Box<str>>, max_image_bytes: usize) -> Self {
+        Self { root, paths, max_image_bytes }
     }
 }
 
@@ -28,8 +31,8 @@ impl ImageSource for Files {
     }
 
     fn image(&self, index: usize) -> Result<Arc<Image>, ReadError> {
-        let bytes = fs::read(self.root.join(&*self.paths[index]))?;
-        Ok(Arc::new(decode(&bytes)?))
+        let bytes = read_at_most(&self.root.join(&*self.paths[index]), self.max_image_bytes)?;
+        Ok(Arc::new(decode_within(&bytes, self.max_image_bytes)?))
     }
 
     fn name(&self, index: usize) -> String {
@@ -42,7 +45,12 @@ impl ImageSource for Files {
 }
 
 /// Every image in the folder and its sub-folders, in byte order of the path relative to the folder.
-pub(super) fn open(root: &Path) -> Result<Recognised, DataError> {
+pub(super) fn open(root: &Path, max_image_bytes: usize) -> Result<Recognised, DataError> {
+    let canonical = root.canonicalize().map_err(|error| DataError::io(root, error))?;
+    if is_of_the_kernel(&canonical) {
+        let found = "a folder of the operating system, not of files".into();
+        return Err(DataError::Unrecognised { path: root.into(), found });
+    }
     let mut others = Others::default();
     let mut paths = image_paths(root, &mut others)?;
     if paths.is_empty() {
@@ -51,18 +59,23 @@ pub(super) fn open(root: &Path) -> Result<Recognised, DataError> {
     paths.sort_unstable();
     let (labels, class_names) = labels::from_folders(&paths).unzip();
     let kind = if labels.is_some() { "folder of class folders" } else { "folder of images" };
-    Ok(Recognised { kind, source: Box::new(Files::new(root.into(), paths)), labels, class_names })
+    Ok(Recognised {
+        kind,
+        source: Box::new(Files::new(root.into(), paths, max_image_bytes)),
+        labels,
+        class_names,
+    })
 }
 
 /// One pass over the tree, which asks the file system nothing about single files except where links lead.
 fn image_paths(root: &Path, others: &mut Others) -> Result<Vec<Box<str>>, DataError> {
     let mut paths = Vec::new();
-    for entry in WalkDir::new(root).follow_links(true).into_iter().filter_entry(is_visible) {
+    for entry in WalkDir::new(root).follow_links(true).into_iter().filter_entry(is_wanted) {
         let entry = match entry {
             Ok(entry) => entry,
             Err(error) if error.depth() == 0 => return Err(DataError::io(root, error.into())),
             Err(error) => {
-                tracing::warn!("passed over while looking for images: {error}");
+                tracing::warn!("passed over while looking for images: {}", escaped(&error.to_string()));
                 continue;
             }
         };
@@ -70,9 +83,13 @@ fn image_paths(root: &Path, others: &mut Others) -> Result<Vec<Box<str>>, DataEr
             continue;
         }
         match relative_path(root, &entry) {
-            Some(path) if is_image_name(&path) => paths.push(path),
+            Some(path) if is_image_name(&path) && entry.file_type().is_file() => paths.push(path),
+            Some(path) if is_image_name(&path) => {
+                tracing::warn!("passed over, it is a pipe, a socket or a device: {}", shown(entry.path()));
+                others.add(&path);
+            }
             Some(path) => others.add(&path),
-            None => tracing::warn!("passed over, its name is not UTF-8: {}", entry.path().display()),
+            None => tracing::warn!("passed over, its name is not UTF-8: {}", shown(entry.path())),
         }
     }
     Ok(paths)
@@ -81,6 +98,17 @@ fn image_paths(root: &Path, others: &mut Others) -> Result<Vec<Box<str>>, DataEr
 /// Names that begin with a dot are hidden, but for the folder that the user named.
 fn is_visible(entry: &DirEntry) -> bool {
     entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
+}
+
+/// Visible, and no way into `/proc`, from where links lead to all files of the machine again and again.
+fn is_wanted(entry: &DirEntry) -> bool {
+    let leads_away = entry.path_is_symlink() || entry.path().parent() == Some(Path::new("/"));
+    let inside = |entry: &DirEntry| entry.path().canonicalize().is_ok_and(|path| is_of_the_kernel(&path));
+    is_visible(entry) && !(entry.file_type().is_dir() && leads_away && inside(entry))
+}
+
+fn is_of_the_kernel(canonical: &Path) -> bool {
+    cfg!(unix) && ["/proc", "/sys"].iter().any(|folder| canonical.starts_with(folder))
 }
 
 fn relative_path(root: &Path, entry: &DirEntry) -> Option<Box<str>> {

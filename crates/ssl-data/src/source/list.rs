@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
+use ssl_files::escaped;
 
 use super::{IMAGE_EXTENSIONS, Recognised, folder::Files, is_image_name, labels};
 use crate::DataError;
@@ -15,7 +16,7 @@ pub(super) const EXTENSIONS: [&str; 3] = [".csv", ".tsv", ".txt"];
 ///   second do not count.
 /// - The first line is a header if its first column does not end like an image.
 /// - Labels that are all whole numbers keep their values; otherwise the names are numbered in byte order.
-pub(super) fn open(list: &Path) -> Result<Recognised, DataError> {
+pub(super) fn open(list: &Path, max_image_bytes: usize) -> Result<Recognised, DataError> {
     let rows = read_rows(list)?;
     if !rows.iter().any(|row| is_image_name(&row[0])) {
         let looked_for =
@@ -25,7 +26,7 @@ pub(super) fn open(list: &Path) -> Result<Recognised, DataError> {
     let (labels, class_names) = read_labels(list, &rows)?;
     let paths = rows.iter().map(|row| row[0].into()).collect();
     let root = list.parent().unwrap_or(Path::new("")).to_path_buf();
-    let source = Box::new(Files::new(root, paths));
+    let source = Box::new(Files::new(root, paths, max_image_bytes));
     Ok(Recognised { kind: "list of images", source, labels, class_names })
 }
 
@@ -56,7 +57,7 @@ fn read_labels(list: &Path, rows: &[StringRecord]) -> Result<OptionalLabels, Dat
         return Ok((None, None));
     }
     if let Some(row) = rows.iter().find(|row| label(row).is_none()) {
-        let reason = format!("{} has no label, although other lines have one", &row[0]);
+        let reason = format!("{} has no label, although other lines have one", escaped(&row[0]));
         return Err(DataError::malformed(list, reason));
     }
     if let Ok(numbers) = found.iter().map(|label| label.parse()).collect() {

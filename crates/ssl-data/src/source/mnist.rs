@@ -1,7 +1,4 @@
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::{
     Recognised, open_read,
@@ -63,7 +60,7 @@ fn labels_file(file: &Path) -> Option<PathBuf> {
 }
 
 fn read_labels(path: &Path, images: usize) -> Result<Vec<i64>, DataError> {
-    let bytes = fs::read(path).map_err(|error| DataError::io(path, error))?;
+    let bytes = ssl_files::read(path).map_err(|error| DataError::io(path, error))?;
     if !bytes.starts_with(&LABELS_MAGIC) || bytes.len() != LABELS_HEADER + images {
         let reason = format!("it is not an IDX file with one label for each of the {images} images");
         return Err(DataError::malformed(path, reason));

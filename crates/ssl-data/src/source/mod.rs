@@ -1,6 +1,7 @@
 //! Where the images of a data set come from: one file per kind of path.
 
 mod cifar;
+mod files;
 mod folder;
 mod labels;
 mod list;
@@ -9,7 +10,7 @@ mod mnist;
 mod positioned;
 mod records;
 mod stl10;
-mod tar;
+pub(crate) mod tar;
 
 use std::{
     fs,
@@ -19,6 +20,8 @@ use std::{
 };
 
 pub(crate) use self::memory::Memory;
+use ssl_files::{escaped, open_regular};
+
 use crate::{DataError, Image, ReadError};
 
 /// Endings of file names that count as images, in lower case; letter case is ignored.
@@ -57,10 +60,11 @@ pub(crate) struct Recognised {
 }
 
 /// Opens whatever lies at `path`, see [`Dataset::open`](crate::Dataset::open).
-pub(crate) fn open(path: &Path) -> Result<Recognised, DataError> {
+pub(crate) fn open(path: &Path, max_image_bytes: usize) -> Result<Recognised, DataError> {
     match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => open_folder(path),
-        Ok(_) => open_file(path),
+        Ok(metadata) if metadata.is_dir() => open_folder(path, max_image_bytes),
+        Ok(metadata) if metadata.is_file() => open_file(path, max_image_bytes),
+        Ok(_) => unrecognised(path, "a pipe, a socket or a device"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(DataError::NotFound { path: path.into() })
         }
@@ -68,25 +72,35 @@ pub(crate) fn open(path: &Path) -> Result<Recognised, DataError> {
     }
 }
 
-fn open_folder(path: &Path) -> Result<Recognised, DataError> {
+fn open_folder(path: &Path, max_image_bytes: usize) -> Result<Recognised, DataError> {
     let binary = match cifar::open_folder(path)? {
         None => stl10::open_folder(path)?,
         found => found,
     };
     match binary {
-        None => mnist::open_folder(path)?.map_or_else(|| folder::open(path), Ok),
+        None => mnist::open_folder(path)?.map_or_else(|| folder::open(path, max_image_bytes), Ok),
         Some(found) => Ok(found),
     }
 }
 
-fn open_file(path: &Path) -> Result<Recognised, DataError> {
+/// First bytes of compressed files, how they were made, and what unpacks them. They are not read: workers read the images
+/// of an archive in any order, and a compressed one has to be unpacked from its beginning to reach an image.
+const COMPRESSED: [(&[u8], &str, &str); 5] = [
+    (&[0x1F, 0x8B], "gzip", "gunzip"),
+    (b"BZh", "bzip2", "bunzip2"),
+    (&[0xFD, b'7', b'z', b'X', b'Z', 0], "xz", "unxz"),
+    (&[0x28, 0xB5, 0x2F, 0xFD], "zstd", "unzstd"),
+    (b"PK\x03\x04", "zip", "unzip"),
+];
+
+fn open_file(path: &Path, max_image_bytes: usize) -> Result<Recognised, DataError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let start = first_bytes(path)?;
-    if start.starts_with(&[0x1F, 0x8B]) {
-        return unrecognised(path, "compressed with gzip (unpack it first)");
+    if let Some((_, kind, command)) = COMPRESSED.iter().find(|(magic, ..)| start.starts_with(magic)) {
+        return unrecognised(path, &format!("compressed with {kind} (unpack it first with `{command}`)"));
     }
     if name.ends_with(".tar") || start.get(257..262) == Some(b"ustar") {
-        tar::open(path)
+        tar::open(path, max_image_bytes)
     } else if name.ends_with("_x.bin") {
         stl10::open_file(path)
     } else if name.ends_with(".bin") {
@@ -94,7 +108,7 @@ fn open_file(path: &Path) -> Result<Recognised, DataError> {
     } else if start.starts_with(&mnist::IMAGES_MAGIC) {
         mnist::open_file(path)
     } else if list::EXTENSIONS.iter().any(|extension| name.ends_with(extension)) {
-        list::open(path)
+        list::open(path, max_image_bytes)
     } else if is_image_name(&name) {
         unrecognised(path, "a single image")
     } else {
@@ -104,8 +118,8 @@ fn open_file(path: &Path) -> Result<Recognised, DataError> {
 
 fn first_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
     let mut start = Vec::new();
-    fs::File::open(path)
-        .and_then(|file| file.take(512).read_to_end(&mut start))
+    open_regular(path)
+        .and_then(|(file, _)| file.take(512).read_to_end(&mut start))
         .map_err(|error| DataError::io(path, error))?;
     Ok(start)
 }
@@ -122,7 +136,7 @@ fn is_image_name(name: &str) -> bool {
 
 /// The other files of a place without images, for the error about it.
 #[derive(Default)]
-struct Others {
+pub(crate) struct Others {
     count: usize,
     first: Option<String>,
 }
@@ -130,7 +144,7 @@ struct Others {
 impl Others {
     fn add(&mut self, name: &str) {
         self.count += 1;
-        self.first.get_or_insert_with(|| name.to_string());
+        self.first.get_or_insert_with(|| escaped(name));
     }
 
     fn into_error(self, path: &Path, place: &str) -> DataError {
@@ -146,7 +160,5 @@ impl Others {
 
 /// The file and its length in bytes.
 fn open_read(path: &Path) -> Result<(fs::File, u64), DataError> {
-    let file = fs::File::open(path).map_err(|error| DataError::io(path, error))?;
-    let len = file.metadata().map_err(|error| DataError::io(path, error))?.len();
-    Ok((file, len))
+    open_regular(path).map_err(|error| DataError::io(path, error))
 }

@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{ImageSource, open_read, positioned::read_exact_at};
+use super::{ImageSource, files::read_at_most, open_read, positioned::read_exact_at};
 use crate::{DataError, Image, ReadError};
 
 /// How the bytes of one image lie in its record.
@@ -120,9 +120,12 @@ impl Layout {
     }
 }
 
+/// Bytes of a file of class names (our choice: 65,536 labels of 16 bytes).
+const MAX_NAMES: usize = 1 << 20;
+
 /// Lines of a text file beside the data that names the classes, if it is there and covers every label.
 pub(super) fn class_names(path: &Path, labels: &[i64]) -> Option<Vec<String>> {
-    let text = std::fs::read_to_string(path).ok()?;
+    let text = String::from_utf8(read_at_most(path, MAX_NAMES).ok()?).ok()?;
     let names: Vec<_> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect();
     labels.iter().all(|&label| (label as usize) < names.len()).then_some(names)

@@ -1,7 +1,4 @@
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use super::{
     Recognised,
@@ -45,7 +42,7 @@ fn labels_file(file: &Path) -> PathBuf {
 
 /// Labels are stored from 1.
 fn read_labels(path: &Path, images: usize) -> Result<Vec<i64>, DataError> {
-    let bytes = fs::read(path).map_err(|error| DataError::io(path, error))?;
+    let bytes = ssl_files::read(path).map_err(|error| DataError::io(path, error))?;
     if bytes.len() != images {
         let reason = format!("{} labels, expected one for each of the {images} images", bytes.len());
         return Err(DataError::malformed(path, reason));

@@ -99,7 +99,8 @@ pub enum OpConfig {
         #[serde(default = "default_threshold")]
         threshold: u8,
     },
-    /// Resizes so that the shorter side has `size` pixels; a crop has to follow.
+    /// Resizes so that the shorter side has `size` pixels; a crop has to follow. Of an image that would then have more
+    /// than 16 million pixels and be over four times as long as wide, only the middle is kept, four times as long as wide.
     Resize {
         /// Pixels of the shorter side, at least 1.
         size: usize,

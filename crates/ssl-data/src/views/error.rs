@@ -1,6 +1,15 @@
 use crate::ops::Normalization;
 use crate::views::{OpConfig, ViewConfig};
 
+/// Width and height of a view at most (our choice: such a view takes 768 MiB; encoders see a few thousand pixels at most).
+pub const MAX_VIEW_SIZE: usize = 8192;
+
+/// Views of one block at most (our choice: multi-crop takes about ten).
+pub const MAX_VIEWS: usize = 1024;
+
+/// Taps of a blur at most: a wider kernel reaches across the largest view and back.
+pub const MAX_KERNEL_SIZE: usize = 2 * MAX_VIEW_SIZE - 1;
+
 /// A declaration of views that cannot be rendered. `at` says which block and operation, counted from 0.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -19,6 +28,18 @@ pub enum ViewError {
     Size {
         /// The block or operation.
         at: String,
+    },
+    /// A size or a number is larger than what can be rendered.
+    #[error("{at}: {name} is {value}, expected at most {most}")]
+    TooLarge {
+        /// The block or operation.
+        at: String,
+        /// `count`, `size` or `kernel_size`.
+        name: &'static str,
+        /// What was declared.
+        value: usize,
+        /// [`MAX_VIEWS`], [`MAX_VIEW_SIZE`] or [`MAX_KERNEL_SIZE`].
+        most: usize,
     },
     /// A probability is not one.
     #[error("{at}: p is {value}, expected a number in 0..=1")]
@@ -100,6 +121,8 @@ fn check_block(at: String, block: &ViewConfig) -> Result<(), ViewError> {
     if block.size == 0 {
         return Err(ViewError::Size { at });
     }
+    check_most(&at, "count", block.count, MAX_VIEWS)?;
+    check_most(&at, "size", block.size, MAX_VIEW_SIZE)?;
     let mut crop_follows = false;
     for (index, op) in block.ops.iter().enumerate().rev() {
         let at = format!("{at}.ops[{index}]");
@@ -132,15 +155,21 @@ fn check_op(at: &str, op: &OpConfig) -> Result<(), ViewError> {
             check_range(at, "sigma", sigma)?;
             match kernel_size {
                 Some(value) if value % 2 == 0 => Err(ViewError::KernelSize { at: at.into(), value }),
-                _ => Ok(()),
+                Some(value) => check_most(at, "kernel_size", value, MAX_KERNEL_SIZE),
+                None => Ok(()),
             }
         }
         OpConfig::HorizontalFlip { p } | OpConfig::Grayscale { p } | OpConfig::Solarize { p, .. } => {
             check_probability(at, p)
         }
         OpConfig::Resize { size: 0, .. } => Err(ViewError::Size { at: at.into() }),
-        OpConfig::Resize { .. } | OpConfig::CenterCrop {} => Ok(()),
+        OpConfig::Resize { size, .. } => check_most(at, "size", size, MAX_VIEW_SIZE),
+        OpConfig::CenterCrop {} => Ok(()),
     }
+}
+
+pub(super) fn check_most(at: &str, name: &'static str, value: usize, most: usize) -> Result<(), ViewError> {
+    if value <= most { Ok(()) } else { Err(ViewError::TooLarge { at: at.into(), name, value, most }) }
 }
 
 fn check_probability(at: &str, value: f64) -> Result<(), ViewError> {
@@ -190,6 +219,20 @@ mod tests {
         let resize = OpConfig::Resize { size: 0, interpolation: Interpolation::Bilinear };
         let block = ViewConfig { count: 1, size: 8, ops: vec![resize, OpConfig::CenterCrop {}] };
         assert_eq!(check_views(&[block]), Err(ViewError::Size { at: "views[0].ops[0]".into() }));
+    }
+
+    #[test]
+    fn numbers_beyond_any_use_are_refused() {
+        let block =
+            |count, size, ops| check_views(&[ViewConfig { count, size, ops }]).map_err(|e| e.to_string());
+        let error = |text: &str| Err::<(), _>(text.to_string());
+        assert_eq!(
+            block(1 << 40, 8, vec![]),
+            error("views[0]: count is 1099511627776, expected at most 1024")
+        );
+        assert_eq!(block(1, 100_000, vec![]), error("views[0]: size is 100000, expected at most 8192"));
+        let blur = OpConfig::GaussianBlur { p: 1.0, sigma: [0.1, 2.0], kernel_size: Some((1 << 62) + 1) };
+        assert!(block(1, 8, vec![blur]).is_err_and(|error| error.contains("kernel_size")));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 use crate::image::Image;
 use crate::ops::{self, CropBox, Interleaved, Interpolation, Normalization, Place};
 use crate::views::ViewError;
-use crate::views::error::check_normalization;
-use crate::views::pipeline::{Scratch, central_square, with_shorter_side};
+use crate::views::error::{MAX_VIEW_SIZE, check_most, check_normalization};
+use crate::views::pipeline::{Scratch, central_square, is_skinny, with_shorter_side};
 
 /// The one view of an image that evaluation uses: shorter side resized, centre cropped, normalised.
 ///
@@ -21,11 +21,12 @@ impl EvalTransform {
     /// The shorter side is resized to 8/7 of `size`, bilinearly: 256 for 224, the field's convention for ImageNet.
     ///
     /// # Errors
-    /// If `size` is 0, or a standard deviation is not above 0.
+    /// If `size` is 0 or above [`MAX_VIEW_SIZE`], or a standard deviation is not above 0.
     pub fn new(size: usize, normalization: Normalization) -> Result<Self, ViewError> {
         if size == 0 {
             return Err(ViewError::Size { at: "evaluation".into() });
         }
+        check_most("evaluation", "size", size, MAX_VIEW_SIZE)?;
         check_normalization(&normalization)?;
         Ok(Self { size, resize: size * 8 / 7, interpolation: Interpolation::Bilinear, normalization })
     }
@@ -70,6 +71,12 @@ impl EvalTransform {
         }
         let source = Interleaved::new(width, height, image.pixels());
         let (width, height) = with_shorter_side(width, height, self.resize);
+        if is_skinny(width, height) {
+            let centre = central_square(width, height, self.size);
+            resizer.part_of_resized(source, [height, width], centre, self.interpolation, interleaved);
+            planes.load(self.size, self.size, interleaved);
+            return;
+        }
         let whole = CropBox::whole(image.width(), image.height());
         resizer.resize(source, whole, height, width, self.interpolation, interleaved);
         let resized = Interleaved::new(width, height, interleaved);
@@ -109,6 +116,26 @@ mod tests {
         for (index, pixel) in view.pixels().chunks(3).enumerate() {
             let (column, row) = (index % 14, index / 14);
             assert_eq!(pixel, [8 * (column as u8 + 5) + 2, 8 * (row as u8 + 1) + 2, 9]);
+        }
+    }
+
+    /// 1 x 100,000 pixels took 19.7 GB, because all of it was enlarged before the centre was cut.
+    #[test]
+    fn of_a_skinny_image_only_the_centre_is_resized() {
+        let (width, mut scratch) = (100_000, Scratch::new());
+        let image = Image::new(
+            width,
+            1,
+            (0..width).flat_map(|i| [(i % 251) as u8, (i / 7 % 256) as u8, 9]).collect(),
+        );
+        let view = transform(224).render_image(&image, &mut scratch);
+        assert_eq!((view.width(), view.height()), (224, 224));
+        assert!(scratch.interleaved.capacity() <= 3 * 224 * 224);
+        // The neighbourhood of the centre alone, resized as a whole, has the same middle.
+        let near: Vec<u8> = image.pixels()[3 * 49_990..3 * 50_010].to_vec();
+        let expected = transform(224).render_image(&Image::new(20, 1, near), &mut Scratch::new());
+        for (got, want) in view.pixels().iter().zip(expected.pixels()) {
+            assert!(got.abs_diff(*want) <= 1, "{got} for {want}");
         }
     }
 

@@ -7,6 +7,6 @@ mod pipeline;
 mod random;
 
 pub use config::{OpConfig, ViewConfig};
-pub use error::ViewError;
+pub use error::{MAX_KERNEL_SIZE, MAX_VIEW_SIZE, MAX_VIEWS, ViewError};
 pub use eval::EvalTransform;
 pub use pipeline::{Scratch, Views};

@@ -144,6 +144,9 @@ impl Canvas<'_> {
             OpConfig::Resize { size, interpolation } => {
                 let (width, height) = self.dimensions();
                 let (width, height) = with_shorter_side(width, height, size);
+                if is_skinny(width, height) {
+                    return self.resize_middle(width, height, interpolation);
+                }
                 self.resize(width, height, interpolation);
             }
             OpConfig::CenterCrop {} => self.center_crop(),
@@ -192,6 +195,22 @@ impl Canvas<'_> {
         self.resized_crop(CropBox::whole(from_width, from_height), width, height, interpolation);
     }
 
+    /// Resizes a skinny image and keeps its middle, four times as long as it is wide.
+    fn resize_middle(&mut self, width: usize, height: usize, interpolation: Interpolation) {
+        let part = middle(width, height);
+        let Scratch { planes, resizer, interleaved, .. } = &mut *self.scratch;
+        let mut pixels = Vec::new();
+        let source = if self.drawn {
+            planes.store(interleaved);
+            ops::Interleaved::new(planes.width(), planes.height(), interleaved)
+        } else {
+            ops::Interleaved::new(self.image.width(), self.image.height(), self.image.pixels())
+        };
+        resizer.part_of_resized(source, [height, width], part, interpolation, &mut pixels);
+        planes.load(part.width, part.height, &pixels);
+        self.drawn = true;
+    }
+
     fn resized_crop(&mut self, crop: CropBox, width: usize, height: usize, interpolation: Interpolation) {
         let Scratch { planes, resizer, interleaved, .. } = &mut *self.scratch;
         if self.drawn {
@@ -222,6 +241,26 @@ fn default_kernel_size(size: usize) -> usize {
 /// Width and height after a resize of the shorter side to `size`; the longer side is rounded down, as torchvision's.
 pub(super) fn with_shorter_side(width: usize, height: usize, size: usize) -> (usize, usize) {
     if width <= height { (size, size * height / width) } else { (size * width / height, size) }
+}
+
+/// Whether an image of this size would take much memory for pixels that a crop throws away: more than 16 million pixels
+/// (our choice), more than four times as long as wide.
+pub(super) fn is_skinny(width: usize, height: usize) -> bool {
+    let (short, long) = (width.min(height), width.max(height));
+    long > 4 * short && short.saturating_mul(long) > 1 << 24
+}
+
+/// The middle of a skinny image, four times as long as wide. The length cut off is a multiple of 4, so that a central
+/// crop lies where it lay in the whole image.
+fn middle(width: usize, height: usize) -> CropBox {
+    let cut = |short: usize, long: usize| (long - 4 * short) / 4 * 4;
+    if width > height {
+        let cut = cut(height, width);
+        CropBox { top: 0, left: cut / 2, height, width: width - cut }
+    } else {
+        let cut = cut(width, height);
+        CropBox { top: cut / 2, left: 0, height: height - cut, width }
+    }
 }
 
 /// The central `size` by `size` pixels, or the largest central square of a smaller image.

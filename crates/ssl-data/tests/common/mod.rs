@@ -1,9 +1,18 @@
 //! Made images and folders for the tests.
 #![allow(dead_code, clippy::unwrap_used)] // Each test file uses a part.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use ssl_data::Image;
+
+/// A file of `../shared/data` beside the checkout, if it is there. Not from `ssl-testing`, which builds Burn.
+pub(crate) fn shared_data(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(name);
+    path.exists().then_some(path)
+}
 
 /// A 2 x 2 PPM file whose first byte is `mark`.
 pub(crate) fn ppm(mark: u8) -> Vec<u8> {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use burn::tensor::TensorData;
 use serde::{Deserialize, Serialize};
-use ssl_core::named;
+use ssl_core::{ConfigError, named};
 
 pub use kind::{ClassifierHead, Kind};
 pub use preprocessing::Preprocessing;
@@ -95,14 +95,25 @@ impl Artifact {
         written.map_err(|source| WeightsError::Io { path: path.to_owned(), source })
     }
 
+    /// The description, if its numbers are within their limits; a reason otherwise.
+    fn checked(self) -> Result<Self, String> {
+        let wrong = |error: ConfigError| format!("its description is unusable: {error}");
+        self.preprocessing.validate().map_err(wrong)?;
+        if let Kind::Classifier(head) = &self.kind {
+            head.validate().map_err(wrong)?;
+        }
+        Ok(self)
+    }
+
     /// Reads the description of a file; `None` for files not written by burn-ssl and for a run's checkpoints.
     ///
     /// # Errors
-    /// If the file cannot be read, or was written by a newer burn-ssl.
+    /// If the file cannot be read, was written by a newer burn-ssl, or describes what nothing has.
     pub fn read(path: &Path) -> Result<Option<Self>, WeightsError> {
         let parse = |text: String| {
             let artifact = upgrade::parse(&text);
-            artifact.map_err(|reason| WeightsError::Format { path: path.to_owned(), reason })
+            let checked = artifact.and_then(|artifact| artifact.checked());
+            checked.map_err(|reason| WeightsError::Format { path: path.to_owned(), reason })
         };
         read::description(path)?.map(parse).transpose()
     }

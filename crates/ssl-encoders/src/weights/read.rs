@@ -32,17 +32,29 @@ pub(super) fn tensors(
     }
 }
 
+/// The name of a tensor and its shape.
+type Shape = (String, Vec<usize>);
+
 /// The names in a file and their shapes.
-pub(super) fn shapes(path: &Path) -> Result<Vec<(String, Vec<usize>)>, WeightsError> {
+pub(super) fn shapes(path: &Path) -> Result<Vec<Shape>, WeightsError> {
+    Ok(shapes_and_len(path)?.0)
+}
+
+/// The names in a file, their shapes, and the length of the file in bytes.
+pub(super) fn shapes_and_len(path: &Path) -> Result<(Vec<Shape>, u64), WeightsError> {
     let bytes = read(path)?;
+    let len = bytes.len() as u64;
     if is_safetensors(&bytes) {
         let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(path, error))?;
-        return Ok(file.iter().map(|(name, tensor)| (name.to_owned(), tensor.shape().to_vec())).collect());
+        let shape = |(name, tensor): (&str, safetensors::tensor::TensorView<'_>)| {
+            (name.to_owned(), tensor.shape().to_vec())
+        };
+        return Ok((file.iter().map(shape).collect(), len));
     }
     drop(bytes);
     let reader = PytorchReader::new(path).map_err(|error| damaged(path, error))?;
     let shape = |name: String| reader.get(&name).map(|tensor| (name, tensor.shape().to_vec()));
-    Ok(reader.keys().into_iter().filter_map(shape).collect())
+    Ok((reader.keys().into_iter().filter_map(shape).collect(), len))
 }
 
 /// The JSON under the metadata key `burn-ssl`.
@@ -59,7 +71,7 @@ pub(super) fn description(path: &Path) -> Result<Option<String>, WeightsError> {
 
 /// Reads a file, and checks its checksum if it has one.
 fn read(path: &Path) -> Result<Vec<u8>, WeightsError> {
-    let bytes = std::fs::read(path).map_err(|source| WeightsError::Io { path: path.to_owned(), source })?;
+    let bytes = ssl_files::read(path).map_err(|source| WeightsError::Io { path: path.to_owned(), source })?;
     seal::check(&bytes).map_err(|reason| damaged(path, reason))?;
     Ok(bytes)
 }

@@ -1,7 +1,7 @@
 //! A checksum in the description of a file, over everything else that the description and the tensors say.
 
 use safetensors::SafeTensors;
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::Xxh3;
 
 /// How the checksum ends a description: it is the last key, so that the rest can be read back as it was.
 const KEY: &str = ",\"checksum\":\"";
@@ -30,7 +30,7 @@ pub(super) fn check(file: &[u8]) -> Result<(), String> {
 }
 
 fn checksum(body: &str, data: &[u8]) -> u64 {
-    let mut hasher = Xxh3Default::new();
+    let mut hasher = Xxh3::new();
     hasher.update(body.as_bytes());
     hasher.update(data);
     hasher.digest()

@@ -46,7 +46,8 @@ pub(super) fn unfold_class_position(tensors: &mut Tensors) {
     let (Some(class), Some(positions)) = (tensors.get("cls_token"), tensors.get("pos_embed")) else { return };
     let dim = class.num_elements();
     let count = positions.num_elements() / dim.max(1);
-    if count > 0 && count.isqrt().pow(2) == count {
+    let is_whole = count > 0 && count * dim == positions.num_elements();
+    if is_whole && count.isqrt().pow(2) == count {
         let values = std::iter::repeat_n(0.0, dim).chain(positions.iter::<f32>()).collect();
         let data = TensorData::new::<f32, _>(values, [1, 1 + count, dim]);
         tensors.insert("pos_embed".to_owned(), data);

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use ssl_core::{Encoder, Init, Mlp, named};
 use ssl_data::Dataset;
 use ssl_encoders::weights::WeightsError;
-use ssl_encoders::{AnyEncoder, Artifact, ClassifierHead, Kind};
+use ssl_encoders::{AnyEncoder, Artifact, ClassifierHead, Kind, weights};
 use ssl_eval::Classifier;
 use ssl_train::{RunDir, TrainError};
 
@@ -28,6 +28,8 @@ impl Teacher {
             return Err(Error::ClassifierNotFinished(path.into()));
         }
         let (artifact, head) = described(&file)?;
+        let encoder = artifact.encoder.footprint(artifact.preprocessing.size, artifact.preprocessing.size)?;
+        weights::check_room(&file, encoder.parameters + head.weights(encoder.feature_dim))?;
         let network = network(&artifact, &head, device)?;
         let bytes = fs::read(&file).map_err(|source| Error::Io { path: file.clone(), source })?;
         let (tensors, _) = named::decode(&bytes)

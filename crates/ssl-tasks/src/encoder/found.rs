@@ -145,6 +145,9 @@ impl FoundEncoder {
         }
         // These weights replace whatever the run started from.
         let config = EncoderConfig { init: None, ..config };
+        if let Weights::File(file) = &self.weights {
+            config.check_file(file, size)?;
+        }
         let encoder = config.init(size, &mut Init::new(0, device))?;
         match &self.weights {
             Weights::File(file) => Ok(weights::load(file, encoder)?),

@@ -1,7 +1,6 @@
 //! Checksums of the files of a checkpoint.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -57,6 +56,12 @@ pub(super) fn check(folder: &Path) -> Result<(), String> {
     let sums: BTreeMap<String, Sum> = serde_json::from_slice(&bytes)
         .map_err(|error| format!("{SUMS} is not a list of checksums: {error}"))?;
     for (name, sum) in sums {
+        if Path::new(&name).file_name() != Some(name.as_ref()) {
+            return Err(format!(
+                "{SUMS} names '{}', which lies outside of the checkpoint",
+                ssl_files::escaped(&name)
+            ));
+        }
         let found = sum_of(&folder.join(&name)).map_err(|error| unreadable(&name, &error))?;
         if found.bytes != sum.bytes {
             return Err(format!("{name} has {} bytes, expected {}", found.bytes, sum.bytes));
@@ -77,7 +82,8 @@ pub(super) fn unreadable(name: &str, error: &io::Error) -> String {
 }
 
 fn sum_of(path: &Path) -> io::Result<Sum> {
-    let (mut file, mut hash, mut bytes) = (File::open(path)?, Xxh3::new(), 0);
+    let (mut file, _) = ssl_files::open_regular(path)?;
+    let (mut hash, mut bytes) = (Xxh3::new(), 0);
     let mut block = vec![0; BLOCK];
     loop {
         match file.read(&mut block)? {
@@ -92,4 +98,20 @@ fn sum_of(path: &Path) -> io::Result<Sum> {
 
 fn hex(hash: u64) -> String {
     format!("{hash:016x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_leads_out_of_the_checkpoint_is_never_opened() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        for name in ["/dev/zero", "../a", "a/b", ".."] {
+            let sums = serde_json::json!({ name: { "bytes": 0, "xxh3": "00" } }).to_string();
+            std::fs::write(dir.path().join(SUMS), sums).expect("writable");
+            let error = check(dir.path()).expect_err("outside");
+            assert_eq!(error, format!("{SUMS} names '{name}', which lies outside of the checkpoint"));
+        }
+    }
 }

@@ -141,8 +141,8 @@ pub fn run(options: &Options) -> Result<Report> {
             .with_context(|| format!("the attack '{}' cannot be made", name.text()))?;
         eprintln!("{row}");
         report.rows.push(row);
+        report.write(&options.out)?;
     }
-    report.write(&options.out)?;
     Ok(report)
 }
 

@@ -44,11 +44,6 @@ impl Program {
         let line = line(args.iter().map(|arg| arg.as_ref().to_owned()));
         Ok(Running { child, stdout, stderr, line, started: Instant::now() })
     }
-
-    /// Runs it to its end, or to the end of patience.
-    pub(super) fn run<A: AsRef<OsStr>>(&self, folder: &Path, args: &[A]) -> Result<Ended> {
-        self.start(folder, args)?.wait()
-    }
 }
 
 /// A process that has been started.
@@ -155,7 +150,8 @@ mod tests {
 
     fn shell(script: &str) -> Ended {
         let sh = Program::new(Path::new("/bin/sh")).expect("on every Unix");
-        sh.run(Path::new("/"), &["-c", script]).expect("it starts")
+        let running = sh.start(Path::new("/"), &["-c", script]).expect("it starts");
+        running.wait().expect("it ends")
     }
 
     #[test]

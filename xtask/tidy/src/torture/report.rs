@@ -22,7 +22,7 @@ pub struct Finding {
 /// One attack.
 #[derive(Debug)]
 pub(super) struct Row {
-    name: Name,
+    pub(super) name: Name,
     pub(super) attempts: usize,
     /// Attempts on the list of the attack, as opposed to random ones.
     pub(super) cases: usize,

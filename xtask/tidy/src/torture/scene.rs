@@ -104,6 +104,8 @@ impl Scene {
             "checkpoint.keep=3",
             "--set",
             "eval.every_epochs=0",
+            "--set",
+            "encoder.bn_splits=1",
         ];
         let all = [&network[..], &sizes, &more].concat();
         let paths = ["--data".to_owned(), text(&self.images()), "--out".to_owned(), text(out)];

@@ -133,6 +133,7 @@ impl<'a> Tars<'a> {
                 archive("packed and cut", name, [start, &[7; 400]].concat(), expected)
             }
             (None, 0) => {
+                let expected = Expected::Either(words(["set.tar.gz"]));
                 archive("packed, with random damage", "set.tar.gz", damaged(&packed, chance), expected)
             }
             (None, 1..3) => {

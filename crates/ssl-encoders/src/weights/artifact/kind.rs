@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use ssl_core::LayerConfig;
+use ssl_core::{ConfigError, LayerConfig, limits};
 
 /// What the tensors of a file are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,26 @@ pub struct ClassifierHead {
     pub classes: usize,
     /// The names of the classes, by label, if they have names.
     pub class_names: Option<Vec<String>>,
+}
+
+impl ClassifierHead {
+    /// Checks the numbers of layers, of their outputs and of classes.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        limits::layers("neck", self.neck.len())?;
+        for layer in &self.neck {
+            ConfigError::check(layer.outputs > 0, "neck.outputs", 0, "at least 1")?;
+            limits::width("neck.outputs", layer.outputs)?;
+        }
+        ConfigError::check(self.classes > 0, "classes", 0, "at least 1")?;
+        limits::outputs("classes", self.classes)
+    }
+
+    /// Weights on top of an encoder with features of length `feature_dim`; biases and norms come on top.
+    pub fn weights(&self, feature_dim: usize) -> f64 {
+        let outputs = self.neck.iter().map(|layer| layer.outputs).chain([self.classes]);
+        let inputs = [feature_dim].into_iter().chain(self.neck.iter().map(|layer| layer.outputs));
+        inputs.zip(outputs).map(|(inputs, outputs)| inputs as f64 * outputs as f64).sum()
+    }
 }
 
 /// With an article, as used in errors.

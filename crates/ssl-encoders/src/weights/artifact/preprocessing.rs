@@ -1,6 +1,10 @@
 //! How images are prepared for an encoder.
 
 use serde::{Deserialize, Serialize};
+use ssl_core::ConfigError;
+
+/// Height and width of images at most (our choice: published networks see up to 1024 pixels).
+const MAX_SIZE: usize = 8192;
 
 /// Mean of ImageNet's channels, for pixels between 0 and 1 (torchvision).
 const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
@@ -22,9 +26,18 @@ pub struct Preprocessing {
 }
 
 impl Preprocessing {
+    /// Checks the sizes.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        let expected = "1 to 8192: published networks see up to 1024 pixels";
+        let is_size = (1..=MAX_SIZE).contains(&self.size);
+        ConfigError::check(is_size, "preprocessing.size", self.size, expected)?;
+        let expected = "at most 16384: 8/7 of the size is usual";
+        ConfigError::check(self.resize <= 2 * MAX_SIZE, "preprocessing.resize", self.resize, expected)
+    }
+
     /// Creates the preprocessing of torchvision's and most of timm's weights, for images of `size` pixels.
     pub fn new(size: usize) -> Self {
-        Self { size, resize: size * 8 / 7, mean: IMAGENET_MEAN, std: IMAGENET_STD }
+        Self { size, resize: size.saturating_mul(8) / 7, mean: IMAGENET_MEAN, std: IMAGENET_STD }
     }
 
     /// Sets the image size, and the resize size with it.

@@ -225,3 +225,73 @@ impl Eight for Portable {
         std::array::from_fn(|i| Self(std::array::from_fn(|j| rows[j].0[i])))
     }
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+
+    /// Every operation, on whole numbers so small that every order of adding gives the same.
+    struct Everything([Lanes; 3]);
+
+    impl Job for Everything {
+        type Output = Vec<f32>;
+        #[inline(always)]
+        fn run<I: Instructions>(self) -> Vec<f32> {
+            let mut results = of_pixels::<I::Wide>(&self.0);
+            results.extend(of_rows::<I::Eight>(&self.0));
+            results
+        }
+    }
+
+    #[inline(always)]
+    fn of_pixels<V: Vector>([a, b, c]: &[Lanes; 3]) -> Vec<f32> {
+        let operation = |operation: usize| {
+            let mut out = Lanes::default();
+            for part in 0..V::PARTS {
+                let [a, b, c] = [a, b, c].map(|lanes| V::load(lanes, part));
+                let result = match operation {
+                    0 => a.add(b),
+                    1 => a.sub(b),
+                    2 => a.mul(b),
+                    3 => a.mul_add(b, c),
+                    _ => V::splat(3.0),
+                };
+                result.store(&mut out, part);
+            }
+            out.0
+        };
+        (0..5).flat_map(operation).collect()
+    }
+
+    #[inline(always)]
+    fn of_rows<E: Eight>([a, b, _]: &[Lanes; 3]) -> Vec<f32> {
+        let eight = |lanes: &Lanes| E::load_slice(lanes.0.first_chunk().expect("sixteen numbers"));
+        let rows = std::array::from_fn(|row| eight(a).add(E::splat(100.0 * row as f32)));
+        let mut vectors = vec![eight(a).positive(), eight(a).where_positive(eight(b))];
+        vectors.extend(E::transpose(rows));
+        let values = |vector: E| {
+            let mut out = [0.0; 8];
+            vector.store_slice(&mut out);
+            out
+        };
+        vectors.into_iter().flat_map(values).collect()
+    }
+
+    #[test]
+    fn every_instruction_set_computes_the_same() {
+        let alone = alone();
+        let lanes = [7, 5, 3].map(|step| Lanes(std::array::from_fn(|i| (i * step % 11) as f32 - 5.0)));
+        let [plain, avx2, avx512] = [Level::Portable, Level::Avx2, Level::Avx512].map(|level| {
+            alone.limit(level);
+            dispatch(Everything(lanes))
+        });
+        assert_eq!((&plain, &plain), (&avx2, &avx512));
+        let [a, b, c] = lanes.map(|lanes| lanes.0[3]);
+        assert_eq!(
+            [plain[3], plain[19], plain[35], plain[51], plain[67]],
+            [a + b, a - b, a * b, a + b * c, 3.0]
+        );
+        let transposed = |row: usize, column: usize| plain[5 * 16 + 2 * 8 + row * 8 + column];
+        assert_eq!(transposed(1, 6), lanes[0].0[1] + 600.0);
+    }
+}

@@ -2,6 +2,7 @@
 
 use ssl_core::MethodRules;
 use ssl_data::Dataset;
+use ssl_files::escaped;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Run;
@@ -102,7 +103,7 @@ impl<M: MethodRules> Run<'_, M> {
         match data.changed_image().filter(|_| self.trainer.changed_data == ChangedData::Refuse) {
             Some(index) => Err(TrainError::ChangedData(format!(
                 "{} is not the image that it was when the run first read it",
-                data.name(index)
+                escaped(&data.name(index))
             ))),
             None => Ok(()),
         }

@@ -1,0 +1,56 @@
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Opens a regular file for reading, and tells its length in bytes. Opening a pipe would wait for its other end, and a
+/// device may never end.
+///
+/// # Errors
+/// If it is a folder, a pipe, a socket or a device, and the error of the operating system.
+pub fn open_regular(path: &Path) -> io::Result<(File, u64)> {
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        let found = if metadata.is_dir() { "a folder" } else { "a pipe, socket or device" };
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {found}, expected a file")));
+    }
+    Ok((File::open(path)?, metadata.len()))
+}
+
+/// All bytes of a regular file; one that grows meanwhile is read up to the length that it had.
+///
+/// # Errors
+/// Those of [`open_regular`], and of reading.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let (file, len) = open_regular(path)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+    file.take(len).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_and_a_folder_is_not() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("a");
+        fs::write(&path, b"bytes").expect("writable");
+        assert_eq!(read(&path).expect("readable"), b"bytes");
+        let error = read(dir.path()).expect_err("a folder").to_string();
+        assert_eq!(error, "it is a folder, expected a file");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_or_a_device_is_never_opened() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let [pipe, link] = ["pipe", "link"].map(|name| dir.path().join(name));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+        std::os::unix::fs::symlink("/dev/zero", &link).expect("writable");
+        for path in [pipe, link] {
+            let error = read(&path).expect_err("it has no end").to_string();
+            assert_eq!(error, "it is a pipe, socket or device, expected a file");
+        }
+    }
+}

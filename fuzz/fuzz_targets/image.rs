@@ -1,0 +1,6 @@
+//! Images of every format.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    xtask_fuzz::image(bytes);
+});

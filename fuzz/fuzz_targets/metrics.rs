@@ -1,0 +1,6 @@
+//! Rows of `metrics.jsonl`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    xtask_fuzz::metrics(bytes);
+});

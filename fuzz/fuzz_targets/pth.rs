@@ -1,0 +1,6 @@
+//! Descriptions of PyTorch files.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    xtask_fuzz::pth(bytes);
+});
