@@ -16,6 +16,7 @@ use crate::classifier::{self, ClassifierRun, Record, absolute};
 use crate::encoder::FoundEncoder;
 use crate::images::{self, EvalData};
 use crate::methods::{Methods, WithMethod};
+use crate::overlap::warn_of_overlap;
 use crate::provenance::data_summary;
 use crate::sets::OpenedSets;
 use crate::{EncoderSource, EncoderSummary, Error, Observer, Recipe, SetOptions};
@@ -173,6 +174,9 @@ pub fn finetune(
         starts_from: format!("encoder: {}", found.summary),
     };
     let tested = run.train(&FineTuning, network, &loader, observer)?;
+    if tested.accuracy.is_some() {
+        warn_of_overlap(&sets.bank, &sets.test);
+    }
     Ok(FinetuneReport {
         finetune_top1: tested.accuracy.map(|[top1, _]| top1),
         finetune_top5: tested.accuracy.map(|[_, top5]| top5),

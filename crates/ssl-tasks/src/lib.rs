@@ -16,6 +16,7 @@ mod knn;
 mod linear;
 pub mod memory;
 pub mod methods;
+mod overlap;
 mod preparation;
 mod pretrain;
 mod provenance;
