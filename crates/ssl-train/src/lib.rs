@@ -29,5 +29,5 @@ pub use optim::{
     OptimizerName, ParamRule, Rates, SgdConfig,
 };
 pub use run_dir::RunDir;
-pub use schedule::{ScheduleConfig, Warmup};
+pub use schedule::{EarlierLength, ScheduleConfig, Warmup};
 pub use trainer::{ChangedData, Summary, TrainConfig, Trained, Trainer, needs_of_views};
