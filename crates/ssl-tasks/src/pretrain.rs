@@ -26,6 +26,7 @@ use resume::Resumed;
 pub use verdict::{Learned, Verdict};
 pub(crate) use verdict::{is_above, standard_error};
 
+use crate::encoder::initial;
 use crate::evaluation::{EvalScores, Evaluation};
 use crate::images::RunData;
 use crate::memory::{self, Estimate, Machine};
@@ -172,7 +173,7 @@ impl Checks {
 
 /// The encoder that a recipe describes.
 fn built_in(recipe: &Recipe, init: &mut Init) -> Result<AnyEncoder, Error> {
-    Ok(recipe.encoder.init(recipe.data.image_size, init)?)
+    initial(&recipe.encoder, recipe.data.image_size, init)
 }
 
 /// What to do if the images have changed.
