@@ -9,7 +9,7 @@ use ssl_core::{ConfigError, DeviceSpec, Init, Mlp, SslMethod};
 use ssl_data::Dataset;
 use ssl_encoders::{AnyEncoder, EncoderConfig};
 use ssl_eval::{Classifier, FineTuning, fraction};
-use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, SgdConfig, load_student};
+use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, SgdConfig, load_student, newest_intact_checkpoint};
 use toml::Value;
 
 use crate::classifier::{self, ClassifierRun, Record, absolute};
@@ -236,6 +236,10 @@ fn neck(methods: &impl Methods, options: &FinetuneOptions, device: &Device) -> R
     if asked == Some(0) || (asked.is_none() && !known) {
         return Ok(None);
     }
+    // The recipe in the directory may have been edited since.
+    let checkpoint = newest_intact_checkpoint(&run).ok().flatten();
+    let written = checkpoint.map(|checkpoint| Recipe::of_checkpoint(&checkpoint, &recipe)).transpose()?;
+    let recipe = written.flatten().unwrap_or(recipe);
     let visitor = KeptLayers { asked, run, recipe: &recipe, device };
     methods.with(&recipe.method, &recipe.method_options, visitor)?
 }
