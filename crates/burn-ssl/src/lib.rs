@@ -37,7 +37,7 @@ pub use ssl_tasks::{
     EmbedReport, EncoderOrigin, EncoderSource, EncoderSummary, Error, FinetuneOptions, FinetuneReport, Found,
     KnnOptions, KnnReport, Learned, LinearOptions, LinearReport, Neighbour, NoObserver, Observer, OfSeeds,
     PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport, Recipe, Report, RunReport,
-    SetOptions, SimilarOptions, SimilarReport, Spread, Verdict, compare, distill, embed_images_with,
+    SetOptions, SimilarOptions, SimilarReport, Spread, Verdict, columns, compare, distill, embed_images_with,
     load_encoder,
 };
 pub use ssl_tasks::{images, memory};

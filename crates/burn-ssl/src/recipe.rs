@@ -5,7 +5,7 @@ mod name;
 
 use std::path::Path;
 
-pub use auto::{Batch, Chosen, Wanted, fit_batch};
+pub use auto::{Batch, Chosen, Wanted, fit_batch, fit_warmup};
 pub use name::RecipeName;
 pub use ssl_tasks::recipe::*;
 

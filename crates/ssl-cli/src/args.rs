@@ -17,7 +17,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 pub(crate) use classifier::{EncoderArgs, LinearArgs, PreprocessingArgs, SetArgs};
 pub(crate) use recipe::{Asked, ModelArgs, RecipeArgs, TrainingArgs, set, weights_file};
 pub(crate) use tools::{CompareArgs, MethodsArgs, SimilarArgs};
-pub(crate) use training::{DistillArgs, EmbedArgs, FinetuneArgs};
+pub(crate) use training::{DistillArgs, EmbedArgs, EncodedArgs, FinetuneArgs};
 
 /// Self-supervised learning of image representations: from a folder of images to a pretrained encoder.
 #[derive(Parser)]
@@ -40,7 +40,8 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   burn-ssl pretrain --method simclr --data photos/ --out run
   burn-ssl pretrain --method simclr --data cifar10-train.tar --eval-test cifar10-test.tar --epochs 100 --out run
-  burn-ssl pretrain --resume --out run")]
+  burn-ssl pretrain --resume --out run
+  burn-ssl pretrain --resume --epochs 200 --out run          (longer than it was to be)")]
     Pretrain(PretrainArgs),
     /// Evaluate an encoder with k-NN: classify test images by their nearest neighbours in a labelled set.
     #[command(after_help = "Examples:
@@ -145,7 +146,8 @@ pub(crate) struct PretrainArgs {
     /// Run directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) out: PathBuf,
-    /// Resume the run in the directory; needs no other option than --out.
+    /// Resume the run in the directory; needs no other option than --out. With --epochs or --max-steps, a finished or stopped run
+    /// gets another length.
     #[arg(long, conflicts_with = "overwrite")]
     pub(crate) resume: bool,
     /// Go on although the images have changed since the run began.

@@ -11,7 +11,7 @@ use anyhow::Result;
 use burn_ssl::core::DeviceSpec;
 use burn_ssl::demo::{DemoOptions, demo};
 use burn_ssl::export::{ExportOptions, export};
-use burn_ssl::recipe::{Chosen, Draft};
+use burn_ssl::recipe::{Chosen, Draft, fit_warmup};
 use burn_ssl::{PretrainOptions, PreviewOptions, RunReport, pretrain, preview};
 use indicatif::MultiProgress;
 
@@ -92,18 +92,24 @@ fn free_folder() -> PathBuf {
 
 fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
     let device = args.machine.device.parse::<DeviceSpec>()?;
-    let Chosen { name, draft, notes } = if args.resume {
+    let Chosen { name, draft, mut notes } = if args.resume {
         Chosen { name: None, draft: Draft::of_run(&args.out)?, notes: Vec::new() }
     } else {
         args.recipe.base(&Asked { model: args.model.name(), batch: args.training.batch(), device })?
     };
     // A checkpoint has the weights of a resumed run, and their file may be gone.
     let weights = if args.resume { None } else { args.training.weights()? };
-    let recipe = args.recipe.recipe_with(draft, |draft| {
+    // A file may leave to the options what every recipe needs.
+    let usual = draft.clone().finish().ok().map(|recipe| recipe.schedule);
+    let mut draft = args.recipe.applied_to(draft, |draft| {
         args.model.apply(draft, weights.as_deref())?;
         args.training.apply(draft)?;
         set(draft, "data.workers", args.machine.workers)
     })?;
+    if let Some(usual) = usual.filter(|_| !args.resume && !args.recipe.sets("schedule.warmup_epochs")) {
+        notes.extend(fit_warmup(&mut draft, &usual)?);
+    }
+    let recipe = draft.finish()?;
     let options = PretrainOptions {
         recipe_name: name,
         out: args.out,
@@ -126,6 +132,6 @@ fn run_preview(args: &PreviewArgs) -> Result<RunReport> {
     (options.images, options.overwrite) = (args.images as usize, args.overwrite);
     let asked = Asked { model: args.model.name(), ..Asked::default() };
     let draft = args.recipe.base(&asked)?.draft;
-    let recipe = args.recipe.recipe_with(draft, |draft| args.model.apply(draft, None))?;
+    let recipe = args.recipe.applied_to(draft, |draft| args.model.apply(draft, None))?.finish()?;
     Ok(preview(&recipe, &options)?.into())
 }

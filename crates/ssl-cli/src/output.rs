@@ -22,14 +22,3 @@ pub(crate) fn print(json: bool, result: &impl Serialize, words: impl Display) ->
 pub(crate) fn say(words: impl Display) {
     println!("{}", wrap::for_terminal(io::stdout(), &words.to_string()));
 }
-
-/// Formats rows as columns, each as wide as its widest cell.
-pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
-}

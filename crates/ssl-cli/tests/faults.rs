@@ -399,3 +399,19 @@ fn trainings_with_labels_resume_as_carefully() {
     assert!(!output.status.success() && said.contains("last: meta.json is missing"), "{said}");
     assert_eq!(tree(&teacher.join("checkpoints")), before);
 }
+
+#[test]
+fn a_stopped_run_whose_recipe_was_edited_is_described_by_its_checkpoint() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = finished(dir.path(), &["--seed", "3"]);
+    fs::remove_file(out.join("encoder.safetensors")).expect("removable");
+    let recipe = fs::read_to_string(out.join("recipe.toml")).expect("a recipe");
+    let edited = recipe.replace("seed = 3\n", "seed = 7\n").replace("width = 4\n", "width = 8\n");
+    let edited = edited.replace("epochs = 2\n", "epochs = 90\n");
+    fs::write(out.join("recipe.toml"), edited).expect("writable");
+    let features = dir.path().join("features.csv");
+    let args = ["embed", "--run", text(&out), "--data", text(&images), "--out", text(&features)];
+    let encoder = json(&args)["encoder"].clone();
+    assert_eq!((encoder["seed"].as_u64(), encoder["width"].as_u64()), (Some(3), Some(4)), "{encoder}");
+    assert_eq!(encoder["total_steps"].as_u64(), Some(4), "{encoder}");
+}

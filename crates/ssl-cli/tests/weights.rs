@@ -50,6 +50,16 @@ fn a_run_starts_from_the_directory_of_another_with_its_network() {
     assert!(stderr(&output).contains("have resnet18 of width 64 alone"), "{}", stderr(&output));
     let recipe = fs::read_to_string(second.join("recipe.toml")).expect("a recipe");
     assert!(recipe.contains("width = 4") && recipe.contains("run/encoder.safetensors"), "{recipe}");
+    let said = |output: &std::process::Output, what: &str, file: &Path| {
+        let stderr = stderr(output);
+        let line = stderr.lines().find(|line| line.starts_with(what)).unwrap_or_else(|| panic!("{stderr}"));
+        let from = format!("tensors of the encoder from {} (safetensors), nothing left out", file.display());
+        assert!(line.starts_with(&format!("{what}: all ")) && line.ends_with(&from), "{line}");
+    };
+    let file = first.join("encoder.safetensors");
+    said(&output, "weights to start from", &file);
+    let sets = ["--train", text(&images), "--test", text(&images)];
+    said(&run(&[&["knn", "--weights", text(&file)][..], &sets].concat()), "weights", &file);
 
     let knn =
         |source| json(&["knn", source, text(&first), "--train", text(&images), "--test", text(&images)]);

@@ -207,7 +207,8 @@ pub struct NoState {}
 pub struct Progress {
     /// Number of steps done before this one.
     pub step: u64,
-    /// Number of steps in the whole run.
+    /// Number of steps in the whole run. If that changes during the run, it moves from one number to the other for a while, so
+    /// that no schedule jumps.
     pub total_steps: u64,
     /// Number of steps per epoch.
     pub steps_per_epoch: u64,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, Init, names};
 
 use crate::models::{Architecture, EXPECTED};
-use crate::weights::{self, WeightsError};
+use crate::weights::{self, Loaded, WeightsError};
 use crate::{AnyEncoder, BlockKind, MODELS, ResNetConfig, Stem, VitConfig, VitInit};
 
 /// Largest image size for which [`StemChoice::Auto`] picks the CIFAR stem: the ImageNet stem would leave the last stage
@@ -129,6 +129,18 @@ impl EncoderConfig {
     /// # Errors
     /// If a value is unusable or the weights cannot be loaded.
     pub fn init(&self, image_size: usize, init: &mut Init) -> Result<AnyEncoder, EncoderError> {
+        Ok(self.init_and_tell(image_size, init)?.0)
+    }
+
+    /// Like [`init`](Self::init()), and tells what was loaded.
+    ///
+    /// # Errors
+    /// Those of [`init`](Self::init()).
+    pub fn init_and_tell(
+        &self,
+        image_size: usize,
+        init: &mut Init,
+    ) -> Result<(AnyEncoder, Option<Loaded>), EncoderError> {
         if let Some(path) = &self.init {
             self.check_file(path, image_size)?;
         }
@@ -137,8 +149,11 @@ impl EncoderConfig {
             Network::Vit(config) => AnyEncoder::Vit(config.init(init)),
         };
         match &self.init {
-            Some(path) => Ok(weights::load(path, encoder)?),
-            None => Ok(encoder),
+            Some(path) => {
+                let (encoder, loaded) = weights::load_and_tell(path, encoder)?;
+                Ok((encoder, Some(loaded)))
+            }
+            None => Ok((encoder, None)),
         }
     }
 

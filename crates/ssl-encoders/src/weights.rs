@@ -19,6 +19,7 @@
 
 mod artifact;
 mod describe;
+mod loaded;
 mod names;
 mod read;
 mod room;
@@ -34,6 +35,7 @@ use ssl_core::Encoder;
 use ssl_core::named::{self, NamedError};
 
 pub use describe::describe;
+pub use loaded::{FileFormat, Loaded};
 pub use room::check_room;
 
 pub use artifact::{Artifact, ClassifierHead, DataSummary, Kind, Preprocessing, Provenance, SCHEMA};
@@ -157,14 +159,27 @@ pub fn save_as<E: Encoder>(
 /// If the file cannot be read or holds embeddings, or a tensor of the encoder is missing, unexpected, not finite, or has a
 /// different shape.
 pub fn load<M: Module>(path: &Path, encoder: M) -> Result<M, WeightsError> {
+    Ok(load_and_tell(path, encoder)?.0)
+}
+
+/// Like [`load`], and tells which tensors of the file the encoder has and which were left out.
+///
+/// # Errors
+/// Those of [`load`].
+pub fn load_and_tell<M: Module>(path: &Path, encoder: M) -> Result<(M, Loaded), WeightsError> {
     if let Some(Artifact { kind: kind @ Kind::Embeddings { .. }, .. }) = Artifact::read(path)? {
         let (path, found) = (path.to_owned(), kind.to_string());
         return Err(WeightsError::Kind { path, found, expected: "an encoder" });
     }
     let wanted = named::collect(&encoder).into_keys().collect();
-    let tensors = NameScheme::to_ours(read::tensors(path, &wanted)?);
+    let read::Found { format, tensors, left_out } = read::tensors(path, &wanted)?;
+    let tensors = NameScheme::to_ours(tensors);
     if let Some(tensor) = named::first_not_finite(&tensors) {
         return Err(WeightsError::NotFinite { path: path.to_owned(), tensor: tensor.to_owned() });
     }
-    named::load(encoder, tensors).map_err(|source| WeightsError::Tensor { path: path.to_owned(), source })
+    let loaded = Loaded { path: path.to_owned(), format, tensors: tensors.len(), left_out };
+    match named::load(encoder, tensors) {
+        Ok(encoder) => Ok((encoder, loaded)),
+        Err(source) => Err(WeightsError::Tensor { path: path.to_owned(), source }),
+    }
 }

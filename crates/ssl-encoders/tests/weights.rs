@@ -26,8 +26,11 @@ fn names_and_shapes_are_those_of_torchvision_and_timm() {
 
 #[test]
 fn a_checkpoint_of_moco_gives_the_features_that_torchvision_computes() {
-    let encoder =
-        weights::load(&golden("moco.pth"), tiny_resnet()).expect("torchvision's names, wrapped by MoCo");
+    let (encoder, loaded) = weights::load_and_tell(&golden("moco.pth"), tiny_resnet())
+        .expect("torchvision's names, wrapped by MoCo");
+    assert_eq!(loaded.format, weights::FileFormat::Pytorch);
+    assert!(loaded.left_out.iter().any(|name| name.contains("fc.")), "{loaded}");
+    assert!(loaded.left_out.iter().all(|name| !name.contains("encoder_q.conv1")), "{loaded}");
     assert_close(&encoder.encode(golden_tensor("pixels"), &Pass::eval()), &golden_tensor("resnet"));
 }
 

@@ -84,6 +84,9 @@ pub struct ComparedRun {
     /// RankMe of the test images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rankme: Option<f64>,
+    /// What could not be read, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl ComparedRun {
@@ -144,7 +147,8 @@ impl Spread {
     }
 }
 
-/// Compares runs: recipes, losses, k-NN accuracies, ranks and times. Runs may be in progress, stopped or finished.
+/// Compares runs: recipes, losses, k-NN accuracies, ranks and times. Runs may be in progress, stopped or finished. Of a run whose
+/// checkpoints or encoder are damaged, what can be read is compared, and the rest is in [`notes`](ComparedRun::notes).
 ///
 /// # Errors
 /// If a directory holds no run, or the picture cannot be written.
@@ -175,11 +179,13 @@ impl Opened {
     fn read(path: &Path) -> Result<Self, Error> {
         let dir = RunDir::open(path)?;
         let recipe = Draft::of_run(path)?.finish()?;
-        let checkpoint = newest_intact_checkpoint(&dir)?;
+        let mut notes = Vec::new();
+        let checkpoint = or_note(newest_intact_checkpoint(&dir).map_err(Error::from), &mut notes);
         let history =
             History::read(&dir, checkpoint.as_ref().map(|checkpoint| checkpoint.steps_per_epoch()))?;
         let finished = dir.encoder().is_file();
-        let artifact = if finished { Artifact::read(&dir.encoder())? } else { None };
+        let artifact = finished.then(|| Artifact::read(&dir.encoder()).map_err(Error::from));
+        let artifact = artifact.and_then(|read| or_note(read, &mut notes));
         let metric = |name: &str| artifact.as_ref()?.metrics.get(name).map(|&value| f64::from(value));
         let recorded = artifact.as_ref().and_then(|artifact| artifact.provenance.steps);
         let steps = recorded.unwrap_or_else(|| history.last_step());
@@ -198,9 +204,18 @@ impl Opened {
             view_retrieval: history.last(VIEW_RETRIEVAL),
             rankme_train: history.last(RANKME_TRAIN),
             rankme: metric("rankme").or_else(|| history.last("rankme")),
+            notes,
         };
         Ok(Self { run, keys: keys(&recipe)?, history })
     }
+}
+
+/// What was read, if anything; an error becomes a note.
+fn or_note<T>(read: Result<Option<T>, Error>, notes: &mut Vec<String>) -> Option<T> {
+    read.unwrap_or_else(|error| {
+        notes.push(error.to_string());
+        None
+    })
 }
 
 /// The values of a recipe by key.
@@ -322,6 +337,24 @@ mod tests {
         assert!(report.differences.is_empty() && report.seeds.is_empty(), "{report:?}");
         let text = report.to_string();
         assert!(text.contains("10.00 → 50.00") && text.contains("2.5000"), "{text}");
+    }
+
+    #[test]
+    fn a_run_whose_files_are_damaged_is_compared_with_what_can_be_read() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let runs = vec![run(folder.path(), "a", "seed=1", 20.0), run(folder.path(), "b", "seed=2", 60.0)];
+        fs::create_dir_all(runs[0].join("checkpoints/last")).expect("writable");
+        fs::write(runs[0].join("checkpoints/last/meta.json"), "{").expect("writable");
+        fs::write(runs[0].join("encoder.safetensors"), "no tensors").expect("writable");
+        let report = compared(runs);
+        let [damaged, whole] = &report.runs[..] else { panic!("two runs: {report:?}") };
+        assert_eq!((damaged.knn_top1, damaged.steps, damaged.seconds), (Some(20.0), 4, None));
+        let [checkpoints, encoder] = &damaged.notes[..] else { panic!("{:?}", damaged.notes) };
+        assert!(checkpoints.contains("last: meta.json is damaged"), "{checkpoints}");
+        assert!(encoder.contains("is not a usable weight file"), "{encoder}");
+        assert_eq!((whole.knn_top1, &whole.notes[..]), (Some(60.0), &[][..]));
+        let text = report.to_string();
+        assert!(text.contains("\nnot everything could be read: no checkpoint in "), "{text}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use ssl_train::{NoDecay, OptimizerConfig, ScheduleConfig, SgdConfig};
 use toml::Value;
 
 use crate::classifier::{self, ClassifierRun, Record, Teacher, Tested, absolute};
+use crate::encoder::initial;
 use crate::preparation::Preparation;
 use crate::provenance::data_summary;
 use crate::{Error, Observer, images};
@@ -225,7 +226,7 @@ impl<'a> Distilling<'a> {
             // The checkpoint replaces the weights that the student started from, whose file may be gone.
             config.init = None;
         }
-        let encoder = config.init(self.preparation.preprocessing.size, &mut init)?;
+        let encoder = initial(&config, self.preparation.preprocessing.size, &mut init)?;
         Ok(Classifier::new(encoder, None, self.head.classes, &mut init))
     }
 

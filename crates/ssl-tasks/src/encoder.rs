@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use ssl_core::{Encoder, Init};
-use ssl_encoders::{EncoderConfig, weights};
+use ssl_encoders::{AnyEncoder, EncoderConfig, weights};
 use ssl_train::RunDir;
+use tracing::info;
 
 pub(crate) use found::FoundEncoder;
 pub use summary::{EncoderOrigin, EncoderSummary};
@@ -83,6 +84,13 @@ impl fmt::Display for EncoderSource {
             Self::Untrained { config, seed } => write!(f, "untrained {}, seed {seed}", config.name),
         }
     }
+}
+
+/// The initial encoder of a training, on the device of `init`. Logs what was loaded, if it starts from a file.
+pub(crate) fn initial(config: &EncoderConfig, size: usize, init: &mut Init) -> Result<AnyEncoder, Error> {
+    let (encoder, loaded) = config.init_and_tell(size, init)?;
+    loaded.iter().for_each(|loaded| info!("weights to start from: {loaded}"));
+    Ok(encoder)
 }
 
 /// The encoder of a run of [`pretrain_encoder`](crate::pretrain_encoder), on a device without gradients.

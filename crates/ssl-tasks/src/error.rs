@@ -12,7 +12,7 @@ use ssl_files::{escaped, shown};
 use ssl_train::TrainError;
 
 use crate::memory::{Bytes, Part};
-use crate::recipe::RecipeError;
+use crate::recipe::{RecipeError, changeable};
 
 /// Why a command fails, in one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +102,7 @@ pub enum Error {
     #[error("the recipe names no images: expected a path in data.path")]
     NoData,
     /// The recipe is not the one that the run started with.
-    #[error("a resumed run keeps its recipe, but in {} {key} is {there} and not {here}: expected the same recipe, or a new run", run.display())]
+    #[error("a resumed run keeps its recipe (all but {}), and in {} {key} is {there} and not {here}: expected that value, or a new run", changeable(), run.display())]
     OtherRecipe {
         /// The run.
         run: PathBuf,

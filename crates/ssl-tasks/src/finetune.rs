@@ -9,13 +9,14 @@ use ssl_core::{ConfigError, DeviceSpec, Init, Mlp, SslMethod};
 use ssl_data::Dataset;
 use ssl_encoders::{AnyEncoder, EncoderConfig};
 use ssl_eval::{Classifier, FineTuning, fraction};
-use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, SgdConfig, load_student};
+use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, SgdConfig, load_student, newest_intact_checkpoint};
 use toml::Value;
 
 use crate::classifier::{self, ClassifierRun, Record, absolute};
 use crate::encoder::FoundEncoder;
 use crate::images::{self, EvalData};
 use crate::methods::{Methods, WithMethod};
+use crate::overlap::warn_of_overlap;
 use crate::provenance::data_summary;
 use crate::sets::OpenedSets;
 use crate::{EncoderSource, EncoderSummary, Error, Observer, Recipe, SetOptions};
@@ -173,6 +174,9 @@ pub fn finetune(
         starts_from: format!("encoder: {}", found.summary),
     };
     let tested = run.train(&FineTuning, network, &loader, observer)?;
+    if tested.accuracy.is_some() {
+        warn_of_overlap(&sets.bank, &sets.test);
+    }
     Ok(FinetuneReport {
         finetune_top1: tested.accuracy.map(|[top1, _]| top1),
         finetune_top5: tested.accuracy.map(|[_, top5]| top5),
@@ -232,6 +236,10 @@ fn neck(methods: &impl Methods, options: &FinetuneOptions, device: &Device) -> R
     if asked == Some(0) || (asked.is_none() && !known) {
         return Ok(None);
     }
+    // The recipe in the directory may have been edited since.
+    let checkpoint = newest_intact_checkpoint(&run).ok().flatten();
+    let written = checkpoint.map(|checkpoint| Recipe::of_checkpoint(&checkpoint, &recipe)).transpose()?;
+    let recipe = written.flatten().unwrap_or(recipe);
     let visitor = KeptLayers { asked, run, recipe: &recipe, device };
     methods.with(&recipe.method, &recipe.method_options, visitor)?
 }

@@ -7,6 +7,7 @@ use tracing::info;
 
 use crate::encoder::EncoderSource;
 use crate::evaluation::Evaluation;
+use crate::overlap::warn_of_overlap;
 use crate::sets::OpenedSets;
 use crate::{EncoderSummary, Error, Methods, SetOptions};
 
@@ -62,6 +63,7 @@ pub fn evaluate_knn(methods: &impl Methods, options: &KnnOptions) -> Result<KnnR
     info!("bank: {}", sets.bank);
     info!("test: {}", sets.test);
     let scores = Evaluation::new(&sets, &preparation, options.knn, &device)?.of(&encoder)?;
+    warn_of_overlap(&sets.bank, &sets.test);
     Ok(KnnReport {
         knn_top1: scores.top1,
         knn_top5: scores.top5,

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod classifier;
+mod columns;
 mod compare;
 pub mod demo;
 mod distill;
@@ -16,6 +17,7 @@ mod knn;
 mod linear;
 pub mod memory;
 pub mod methods;
+mod overlap;
 mod preparation;
 mod pretrain;
 mod provenance;
@@ -26,6 +28,7 @@ mod sets;
 mod sheet;
 mod similar;
 
+pub use columns::columns;
 pub use compare::{CompareOptions, CompareReport, ComparedRun, Difference, OfSeeds, Spread, compare};
 pub use distill::{DistillOptions, DistillReport, distill};
 pub use embeddings::{EmbedOptions, EmbedReport, embed_images, embed_images_with};

@@ -14,6 +14,7 @@ use ssl_train::{Descended, Descent, OptimizerConfig, ScheduleConfig, StepReport}
 use tracing::info;
 
 use crate::images::{self, EvalData};
+use crate::overlap::warn_of_overlap;
 use crate::preparation::Preparation;
 use crate::sets::OpenedSets;
 use crate::{EncoderSource, EncoderSummary, Error, Methods, Observer, SetOptions};
@@ -127,6 +128,7 @@ pub fn linear_probe(
     let trained = probe.train(&encoder, observer)?;
     let seconds = start.elapsed().as_secs_f64();
     let Accuracy { top1, top5 } = probe.test(&encoder, &trained.module.valid())?;
+    warn_of_overlap(&sets.bank, &sets.test);
     Ok(LinearReport {
         linear_top1: 100.0 * top1,
         linear_top5: 100.0 * top5,

@@ -29,6 +29,7 @@ use resume::Resumed;
 pub use verdict::{Learned, Verdict};
 pub(crate) use verdict::{is_above, standard_error};
 
+use crate::encoder::initial;
 use crate::evaluation::{EvalScores, Evaluation};
 use crate::images::RunData;
 use crate::memory::{self, Estimate, Machine};
@@ -82,7 +83,9 @@ impl PretrainOptions {
 ///
 /// Everything that can be checked is checked before the directory is created. A run stopped by the observer leaves a
 /// checkpoint. With [`resume`](PretrainOptions::resume) it continues; on the CPU it ends with the same bytes as an
-/// uninterrupted run.
+/// uninterrupted run. If the recipe then has other epochs or another number of steps than the run, its length changes from the
+/// current step on: see [`ScheduleConfig::span`](ssl_train::ScheduleConfig::span). Other keys must be those of the run, except
+/// for `data.workers`, `eval` and `checkpoint`.
 ///
 /// # Errors
 /// If the recipe, the images, the device or the directory cannot be used.
@@ -178,7 +181,7 @@ impl Checks {
 
 /// The encoder that a recipe describes.
 fn built_in(recipe: &Recipe, init: &mut Init) -> Result<AnyEncoder, Error> {
-    Ok(recipe.encoder.init(recipe.data.image_size, init)?)
+    initial(&recipe.encoder, recipe.data.image_size, init)
 }
 
 /// What to do if the images have changed.
@@ -231,11 +234,8 @@ where
 {
     type Output = Result<Report, Error>;
 
-    fn run<M: SslMethod<E>>(self, method: M) -> Result<Report, Error> {
+    fn run<M: SslMethod<E>>(mut self, method: M) -> Result<Report, Error> {
         let resumed = self.resumed()?;
-        if resumed.is_none() {
-            self.recipe.check_new()?;
-        }
         self.check(&method)?;
         let estimate = self.memory(&method)?;
         let mut init = Init::new(self.recipe.seed, &self.device.clone().autodiff());
@@ -246,16 +246,14 @@ where
         fits.map_err(RecipeError::MethodOption)?;
         let checks = this.checks(&method)?;
         let text = this.recipe.to_toml()?;
-        let is_new = resumed.is_none();
-        let run = this.run_dir(resumed, &text)?;
-        if is_new {
+        let (run, config) = (this.run_dir(resumed.as_ref())?, this.recipe.train_config());
+        let trainer = Trainer::new(&method, &config, &run, &this.device).with_recipe(&*text);
+        let trainer = trainer.with_changed_data(changed_data(this.options.accept_changed_data));
+        this.write_recipe(&run, &text, resumed.as_ref(), || trainer.check_resume(&loader))?;
+        if resumed.is_none() {
             this.draw_views(&run);
         }
         this.announce(&encoder, &loader, estimate.as_ref());
-
-        let config = this.recipe.train_config();
-        let trainer = Trainer::new(&method, &config, &run, &this.device).with_recipe(text);
-        let trainer = trainer.with_changed_data(changed_data(this.options.accept_changed_data));
         let start = start(this.options.resume);
         let mut evaluate = |encoder: &E, at: Progress| Ok(checks.of(encoder, at.step)?);
         let mut trained = trainer.fit(encoder, &loader, start, &mut evaluate, this.observer)?;

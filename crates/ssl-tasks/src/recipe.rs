@@ -5,6 +5,7 @@ mod draft;
 mod error;
 mod hash;
 mod keys;
+mod resume;
 mod upgrade;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub(crate) use draft::{difference, typed};
 pub use error::RecipeError;
 pub use hash::hash;
 pub(crate) use hash::leaves;
+pub(crate) use resume::changeable;
 pub(crate) use upgrade::upgrade;
 
 use crate::methods::{Methods, options_of, with_options};
@@ -206,7 +208,7 @@ impl Recipe {
         let mut recipe = self.clone();
         recipe.data.path = PathBuf::new();
         recipe.encoder.init = recipe.encoder.init.and_then(|path| Some(path.file_name()?.into()));
-        hash(&Draft::deciding(&recipe))
+        hash(&recipe.deciding())
     }
 
     /// The views that the recipe declares.

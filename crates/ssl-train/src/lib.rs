@@ -31,5 +31,5 @@ pub use optim::{
     OptimizerName, ParamRule, Rates, SgdConfig,
 };
 pub use run_dir::{Existing, RunDir};
-pub use schedule::{ScheduleConfig, Warmup};
+pub use schedule::{EarlierLength, ScheduleConfig, Warmup};
 pub use trainer::{ChangedData, Start, Summary, TrainConfig, Trained, Trainer, needs_of_views};

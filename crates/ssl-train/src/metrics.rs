@@ -11,6 +11,9 @@ use crate::TrainError;
 /// A key that every row about a training step has, and no row about an evaluation.
 const OF_TRAINING: &str = "lr";
 
+/// A key that every row about a change of the run's length has, and no other.
+pub(crate) const OF_LENGTH: &str = "total_steps";
+
 /// Appends rows to a metrics file.
 pub(crate) struct MetricsFile {
     path: PathBuf,
@@ -67,10 +70,7 @@ impl MetricsFile {
 pub(crate) fn kept_rows(bytes: &[u8], step: u64) -> (Vec<u8>, Vec<u64>) {
     let (mut kept, mut evaluated) = (Vec::new(), Vec::new());
     for row in bytes.split(|&byte| byte == b'\n') {
-        // A run that starts over writes everything again.
-        let Some(found) = Row::read(row).filter(|found| step > 0 && found.step <= step) else {
-            continue;
-        };
+        let Some(found) = Row::read(row).filter(|found| found.stays(step)) else { continue };
         kept.extend_from_slice(row);
         kept.push(b'\n');
         evaluated.extend(found.is_evaluation.then_some(found.step));
@@ -82,13 +82,22 @@ pub(crate) fn kept_rows(bytes: &[u8], step: u64) -> (Vec<u8>, Vec<u64>) {
 struct Row {
     step: u64,
     is_evaluation: bool,
+    is_of_length: bool,
 }
 
 impl Row {
+    /// Whether a run that goes on after `step` keeps the row. One that starts over writes everything again, and the length may be
+    /// changed again at the same step.
+    fn stays(&self, step: u64) -> bool {
+        step > 0 && (self.step < step || (self.step == step && !self.is_of_length))
+    }
+
     /// `None` for a row that is damaged, or that a killed process left half written.
     fn read(row: &[u8]) -> Option<Self> {
         let row: Value = serde_json::from_slice(row).ok()?;
-        Some(Self { step: row.get("step")?.as_u64()?, is_evaluation: row.get(OF_TRAINING).is_none() })
+        let [is_of_training, is_of_length] = [OF_TRAINING, OF_LENGTH].map(|key| row.get(key).is_some());
+        let is_evaluation = !is_of_training && !is_of_length;
+        Some(Self { step: row.get("step")?.as_u64()?, is_evaluation, is_of_length })
     }
 }
 

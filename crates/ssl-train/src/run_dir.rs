@@ -131,6 +131,19 @@ impl RunDir {
         self.path.join("classifier.safetensors")
     }
 
+    /// Renames `encoder.safetensors`, if it is there, to `encoder.step-N.safetensors`, and returns the new path: the run is to go
+    /// on after step `step`.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`]
+    pub fn set_encoder_aside(&self, step: u64) -> Result<Option<PathBuf>, TrainError> {
+        let (from, to) = (self.encoder(), self.path.join(leftovers::earlier_encoder(step)));
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            renamed => renamed.map(|()| Some(to)).map_err(TrainError::io(from)),
+        }
+    }
+
     /// Writes a file of the run atomically.
     ///
     /// # Errors

@@ -1,8 +1,12 @@
 //! Learning rate and weight decay as functions of the step.
 
+mod length;
+
 use serde::{Deserialize, Serialize};
 use ssl_core::schedule::{cosine, linspace_cosine, warmup_cosine};
 use ssl_core::{ConfigError, Progress, limits, names, setters};
+
+pub use length::EarlierLength;
 
 use crate::{OptimizerConfig, Rates};
 
@@ -40,6 +44,10 @@ pub struct ScheduleConfig {
     pub lr_end: f64,
     /// Whether the learning rate falls along a cosine after the warm-up instead of staying constant. Default yes.
     pub cosine: bool,
+    /// The lengths that the run had before this one, in the order of steps: a resumed run may have other epochs. See
+    /// [`span`](Self::span). Default: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub earlier_lengths: Vec<EarlierLength>,
 }
 
 impl Default for ScheduleConfig {
@@ -53,6 +61,7 @@ impl Default for ScheduleConfig {
             lr_start: 0.0,
             lr_end: 0.0,
             cosine: true,
+            earlier_lengths: Vec::new(),
         }
     }
 }
@@ -66,6 +75,7 @@ setters!(ScheduleConfig {
     with_lr_start: lr_start = f64,
     with_lr_end: lr_end = f64,
     with_cosine: cosine = bool,
+    with_earlier_lengths: earlier_lengths = Vec<EarlierLength>,
 });
 
 impl ScheduleConfig {
@@ -95,7 +105,8 @@ impl ScheduleConfig {
             "a number of at least 0 and at most 1000000, as schedule.epochs",
         )?;
         limits::rate("schedule.lr_start", self.lr_start)?;
-        limits::rate("schedule.lr_end", self.lr_end)
+        limits::rate("schedule.lr_end", self.lr_end)?;
+        self.validate_lengths()
     }
 
     /// Number of steps in the whole run.
@@ -104,7 +115,7 @@ impl ScheduleConfig {
         self.max_steps.map_or(all, |max| max.min(all))
     }
 
-    /// The rates at a step.
+    /// The rates at a step; [`total_steps`](Progress::total_steps) are those of [`span`](Self::span).
     pub fn rates(&self, optimizer: &OptimizerConfig, at: Progress) -> Rates {
         let peak = optimizer.peak_lr(self.batch_size);
         let lr = self.lr(peak, at);

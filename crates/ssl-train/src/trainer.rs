@@ -13,6 +13,7 @@ use ssl_data::TrainLoader;
 
 use crate::{
     BatchConfig, CheckpointConfig, Evaluator, Observer, OptimizerConfig, RunDir, ScheduleConfig, TrainError,
+    newest_intact_checkpoint,
 };
 use run::{Networks, Observers, Run};
 
@@ -173,6 +174,19 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
     pub fn with_group(mut self, group: Group) -> Self {
         self.group = group;
         self
+    }
+
+    /// Fails where resuming the run would, before anything is written: if its newest checkpoint is of other images, of epochs of
+    /// another length, or past the end of the run.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check_resume(&self, loader: &TrainLoader) -> Result<(), TrainError> {
+        let run = Run::new(self, loader)?;
+        match newest_intact_checkpoint(self.run)? {
+            Some(checkpoint) => run.check_fits(&checkpoint, loader.dataset()),
+            None => Ok(()),
+        }
     }
 
     /// Trains `encoder`, which must be on the autodiff device.

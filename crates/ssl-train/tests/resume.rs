@@ -9,8 +9,8 @@ use common::{Pixels, StopAfter, device};
 use ssl_core::{Encoder, Init, MethodRules, NoState, Pass, Progress, SslMethod, Step, StepContext, Views};
 use ssl_data::TrainLoader;
 use ssl_train::{
-    ChangedData, Evaluation, Existing, OptimizerConfig, RunDir, ScheduleConfig, Start, Summary, TrainConfig,
-    TrainError, Trainer, newest_intact_checkpoint,
+    ChangedData, EarlierLength, Evaluation, Existing, OptimizerConfig, RunDir, ScheduleConfig, Start,
+    Summary, TrainConfig, TrainError, Trainer, newest_intact_checkpoint,
 };
 
 /// Makes features small.
@@ -180,6 +180,29 @@ fn other_pixels_under_the_same_name_end_a_run_unless_accepted() {
     assert!(error.contains("is not the image that it was when the run first read it: expected"), "{error}");
     run.changed_data = ChangedData::Accept;
     assert!(run.until(12, &loader(12, 1)).expect("accepted").finished);
+}
+
+#[test]
+fn a_run_that_is_made_longer_goes_on_like_one_with_these_lengths_from_the_start() {
+    let (mut run, mut whole, loader) = (Run::new(), Run::new(), loader(12, 0));
+    run.until(12, &loader).expect("a run");
+    let student = |run: &Run| fs::read(run.path("checkpoints/last/student.safetensors")).expect("readable");
+    let first = student(&run);
+    let longer = ScheduleConfig { epochs: 8, ..run.config.schedule.clone() };
+    run.config.schedule = longer.continuing(&run.config.schedule, 12, 3);
+    assert_eq!(run.config.schedule.earlier_lengths, [EarlierLength { until_step: 12, total_steps: 12 }]);
+    run.until(14, &loader).expect("it was stopped");
+    assert!(run.until(24, &loader).expect("it goes on").finished);
+    assert_ne!(student(&run), first);
+    whole.config.schedule.clone_from(&run.config.schedule);
+    whole.until(24, &loader).expect("in one go");
+    assert_eq!(student(&run), student(&whole));
+    for run in [&run, &whole] {
+        let rows = fs::read_to_string(run.path("metrics.jsonl")).expect("metrics");
+        let row = "{\"step\":12,\"epoch\":4,\"total_steps_before\":12.0,\"total_steps\":24.0,";
+        assert_eq!(rows.matches(row).count(), 1, "{rows}");
+        assert_eq!(evaluated(&run.path("metrics.jsonl")), [0, 3, 6, 9, 12, 15, 18, 21, 24]);
+    }
 }
 
 #[test]

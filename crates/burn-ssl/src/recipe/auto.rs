@@ -1,6 +1,7 @@
 //! The recipe of a run that names none.
 
 use ssl_core::DeviceSpec;
+use ssl_train::ScheduleConfig;
 
 use super::{Draft, RecipeError, RecipeName, Value};
 
@@ -163,6 +164,25 @@ pub fn fit_batch(draft: &mut Draft, images: usize) -> Result<Option<String>, Rec
     Ok(Some(format!("schedule.batch_size is {fitting} instead of {batch}, since there are {images} images")))
 }
 
+/// Shortens a warm-up that would be longer than the run, in proportion to the epochs of the recipe that the draft comes from,
+/// whose schedule is `usual`. Returns what to say of it, if anything had to change.
+///
+/// # Errors
+/// If the draft is no recipe.
+pub fn fit_warmup(draft: &mut Draft, usual: &ScheduleConfig) -> Result<Option<String>, RecipeError> {
+    let ScheduleConfig { epochs, warmup_epochs: warmup, .. } = draft.clone().finish()?.schedule;
+    let (before, of) = (usual.warmup_epochs, usual.epochs);
+    // A recipe whose own warm-up is too long has no proportion to keep.
+    if warmup <= epochs as f64 || before > of as f64 || warmup != before {
+        return Ok(None);
+    }
+    let fitting = (before * epochs as f64 / of as f64 * 1e4).round() / 1e4;
+    draft.set("schedule.warmup_epochs", fitting)?;
+    Ok(Some(format!(
+        "schedule.warmup_epochs is {fitting} instead of {before}, in proportion to {epochs} epochs instead of {of}"
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,5 +252,28 @@ mod tests {
         assert_eq!(fit_batch(&mut draft, 512), Ok(None));
         assert!(matches!(fit_batch(&mut draft, 511), Ok(Some(_))));
         assert_eq!(draft.finish().map(|recipe| recipe.schedule.batch_size), Ok(256));
+    }
+
+    #[test]
+    fn a_shortened_run_gets_a_warm_up_in_proportion_and_one_that_fits_stays() {
+        let (mut draft, mut usual) =
+            (Draft::named("simclr/cifar10").expect("there"), ScheduleConfig::default());
+        (usual.epochs, usual.warmup_epochs) = (200, 10.0);
+        draft.set("schedule.warmup_epochs", 10.0).expect("a key");
+        for (epochs, warmup) in [(10, 10.0), (5, 0.25), (1, 0.05)] {
+            let mut draft = draft.clone();
+            draft.set("schedule.epochs", epochs).expect("a key");
+            let said = fit_warmup(&mut draft, &usual).expect("usable");
+            assert_eq!(said.is_some(), warmup < 10.0, "{said:?}");
+            assert_eq!(draft.finish().map(|recipe| recipe.schedule.warmup_epochs), Ok(warmup));
+        }
+        draft.set("schedule.epochs", 5).expect("a key");
+        let said = fit_warmup(&mut draft.clone(), &usual).expect("usable").expect("it changes");
+        assert_eq!(
+            said,
+            "schedule.warmup_epochs is 0.25 instead of 10, in proportion to 5 epochs instead of 200"
+        );
+        draft.set("schedule.warmup_epochs", 7.0).expect("a key");
+        assert_eq!(fit_warmup(&mut draft, &usual), Ok(None), "it was asked for, and is refused");
     }
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use burn_ssl::Recipe;
 use burn_ssl::core::DeviceSpec;
 use burn_ssl::encoders::EncoderConfig;
 use burn_ssl::encoders::weights::describe;
@@ -105,12 +104,12 @@ impl Default for Asked<'_> {
 }
 
 impl RecipeArgs {
-    /// A recipe with these options and more changes in it; `--set` comes last.
-    pub(crate) fn recipe_with(
+    /// A draft with these options and more changes in it; `--set` comes last.
+    pub(crate) fn applied_to(
         &self,
         mut draft: Draft,
         more: impl FnOnce(&mut Draft) -> Result<()>,
-    ) -> Result<Recipe> {
+    ) -> Result<Draft> {
         if let Some(size) = self.image_size {
             draft.set_image_size(size as usize)?;
         }
@@ -122,7 +121,13 @@ impl RecipeArgs {
         for assignment in &self.set {
             draft.assign(assignment)?;
         }
-        Ok(draft.finish()?)
+        Ok(draft)
+    }
+
+    /// Whether `--set` names a key.
+    pub(crate) fn sets(&self, key: &str) -> bool {
+        let names = |text: &String| text.split_once('=').is_some_and(|(name, _)| name.trim() == key);
+        self.set.iter().any(names)
     }
 
     /// The command that pretrains with these options.
@@ -148,8 +153,7 @@ impl RecipeArgs {
 
     /// The recipe to start from, for a model if that is given, with a batch that fits the images.
     pub(crate) fn base(&self, asked: &Asked<'_>) -> Result<Chosen> {
-        let sets_batch = self.set.iter().any(|text| text.starts_with("schedule.batch_size"));
-        let batch = if sets_batch { Batch::Asked } else { asked.batch };
+        let batch = if self.sets("schedule.batch_size") { Batch::Asked } else { asked.batch };
         let named = self.recipe.as_deref().filter(|name| *name != AUTO);
         if let Some(name) = named {
             let (mut draft, mut notes) = (Draft::open(name)?, vec![format!("recipe: {name}")]);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{EncoderArgs, MachineArgs, PreprocessingArgs, defaults};
+use super::{EncodedArgs, defaults};
 
 /// What a method is to be recommended for.
 #[derive(Args)]
@@ -26,32 +26,16 @@ pub(crate) struct MethodsArgs {
 #[derive(Args)]
 pub(crate) struct SimilarArgs {
     #[command(flatten)]
-    pub(crate) encoder: EncoderArgs,
-    /// Images to search, with or without labels.
-    #[arg(long, value_name = "PATH")]
-    pub(crate) data: PathBuf,
-    /// Search only N images, taken from the classes in turn.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) limit: Option<u32>,
+    pub(crate) encoded: EncodedArgs,
     /// Image to search with: a file, or the name of an image in --data; can be repeated.
     #[arg(long, value_name = "IMAGE", required = true)]
     pub(crate) query: Vec<PathBuf>,
     /// Number of images to find for each.
     #[arg(long, value_name = "N", default_value_t = defaults::similar().top as u32, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) top: u32,
-    #[command(flatten)]
-    pub(crate) preprocessing: PreprocessingArgs,
     /// Sheet to draw, a PNG: a row for each query, the query first.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
-    /// Replace an existing file.
-    #[arg(long)]
-    pub(crate) overwrite: bool,
-    /// Seed of an untrained network.
-    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
-    pub(crate) seed: i64,
-    #[command(flatten)]
-    pub(crate) machine: MachineArgs,
 }
 
 #[derive(Args)]

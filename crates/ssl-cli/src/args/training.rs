@@ -138,8 +138,8 @@ pub(crate) struct DistillArgs {
     /// The student [default: a network like the teacher's].
     #[command(flatten)]
     pub(crate) model: ModelArgs,
-    /// Weights that the student starts from, of burn-ssl, torchvision or timm [default: random].
-    #[arg(long, value_name = "FILE")]
+    /// Weights that the student starts from, of burn-ssl, torchvision or timm, or the directory of a run [default: random].
+    #[arg(long, value_name = "FILE|DIR")]
     pub(crate) init: Option<PathBuf>,
     /// Temperature of the class scores.
     #[arg(long, value_name = "T", default_value_t = defaults::distill().distillation.temperature)]
@@ -161,8 +161,9 @@ pub(crate) struct DistillArgs {
     pub(crate) machine: MachineArgs,
 }
 
+/// An encoder, and the images to use it on.
 #[derive(Args)]
-pub(crate) struct EmbedArgs {
+pub(crate) struct EncodedArgs {
     #[command(flatten)]
     pub(crate) encoder: EncoderArgs,
     /// Images, with or without labels.
@@ -173,10 +174,6 @@ pub(crate) struct EmbedArgs {
     pub(crate) limit: Option<u32>,
     #[command(flatten)]
     pub(crate) preprocessing: PreprocessingArgs,
-    /// File to write: .csv, .npy (names and labels go to a .csv beside it) or .safetensors. The encoder is described in a .json
-    /// beside it, or in the metadata of a .safetensors.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
     /// Replace existing files.
     #[arg(long)]
     pub(crate) overwrite: bool,
@@ -185,4 +182,14 @@ pub(crate) struct EmbedArgs {
     pub(crate) seed: i64,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct EmbedArgs {
+    #[command(flatten)]
+    pub(crate) encoded: EncodedArgs,
+    /// File to write: .csv, .npy (names and labels go to a .csv beside it) or .safetensors. The encoder is described in a .json
+    /// beside it, or in the metadata of a .safetensors.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }

@@ -1,6 +1,7 @@
 //! The commands that list methods, models, recipes and devices.
 
 use anyhow::{Result, bail};
+use burn_ssl::columns;
 use burn_ssl::core::{DeviceInfo, DeviceSpec};
 use burn_ssl::encoders::MODELS;
 use burn_ssl::images;
@@ -12,7 +13,7 @@ use serde_json::json;
 
 use crate::args::MethodsArgs;
 
-use crate::output::{columns, print};
+use crate::output::print;
 
 pub(super) fn methods(args: &MethodsArgs, json: bool) -> Result<()> {
     let row = |method: &MethodInfo| {

@@ -6,16 +6,17 @@ use burn_ssl::{CompareOptions, RunReport, SimilarOptions, compare, similar};
 use crate::args::{CompareArgs, SimilarArgs};
 
 pub(super) fn run_similar(args: SimilarArgs) -> Result<RunReport> {
+    let SimilarArgs { encoded: args, query, top, out } = args;
     let encoder = args.encoder.source(args.seed as u64)?;
     let options = SimilarOptions {
         limit: args.limit.map(|limit| limit as usize),
-        top: args.top as usize,
+        top: top as usize,
         preprocessing: args.preprocessing.options(),
-        out: args.out,
+        out,
         overwrite: args.overwrite,
         workers: args.machine.workers.unwrap_or(0) as usize,
         device: args.machine.device.parse()?,
-        ..SimilarOptions::new(encoder, args.data, args.query)
+        ..SimilarOptions::new(encoder, args.data, query)
     };
     Ok(similar(&options)?.into())
 }

@@ -61,15 +61,15 @@ pub(super) fn run_distill(args: DistillArgs, bars: &MultiProgress) -> Result<Run
 }
 
 pub(super) fn run_embed(args: EmbedArgs) -> Result<RunReport> {
-    let number = |value: Option<u32>| value.map(|value| value as usize);
+    let EmbedArgs { encoded: args, out } = args;
     let encoder = args.encoder.source(args.seed as u64)?;
     let options = EmbedOptions {
-        limit: number(args.limit),
+        limit: args.limit.map(|limit| limit as usize),
         preprocessing: args.preprocessing.options(),
         overwrite: args.overwrite,
         workers: args.machine.workers.unwrap_or(0) as usize,
         device: args.machine.device.parse()?,
-        ..EmbedOptions::new(encoder, args.data, args.out)
+        ..EmbedOptions::new(encoder, args.data, out)
     };
     Ok(embed_images(&options)?.into())
 }

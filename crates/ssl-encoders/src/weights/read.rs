@@ -7,33 +7,53 @@ use burn::store::pytorch_reader::{self, PytorchReader};
 use burn::tensor::{DType, TensorData};
 use safetensors::{Dtype, SafeTensors};
 
-use super::{WeightsError, names, seal};
+use super::{FileFormat, WeightsError, names, seal};
 
 /// Number of names that an error shows.
 const SHOWN_NAMES: usize = 3;
 
-/// The encoder's tensors by path, in float32.
-pub(super) fn tensors(
-    path: &Path,
-    wanted: &BTreeSet<String>,
-) -> Result<BTreeMap<String, TensorData>, WeightsError> {
+/// What a file holds for an encoder.
+pub(super) struct Found {
+    pub(super) format: FileFormat,
+    /// The encoder's tensors by path, in float32.
+    pub(super) tensors: BTreeMap<String, TensorData>,
+    /// The names of all other tensors, sorted.
+    pub(super) left_out: Vec<String>,
+}
+
+/// The tensors of an encoder with the paths `wanted`.
+pub(super) fn tensors(path: &Path, wanted: &BTreeSet<String>) -> Result<Found, WeightsError> {
     let bytes = read(path)?;
     if is_safetensors(&bytes) {
         let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(path, error))?;
-        let chosen = choose(path, file.names().into_iter().map(str::to_owned).collect(), wanted)?;
-        let tensor = |name: &str| from_safetensors(&file, name).map_err(|reason| damaged(path, reason));
-        chosen.into_iter().map(|(own, name)| Ok((own, tensor(&name)?))).collect()
+        let names = file.names().into_iter().map(str::to_owned).collect();
+        let (tensors, left_out) = take(path, names, wanted, |name| from_safetensors(&file, name))?;
+        Ok(Found { format: FileFormat::Safetensors, tensors, left_out })
     } else {
         drop(bytes);
         let reader = PytorchReader::new(path).map_err(|error| damaged(path, error))?;
-        let chosen = choose(path, reader.keys(), wanted)?;
-        let tensor = |name: &str| from_pytorch(&reader, name).map_err(|reason| damaged(path, reason));
-        chosen.into_iter().map(|(own, name)| Ok((own, tensor(&name)?))).collect()
+        let (tensors, left_out) = take(path, reader.keys(), wanted, |name| from_pytorch(&reader, name))?;
+        Ok(Found { format: FileFormat::Pytorch, tensors, left_out })
     }
 }
 
 /// The name of a tensor and its shape.
 type Shape = (String, Vec<usize>);
+/// Reads the tensors of the encoder, and tells which names are of others.
+fn take(
+    path: &Path,
+    names: Vec<String>,
+    wanted: &BTreeSet<String>,
+    tensor: impl Fn(&str) -> Result<TensorData, String>,
+) -> Result<(BTreeMap<String, TensorData>, Vec<String>), WeightsError> {
+    let mut others: BTreeSet<String> = names.iter().cloned().collect();
+    let mut tensors = BTreeMap::new();
+    for (own, name) in choose(path, names, wanted)? {
+        tensors.insert(own, tensor(&name).map_err(|reason| damaged(path, reason))?);
+        others.remove(&name);
+    }
+    Ok((tensors, others.into_iter().collect()))
+}
 
 /// The names in a file and their shapes.
 pub(super) fn shapes(path: &Path) -> Result<Vec<Shape>, WeightsError> {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{CompareReport, ComparedRun, OfSeeds, Spread};
+use crate::columns;
 
 const COLUMNS: [&str; 9] =
     ["run", "method", "seed", "epochs", "time", "loss", "views found %", "RankMe", "k-NN %"];
@@ -11,17 +12,20 @@ impl fmt::Display for CompareReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows = vec![COLUMNS.map(str::to_owned).to_vec()];
         rows.extend(self.runs.iter().map(row));
-        write!(f, "{}", table(&rows))?;
+        write!(f, "{}", columns(&rows))?;
         if !self.differences.is_empty() {
             write!(f, "\nkeys that differ, in the same order:\n")?;
             let row = |difference: &super::Difference| {
                 let values = difference.values.iter().map(|value| value.clone().unwrap_or("-".into()));
                 std::iter::once(format!("  {}", difference.key)).chain(values).collect::<Vec<String>>()
             };
-            write!(f, "{}", table(&self.differences.iter().map(row).collect::<Vec<_>>()))?;
+            write!(f, "{}", columns(&self.differences.iter().map(row).collect::<Vec<_>>()))?;
         }
         for group in &self.seeds {
             write!(f, "\n{group}")?;
+        }
+        for note in self.runs.iter().flat_map(|run| &run.notes) {
+            write!(f, "\nnot everything could be read: {note}")?;
         }
         match &self.plot {
             Some(plot) => write!(f, "\ncurves: {}", plot.display()),
@@ -72,20 +76,6 @@ impl fmt::Display for OfSeeds {
         });
         write!(f, "{} (mean and standard deviation)", known.collect::<Vec<_>>().join(","))
     }
-}
-
-/// Rows as columns, each as wide as its widest cell.
-fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let cell_width =
-        |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell: &String| cell.chars().count());
-    let width = |column| rows.iter().map(|row| cell_width(row, column)).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

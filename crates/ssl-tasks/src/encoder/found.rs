@@ -9,7 +9,7 @@ use ssl_core::{DeviceSpec, Init, SslMethod, named};
 use ssl_encoders::weights::WeightsError;
 use ssl_encoders::{AnyEncoder, Artifact, EncoderConfig, MODELS, weights};
 use ssl_train::{IntactCheckpoint, RunDir, newest_intact_checkpoint};
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::{EncoderOrigin, EncoderSource, EncoderSummary};
 use crate::methods::{Methods, WithMethod};
@@ -59,13 +59,16 @@ impl FoundEncoder {
         if run.encoder().is_file() {
             return Self::of_file(run.encoder(), Some(&recipe));
         }
+        let not_finished = || Error::NotFinished(path.into());
+        let checkpoint = newest_intact_checkpoint(&run)?.ok_or_else(not_finished)?;
+        // The recipe in the directory may have been edited since.
+        let recipe = Recipe::of_checkpoint(&checkpoint, &recipe)?.unwrap_or(recipe);
+        // Only those who started a custom method or encoder can build it.
         let known = MODELS.iter().any(|model| model.name == recipe.encoder.name);
-        match newest_intact_checkpoint(&run)? {
-            // Only those who started a custom method or encoder can build it.
-            Some(checkpoint) if known && methods.contains(&recipe.method) => {
-                Self::of_checkpoint(&checkpoint, &recipe, methods)
-            }
-            _ => Err(Error::NotFinished(path.into())),
+        if known && methods.contains(&recipe.method) {
+            Self::of_checkpoint(&checkpoint, &recipe, methods)
+        } else {
+            Err(not_finished())
         }
     }
 
@@ -150,7 +153,13 @@ impl FoundEncoder {
         }
         let encoder = config.init(size, &mut Init::new(0, device))?;
         match &self.weights {
-            Weights::File(file) => Ok(weights::load(file, encoder)?),
+            Weights::File(file) => {
+                let (encoder, loaded) = weights::load_and_tell(file, encoder)?;
+                if self.summary.origin == EncoderOrigin::Weights {
+                    info!("weights: {loaded}");
+                }
+                Ok(encoder)
+            }
             Weights::Tensors(tensors, folder) => named::load(encoder, tensors.clone())
                 .map_err(|source| WeightsError::Tensor { path: folder.clone(), source }.into()),
             Weights::Initial(_) => Ok(encoder),

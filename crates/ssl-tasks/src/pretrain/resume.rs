@@ -1,7 +1,11 @@
 //! The directory of a run, and what a resumed run starts from.
 
+use std::fs;
+
+use ssl_core::ConfigError;
 use ssl_encoders::EncoderConfig;
-use ssl_train::{IntactCheckpoint, RunDir, newest_intact_checkpoint};
+use ssl_train::{IntactCheckpoint, RunDir, ScheduleConfig, TrainError, newest_intact_checkpoint};
+use tracing::info;
 
 use super::{Pretraining, existing};
 use crate::recipe::Draft;
@@ -12,6 +16,8 @@ pub(super) struct Resumed {
     run: RunDir,
     /// `None` if the run was stopped before its first checkpoint.
     checkpoint: Option<IntactCheckpoint>,
+    /// The steps of the run before and now, if its length changes.
+    lengths: Option<[u64; 2]>,
 }
 
 /// The recipe to build the encoder from. Where a checkpoint replaces the initial weights, it does not name their file, which
@@ -25,56 +31,126 @@ pub(super) fn started_from(recipe: &Recipe, resumed: Option<&Resumed>) -> Recipe
 }
 
 impl<O, F> Pretraining<'_, O, F> {
-    /// The run to resume, locked, if there is one.
-    pub(super) fn resumed(&self) -> Result<Option<Resumed>, Error> {
+    /// The run to resume, locked, if there is one, after checking that the recipe is still its own. The recipe gets the lengths
+    /// that the run had before.
+    pub(super) fn resumed(&mut self) -> Result<Option<Resumed>, Error> {
         if !self.options.resume {
+            self.recipe.check_new()?;
             return Ok(None);
         }
         let run = RunDir::open(&self.options.out)?.locked()?;
         let checkpoint = newest_intact_checkpoint(&run)?;
-        Ok(Some(Resumed { run, checkpoint }))
-    }
-
-    /// Creates the directory or takes it over, and writes the recipe, whose TOML is `text`.
-    pub(super) fn run_dir(&self, resumed: Option<Resumed>, text: &str) -> Result<RunDir, Error> {
-        let run = match resumed {
-            Some(resumed) => {
-                self.check_recipe(&resumed)?;
-                resumed.run
-            }
-            None => RunDir::create(&self.options.out, existing(self.options.overwrite))?,
-        };
-        let text = format!("# The recipe of this run with every key written out.\n\n{text}");
-        run.write_atomic("recipe.toml", text.as_bytes())?;
-        Ok(run)
-    }
-
-    /// Checks the recipe against those in the run's directory and checkpoint.
-    fn check_recipe(&self, Resumed { run, checkpoint }: &Resumed) -> Result<(), Error> {
-        if let Some((key, there, here)) = self.difference(Draft::of_run(run.path())?)? {
+        let before = self.whole(Draft::of_run(run.path())?.finish()?);
+        if self.recipe.schedule.earlier_lengths.is_empty() {
+            self.recipe.schedule.earlier_lengths.clone_from(&before.schedule.earlier_lengths);
+        }
+        if let Some((key, there, here)) = before.kept_difference(&self.recipe) {
             return Err(Error::OtherRecipe { run: self.options.out.clone(), key, there, here });
         }
-        let Some((checkpoint, text)) = checkpoint.as_ref().and_then(|found| Some((found, found.recipe()?)))
-        else {
-            return Ok(());
+        let lengths = match &checkpoint {
+            Some(checkpoint) => {
+                self.check_record(&run, &before, checkpoint)?;
+                self.set_length(&before.schedule, checkpoint)?
+            }
+            None => None,
         };
-        let checkpoint = checkpoint.folder();
-        match self.difference(Draft::of_checkpoint(checkpoint, text)?)? {
+        Ok(Some(Resumed { run, checkpoint, lengths }))
+    }
+
+    /// Creates the directory or takes it over.
+    pub(super) fn run_dir(&self, resumed: Option<&Resumed>) -> Result<RunDir, Error> {
+        Ok(match resumed {
+            Some(resumed) => resumed.run.clone(),
+            None => RunDir::create(&self.options.out, existing(self.options.overwrite))?,
+        })
+    }
+
+    /// Writes the recipe, whose TOML is `text`, once `check` has found that the run can go on.
+    pub(super) fn write_recipe(
+        &self,
+        run: &RunDir,
+        text: &str,
+        resumed: Option<&Resumed>,
+        check: impl FnOnce() -> Result<(), TrainError>,
+    ) -> Result<(), Error> {
+        let text = format!("# The recipe of this run with every key written out.\n\n{text}");
+        if resumed.is_some() {
+            if fs::read(run.recipe()).is_ok_and(|there| there == text.as_bytes()) {
+                return Ok(());
+            }
+            check()?;
+        }
+        if let Some((checkpoint, [before, now])) =
+            resumed.and_then(|resumed| resumed.checkpoint.as_ref().zip(resumed.lengths))
+        {
+            let step = checkpoint.step();
+            info!(
+                "from step {step} on, the run has {now} steps instead of {before}, and its schedules follow"
+            );
+            // First of all: an encoder beside the new recipe would count as the result of the longer run.
+            if let Some(kept) = run.set_encoder_aside(before)? {
+                info!("the encoder of the shorter run is now {}", kept.display());
+            }
+        }
+        run.write_atomic("recipe.toml", text.as_bytes())?;
+        Ok(())
+    }
+
+    /// A recipe of a run with all of its method's options. Those added since the run have their defaults there.
+    fn whole(&self, mut recipe: Recipe) -> Recipe {
+        for (key, value) in &self.defaults {
+            recipe.method_options.entry(key).or_insert_with(|| value.clone());
+        }
+        recipe
+    }
+
+    /// Checks the recipe in the run's directory against the one in its checkpoint, if that has one.
+    fn check_record(
+        &self,
+        run: &RunDir,
+        record: &Recipe,
+        checkpoint: &IntactCheckpoint,
+    ) -> Result<(), Error> {
+        let written = Recipe::of_checkpoint(checkpoint, record)?;
+        match written.and_then(|written| self.whole(written).difference(record)) {
             Some((key, there, here)) => {
-                let checkpoint = checkpoint.to_owned();
+                let checkpoint = checkpoint.folder().to_owned();
                 Err(Error::EditedRecord { record: run.recipe(), checkpoint, key, there, here })
             }
             None => Ok(()),
         }
     }
 
-    /// The first key in which the recipe of the run, `first`, differs from the one given.
-    fn difference(&self, first: Draft) -> Result<Option<(String, String, String)>, Error> {
-        let mut first = first.finish()?;
-        // Options added since the run have their defaults there.
-        for (key, value) in &self.defaults {
-            first.method_options.entry(key).or_insert_with(|| value.clone());
+    /// Changes the length of a run whose schedule was `before`, and returns its steps before and now if they differ.
+    fn set_length(
+        &mut self,
+        before: &ScheduleConfig,
+        checkpoint: &IntactCheckpoint,
+    ) -> Result<Option<[u64; 2]>, Error> {
+        let (step, per_epoch) = (checkpoint.step(), checkpoint.steps_per_epoch());
+        let now = self.recipe.schedule.clone().continuing(before, step, per_epoch);
+        let steps @ [old, new] = [before, &now].map(|schedule| schedule.total_steps(per_epoch));
+        if old == new {
+            let (epochs, max_steps) = (now.epochs, now.max_steps.unwrap_or(u64::MAX));
+            let found = format!("{epochs} with schedule.max_steps = {max_steps}");
+            let expected = "schedule.max_steps to be changed too, since it ends the run";
+            ConfigError::check(
+                epochs == before.epochs || new != max_steps,
+                "schedule.epochs",
+                found,
+                expected,
+            )?;
         }
-        Ok(Draft::first_difference(&first, &self.recipe))
+        if step > new {
+            return Err(
+                TrainError::PastTheEnd { path: checkpoint.folder().to_owned(), step, total: new }.into()
+            );
+        }
+        self.recipe.schedule = now;
+        if old == new {
+            return Ok(None);
+        }
+        self.recipe.check_new()?;
+        Ok(Some(steps))
     }
 }

@@ -231,24 +231,6 @@ impl Draft {
         }
         missing
     }
-
-    /// The first key in which two recipes differ, with both values, among those that determine what is learned.
-    pub(crate) fn first_difference(one: &Recipe, other: &Recipe) -> Option<(String, String, String)> {
-        let tables = [one, other].map(|recipe| Value::Table(Self::deciding(recipe)));
-        difference("", &tables[0], &tables[1])
-    }
-
-    /// The keys that determine the final weights of a run.
-    pub(crate) fn deciding(recipe: &Recipe) -> Table {
-        let mut table = Table::try_from(recipe).unwrap_or_default();
-        for free in ["eval", "checkpoint"] {
-            table.remove(free);
-        }
-        if let Some(data) = table.get_mut("data").and_then(Value::as_table_mut) {
-            data.remove("workers");
-        }
-        table
-    }
 }
 
 /// Deserialises the part `section` of a recipe; errors name full keys.
@@ -434,16 +416,5 @@ mod tests {
         };
         assert_eq!(with("vit-tiny"), EncoderConfig::named("vit-tiny"));
         assert_eq!((with("resnet50").name.as_str(), with("resnet50").stem), ("resnet50", StemChoice::Cifar));
-    }
-
-    #[test]
-    fn recipes_differ_in_what_decides_the_weights_only() {
-        let base = draft().finish().expect("usable");
-        let with = |text| assigned(text).expect("usable");
-        assert_eq!(Draft::first_difference(&base, &with("data.workers=2")), None);
-        assert_eq!(Draft::first_difference(&base, &with("eval.every_epochs=3")), None);
-        let (key, _, other) =
-            Draft::first_difference(&base, &with("schedule.epochs=3")).expect("another length");
-        assert_eq!((key.as_str(), other.as_str()), ("schedule.epochs", "3"));
     }
 }

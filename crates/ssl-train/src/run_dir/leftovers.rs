@@ -14,6 +14,16 @@ const FILES: [&str; 5] =
 
 const CHECKPOINTS: &str = "checkpoints";
 
+/// The name of the encoder that a run had at its end, before it was made longer.
+pub(super) fn earlier_encoder(step: u64) -> String {
+    format!("encoder.step-{step}.safetensors")
+}
+
+fn is_earlier_encoder(name: &str) -> bool {
+    let step = name.strip_prefix("encoder.step-").and_then(|rest| rest.strip_suffix(".safetensors"));
+    step.is_some_and(|step| step.parse::<u64>().is_ok())
+}
+
 /// Whether a new run may be written to `path`; `of_a_run` says whether the directory [has a record](has_record).
 ///
 /// # Errors
@@ -37,6 +47,12 @@ pub(super) fn remove(path: &Path) -> Result<(), TrainError> {
     for name in FILES {
         remove_file(&path.join(name))?;
         remove_file(&path.join(format!("{name}.tmp")))?;
+    }
+    for entry in fs::read_dir(path).map_err(TrainError::io(path))? {
+        let entry = entry.map_err(TrainError::io(path))?;
+        if entry.file_name().to_str().is_some_and(is_earlier_encoder) {
+            remove_file(&entry.path())?;
+        }
     }
     let checkpoints = path.join(CHECKPOINTS);
     if !checkpoints.is_dir() {

@@ -14,7 +14,7 @@ use super::clock::Clock;
 use super::{Summary, Trained, Trainer};
 use crate::checkpoint::{Checkpoints, DataMark, IntactCheckpoint, Meta, Parts};
 use crate::losses::Losses;
-use crate::metrics::MetricsFile;
+use crate::metrics::{MetricsFile, OF_LENGTH};
 use crate::{Evaluator, Observer, Optimizer, TrainError, newest_intact_checkpoint};
 
 /// What changes in a run besides the networks, which are moved by value so that their state is updated in place.
@@ -110,6 +110,28 @@ impl<'a, M: MethodRules> Run<'a, M> {
         }
     }
 
+    /// The current step as schedules see it.
+    fn scheduled(&self) -> Progress {
+        let Progress { step, steps_per_epoch, .. } = self.at;
+        let total_steps = self.trainer.config.schedule.span(step, steps_per_epoch);
+        Progress { total_steps, ..self.at }
+    }
+
+    /// Writes a row if the length of the run was changed at the current step.
+    fn note_length(&self, metrics: &mut MetricsFile) -> Result<(), TrainError> {
+        let Progress { step, steps_per_epoch, .. } = self.at;
+        let change = self.trainer.config.schedule.length_change(step, steps_per_epoch);
+        let Some([before, now]) = change.map(|steps| steps.map(|steps| steps as f64)) else { return Ok(()) };
+        let per_epoch = steps_per_epoch as f64;
+        let values = [
+            ("total_steps_before", before),
+            (OF_LENGTH, now),
+            ("total_epochs_before", before / per_epoch),
+            ("total_epochs", now / per_epoch),
+        ];
+        metrics.write(step, self.at.epoch(), &values)
+    }
+
     /// Where a resumed run is.
     fn place(&self, step: u64) -> String {
         let Progress { total_steps, steps_per_epoch, .. } = self.at;
@@ -140,6 +162,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
             // The run was killed between a checkpoint and its evaluation.
             self.evaluation = self.evaluate(&networks, observers, &mut metrics)?;
         }
+        self.note_length(&mut metrics)?;
         let mut batches = self.batches(loader)?;
         let mut stopped = false;
         self.clock.skip();
@@ -151,6 +174,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
             networks = next;
             self.check_unchanged(loader.dataset())?;
             self.report(done, observers.observer, &mut metrics)?;
+            self.note_length(&mut metrics)?;
             stopped = self.any(observers.observer.stop());
             self.between_steps(&networks, stopped, loader.dataset(), observers, &mut metrics)?;
         }

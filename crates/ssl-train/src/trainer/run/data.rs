@@ -76,7 +76,11 @@ pub(super) fn hashes_of(data: &Dataset) -> Vec<u8> {
 
 impl<M: MethodRules> Run<'_, M> {
     /// Whether the run can continue from a checkpoint with these images.
-    pub(super) fn check_fits(&self, checkpoint: &IntactCheckpoint, data: &Dataset) -> Result<(), TrainError> {
+    pub(in crate::trainer) fn check_fits(
+        &self,
+        checkpoint: &IntactCheckpoint,
+        data: &Dataset,
+    ) -> Result<(), TrainError> {
         let refuses = self.trainer.changed_data == ChangedData::Refuse;
         let there = checkpoint.meta().data.as_ref().filter(|_| refuses);
         if let Some(found) = there.and_then(|there| self.data.difference(there)) {

@@ -40,7 +40,7 @@ impl<M: MethodRules> Run<'_, M> {
     where
         M: SslMethod<E>,
     {
-        let (method, config, at) = (self.trainer.method, self.trainer.config, self.at);
+        let (method, config, at) = (self.trainer.method, self.trainer.config, self.scheduled());
         let accumulate = config.batch.accumulate;
         let group = &self.trainer.group;
         let (student, mut state) = method.before_step(networks.student, networks.state, at);
