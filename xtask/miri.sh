@@ -11,11 +11,11 @@ export MIRIFLAGS="-Zmiri-disable-isolation -Zmiri-tree-borrows"
 CARGO_TARGET_DIR=$built "${miri[@]}" --package ssl-data --lib -- ops::color ops::normalize loader::pipeline
 CARGO_TARGET_DIR=$built "${miri[@]}" --package ssl-data --test loader_threads
 
-# The vectors of our convolutions, in a crate without Burn. Miri knows AVX2, and not AVX-512.
+# The vectors of our convolutions and the matrices of our products, in a crate without Burn. Miri knows AVX2, and not AVX-512.
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 mkdir -p "$copy/src/ops/cpu"
-cp -r crates/ssl-kernels/src/ops/cpu/{simd,simd.rs,pool.rs} "$copy/src/ops/cpu/"
+cp -r crates/ssl-kernels/src/ops/cpu/{simd,simd.rs,pool.rs,matrix.rs} "$copy/src/ops/cpu/"
 cat >"$copy/Cargo.toml" <<'TOML'
 [package]
 name = "vectors"
@@ -27,6 +27,6 @@ flex = []
 TOML
 echo '#![allow(dead_code)] mod ops;' >"$copy/src/lib.rs"
 echo 'mod cpu;' >"$copy/src/ops.rs"
-echo 'mod pool; mod simd;' >"$copy/src/ops/cpu.rs"
+echo 'mod matrix; mod pool; mod simd;' >"$copy/src/ops/cpu.rs"
 cd "$copy"
 RUSTFLAGS="-Ctarget-feature=+avx2,+fma" CARGO_TARGET_DIR=$built/vectors "${miri[@]}"

@@ -15,6 +15,7 @@ mod matrix;
 mod normal;
 mod parallel;
 mod pool;
+mod products;
 mod sgd;
 mod simd;
 #[cfg(all(test, feature = "flex"))]

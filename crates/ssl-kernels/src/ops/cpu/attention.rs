@@ -17,9 +17,10 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::Tensor;
 
-use super::matrix::{Matrix, MatrixMut, Old, product};
+use super::matrix::{Matrix, MatrixMut};
 use super::parallel::map;
 use super::pool::{Pooled, any_values};
+use super::products::{Old, product};
 use super::simd::dispatch;
 use super::{Bridge, Host, Tracked, tensor, tracked};
 

@@ -9,10 +9,11 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{Device, Tensor};
 
-use super::matrix::{Matrix, MatrixMut, wide_product};
+use super::matrix::{Matrix, MatrixMut};
 use super::normal::normal;
 use super::parallel::{each, map};
 use super::pool::any_values;
+use super::products::wide_product;
 use super::simd::{Instructions, Job, dispatch};
 use super::{Bridge, Host, Tracked, owned, tensor, tracked};
 

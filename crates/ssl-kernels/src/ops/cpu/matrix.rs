@@ -1,27 +1,18 @@
-//! Matrix products over values in memory, of any strides and without copies.
+//! Matrices within slices, of any strides.
 
-#![allow(unsafe_code)] // `gemm` takes pointers, and the columns of a matrix are not a slice
+#![allow(unsafe_code)] // the columns of a matrix are not a slice
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use gemm::{Parallelism, gemm};
-
-use super::Host;
-use super::parallel::each;
-
-/// Fewest rows or columns of a part that is worth a thread. Smaller matrices may be multiplied in another order of sums, so
-/// that the result would depend on the number of threads.
-const PART: usize = 128;
-
 /// A matrix within a slice.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Matrix<'a> {
-    values: &'a [f32],
-    rows: usize,
-    columns: usize,
-    row_stride: usize,
-    column_stride: usize,
+    pub(super) values: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) row_stride: usize,
+    pub(super) column_stride: usize,
 }
 
 impl<'a> Matrix<'a> {
@@ -72,7 +63,7 @@ impl<'a> Matrix<'a> {
     }
 
     /// Panics if an element lies outside of the values.
-    fn check(&self) {
+    pub(super) fn check(&self) {
         assert!(self.rows > 0 && self.columns > 0, "an empty matrix");
         let last = (self.rows - 1) * self.row_stride + (self.columns - 1) * self.column_stride;
         assert!(last < self.values.len(), "element {last} of {} values", self.values.len());
@@ -82,10 +73,10 @@ impl<'a> Matrix<'a> {
 /// A matrix to be written, with contiguous rows. No other matrix shares its elements.
 #[derive(Debug)]
 pub(super) struct MatrixMut<'a> {
-    first: *mut f32,
-    rows: usize,
-    columns: usize,
-    stride: usize,
+    pub(super) first: *mut f32,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) stride: usize,
     values: PhantomData<&'a mut [f32]>,
 }
 
@@ -162,76 +153,47 @@ impl<'a> MatrixMut<'a> {
     }
 }
 
-/// What happens to the values that stand in the place of a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Old {
-    /// They are overwritten.
-    Replaced,
-    /// The product is added to them.
-    Kept,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// `out = scale · a b`, or that added to `out`.
-///
-/// # Panics
-/// If the shapes do not fit.
-pub(super) fn product(out: &mut MatrixMut<'_>, a: Matrix<'_>, b: Matrix<'_>, scale: f32, old: Old) {
-    assert_eq!((out.rows, out.columns, a.columns), (a.rows, b.columns, b.rows), "a product's shapes");
-    a.check();
-    b.check();
-    let (a_strides, b_strides) = (
-        (a.column_stride as isize, a.row_stride as isize),
-        (b.column_stride as isize, b.row_stride as isize),
-    );
-    let kept = old == Old::Kept;
-    // SAFETY: all elements of the factors were checked, those of `out` are its own, and nothing else can see them.
-    unsafe {
-        gemm(
-            out.rows,
-            out.columns,
-            a.columns,
-            out.first,
-            1,
-            out.stride as isize,
-            kept,
-            a.values.as_ptr(),
-            a_strides.0,
-            a_strides.1,
-            b.values.as_ptr(),
-            b_strides.0,
-            b_strides.1,
-            if kept { 1.0 } else { 0.0 },
-            scale,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
+    #[test]
+    fn parts_are_written_apart_and_fill_the_matrix() {
+        let mut values = vec![0.0; 4 * 6];
+        let parts = MatrixMut::new(&mut values, 6).parts(2, 3);
+        assert_eq!(parts.len(), 4);
+        std::thread::scope(|scope| {
+            for (index, mut part) in parts.into_iter().enumerate() {
+                scope.spawn(move || {
+                    part.row_mut(0).fill(index as f32);
+                    part.rows_mut(1..2).row_mut(0).fill(index as f32 + 0.5);
+                });
+            }
+        });
+        let row = |left: f32, right: f32| [[left; 3], [right; 3]].concat();
+        assert_eq!(values, [row(0.0, 1.0), row(0.5, 1.5), row(2.0, 3.0), row(2.5, 3.5)].concat());
     }
-}
 
-/// `out = a b` on all threads, with the same bits for any number of them.
-///
-/// The longer side of the result is divided, so that the factor which every thread reads as a whole is the smaller one.
-pub(super) fn wide_product<B: Host>(out: MatrixMut<'_>, a: Matrix<'_>, b: Matrix<'_>) {
-    let by_rows = out.rows >= out.columns;
-    let length = out.rows.max(out.columns);
-    let count = B::threads().min(length / PART).max(1);
-    let length = length.div_ceil(count).next_multiple_of(16);
-    let mut parts = Vec::with_capacity(count);
-    let (mut rest, mut start) = (out, 0);
-    loop {
-        let left = if by_rows { rest.rows } else { rest.columns };
-        if left == 0 {
-            break;
-        }
-        let taken = length.min(left);
-        let (part, others) = if by_rows { rest.split_rows(taken) } else { rest.split_columns(taken) };
-        parts.push((part, start..start + taken));
-        (rest, start) = (others, start + taken);
+    #[test]
+    fn rows_and_columns_are_those_of_the_matrix_and_of_its_transpose() {
+        let values: Vec<f32> = (0..12).map(|value| value as f32).collect();
+        let matrix = Matrix::new(&values, 4).rows(1..3).columns(1..3);
+        assert_eq!((matrix.row(0), matrix.row(1)), (&[5.0, 6.0][..], &[9.0, 10.0][..]));
+        let transposed = matrix.transposed();
+        transposed.check();
+        assert_eq!((transposed.rows, transposed.columns, transposed.row_stride), (2, 2, 1));
+        assert_eq!(transposed.transposed().row(1), [9.0, 10.0]);
     }
-    each::<B, _>(parts, |(mut part, range)| {
-        let (a, b) = if by_rows { (a.rows(range), b) } else { (a, b.columns(range)) };
-        product(&mut part, a, b, 1.0, Old::Replaced);
-    });
+
+    #[test]
+    #[should_panic(expected = "row 2 of 2")]
+    fn a_row_beyond_the_last_is_refused() {
+        MatrixMut::new(&mut [0.0; 6], 3).row_mut(2);
+    }
+
+    #[test]
+    #[should_panic(expected = "columns 2..5 of 4")]
+    fn columns_beyond_the_last_are_refused() {
+        Matrix::new(&[0.0; 8], 4).columns(2..5);
+    }
 }
