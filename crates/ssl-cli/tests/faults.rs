@@ -212,6 +212,10 @@ fn an_edited_record_is_not_compared_with_itself() {
         said.contains("recipe.toml was changed after the run began: optimizer.lr is 0.5 in it and 0.06 in"),
         "{said}"
     );
+    fs::remove_file(out.join("encoder.safetensors")).expect("removable");
+    let features = dir.path().join("features.csv");
+    let said = sentence(&["embed", "--run", text(&out), "--data", text(&images), "--out", text(&features)]);
+    assert!(said.contains("recipe.toml was changed after the run began: optimizer.lr"), "{said}");
 
     let (tuned, images) = (dir.path().join("tuned"), text(&images));
     let args = finetuning(images, text(&tuned));

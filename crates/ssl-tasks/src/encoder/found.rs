@@ -63,6 +63,7 @@ impl FoundEncoder {
         match newest_intact_checkpoint(&run)? {
             // Only those who started a custom method or encoder can build it.
             Some(checkpoint) if known && methods.contains(&recipe.method) => {
+                check_record(&run, &checkpoint, &recipe)?;
                 Self::of_checkpoint(&checkpoint, &recipe, methods)
             }
             _ => Err(Error::NotFinished(path.into())),
@@ -155,6 +156,19 @@ impl FoundEncoder {
                 .map_err(|source| WeightsError::Tensor { path: folder.clone(), source }.into()),
             Weights::Initial(_) => Ok(encoder),
         }
+    }
+}
+
+/// Checks that the recipe in the directory of a run is the one that its checkpoint is of.
+fn check_record(run: &RunDir, checkpoint: &IntactCheckpoint, recipe: &Recipe) -> Result<(), Error> {
+    let Some(text) = checkpoint.recipe() else { return Ok(()) };
+    let first = Draft::of_checkpoint(checkpoint.folder(), text)?.finish()?;
+    match Draft::first_difference(&first, recipe) {
+        Some((key, there, here)) => {
+            let checkpoint = checkpoint.folder().to_owned();
+            Err(Error::EditedRecord { record: run.recipe(), checkpoint, key, there, here })
+        }
+        None => Ok(()),
     }
 }
 
