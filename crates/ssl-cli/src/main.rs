@@ -22,6 +22,9 @@ use args::Args;
 /// The exit code that shells give a program ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
+/// Characters that are shown of each end of a long message (our choice).
+const SHOWN: usize = 400;
+
 /// How a command ended, if it did not fail.
 enum Ended {
     Done,
@@ -46,12 +49,43 @@ fn main() -> ExitCode {
 }
 
 fn fail(message: &str) -> ExitCode {
-    let sentence = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let sentence = in_one_line(message);
     eprintln!("{}", wrap::for_terminal(std::io::stderr(), &format!("error: {sentence}")));
     ExitCode::FAILURE
+}
+
+/// A message without line breaks, without control characters that came from a file, and without the middle if it is long.
+fn in_one_line(message: &str) -> String {
+    let joined = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+    let mut shown = Vec::new();
+    for character in joined.chars() {
+        if character.is_control() {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    if shown.len() > 2 * SHOWN {
+        let cut = SHOWN..shown.len() - SHOWN;
+        shown.splice(cut, " ... ".chars());
+    }
+    shown.into_iter().collect()
 }
 
 fn text(panic: &(dyn std::any::Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message (set RUST_BACKTRACE=1)")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_of_bounded_length_without_control_characters() {
+        assert_eq!(in_one_line("no\n  such file\u{1b}[31m\t"), "no such file\\u{1b}[31m\\t");
+        let long = in_one_line(&format!("model '{}' is unknown", "a".repeat(1_000_000)));
+        assert!(long.starts_with("model 'aaa") && long.ends_with("aaa' is unknown"), "{long}");
+        assert_eq!(long.chars().count(), 2 * SHOWN + 5);
+    }
 }

@@ -10,6 +10,9 @@ pub const MAX_VIEWS: usize = 1024;
 /// Taps of a blur at most: a wider kernel reaches across the largest view and back.
 pub const MAX_KERNEL_SIZE: usize = 2 * MAX_VIEW_SIZE - 1;
 
+/// Other numbers of views and means and deviations of pixels at most (our choice: published ones are up to 4).
+const LARGEST: f64 = 1e4;
+
 /// A declaration of views that cannot be rendered. `at` says which block and operation, counted from 0.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -49,8 +52,8 @@ pub enum ViewError {
         /// What was declared.
         value: f64,
     },
-    /// A range of crop areas, aspect ratios or blur widths is empty or not positive.
-    #[error("{at}: {name} is [{}, {}], expected two numbers above 0, the smaller one first", value[0], value[1])]
+    /// A range of crop areas, aspect ratios or blur widths is empty, not positive or beyond any use.
+    #[error("{at}: {name} is [{}, {}], expected two numbers above 0 and at most 10000, the smaller one first", value[0], value[1])]
     Range {
         /// The operation.
         at: String,
@@ -59,8 +62,8 @@ pub enum ViewError {
         /// What was declared.
         value: [f64; 2],
     },
-    /// A strength of the colour jitter is negative or not a number.
-    #[error("{at}: {name} is {value}, expected a number that is not negative")]
+    /// A strength of the colour jitter is negative, beyond any use or not a number.
+    #[error("{at}: {name} is {value}, expected a number from 0 to 10000")]
     Strength {
         /// The operation.
         at: String,
@@ -91,8 +94,10 @@ pub enum ViewError {
         /// The operation.
         at: String,
     },
-    /// A mean is not a number, or a standard deviation is not above 0.
-    #[error("normalization has mean {mean:?} and std {std:?}, expected finite numbers and std above 0")]
+    /// A mean or a standard deviation is beyond any use, or a standard deviation is not above 0.
+    #[error(
+        "normalization has mean {mean:?} and std {std:?}, expected numbers of at most 10000, and std above 0"
+    )]
     Normalization {
         /// What was declared.
         mean: [f32; 3],
@@ -110,7 +115,8 @@ pub(super) fn check_views(blocks: &[ViewConfig]) -> Result<(), ViewError> {
 
 pub(super) fn check_normalization(normalization: &Normalization) -> Result<(), ViewError> {
     let Normalization { mean, std } = *normalization;
-    let valid = mean.iter().all(|x| x.is_finite()) && std.iter().all(|&x| x.is_finite() && x > 0.0);
+    let usable = |x: &f32| f64::from(x.abs()) <= LARGEST;
+    let valid = mean.iter().all(usable) && std.iter().all(|x| usable(x) && *x > 0.0);
     if valid { Ok(()) } else { Err(ViewError::Normalization { mean, std }) }
 }
 
@@ -178,12 +184,12 @@ fn check_probability(at: &str, value: f64) -> Result<(), ViewError> {
 }
 
 fn check_range(at: &str, name: &'static str, value: [f64; 2]) -> Result<(), ViewError> {
-    let valid = value[0] > 0.0 && value[0] <= value[1] && value[1].is_finite();
+    let valid = value[0] > 0.0 && value[0] <= value[1] && value[1] <= LARGEST;
     if valid { Ok(()) } else { Err(ViewError::Range { at: at.into(), name, value }) }
 }
 
 fn check_strength(at: &str, name: &'static str, value: f64) -> Result<(), ViewError> {
-    let valid = value >= 0.0 && value.is_finite();
+    let valid = (0.0..=LARGEST).contains(&value);
     if valid { Ok(()) } else { Err(ViewError::Strength { at: at.into(), name, value }) }
 }
 
@@ -255,7 +261,7 @@ mod tests {
 
     #[test]
     fn ranges_are_positive_and_ordered() {
-        for value in [[0.0, 1.0], [1.0, 0.5], [-1.0, 1.0], [0.5, f64::INFINITY]] {
+        for value in [[0.0, 1.0], [1.0, 0.5], [-1.0, 1.0], [0.5, f64::INFINITY], [0.5, 1e308]] {
             let interpolation = Interpolation::Bilinear;
             let crop = OpConfig::RandomResizedCrop { scale: value, ratio: [1.0, 1.0], interpolation };
             assert_eq!(check(crop), Err(ViewError::Range { at: at(), name: "scale", value }));

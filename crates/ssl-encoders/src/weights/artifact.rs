@@ -17,7 +17,7 @@ pub use preprocessing::Preprocessing;
 pub use provenance::{DataSummary, Provenance};
 
 use super::{WeightsError, read, seal};
-use crate::EncoderConfig;
+use crate::{EncoderConfig, MODELS};
 
 /// The version of [`Artifact`] that this crate writes. It can read every version up to this one.
 pub const SCHEMA: u32 = 1;
@@ -99,6 +99,10 @@ impl Artifact {
     fn checked(self) -> Result<Self, String> {
         let wrong = |error: ConfigError| format!("its description is unusable: {error}");
         self.preprocessing.validate().map_err(wrong)?;
+        // Encoders of others have names of their own, and only they know what is usable.
+        if MODELS.iter().any(|model| model.name == self.encoder.name) {
+            self.encoder.validate(self.preprocessing.size).map_err(wrong)?;
+        }
         if let Kind::Classifier(head) = &self.kind {
             head.validate().map_err(wrong)?;
         }
