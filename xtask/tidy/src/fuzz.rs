@@ -102,7 +102,7 @@ impl Fuzz {
         let planted = if self.plant { "libfuzzer,planted-bug" } else { "libfuzzer" };
         let mut build = Command::new(cargo());
         build.current_dir(&place.root).args(["build", "--package", "xtask-fuzz", "--features", planted]);
-        targets.iter().for_each(|target| drop(build.args(["--bin", &target.binary()])));
+        build.args(targets.iter().flat_map(|target| ["--bin".to_owned(), target.binary()]));
         if alone {
             // Sanitizers are for nightly compilers only because their options may change.
             build.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", ALONE_FLAGS);
