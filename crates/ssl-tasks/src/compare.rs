@@ -345,7 +345,7 @@ mod tests {
         let runs = vec![run(folder.path(), "a", "seed=1", 20.0), run(folder.path(), "b", "seed=2", 60.0)];
         fs::create_dir_all(runs[0].join("checkpoints/last")).expect("writable");
         fs::write(runs[0].join("checkpoints/last/meta.json"), "{").expect("writable");
-        fs::write(runs[0].join("encoder.safetensors"), "no tensors").expect("writable");
+        fs::write(runs[0].join("encoder.safetensors"), b"\x02\0\0\0\0\0\0\0{?").expect("writable");
         let report = compared(runs);
         let [damaged, whole] = &report.runs[..] else { panic!("two runs: {report:?}") };
         assert_eq!((damaged.knn_top1, damaged.steps, damaged.seconds), (Some(20.0), 4, None));
