@@ -165,7 +165,12 @@ fn methods(scene: &Scene) -> Result<Vec<Training>> {
     let training = |recipe: &str| {
         let mut arguments = scene.pretraining(&narrowed(scene, recipe)?, Path::new(""));
         arguments.truncate(arguments.len() - 2);
-        Ok(Training { name: recipe.to_owned(), arguments, repeats: false, result: "encoder.safetensors" })
+        anyhow::Ok(Training {
+            name: recipe.to_owned(),
+            arguments,
+            repeats: false,
+            result: "encoder.safetensors",
+        })
     };
     recipes.map(training).collect()
 }
