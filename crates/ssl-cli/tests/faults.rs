@@ -330,7 +330,7 @@ fn a_run_whose_directory_is_removed_ends() {
 }
 
 #[test]
-fn a_schedule_that_trains_nothing_is_refused() {
+fn numbers_that_no_run_can_use_are_refused() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (images, out) = (class_folders(dir.path(), 10), dir.path().join("run"));
     for (setting, start) in [

@@ -19,23 +19,23 @@ fn attempts(only: Vec<Name>, attempts: usize) -> Report {
 #[test]
 fn what_is_no_image_archive_weights_or_recipe_is_refused() {
     let files = vec![Name::Images, Name::Tars, Name::Weights, Name::Recipes];
-    assert_eq!(attempts(files, 40).attempts(), 160);
+    assert_eq!(attempts(files, 24).attempts(), 96);
 }
 
 #[test]
 fn damage_to_a_run_directory_is_noticed() {
-    assert_eq!(attempts(vec![Name::Checkpoints], 60).attempts(), 60);
+    assert_eq!(attempts(vec![Name::Checkpoints], 40).attempts(), 40);
 }
 
 #[test]
 fn runs_that_are_killed_or_meet_another_lose_nothing() {
-    assert_eq!(attempts(vec![Name::Kills, Name::Pairs], 10).attempts(), 20);
+    assert_eq!(attempts(vec![Name::Kills, Name::Pairs], 6).attempts(), 12);
 }
 
 /// Where no disk can be mounted, the report says so, and there are no attempts.
 #[test]
 fn a_full_disk_leaves_nothing_half_written() {
-    let report = attempts(vec![Name::Disks], 12);
+    let report = attempts(vec![Name::Disks], 8);
     let skipped = report.to_string().contains("| disks | skipped: ");
-    assert_eq!(report.attempts(), if skipped { 0 } else { 12 });
+    assert_eq!(report.attempts(), if skipped { 0 } else { 8 });
 }

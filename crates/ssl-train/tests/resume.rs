@@ -32,7 +32,7 @@ impl SslMethod<Pixels> for Shrinking {
 
     fn loss(&self, student: &Pixels, _: &NoState, views: &Views, _: &StepContext) -> Step<()> {
         let features = student.encode(views.crops[0].clone(), &Pass::train());
-        Step::of_share(features.square().mean() * self.scale, ())
+        Step::of_share(features.square().mean().mul_scalar(self.scale), ())
     }
 
     fn encoder<'a>(&self, student: &'a Pixels, _: &'a NoState) -> &'a Pixels {

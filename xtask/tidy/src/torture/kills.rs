@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rand::RngExt;
 
+use super::recipes::narrowed;
 use super::scene::{SIZE, Scene, strings, text};
 use super::verdict::{Blame, Expected, Fault};
 use super::{Attack, Chance};
@@ -162,11 +163,16 @@ fn methods(scene: &Scene) -> Result<Vec<Training>> {
     let listed = scene.must(&["recipes"])?.stdout;
     let recipes = listed.lines().filter(|name| name.ends_with("/cifar10"));
     let training = |recipe: &str| {
-        let (name, mut arguments) = (recipe.to_owned(), scene.pretraining(recipe, Path::new("")));
+        let mut arguments = scene.pretraining(&narrowed(scene, recipe)?, Path::new(""));
         arguments.truncate(arguments.len() - 2);
-        Training { name, arguments, repeats: false, result: "encoder.safetensors" }
+        anyhow::Ok(Training {
+            name: recipe.to_owned(),
+            arguments,
+            repeats: false,
+            result: "encoder.safetensors",
+        })
     };
-    Ok(recipes.map(training).collect())
+    recipes.map(training).collect()
 }
 
 fn finetuning(scene: &Scene) -> Training {

@@ -364,6 +364,16 @@ fn small(mut table: Table, images: &str) -> Table {
     table
 }
 
+/// Writes a recipe with narrow heads, for runs that are over soon, and gives its path.
+pub(super) fn narrowed(scene: &Scene, name: &str) -> Result<String> {
+    let mut table: Table = scene.must(&["recipes", name])?.stdout.parse()?;
+    narrow(&mut table);
+    let path = scene.kept("recipes").join(name.replace('/', "-") + ".toml");
+    fs::create_dir_all(scene.kept("recipes"))?;
+    fs::write(&path, toml::to_string(&table)?)?;
+    Ok(text(&path))
+}
+
 /// Makes the heads of a method narrow and its queue short.
 fn narrow(table: &mut Table) {
     let options = table.get_mut("method_options").and_then(Value::as_table_mut);

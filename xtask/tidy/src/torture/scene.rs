@@ -106,6 +106,8 @@ impl Scene {
             "eval.every_epochs=0",
             "--set",
             "encoder.bn_splits=1",
+            "--set",
+            "schedule.warmup_epochs=1",
         ];
         let all = [&network[..], &sizes, &more].concat();
         let paths = ["--data".to_owned(), text(&self.images()), "--out".to_owned(), text(out)];
