@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_message_is_one_line_of_bounded_length_without_control_characters() {
-        assert_eq!(in_one_line("no\n  such file\u{1b}[31m\t"), "no such file\\u{1b}[31m\\t");
+        assert_eq!(in_one_line("no\n  such\tfile\u{1b}[31m"), "no such\\tfile\\u{1b}[31m");
         let long = in_one_line(&format!("model '{}' is unknown", "a".repeat(1_000_000)));
         assert!(long.starts_with("model 'aaa") && long.ends_with("aaa' is unknown"), "{long}");
         assert_eq!(long.chars().count(), 2 * SHOWN + 5);

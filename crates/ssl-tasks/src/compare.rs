@@ -178,7 +178,7 @@ struct Opened {
 impl Opened {
     fn read(path: &Path) -> Result<Self, Error> {
         let dir = RunDir::open(path)?;
-        let recipe = Draft::of_run(path)?.finish()?;
+        let recipe = Draft::record(path)?;
         let mut notes = Vec::new();
         let checkpoint = or_note(newest_intact_checkpoint(&dir).map_err(Error::from), &mut notes);
         let history =

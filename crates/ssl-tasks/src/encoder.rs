@@ -46,7 +46,7 @@ impl EncoderSource {
     /// The recipe of the run, if the encoder comes from one.
     pub(crate) fn run_recipe(&self) -> Result<Option<Recipe>, Error> {
         match self {
-            Self::Run(path) if !classifier::is_classifier(path) => Ok(Some(Draft::of_run(path)?.finish()?)),
+            Self::Run(path) if !classifier::is_classifier(path) => Ok(Some(Draft::record(path)?)),
             _ => Ok(None),
         }
     }

@@ -21,6 +21,14 @@ pub enum Error {
     /// The recipe.
     #[error(transparent)]
     Recipe(#[from] RecipeError),
+    /// The recipe that a run wrote.
+    #[error("{}: {reason}", shown(path))]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: RecipeError,
+    },
     /// The device.
     #[error(transparent)]
     Device(#[from] DeviceError),

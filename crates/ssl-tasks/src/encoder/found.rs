@@ -55,7 +55,7 @@ impl FoundEncoder {
 
     fn of_run(path: &Path, methods: &impl Methods) -> Result<Self, Error> {
         let run = RunDir::open(path)?;
-        let recipe = Draft::of_run(path)?.finish()?;
+        let recipe = Draft::record(path)?;
         if run.encoder().is_file() {
             return Self::of_file(run.encoder(), Some(&recipe));
         }

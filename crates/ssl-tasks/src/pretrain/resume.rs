@@ -40,7 +40,7 @@ impl<O, F> Pretraining<'_, O, F> {
         }
         let run = RunDir::open(&self.options.out)?.locked()?;
         let checkpoint = newest_intact_checkpoint(&run)?;
-        let before = self.whole(Draft::of_run(run.path())?.finish()?);
+        let before = self.whole(Draft::record(run.path())?);
         if self.recipe.schedule.earlier_lengths.is_empty() {
             self.recipe.schedule.earlier_lengths.clone_from(&before.schedule.earlier_lengths);
         }

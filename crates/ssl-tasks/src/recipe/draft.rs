@@ -57,6 +57,13 @@ impl Draft {
         Ok(draft)
     }
 
+    /// The whole recipe of a run.
+    pub(crate) fn record(path: &Path) -> Result<Recipe, crate::Error> {
+        let recipe = Self::of_run(path)?.finish();
+        let path = ssl_train::RunDir::open(path)?.recipe();
+        recipe.map_err(|reason| crate::Error::Record { path, reason })
+    }
+
     /// The recipe that a checkpoint keeps, including those of earlier versions; `origin` says where it is from.
     pub(crate) fn of_checkpoint(origin: &Path, text: &str) -> Result<Self, RecipeError> {
         let mut draft = Self::parse(&origin.display().to_string(), text)?;

@@ -26,13 +26,18 @@ pub struct Preprocessing {
 }
 
 impl Preprocessing {
-    /// Checks the sizes.
+    /// Checks sizes, mean and deviation.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let expected = "1 to 8192: published networks see up to 1024 pixels";
         let is_size = (1..=MAX_SIZE).contains(&self.size);
         ConfigError::check(is_size, "preprocessing.size", self.size, expected)?;
         let expected = "at most 16384: 8/7 of the size is usual";
-        ConfigError::check(self.resize <= 2 * MAX_SIZE, "preprocessing.resize", self.resize, expected)
+        ConfigError::check(self.resize <= 2 * MAX_SIZE, "preprocessing.resize", self.resize, expected)?;
+        let (mean, std) = (self.mean, self.std);
+        let (usable, expected) = (mean.iter().all(|mean| mean.is_finite()), "finite numbers");
+        ConfigError::check(usable, "preprocessing.mean", format!("{mean:?}"), expected)?;
+        let usable = std.iter().all(|&std| std > 0.0 && std.is_finite());
+        ConfigError::check(usable, "preprocessing.std", format!("{std:?}"), "finite numbers above 0")
     }
 
     /// Creates the preprocessing of torchvision's and most of timm's weights, for images of `size` pixels.
