@@ -215,10 +215,10 @@ fn backward_head(head: &Head<'_>, mut dq: MatrixMut<'_>, mut dk: MatrixMut<'_>, 
         for queries in shape.blocks() {
             let (width, count) = (keys.len(), queries.len() * keys.len());
             let (weights, slopes) = (&mut weights[..count], &mut slopes[..count]);
-            let (q, dout) = (q.rows(queries.clone()), gradient.rows(queries.clone()));
+            let (q, dy) = (q.rows(queries.clone()), gradient.rows(queries.clone()));
             let (k, v) = (k.rows(keys.clone()), v.rows(keys.clone()));
             product(&mut MatrixMut::new(weights, width), q, k.transposed(), shape.scale(), Old::Replaced);
-            product(&mut MatrixMut::new(slopes, width), dout, v.transposed(), 1.0, Old::Replaced);
+            product(&mut MatrixMut::new(slopes, width), dy, v.transposed(), 1.0, Old::Replaced);
             dispatch(rows::Slopes {
                 weights: &mut *weights,
                 slopes: &mut *slopes,
@@ -229,7 +229,7 @@ fn backward_head(head: &Head<'_>, mut dq: MatrixMut<'_>, mut dk: MatrixMut<'_>, 
             });
             let (weights, slopes) = (Matrix::new(weights, width), Matrix::new(slopes, width));
             let old = kept(queries.start == 0);
-            product(&mut dv.rows_mut(keys.clone()), weights.transposed(), dout, 1.0, old);
+            product(&mut dv.rows_mut(keys.clone()), weights.transposed(), dy, 1.0, old);
             product(&mut dk.rows_mut(keys.clone()), slopes.transposed(), q, 1.0, old);
             product(&mut dq.rows_mut(queries), slopes, k, 1.0, kept(keys.start == 0));
         }
