@@ -54,7 +54,7 @@ pub fn adamw(
     }
     #[cfg(feature = "tch")]
     if all(|t| !t.device().is_autodiff() && super::libtorch::loops_take(t)) {
-        return super::cpu::adamw::<super::libtorch::LibTorch>(parameter, gradient, moments, rates);
+        return super::cpu::adamw::<super::libtorch::Backend>(parameter, gradient, moments, rates);
     }
     portable(parameter, gradient, moments, rates)
 }

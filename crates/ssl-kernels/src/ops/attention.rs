@@ -30,7 +30,7 @@ pub fn attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
     }
     #[cfg(feature = "tch")]
     if super::libtorch::serves(&[&qkv.device()]) && super::libtorch::loops_take(&qkv) {
-        return super::cpu::attention::<super::libtorch::LibTorch>(qkv, heads);
+        return super::cpu::attention::<super::libtorch::Backend>(qkv, heads);
     }
     portable(qkv, heads)
 }

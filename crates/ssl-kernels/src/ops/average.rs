@@ -17,7 +17,7 @@ pub fn average<const D: usize>(old: Tensor<D>, new: Tensor<D>, momentum: f64) ->
     }
     #[cfg(feature = "tch")]
     if [&old, &new].iter().all(|t| !t.device().is_autodiff() && super::libtorch::loops_take(t)) {
-        return super::cpu::average::<super::libtorch::LibTorch, D>(old, new, momentum);
+        return super::cpu::average::<super::libtorch::Backend, D>(old, new, momentum);
     }
     portable(old, new, momentum)
 }

@@ -32,7 +32,7 @@ pub fn layer_norm<const D: usize>(
         && super::libtorch::loops_take(&weight)
         && super::libtorch::loops_take(&bias)
     {
-        return super::cpu::layer_norm::<super::libtorch::LibTorch, D>(input, weight, bias, eps);
+        return super::cpu::layer_norm::<super::libtorch::Backend, D>(input, weight, bias, eps);
     }
     portable(input, weight, bias, eps)
 }

@@ -22,8 +22,7 @@ use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::NodeGuard;
 use burn::tensor::{DType, Device, GradientCheckpointingStrategy, Tensor};
-pub(super) use burn_tch::LibTorch;
-use burn_tch::{LibTorchDevice, TchTensor};
+use burn_tch::{LibTorch, LibTorchDevice, TchTensor};
 
 use super::batch_norm_output::BatchNormOutput;
 use super::choice::backend_kernels;
@@ -32,6 +31,9 @@ use super::epilogue::Epilogue;
 use super::sgd_rates::SgdRates;
 pub(super) use add_scaled::add_scaled;
 pub(super) use relu::relu;
+
+/// The backend.
+pub(super) type Backend = LibTorch;
 
 type Tracked = cpu::Tracked<LibTorch>;
 

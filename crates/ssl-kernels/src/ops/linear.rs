@@ -55,7 +55,7 @@ fn layer<const D: usize>(
         && super::libtorch::loops_take(&weight)
         && bias.as_ref().is_none_or(super::libtorch::loops_take)
     {
-        return super::cpu::linear::<super::libtorch::LibTorch, D>(input, weight, bias, then_gelu);
+        return super::cpu::linear::<super::libtorch::Backend, D>(input, weight, bias, then_gelu);
     }
     portable(input, weight, bias, then_gelu)
 }
