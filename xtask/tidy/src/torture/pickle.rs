@@ -2,8 +2,11 @@
 
 use flate2::Crc;
 
-/// A pickle, and what it is.
-pub(super) const PICKLES: [(&str, fn() -> Vec<u8>); 10] = [
+/// What a file is, and what makes its bytes.
+pub(super) type Made = (&'static str, fn() -> Vec<u8>);
+
+/// Pickles.
+pub(super) const PICKLES: [Made; 10] = [
     ("calls os.system", || b"\x80\x02cos\nsystem\nX\x0d\0\0\0touch escapedq\0\x85R.".to_vec()),
     ("calls os.system by opcodes of protocol 0", || b"cos\nsystem\n(S'touch escaped'\ntR.".to_vec()),
     ("calls builtins.eval", || b"\x80\x02cbuiltins\neval\nX\x04\0\0\x001+1 \x85R.".to_vec()),

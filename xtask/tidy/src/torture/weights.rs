@@ -7,7 +7,7 @@ use rand::RngExt;
 use serde_json::{Value, json};
 
 use super::images::{damaged, pipe};
-use super::pickle::{self, PICKLES};
+use super::pickle::{self, Made, PICKLES};
 use super::scene::{Scene, strings, text};
 use super::verdict::{Blame, Expected, Fault, words};
 use super::{Attack, Chance};
@@ -63,7 +63,7 @@ const TENSORS: [Lie; 7] = [
 const FIRST: &str = "conv1.weight";
 
 /// Files that are made without a good one.
-const MADE: [(&str, fn() -> Vec<u8>); 9] = [
+const MADE: [Made; 9] = [
     ("empty", Vec::new),
     ("seven bytes", || vec![1; 7]),
     ("a header of no bytes", || 0_u64.to_le_bytes().to_vec()),
