@@ -91,7 +91,7 @@ pub struct DataConfig {
     #[serde(default)]
     pub workers: usize,
     /// Bytes that one image may take while it is decoded, its file included; each worker decodes one at a time. A larger
-    /// image is unreadable. Default: [`MAX_IMAGE_BYTES`](ssl_data::MAX_IMAGE_BYTES), 2 GiB.
+    /// image is unreadable. Default: [`MAX_IMAGE_BYTES`], 2 GiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_image_bytes: Option<usize>,
     /// Mean of each channel, of pixels from 0 to 1.
