@@ -3,37 +3,31 @@
 use super::EncoderFootprint;
 use crate::VitConfig;
 
-/// Tensors of tokens that a block keeps: of each layer norm the centred, the normalised and the scaled tokens; queries,
-/// keys and values together and the scaled queries; the input of the projection; of the MLP, with its ratio of 4, the input
-/// and the output of the activation. One more stands for the gradients of the block in progress.
-const TOKENS: f64 = 12.0;
-/// Of the MLP, per hidden width: the input and the output of the activation.
+/// Tensors of tokens that a block keeps: the input and the output of both layer norms; queries, keys and values together; the
+/// output of the attention.
+const TOKENS: f64 = 8.0;
+/// Of the MLP, per hidden width: the derivative and the output of the activation.
 const HIDDEN: f64 = 2.0;
-/// Attention weights that a block keeps, before and after their division by the sum, and a quarter for those in progress.
-const WEIGHTS: f64 = 2.25;
 /// Tensors of pixels: views cut into patches, and what cutting leaves behind.
 const PIXELS: f64 = 2.0;
-/// Memory that the allocator cannot use between tensors of many sizes, as measured.
-const FRAGMENTS: f64 = 1.15;
 
 pub(super) fn footprint(config: &VitConfig, view_size: usize) -> EncoderFootprint {
-    let (dim, depth, heads) = (config.dim as f64, config.depth as f64, config.heads as f64);
+    let (dim, depth) = (config.dim as f64, config.depth as f64);
     let (hidden, patch) = (config.mlp_ratio as f64 * dim, config.patch_size as f64);
     let extra = f64::from(u8::from(config.class_token)) + config.registers as f64;
     let length = |size: usize| ((size / config.patch_size) as f64).powi(2) + extra;
     let tokens = length(view_size);
     let pixels = 3.0 * (view_size as f64).powi(2);
-    let block = (TOKENS * dim + HIDDEN * hidden) * tokens + WEIGHTS * heads * tokens * tokens;
+    let block = (TOKENS * dim + HIDDEN * hidden) * tokens;
     EncoderFootprint {
         feature_dim: config.dim,
         parameters: parameters(config, hidden, length(config.image_size)),
-        kept: FRAGMENTS * (depth * block + PIXELS * pixels),
-        gradients: 0.0,
-        plain: (6.0 * dim + HIDDEN * hidden) * tokens
-            + 4.0 * heads * tokens * tokens
-            + patch.min(PIXELS) * pixels,
+        kept: depth * block + PIXELS * pixels,
+        // Of the MLP and its input, in the block in progress.
+        gradients: 2.0 * (hidden + dim) * tokens,
+        plain: (6.0 * dim + HIDDEN * hidden) * tokens + patch.min(PIXELS) * pixels,
         workspace: 0.0,
-        shared: true,
+        shared: false,
     }
 }
 
