@@ -38,7 +38,7 @@ pub use ssl_tasks::{
     KnnOptions, KnnReport, Learned, LinearOptions, LinearReport, Neighbour, NoObserver, Observer, OfSeeds,
     PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport, Recipe, Report, RunReport,
     SetOptions, SimilarOptions, SimilarReport, Spread, Verdict, columns, compare, distill, embed_images_with,
-    load_encoder,
+    escaped, load_encoder,
 };
 pub use ssl_tasks::{images, memory};
 

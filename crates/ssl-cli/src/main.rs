@@ -14,6 +14,7 @@ mod wrap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
+use burn_ssl::escaped;
 use clap::Parser;
 use indicatif::MultiProgress;
 
@@ -57,14 +58,7 @@ fn fail(message: &str) -> ExitCode {
 /// A message without line breaks, without control characters that came from a file, and without the middle if it is long.
 fn in_one_line(message: &str) -> String {
     let joined = message.lines().map(str::trim).collect::<Vec<_>>().join(" ");
-    let mut shown = Vec::new();
-    for character in joined.chars() {
-        if character.is_control() {
-            shown.extend(character.escape_default());
-        } else {
-            shown.push(character);
-        }
-    }
+    let mut shown: Vec<char> = escaped(&joined).chars().collect();
     if shown.len() > 2 * SHOWN {
         let cut = SHOWN..shown.len() - SHOWN;
         shown.splice(cut, " ... ".chars());

@@ -26,9 +26,6 @@ pub struct EncoderFootprint {
     pub plain: f64,
     /// Values that the kernels need besides, for any number of images.
     pub workspace: f64,
-    /// Whether memory of activations can serve other tensors once they are freed. Our convolutions reuse it for tensors of
-    /// the same size alone.
-    pub shared: bool,
 }
 
 impl EncoderConfig {

@@ -45,4 +45,5 @@ pub use report::RunReport;
 pub use sets::SetOptions;
 pub use sheet::{PreviewOptions, PreviewReport, preview};
 pub use similar::{Found, Neighbour, SimilarOptions, SimilarReport, similar};
+pub use ssl_files::escaped;
 pub use ssl_train::{NoObserver, Observer};

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use ssl_core::ConfigError;
 use ssl_data::ops::Interpolation;
 use ssl_data::{
-    Dataset, EvalLoader, EvalTransform, LoaderConfig, MAX_VIEW_SIZE, Normalization, OpConfig, TrainLoader,
-    ViewConfig, Views,
+    Dataset, EvalLoader, EvalTransform, LoaderConfig, Normalization, OpConfig, TrainLoader, ViewConfig, Views,
 };
 use ssl_encoders::{Artifact, Preprocessing};
 
-use crate::recipe::{DataConfig, SMALLEST};
+use crate::recipe::{DataConfig, SMALLEST, check_largest};
 use crate::{Error, images};
 
 /// Images in a batch of evaluation (our choice; results do not depend on it).
@@ -45,8 +44,7 @@ impl PreprocessingOptions {
             (None, None) => Preprocessing::new(images::common_size(dataset).ok_or(Error::NoImageSize)?),
         };
         ConfigError::check(of_encoder.size >= SMALLEST, "image_size", of_encoder.size, "at least 8")?;
-        let expected = "at most 8192: published networks see up to 1024 pixels";
-        ConfigError::check(of_encoder.size <= MAX_VIEW_SIZE, "image_size", of_encoder.size, expected)?;
+        check_largest("image_size", of_encoder.size)?;
         let (mean, std) = (self.mean.unwrap_or(of_encoder.mean), self.std.unwrap_or(of_encoder.std));
         Ok(of_encoder.with_normalization(mean, std))
     }

@@ -13,7 +13,9 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, Precision, limits};
-use ssl_data::{EvalTransform, MAX_IMAGE_BYTES, MAX_WORKERS, MaskConfig, Normalization, ViewConfig, Views};
+use ssl_data::{
+    EvalTransform, MAX_IMAGE_BYTES, MAX_VIEW_SIZE, MAX_WORKERS, MaskConfig, Normalization, ViewConfig, Views,
+};
 use ssl_encoders::{EncoderConfig, MODELS, Preprocessing};
 use ssl_eval::KnnConfig;
 use ssl_train::{BatchConfig, CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
@@ -243,8 +245,7 @@ impl Recipe {
         let size = self.data.image_size;
         let expected = "at least 8: the smallest that methods are used with have 28 pixels";
         ConfigError::check(size >= SMALLEST, "data.image_size", size, expected)?;
-        let expected = "at most 8192: published networks see up to 1024 pixels";
-        ConfigError::check(size <= 8192, "data.image_size", size, expected)?;
+        check_largest("data.image_size", size)?;
         ConfigError::check(self.data.limit != Some(0), "data.limit", 0, "at least 1")?;
         self.data.check_max_image_bytes()?;
         ConfigError::check(self.eval.limit != Some(0), "eval.limit", 0, "at least 1")?;
@@ -289,6 +290,12 @@ impl Recipe {
         let expected = "1, or a divisor of the batch that leaves every group 2 images or more";
         Ok(ConfigError::check(fits, "encoder.bn_splits", found, expected)?)
     }
+}
+
+/// Checks that images of `size` pixels a side are not too large.
+pub(crate) fn check_largest(field: &'static str, size: usize) -> Result<(), ConfigError> {
+    let expected = "at most 8192: published networks see up to 1024 pixels";
+    ConfigError::check(size <= MAX_VIEW_SIZE, field, size, expected)
 }
 
 impl DataConfig {

@@ -46,7 +46,8 @@ pub struct PreviewReport {
 }
 
 /// Draws a contact sheet of the first images of a recipe's data set: a row per image, under its name, the decoded image first,
-/// then its views as the first epoch of training would have them; small crops are packed. Patches that the recipe's `[mask]` hides are shaded.
+/// then its views as the first epoch of training would have them; small crops are packed. Patches that the recipe's `[mask]`
+/// hides are shaded.
 ///
 /// # Errors
 /// If the recipe or the images cannot be used, the recipe has a mask and the encoder no patches, or the file exists.

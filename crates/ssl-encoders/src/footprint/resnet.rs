@@ -37,7 +37,6 @@ pub(super) fn footprint(config: &ResNetConfig, view_size: usize) -> EncoderFootp
         gradients: 0.0,
         plain: 0.0,
         workspace: 0.0,
-        shared: false,
     };
     let mut walk = Walk { size: view_size, channels: 3, splits: config.bn_splits > 1, found };
     walk.stem(config);

@@ -27,7 +27,6 @@ pub(super) fn footprint(config: &VitConfig, view_size: usize) -> EncoderFootprin
         gradients: 2.0 * (hidden + dim) * tokens,
         plain: (6.0 * dim + HIDDEN * hidden) * tokens + patch.min(PIXELS) * pixels,
         workspace: 0.0,
-        shared: false,
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) fn tensors(path: &Path, wanted: &BTreeSet<String>) -> Result<Found, W
 
 /// The name of a tensor and its shape.
 type Shape = (String, Vec<usize>);
+
 /// Reads the tensors of the encoder, and tells which names are of others.
 fn take(
     path: &Path,

@@ -6,8 +6,8 @@ thread_local! {
     static BACKEND_KERNELS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `work` without this crate's loops: float32 convolution, batch norm and SGD on `flex` and `tch` then use the
-/// kernels of Burn and libtorch.
+/// Runs `work` without this crate's loops: layers and optimizers in float32 on `flex` and `tch` then use the kernels of
+/// Burn and libtorch.
 ///
 /// This applies to operations that the current thread calls in `work`, and to their backward passes whenever they run.
 /// Training is slower this way; the function exists to compare the two.

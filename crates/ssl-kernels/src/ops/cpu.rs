@@ -92,6 +92,15 @@ fn tensor<B: Host>(values: Vec<f32>, shape: impl AsRef<[usize]>) -> FloatTensor<
     B::tensor(Pooled::from(values), shape.as_ref())
 }
 
+/// The sums of the elements of all `parts`, each `length` long, in their order.
+fn total<'a>(length: usize, parts: impl Iterator<Item = &'a [f32]>) -> Vec<f32> {
+    let mut sums = vec![0.0_f64; length];
+    for part in parts {
+        sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += f64::from(*value));
+    }
+    sums.into_iter().map(|sum| sum as f32).collect()
+}
+
 /// The tensor itself, or a copy, whose values may be changed.
 fn owned<B: Host>(mut tensor: FloatTensor<B>) -> FloatTensor<B> {
     if B::own_values(&mut tensor).is_some() {

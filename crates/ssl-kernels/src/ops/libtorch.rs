@@ -1,5 +1,5 @@
-//! The operations on libtorch. In float32 on the CPU, convolution, batch norm and SGD use the loops of
-//! [`cpu`](super::cpu), unless [disabled](super::with_backend_kernels); everything else uses libtorch's own kernels.
+//! The operations on libtorch. In float32 on the CPU, layers and optimizers use the loops of [`cpu`](super::cpu), unless
+//! [disabled](super::with_backend_kernels); everything else uses libtorch's own kernels.
 //!
 //! Burn's generic formulation uses many small operations on channels-first images, which libtorch convolves more
 //! slowly. Its own kernels take one call per operation, on images that are channels-last in memory while their axes

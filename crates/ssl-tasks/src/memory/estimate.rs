@@ -17,8 +17,6 @@ const PROGRAM: f64 = 30e6;
 const IN_THE_MAKING: f64 = 2.0;
 /// Copies of a network while it is read back and encoded for a checkpoint, and one that is freed in pieces, as measured.
 const COPIES: f64 = 3.0;
-/// The share of freed activations that lies in pieces large enough for these copies, as measured.
-const IN_ONE_PIECE: f64 = 0.3;
 /// Copies of an image while it is decoded and cut by one thread.
 const DECODING: f64 = 2.0;
 
@@ -93,14 +91,13 @@ impl Counts {
         let moments = moments(&recipe.optimizer.algorithm);
         let sums = if recipe.train.accumulate > 1 { 2.0 } else { 1.0 };
         let copies = COPIES * student.max(teacher);
-        let (gradients, copies) = self.after_backward(sums * student, copies, heads);
         let weights = if encoder >= heads { NETWORK } else { HEAD };
         let part = |kind, values: f64, keys| Part { kind, bytes: FLOAT * values, keys };
         let program = PROGRAM + FLOAT * self.encoders[0].workspace;
         vec![
             Part { kind: PartKind::Program, bytes: program, keys: NETWORK },
             part(PartKind::Parameters, student, weights),
-            part(PartKind::Gradients, gradients, weights),
+            part(PartKind::Gradients, sums * student, weights),
             part(PartKind::Optimizer, moments * student, weights),
             part(PartKind::Teacher, teacher + self.teacher_pass(), weights),
             part(PartKind::State, self.method.state, "a shorter method_options.queue_len"),
@@ -117,24 +114,9 @@ impl Counts {
         ]
     }
 
-    /// Gradients of parameters and copies for a checkpoint, less what takes the memory of freed activations. The gradients of
-    /// the heads are there while the activations of the encoder still are; and heads have the largest tensors, for whose
-    /// update there is no room between these.
-    fn after_backward(&self, gradients: f64, copies: f64, heads: f64) -> (f64, f64) {
-        if !self.encoders[0].shared {
-            return (gradients, copies);
-        }
-        let freed = self.activations();
-        let of_encoder = (gradients - heads - freed).max(0.0);
-        (heads + of_encoder, heads + (copies - IN_ONE_PIECE * freed).max(0.0))
-    }
-
-    /// What an evaluation needs beside the memory of the training, as measured: most of it where only tensors of the same
+    /// What an evaluation needs beside the memory of the training, as measured: most of it, since only tensors of the same
     /// size share memory.
     fn evaluation(&self) -> f64 {
-        if self.encoders[0].shared {
-            return (self.evaluated - self.activations()).max(0.0) + 0.25 * self.evaluated;
-        }
         0.8 * self.evaluated
     }
 

@@ -17,7 +17,7 @@ use burn::tensor::{Device, Tensor};
 use super::parallel::map;
 use super::pool::any_values;
 use super::simd::{Instructions, Job, dispatch};
-use super::{Bridge, Host, Tracked, owned, tensor, tracked};
+use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
 
 /// Rows per job.
 const ROWS: usize = 64;
@@ -98,12 +98,8 @@ impl<B: Host> Backward<B, 3> for LayerNormalisation {
             dispatch(BackwardRows { gradient, x, moments, weight })
         });
         let sums = |part: fn(&[Vec<f32>; 2]) -> &Vec<f32>| {
-            let mut sums = vec![0.0_f64; weight.len()];
-            for values in parts.iter().map(part) {
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += f64::from(*value));
-            }
-            let sums: Vec<f32> = sums.into_iter().map(|sum| sum as f32).collect();
-            tensor::<B>(sums, [weight.len()])
+            let values = parts.iter().map(|parts| part(parts).as_slice());
+            tensor::<B>(total(weight.len(), values), [weight.len()])
         };
         let gradients = [gradient, sums(|[dw, _]| dw), sums(|[_, db]| db)];
         for (node, gradient) in ops.parents.into_iter().zip(gradients) {

@@ -1,5 +1,7 @@
 //! Linear layers as three matrix products, with bias and GELU in passes over rows that are still in a cache.
 
+use std::borrow::Cow;
+
 use burn::backend::DispatchTensor;
 use burn::backend::TensorMetadata;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -15,7 +17,7 @@ use super::parallel::{each, map};
 use super::pool::any_values;
 use super::products::wide_product;
 use super::simd::{Instructions, Job, dispatch};
-use super::{Bridge, Host, Tracked, owned, tensor, tracked};
+use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
 
 /// Values per job of a pass over all values.
 const PIECE: usize = 1 << 14;
@@ -80,11 +82,10 @@ fn forward<B: Host>(
         }
         return (None, tensor::<B>(sums, shape));
     }
-    let zeros = vec![0.0; if bias.is_none() { outputs } else { 0 }];
-    let bias = bias.unwrap_or(&zeros);
+    let bias = bias.map_or_else(|| Cow::Owned(vec![0.0; outputs]), Cow::Borrowed);
     let mut output = any_values(count);
     let jobs = sums.chunks_mut(rows).zip(output.chunks_mut(rows));
-    each::<B, _>(jobs, |(sums, output)| dispatch(Gelu { sums, bias, output }));
+    each::<B, _>(jobs, |(sums, output)| dispatch(Gelu { sums, bias: &bias, output }));
     (Some(tensor::<B>(sums, shape.clone())), tensor::<B>(output, shape))
 }
 
@@ -111,11 +112,11 @@ impl<B: Host> Backward<B, 3> for LinearLayer {
             gradient = through_gelu::<B>(gradient, &slopes);
         }
         let ([outputs, inputs], x_shape) = (w.shape().dims::<2>(), x.shape().to_vec());
-        let some = x.shape().num_elements() > 0;
+        let is_empty = x.shape().num_elements() == 0;
         let dy = B::values(&gradient);
         if let Some(node) = x_node {
             let mut dx = any_values(x.shape().num_elements());
-            if some {
+            if !is_empty {
                 let (dy, w) = (Matrix::new(dy, outputs), Matrix::new(B::values(&w), inputs));
                 wide_product::<B>(MatrixMut::new(&mut dx, inputs), dy, w);
             }
@@ -123,12 +124,11 @@ impl<B: Host> Backward<B, 3> for LinearLayer {
         }
         if let Some(node) = w_node {
             let mut dw = any_values(outputs * inputs);
-            match some {
-                true => {
-                    let (dy, x) = (Matrix::new(dy, outputs), Matrix::new(B::values(&x), inputs));
-                    wide_product::<B>(MatrixMut::new(&mut dw, inputs), dy.transposed(), x);
-                }
-                false => dw.fill(0.0),
+            if is_empty {
+                dw.fill(0.0);
+            } else {
+                let (dy, x) = (Matrix::new(dy, outputs), Matrix::new(B::values(&x), inputs));
+                wide_product::<B>(MatrixMut::new(&mut dw, inputs), dy.transposed(), x);
             }
             grads.register::<B>(node, tensor::<B>(dw, [outputs, inputs]));
         }
@@ -148,13 +148,9 @@ fn through_gelu<B: Host>(gradient: FloatTensor<B>, slopes: &FloatTensor<B>) -> F
 }
 
 /// The sums of all rows, in an order that does not depend on threads.
-pub(super) fn column_sums<B: Host>(values: &[f32], columns: usize) -> Vec<f32> {
+fn column_sums<B: Host>(values: &[f32], columns: usize) -> Vec<f32> {
     let parts = map::<B, _, _>(values.chunks(SUMMED * columns), |rows| dispatch(SumRows { rows, columns }));
-    let mut sums = vec![0.0_f64; columns];
-    for part in parts {
-        sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += f64::from(value));
-    }
-    sums.into_iter().map(|sum| sum as f32).collect()
+    total(columns, parts.iter().map(Vec::as_slice))
 }
 
 struct AddBias<'a> {
