@@ -116,6 +116,22 @@ fn a_recipe_with_a_wrong_type_or_without_a_key_is_explained() {
     assert!(broken.contains("my.toml is not valid TOML: line 1"), "{broken}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_recipe_that_is_a_pipe_or_a_device_is_never_opened() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 4);
+    let pipe = dir.path().join("pipe.toml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    for path in [text(&pipe), "/dev/zero"] {
+        let found = refused(&images, &["--recipe", path]);
+        assert!(
+            found.ends_with(&format!("{path}: it is a pipe, socket or device, expected a file")),
+            "{found}"
+        );
+    }
+}
+
 #[test]
 fn an_existing_directory_is_left_alone() {
     let dir = tempfile::tempdir().expect("a temporary folder");

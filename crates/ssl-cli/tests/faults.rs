@@ -223,6 +223,24 @@ fn an_edited_record_is_not_compared_with_itself() {
 }
 
 #[test]
+fn a_damaged_record_is_named() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (_, out) = finished(dir.path(), &[]);
+    let recipe = fs::read_to_string(out.join("recipe.toml")).expect("a recipe");
+    let cut = recipe[..recipe.find("[schedule]").expect("a section")].to_owned();
+    for (damaged, wrong) in [
+        (String::new(), "the recipe has no 'method', "),
+        (cut, "the recipe has no 'schedule', "),
+        (recipe.replace("accumulate = ", "Accumulate = "), "unknown key 'train.Accumulate'"),
+    ] {
+        assert_ne!(damaged, recipe);
+        fs::write(out.join("recipe.toml"), damaged).expect("writable");
+        let said = sentence(&["pretrain", "--resume", "--out", text(&out)]);
+        assert!(said.contains(&format!("recipe.toml: {wrong}")), "{said}");
+    }
+}
+
+#[test]
 fn images_that_changed_are_named_and_accepted_on_request() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (images, out) = (class_folders(dir.path(), 12), dir.path().join("run"));
@@ -412,6 +430,11 @@ fn a_stopped_run_whose_recipe_was_edited_is_described_by_its_checkpoint() {
     let features = dir.path().join("features.csv");
     let args = ["embed", "--run", text(&out), "--data", text(&images), "--out", text(&features)];
     let encoder = json(&args)["encoder"].clone();
+    let said = stderr(&run(&[&args[..], &["--overwrite"]].concat()));
+    assert!(
+        said.contains("the run is finished, but ") && said.contains("encoder.safetensors is missing"),
+        "{said}"
+    );
     assert_eq!((encoder["seed"].as_u64(), encoder["width"].as_u64()), (Some(3), Some(4)), "{encoder}");
     assert_eq!(encoder["total_steps"].as_u64(), Some(4), "{encoder}");
 }

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 pub use escape::{escaped, shown};
-pub use regular::{open_regular, read};
+pub use regular::{open_regular, read, read_text};
 
 /// Writes a file, replacing an existing one. Its folder is created if it is missing.
 ///

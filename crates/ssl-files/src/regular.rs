@@ -27,16 +27,28 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The text of a regular file.
+///
+/// # Errors
+/// Those of [`read`], and if it is not UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let no_text = |_| io::Error::new(io::ErrorKind::InvalidData, "it is no text in UTF-8");
+    String::from_utf8(read(path)?).map_err(no_text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_read_and_a_folder_is_not() {
+    fn a_file_is_read_as_bytes_or_text_and_a_folder_is_not() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("a");
         fs::write(&path, b"bytes").expect("writable");
         assert_eq!(read(&path).expect("readable"), b"bytes");
+        assert_eq!(read_text(&path).expect("text"), "bytes");
+        fs::write(&path, [0xff]).expect("writable");
+        assert_eq!(read_text(&path).expect_err("no text").to_string(), "it is no text in UTF-8");
         let error = read(dir.path()).expect_err("a folder").to_string();
         assert_eq!(error, "it is a folder, expected a file");
     }

@@ -83,7 +83,7 @@ fn network(
 /// The test set that the record of a classifier names.
 pub(crate) fn recorded_test(path: &Path) -> Result<Option<PathBuf>, Error> {
     let record = RunDir::open_classifier(path)?.classifier_record();
-    let text = fs::read_to_string(&record).map_err(|source| Error::Io { path: record.clone(), source })?;
+    let text = ssl_files::read_text(&record).map_err(|source| Error::Io { path: record.clone(), source })?;
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         let reason = error.message().to_owned();
         Error::Train(TrainError::Meta { path: record, reason })

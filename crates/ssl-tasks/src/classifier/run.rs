@@ -1,6 +1,5 @@
 //! Trains a classifier in its own directory.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
@@ -183,7 +182,7 @@ impl ClassifierRun<'_> {
     /// Checks the options against those in the directory and in the checkpoint.
     fn check_record(&self, run: &RunDir, record: &Table) -> Result<(), Error> {
         let path = run.classifier_record();
-        let text = fs::read_to_string(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        let text = ssl_files::read_text(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
         if let Some((key, there, here)) = difference_from(&text, record) {
             return Err(Error::OtherOptions { run: self.out.into(), key, there, here });
         }

@@ -63,6 +63,14 @@ impl FoundEncoder {
         let checkpoint = newest_intact_checkpoint(&run)?.ok_or_else(not_finished)?;
         // The recipe in the directory may have been edited since.
         let recipe = Recipe::of_checkpoint(&checkpoint, &recipe)?.unwrap_or(recipe);
+        if checkpoint.step() >= recipe.schedule.total_steps(checkpoint.steps_per_epoch()) {
+            let (encoder, folder) = (run.encoder(), checkpoint.folder());
+            warn!(
+                "the run is finished, but {} is missing or no file: the encoder is that of {}",
+                encoder.display(),
+                folder.display()
+            );
+        }
         // Only those who started a custom method or encoder can build it.
         let known = MODELS.iter().any(|model| model.name == recipe.encoder.name);
         if known && methods.contains(&recipe.method) {

@@ -41,27 +41,31 @@ impl Draft {
     pub fn read(path: &Path) -> Result<Self, RecipeError> {
         let unreadable =
             |error: std::io::Error| RecipeError::File { path: path.into(), reason: error.to_string() };
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = ssl_files::read_text(path).map_err(unreadable)?;
         Self::parse(&path.display().to_string(), &text)
     }
 
     /// The recipe of a run, including runs of earlier versions.
     ///
     /// # Errors
-    /// If the directory holds no run.
+    /// If the directory holds no run, or its record is no whole recipe.
     pub fn of_run(path: &Path) -> Result<Self, crate::Error> {
-        let mut draft = Self::read(&ssl_train::RunDir::open(path)?.recipe())?;
-        if let Value::Table(recipe) = &mut draft.root {
-            upgrade(recipe);
-        }
-        Ok(draft)
+        Ok(Self::recorded(path)?.0)
     }
 
     /// The whole recipe of a run.
     pub(crate) fn record(path: &Path) -> Result<Recipe, crate::Error> {
-        let recipe = Self::of_run(path)?.finish();
+        Ok(Self::recorded(path)?.1)
+    }
+
+    fn recorded(path: &Path) -> Result<(Self, Recipe), crate::Error> {
         let path = ssl_train::RunDir::open(path)?.recipe();
-        recipe.map_err(|reason| crate::Error::Record { path, reason })
+        let mut draft = Self::read(&path)?;
+        if let Value::Table(recipe) = &mut draft.root {
+            upgrade(recipe);
+        }
+        let recipe = draft.clone().finish().map_err(|reason| crate::Error::Record { path, reason })?;
+        Ok((draft, recipe))
     }
 
     /// The recipe that a checkpoint keeps, including those of earlier versions; `origin` says where it is from.

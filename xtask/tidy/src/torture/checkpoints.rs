@@ -143,8 +143,8 @@ impl Attack for Checkpoints<'_> {
         // A whole file of another run says of itself whose it is, and is what was asked for.
         let is_other = matches!(damage, Damage::Foreign) && name == "encoder.safetensors";
         // A command that takes the newest checkpoint may take an older one, if it says so.
-        let fell_back =
-            index == 0 && !matches!(used, Use::Resume) && ended.stderr.contains("checkpoints/last: ");
+        let taken = ["checkpoints/last: ", "encoder.safetensors is missing"][index];
+        let fell_back = !matches!(used, Use::Resume) && ended.stderr.contains(taken);
         let whole = &self.wholes[index][place];
         if ended.succeeded() && !is_other && !fell_back && self.result(used, &ended).as_ref() != Some(whole) {
             let what = format!("{case}: success, and another result than without the damage");
