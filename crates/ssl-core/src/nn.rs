@@ -14,6 +14,6 @@ pub use batch_norm::{Affine, BatchNorm, BatchNormConfig};
 pub use conv::{Conv2d, Conv2dConfig};
 pub use linear::{Linear, LinearConfig};
 pub use ssl_kernels::ops::{
-    BatchNormOutput, attention, batch_norm_relu_train, batch_norm_train, conv2d, first_attention, gelu,
-    layer_norm, linear, relu,
+    BatchNormOutput, FeedForwardWeights, attention, batch_norm_relu_train, batch_norm_train, conv2d,
+    feed_forward, first_attention, gelu, layer_norm, linear, relu,
 };

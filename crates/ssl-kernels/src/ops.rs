@@ -12,6 +12,7 @@ mod conv;
 #[cfg(any(feature = "flex", feature = "tch"))]
 mod cpu;
 mod epilogue;
+mod feed_forward;
 #[cfg(feature = "flex")]
 mod flex;
 mod gelu;
@@ -36,6 +37,7 @@ pub use choice::with_backend_kernels;
 pub use conv::conv2d;
 #[cfg(any(feature = "flex", feature = "tch"))]
 pub(crate) use cpu::instructions;
+pub use feed_forward::{FeedForwardWeights, feed_forward};
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_gelu};

@@ -35,7 +35,7 @@ use crate::images::RunData;
 use crate::memory::{self, Estimate, Machine};
 use crate::methods::{Methods, WithMethod, options_of};
 use crate::preparation::EVAL_BATCH;
-use crate::recipe::{Draft, RecipeError};
+use crate::recipe::RecipeError;
 use crate::self_check::{SelfCheck, SelfScores};
 use crate::{Error, Recipe, provenance, sheet};
 
@@ -76,17 +76,6 @@ impl PretrainOptions {
             notes: Vec::new(),
         }
     }
-
-    /// What a recipe that cannot be used is blamed on: the record of the run to be resumed, if the recipe is what it says.
-    fn blamed(&self, recipe: &Recipe, reason: RecipeError) -> Error {
-        let run = self.resume.then(|| RunDir::open(&self.out).ok()).flatten();
-        match run.map(|run| run.recipe()) {
-            Some(path) if Draft::record(&self.out).is_ok_and(|record| record == *recipe) => {
-                Error::Record { path, reason }
-            }
-            _ => Error::Recipe(reason),
-        }
-    }
 }
 
 /// Pretrains an encoder and writes the run directory: `recipe.toml`, `metrics.jsonl`, `checkpoints/`, a sheet of some images
@@ -106,12 +95,10 @@ pub fn pretrain(
     options: &PretrainOptions,
     observer: &mut impl Observer,
 ) -> Result<Report, Error> {
-    let blamed = |reason| options.blamed(recipe, reason);
-    let recipe = recipe.clone().resolved_by(methods).map_err(blamed)?;
+    let recipe = recipe.clone().resolved_by(methods)?;
     let (name, method_options) = (recipe.method.clone(), recipe.method_options.clone());
     let defaults = methods.resolve(&name, &Table::new())?;
-    let pretraining = Pretraining::open(recipe, defaults, options, built_in, observer)?;
-    methods.with(&name, &method_options, pretraining).map_err(blamed)?
+    methods.with(&name, &method_options, Pretraining::open(recipe, defaults, options, built_in, observer)?)?
 }
 
 /// [`pretrain`] with a custom method. Its recipe can give it any name that no built-in method has, and sets fields of its
@@ -135,9 +122,8 @@ where
     M: SslMethod<AnyEncoder>,
 {
     let unset = options_of(&defaults)?;
-    let blamed = |reason| options.blamed(recipe, reason);
-    let (recipe, config) = recipe.clone().resolved_with(defaults, methods).map_err(blamed)?;
-    let method = build(&config).map_err(RecipeError::method_option).map_err(blamed)?;
+    let (recipe, config) = recipe.clone().resolved_with(defaults, methods)?;
+    let method = build(&config).map_err(RecipeError::method_option)?;
     Pretraining::open(recipe, unset, options, built_in, observer)?.run(method)
 }
 
@@ -158,13 +144,11 @@ pub fn pretrain_encoder<E: Encoder>(
     options: &PretrainOptions,
     observer: &mut impl Observer,
 ) -> Result<Report, Error> {
-    let blamed = |reason| options.blamed(recipe, reason);
-    let recipe = recipe.clone().resolved_for_encoder(name, methods).map_err(blamed)?;
+    let recipe = recipe.clone().resolved_for_encoder(name, methods)?;
     let (method, method_options) = (recipe.method.clone(), recipe.method_options.clone());
     let defaults = methods.resolve(&method, &Table::new())?;
     let make = |_: &Recipe, init: &mut Init| Ok(encoder(init));
-    let pretraining = Pretraining::open(recipe, defaults, options, make, observer)?;
-    methods.with(&method, &method_options, pretraining).map_err(blamed)?
+    methods.with(&method, &method_options, Pretraining::open(recipe, defaults, options, make, observer)?)?
 }
 
 /// What is measured of an encoder during a run.

@@ -22,11 +22,16 @@ pub(super) struct DropPath {
 }
 
 impl DropPath {
+    /// Whether it may drop anything in this pass.
+    pub(super) fn drops(&self, pass: &Pass) -> bool {
+        self.rate > 0.0 && pass.mode != Mode::Eval
+    }
+
     /// # Shapes
     /// - `x`: the branch `name`, `[batch, token, dim]`
     /// - returns: the same
     pub(super) fn forward(&self, x: Tensor<3>, name: &str, pass: &Pass) -> Tensor<3> {
-        if self.rate == 0.0 || pass.mode == Mode::Eval {
+        if !self.drops(pass) {
             return x;
         }
         let [batch, _, _] = x.dims();

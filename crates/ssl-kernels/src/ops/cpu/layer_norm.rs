@@ -51,9 +51,19 @@ where
 
 /// Mean of a row, and `1 / sqrt(var + eps)`.
 #[derive(Clone, Copy, Debug)]
-struct Moments {
+pub(super) struct Moments {
     mean: f32,
     scale: f32,
+}
+
+impl Moments {
+    /// `weight · x̂ + bias` of a row.
+    #[inline(always)]
+    pub(super) fn normalise(self, x: &[f32], y: &mut [f32], weight: &[f32], bias: &[f32]) {
+        let parameters = weight.iter().zip(bias);
+        let rows = y.iter_mut().zip(x).zip(parameters);
+        rows.for_each(|((y, x), (w, b))| *y = (x - self.mean) * self.scale * w + b);
+    }
 }
 
 fn forward<B: Host>(
@@ -110,12 +120,12 @@ impl<B: Host> Backward<B, 3> for LayerNormalisation {
     }
 }
 
-struct Forward<'a> {
-    x: &'a [f32],
-    y: &'a mut [f32],
-    weight: &'a [f32],
-    bias: &'a [f32],
-    eps: f32,
+pub(super) struct Forward<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) y: &'a mut [f32],
+    pub(super) weight: &'a [f32],
+    pub(super) bias: &'a [f32],
+    pub(super) eps: f32,
 }
 
 impl Job for Forward<'_> {
@@ -129,20 +139,20 @@ impl Job for Forward<'_> {
             let mean = sum(x, |x| x) / length as f32;
             let variance = sum(x, |x| (x - mean) * (x - mean)) / length as f32;
             let scale = 1.0 / (variance + self.eps).sqrt();
-            let parameters = self.weight.iter().zip(self.bias);
-            y.iter_mut().zip(x).zip(parameters).for_each(|((y, x), (w, b))| *y = (x - mean) * scale * w + b);
-            all.push(Moments { mean, scale });
+            let moments = Moments { mean, scale };
+            moments.normalise(x, y, self.weight, self.bias);
+            all.push(moments);
         }
         all
     }
 }
 
 /// Replaces the gradient of the output by that of the input, and returns those of weight and bias.
-struct BackwardRows<'a> {
-    gradient: &'a mut [f32],
-    x: &'a [f32],
-    moments: &'a [Moments],
-    weight: &'a [f32],
+pub(super) struct BackwardRows<'a> {
+    pub(super) gradient: &'a mut [f32],
+    pub(super) x: &'a [f32],
+    pub(super) moments: &'a [Moments],
+    pub(super) weight: &'a [f32],
 }
 
 impl Job for BackwardRows<'_> {

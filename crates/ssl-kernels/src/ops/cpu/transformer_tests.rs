@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
 use crate::ops::cpu::simd::{self, Level};
-use crate::ops::{attention, layer_norm, linear};
+use crate::ops::{FeedForwardWeights, attention, feed_forward, layer_norm, linear};
 
 /// Values between -1 and 1. A congruential generator: a wave would cancel in the sums and leave nothing but rounding errors.
 fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
@@ -71,11 +71,15 @@ fn layer([rows, inputs, outputs]: [usize; 3], then_gelu: bool, dtype: FloatDType
     results!(of(x.clone(), weight.clone(), Some(bias.clone())), x, weight, bias)
 }
 
-fn plain_by_definition(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+fn plain_by_definition<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
     linear::portable(x, weight, bias, false)
 }
 
-fn gelu_by_definition(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+fn gelu_by_definition<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
     let x = plain_by_definition(x, weight, bias);
     let share = x.clone().mul_scalar(std::f64::consts::FRAC_1_SQRT_2).erf().add_scalar(1.0).mul_scalar(0.5);
     x * share
@@ -137,6 +141,69 @@ fn layer_norms_are_those_of_float64() {
     }
 }
 
+/// Rows, length of a token and of a hidden one: a single row, odd ones, several jobs.
+const HALVES: [[usize; 3]; 5] = [[1, 3, 5], [197, 48, 70], [130, 192, 33], [1000, 20, 80], [3200, 16, 24]];
+
+fn half([rows, dim, hidden]: [usize; 3], dtype: FloatDType) -> Vec<TensorData> {
+    let x = operand(&random([rows, dim], 1), dtype);
+    let [norm_weight, norm_bias, bias2] = [2, 3, 4].map(|seed| operand(&random([dim], seed), dtype));
+    let bias1 = operand(&random([hidden], 5), dtype);
+    let weight1 = operand(&random([hidden, dim], 6), dtype);
+    let weight2 = operand(&random([dim, hidden], 7), dtype);
+    let of = |x: Tensor<2>, w: FeedForwardWeights| {
+        if dtype == FloatDType::F32 {
+            return feed_forward::feed_forward(x, w);
+        }
+        let normalised = layer_norm::portable(x.clone(), w.norm_weight, w.norm_bias, w.eps);
+        let active = gelu_by_definition(normalised, w.weight1, Some(w.bias1));
+        x + plain_by_definition(active, w.weight2, Some(w.bias2))
+    };
+    let weights = FeedForwardWeights {
+        norm_weight: norm_weight.clone(),
+        norm_bias: norm_bias.clone(),
+        eps: 1e-6,
+        weight1: weight1.clone(),
+        bias1: bias1.clone(),
+        weight2: weight2.clone(),
+        bias2: bias2.clone(),
+    };
+    results!(of(x.clone(), weights), x, norm_weight, norm_bias, weight1, bias1, weight2, bias2)
+}
+
+#[test]
+fn the_feed_forward_half_is_that_of_float64() {
+    let _alone = simd::alone();
+    for shape in HALVES {
+        assert_close(
+            &half(shape, FloatDType::F32),
+            &half(shape, FloatDType::F64),
+            3e-6,
+            &format!("{shape:?}"),
+        );
+    }
+}
+
+#[test]
+fn without_gradients_the_feed_forward_half_is_the_same() {
+    let weights = || FeedForwardWeights {
+        norm_weight: random([6], 2),
+        norm_bias: random([6], 3),
+        eps: 1e-6,
+        weight1: random([10, 6], 4),
+        bias1: random([10], 5),
+        weight2: random([6, 10], 6),
+        bias2: random([6], 7),
+    };
+    let x = random([50, 6], 1);
+    let tracked = Tensor::<2>::from_inner(x.clone()).require_grad();
+    let with = feed_forward::feed_forward(tracked, weights()).inner().into_data();
+    assert_eq!(feed_forward::feed_forward(x, weights()).into_data(), with);
+    assert_eq!(
+        feed_forward::feed_forward(Tensor::<2>::zeros([0, 6], &Device::flex()), weights()).dims(),
+        [0, 6]
+    );
+}
+
 /// Batch, tokens, heads and dimensions of a head: one token, several blocks of tokens.
 const HEADS: [[usize; 4]; 6] =
     [[1, 1, 1, 32], [2, 7, 3, 5], [1, 197, 2, 48], [2, 65, 1, 128], [1, 300, 1, 16], [1, 600, 2, 8]];
@@ -176,7 +243,8 @@ fn the_number_of_threads_changes_no_bit() {
         let layers = LAYERS.map(|shape| layer(shape, true, FloatDType::F32));
         let norms = [[197, 48], [130, 192]].map(|shape| norm(shape, FloatDType::F32));
         let heads = HEADS.map(|shape| heads(shape, FloatDType::F32));
-        [layers.concat(), norms.concat(), heads.concat()].concat()
+        let halves = HALVES.map(|shape| half(shape, FloatDType::F32));
+        [layers.concat(), norms.concat(), heads.concat(), halves.concat()].concat()
     };
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
@@ -193,14 +261,16 @@ fn the_number_of_threads_changes_no_bit() {
 #[test]
 fn processors_without_vectors_give_the_same_within_rounding() {
     let alone = simd::alone();
-    let all = || (norm([5, 48], FloatDType::F32), heads([1, 65, 2, 48], FloatDType::F32));
-    let (norms, attentions) = all();
+    let all = || {
+        let layer = layer([197, 48, 33], true, FloatDType::F32);
+        let half = half([130, 192, 33], FloatDType::F32);
+        [norm([5, 48], FloatDType::F32), heads([1, 65, 2, 48], FloatDType::F32), layer, half].concat()
+    };
+    let usual = all();
     for level in [Level::Portable, Level::Avx2] {
         alone.limit(level);
-        let (other_norms, other_attentions) = all();
-        let pairs = norms.iter().zip(&other_norms).chain(attentions.iter().zip(&other_attentions));
-        for (one, other) in pairs {
-            one.assert_approx_eq::<f32>(other, burn::tensor::Tolerance::rel_abs(1e-6, 1e-6));
+        for (one, other) in usual.iter().zip(&all()) {
+            one.assert_approx_eq::<f32>(other, burn::tensor::Tolerance::rel_abs(1e-5, 1e-5));
         }
     }
 }

@@ -1,0 +1,240 @@
+//! The feed-forward half of a transformer's block, some rows at a time.
+//!
+//! ```text
+//! n = norm(x),   h = n W1ᵀ + b1,   g = gelu(h),   y = x + g W2ᵀ + b2
+//! dh = (dy W2) ∘ gelu'(h),   dx = dy + norm'(dh W1),   dW1 = dhᵀ n,   dW2 = dyᵀ g
+//! ```
+//!
+//! The backward pass computes `n` and `g` again, for the rows that it has at hand.
+
+mod rows;
+
+use burn::backend::DispatchTensor;
+use burn::backend::TensorMetadata;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::{Device, Tensor};
+
+use super::layer_norm::{BackwardRows, Forward as Normalise, Moments};
+use super::matrix::{Matrix, MatrixMut};
+use super::parallel::map;
+use super::pool::{Pooled, any_values};
+use super::products::{Old, product, wide_product};
+use super::simd::dispatch;
+use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
+use crate::ops::FeedForwardWeights;
+
+/// Jobs that there should be, whatever the number of threads: sums over rows are in the order of jobs.
+const JOBS: usize = 16;
+/// The fewest and the most rows of a job. For each job, both weights are packed again; but what many rows need between the
+/// layers is in no cache.
+const ROWS: (usize, usize) = (24, 384);
+
+/// See [`feed_forward`](crate::ops::feed_forward).
+pub(in crate::ops) fn feed_forward<B: Host, const D: usize>(
+    x: Tensor<D>,
+    weights: FeedForwardWeights,
+) -> Tensor<D>
+where
+    DispatchTensor: Bridge<B>,
+{
+    let FeedForwardWeights { norm_weight, norm_bias, eps, weight1, bias1, weight2, bias2 } = weights;
+    let rows = [&norm_weight, &norm_bias, &bias1, &bias2].map(Tensor::device);
+    let plain =
+        ![x.device(), weight1.device(), weight2.device()].iter().chain(&rows).any(Device::is_autodiff);
+    let x = tracked::<B, D>(x);
+    let [norm_weight, norm_bias, bias1, bias2] = [norm_weight, norm_bias, bias1, bias2].map(tracked::<B, 1>);
+    let [weight1, weight2] = [weight1, weight2].map(tracked::<B, 2>);
+    let nodes =
+        [&x, &norm_weight, &norm_bias, &weight1, &bias1, &weight2, &bias2].map(|tensor| tensor.node());
+    let plainly = |tensor: FloatTensor<Tracked<B>>| B::contiguous(tensor.primitive());
+    let layer = Layer::<B> {
+        norm_weight: plainly(norm_weight),
+        norm_bias: plainly(norm_bias),
+        weight1: plainly(weight1),
+        weight2: plainly(weight2),
+    };
+    let biases = [bias1, bias2].map(plainly);
+    let x = plainly(x);
+    let (moments, h, output) = layer.forward(&x, &biases, eps, plain);
+    if plain {
+        return Tensor::from_primitive::<B>(output);
+    }
+    let output = match Half.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish(Saved { layer, x, moments, h }, output),
+        OpsKind::UnTracked(prepared) => prepared.finish(output),
+    };
+    Tensor::from_primitive::<Tracked<B>>(output)
+}
+
+/// The parameters that both passes read.
+#[derive(Clone, Debug)]
+struct Layer<B: Host> {
+    norm_weight: FloatTensor<B>,
+    norm_bias: FloatTensor<B>,
+    weight1: FloatTensor<B>,
+    weight2: FloatTensor<B>,
+}
+
+impl<B: Host> Layer<B> {
+    /// `[dim, hidden]`
+    fn lengths(&self) -> [usize; 2] {
+        self.weight2.shape().dims::<2>()
+    }
+
+    /// The weights as they are stored: `[hidden, dim]` and `[dim, hidden]`.
+    fn matrices(&self) -> [Matrix<'_>; 2] {
+        let [dim, hidden] = self.lengths();
+        [Matrix::new(B::values(&self.weight1), dim), Matrix::new(B::values(&self.weight2), hidden)]
+    }
+
+    /// Checks the shapes, and returns the numbers of rows and of rows in a job.
+    fn rows(&self, x: &FloatTensor<B>) -> (usize, usize) {
+        let [dim, hidden] = self.lengths();
+        let found = (x.shape().to_vec().last().copied(), self.weight1.shape().dims::<2>());
+        assert_eq!(
+            found,
+            (Some(dim), [hidden, dim]),
+            "feed-forward: length of a token, and the first weight"
+        );
+        let rows = x.shape().num_elements() / dim;
+        (rows, rows.div_ceil(JOBS).clamp(ROWS.0, ROWS.1))
+    }
+
+    /// Moments of the rows, the argument of GELU if it is wanted, and the output.
+    fn forward(
+        &self,
+        x: &FloatTensor<B>,
+        [bias1, bias2]: &[FloatTensor<B>; 2],
+        eps: f64,
+        plain: bool,
+    ) -> (Vec<Moments>, FloatTensor<B>, FloatTensor<B>) {
+        let ([dim, hidden], (rows, of_job)) = (self.lengths(), self.rows(x));
+        let mut h = any_values(if plain { 0 } else { rows * hidden });
+        let mut output = any_values(rows * dim);
+        let [w1, w2] = self.matrices().map(Matrix::transposed);
+        let (weight, bias, eps) = (B::values(&self.norm_weight), B::values(&self.norm_bias), eps as f32);
+        let (bias1, bias2) = (B::values(bias1), B::values(bias2));
+        let kept = h.chunks_mut(of_job * hidden).map(Some).chain(std::iter::repeat_with(|| None));
+        let jobs = B::values(x).chunks(of_job * dim).zip(output.chunks_mut(of_job * dim)).zip(kept);
+        let moments = map::<B, _, _>(jobs, |((x, y), kept)| {
+            let [mut normalised, mut arguments, mut active] =
+                [x.len(), if kept.is_some() { 0 } else { x.len() / dim * hidden }, x.len() / dim * hidden]
+                    .map(room);
+            let moments = dispatch(Normalise { x, y: &mut normalised, weight, bias, eps });
+            let h = kept.unwrap_or(&mut arguments);
+            product(&mut MatrixMut::new(h, hidden), Matrix::new(&normalised, dim), w1, 1.0, Old::Replaced);
+            dispatch(rows::Gelu { h, bias: bias1, active: &mut active });
+            dispatch(rows::AddRow { x, row: bias2, y });
+            product(&mut MatrixMut::new(y, dim), Matrix::new(&active, hidden), w2, 1.0, Old::Kept);
+            moments
+        });
+        let h = tensor::<B>(h, [if plain { 0 } else { rows }, hidden]);
+        (moments.concat(), h, tensor::<B>(output, x.shape().to_vec()))
+    }
+}
+
+/// Scratch memory of a job.
+fn room(length: usize) -> Pooled {
+    any_values(length).into()
+}
+
+/// What the backward pass needs.
+#[derive(Clone, Debug)]
+struct Saved<B: Host> {
+    layer: Layer<B>,
+    x: FloatTensor<B>,
+    moments: Vec<Moments>,
+    /// The argument of GELU, `[row, hidden]`.
+    h: FloatTensor<B>,
+}
+
+#[derive(Debug)]
+struct Half;
+
+impl<B: Host> Backward<B, 7> for Half {
+    type State = Saved<B>;
+
+    fn backward(self, ops: Ops<Saved<B>, 7>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient = B::contiguous(&grads.consume::<B>(&ops.node));
+        let gradients = ops.state.gradients(&gradient);
+        for (node, gradient) in ops.parents.into_iter().zip(gradients) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+/// Sums over the rows of a job: gradients of the norm's weight and bias, and of the biases.
+type Sums = [Vec<f32>; 4];
+
+impl<B: Host> Saved<B> {
+    /// The gradients of the tokens and of all parameters, in the order of the nodes.
+    fn gradients(self, gradient: &FloatTensor<B>) -> [FloatTensor<B>; 7] {
+        let Self { layer, x, moments, h } = self;
+        let ([dim, hidden], (rows, of_job)) = (layer.lengths(), layer.rows(&x));
+        let dy = B::values(gradient);
+        let (mut dx, mut normalised) = (any_values(rows * dim), room(rows * dim));
+        let (mut dh, mut active) = (owned::<B>(h), room(rows * hidden));
+        let dh_values = B::own_values(&mut dh).expect("made one's own above");
+        let parts = layer.backward_rows(
+            Jobs { of_job, moments: &moments, x: B::values(&x), dy },
+            [&mut dx, &mut normalised, dh_values, &mut active],
+        );
+        let dh = Matrix::new(dh_values, hidden);
+        let over_rows = |a: Matrix<'_>, b: Matrix<'_>| {
+            let mut values = any_values(a.rows * b.columns);
+            if rows == 0 {
+                values.fill(0.0);
+            } else {
+                wide_product::<B>(MatrixMut::new(&mut values, b.columns), a, b);
+            }
+            tensor::<B>(values, [a.rows, b.columns])
+        };
+        let dw1 = over_rows(dh.transposed(), Matrix::new(&normalised, dim));
+        let dw2 = over_rows(Matrix::new(dy, dim).transposed(), Matrix::new(&active, hidden));
+        let sums = |index: usize, length: usize| {
+            tensor::<B>(total(length, parts.iter().map(|sums| sums[index].as_slice())), [length])
+        };
+        let [norm_weight, norm_bias, bias1, bias2] =
+            [(0, dim), (1, dim), (2, hidden), (3, dim)].map(|(i, n)| sums(i, n));
+        [tensor::<B>(dx, x.shape().to_vec()), norm_weight, norm_bias, dw1, bias1, dw2, bias2]
+    }
+}
+
+/// What the jobs of the backward pass read.
+struct Jobs<'a> {
+    of_job: usize,
+    moments: &'a [Moments],
+    x: &'a [f32],
+    dy: &'a [f32],
+}
+
+impl<B: Host> Layer<B> {
+    /// Writes the gradient of the tokens, the normalised tokens, the gradient of GELU's argument in the place of that argument,
+    /// and GELU.
+    fn backward_rows(&self, jobs: Jobs<'_>, [dx, normalised, h, active]: [&mut [f32]; 4]) -> Vec<Sums> {
+        let [dim, hidden] = self.lengths();
+        let Jobs { of_job, moments, x, dy } = jobs;
+        let [w1, w2] = self.matrices();
+        let (weight, bias) = (B::values(&self.norm_weight), B::values(&self.norm_bias));
+        let read = x.chunks(of_job * dim).zip(dy.chunks(of_job * dim)).zip(moments.chunks(of_job));
+        let narrow = dx.chunks_mut(of_job * dim).zip(normalised.chunks_mut(of_job * dim));
+        let wide = h.chunks_mut(of_job * hidden).zip(active.chunks_mut(of_job * hidden));
+        map::<B, _, _>(read.zip(narrow).zip(wide), |((((x, dy), moments), (dx, normalised)), (h, active))| {
+            let mut slopes = room(h.len());
+            dispatch(rows::Again { x, y: normalised, moments, weight, bias });
+            dispatch(rows::GeluAndSlope { h, active, slopes: &mut slopes });
+            product(&mut MatrixMut::new(h, hidden), Matrix::new(dy, dim), w2, 1.0, Old::Replaced);
+            let bias1 = dispatch(rows::TimesAndSums { values: h, factors: &slopes, columns: hidden });
+            product(&mut MatrixMut::new(dx, dim), Matrix::new(h, hidden), w1, 1.0, Old::Replaced);
+            let [norm_weight, norm_bias] = dispatch(BackwardRows { gradient: dx, x, moments, weight });
+            let bias2 = dispatch(rows::AddAndSums { values: dx, others: dy, columns: dim });
+            [norm_weight, norm_bias, bias1, bias2]
+        })
+    }
+}
