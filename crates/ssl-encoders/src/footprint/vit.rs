@@ -3,11 +3,14 @@
 use super::EncoderFootprint;
 use crate::VitConfig;
 
-/// Tensors of tokens that a block keeps: the input and the output of both layer norms; queries, keys and values together; the
-/// output of the attention.
-const TOKENS: f64 = 8.0;
-/// Of the MLP, per hidden width: the derivative and the output of the activation.
-const HIDDEN: f64 = 2.0;
+/// Tensors of tokens that a block keeps: its input, normalised; queries, keys and values together; the output of the
+/// attention; the input of the MLP.
+const TOKENS: f64 = 7.0;
+/// Of the MLP, per hidden width: the argument of the activation.
+const HIDDEN: f64 = 1.0;
+/// The same where the MLP is no single operation, because of layer scale or drop-path: also what the MLP's norm and the
+/// activation put out, and both branches before they are scaled.
+const APART: (f64, f64) = (10.0, 2.0);
 /// Tensors of pixels: views cut into patches, and what cutting leaves behind.
 const PIXELS: f64 = 2.0;
 
@@ -18,14 +21,17 @@ pub(super) fn footprint(config: &VitConfig, view_size: usize) -> EncoderFootprin
     let length = |size: usize| ((size / config.patch_size) as f64).powi(2) + extra;
     let tokens = length(view_size);
     let pixels = 3.0 * (view_size as f64).powi(2);
-    let block = (TOKENS * dim + HIDDEN * hidden) * tokens;
+    let apart = config.layer_scale.is_some() || config.drop_path > 0.0;
+    let (of_tokens, of_hidden) = if apart { APART } else { (TOKENS, HIDDEN) };
+    let block = (of_tokens * dim + of_hidden * hidden) * tokens;
     EncoderFootprint {
         feature_dim: config.dim,
         parameters: parameters(config, hidden, length(config.image_size)),
         kept: depth * block + PIXELS * pixels,
         // Of the MLP and its input, in the block in progress.
-        gradients: 2.0 * (hidden + dim) * tokens,
-        plain: (6.0 * dim + HIDDEN * hidden) * tokens + patch.min(PIXELS) * pixels,
+        gradients: (of_hidden * hidden + 3.0 * dim) * tokens,
+        plain: (6.0 * dim + if apart { of_hidden * hidden } else { 0.0 }) * tokens
+            + patch.min(PIXELS) * pixels,
         workspace: 0.0,
     }
 }

@@ -1,12 +1,12 @@
-//! AdamW in one pass over the parameters.
+//! AdamW in one pass over the parameters, in place if nothing else uses the old values.
 
-use burn::backend::DispatchTensor;
+use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::Tensor;
 
 use super::parallel::each;
 use super::pool::any_values;
 use super::simd::{Instructions, Job, dispatch};
-use super::{Bridge, Host, tensor};
+use super::{Bridge, Host, owned, tensor};
 use crate::ops::adamw::AdamWRates;
 
 /// Values per job.
@@ -22,38 +22,22 @@ pub(in crate::ops) fn adamw<B: Host>(
 where
     DispatchTensor: Bridge<B>,
 {
-    let primitive =
-        |t: Tensor<1>| B::contiguous(&t.try_into_primitive::<B>().expect("the device was checked"));
-    let (p, g, moments) =
-        (primitive(parameter), primitive(gradient), moments.map(|both| both.map(primitive)));
-    let (p, g) = (B::values(&p), B::values(&g));
-    let old = moments.as_ref().map(|[m, v]| [B::values(m), B::values(v)]);
-    let [m_length, v_length] = old.map_or([p.len(); 2], |old| old.map(<[f32]>::len));
-    assert_eq!(
-        [g.len(), m_length, v_length],
-        [p.len(); 3],
-        "AdamW: values of gradient, moments and parameter"
-    );
-    let mut new = [any_values(p.len()), any_values(p.len()), any_values(p.len())];
-    let [new_p, new_m, new_v] = &mut new;
-    let pieces =
-        new_p.chunks_mut(PIECE).zip(new_m.chunks_mut(PIECE)).zip(new_v.chunks_mut(PIECE)).enumerate();
+    let primitive = |t: Tensor<1>| t.try_into_primitive::<B>().expect("the device was checked");
+    let (mut p, g) = (owned::<B>(primitive(parameter)), B::contiguous(&primitive(gradient)));
+    let (length, is_first) = (g.shape().num_elements(), moments.is_none());
+    let [mut m, mut v] = match moments {
+        Some(both) => both.map(|moment| owned::<B>(primitive(moment))),
+        None => [(); 2].map(|()| tensor::<B>(any_values(length), [length])),
+    };
+    let lengths = [&p, &m, &v].map(|tensor| tensor.shape().num_elements());
+    assert_eq!(lengths, [length; 3], "AdamW: values of parameter and moments, and of the gradient");
+    let [p_values, m_values, v_values] =
+        [&mut p, &mut m, &mut v].map(|tensor| B::own_values(tensor).expect("made one's own above"));
+    let moments = m_values.chunks_mut(PIECE).zip(v_values.chunks_mut(PIECE));
+    let pieces = p_values.chunks_mut(PIECE).zip(B::values(&g).chunks(PIECE)).zip(moments);
     let coefficients = Coefficients::of(rates);
-    each::<B, _>(pieces, |(index, ((new_p, new_m), new_v))| {
-        let piece = index * PIECE..index * PIECE + new_p.len();
-        let old = old.map(|old| old.map(|values| &values[piece.clone()]));
-        dispatch(Update {
-            coefficients,
-            p: &p[piece.clone()],
-            g: &g[piece],
-            old,
-            new: [new_p, new_m, new_v],
-        });
-    });
-    let [p, m, v] = new.map(|values| {
-        let length = values.len();
-        Tensor::from_primitive::<B>(tensor::<B>(values, [length]))
-    });
+    each::<B, _>(pieces, |((p, g), (m, v))| dispatch(Update { coefficients, is_first, p, g, m, v }));
+    let [p, m, v] = [p, m, v].map(Tensor::from_primitive::<B>);
     (p, [m, v])
 }
 
@@ -83,10 +67,12 @@ impl Coefficients {
 
 struct Update<'a> {
     coefficients: Coefficients,
-    p: &'a [f32],
+    /// Whether the moments have no values yet.
+    is_first: bool,
+    p: &'a mut [f32],
     g: &'a [f32],
-    old: Option<[&'a [f32]; 2]>,
-    new: [&'a mut [f32]; 3],
+    m: &'a mut [f32],
+    v: &'a mut [f32],
 }
 
 impl Job for Update<'_> {
@@ -96,24 +82,19 @@ impl Job for Update<'_> {
     #[inline(always)]
     fn run<I: Instructions>(self) {
         let Coefficients { betas, rests, second_correction, eps, rate, shrink } = self.coefficients;
-        let [new_p, new_m, new_v] = self.new;
-        match self.old {
-            Some([m, v]) => {
-                for ((new, m), g) in new_m.iter_mut().zip(m).zip(self.g) {
-                    *new = m * betas[0] + g * rests[0];
-                }
-                for ((new, v), g) in new_v.iter_mut().zip(v).zip(self.g) {
-                    *new = v * betas[1] + g * g * rests[1];
-                }
+        let Self { p, g, m, v, .. } = self;
+        if self.is_first {
+            for ((m, v), g) in m.iter_mut().zip(&mut *v).zip(g) {
+                (*m, *v) = (g * rests[0], g * g * rests[1]);
             }
-            None => {
-                for ((new_m, new_v), g) in new_m.iter_mut().zip(&mut *new_v).zip(self.g) {
-                    (*new_m, *new_v) = (g * rests[0], g * g * rests[1]);
-                }
+        } else {
+            for ((m, v), g) in m.iter_mut().zip(&mut *v).zip(g) {
+                *m = *m * betas[0] + g * rests[0];
+                *v = *v * betas[1] + g * g * rests[1];
             }
         }
-        for (((new, p), m), v) in new_p.iter_mut().zip(self.p).zip(&*new_m).zip(&*new_v) {
-            *new = p * shrink - m / (v.sqrt() / second_correction + eps) * rate;
+        for ((p, m), v) in p.iter_mut().zip(&*m).zip(&*v) {
+            *p = *p * shrink - m / (v.sqrt() / second_correction + eps) * rate;
         }
     }
 }

@@ -1,11 +1,12 @@
-//! Stochastic gradient descent in one pass over the parameters.
+//! Stochastic gradient descent in one pass over the parameters, in place if nothing else uses the old values.
 
-use burn::backend::DispatchTensor;
+use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::Tensor;
 
 use super::parallel::each;
 use super::pool::any_values;
-use super::{Bridge, Host, tensor};
+use super::simd::{Instructions, Job, dispatch};
+use super::{Bridge, Host, owned, tensor};
 use crate::ops::sgd_rates::SgdRates;
 
 /// Values per job.
@@ -21,52 +22,48 @@ pub(in crate::ops) fn sgd_momentum<B: Host>(
 where
     DispatchTensor: Bridge<B>,
 {
-    let primitive =
-        |t: Tensor<1>| B::contiguous(&t.try_into_primitive::<B>().expect("the device was checked"));
-    let (p, g, buffer) = (primitive(parameter), primitive(gradient), buffer.map(primitive));
-    let (p, g, buffer) = (B::values(&p), B::values(&g), buffer.as_ref().map(B::values));
-    let lengths = [g.len(), buffer.map_or(p.len(), <[f32]>::len)];
-    assert_eq!(lengths, [p.len(); 2], "SGD: values of gradient and buffer, and of the parameter");
-    let mut new_p = any_values(p.len());
-    let mut new_buffer = any_values(p.len());
-    let pieces = new_p.chunks_mut(PIECE).zip(new_buffer.chunks_mut(PIECE)).enumerate();
-    each::<B, _>(pieces, |(index, (new_p, new_buffer))| {
-        let piece = index * PIECE..index * PIECE + new_p.len();
-        let buffer = buffer.map(|buffer| &buffer[piece.clone()]);
-        update(&p[piece.clone()], &g[piece], buffer, rates, new_p, new_buffer);
-    });
-    let to_tensor = |values: Vec<f32>| {
-        let len = values.len();
-        Tensor::from_primitive::<B>(tensor::<B>(values, [len]))
+    let primitive = |t: Tensor<1>| t.try_into_primitive::<B>().expect("the device was checked");
+    let (mut p, g) = (owned::<B>(primitive(parameter)), B::contiguous(&primitive(gradient)));
+    let (length, is_first) = (g.shape().num_elements(), buffer.is_none());
+    let mut buffer = match buffer {
+        Some(buffer) => owned::<B>(primitive(buffer)),
+        None => tensor::<B>(any_values(length), [length]),
     };
-    (to_tensor(new_p), to_tensor(new_buffer))
+    let lengths = [&p, &buffer].map(|tensor| tensor.shape().num_elements());
+    assert_eq!(lengths, [length; 2], "SGD: values of parameter and buffer, and of the gradient");
+    let [p_values, buffer_values] =
+        [&mut p, &mut buffer].map(|tensor| B::own_values(tensor).expect("made one's own above"));
+    let pieces =
+        p_values.chunks_mut(PIECE).zip(buffer_values.chunks_mut(PIECE)).zip(B::values(&g).chunks(PIECE));
+    each::<B, _>(pieces, |((p, buffer), g)| dispatch(Update { p, g, buffer, is_first, rates }));
+    (Tensor::from_primitive::<B>(p), Tensor::from_primitive::<B>(buffer))
 }
 
-/// In the order of the portable operation, so that the result is bit-identical.
-fn update(
-    p: &[f32],
-    g: &[f32],
-    buffer: Option<&[f32]>,
+struct Update<'a> {
+    p: &'a mut [f32],
+    g: &'a [f32],
+    buffer: &'a mut [f32],
+    /// Whether the buffer has no values yet.
+    is_first: bool,
     rates: SgdRates,
-    new_p: &mut [f32],
-    new_buffer: &mut [f32],
-) {
-    let (lr, momentum, decay) = (rates.lr as f32, rates.momentum as f32, rates.decay as f32);
-    match buffer {
-        Some(buffer) => {
-            let old = buffer.iter().zip(p.iter().zip(g));
-            new_buffer
-                .iter_mut()
-                .zip(old)
-                .for_each(|(new, (b, (p, g)))| *new = b * momentum + (g + p * decay));
+}
+
+impl Job for Update<'_> {
+    type Output = ();
+
+    /// In the order of the portable operation, so that the result is bit-identical.
+    #[inline(always)]
+    fn run<I: Instructions>(self) {
+        let Self { p, g, buffer, is_first, rates } = self;
+        let (lr, momentum, decay) = (rates.lr as f32, rates.momentum as f32, rates.decay as f32);
+        let rows = buffer.iter_mut().zip(p.iter().zip(g));
+        if is_first {
+            rows.for_each(|(b, (p, g))| *b = g + p * decay);
+        } else {
+            rows.for_each(|(b, (p, g))| *b = *b * momentum + (g + p * decay));
         }
-        None => {
-            let old = p.iter().zip(g);
-            new_buffer.iter_mut().zip(old).for_each(|(new, (p, g))| *new = g + p * decay);
-        }
+        p.iter_mut().zip(buffer).for_each(|(p, b)| *p -= *b * lr);
     }
-    let old = p.iter().zip(new_buffer);
-    new_p.iter_mut().zip(old).for_each(|(new, (p, b))| *new = p - *b * lr);
 }
 
 #[cfg(all(test, feature = "flex"))]
