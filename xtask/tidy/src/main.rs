@@ -28,7 +28,7 @@ enum Command {
     Torture(xtask::torture::Options),
     /// Searches for inputs that make a parser panic, with libFuzzer; see `fuzz/README.md`.
     Fuzz(fuzz::Fuzz),
-    /// Runs what takes too long for CI: an hour of every fuzz target.
+    /// Runs what takes too long for CI: Miri, twenty minutes of attacks, an hour of every fuzz target.
     Nightly(nightly::Nightly),
     /// Runs the cases of the numerical conformance suite, one row each, and counts passes, failures and skips.
     Conformance(Forwarded),
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         #[cfg(unix)]
         Command::Torture(options) => torture(options),
         Command::Fuzz(fuzz) => fuzz.run().map(|()| ExitCode::SUCCESS),
-        Command::Nightly(nightly) => nightly.run().map(|()| ExitCode::SUCCESS),
+        Command::Nightly(nightly) => nightly.run(attacked).map(|()| ExitCode::SUCCESS),
         Command::Conformance(forwarded) => forwarded.run("conformance"),
         Command::Bench(forwarded) => forwarded.run("bench"),
         Command::Journey(forwarded) => forwarded.run("journey"),
@@ -67,6 +67,21 @@ fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// Attacks the tool for some minutes; an error if anything was found.
+#[cfg(unix)]
+fn attacked(minutes: f64) -> Result<()> {
+    let found = torture(xtask::torture::Options::lasting(minutes))? != ExitCode::SUCCESS;
+    anyhow::ensure!(!found, "the attacks found something, see above");
+    Ok(())
+}
+
+/// The attacks need the signals of Unix.
+#[cfg(not(unix))]
+fn attacked(_minutes: f64) -> Result<()> {
+    println!("left out: they need Unix");
+    Ok(())
 }
 
 /// Builds the tool unless one is named, attacks it, and fails if anything was found.

@@ -1,6 +1,9 @@
 //! `cargo xtask nightly`: what takes too long for CI.
 
-use anyhow::Result;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 
 use crate::fuzz::Fuzz;
@@ -14,15 +17,39 @@ pub(crate) struct Nightly {
     /// Minutes for each fuzz target.
     #[arg(long, value_name = "N", default_value_t = 60)]
     minutes: u64,
+    /// Minutes for all attacks on the tool together.
+    #[arg(long, value_name = "N", default_value_t = 20.0)]
+    torture_minutes: f64,
 }
 
 impl Nightly {
+    /// Runs everything, the shortest first; `torture` attacks the tool for some minutes.
+    ///
     /// # Errors
     /// The first step that fails.
-    pub(crate) fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self, torture: impl FnOnce(f64) -> Result<()>) -> Result<()> {
+        miri()?;
+        println!("attacks on the tool");
+        torture(self.torture_minutes)?;
         println!("fuzz targets with a planted bug");
         Fuzz::all(PLANTED_MINUTES, true).run()?;
         println!("fuzz targets");
         Fuzz::all(self.minutes, false).run()
     }
+}
+
+/// Runs `xtask/miri.sh`, where there is Miri.
+fn miri() -> Result<()> {
+    let mut version = Command::new("cargo");
+    version.args(["+nightly", "miri", "--version"]).stdout(Stdio::null()).stderr(Stdio::null());
+    if !version.status().is_ok_and(|status| status.success()) {
+        println!("unsafe code: left out, since there is no nightly toolchain with Miri");
+        return Ok(());
+    }
+    println!("unsafe code, by Miri");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../miri.sh");
+    let status = Command::new("bash").arg(&script).status();
+    let status = status.with_context(|| format!("{} cannot be started", script.display()))?;
+    ensure!(status.success(), "{} failed", script.display());
+    Ok(())
 }

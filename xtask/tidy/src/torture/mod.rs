@@ -61,6 +61,14 @@ pub struct Options {
     pub out: PathBuf,
 }
 
+impl Options {
+    /// All attacks, for some minutes together.
+    pub fn lasting(minutes: f64) -> Self {
+        let (seed, out) = (0, "target/torture".into());
+        Self { program: None, minutes, attempts: None, attempt: None, seed, only: Vec::new(), out }
+    }
+}
+
 /// The name of an attack.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, ValueEnum)]
 pub enum Name {
