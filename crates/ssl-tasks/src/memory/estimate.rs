@@ -15,7 +15,7 @@ const FLOAT: f64 = 4.0;
 const PROGRAM: f64 = 30e6;
 /// Batches in the loader besides the one of the step: those in the making.
 const IN_THE_MAKING: f64 = 2.0;
-/// Copies of a network while it is read back and encoded for a checkpoint, and one that is freed in pieces, as measured.
+/// Copies of the largest file of a checkpoint while it is read back and encoded, and one that is freed in pieces, as measured.
 const COPIES: f64 = 3.0;
 /// Copies of an image while it is decoded and cut by one thread.
 const DECODING: f64 = 2.0;
@@ -90,7 +90,7 @@ impl Counts {
         };
         let moments = moments(&recipe.optimizer.algorithm);
         let sums = if recipe.train.accumulate > 1 { 2.0 } else { 1.0 };
-        let copies = COPIES * student.max(teacher);
+        let copies = COPIES * student.max(teacher).max(moments * student);
         let weights = if encoder >= heads { NETWORK } else { HEAD };
         let part = |kind, values: f64, keys| Part { kind, bytes: FLOAT * values, keys };
         let program = PROGRAM + FLOAT * self.encoders[0].workspace;
