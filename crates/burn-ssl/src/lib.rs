@@ -26,6 +26,8 @@ pub use ssl_supcon as supcon;
 #[cfg(feature = "swav")]
 pub use ssl_swav as swav;
 pub use ssl_train as train;
+#[cfg(feature = "vicreg")]
+pub use ssl_vicreg as vicreg;
 
 pub use commands::{
     embed_images, evaluate_knn, finetune, linear_probe, pretrain, pretrain_encoder, pretrain_with, preview,

@@ -108,6 +108,7 @@ methods! {
     ("swav", ssl_swav, "swav", SwavConfig::new(), "one view predicts which prototypes another view is assigned to", "https://arxiv.org/abs/2006.09882"),
     ("dino", ssl_dino, "dino", DinoConfig::new(), "small crops predict what a sharpened, centred teacher says of large ones", "https://arxiv.org/abs/2104.14294"),
     ("barlow-twins", ssl_barlow_twins, "barlow-twins", BarlowTwinsConfig::new(), "the cross-correlation of two views' embeddings is driven to the identity", "https://arxiv.org/abs/2103.03230"),
+    ("vicreg", ssl_vicreg, "vicreg", VicRegConfig::new(), "views agree, every dimension varies, and no two say the same", "https://arxiv.org/abs/2105.04906"),
     ("supcon", ssl_supcon, "supcon", SupConConfig::new(), "views of all images of a class attract; needs labels", "https://arxiv.org/abs/2004.11362"),
 }
 

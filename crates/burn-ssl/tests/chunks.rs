@@ -87,6 +87,7 @@ fn chunks_give_the_gradients_of_one_pass_with_batch_norm_by_chunk() {
         ("simclr-v2", "output_dim = 16"),
         ("supcon", "output_dim = 16"),
         ("barlow-twins", "hidden_dim = 32\noutput_dim = 16"),
+        ("vicreg", "hidden_dim = 32\noutput_dim = 16"),
         ("moco-v3", "hidden_dim = 32\noutput_dim = 16"),
     ];
     for (name, options) in cases.into_iter().filter(|(name, _)| registry::method(name).is_ok()) {

@@ -37,6 +37,8 @@ const RATES: &[(&str, usize, f64)] = &[
     ("dino/imagenet-resnet50", 512, 0.06),
     ("barlow-twins/cifar10", 256, 0.3),
     ("barlow-twins/imagenet", 2048, 1.6),
+    ("vicreg/cifar10", 256, 0.3),
+    ("vicreg/imagenet", 2048, 1.6),
     ("supcon/cifar10", 1024, 0.5),
     ("supcon/imagenet", 1024, 0.5),
 ];
@@ -63,8 +65,9 @@ fn a_loss_of_another_size_keeps_the_product_of_rate_and_weight_decay() {
 }
 
 /// The methods whose code for ImageNet starts residual branches at zero: SimCLR `resnet.py`, BYOL by Haiku's `BlockV1`, MoCo v3
-/// `main_moco.py`, SimSiam `builder.py`, Barlow Twins `main.py`. The code of MoCo v1 and v2, SwAV, DINO and SupCon does not.
-const ZERO_INIT: &[&str] = &["simclr", "simclr-v2", "byol", "moco-v3", "simsiam", "barlow-twins"];
+/// `main_moco.py`, SimSiam `builder.py`, Barlow Twins `main.py`, VICReg `main_vicreg.py`. The code of MoCo v1 and v2, SwAV, DINO
+/// and SupCon does not.
+const ZERO_INIT: &[&str] = &["simclr", "simclr-v2", "byol", "moco-v3", "simsiam", "barlow-twins", "vicreg"];
 
 #[test]
 fn residual_branches_start_at_zero_where_the_official_code_has_it() {

@@ -15,6 +15,7 @@ use ssl_supcon::{SupConInput, SupConLoss};
 use ssl_swav::{SwavInput, SwavLoss, sinkhorn as sinkhorn_codes};
 use ssl_testing::tensors::{array, data, device, leaf, tensor};
 use ssl_testing::{Case, LossInputs, Outputs};
+use ssl_vicreg::{VicRegInput, VicRegLoss};
 
 use super::Op;
 
@@ -27,6 +28,7 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("simsiam", simsiam),
     ("sup_con", sup_con),
     ("barlow_twins", barlow_twins),
+    ("vicreg", vicreg),
     ("sinkhorn", sinkhorn),
     ("swav", swav),
     ("dino", dino),
@@ -93,6 +95,15 @@ fn barlow_twins(case: &Case) -> Result<Outputs> {
     let [z1, z2] = inputs.take(["z1", "z2"])?;
     let loss = BarlowTwinsLoss::new(case.param("lambda")?, case.param("scale")?);
     outputs(inputs, &loss, BarlowTwinsInput { z1, z2 })
+}
+
+fn vicreg(case: &Case) -> Result<Outputs> {
+    let eps: f64 = case.param("eps")?;
+    ensure!(eps == 1e-4, "eps is {eps}, expected 1e-4");
+    let mut inputs = LossInputs::of(case);
+    let [z1, z2] = inputs.take(["z1", "z2"])?;
+    let loss = VicRegLoss::new(case.param("lambda")?, case.param("mu")?, case.param("nu")?);
+    outputs(inputs, &loss, VicRegInput { z1, z2 })
 }
 
 fn sinkhorn(case: &Case) -> Result<Outputs> {

@@ -62,6 +62,10 @@ pub(crate) fn cases() -> Vec<Case> {
         case("barlow-twins", burn_ssl::barlow_twins::BarlowTwinsLoss::new(0.005, 1.0), |[z1, z2]| {
             burn_ssl::barlow_twins::BarlowTwinsInput { z1, z2 }
         }),
+        #[cfg(feature = "vicreg")]
+        case("vicreg", burn_ssl::vicreg::VicRegLoss::new(25.0, 25.0, 1.0), |[z1, z2]| {
+            burn_ssl::vicreg::VicRegInput { z1, z2 }
+        }),
         #[cfg(feature = "supcon")]
         case("supcon", burn_ssl::supcon::SupConLoss::new(0.1, 0.07), |[z1, z2]| {
             let labels = TensorData::from([0_i64, 1, 0, 2, 1, 2]);

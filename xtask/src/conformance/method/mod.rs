@@ -15,6 +15,7 @@ mod simsiam;
 mod start;
 mod sup_con;
 mod swav;
+mod vicreg;
 
 use anyhow::{Result, ensure};
 use burn::module::Module;
@@ -42,6 +43,7 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("swav", swav::run),
     ("dino", dino::run),
     ("barlow_twins", barlow_twins::run),
+    ("vicreg", vicreg::run),
 ];
 
 /// Runs the steps of a case in the order of [`SslMethod`]'s documentation.
