@@ -100,6 +100,8 @@ macro_rules! methods {
 methods! {
     ("simclr", ssl_simclr, "simclr", SimClrConfig::new(), "two views of an image attract, all other images of the batch repel", "https://arxiv.org/abs/2002.05709"),
     ("simclr", ssl_simclr, "simclr-v2", SimClrConfig::v2(), "SimCLR with a deeper projector, kept in part for fine-tuning", "https://arxiv.org/abs/2006.10029"),
+    ("simclr", ssl_simclr, "dcl", DclConfig::dcl(), "SimCLR whose positives are no candidates, for small batches", "https://arxiv.org/abs/2110.06848"),
+    ("simclr", ssl_simclr, "dclw", DclConfig::dclw(), "DCL whose positives weigh more the farther apart they are", "https://arxiv.org/abs/2110.06848"),
     ("moco", ssl_moco, "moco-v1", MoCoConfig::v1(), "a query finds the teacher's key of its image among a queue of older keys", "https://arxiv.org/abs/1911.05722"),
     ("moco", ssl_moco, "moco-v2", MoCoConfig::v2(), "MoCo with a projector of two layers, stronger views and a cosine schedule", "https://arxiv.org/abs/2003.04297"),
     ("moco", ssl_moco, "moco-v3", MoCoV3Config::new(), "MoCo without a queue, with a predictor and a symmetric loss, for ResNet and ViT", "https://arxiv.org/abs/2104.02057"),

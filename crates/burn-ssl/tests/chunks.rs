@@ -85,6 +85,8 @@ fn chunks_give_the_gradients_of_one_pass_with_batch_norm_by_chunk() {
     let cases = [
         ("simclr", "output_dim = 16"),
         ("simclr-v2", "output_dim = 16"),
+        ("dcl", "output_dim = 16"),
+        ("dclw", "output_dim = 16"),
         ("supcon", "output_dim = 16"),
         ("barlow-twins", "hidden_dim = 32\noutput_dim = 16"),
         ("vicreg", "hidden_dim = 32\noutput_dim = 16"),

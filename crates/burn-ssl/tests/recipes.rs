@@ -18,6 +18,10 @@ const RATES: &[(&str, usize, f64)] = &[
     ("simclr/imagenet", 4096, 4.8),
     ("simclr-v2/cifar10", 512, 0.24),
     ("simclr-v2/imagenet", 4096, 6.4),
+    ("dcl/cifar10", 512, 0.24),
+    ("dcl/imagenet", 256, 1.2),
+    ("dclw/cifar10", 512, 0.24),
+    ("dclw/imagenet", 256, 1.2),
     ("moco-v1/cifar10", 512, 0.06),
     ("moco-v1/imagenet", 256, 0.03),
     ("moco-v2/cifar10", 512, 0.24 / 2.0),
@@ -65,9 +69,10 @@ fn a_loss_of_another_size_keeps_the_product_of_rate_and_weight_decay() {
 }
 
 /// The methods whose code for ImageNet starts residual branches at zero: SimCLR `resnet.py`, BYOL by Haiku's `BlockV1`, MoCo v3
-/// `main_moco.py`, SimSiam `builder.py`, Barlow Twins `main.py`, VICReg `main_vicreg.py`. The code of MoCo v1 and v2, SwAV, DINO
-/// and SupCon does not.
-const ZERO_INIT: &[&str] = &["simclr", "simclr-v2", "byol", "moco-v3", "simsiam", "barlow-twins", "vicreg"];
+/// `main_moco.py`, SimSiam `builder.py`, Barlow Twins `main.py`, VICReg `main_vicreg.py`; DCL and DCLW have SimCLR's networks. The
+/// code of MoCo v1 and v2, SwAV, DINO and SupCon does not.
+const ZERO_INIT: &[&str] =
+    &["simclr", "simclr-v2", "dcl", "dclw", "byol", "moco-v3", "simsiam", "barlow-twins", "vicreg"];
 
 #[test]
 fn residual_branches_start_at_zero_where_the_official_code_has_it() {

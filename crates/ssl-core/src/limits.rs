@@ -9,7 +9,7 @@ const LAYERS: usize = 64;
 const WIDTH: usize = 1 << 18;
 /// Outputs of a head. Published ones have up to 131072 (official `vitg14.yaml` of arXiv 2304.07193).
 const OUTPUTS: usize = 1 << 20;
-/// Rows of a queue. Published ones have up to 65536 (arXiv 1911.05722, section 4).
+/// Rows of a queue. Published ones have up to 98304 (arXiv 2104.14548).
 const QUEUE: usize = 1 << 24;
 /// A learning rate. Published ones are up to 30 (arXiv 1911.05722, section 4.1).
 const RATE: f64 = 1e6;
@@ -52,7 +52,7 @@ pub fn outputs(field: &'static str, outputs: usize) -> Result<(), ConfigError> {
 /// # Errors
 /// Above 16777216.
 pub fn queue(field: &'static str, len: usize) -> Result<(), ConfigError> {
-    let expected = "at most 16777216: published queues hold up to 65536 embeddings";
+    let expected = "at most 16777216: published queues hold up to 98304 embeddings";
     ConfigError::check(len <= QUEUE, field, len, expected)
 }
 

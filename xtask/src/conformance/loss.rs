@@ -9,7 +9,7 @@ use ssl_core::loss::{DistillationInput, DistillationLoss};
 use ssl_core::math::NORMALIZE_EPS;
 use ssl_dino::{DinoInput, DinoLoss, mean_logits, next_center};
 use ssl_moco::{MoCoInput, MoCoLoss, MoCoV3Input, MoCoV3Loss};
-use ssl_simclr::{NtXentInput, NtXentLoss};
+use ssl_simclr::{DclInput, DclLoss, NtXentInput, NtXentLoss};
 use ssl_simsiam::{SimSiamInput, SimSiamLoss};
 use ssl_supcon::{SupConInput, SupConLoss};
 use ssl_swav::{SwavInput, SwavLoss, sinkhorn as sinkhorn_codes};
@@ -21,6 +21,8 @@ use super::Op;
 
 pub(super) const OPS: &[(&str, Op)] = &[
     ("nt_xent", nt_xent),
+    ("dcl", dcl),
+    ("dclw", dcl),
     ("simclr_v2_distill", simclr_v2_distill),
     ("info_nce_queue", info_nce_queue),
     ("moco_v3", moco_v3),
@@ -39,6 +41,16 @@ fn nt_xent(case: &Case) -> Result<Outputs> {
     let mut inputs = LossInputs::of(case);
     let [z1, z2] = inputs.take(["z1", "z2"])?;
     outputs(inputs, &NtXentLoss::new(case.param("temperature")?), NtXentInput { z1, z2 })
+}
+
+/// Both versions; a case of DCLW has a `sigma`.
+fn dcl(case: &Case) -> Result<Outputs> {
+    expect_normalize_eps(case, NORMALIZE_EPS)?;
+    let mut inputs = LossInputs::of(case);
+    let [z1, z2] = inputs.take(["z1", "z2"])?;
+    let loss = DclLoss::new(case.param("temperature")?);
+    let loss = case.param::<Option<f64>>("sigma")?.map_or(loss, |sigma| loss.with_weights(sigma));
+    outputs(inputs, &loss, DclInput { z1, z2 })
 }
 
 fn simclr_v2_distill(case: &Case) -> Result<Outputs> {

@@ -23,8 +23,6 @@ const fn model(op: &'static str, reason: &'static str) -> Skipped {
 /// All of them. A case of any other operation without an implementation fails, and so does an implementation of one of
 /// these: implementing an operation means removing its line.
 pub(super) const SKIPPED: &[Skipped] = &[
-    loss_of("dcl", "DCL is not implemented yet"),
-    loss_of("dclw", "DCLW is not implemented yet"),
     loss_of("dinov2_sinkhorn_center", "DINOv2 is not implemented yet"),
     loss_of("distill_features", "only distillation of class scores is implemented"),
     loss_of("ibot", "iBOT is not implemented yet"),
@@ -36,8 +34,6 @@ pub(super) const SKIPPED: &[Skipped] = &[
     loss_of("nnclr", "NNCLR is not implemented yet"),
     loss_of("sigreg", "LeJEPA is not implemented yet"),
     loss_of("tico", "TiCo is not implemented yet"),
-    no_method("dcl"),
-    no_method("dclw"),
     no_method("dinov2"),
     Skipped { group: "method", op: "distill", reason: "only distillation of class scores is implemented" },
     no_method("ibot"),

@@ -23,6 +23,10 @@ pub(crate) fn cases() -> Vec<Case> {
             z1,
             z2,
         }),
+        #[cfg(feature = "simclr")]
+        case("dclw", burn_ssl::simclr::DclLoss::new(0.5).with_weights(0.5), |[z1, z2]| {
+            burn_ssl::simclr::DclInput { z1, z2 }
+        }),
         #[cfg(feature = "moco")]
         case("moco", burn_ssl::moco::MoCoLoss::new(0.2), |[q, k, queue]| burn_ssl::moco::MoCoInput {
             q,

@@ -5,6 +5,7 @@
 
 mod barlow_twins;
 mod byol;
+mod dcl;
 mod dino;
 pub(super) mod group;
 mod moco;
@@ -34,6 +35,8 @@ use start::{start, state_name, student_name};
 pub(super) const OPS: &[(&str, Op)] = &[
     ("simclr", simclr::v1),
     ("simclr_v2", simclr::v2),
+    ("dcl", dcl::run),
+    ("dclw", dcl::weighted),
     ("moco_v1", moco::v1),
     ("moco_v2", moco::v2),
     ("moco_v3", moco_v3::run),
