@@ -105,12 +105,14 @@ methods! {
     ("moco", ssl_moco, "moco-v1", MoCoConfig::v1(), "a query finds the teacher's key of its image among a queue of older keys", "https://arxiv.org/abs/1911.05722"),
     ("moco", ssl_moco, "moco-v2", MoCoConfig::v2(), "MoCo with a projector of two layers, stronger views and a cosine schedule", "https://arxiv.org/abs/2003.04297"),
     ("moco", ssl_moco, "moco-v3", MoCoV3Config::new(), "MoCo without a queue, with a predictor and a symmetric loss, for ResNet and ViT", "https://arxiv.org/abs/2104.02057"),
+    ("nnclr", ssl_nnclr, "nnclr", NnClrConfig::new(), "the positive is the nearest neighbour of the other view among earlier images", "https://arxiv.org/abs/2104.14548"),
     ("byol", ssl_byol, "byol", ByolConfig::new(), "a predictor guesses what the teacher says of the other view; no negatives", "https://arxiv.org/abs/2006.07733"),
     ("simsiam", ssl_simsiam, "simsiam", SimSiamConfig::new(), "a predictor and a stopped gradient, neither negatives nor a teacher", "https://arxiv.org/abs/2011.10566"),
     ("swav", ssl_swav, "swav", SwavConfig::new(), "one view predicts which prototypes another view is assigned to", "https://arxiv.org/abs/2006.09882"),
     ("dino", ssl_dino, "dino", DinoConfig::new(), "small crops predict what a sharpened, centred teacher says of large ones", "https://arxiv.org/abs/2104.14294"),
     ("barlow-twins", ssl_barlow_twins, "barlow-twins", BarlowTwinsConfig::new(), "the cross-correlation of two views' embeddings is driven to the identity", "https://arxiv.org/abs/2103.03230"),
     ("vicreg", ssl_vicreg, "vicreg", VicRegConfig::new(), "views agree, every dimension varies, and no two say the same", "https://arxiv.org/abs/2105.04906"),
+    ("tico", ssl_tico, "tico", TiCoConfig::new(), "views agree with a teacher's and avoid the directions that embeddings took lately", "https://arxiv.org/abs/2206.10698"),
     ("supcon", ssl_supcon, "supcon", SupConConfig::new(), "views of all images of a class attract; needs labels", "https://arxiv.org/abs/2004.11362"),
 }
 

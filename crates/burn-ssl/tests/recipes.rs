@@ -30,6 +30,8 @@ const RATES: &[(&str, usize, f64)] = &[
     ("moco-v3/cifar10-vit", 4096, 2.4e-3),
     ("moco-v3/imagenet", 4096, 9.6),
     ("moco-v3/imagenet-vit", 4096, 2.4e-3),
+    ("nnclr/cifar10", 256, 0.4),
+    ("nnclr/imagenet", 4096, 4.8),
     ("byol/cifar10", 512, 0.24 / 4.0),
     ("byol/imagenet", 4096, 3.2),
     ("simsiam/cifar10", 512, 0.06),
@@ -43,6 +45,8 @@ const RATES: &[(&str, usize, f64)] = &[
     ("barlow-twins/imagenet", 2048, 1.6),
     ("vicreg/cifar10", 256, 0.3),
     ("vicreg/imagenet", 2048, 1.6),
+    ("tico/cifar10", 256, 0.3),
+    ("tico/imagenet", 256, 0.2),
     ("supcon/cifar10", 1024, 0.5),
     ("supcon/imagenet", 1024, 0.5),
 ];

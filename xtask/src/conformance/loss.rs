@@ -9,12 +9,14 @@ use ssl_core::loss::{DistillationInput, DistillationLoss};
 use ssl_core::math::NORMALIZE_EPS;
 use ssl_dino::{DinoInput, DinoLoss, mean_logits, next_center};
 use ssl_moco::{MoCoInput, MoCoLoss, MoCoV3Input, MoCoV3Loss};
+use ssl_nnclr::{NnClrInput, NnClrLoss, nearest};
 use ssl_simclr::{DclInput, DclLoss, NtXentInput, NtXentLoss};
 use ssl_simsiam::{SimSiamInput, SimSiamLoss};
 use ssl_supcon::{SupConInput, SupConLoss};
 use ssl_swav::{SwavInput, SwavLoss, sinkhorn as sinkhorn_codes};
 use ssl_testing::tensors::{array, data, device, leaf, tensor};
 use ssl_testing::{Case, LossInputs, Outputs};
+use ssl_tico::{TiCoInput, TiCoLoss, next_covariance};
 use ssl_vicreg::{VicRegInput, VicRegLoss};
 
 use super::Op;
@@ -26,11 +28,13 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("simclr_v2_distill", simclr_v2_distill),
     ("info_nce_queue", info_nce_queue),
     ("moco_v3", moco_v3),
+    ("nnclr", nnclr),
     ("byol", byol),
     ("simsiam", simsiam),
     ("sup_con", sup_con),
     ("barlow_twins", barlow_twins),
     ("vicreg", vicreg),
+    ("tico", tico),
     ("sinkhorn", sinkhorn),
     ("swav", swav),
     ("dino", dino),
@@ -72,6 +76,14 @@ fn moco_v3(case: &Case) -> Result<Outputs> {
     let mut inputs = LossInputs::of(case);
     let [q1, q2, k1, k2] = inputs.take(["q1", "q2", "k1", "k2"])?;
     outputs(inputs, &MoCoV3Loss::new(case.param("temperature")?), MoCoV3Input { q1, q2, k1, k2 })
+}
+
+fn nnclr(case: &Case) -> Result<Outputs> {
+    expect_normalize_eps(case, NORMALIZE_EPS)?;
+    let mut inputs = LossInputs::of(case);
+    let [z1, z2, p1, p2, queue] = inputs.take(["z1", "z2", "p1", "p2", "queue"])?;
+    let [n1, n2] = [z1, z2].map(|z| nearest(z, queue.clone()));
+    outputs(inputs, &NnClrLoss::new(case.param("temperature")?), NnClrInput { n1, n2, p1, p2 })
 }
 
 fn byol(case: &Case) -> Result<Outputs> {
@@ -116,6 +128,17 @@ fn vicreg(case: &Case) -> Result<Outputs> {
     let [z1, z2] = inputs.take(["z1", "z2"])?;
     let loss = VicRegLoss::new(case.param("lambda")?, case.param("mu")?, case.param("nu")?);
     outputs(inputs, &loss, VicRegInput { z1, z2 })
+}
+
+fn tico(case: &Case) -> Result<Outputs> {
+    expect_normalize_eps(case, NORMALIZE_EPS)?;
+    let mut inputs = LossInputs::of(case);
+    let [z1, z2, covariance] = inputs.take(["z1", "z2", "cov"])?;
+    let covariance = next_covariance(covariance, z1.clone(), case.param("beta")?);
+    let next = array(&covariance.to_data());
+    let mut outputs = outputs(inputs, &TiCoLoss::new(case.param("rho")?), TiCoInput { z1, z2, covariance })?;
+    outputs.insert("out.cov".to_owned(), next);
+    Ok(outputs)
 }
 
 fn sinkhorn(case: &Case) -> Result<Outputs> {

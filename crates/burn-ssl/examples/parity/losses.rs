@@ -37,6 +37,11 @@ pub(crate) fn cases() -> Vec<Case> {
         case("moco-v3", burn_ssl::moco::MoCoV3Loss::new(0.2), |[q1, q2, k1, k2]| {
             burn_ssl::moco::MoCoV3Input { q1, q2, k1, k2 }
         }),
+        #[cfg(feature = "nnclr")]
+        case("nnclr", burn_ssl::nnclr::NnClrLoss::new(0.2), |[z1, z2, p1, p2, queue]| {
+            let [n1, n2] = [z1, z2].map(|z| burn_ssl::nnclr::nearest(z, queue.clone()));
+            burn_ssl::nnclr::NnClrInput { n1, n2, p1, p2 }
+        }),
         #[cfg(feature = "byol")]
         case("byol", burn_ssl::byol::ByolLoss, |[p1, p2, z1, z2]| burn_ssl::byol::ByolInput {
             p1,
@@ -69,6 +74,13 @@ pub(crate) fn cases() -> Vec<Case> {
         #[cfg(feature = "vicreg")]
         case("vicreg", burn_ssl::vicreg::VicRegLoss::new(25.0, 25.0, 1.0), |[z1, z2]| {
             burn_ssl::vicreg::VicRegInput { z1, z2 }
+        }),
+        #[cfg(feature = "tico")]
+        case("tico", burn_ssl::tico::TiCoLoss::new(8.0), |[z1, z2]| {
+            let dim = SHAPE[1];
+            let start = Tensor::zeros([dim, dim], &z1.device().inner());
+            let covariance = burn_ssl::tico::next_covariance(start, z1.clone(), 0.9);
+            burn_ssl::tico::TiCoInput { z1, z2, covariance }
         }),
         #[cfg(feature = "supcon")]
         case("supcon", burn_ssl::supcon::SupConLoss::new(0.1, 0.07), |[z1, z2]| {

@@ -10,12 +10,14 @@ mod dino;
 pub(super) mod group;
 mod moco;
 mod moco_v3;
+mod nnclr;
 mod params;
 mod simclr;
 mod simsiam;
 mod start;
 mod sup_con;
 mod swav;
+mod tico;
 mod vicreg;
 
 use anyhow::{Result, ensure};
@@ -40,6 +42,7 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("moco_v1", moco::v1),
     ("moco_v2", moco::v2),
     ("moco_v3", moco_v3::run),
+    ("nnclr", nnclr::run),
     ("byol", byol::run),
     ("simsiam", simsiam::run),
     ("sup_con", sup_con::run),
@@ -47,6 +50,7 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("dino", dino::run),
     ("barlow_twins", barlow_twins::run),
     ("vicreg", vicreg::run),
+    ("tico", tico::run),
 ];
 
 /// Runs the steps of a case in the order of [`SslMethod`]'s documentation.
