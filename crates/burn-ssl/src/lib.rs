@@ -15,6 +15,8 @@ pub use ssl_data as data;
 pub use ssl_dino as dino;
 pub use ssl_encoders as encoders;
 pub use ssl_eval as eval;
+#[cfg(feature = "lejepa")]
+pub use ssl_lejepa as lejepa;
 #[cfg(feature = "moco")]
 pub use ssl_moco as moco;
 #[cfg(feature = "nnclr")]

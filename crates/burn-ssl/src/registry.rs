@@ -113,6 +113,7 @@ methods! {
     ("barlow-twins", ssl_barlow_twins, "barlow-twins", BarlowTwinsConfig::new(), "the cross-correlation of two views' embeddings is driven to the identity", "https://arxiv.org/abs/2103.03230"),
     ("vicreg", ssl_vicreg, "vicreg", VicRegConfig::new(), "views agree, every dimension varies, and no two say the same", "https://arxiv.org/abs/2105.04906"),
     ("tico", ssl_tico, "tico", TiCoConfig::new(), "views agree with a teacher's and avoid the directions that embeddings took lately", "https://arxiv.org/abs/2206.10698"),
+    ("lejepa", ssl_lejepa, "lejepa", LeJepaConfig::new(), "views of an image agree, and embeddings are normally distributed; no teacher", "https://arxiv.org/abs/2511.08544"),
     ("supcon", ssl_supcon, "supcon", SupConConfig::new(), "views of all images of a class attract; needs labels", "https://arxiv.org/abs/2004.11362"),
 }
 

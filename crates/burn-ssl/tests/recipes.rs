@@ -47,6 +47,8 @@ const RATES: &[(&str, usize, f64)] = &[
     ("vicreg/imagenet", 2048, 1.6),
     ("tico/cifar10", 256, 0.3),
     ("tico/imagenet", 256, 0.2),
+    ("lejepa/cifar10", 256, 2e-3),
+    ("lejepa/imagenet", 256, 2e-3),
     ("supcon/cifar10", 1024, 0.5),
     ("supcon/imagenet", 1024, 0.5),
 ];

@@ -62,13 +62,22 @@ impl Draws {
         Self(Source::Given(values.into_iter().map(recorded).collect()))
     }
 
+    /// Uses recorded places for the choice `name`; all choices are recorded ones then.
+    pub fn with_places(self, name: impl Into<String>, places: Vec<usize>) -> Self {
+        self.with_recorded(name.into(), Recorded::Places(places))
+    }
+
     /// Uses recorded numbers for the choice `name`; all choices are recorded ones then.
     pub fn with_numbers(self, name: impl Into<String>, numbers: Vec<f32>) -> Self {
+        self.with_recorded(name.into(), Recorded::Numbers(numbers))
+    }
+
+    fn with_recorded(self, name: String, choice: Recorded) -> Self {
         let mut recorded = match self.0 {
             Source::Given(recorded) => recorded,
             Source::Seeded { .. } => BTreeMap::new(),
         };
-        recorded.insert(name.into(), Recorded::Numbers(numbers));
+        recorded.insert(name, choice);
         Self(Source::Given(recorded))
     }
 

@@ -8,6 +8,7 @@ use ssl_core::Loss;
 use ssl_core::loss::{DistillationInput, DistillationLoss};
 use ssl_core::math::NORMALIZE_EPS;
 use ssl_dino::{DinoInput, DinoLoss, mean_logits, next_center};
+use ssl_lejepa::{LeJepaInput, LeJepaLoss, SigReg};
 use ssl_moco::{MoCoInput, MoCoLoss, MoCoV3Input, MoCoV3Loss};
 use ssl_nnclr::{NnClrInput, NnClrLoss, nearest};
 use ssl_simclr::{DclInput, DclLoss, NtXentInput, NtXentLoss};
@@ -35,6 +36,8 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("barlow_twins", barlow_twins),
     ("vicreg", vicreg),
     ("tico", tico),
+    ("sigreg", sigreg),
+    ("lejepa", lejepa),
     ("sinkhorn", sinkhorn),
     ("swav", swav),
     ("dino", dino),
@@ -139,6 +142,23 @@ fn tico(case: &Case) -> Result<Outputs> {
     let mut outputs = outputs(inputs, &TiCoLoss::new(case.param("rho")?), TiCoInput { z1, z2, covariance })?;
     outputs.insert("out.cov".to_owned(), next);
     Ok(outputs)
+}
+
+fn sigreg(case: &Case) -> Result<Outputs> {
+    let mut inputs = LossInputs::of(case);
+    let (proj, slices) = (inputs.take_one("proj")?, inputs.take_one::<2>("slices")?);
+    let sigreg = SigReg::new(case.param("knots")?, case.param("t_max")?);
+    Ok(inputs.outputs(sigreg.forward(proj, slices.inner()))?)
+}
+
+fn lejepa(case: &Case) -> Result<Outputs> {
+    let mut inputs = LossInputs::of(case);
+    let (global, local) = (inputs.take_one::<3>("global")?, inputs.take_one::<3>("local")?);
+    let slices = inputs.take_one::<2>("slices")?.inner();
+    let sigreg = SigReg::new(case.param("knots")?, case.param("t_max")?);
+    let global_views = global.dims()[0];
+    let input = LeJepaInput { proj: Tensor::cat(vec![global, local], 0), global_views, slices };
+    outputs(inputs, &LeJepaLoss::new(case.param("lambda")?, sigreg), input)
 }
 
 fn sinkhorn(case: &Case) -> Result<Outputs> {

@@ -82,6 +82,16 @@ pub(crate) fn cases() -> Vec<Case> {
             let covariance = burn_ssl::tico::next_covariance(start, z1.clone(), 0.9);
             burn_ssl::tico::TiCoInput { z1, z2, covariance }
         }),
+        #[cfg(feature = "lejepa")]
+        case(
+            "lejepa",
+            burn_ssl::lejepa::LeJepaLoss::new(0.05, burn_ssl::lejepa::SigReg::new(17, 3.0)),
+            |[z1, z2, z3]| {
+                let slices = Tensor::eye(SHAPE[1], &z1.device().inner());
+                let proj = Tensor::stack(vec![z1, z2, z3], 0);
+                burn_ssl::lejepa::LeJepaInput { proj, global_views: 2, slices }
+            },
+        ),
         #[cfg(feature = "supcon")]
         case("supcon", burn_ssl::supcon::SupConLoss::new(0.1, 0.07), |[z1, z2]| {
             let labels = TensorData::from([0_i64, 1, 0, 2, 1, 2]);
