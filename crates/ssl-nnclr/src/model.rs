@@ -170,7 +170,7 @@ mod tests {
             let step = method().loss(&student, &state, &views(), &context(0));
             assert!(!step.carry.device().is_autodiff());
             step.carry.to_data().assert_approx_eq::<f32>(&keys, Tolerance::absolute(1e-6));
-            state = method().absorb(state, step.carry);
+            state = SslMethod::<ResNet>::absorb(&method(), state, step.carry);
         }
         assert_eq!(state.queue.position(), 2);
         assert_ne!(state.queue.rows().into_data(), first);
