@@ -24,7 +24,7 @@ def main():
     cases = [Case(path) for path in sorted(folder.glob("method.*.safetensors"))]
     cases = [case for case in cases if case.method in METHODS]
     if not cases:
-        raise ValueError(f"{folder} has no cases of the eleven methods, expected files such as method.simclr.sgd.safetensors")
+        raise ValueError(f"{folder} has no cases of these methods, expected files such as method.simclr.sgd.safetensors")
     worst = {case.name: case.check(replay(case)) for case in cases}
     print_result({"cases": len(cases), "largest_error_by_tolerance": max(worst.values())} | versions())
     failed = [name for name, error in worst.items() if not error <= 1]
@@ -52,7 +52,8 @@ class Case:
         views = self.under(f"views.{step}.")
         shuffles = self.under(f"aux.{step}.shuffle.")
         labels = self.tensors.get(f"labels.{step}")
-        return Batch([views[str(i)] for i in range(len(views))], labels, [shuffles[str(i)] for i in range(len(shuffles))])
+        shuffles = [shuffles[str(i)] for i in range(len(shuffles))]
+        return Batch([views[str(i)] for i in range(len(views))], labels, shuffles, self.under(f"aux.{step}.").get("slices"))
 
     def check(self, outputs):
         """The largest error, as a share of what the suite tolerates."""
@@ -107,7 +108,7 @@ def build(case):
         method.momentum_at = lambda at: tables["ema"]["momentum"][at.step]
     if case.method == "dino":
         method.temperature_at = lambda at: tables["loss"]["teacher_temp"][at.step]
-    queue = {key: case.under("init.")[key] for key in ("queue", "queue_ptr") if f"init.{key}" in case.tensors}
+    queue = {key: case.under("init.")[key] for key in ("queue", "queue_ptr", "cov") if f"init.{key}" in case.tensors}
     start = {key: value for key, value in case.under("init.").items() if key not in queue}
     load_tensors(method.student, start)
     if method.teacher:
@@ -148,6 +149,19 @@ def options(case):
             found["predictor_dim"] = params["predictor"][0]["out"]
         case "barlow-twins":
             found |= {"off_diagonal_weight": loss["lambda"], "scale": loss["scale"]}
+        case "dcl" | "dclw":
+            found["sigma"] = loss.get("sigma", 0)
+        case "vicreg":
+            weights = {"invariance_weight": "lambda", "variance_weight": "mu", "covariance_weight": "nu"}
+            found |= {name: loss[key] for name, key in weights.items()}
+        case "nnclr":
+            found |= {"queue_len": params["queue"], "predictor_dim": params["predictor"][0]["out"]}
+        case "tico":
+            found |= {"covariance_momentum": loss["beta"], "covariance_weight": loss["rho"]}
+            found |= {"momentum": None, "momentum_end": None}
+        case "lejepa":
+            found |= {key: loss[key] for key in ("global_views", "knots", "t_max")}
+            found |= {"sigreg_weight": loss["lambda"], "slices": case.tensors["aux.0.slices"].shape[1]}
         case "swav":
             found |= {"prototypes": params["prototypes"]["out"], "sinkhorn_iterations": loss["iterations"]}
             found |= {"queue_len": params.get("queue", 0), "queue_start_epoch": 0}

@@ -15,8 +15,12 @@ pub use ssl_data as data;
 pub use ssl_dino as dino;
 pub use ssl_encoders as encoders;
 pub use ssl_eval as eval;
+#[cfg(feature = "lejepa")]
+pub use ssl_lejepa as lejepa;
 #[cfg(feature = "moco")]
 pub use ssl_moco as moco;
+#[cfg(feature = "nnclr")]
+pub use ssl_nnclr as nnclr;
 #[cfg(feature = "simclr")]
 pub use ssl_simclr as simclr;
 #[cfg(feature = "simsiam")]
@@ -25,7 +29,11 @@ pub use ssl_simsiam as simsiam;
 pub use ssl_supcon as supcon;
 #[cfg(feature = "swav")]
 pub use ssl_swav as swav;
+#[cfg(feature = "tico")]
+pub use ssl_tico as tico;
 pub use ssl_train as train;
+#[cfg(feature = "vicreg")]
+pub use ssl_vicreg as vicreg;
 
 pub use commands::{
     embed_images, evaluate_knn, finetune, linear_probe, pretrain, pretrain_encoder, pretrain_with, preview,

@@ -100,14 +100,20 @@ macro_rules! methods {
 methods! {
     ("simclr", ssl_simclr, "simclr", SimClrConfig::new(), "two views of an image attract, all other images of the batch repel", "https://arxiv.org/abs/2002.05709"),
     ("simclr", ssl_simclr, "simclr-v2", SimClrConfig::v2(), "SimCLR with a deeper projector, kept in part for fine-tuning", "https://arxiv.org/abs/2006.10029"),
+    ("simclr", ssl_simclr, "dcl", DclConfig::dcl(), "SimCLR whose positives are no candidates, for small batches", "https://arxiv.org/abs/2110.06848"),
+    ("simclr", ssl_simclr, "dclw", DclConfig::dclw(), "DCL whose positives weigh more the farther apart they are", "https://arxiv.org/abs/2110.06848"),
     ("moco", ssl_moco, "moco-v1", MoCoConfig::v1(), "a query finds the teacher's key of its image among a queue of older keys", "https://arxiv.org/abs/1911.05722"),
     ("moco", ssl_moco, "moco-v2", MoCoConfig::v2(), "MoCo with a projector of two layers, stronger views and a cosine schedule", "https://arxiv.org/abs/2003.04297"),
     ("moco", ssl_moco, "moco-v3", MoCoV3Config::new(), "MoCo without a queue, with a predictor and a symmetric loss, for ResNet and ViT", "https://arxiv.org/abs/2104.02057"),
+    ("nnclr", ssl_nnclr, "nnclr", NnClrConfig::new(), "the positive is the nearest neighbour of the other view among earlier images", "https://arxiv.org/abs/2104.14548"),
     ("byol", ssl_byol, "byol", ByolConfig::new(), "a predictor guesses what the teacher says of the other view; no negatives", "https://arxiv.org/abs/2006.07733"),
     ("simsiam", ssl_simsiam, "simsiam", SimSiamConfig::new(), "a predictor and a stopped gradient, neither negatives nor a teacher", "https://arxiv.org/abs/2011.10566"),
     ("swav", ssl_swav, "swav", SwavConfig::new(), "one view predicts which prototypes another view is assigned to", "https://arxiv.org/abs/2006.09882"),
     ("dino", ssl_dino, "dino", DinoConfig::new(), "small crops predict what a sharpened, centred teacher says of large ones", "https://arxiv.org/abs/2104.14294"),
     ("barlow-twins", ssl_barlow_twins, "barlow-twins", BarlowTwinsConfig::new(), "the cross-correlation of two views' embeddings is driven to the identity", "https://arxiv.org/abs/2103.03230"),
+    ("vicreg", ssl_vicreg, "vicreg", VicRegConfig::new(), "views agree, every dimension varies, and no two say the same", "https://arxiv.org/abs/2105.04906"),
+    ("tico", ssl_tico, "tico", TiCoConfig::new(), "views agree with a teacher's and avoid the directions that embeddings took lately", "https://arxiv.org/abs/2206.10698"),
+    ("lejepa", ssl_lejepa, "lejepa", LeJepaConfig::new(), "views of an image agree, and embeddings are normally distributed; no teacher", "https://arxiv.org/abs/2511.08544"),
     ("supcon", ssl_supcon, "supcon", SupConConfig::new(), "views of all images of a class attract; needs labels", "https://arxiv.org/abs/2004.11362"),
 }
 

@@ -53,7 +53,7 @@ impl WithMethod<AnyEncoder> for OneShot {
             chunks.iter().map(|chunk| loss.embed(&once, chunk, &Pass::train()).outputs).collect();
         let targets: Vec<_> =
             chunks.iter().map(|chunk| loss.targets(&its_state, chunk, &Pass::train())).collect();
-        let whole = loss.loss_of(joined(&outputs), joined(&targets), views.labels.clone(), &context.group);
+        let whole = loss.loss_of(joined(&outputs), joined(&targets), views.labels.clone(), &context);
         let (value, want) = (whole.to_data(), Gradients::of(whole.backward(), &once));
 
         assert_eq!(found.loss.into_data(), value);
@@ -85,8 +85,12 @@ fn chunks_give_the_gradients_of_one_pass_with_batch_norm_by_chunk() {
     let cases = [
         ("simclr", "output_dim = 16"),
         ("simclr-v2", "output_dim = 16"),
+        ("dcl", "output_dim = 16"),
+        ("dclw", "output_dim = 16"),
         ("supcon", "output_dim = 16"),
         ("barlow-twins", "hidden_dim = 32\noutput_dim = 16"),
+        ("vicreg", "hidden_dim = 32\noutput_dim = 16"),
+        ("lejepa", "global_views = 2\nhidden_dim = 32"),
         ("moco-v3", "hidden_dim = 32\noutput_dim = 16"),
     ];
     for (name, options) in cases.into_iter().filter(|(name, _)| registry::method(name).is_ok()) {

@@ -315,12 +315,12 @@ fn views(needs: Needs, step: u64) -> Views {
         let places = Tensor::<1, Int>::arange(1..(BATCH * 3 * size * size) as i64 + 1, &device()).float();
         (places * 0.618 + seed + step as f32).sin().reshape([BATCH, 3, size, size])
     };
-    let mut crops = vec![images(0.0, 16), images(0.3, 16)];
+    let mut crops: Vec<_> = (0..needs.global_views).map(|view| images(0.3 * view as f32, 16)).collect();
     if needs.local_views {
         crops.push(images(0.6, 8));
     }
     let labels = needs.labels.then(|| Tensor::from_ints([0, 1, 0, 1], &device()));
-    Views { labels, ..Views::new(crops, 2) }
+    Views { labels, ..Views::new(crops, needs.global_views) }
 }
 
 /// The first images of a batch.

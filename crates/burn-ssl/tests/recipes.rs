@@ -18,6 +18,10 @@ const RATES: &[(&str, usize, f64)] = &[
     ("simclr/imagenet", 4096, 4.8),
     ("simclr-v2/cifar10", 512, 0.24),
     ("simclr-v2/imagenet", 4096, 6.4),
+    ("dcl/cifar10", 512, 0.24),
+    ("dcl/imagenet", 256, 1.2),
+    ("dclw/cifar10", 512, 0.24),
+    ("dclw/imagenet", 256, 1.2),
     ("moco-v1/cifar10", 512, 0.06),
     ("moco-v1/imagenet", 256, 0.03),
     ("moco-v2/cifar10", 512, 0.24 / 2.0),
@@ -26,6 +30,8 @@ const RATES: &[(&str, usize, f64)] = &[
     ("moco-v3/cifar10-vit", 4096, 2.4e-3),
     ("moco-v3/imagenet", 4096, 9.6),
     ("moco-v3/imagenet-vit", 4096, 2.4e-3),
+    ("nnclr/cifar10", 256, 0.4),
+    ("nnclr/imagenet", 4096, 4.8),
     ("byol/cifar10", 512, 0.24 / 4.0),
     ("byol/imagenet", 4096, 3.2),
     ("simsiam/cifar10", 512, 0.06),
@@ -37,6 +43,12 @@ const RATES: &[(&str, usize, f64)] = &[
     ("dino/imagenet-resnet50", 512, 0.06),
     ("barlow-twins/cifar10", 256, 0.3),
     ("barlow-twins/imagenet", 2048, 1.6),
+    ("vicreg/cifar10", 256, 0.3),
+    ("vicreg/imagenet", 2048, 1.6),
+    ("tico/cifar10", 256, 0.3),
+    ("tico/imagenet", 256, 0.2),
+    ("lejepa/cifar10", 256, 2e-3),
+    ("lejepa/imagenet", 256, 2e-3),
     ("supcon/cifar10", 1024, 0.5),
     ("supcon/imagenet", 1024, 0.5),
 ];
@@ -63,8 +75,10 @@ fn a_loss_of_another_size_keeps_the_product_of_rate_and_weight_decay() {
 }
 
 /// The methods whose code for ImageNet starts residual branches at zero: SimCLR `resnet.py`, BYOL by Haiku's `BlockV1`, MoCo v3
-/// `main_moco.py`, SimSiam `builder.py`, Barlow Twins `main.py`. The code of MoCo v1 and v2, SwAV, DINO and SupCon does not.
-const ZERO_INIT: &[&str] = &["simclr", "simclr-v2", "byol", "moco-v3", "simsiam", "barlow-twins"];
+/// `main_moco.py`, SimSiam `builder.py`, Barlow Twins `main.py`, VICReg `main_vicreg.py`; DCL and DCLW have SimCLR's networks. The
+/// code of MoCo v1 and v2, SwAV, DINO and SupCon does not.
+const ZERO_INIT: &[&str] =
+    &["simclr", "simclr-v2", "dcl", "dclw", "byol", "moco-v3", "simsiam", "barlow-twins", "vicreg"];
 
 #[test]
 fn residual_branches_start_at_zero_where_the_official_code_has_it() {

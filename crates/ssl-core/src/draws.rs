@@ -9,12 +9,16 @@
 //! number n = bits 64·n to 64·n + 63 of the stream of ChaCha8 with this key, nonce 0 and counter 0
 //! below(k) = (number · k) >> 64                          in 0..k
 //! uniform  = (number >> 40) / 2²⁴                         in [0, 1), exact in float32
+//! normal   = r · cos(2π · v), then r · sin(2π · v)        in float64, rounded to float32, where
+//!            r = sqrt(−2 · ln u), u = ((number >> 11) + 1) / 2⁵³, v = (next number >> 11) / 2⁵³
 //! ```
 //!
-//! ChaCha: Bernstein 2008, with 8 rounds. `fnv1a`: the 64-bit FNV-1a hash (Fowler, Noll and Vo) of the name's bytes.
+//! ChaCha: Bernstein 2008, with 8 rounds. `fnv1a`: the 64-bit FNV-1a hash (Fowler, Noll and Vo) of the name's bytes. Normal
+//! numbers: Box and Muller 1958.
 //! The golden values in this file's tests pin the derivation.
 
 use std::collections::BTreeMap;
+use std::f64::consts::PI;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -36,7 +40,14 @@ pub struct Draws(Source);
 #[derive(Clone, Debug)]
 enum Source {
     Seeded { seed: u64, step: u64, micro_batch: u64 },
-    Given(BTreeMap<String, Vec<usize>>),
+    Given(BTreeMap<String, Recorded>),
+}
+
+/// A recorded choice.
+#[derive(Clone, Debug)]
+enum Recorded {
+    Places(Vec<usize>),
+    Numbers(Vec<f32>),
 }
 
 impl Draws {
@@ -45,24 +56,60 @@ impl Draws {
         Self(Source::Seeded { seed, step, micro_batch: micro_batch as u64 })
     }
 
-    /// Uses recorded choices, by name: those of a reference trajectory.
+    /// Uses recorded choices of places, by name: those of a reference trajectory.
     pub fn given<N: Into<String>>(values: impl IntoIterator<Item = (N, Vec<usize>)>) -> Self {
-        Self(Source::Given(values.into_iter().map(|(name, values)| (name.into(), values)).collect()))
+        let recorded = |(name, places): (N, _)| (name.into(), Recorded::Places(places));
+        Self(Source::Given(values.into_iter().map(recorded).collect()))
+    }
+
+    /// Uses recorded places for the choice `name`; all choices are recorded ones then.
+    pub fn with_places(self, name: impl Into<String>, places: Vec<usize>) -> Self {
+        self.with_recorded(name.into(), Recorded::Places(places))
+    }
+
+    /// Uses recorded numbers for the choice `name`; all choices are recorded ones then.
+    pub fn with_numbers(self, name: impl Into<String>, numbers: Vec<f32>) -> Self {
+        self.with_recorded(name.into(), Recorded::Numbers(numbers))
+    }
+
+    fn with_recorded(self, name: String, choice: Recorded) -> Self {
+        let mut recorded = match self.0 {
+            Source::Given(recorded) => recorded,
+            Source::Seeded { .. } => BTreeMap::new(),
+        };
+        recorded.insert(name, choice);
+        Self(Source::Given(recorded))
     }
 
     /// Returns `count` numbers distributed uniformly over `[0, 1)`.
     ///
     /// # Panics
-    /// If the choices are [given](Self::given): recorded choices hold indices, not numbers.
+    /// If the choices are [given](Self::given): recorded uniform numbers have no use yet.
     pub fn uniform(&self, name: &str, count: usize) -> Vec<f32> {
         match &self.0 {
-            Source::Seeded { seed, step, micro_batch } => {
-                let mut stream = Stream::new([*seed, *step, *micro_batch, fnv1a(name)]);
+            Source::Seeded { .. } => {
+                let mut stream = self.stream(name);
                 (0..count).map(|_| stream.uniform()).collect()
             }
             Source::Given(_) => {
-                panic!("the draw '{name}' is of numbers, but the given draws are lists of places")
+                panic!("the draw '{name}' is of uniform numbers, which the given draws do not hold")
             }
+        }
+    }
+
+    /// Returns `count` independent normal numbers of mean 0 and standard deviation 1.
+    ///
+    /// # Panics
+    /// If the choices are [given](Self::with_numbers) and this one is missing or not of `count` numbers.
+    pub fn normal(&self, name: &str, count: usize) -> Vec<f32> {
+        let Source::Given(recorded) = &self.0 else {
+            let mut stream = self.stream(name);
+            let pairs = (0..count.div_ceil(2)).flat_map(|_| stream.normal_pair());
+            return pairs.take(count).collect();
+        };
+        match find(recorded, name) {
+            Recorded::Numbers(numbers) if numbers.len() == count => numbers.clone(),
+            other => panic!("the draw '{name}' is given as {other:?}, expected {count} numbers"),
         }
     }
 
@@ -72,26 +119,37 @@ impl Draws {
     /// # Panics
     /// If the choices are [given](Self::given) and this one is missing or not a permutation of `0..len`.
     pub fn permutation(&self, name: &str, len: usize) -> Vec<usize> {
-        match &self.0 {
-            Source::Seeded { seed, step, micro_batch } => {
-                let mut stream = Stream::new([*seed, *step, *micro_batch, fnv1a(name)]);
-                let mut order: Vec<usize> = (0..len).collect();
-                (1..len).rev().for_each(|last| order.swap(last, stream.below(last + 1)));
-                order
+        let Source::Given(recorded) = &self.0 else {
+            let mut stream = self.stream(name);
+            let mut order: Vec<usize> = (0..len).collect();
+            (1..len).rev().for_each(|last| order.swap(last, stream.below(last + 1)));
+            return order;
+        };
+        match find(recorded, name) {
+            Recorded::Places(order) if is_permutation(order, len) => order.clone(),
+            Recorded::Places(order) => {
+                panic!("the draw '{name}' is given as {order:?}, expected a permutation of 0..{len}")
             }
-            Source::Given(values) => {
-                let order = values.get(name).unwrap_or_else(|| {
-                    let known: Vec<_> = values.keys().collect();
-                    panic!("the draw '{name}' is not among the given ones, which are {known:?}: expected it there too")
-                });
-                assert!(
-                    is_permutation(order, len),
-                    "the draw '{name}' is given as {order:?}, expected a permutation of 0..{len}"
-                );
-                order.clone()
+            Recorded::Numbers(_) => {
+                panic!("the draw '{name}' is given as numbers, expected a permutation of 0..{len}")
             }
         }
     }
+
+    /// The random numbers of a choice that is not recorded.
+    fn stream(&self, name: &str) -> Stream {
+        let Source::Seeded { seed, step, micro_batch } = &self.0 else {
+            unreachable!("recorded choices have no random numbers")
+        };
+        Stream::new([*seed, *step, *micro_batch, fnv1a(name)])
+    }
+}
+
+fn find<'a>(recorded: &'a BTreeMap<String, Recorded>, name: &str) -> &'a Recorded {
+    recorded.get(name).unwrap_or_else(|| {
+        let known: Vec<_> = recorded.keys().collect();
+        panic!("the draw '{name}' is not among the given ones, which are {known:?}: expected it there too")
+    })
 }
 
 /// The random numbers of one choice.
@@ -113,6 +171,15 @@ impl Stream {
 
     fn uniform(&mut self) -> f32 {
         (self.0.next_u64() >> 40) as f32 / (1_u32 << 24) as f32
+    }
+
+    /// Two independent normal numbers.
+    fn normal_pair(&mut self) -> [f32; 2] {
+        let mut share = |more: u64| ((self.0.next_u64() >> 11) + more) as f64 / (1_u64 << 53) as f64;
+        // Above 0, whose logarithm is infinite.
+        let radius = (-2.0 * share(1).ln()).sqrt();
+        let (sin, cos) = (2.0 * PI * share(0)).sin_cos();
+        [(radius * cos) as f32, (radius * sin) as f32]
     }
 }
 
@@ -163,6 +230,42 @@ mod tests {
         assert!(
             numbers.iter().take(9).all(|number| stream.below(1 << 24) as f32 / (1 << 24) as f32 == *number)
         );
+    }
+
+    #[test]
+    fn normal_numbers_are_those_of_the_formula() {
+        // Computed in Python from the formulas at the top of this file.
+        let want = [-2.322_993_7, -0.187_787_03, 1.084_385, -0.413_320_92, 0.591_261_6];
+        let found = Draws::new(42, 3, 1).normal("slices", 5);
+        let is_close = |(found, want): (&f32, &f32)| (found - want).abs() <= 1e-6;
+        assert!(found.len() == 5 && found.iter().zip(&want).all(is_close), "{found:?}");
+        assert_eq!(Draws::new(42, 3, 1).normal("slices", 2), found[..2]);
+        assert_ne!(Draws::new(42, 4, 1).normal("slices", 5), found);
+    }
+
+    #[test]
+    fn normal_numbers_have_the_moments_of_their_distribution() {
+        let numbers = Draws::new(3, 1, 0).normal("slices", 4096);
+        let mean = |power: i32| numbers.iter().map(|n| n.powi(power)).sum::<f32>() / 4096.0;
+        // The standard deviations of these means are 0.016, 0.022, 0.061 and 0.153.
+        let moments = [mean(1), mean(2), mean(3), mean(4)];
+        let bounds = [(0.0, 0.07), (1.0, 0.1), (0.0, 0.25), (3.0, 0.6)];
+        for (moment, (want, by)) in moments.into_iter().zip(bounds) {
+            assert!((moment - want).abs() < by, "{moments:?}");
+        }
+    }
+
+    #[test]
+    fn given_numbers_are_drawn_under_their_names_beside_places() {
+        let draws = Draws::given([("shuffle.0", vec![1, 0])]).with_numbers("slices", vec![0.5, -1.5]);
+        assert_eq!(draws.normal("slices", 2), [0.5, -1.5]);
+        assert_eq!(draws.permutation("shuffle.0", 2), [1, 0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the draw 'slices' is given as Numbers([0.5]), expected 2 numbers")]
+    fn given_numbers_of_another_count_are_refused() {
+        Draws::given::<&str>([]).with_numbers("slices", vec![0.5]).normal("slices", 2);
     }
 
     #[test]

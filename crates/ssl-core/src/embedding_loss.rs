@@ -1,9 +1,8 @@
 //! Losses that depend on a batch only through its embeddings.
 
 use burn::tensor::{Int, Tensor};
-use ssl_kernels::Group;
 
-use crate::{Pass, Views};
+use crate::{Pass, StepContext, Views};
 
 /// A loss that depends on a batch only through its embeddings, split into two parts, so that a loop can embed the batch
 /// in chunks and still compare all its images.
@@ -27,7 +26,8 @@ pub trait EmbeddingLoss<Student, State> {
         Vec::new()
     }
 
-    /// The loss over the images of all processes, `[1]`; use [`gather`](crate::group::gather) to collect their rows.
+    /// The loss over the images of all processes, `[1]`; use [`gather`](crate::group::gather) to collect their rows, and
+    /// `context.draws` for random choices.
     ///
     /// # Shapes
     /// - `outputs`: as in [`Embedded`], and `targets`: as returned by [`targets`](Self::targets), for all images of
@@ -38,7 +38,7 @@ pub trait EmbeddingLoss<Student, State> {
         outputs: Vec<Tensor<2>>,
         targets: Vec<Tensor<2>>,
         labels: Option<Tensor<1, Int>>,
-        group: &Group,
+        context: &StepContext,
     ) -> Tensor<1>;
 }
 

@@ -9,7 +9,7 @@ const LAYERS: usize = 64;
 const WIDTH: usize = 1 << 18;
 /// Outputs of a head. Published ones have up to 131072 (official `vitg14.yaml` of arXiv 2304.07193).
 const OUTPUTS: usize = 1 << 20;
-/// Rows of a queue. Published ones have up to 65536 (arXiv 1911.05722, section 4).
+/// Rows of a queue. Published ones have up to 98304 (arXiv 2104.14548).
 const QUEUE: usize = 1 << 24;
 /// A learning rate. Published ones are up to 30 (arXiv 1911.05722, section 4.1).
 const RATE: f64 = 1e6;
@@ -52,7 +52,7 @@ pub fn outputs(field: &'static str, outputs: usize) -> Result<(), ConfigError> {
 /// # Errors
 /// Above 16777216.
 pub fn queue(field: &'static str, len: usize) -> Result<(), ConfigError> {
-    let expected = "at most 16777216: published queues hold up to 65536 embeddings";
+    let expected = "at most 16777216: published queues hold up to 98304 embeddings";
     ConfigError::check(len <= QUEUE, field, len, expected)
 }
 
@@ -93,6 +93,15 @@ pub fn factor(field: &'static str, factor: f64) -> Result<(), ConfigError> {
     ConfigError::check(factor <= FACTOR, field, factor, "at most 1000000: published ones are up to 25")
 }
 
+/// Checks the weight of a term that a loss may do without.
+///
+/// # Errors
+/// Below 0, above 1000000, or not a number.
+pub fn weight(field: &'static str, weight: f64) -> Result<(), ConfigError> {
+    not_negative(field, weight)?;
+    ConfigError::check(weight <= FACTOR, field, weight, "at most 1000000: published ones are up to 25")
+}
+
 fn not_negative(field: &'static str, number: f64) -> Result<(), ConfigError> {
     ConfigError::check(number >= 0.0 && number.is_finite(), field, number, "a number of at least 0")
 }
@@ -123,13 +132,15 @@ mod tests {
     #[test]
     fn rates_and_temperatures_are_numbers_that_can_be_used() {
         type Check = fn(&'static str, f64) -> Result<(), ConfigError>;
-        for (check, most) in [(rate as Check, 1e6), (weight_decay, 1e3), (temperature, 1e3), (factor, 1e6)] {
+        let bounds =
+            [(rate as Check, 1e6), (weight_decay, 1e3), (temperature, 1e3), (factor, 1e6), (weight, 1e6)];
+        for (check, most) in bounds {
             assert_eq!(check("a", most), Ok(()));
             for bad in [-1.0, most * 1.1, f64::INFINITY, f64::NAN] {
                 assert_eq!(check("a", bad).expect_err("unusable").field, "a", "{bad}");
             }
         }
-        assert_eq!((rate("a", 0.0), weight_decay("a", 0.0)), (Ok(()), Ok(())));
+        assert_eq!((rate("a", 0.0), weight_decay("a", 0.0), weight("a", 0.0)), (Ok(()), Ok(()), Ok(())));
         let said = |found: f64| temperature("t", found).expect_err("unusable").to_string();
         assert_eq!(said(0.0), "t is 0, expected a number above 0");
         assert_eq!(said(2e3), "t is 2000, expected at most 1000: published temperatures are up to 20");

@@ -5,8 +5,8 @@ use burn::tensor::{Int, Tensor};
 use crate::embed::{embed_each, embed_joint};
 use crate::group::{gather_each, gather_labels};
 use crate::{
-    Embedded, EmbeddingLoss, Encoder, EncoderWith, Group, Init, LayerConfig, MethodRules, Metrics, Mlp,
-    NoState, Pass, SslMethod, Step, StepContext, Views,
+    Embedded, EmbeddingLoss, Encoder, EncoderWith, Init, LayerConfig, MethodRules, Metrics, Mlp, NoState,
+    Pass, SslMethod, Step, StepContext, Views,
 };
 
 /// A method that embeds two views with one network, compares the embeddings, and keeps no state.
@@ -63,7 +63,7 @@ impl<E: Encoder, M: Siamese> SslMethod<E> for M {
     ) -> Step<()> {
         let method: &dyn EmbeddingLoss<EncoderWith<E>, NoState> = self;
         let Embedded { outputs, embeddings } = method.embed(student, views, &context.pass("student"));
-        let loss = method.loss_of(outputs, Vec::new(), views.labels.clone(), &context.group);
+        let loss = method.loss_of(outputs, Vec::new(), views.labels.clone(), context);
         Step::of_group(loss, ()).with_metrics(Metrics::of_embeddings(embeddings))
     }
 
@@ -95,8 +95,9 @@ impl<E: Encoder, M: Siamese> EmbeddingLoss<EncoderWith<E>, NoState> for M {
         outputs: Vec<Tensor<2>>,
         _targets: Vec<Tensor<2>>,
         labels: Option<Tensor<1, Int>>,
-        group: &Group,
+        context: &StepContext,
     ) -> Tensor<1> {
+        let group = &context.group;
         let z = gather_each(outputs, group).try_into().expect("an embedding of each of two views");
         self.compare(z, labels.map(|labels| gather_labels(labels, group)))
     }

@@ -1,7 +1,7 @@
 //! Checks the loss against the golden values of the conformance suite and float64 oracles, and checks its symmetries.
 
 use burn::tensor::{Int, Tensor, Tolerance, activation::log_softmax};
-use ssl_simclr::nt_xent;
+use ssl_simclr::{dcl, nt_xent};
 use ssl_testing::oracle::{self, rows};
 use ssl_testing::tensors::{device, of_rows};
 use ssl_testing::{Case, CaseError, LossInputs};
@@ -14,6 +14,21 @@ fn nt_xent_and_its_gradient_are_golden() -> Result<(), CaseError> {
         case.assert_passes(&inputs.outputs(nt_xent(z1, z2, case.param("temperature")?))?);
     }
     Ok(())
+}
+
+#[test]
+fn dcl_and_dclw_and_their_gradients_are_golden() -> Result<(), CaseError> {
+    for case in Case::of("loss", "dcl").iter().chain(&Case::of("loss", "dclw")) {
+        let mut inputs = LossInputs::of(case);
+        let [z1, z2] = inputs.take(["z1", "z2"])?;
+        case.assert_passes(&inputs.outputs(dcl(z1, z2, case.param("temperature")?, sigma(case)?))?);
+    }
+    Ok(())
+}
+
+/// `σ` of DCLW, which has one.
+fn sigma(case: &Case) -> Result<Option<f64>, CaseError> {
+    if case.op == "dclw" { case.param("sigma").map(Some) } else { Ok(None) }
 }
 
 fn value(loss: Tensor<1>) -> f32 {

@@ -55,7 +55,7 @@ pub fn in_chunks<S: Module, T>(
     let outputs = joined(embedded.into_iter().map(|chunk| chunk.outputs));
     let outputs: Vec<_> = outputs.into_iter().map(|output| output.autodiff().require_grad()).collect();
 
-    let loss = method.loss_of(outputs.clone(), targets, views.labels.clone(), &context.group);
+    let loss = method.loss_of(outputs.clone(), targets, views.labels.clone(), context);
     let recorded = loss.backward();
     let gradient_of = |output: Tensor<2>| output.grad(&recorded).expect("a loss depends on what it compares");
     let output_gradients: Vec<_> = outputs.into_iter().map(gradient_of).collect();

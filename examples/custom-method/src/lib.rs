@@ -1,5 +1,5 @@
-//! VICReg as a method of your own: the library does not know it, and its recipes, loop, checkpoints, resume and k-NN
-//! work with it. `docs/adding-a-method.md` goes through these files in order.
+//! Alignment and uniformity as a method of your own: the library does not know it, and its recipes, loop, checkpoints,
+//! resume and k-NN work with it. `docs/adding-a-method.md` goes through these files in order.
 //!
 //! ```sh
 //! cargo run --release -p example-custom-method
@@ -9,6 +9,6 @@ mod config;
 mod loss;
 mod model;
 
-pub use config::VicRegConfig;
-pub use loss::vicreg;
-pub use model::VicReg;
+pub use config::AlignUniformConfig;
+pub use loss::{align_uniform, alignment, uniformity};
+pub use model::AlignUniform;

@@ -1,31 +1,40 @@
-use burn::tensor::{Tensor, activation::relu};
+use burn::tensor::Tensor;
+use burn_ssl::core::math::{NORMALIZE_EPS, l2_normalize};
 
-use crate::VicRegConfig;
+use crate::AlignUniformConfig;
 
-/// Embeddings of two views agree, vary in every dimension, and repeat themselves in none.
+/// Embeddings of two views of an image are near each other, and those of all images spread over the sphere.
 ///
 /// ```text
-/// L = λ · mean (z1 − z2)²  +  Σ_views ( μ / 2 · mean_d max(0, 1 − sqrt(var_d + 1e-4))  +  ν / dim · Σ_{i ≠ j} Cov_ij² )
+/// L = align_weight · alignment(z1, z2)  +  uniform_weight · ½ ( uniformity(z1) + uniformity(z2) )
 /// ```
 ///
 /// # Shapes
-/// - `z1`, `z2`: `[batch, dim]`, of at least two images; returns: `[1]`
+/// - `z1`, `z2`: `[batch, dim]`, of at least two images, normalised here; returns: `[1]`
 ///
 /// # Source
-/// Bardes et al. 2022, eq. 1 to 6, <https://arxiv.org/abs/2105.04906>; mean and half: the official `main_vicreg.py`.
-pub fn vicreg(z1: Tensor<2>, z2: Tensor<2>, weights: &VicRegConfig) -> Tensor<1> {
-    let invariance = (z1.clone() - z2.clone()).square().mean().mul_scalar(weights.invariance_weight);
-    [z1, z2].into_iter().fold(invariance, |sum, z| sum + spread(z, weights))
+/// Wang & Isola 2020, section 5.2, <https://arxiv.org/abs/2005.10242>; the mean of both views: the official README.
+pub fn align_uniform(z1: Tensor<2>, z2: Tensor<2>, options: &AlignUniformConfig) -> Tensor<1> {
+    let aligned = alignment(z1.clone(), z2.clone(), options.alpha).mul_scalar(options.align_weight);
+    let uniform = uniformity(z1, options.t) + uniformity(z2, options.t);
+    aligned + uniform.mul_scalar(options.uniform_weight / 2.0)
 }
 
-/// The terms of one view: variance and covariance.
-fn spread(z: Tensor<2>, weights: &VicRegConfig) -> Tensor<1> {
-    let [batch, dim] = z.dims();
-    assert!(batch > 1, "VICReg: a batch of {batch} has no variance, expected at least 2 images");
-    let z = z.clone() - z.mean_dim(0);
-    let variance = z.clone().square().sum_dim(0).div_scalar(batch as f64 - 1.0);
-    let narrow = relu(variance.clone().add_scalar(1e-4).sqrt().neg().add_scalar(1.0)).mean();
-    let covariance = z.clone().transpose().matmul(z).div_scalar(batch as f64 - 1.0);
-    let redundant = (covariance.square().sum() - variance.square().sum()).div_scalar(dim as f64);
-    narrow.mul_scalar(weights.variance_weight / 2.0) + redundant.mul_scalar(weights.covariance_weight)
+/// The mean distance between the views of an image: `mean ‖x − y‖^α`.
+pub fn alignment(x: Tensor<2>, y: Tensor<2>, alpha: f64) -> Tensor<1> {
+    let (x, y) = (l2_normalize(x, NORMALIZE_EPS), l2_normalize(y, NORMALIZE_EPS));
+    // Below 2, the power has no derivative at 0.
+    (x - y).square().sum_dim(1).clamp_min(1e-12).powf_scalar(alpha / 2.0).mean()
+}
+
+/// How close images are to each other: `log mean_{i < j} exp(−t · ‖x_i − x_j‖²)`, 0 when all embeddings are equal.
+pub fn uniformity(x: Tensor<2>, t: f64) -> Tensor<1> {
+    let [batch, _] = x.dims();
+    assert!(batch > 1, "uniformity: a batch of {batch} has no pairs, expected at least 2 images");
+    let x = l2_normalize(x, NORMALIZE_EPS);
+    let squared_distances = x.clone().matmul(x.transpose()).mul_scalar(-2.0).add_scalar(2.0);
+    let closeness = squared_distances.mul_scalar(-t).exp();
+    // Each pair stands there twice; on the diagonal, an image is compared with itself.
+    let pairs = closeness.sum() - batch as f64;
+    pairs.div_scalar((batch * (batch - 1)) as f64).log()
 }

@@ -1,14 +1,14 @@
-//! Pretrains VICReg on rendered images; arguments change its recipe: `data.path=photos/ schedule.epochs=20`.
+//! Pretrains alignment and uniformity on rendered images; arguments change its recipe: `data.path=photos/ schedule.epochs=20`.
 #![expect(clippy::print_stdout, reason = "an example answers on standard output")]
 
 use std::path::Path;
 
 use burn_ssl::prelude::*;
 use burn_ssl::recipe::Draft;
-use example_custom_method::VicRegConfig;
+use example_custom_method::AlignUniformConfig;
 
 fn main() -> anyhow::Result<()> {
-    let mut draft = Draft::parse("vicreg.toml", include_str!("../vicreg.toml"))?;
+    let mut draft = Draft::parse("align-uniform.toml", include_str!("../align-uniform.toml"))?;
     for argument in std::env::args().skip(1) {
         draft.assign(&argument)?;
     }
@@ -19,7 +19,7 @@ fn main() -> anyhow::Result<()> {
     }
 
     let options = PretrainOptions { overwrite: true, ..PretrainOptions::new("target/custom-method") };
-    let (config, build) = (VicRegConfig::default(), VicRegConfig::build);
+    let (config, build) = (AlignUniformConfig::default(), AlignUniformConfig::build);
     let report = pretrain_with(config, build, &recipe, &options, &mut NoObserver)?;
 
     println!("loss {:.2} after {} steps of {}", report.train_loss, report.steps, report.method);

@@ -1,4 +1,4 @@
-//! VICReg: an encoder, a projector, no state.
+//! Alignment and uniformity: an encoder, a projector, no state.
 
 use burn::tensor::Tensor;
 use burn_ssl::core::embed::embed_each;
@@ -6,22 +6,21 @@ use burn_ssl::core::group::gather;
 use burn_ssl::core::{Encoder, EncoderWith, Init, LayerConfig, MethodRules, Metrics, NoState, Norm};
 use burn_ssl::core::{SslMethod, Step, StepContext, Views};
 
-use crate::{VicRegConfig, vicreg};
+use crate::{AlignUniformConfig, align_uniform};
 
-/// VICReg.
-pub struct VicReg(pub(crate) VicRegConfig);
+/// Alignment and uniformity.
+pub struct AlignUniform(pub(crate) AlignUniformConfig);
 
-impl MethodRules for VicReg {}
+impl MethodRules for AlignUniform {}
 
-impl<E: Encoder> SslMethod<E> for VicReg {
+impl<E: Encoder> SslMethod<E> for AlignUniform {
     type Student = EncoderWith<E>;
     type State = NoState;
     type Carry = ();
 
     fn init(&self, encoder: E, init: &mut Init) -> (EncoderWith<E>, NoState) {
-        let hidden = LayerConfig::new(self.0.dim).norm(Norm::Affine).relu();
-        let layers = [hidden.clone(), hidden, LayerConfig::new(self.0.dim)];
-        (EncoderWith::init(encoder, &layers, init), NoState {})
+        let hidden = LayerConfig::new(encoder.feature_dim()).norm(Norm::Affine).relu();
+        (EncoderWith::init(encoder, &[hidden, LayerConfig::new(self.0.dim)], init), NoState {})
     }
 
     fn loss(&self, student: &EncoderWith<E>, _: &NoState, views: &Views, context: &StepContext) -> Step<()> {
@@ -29,7 +28,7 @@ impl<E: Encoder> SslMethod<E> for VicReg {
         let z = embed_each(&student.encoder, &student.projector, &[v1, v2], &context.pass("student"));
         let metrics = Metrics::of_embeddings(Tensor::cat(z.clone(), 0));
         let [z1, z2] = [0, 1].map(|view| gather(z[view].clone(), &context.group));
-        Step::of_group(vicreg(z1, z2, &self.0), ()).with_metrics(metrics)
+        Step::of_group(align_uniform(z1, z2, &self.0), ()).with_metrics(metrics)
     }
 
     fn encoder<'a>(&self, student: &'a EncoderWith<E>, _state: &'a NoState) -> &'a E {

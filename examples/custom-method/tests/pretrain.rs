@@ -7,11 +7,11 @@ use burn_ssl::Error;
 use burn_ssl::prelude::*;
 use burn_ssl::recipe::Draft;
 use burn_ssl::train::StepReport;
-use example_custom_method::VicRegConfig;
+use example_custom_method::AlignUniformConfig;
 
 /// A run of four steps.
 fn recipe() -> Recipe {
-    let draft = Draft::parse("vicreg.toml", include_str!("../vicreg.toml")).expect("TOML");
+    let draft = Draft::parse("align-uniform.toml", include_str!("../align-uniform.toml")).expect("TOML");
     let mut recipe = draft.finish().expect("a recipe");
     recipe.encoder.width = 2;
     recipe.data.limit = Some(16);
@@ -22,7 +22,7 @@ fn recipe() -> Recipe {
 }
 
 fn run(recipe: &Recipe, options: &PretrainOptions, observer: &mut impl Observer) -> Result<Report, Error> {
-    pretrain_with(VicRegConfig::default(), VicRegConfig::build, recipe, options, observer)
+    pretrain_with(AlignUniformConfig::default(), AlignUniformConfig::build, recipe, options, observer)
 }
 
 /// Stops a run after one step.
@@ -58,9 +58,9 @@ fn the_recipe_of_a_run_has_every_option_and_the_run_can_be_exported() {
 
     let dir = tempfile::tempdir().expect("a temporary folder");
     let options = PretrainOptions::new(dir.path().join("run"));
-    assert_eq!(run(&recipe(), &options, &mut NoObserver).expect("a run").method, "vicreg");
+    assert_eq!(run(&recipe(), &options, &mut NoObserver).expect("a run").method, "align-uniform");
     let text = fs::read_to_string(options.out.join("recipe.toml")).expect("a recipe");
-    for line in ["method = \"vicreg\"", "dim = 16", "invariance_weight = 25.0"] {
+    for line in ["method = \"align-uniform\"", "dim = 16", "align_weight = 1.0"] {
         assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
     }
     let out = dir.path().join("encoder.safetensors");
@@ -83,10 +83,7 @@ fn unusable_options_and_the_name_of_another_method_are_refused_before_the_direct
         "method_options.dim is 0, expected at least 1"
     );
     let key = error(|recipe| drop(recipe.method_options.insert("depth".into(), 3.into())));
-    assert!(
-        key.starts_with("unknown key 'method_options.depth': expected one of invariance_weight"),
-        "{key}"
-    );
+    assert!(key.starts_with("unknown key 'method_options.depth': expected one of align_weight"), "{key}");
     assert_eq!(
         error(|recipe| recipe.method = "simclr".into()),
         "'simclr' is the name of a built-in method: expected another name for a custom method"

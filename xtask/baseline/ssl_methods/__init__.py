@@ -1,4 +1,4 @@
-"""The eleven methods of burn-ssl in PyTorch, made from the same resolved recipe.
+"""Methods of burn-ssl in PyTorch, made from the same resolved recipe.
 
 Written from the papers and from the definitions of the conformance suite, not from burn-ssl's code. Where lightly has a
 piece of equal meaning it is lightly's, and a comment says so; where it only looks equal, a comment says what differs.
@@ -15,27 +15,37 @@ from .barlow_twins import BarlowTwins
 from .byol import Byol
 from .dino import Dino
 from .encoders import build_encoder
+from .lejepa import LeJepa
 from .method import Batch
 from .moco import MoCo
 from .moco_v3 import MoCoV3
+from .nnclr import NnClr
 from .recipe import Progress, check_recipe, rates_at, read_recipe, total_steps
-from .simclr import SimClr
+from .simclr import Dcl, SimClr
 from .simsiam import SimSiam
 from .supcon import SupCon
 from .swav import Swav
+from .tico import TiCo
 from .training import Training
+from .vicreg import VicReg
 
 METHODS = {
     "simclr": SimClr,
     "simclr-v2": SimClr,
+    "dcl": Dcl,
+    "dclw": Dcl,
     "moco-v1": MoCo,
     "moco-v2": MoCo,
     "moco-v3": MoCoV3,
+    "nnclr": NnClr,
     "byol": Byol,
     "simsiam": SimSiam,
     "swav": Swav,
     "dino": Dino,
     "barlow-twins": BarlowTwins,
+    "vicreg": VicReg,
+    "tico": TiCo,
+    "lejepa": LeJepa,
     "supcon": SupCon,
 }
 

@@ -17,6 +17,8 @@ class Batch:
     labels: Tensor | None = None
     # For MoCo: the i-th encoding of keys sees the images in the i-th order. Orders that are not given are drawn.
     shuffles: list[Tensor] = field(default_factory=list)
+    # For LeJEPA: directions, [dim, slices]. They are drawn where there are none.
+    slices: Tensor | None = None
 
 
 class Method(nn.Module):

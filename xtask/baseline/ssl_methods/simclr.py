@@ -1,7 +1,7 @@
-"""SimCLR and SimCLR v2 (arXiv:2002.05709, arXiv:2006.10029)."""
+"""SimCLR and SimCLR v2 (arXiv:2002.05709, arXiv:2006.10029), DCL and DCLW (arXiv:2110.06848)."""
 
 import torch
-from lightly.loss import NTXentLoss
+from lightly.loss import DCLLoss, DCLWLoss, NTXentLoss
 from torch import nn
 
 from .method import Method, head, layer
@@ -20,3 +20,10 @@ class SimClr(Method):
         # Both views in one pass: batch norm over 2N images, as in the official code.
         z = self.student["projector"](self.student["encoder"](torch.cat(batch.views[:2])))
         return self.criterion(*z.chunk(2))
+
+
+class Dcl(SimClr):
+    def __init__(self, options, encoder, feature_dim):
+        super().__init__(options, encoder, feature_dim)
+        temperature, sigma = options["temperature"], options["sigma"]
+        self.criterion = DCLWLoss(temperature, sigma) if sigma else DCLLoss(temperature)  # lightly

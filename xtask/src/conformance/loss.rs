@@ -8,25 +8,36 @@ use ssl_core::Loss;
 use ssl_core::loss::{DistillationInput, DistillationLoss};
 use ssl_core::math::NORMALIZE_EPS;
 use ssl_dino::{DinoInput, DinoLoss, mean_logits, next_center};
+use ssl_lejepa::{LeJepaInput, LeJepaLoss, SigReg};
 use ssl_moco::{MoCoInput, MoCoLoss, MoCoV3Input, MoCoV3Loss};
-use ssl_simclr::{NtXentInput, NtXentLoss};
+use ssl_nnclr::{NnClrInput, NnClrLoss, nearest};
+use ssl_simclr::{DclInput, DclLoss, NtXentInput, NtXentLoss};
 use ssl_simsiam::{SimSiamInput, SimSiamLoss};
 use ssl_supcon::{SupConInput, SupConLoss};
 use ssl_swav::{SwavInput, SwavLoss, sinkhorn as sinkhorn_codes};
 use ssl_testing::tensors::{array, data, device, leaf, tensor};
 use ssl_testing::{Case, LossInputs, Outputs};
+use ssl_tico::{TiCoInput, TiCoLoss, next_covariance};
+use ssl_vicreg::{VicRegInput, VicRegLoss};
 
 use super::Op;
 
 pub(super) const OPS: &[(&str, Op)] = &[
     ("nt_xent", nt_xent),
+    ("dcl", dcl),
+    ("dclw", dcl),
     ("simclr_v2_distill", simclr_v2_distill),
     ("info_nce_queue", info_nce_queue),
     ("moco_v3", moco_v3),
+    ("nnclr", nnclr),
     ("byol", byol),
     ("simsiam", simsiam),
     ("sup_con", sup_con),
     ("barlow_twins", barlow_twins),
+    ("vicreg", vicreg),
+    ("tico", tico),
+    ("sigreg", sigreg),
+    ("lejepa", lejepa),
     ("sinkhorn", sinkhorn),
     ("swav", swav),
     ("dino", dino),
@@ -37,6 +48,16 @@ fn nt_xent(case: &Case) -> Result<Outputs> {
     let mut inputs = LossInputs::of(case);
     let [z1, z2] = inputs.take(["z1", "z2"])?;
     outputs(inputs, &NtXentLoss::new(case.param("temperature")?), NtXentInput { z1, z2 })
+}
+
+/// Both versions; a case of DCLW has a `sigma`.
+fn dcl(case: &Case) -> Result<Outputs> {
+    expect_normalize_eps(case, NORMALIZE_EPS)?;
+    let mut inputs = LossInputs::of(case);
+    let [z1, z2] = inputs.take(["z1", "z2"])?;
+    let loss = DclLoss::new(case.param("temperature")?);
+    let loss = case.param::<Option<f64>>("sigma")?.map_or(loss, |sigma| loss.with_weights(sigma));
+    outputs(inputs, &loss, DclInput { z1, z2 })
 }
 
 fn simclr_v2_distill(case: &Case) -> Result<Outputs> {
@@ -58,6 +79,14 @@ fn moco_v3(case: &Case) -> Result<Outputs> {
     let mut inputs = LossInputs::of(case);
     let [q1, q2, k1, k2] = inputs.take(["q1", "q2", "k1", "k2"])?;
     outputs(inputs, &MoCoV3Loss::new(case.param("temperature")?), MoCoV3Input { q1, q2, k1, k2 })
+}
+
+fn nnclr(case: &Case) -> Result<Outputs> {
+    expect_normalize_eps(case, NORMALIZE_EPS)?;
+    let mut inputs = LossInputs::of(case);
+    let [z1, z2, p1, p2, queue] = inputs.take(["z1", "z2", "p1", "p2", "queue"])?;
+    let [n1, n2] = [z1, z2].map(|z| nearest(z, queue.clone()));
+    outputs(inputs, &NnClrLoss::new(case.param("temperature")?), NnClrInput { n1, n2, p1, p2 })
 }
 
 fn byol(case: &Case) -> Result<Outputs> {
@@ -93,6 +122,43 @@ fn barlow_twins(case: &Case) -> Result<Outputs> {
     let [z1, z2] = inputs.take(["z1", "z2"])?;
     let loss = BarlowTwinsLoss::new(case.param("lambda")?, case.param("scale")?);
     outputs(inputs, &loss, BarlowTwinsInput { z1, z2 })
+}
+
+fn vicreg(case: &Case) -> Result<Outputs> {
+    let eps: f64 = case.param("eps")?;
+    ensure!(eps == 1e-4, "eps is {eps}, expected 1e-4");
+    let mut inputs = LossInputs::of(case);
+    let [z1, z2] = inputs.take(["z1", "z2"])?;
+    let loss = VicRegLoss::new(case.param("lambda")?, case.param("mu")?, case.param("nu")?);
+    outputs(inputs, &loss, VicRegInput { z1, z2 })
+}
+
+fn tico(case: &Case) -> Result<Outputs> {
+    expect_normalize_eps(case, NORMALIZE_EPS)?;
+    let mut inputs = LossInputs::of(case);
+    let [z1, z2, covariance] = inputs.take(["z1", "z2", "cov"])?;
+    let covariance = next_covariance(covariance, z1.clone(), case.param("beta")?);
+    let next = array(&covariance.to_data());
+    let mut outputs = outputs(inputs, &TiCoLoss::new(case.param("rho")?), TiCoInput { z1, z2, covariance })?;
+    outputs.insert("out.cov".to_owned(), next);
+    Ok(outputs)
+}
+
+fn sigreg(case: &Case) -> Result<Outputs> {
+    let mut inputs = LossInputs::of(case);
+    let (proj, slices) = (inputs.take_one("proj")?, inputs.take_one::<2>("slices")?);
+    let sigreg = SigReg::new(case.param("knots")?, case.param("t_max")?);
+    Ok(inputs.outputs(sigreg.forward(proj, slices.inner()))?)
+}
+
+fn lejepa(case: &Case) -> Result<Outputs> {
+    let mut inputs = LossInputs::of(case);
+    let (global, local) = (inputs.take_one::<3>("global")?, inputs.take_one::<3>("local")?);
+    let slices = inputs.take_one::<2>("slices")?.inner();
+    let sigreg = SigReg::new(case.param("knots")?, case.param("t_max")?);
+    let global_views = global.dims()[0];
+    let input = LeJepaInput { proj: Tensor::cat(vec![global, local], 0), global_views, slices };
+    outputs(inputs, &LeJepaLoss::new(case.param("lambda")?, sigreg), input)
 }
 
 fn sinkhorn(case: &Case) -> Result<Outputs> {

@@ -23,6 +23,10 @@ pub(crate) fn cases() -> Vec<Case> {
             z1,
             z2,
         }),
+        #[cfg(feature = "simclr")]
+        case("dclw", burn_ssl::simclr::DclLoss::new(0.5).with_weights(0.5), |[z1, z2]| {
+            burn_ssl::simclr::DclInput { z1, z2 }
+        }),
         #[cfg(feature = "moco")]
         case("moco", burn_ssl::moco::MoCoLoss::new(0.2), |[q, k, queue]| burn_ssl::moco::MoCoInput {
             q,
@@ -32,6 +36,11 @@ pub(crate) fn cases() -> Vec<Case> {
         #[cfg(feature = "moco")]
         case("moco-v3", burn_ssl::moco::MoCoV3Loss::new(0.2), |[q1, q2, k1, k2]| {
             burn_ssl::moco::MoCoV3Input { q1, q2, k1, k2 }
+        }),
+        #[cfg(feature = "nnclr")]
+        case("nnclr", burn_ssl::nnclr::NnClrLoss::new(0.2), |[z1, z2, p1, p2, queue]| {
+            let [n1, n2] = [z1, z2].map(|z| burn_ssl::nnclr::nearest(z, queue.clone()));
+            burn_ssl::nnclr::NnClrInput { n1, n2, p1, p2 }
         }),
         #[cfg(feature = "byol")]
         case("byol", burn_ssl::byol::ByolLoss, |[p1, p2, z1, z2]| burn_ssl::byol::ByolInput {
@@ -62,6 +71,27 @@ pub(crate) fn cases() -> Vec<Case> {
         case("barlow-twins", burn_ssl::barlow_twins::BarlowTwinsLoss::new(0.005, 1.0), |[z1, z2]| {
             burn_ssl::barlow_twins::BarlowTwinsInput { z1, z2 }
         }),
+        #[cfg(feature = "vicreg")]
+        case("vicreg", burn_ssl::vicreg::VicRegLoss::new(25.0, 25.0, 1.0), |[z1, z2]| {
+            burn_ssl::vicreg::VicRegInput { z1, z2 }
+        }),
+        #[cfg(feature = "tico")]
+        case("tico", burn_ssl::tico::TiCoLoss::new(8.0), |[z1, z2]| {
+            let dim = SHAPE[1];
+            let start = Tensor::zeros([dim, dim], &z1.device().inner());
+            let covariance = burn_ssl::tico::next_covariance(start, z1.clone(), 0.9);
+            burn_ssl::tico::TiCoInput { z1, z2, covariance }
+        }),
+        #[cfg(feature = "lejepa")]
+        case(
+            "lejepa",
+            burn_ssl::lejepa::LeJepaLoss::new(0.05, burn_ssl::lejepa::SigReg::new(17, 3.0)),
+            |[z1, z2, z3]| {
+                let slices = Tensor::eye(SHAPE[1], &z1.device().inner());
+                let proj = Tensor::stack(vec![z1, z2, z3], 0);
+                burn_ssl::lejepa::LeJepaInput { proj, global_views: 2, slices }
+            },
+        ),
         #[cfg(feature = "supcon")]
         case("supcon", burn_ssl::supcon::SupConLoss::new(0.1, 0.07), |[z1, z2]| {
             let labels = TensorData::from([0_i64, 1, 0, 2, 1, 2]);

@@ -95,7 +95,7 @@ const CLIP_NORM: f64 = 0.05;
 fn descent(method: &str, network: Network) -> OptimizerConfig {
     let (name, clip_norm) = match (method, network) {
         (_, Network::Vit) => (OptimizerName::AdamW, Some(CLIP_NORM)),
-        ("barlow-twins" | "byol" | "simclr" | "simclr-v2", _) => (OptimizerName::Lars, None),
+        ("barlow-twins" | "byol" | "simclr" | "simclr-v2" | "vicreg", _) => (OptimizerName::Lars, None),
         ("swav", _) => (OptimizerName::Larc, None),
         _ => (OptimizerName::Sgd, Some(CLIP_NORM)),
     };

@@ -4,9 +4,9 @@ use burn::tensor::{Int, Tensor};
 use ssl_core::group::{gather, gather_each};
 use ssl_core::loss::block_values;
 use ssl_core::{
-    ConfigError, Embedded, EmbeddingLoss, Encoder, EncoderWith, Footprint, GradientRules, Group, HeadShape,
-    Init, Loss, LossScale, MethodRules, Metrics, Mlp, Pass, Predicted, Progress, SslMethod, Step,
-    StepContext, TeacherState, Views, WithPredictor, schedule,
+    ConfigError, Embedded, EmbeddingLoss, Encoder, EncoderWith, Footprint, GradientRules, HeadShape, Init,
+    Loss, LossScale, MethodRules, Metrics, Mlp, Pass, Predicted, Progress, SslMethod, Step, StepContext,
+    TeacherState, Views, WithPredictor, schedule,
 };
 
 use super::{MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss};
@@ -94,13 +94,8 @@ impl<E: Encoder> SslMethod<E> for MoCoV3 {
     ) -> Step<()> {
         let Embedded { outputs, embeddings } = self.embed(student, views, &context.pass("student"));
         let targets = self.targets(state, views, &context.teacher_pass());
-        let loss = EmbeddingLoss::<Self::Student, Self::State>::loss_of(
-            self,
-            outputs,
-            targets,
-            None,
-            &context.group,
-        );
+        let loss =
+            EmbeddingLoss::<Self::Student, Self::State>::loss_of(self, outputs, targets, None, context);
         Step::of_group(loss, ()).with_metrics(Metrics::of_embeddings(embeddings))
     }
 
@@ -134,8 +129,9 @@ impl<E: Encoder> EmbeddingLoss<WithPredictor<E>, TeacherState<EncoderWith<E>>> f
         mut q: Vec<Tensor<2>>,
         k: Vec<Tensor<2>>,
         _labels: Option<Tensor<1, Int>>,
-        group: &Group,
+        context: &StepContext,
     ) -> Tensor<1> {
+        let group = &context.group;
         let mut k = gather_each(k, group);
         let (q2, q1) = (gather(q.remove(1), group), gather(q.remove(0), group));
         let (k2, k1) = (k.remove(1), k.remove(0));

@@ -5,16 +5,21 @@
 
 mod barlow_twins;
 mod byol;
+mod dcl;
 mod dino;
 pub(super) mod group;
+mod lejepa;
 mod moco;
 mod moco_v3;
+mod nnclr;
 mod params;
 mod simclr;
 mod simsiam;
 mod start;
 mod sup_con;
 mod swav;
+mod tico;
+mod vicreg;
 
 use anyhow::{Result, ensure};
 use burn::module::Module;
@@ -22,7 +27,7 @@ use burn::tensor::Tensor;
 use ssl_core::{Draws, MethodRules, Progress, SslMethod, StepContext, Views, named};
 use ssl_encoders::AnyEncoder;
 use ssl_testing::tensors::{array, data, device, loss_value, tensor};
-use ssl_testing::{Case, Outputs};
+use ssl_testing::{Case, Outputs, Values};
 use ssl_train::{Gradients, Optimizer};
 
 use super::Op;
@@ -33,15 +38,21 @@ use start::{start, state_name, student_name};
 pub(super) const OPS: &[(&str, Op)] = &[
     ("simclr", simclr::v1),
     ("simclr_v2", simclr::v2),
+    ("dcl", dcl::run),
+    ("dclw", dcl::weighted),
     ("moco_v1", moco::v1),
     ("moco_v2", moco::v2),
     ("moco_v3", moco_v3::run),
+    ("nnclr", nnclr::run),
     ("byol", byol::run),
     ("simsiam", simsiam::run),
     ("sup_con", sup_con::run),
     ("swav", swav::run),
     ("dino", dino::run),
     ("barlow_twins", barlow_twins::run),
+    ("vicreg", vicreg::run),
+    ("tico", tico::run),
+    ("lejepa", lejepa::run),
 ];
 
 /// Runs the steps of a case in the order of [`SslMethod`]'s documentation.
@@ -99,13 +110,18 @@ fn ends(student: &impl Module, state: &impl Module) -> Outputs {
 /// What a trainer draws and a case provides: `aux.<step>.<name of the draw>`.
 fn draws(case: &Case, step: usize) -> Result<Draws> {
     let prefix = format!("aux.{step}");
-    let draw = |name: &str| -> Result<(String, Vec<usize>)> {
-        let (_, values) = case.i64(&format!("{prefix}.{name}"))?;
-        let values = values.iter().map(|&value| usize::try_from(value)).collect::<Result<_, _>>()?;
-        Ok((name.to_owned(), values))
-    };
-    let draws = case.under(&prefix).map(|(name, _)| draw(name)).collect::<Result<Vec<_>>>()?;
-    Ok(Draws::given(draws))
+    let mut draws = Draws::given::<&str>([]);
+    for (name, array) in case.under(&prefix) {
+        draws = match &array.values {
+            Values::F32(numbers) => draws.with_numbers(name, numbers.clone()),
+            _ => {
+                let (_, places) = case.i64(&format!("{prefix}.{name}"))?;
+                let places = places.iter().map(|&place| usize::try_from(place)).collect::<Result<_, _>>()?;
+                draws.with_places(name, places)
+            }
+        };
+    }
+    Ok(draws)
 }
 
 fn views(case: &Case, params: &Params, method: &impl MethodRules, step: usize) -> Result<Views> {

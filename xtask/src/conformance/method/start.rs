@@ -90,7 +90,10 @@ pub(super) fn student_name(path: &str) -> String {
 pub(super) fn state_name(path: &str) -> String {
     match path.strip_prefix(TEACHER) {
         Some(path) => format!("teacher.{}", student_name(path)),
-        None => path.replace("queue.rows", "queue").replace("queue.next", "queue_ptr"),
+        None => path
+            .replace("queue.rows", "queue")
+            .replace("queue.next", "queue_ptr")
+            .replace("covariance", "cov"),
     }
 }
 
@@ -108,7 +111,7 @@ mod tests {
             "teacher.projector.1.norm.bias"
         );
         assert_eq!(state_name("queue.next"), "queue_ptr");
-        assert_eq!(state_name("center"), "center");
+        assert_eq!((state_name("center"), state_name("covariance")), ("center".into(), "cov".into()));
     }
 
     #[test]
