@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use burn::module::Module;
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 use ssl_core::named::{collect, is_buffer};
+use ssl_core::nn::{AxisOrder, sine_cosine_positions};
 use ssl_core::{Encoder, Init, Masking, Pass, Tokens};
 use ssl_encoders::vit;
 use ssl_testing::tensors::{array, device, tensor};
@@ -16,6 +17,7 @@ use super::recipe::EncoderSpec;
 
 pub(super) const OPS: &[(&str, Op)] = &[
     ("pos_embed_resize", pos_embed_resize),
+    ("sincos_pos_embed", sincos_pos_embed),
     ("resnet", |case| encoder(case, "out.train")),
     ("vit", |case| encoder(case, "out.cls")),
     ("vit_tokens", vit_tokens),
@@ -91,4 +93,10 @@ fn pos_embed_resize(case: &Case) -> Result<Outputs> {
     ensure!((a, offset) == (-0.75, 0.1), "a and offset are {a} and {offset}, expected -0.75 and 0.1");
     let resized = vit::resize_pos_embed(tensor(case, "in.pos_embed")?, case.param("grid_out")?);
     Ok(Outputs::from([("out.pos_embed".to_owned(), array(&resized.into_data()))]))
+}
+
+fn sincos_pos_embed(case: &Case) -> Result<Outputs> {
+    let (side, dim, class_tokens) = (case.param("grid")?, case.param("dim")?, case.param("prefix")?);
+    let positions = sine_cosine_positions(side, dim, class_tokens, AxisOrder::ColumnRow);
+    Ok(Outputs::from([("out.pos_embed".to_owned(), array(&positions))]))
 }

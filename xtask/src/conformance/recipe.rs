@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use ssl_core::{Activation, Init, LayerConfig, Mlp, Norm};
-use ssl_encoders::{AnyEncoder, BlockKind, ResNetConfig, Stem, VitConfig};
+use ssl_encoders::{AnyEncoder, BlockKind, Positions, ResNetConfig, Stem, VitConfig};
 use ssl_testing::Case;
 use ssl_train::{
     AdamWConfig, Algorithm, LarcConfig, LarsConfig, NoDecay, OptimizerConfig, OptimizerName, Rates, SgdConfig,
@@ -19,7 +19,7 @@ pub(super) enum EncoderSpec {
     Vit(VitSpec),
 }
 
-/// A vision transformer. Its position embedding is among the initial values of a case, whether drawn or computed.
+/// A vision transformer.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct VitSpec {
@@ -30,8 +30,8 @@ pub(super) struct VitSpec {
     heads: usize,
     mlp_ratio: usize,
     cls_token: Option<bool>,
-    #[serde(default, rename = "pos_embed")]
-    _pos_embed: Option<PosEmbed>,
+    #[serde(default)]
+    pos_embed: PosEmbed,
     #[serde(default)]
     registers: usize,
     #[serde(default)]
@@ -40,9 +40,11 @@ pub(super) struct VitSpec {
     mask_token: bool,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum PosEmbed {
+    #[default]
+    Learned,
     SinCos,
 }
 
@@ -71,6 +73,10 @@ impl VitSpec {
             mask_token: self.mask_token,
             // The case gives the values.
             layer_scale: self.layer_scale.then_some(1.0),
+            positions: match self.pos_embed {
+                PosEmbed::Learned => Positions::Learned,
+                PosEmbed::SinCos => Positions::SinCosColumnRow,
+            },
             ..VitConfig::new(self.dim, self.depth, self.heads)
         }
     }

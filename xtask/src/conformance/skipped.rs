@@ -55,7 +55,6 @@ pub(super) const SKIPPED: &[Skipped] = &[
     },
     model("ijepa_predictor", "I-JEPA is not implemented yet"),
     model("mae", "MAE is not implemented yet"),
-    model("sincos_pos_embed", "MAE's layout, column first; ours is MoCo v3's, row first"),
 ];
 
 /// Why an operation is skipped, if it is.

@@ -1,5 +1,7 @@
 //! A ViT, block by block.
 
+use ssl_core::nn::TransformerBlock;
+
 use super::EncoderFootprint;
 use crate::VitConfig;
 
@@ -21,7 +23,7 @@ pub(super) fn footprint(config: &VitConfig, view_size: usize) -> EncoderFootprin
     let block = (TOKENS * dim + HIDDEN * hidden) * tokens;
     EncoderFootprint {
         feature_dim: config.dim,
-        parameters: parameters(config, hidden, length(config.image_size)),
+        parameters: parameters(config, length(config.image_size)),
         kept: depth * block + PIXELS * pixels,
         // Of the MLP and its input, in the block in progress.
         gradients: 2.0 * (hidden + dim) * tokens,
@@ -30,12 +32,10 @@ pub(super) fn footprint(config: &VitConfig, view_size: usize) -> EncoderFootprin
     }
 }
 
-fn parameters(config: &VitConfig, hidden: f64, length: f64) -> f64 {
+fn parameters(config: &VitConfig, length: f64) -> f64 {
     let (dim, patch) = (config.dim as f64, config.patch_size as f64);
     let scales = if config.layer_scale.is_some() { 2.0 } else { 0.0 };
-    let attention = 4.0 * dim * dim + 4.0 * dim;
-    let mlp = 2.0 * dim * hidden + hidden + dim;
-    let block = attention + mlp + (4.0 + scales) * dim;
+    let block = TransformerBlock::parameters(config.dim, config.mlp_ratio) + scales * dim;
     let class = f64::from(u8::from(config.class_token));
     let mask = f64::from(u8::from(config.mask_token));
     // Registers have no position: they are part of `length`, and of the parameters.

@@ -1,10 +1,10 @@
 //! A ViT as a token encoder.
 
 use burn::tensor::{Bool, Int, Tensor};
+use ssl_core::nn::pos_embed_for;
 use ssl_core::{Encoder, Masking, Pass, TokenEncoder, Tokens};
 
 use super::Vit;
-use super::pos_embed::pos_embed_for;
 
 impl TokenEncoder for Vit {
     /// # Shapes
@@ -56,6 +56,15 @@ impl TokenEncoder for Vit {
     /// If height and width are not multiples of the patch size.
     fn patch_grid(&self, pixels: [usize; 2]) -> [usize; 2] {
         self.patch_embed.grid(pixels)
+    }
+
+    fn patch_size(&self) -> usize {
+        self.patch_embed.proj.weight.dims()[2]
+    }
+
+    fn side(&self) -> usize {
+        let [_, entries, _] = self.pos_embed.dims();
+        (entries - usize::from(self.cls_token.is_some())).isqrt()
     }
 
     fn token_dim(&self) -> usize {

@@ -2,9 +2,11 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use ssl_core::{Init, nn};
+use ssl_kernels::ops;
 
-/// Added to the variance (timm and DINO; PyTorch's default is 1e-5).
+use crate::Init;
+
+/// Added to the variance (timm; PyTorch's default is 1e-5).
 const EPS: f64 = 1e-6;
 
 /// Normalisation of each token over its own values, with PyTorch's names.
@@ -13,21 +15,25 @@ const EPS: f64 = 1e-6;
 /// y = weight · (x − mean) / sqrt(var + 1e-6) + bias,   biased variance
 /// ```
 #[derive(Module, Debug)]
-pub(super) struct LayerNorm {
-    weight: Param<Tensor<1>>,
-    bias: Param<Tensor<1>>,
+pub struct LayerNorm {
+    /// `[dim]`
+    pub weight: Param<Tensor<1>>,
+    /// `[dim]`
+    pub bias: Param<Tensor<1>>,
 }
 
 impl LayerNorm {
-    /// Starts with weight 1 and bias 0.
-    pub(super) fn init(dim: usize, init: &Init) -> Self {
+    /// Creates a norm with weight 1 and bias 0.
+    pub fn init(dim: usize, init: &Init) -> Self {
         Self { weight: init.constant([dim], 1.0), bias: init.constant([dim], 0.0) }
     }
 
+    /// The normalised tokens.
+    ///
     /// # Shapes
     /// - `tokens`: `[batch, token, dim]`
     /// - returns: the same
-    pub(super) fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        nn::layer_norm(tokens, self.weight.val(), self.bias.val(), EPS)
+    pub fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
+        ops::layer_norm(tokens, self.weight.val(), self.bias.val(), EPS)
     }
 }
