@@ -15,10 +15,14 @@ pub use ssl_data as data;
 pub use ssl_dino as dino;
 pub use ssl_encoders as encoders;
 pub use ssl_eval as eval;
+#[cfg(feature = "mae")]
+pub use ssl_mae as mae;
 #[cfg(feature = "moco")]
 pub use ssl_moco as moco;
 #[cfg(feature = "simclr")]
 pub use ssl_simclr as simclr;
+#[cfg(feature = "simmim")]
+pub use ssl_simmim as simmim;
 #[cfg(feature = "simsiam")]
 pub use ssl_simsiam as simsiam;
 #[cfg(feature = "supcon")]

@@ -3,7 +3,8 @@
 pub mod advice;
 
 use serde::Serialize;
-use ssl_core::Encoder;
+use ssl_core::{Encoder, Needs, SslMethod};
+use ssl_encoders::AnyEncoder;
 pub use ssl_tasks::methods::{Methods, WithMethod};
 use ssl_tasks::methods::{options_of, with_options};
 use toml::Table;
@@ -108,6 +109,8 @@ methods! {
     ("swav", ssl_swav, "swav", SwavConfig::new(), "one view predicts which prototypes another view is assigned to", "https://arxiv.org/abs/2006.09882"),
     ("dino", ssl_dino, "dino", DinoConfig::new(), "small crops predict what a sharpened, centred teacher says of large ones", "https://arxiv.org/abs/2104.14294"),
     ("barlow-twins", ssl_barlow_twins, "barlow-twins", BarlowTwinsConfig::new(), "the cross-correlation of two views' embeddings is driven to the identity", "https://arxiv.org/abs/2103.03230"),
+    ("mae", ssl_mae, "mae", MaeConfig::new(), "an encoder sees a quarter of the patches, a decoder predicts the pixels of the others", "https://arxiv.org/abs/2111.06377"),
+    ("simmim", ssl_simmim, "simmim", SimMimConfig::new(), "a linear layer predicts the pixels of patches that the encoder sees as hidden", "https://arxiv.org/abs/2111.09886"),
     ("supcon", ssl_supcon, "supcon", SupConConfig::new(), "views of all images of a class attract; needs labels", "https://arxiv.org/abs/2004.11362"),
 }
 
@@ -117,6 +120,24 @@ methods! {
 /// If this build has no method of that name.
 pub fn method(name: &str) -> Result<&'static MethodInfo, RecipeError> {
     METHODS.iter().find(|method| method.name == name).ok_or_else(|| unknown(name))
+}
+
+/// What a method needs from the data and the encoder, with its default options.
+///
+/// # Errors
+/// If this build has no method of that name.
+pub fn needs(name: &str) -> Result<Needs, RecipeError> {
+    struct Ask;
+
+    impl WithMethod<AnyEncoder> for Ask {
+        type Output = Needs;
+
+        fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> Needs {
+            method.needs()
+        }
+    }
+
+    with_method(name, &Table::new(), Ask)
 }
 
 fn unknown(name: &str) -> RecipeError {

@@ -37,6 +37,10 @@ const RATES: &[(&str, usize, f64)] = &[
     ("dino/imagenet-resnet50", 512, 0.06),
     ("barlow-twins/cifar10", 256, 0.3),
     ("barlow-twins/imagenet", 2048, 1.6),
+    ("mae/cifar10", 256, 1.5e-3),
+    ("mae/imagenet", 4096, 2.4e-3),
+    ("simmim/cifar10", 256, 1e-3),
+    ("simmim/imagenet", 512, 1e-4),
     ("supcon/cifar10", 1024, 0.5),
     ("supcon/imagenet", 1024, 0.5),
 ];

@@ -52,6 +52,12 @@ pub trait TokenEncoder {
     /// Rows and columns, of which there are as many, of patches in the images that the network was made for.
     fn side(&self) -> usize;
 
+    /// Whether there is a class token.
+    fn has_class_token(&self) -> bool;
+
+    /// Whether there is a mask token, which [`Masking::Replace`] needs.
+    fn has_mask_token(&self) -> bool;
+
     /// Length of a token.
     fn token_dim(&self) -> usize;
 }

@@ -1,15 +1,18 @@
 //! Losses and their gradients.
 
 use anyhow::{Result, ensure};
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use ssl_barlow_twins::{BarlowTwinsInput, BarlowTwinsLoss};
 use ssl_byol::{ByolInput, ByolLoss};
 use ssl_core::Loss;
 use ssl_core::loss::{DistillationInput, DistillationLoss};
 use ssl_core::math::NORMALIZE_EPS;
+use ssl_core::patches::patchify;
 use ssl_dino::{DinoInput, DinoLoss, mean_logits, next_center};
+use ssl_mae::{MaeInput, MaeLoss};
 use ssl_moco::{MoCoInput, MoCoLoss, MoCoV3Input, MoCoV3Loss};
 use ssl_simclr::{NtXentInput, NtXentLoss};
+use ssl_simmim::{SimMimInput, SimMimLoss};
 use ssl_simsiam::{SimSiamInput, SimSiamLoss};
 use ssl_supcon::{SupConInput, SupConLoss};
 use ssl_swav::{SwavInput, SwavLoss, sinkhorn as sinkhorn_codes};
@@ -30,6 +33,8 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("sinkhorn", sinkhorn),
     ("swav", swav),
     ("dino", dino),
+    ("mae", mae),
+    ("simmim", simmim),
 ];
 
 fn nt_xent(case: &Case) -> Result<Outputs> {
@@ -120,6 +125,29 @@ fn dino(case: &Case) -> Result<Outputs> {
     let next = next_center(tensor(case, "in.center")?, mean, case.param("center_momentum")?);
     outputs.insert("out.center".to_owned(), array(&next.into_data()));
     Ok(outputs)
+}
+
+fn mae(case: &Case) -> Result<Outputs> {
+    let eps: f64 = case.param("eps")?;
+    ensure!(eps == 1e-6, "eps is {eps}, expected 1e-6");
+    let mut inputs = LossInputs::of(case);
+    let (images, pred, hidden) = (inputs.take_one("images")?, inputs.take_one("pred")?, hidden(case)?);
+    let loss = MaeLoss::new(case.param("norm_pix_loss")?);
+    let mut outputs = outputs(inputs, &loss, MaeInput { images, pred, hidden })?;
+    let patches = patchify(tensor(case, "in.images")?, case.param("patch")?);
+    outputs.insert("out.patches".to_owned(), array(&patches.into_data()));
+    Ok(outputs)
+}
+
+fn simmim(case: &Case) -> Result<Outputs> {
+    let mut inputs = LossInputs::of(case);
+    let (images, pred, hidden) = (inputs.take_one("images")?, inputs.take_one("pred")?, hidden(case)?);
+    outputs(inputs, &SimMimLoss, SimMimInput { images, pred, hidden })
+}
+
+/// Which patches are hidden, as numbers.
+fn hidden(case: &Case) -> Result<Tensor<2>> {
+    Ok(Tensor::<2, Int>::from_data(data(case.tensor("in.mask")?), &device()).float())
 }
 
 /// The value of a loss, and its gradients for the inputs of a case.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use ssl_core::{Activation, Init, LayerConfig, Mlp, Norm};
 use ssl_encoders::{AnyEncoder, BlockKind, Positions, ResNetConfig, Stem, VitConfig};
+use ssl_mae::{Mae, MaeConfig};
 use ssl_testing::Case;
 use ssl_train::{
     AdamWConfig, Algorithm, LarcConfig, LarsConfig, NoDecay, OptimizerConfig, OptimizerName, Rates, SgdConfig,
@@ -62,6 +63,16 @@ impl EncoderSpec {
     }
 }
 
+impl EncoderSpec {
+    /// The same network with positions that get a gradient, which cases have of fixed ones too.
+    pub(super) fn with_learned_positions(mut self) -> Self {
+        if let Self::Vit(spec) = &mut self {
+            spec.pos_embed = PosEmbed::Learned;
+        }
+        self
+    }
+}
+
 impl VitSpec {
     fn config(&self) -> VitConfig {
         VitConfig {
@@ -79,6 +90,31 @@ impl VitSpec {
             },
             ..VitConfig::new(self.dim, self.depth, self.heads)
         }
+    }
+}
+
+/// A decoder of pixels.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DecoderSpec {
+    dim: usize,
+    depth: usize,
+    heads: usize,
+    mlp_ratio: usize,
+    /// Length of the encoder's tokens, patches a side, and pixels of a patch: the shapes of the initial values say the same.
+    #[serde(rename = "width")]
+    _width: usize,
+    #[serde(rename = "grid")]
+    _grid: usize,
+    #[serde(rename = "out")]
+    _out: usize,
+}
+
+impl DecoderSpec {
+    pub(super) fn mae(&self, norm_pix: bool) -> Result<Mae> {
+        let config = MaeConfig::new().with_decoder_dim(self.dim).with_decoder_depth(self.depth);
+        let config = config.with_decoder_heads(self.heads).with_decoder_mlp_ratio(self.mlp_ratio);
+        Ok(config.with_norm_pix(norm_pix).build()?)
     }
 }
 
@@ -183,10 +219,11 @@ pub(super) struct OptimizerSpec {
     eps: Option<f64>,
 }
 
-/// A number, or one per step.
+/// A number or a flag, or a number per step.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Table {
+    Flag(bool),
     Constant(f64),
     Steps(Vec<f64>),
 }
@@ -201,6 +238,7 @@ impl Table {
     /// The value at a step.
     pub(super) fn at(&self, step: usize) -> Result<f64> {
         match self {
+            Self::Flag(flag) => bail!("{flag} at step {step}, expected a number"),
             Self::Constant(value) => Ok(*value),
             Self::Steps(values) => {
                 values.get(step).copied().with_context(|| format!("a table ends before step {step}"))

@@ -31,7 +31,6 @@ pub(super) const SKIPPED: &[Skipped] = &[
     loss_of("ijepa", "I-JEPA is not implemented yet"),
     loss_of("koleo", "DINOv2 is not implemented yet"),
     loss_of("lejepa", "LeJEPA is not implemented yet"),
-    loss_of("mae", "MAE is not implemented yet"),
     loss_of("msn", "MSN is not implemented yet"),
     loss_of("nnclr", "NNCLR is not implemented yet"),
     loss_of("sigreg", "LeJEPA is not implemented yet"),
@@ -44,7 +43,6 @@ pub(super) const SKIPPED: &[Skipped] = &[
     no_method("ibot"),
     no_method("ijepa"),
     no_method("lejepa"),
-    no_method("mae"),
     no_method("msn"),
     no_method("nnclr"),
     no_method("tico"),
@@ -54,7 +52,6 @@ pub(super) const SKIPPED: &[Skipped] = &[
         reason: "VICReg is an example outside the library: examples/custom-method",
     },
     model("ijepa_predictor", "I-JEPA is not implemented yet"),
-    model("mae", "MAE is not implemented yet"),
 ];
 
 /// Why an operation is skipped, if it is.

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use ssl_core::ConfigError;
+use ssl_core::{ConfigError, limits};
 
 use super::EncoderConfig;
 use crate::VitConfig;
@@ -10,10 +10,6 @@ use crate::vit::{Pool, Positions};
 
 /// Longest tokens. Published ones have up to 4096 values (DINOv3's ViT-7B).
 const LONGEST: usize = 8192;
-/// Most blocks. Published ViTs have up to 48.
-const DEEPEST: usize = 256;
-/// Widest MLP.
-const WIDEST: usize = 64;
 
 impl EncoderConfig {
     /// The checked configuration of a ViT.
@@ -73,10 +69,10 @@ fn check_size(config: &VitConfig) -> Result<(), ConfigError> {
     let expected = "a multiple of 4, which sines and cosines of two axes need";
     let fits = dim.is_multiple_of(4) || config.positions == Positions::Learned;
     ConfigError::check(fits, "encoder.embed_dim", dim, expected)?;
-    let expected = "1 to 256: published ViTs have up to 48 blocks";
-    ConfigError::check((1..=DEEPEST).contains(&depth), "encoder.depth", depth, expected)?;
-    let fits = (1..=WIDEST).contains(&mlp_ratio);
-    ConfigError::check(fits, "encoder.mlp_ratio", mlp_ratio, "1 to 64: 4 is usual")?;
+    ConfigError::check(depth > 0, "encoder.depth", depth, "at least 1")?;
+    limits::blocks("encoder.depth", depth)?;
+    ConfigError::check(mlp_ratio > 0, "encoder.mlp_ratio", mlp_ratio, "at least 1")?;
+    limits::mlp_ratio("encoder.mlp_ratio", mlp_ratio)?;
     let found = format!("{heads} for tokens of length {dim}");
     let divides = heads > 0 && dim.is_multiple_of(heads);
     ConfigError::check(divides, "encoder.heads", found, "a divisor of that length")

@@ -5,9 +5,6 @@ use ssl_core::nn::TransformerBlock;
 use super::EncoderFootprint;
 use crate::VitConfig;
 
-/// Tensors of tokens that a block keeps: the input and the output of both layer norms; queries, keys and values together; the
-/// output of the attention.
-const TOKENS: f64 = 8.0;
 /// Of the MLP, per hidden width: the derivative and the output of the activation.
 const HIDDEN: f64 = 2.0;
 /// Tensors of pixels: views cut into patches, and what cutting leaves behind.
@@ -20,7 +17,7 @@ pub(super) fn footprint(config: &VitConfig, view_size: usize) -> EncoderFootprin
     let length = |size: usize| ((size / config.patch_size) as f64).powi(2) + extra;
     let tokens = length(view_size);
     let pixels = 3.0 * (view_size as f64).powi(2);
-    let block = (TOKENS * dim + HIDDEN * hidden) * tokens;
+    let block = TransformerBlock::kept(config.dim, config.mlp_ratio) * tokens;
     EncoderFootprint {
         feature_dim: config.dim,
         parameters: parameters(config, length(config.image_size)),

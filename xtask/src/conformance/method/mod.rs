@@ -7,10 +7,13 @@ mod barlow_twins;
 mod byol;
 mod dino;
 pub(super) mod group;
+mod mae;
+mod masks;
 mod moco;
 mod moco_v3;
 mod params;
 mod simclr;
+mod simmim;
 mod simsiam;
 mod start;
 mod sup_con;
@@ -41,6 +44,8 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("sup_con", sup_con::run),
     ("swav", swav::run),
     ("dino", dino::run),
+    ("mae", mae::run),
+    ("simmim", simmim::run),
     ("barlow_twins", barlow_twins::run),
 ];
 
@@ -61,7 +66,7 @@ fn trajectory<M: SslMethod<AnyEncoder>>(
     for t in 0..params.steps {
         let (method, at) = method_at(t)?;
         let rules = method.gradient_rules(at);
-        params.expect_rules(t, &rules, named::collect(&student).into_keys())?;
+        params.expect_rules(t, &rules, &student)?;
         (student, state) = method.before_step(student, state, at);
         let context = StepContext { draws: draws(case, t)?, ..StepContext::new(0, at, 0) };
         let context = context.with_group(group.clone()).with_sync_batch_norm(true);
@@ -104,7 +109,8 @@ fn draws(case: &Case, step: usize) -> Result<Draws> {
         let values = values.iter().map(|&value| usize::try_from(value)).collect::<Result<_, _>>()?;
         Ok((name.to_owned(), values))
     };
-    let draws = case.under(&prefix).map(|(name, _)| draw(name)).collect::<Result<Vec<_>>>()?;
+    let drawn = case.under(&prefix).filter(|(name, _)| !masks::NAMES.contains(name));
+    let draws = drawn.map(|(name, _)| draw(name)).collect::<Result<Vec<_>>>()?;
     Ok(Draws::given(draws))
 }
 
@@ -120,7 +126,8 @@ fn views(case: &Case, params: &Params, method: &impl MethodRules, step: usize) -
     ensure!(labels.is_some() == needs.labels, "labels are {labels:?} for a method that needs {needs:?}");
     let device = device();
     let labels = labels.map(|labels| Tensor::from_data(labels, &device));
-    Ok(Views { labels, ..Views::new(crops.collect::<Result<_, _>>()?, needs.global_views) })
+    let masks = masks::of(case, &needs, step)?;
+    Ok(Views { labels, masks, ..Views::new(crops.collect::<Result<_, _>>()?, needs.global_views) })
 }
 
 #[cfg(test)]

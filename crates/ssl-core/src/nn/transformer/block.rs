@@ -104,6 +104,12 @@ impl TransformerBlock {
         self.attn.first_weights(self.norm1.forward(tokens))
     }
 
+    /// Values that a block keeps of each token for the backward pass: the input and the output of both norms; queries, keys
+    /// and values together; the output of the attention; and of the MLP the derivative and the output of the activation.
+    pub fn kept(dim: usize, mlp_ratio: usize) -> f64 {
+        (8.0 + 2.0 * mlp_ratio as f64) * dim as f64
+    }
+
     /// The number of parameters of a block without layer scale, as `f64`: a configuration can ask for more than an integer
     /// holds.
     pub fn parameters(dim: usize, mlp_ratio: usize) -> f64 {
