@@ -15,6 +15,8 @@ pub use ssl_data as data;
 pub use ssl_dino as dino;
 pub use ssl_encoders as encoders;
 pub use ssl_eval as eval;
+#[cfg(feature = "ijepa")]
+pub use ssl_ijepa as ijepa;
 #[cfg(feature = "mae")]
 pub use ssl_mae as mae;
 #[cfg(feature = "moco")]

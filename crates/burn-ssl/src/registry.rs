@@ -111,6 +111,7 @@ methods! {
     ("barlow-twins", ssl_barlow_twins, "barlow-twins", BarlowTwinsConfig::new(), "the cross-correlation of two views' embeddings is driven to the identity", "https://arxiv.org/abs/2103.03230"),
     ("mae", ssl_mae, "mae", MaeConfig::new(), "an encoder sees a quarter of the patches, a decoder predicts the pixels of the others", "https://arxiv.org/abs/2111.06377"),
     ("simmim", ssl_simmim, "simmim", SimMimConfig::new(), "a linear layer predicts the pixels of patches that the encoder sees as hidden", "https://arxiv.org/abs/2111.09886"),
+    ("ijepa", ssl_ijepa, "ijepa", IJepaConfig::new(), "a predictor guesses what a teacher says of blocks of patches, from a context without them", "https://arxiv.org/abs/2301.08243"),
     ("supcon", ssl_supcon, "supcon", SupConConfig::new(), "views of all images of a class attract; needs labels", "https://arxiv.org/abs/2004.11362"),
 }
 

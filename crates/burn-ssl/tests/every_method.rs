@@ -170,6 +170,8 @@ fn narrow(method: &str) -> Table {
         ("decoder_dim", 8),
         ("decoder_depth", 1),
         ("decoder_heads", 2),
+        ("predictor_depth", 1),
+        ("predictor_heads", 2),
     ];
     let all = resolve_options(method, &Table::new()).expect("the defaults");
     let known = sizes.into_iter().filter(|(key, _)| all.contains_key(*key));
@@ -182,17 +184,21 @@ fn narrow(method: &str) -> Table {
 struct Momentum {
     start: f64,
     end: f64,
+    /// Whether it rises along a line, and not a cosine.
+    on_a_line: bool,
 }
 
 impl Momentum {
     fn of(options: &Table) -> Self {
         let number = |key: &str| options.get(key).and_then(toml::Value::as_float);
+        // I-JEPA's, which alone has a predictor of blocks.
+        let on_a_line = options.contains_key("predictor_depth");
         match (number("momentum"), number("momentum_end"), number("teacher_momentum")) {
-            (Some(start), Some(end), _) => Self { start, end },
-            (Some(constant), None, _) => Self { start: constant, end: constant },
-            (None, _, Some(start)) => Self { start, end: 1.0 },
+            (Some(start), Some(end), _) => Self { start, end, on_a_line },
+            (Some(constant), None, _) => Self { start: constant, end: constant, on_a_line },
+            (None, _, Some(start)) => Self { start, end: 1.0, on_a_line },
             // It has no teacher.
-            (None, _, None) => Self { start: 0.0, end: 0.0 },
+            (None, _, None) => Self { start: 0.0, end: 0.0, on_a_line },
         }
     }
 
@@ -200,7 +206,10 @@ impl Momentum {
         if self.start == self.end {
             return self.start;
         }
-        schedule::cosine(step as f64, STEPS as f64, self.start, self.end)
+        match self.on_a_line {
+            true => self.start + (self.end - self.start) * step as f64 / STEPS as f64,
+            false => schedule::cosine(step as f64, STEPS as f64, self.start, self.end),
+        }
     }
 }
 

@@ -30,6 +30,8 @@ const NARROW: &[(&str, &str)] = &[
     ("decoder_dim", "16"),
     ("decoder_depth", "1"),
     ("decoder_heads", "2"),
+    ("predictor_depth", "1"),
+    ("predictor_heads", "2"),
 ];
 
 /// A recipe with narrow networks, for 24 rendered images: three steps of 8 in an epoch.

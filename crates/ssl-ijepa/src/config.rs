@@ -118,7 +118,9 @@ mod tests {
         assert_eq!(error(new().with_predictor_depth(0)), "predictor_depth is 0, expected at least 1");
         assert_eq!(error(new().with_predictor_heads(0)), "predictor_heads is 0, expected at least 1");
         assert_eq!(error(new().with_predictor_mlp_ratio(0)), "predictor_mlp_ratio is 0, expected at least 1");
-        assert!(error(new().with_predictor_depth(257)).starts_with("predictor_depth is 257, expected at most"));
+        assert!(
+            error(new().with_predictor_depth(257)).starts_with("predictor_depth is 257, expected at most")
+        );
         assert!(error(new().with_predictor_mlp_ratio(65)).starts_with("predictor_mlp_ratio is 65, expected"));
         assert_eq!(
             error(new().with_predictor_dim(6).with_predictor_heads(2)),

@@ -89,7 +89,7 @@ mod tests {
 
     /// Tokens of two images of four patches, and two blocks of two patches.
     fn tokens() -> Tensor<3> {
-        crops(2, 4, 0.0).reshape([2, 4, 24])
+        crops(2, 4, 0.0).reshape([2, 4, 12])
     }
 
     fn places() -> Tensor<3, Int> {
@@ -127,8 +127,8 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "pred has shape [3, 2, 24], expected [rows, count, dim] = [4, 2, 24]")]
+    #[should_panic(expected = "pred has shape [3, 2, 12], expected [rows, count, dim] = [4, 2, 12]")]
     fn predictions_of_other_blocks_are_refused() {
-        value(Tensor::zeros([3, 2, 24], &device()));
+        value(Tensor::zeros([3, 2, 12], &device()));
     }
 }

@@ -4,8 +4,8 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use ssl_core::nn::TransformerBlock;
 use ssl_core::{
-    Encoder, Footprint, Init, LossScale, Mask, MaskKind, Masking, MethodRules, Metrics, Needs, Progress, SslMethod,
-    Step, StepContext, Teacher, TokenEncoder, TokenShape, Views,
+    Encoder, Footprint, Init, LossScale, Mask, MaskKind, Masking, MethodRules, Metrics, Needs, Progress,
+    SslMethod, Step, StepContext, Teacher, TokenEncoder, TokenShape, Views,
 };
 
 use crate::{IJepaConfig, Predictor, PredictorInput, ijepa};
@@ -146,7 +146,9 @@ impl<E: Encoder> SslMethod<E> for IJepa {
 fn places_of(mask: &Mask) -> (Tensor<2, Int>, Tensor<3, Int>) {
     match mask {
         Mask::Predict { context, targets } => (context.clone(), targets.clone().swap_dims(0, 1)),
-        other => panic!("I-JEPA predicts blocks of patches: expected a mask that has them, got {:?}", other.kind()),
+        other => {
+            panic!("I-JEPA predicts blocks of patches: expected a mask that has them, got {:?}", other.kind())
+        }
     }
 }
 

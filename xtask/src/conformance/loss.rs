@@ -9,6 +9,7 @@ use ssl_core::loss::{DistillationInput, DistillationLoss};
 use ssl_core::math::NORMALIZE_EPS;
 use ssl_core::patches::patchify;
 use ssl_dino::{DinoInput, DinoLoss, mean_logits, next_center};
+use ssl_ijepa::{IJepaInput, IJepaLoss, targets_of};
 use ssl_mae::{MaeInput, MaeLoss};
 use ssl_moco::{MoCoInput, MoCoLoss, MoCoV3Input, MoCoV3Loss};
 use ssl_simclr::{NtXentInput, NtXentLoss};
@@ -34,6 +35,7 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("swav", swav),
     ("dino", dino),
     ("mae", mae),
+    ("ijepa", ijepa),
     ("simmim", simmim),
 ];
 
@@ -136,6 +138,25 @@ fn mae(case: &Case) -> Result<Outputs> {
     let mut outputs = outputs(inputs, &loss, MaeInput { images, pred, hidden })?;
     let patches = patchify(tensor(case, "in.images")?, case.param("patch")?);
     outputs.insert("out.patches".to_owned(), array(&patches.into_data()));
+    Ok(outputs)
+}
+
+fn ijepa(case: &Case) -> Result<Outputs> {
+    let (beta, eps): (f64, f64) = (case.param("beta")?, case.param("layer_norm_eps")?);
+    ensure!((beta, eps) == (1.0, 1e-5), "beta and eps are {beta} and {eps}, expected 1 and 1e-5");
+    let contexts: usize = case.param("contexts")?;
+    let mut inputs = LossInputs::of(case);
+    let (pred, tokens) = (inputs.take_one("pred")?, inputs.take_one("tokens")?);
+    let places = Tensor::<3, Int>::from_data(data(case.tensor("in.ids_target")?), &device());
+    // Several contexts of an image are as many images, after one another within each block.
+    let [blocks, batch, count] = places.dims();
+    let places = places.unsqueeze_dim::<4>(1).expand([blocks, contexts, batch, count]);
+    let places = places.reshape([blocks, contexts * batch, count]);
+    let repeated = |tokens: Tensor<3>| Tensor::cat(vec![tokens; contexts], 0);
+    let input = IJepaInput { pred, tokens: repeated(tokens), places: places.clone() };
+    let mut outputs = outputs(inputs, &IJepaLoss, input)?;
+    let target = targets_of(repeated(tensor(case, "in.tokens")?), places);
+    outputs.insert("out.target".to_owned(), array(&target.into_data()));
     Ok(outputs)
 }
 

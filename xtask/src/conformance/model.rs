@@ -8,16 +8,18 @@ use ssl_core::named::{collect, is_buffer};
 use ssl_core::nn::{AxisOrder, sine_cosine_positions};
 use ssl_core::{Encoder, Init, Mask, Masking, Pass, SslMethod, Tokens};
 use ssl_encoders::vit;
+use ssl_ijepa::{Predictor, PredictorInput};
 use ssl_mae::MaeStudent;
-use ssl_testing::tensors::{array, device, tensor};
+use ssl_testing::tensors::{array, data, device, tensor};
 use ssl_testing::{Case, LossInputs, Outputs};
 use ssl_train::Gradients;
 
 use super::Op;
 use super::modules::{gradient_arrays, load};
-use super::recipe::{DecoderSpec, EncoderSpec};
+use super::recipe::{DecoderSpec, EncoderSpec, PredictorSpec};
 
 pub(super) const OPS: &[(&str, Op)] = &[
+    ("ijepa_predictor", ijepa_predictor),
     ("mae", mae),
     ("pos_embed_resize", pos_embed_resize),
     ("sincos_pos_embed", sincos_pos_embed),
@@ -88,6 +90,41 @@ struct MaeSpec {
     encoder: EncoderSpec,
     decoder: DecoderSpec,
     norm_pix_loss: bool,
+}
+
+/// A predictor of tokens, on contexts of which an image may have several: as many images, after one another within each block.
+fn ijepa_predictor(case: &Case) -> Result<Outputs> {
+    let arch: IJepaSpec = case.param("arch")?;
+    let predictor = InPredictor { predictor: arch.predictor.init(&mut Init::new(0, &device().autodiff())) };
+    let predictor = load(predictor, case, str::to_owned)?;
+    let places =
+        |name: &str| -> Result<Tensor<3, Int>> { Ok(Tensor::from_data(data(case.tensor(name)?), &device())) };
+    let (context, targets) = (places("in.ids_context")?, places("in.ids_target")?);
+    let ([contexts, batch, kept], [blocks, _, count]) = (context.dims(), targets.dims());
+    let targets = targets.unsqueeze_dim::<4>(1).expand([blocks, contexts, batch, count]);
+    let mut inputs = LossInputs::of(case);
+    let input = PredictorInput {
+        context: inputs.take_one("x")?,
+        context_places: context.reshape([contexts * batch, kept]),
+        target_places: targets.reshape([blocks, contexts * batch, count]),
+        grid: [arch.predictor.side(); 2],
+    };
+    let pred = predictor.predictor.forward(input, &Pass::train());
+    let mut outputs = loss_and_gradients(case, inputs, &pred, &predictor)?;
+    outputs.insert("out.pred".to_owned(), array(&pred.into_data()));
+    Ok(outputs)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IJepaSpec {
+    predictor: PredictorSpec,
+}
+
+/// The names of a case start with `predictor`.
+#[derive(Module, Debug)]
+struct InPredictor {
+    predictor: Predictor,
 }
 
 /// The sum of an output, weighted as the case says, and its gradients.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use ssl_core::{Activation, Init, LayerConfig, Mlp, Norm};
 use ssl_encoders::{AnyEncoder, BlockKind, Positions, ResNetConfig, Stem, VitConfig};
+use ssl_ijepa::{IJepaConfig, Predictor};
 use ssl_mae::{Mae, MaeConfig};
 use ssl_testing::Case;
 use ssl_train::{
@@ -115,6 +116,38 @@ impl DecoderSpec {
         let config = MaeConfig::new().with_decoder_dim(self.dim).with_decoder_depth(self.depth);
         let config = config.with_decoder_heads(self.heads).with_decoder_mlp_ratio(self.mlp_ratio);
         Ok(config.with_norm_pix(norm_pix).build()?)
+    }
+}
+
+/// A predictor of tokens.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PredictorSpec {
+    dim: usize,
+    depth: usize,
+    heads: usize,
+    mlp_ratio: usize,
+    /// Patches a side.
+    grid: usize,
+    /// Length of the encoder's tokens.
+    width: usize,
+}
+
+impl PredictorSpec {
+    pub(super) fn config(&self) -> IJepaConfig {
+        let config = IJepaConfig::new().with_predictor_dim(self.dim).with_predictor_depth(self.depth);
+        config.with_predictor_heads(self.heads).with_predictor_mlp_ratio(self.mlp_ratio)
+    }
+
+    pub(super) fn side(&self) -> usize {
+        self.grid
+    }
+
+    /// A predictor for an encoder of that grid and width.
+    pub(super) fn init(&self, init: &mut Init) -> Predictor {
+        let encoder = VitConfig::new(self.width, 1, 1).with_image_size(self.grid).with_patch_size(1);
+        let encoder = encoder.with_class_token(false).init(init);
+        Predictor::init(&self.config(), &encoder, init)
     }
 }
 

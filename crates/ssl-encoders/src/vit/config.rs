@@ -199,8 +199,8 @@ impl VitConfig {
 
     fn block(&self, index: usize, init: &mut Init) -> TransformerBlock {
         let (dim, hidden, start) = (self.dim, self.dim * self.mlp_ratio, self.start);
-        let (qkv, proj) = (start.query_key_value(dim, init), start.linear(dim, dim, init));
-        let (fc1, fc2) = (start.linear(dim, hidden, init), start.linear(hidden, dim, init));
+        let (qkv, proj) = (start.query_key_value(dim, init), start.last_of_branch(dim, dim, index, init));
+        let (fc1, fc2) = (start.linear(dim, hidden, init), start.last_of_branch(hidden, dim, index, init));
         let attention = Attention { qkv, proj, heads: self.heads };
         let block = TransformerBlock::new(attention, FeedForward { fc1, fc2 }, init);
         let block = block.with_drop_path(DropPath { block: index, rate: self.drop_path_of(index) });
@@ -222,6 +222,23 @@ impl VitConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn last_layers_of_deep_blocks_start_small_where_the_scheme_says_so() {
+        let device = ssl_core::DeviceSpec::Flex.open().expect("flex is compiled in");
+        let config = VitConfig::new(64, 8, 2).with_image_size(8).with_patch_size(4);
+        let spread = |start, path: &str| {
+            let vit = config.clone().with_start(start).init(&mut Init::new(0, &device));
+            let values: Vec<f64> = ssl_core::named::collect(&vit)[path].iter().collect();
+            (values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64).sqrt()
+        };
+        let ratio =
+            |start| spread(start, "blocks.0.mlp.fc2.weight") / spread(start, "blocks.7.mlp.fc2.weight");
+        assert!((ratio(VitInit::TruncatedNormalScaled) - 8.0_f64.sqrt()).abs() < 0.1);
+        assert!((ratio(VitInit::TruncatedNormal) - 1.0).abs() < 0.05);
+        let first = spread(VitInit::TruncatedNormalScaled, "blocks.7.mlp.fc1.weight");
+        assert!((first - spread(VitInit::TruncatedNormal, "blocks.7.mlp.fc1.weight")).abs() < 1e-3);
+    }
 
     #[test]
     fn the_drop_path_rate_rises_linearly_over_the_blocks() {

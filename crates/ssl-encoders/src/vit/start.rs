@@ -35,9 +35,16 @@ pub enum VitInit {
     ///
     /// Source: MAE, He et al. 2021, <https://arxiv.org/abs/2111.06377>, appendix A.1, and official `models_mae.py`.
     Xavier,
+    /// Weights, the patch projection's too, and tokens: truncated normal with standard deviation 0.02. Those of the last layers of
+    /// both branches of block `i`, counted from 1, are divided by `sqrt(2 · i)`. Learned positions: the same standard deviation.
+    ///
+    /// Source: I-JEPA, Assran et al. 2023, <https://arxiv.org/abs/2301.08243>, official `vision_transformer.py`, `_init_weights` and
+    /// `fix_init_weight`, after BEiT.
+    TruncatedNormalScaled,
 }
 
 names!(VitInit: "vit_init" {
+    TruncatedNormalScaled = "truncated-normal-scaled",
     TruncatedNormal = "truncated-normal",
     XavierSinCos = "xavier-sin-cos",
     Xavier = "xavier",
@@ -48,8 +55,25 @@ impl VitInit {
     pub(super) fn linear(self, inputs: usize, outputs: usize, init: &mut Init) -> Linear {
         let config = LinearConfig::new(inputs, outputs);
         match self {
-            Self::TruncatedNormal => config.init_truncated_normal(STD, init),
+            Self::TruncatedNormal | Self::TruncatedNormalScaled => config.init_truncated_normal(STD, init),
             Self::XavierSinCos | Self::Xavier => config.init_xavier(init),
+        }
+    }
+
+    /// The last layer of a branch of the block with this index, from 0.
+    pub(super) fn last_of_branch(
+        self,
+        inputs: usize,
+        outputs: usize,
+        block: usize,
+        init: &mut Init,
+    ) -> Linear {
+        match self {
+            Self::TruncatedNormalScaled => {
+                let std = STD / (2.0 * (block as f64 + 1.0)).sqrt();
+                LinearConfig::new(inputs, outputs).init_truncated_normal(std, init)
+            }
+            _ => self.linear(inputs, outputs, init),
         }
     }
 
@@ -57,7 +81,9 @@ impl VitInit {
     pub(super) fn query_key_value(self, dim: usize, init: &mut Init) -> Linear {
         let stacked = [3 * dim, dim];
         match self {
-            Self::TruncatedNormal | Self::Xavier => self.linear(dim, 3 * dim, init),
+            Self::TruncatedNormal | Self::TruncatedNormalScaled | Self::Xavier => {
+                self.linear(dim, 3 * dim, init)
+            }
             Self::XavierSinCos => Linear {
                 weight: init.uniform(stacked, xavier(dim, dim)),
                 bias: Some(init.constant([3 * dim], 0.0)),
@@ -72,11 +98,12 @@ impl VitInit {
         let usual = 1.0 / (inputs as f64).sqrt();
         let weight = match self {
             Self::TruncatedNormal => init.uniform(shape, usual),
+            Self::TruncatedNormalScaled => init.truncated_normal(shape, STD),
             Self::XavierSinCos | Self::Xavier => init.uniform(shape, xavier(inputs, dim)),
         };
         let bias = match self {
             Self::TruncatedNormal | Self::Xavier => init.uniform([dim], usual),
-            Self::XavierSinCos => init.constant([dim], 0.0),
+            Self::XavierSinCos | Self::TruncatedNormalScaled => init.constant([dim], 0.0),
         };
         PatchProjection { weight, bias }
     }
@@ -84,7 +111,7 @@ impl VitInit {
     /// `[1, 1, dim]`
     pub(super) fn class_token(self, dim: usize, init: &mut Init) -> Param<Tensor<3>> {
         match self {
-            Self::TruncatedNormal => init.truncated_normal([1, 1, dim], STD),
+            Self::TruncatedNormal | Self::TruncatedNormalScaled => init.truncated_normal([1, 1, dim], STD),
             Self::XavierSinCos => init.normal([1, 1, dim], 1e-6),
             Self::Xavier => init.normal([1, 1, dim], STD),
         }
@@ -100,6 +127,7 @@ impl VitInit {
         match self {
             Self::TruncatedNormal | Self::XavierSinCos => init.constant([1, dim], 0.0),
             Self::Xavier => init.normal([1, dim], STD),
+            Self::TruncatedNormalScaled => init.truncated_normal([1, dim], STD),
         }
     }
 
@@ -112,7 +140,7 @@ impl VitInit {
         init: &mut Init,
     ) -> Param<Tensor<3>> {
         match self {
-            Self::TruncatedNormal | Self::Xavier => {
+            Self::TruncatedNormal | Self::TruncatedNormalScaled | Self::Xavier => {
                 init.truncated_normal([1, class_tokens + side * side, dim], STD)
             }
             Self::XavierSinCos => {

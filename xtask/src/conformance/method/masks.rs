@@ -1,13 +1,13 @@
 //! The masks of a step, which a case provides as `aux.<step>.<name>`.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use burn::tensor::{Int, Tensor};
 use ssl_core::{Mask, MaskKind, Needs};
 use ssl_testing::Case;
 use ssl_testing::tensors::{data, device};
 
 /// The names of masks; all others are draws.
-pub(super) const NAMES: [&str; 1] = ["ids_keep"];
+pub(super) const NAMES: [&str; 3] = ["ids_keep", "ids_context", "ids_target"];
 
 /// The masks of the views.
 pub(super) fn of(case: &Case, needs: &Needs, step: usize) -> Result<Vec<Option<Mask>>> {
@@ -17,7 +17,20 @@ pub(super) fn of(case: &Case, needs: &Needs, step: usize) -> Result<Vec<Option<M
         ensure!(masks.next().is_none(), "the case has masks, and the method takes none");
         return Ok(Vec::new());
     };
-    ensure!(kind == MaskKind::Keep, "masks of the kind {kind:?} are unknown here");
-    let kept = case.tensor(&format!("aux.{step}.ids_keep"))?;
-    Ok(vec![Some(Mask::Keep(Tensor::<2, Int>::from_data(data(kept), &device())))])
+    let mask = match kind {
+        MaskKind::Keep => Mask::Keep(places(case, step, "ids_keep")?),
+        MaskKind::Predict => {
+            let context: Tensor<3, Int> = places(case, step, "ids_context")?;
+            let [contexts, _, _] = context.dims();
+            ensure!(contexts == 1, "{contexts} contexts of an image, expected one");
+            let targets: Tensor<3, Int> = places(case, step, "ids_target")?;
+            Mask::Predict { context: context.squeeze_dim(0), targets: targets.swap_dims(0, 1) }
+        }
+        MaskKind::Replace => bail!("masks of the kind {kind:?} are unknown here"),
+    };
+    Ok(vec![Some(mask)])
+}
+
+fn places<const D: usize>(case: &Case, step: usize, name: &str) -> Result<Tensor<D, Int>> {
+    Ok(Tensor::from_data(data(case.tensor(&format!("aux.{step}.{name}"))?), &device()))
 }

@@ -7,6 +7,7 @@ mod barlow_twins;
 mod byol;
 mod dino;
 pub(super) mod group;
+mod ijepa;
 mod mae;
 mod masks;
 mod moco;
@@ -45,6 +46,7 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("swav", swav::run),
     ("dino", dino::run),
     ("mae", mae::run),
+    ("ijepa", ijepa::run),
     ("simmim", simmim::run),
     ("barlow_twins", barlow_twins::run),
 ];

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use serde::Deserialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use ssl_core::{GradientRules, Mlp, Progress, named};
 use ssl_testing::Case;
 
@@ -43,7 +45,8 @@ pub(super) struct Params {
     pub(super) encoder: EncoderSpec,
     #[serde(default)]
     pub(super) projector: Vec<LayerSpec>,
-    #[serde(default)]
+    /// Empty for a predictor of tokens, which is no list of layers.
+    #[serde(default, deserialize_with = "layers")]
     pub(super) predictor: Vec<LayerSpec>,
     loss: BTreeMap<String, Table>,
     pub(super) optimizer: OptimizerSpec,
@@ -168,6 +171,14 @@ impl Params {
         let at_first = self.freeze_first_steps.iter().filter(|(_, steps)| step < **steps);
         let prefixes = self.frozen.iter().chain(at_first.map(|(prefix, _)| prefix));
         prefixes.into_iter().any(|prefix| name.starts_with(prefix.as_str()))
+    }
+}
+
+/// The layers of a list; none of another description, which a method reads from the case.
+fn layers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerSpec>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Object(_) => Ok(Vec::new()),
+        list => serde_json::from_value(list).map_err(D::Error::custom),
     }
 }
 
