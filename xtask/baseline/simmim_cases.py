@@ -82,6 +82,7 @@ def trajectory(kind, seed):
         optimizer = torch.optim.SGD(student.parameters(), lr=1, momentum=0.9, weight_decay=1e-3)
     else:
         optimizer = torch.optim.AdamW(student.parameters(), lr=1, weight_decay=0.05)
+    smallest = {}
     for step in range(STEPS):
         images = torch.randn(BATCH, 3, SIZE, SIZE, generator=generator)
         kept = kept_patches(generator)
@@ -91,21 +92,24 @@ def trajectory(kind, seed):
         loss = student(images.double(), complement(kept))
         loss.backward()
         tensors[f"loss.{step}"] = loss.detach()
+        shapes = tensors_of(student)
+        gradients = {name(own): value.grad.reshape(shapes[name(own)].shape) for own, value in student.named_parameters()}
         if step == 0:
-            shapes = tensors_of(student)
-            for own, value in student.named_parameters():
-                tensors[f"grad.0.{name(own)}"] = value.grad.reshape(shapes[name(own)].shape)
+            tensors |= {f"grad.0.{key}": value.clone() for key, value in gradients.items()}
+        smallest = {key: torch.minimum(smallest.get(key, value.abs()), value.abs()) for key, value in gradients.items()}
         optimizer.step()
     tensors |= {f"final.student.{key}": value for key, value in tensors_of(student).items()}
-    # The bias of the keys has no effect: its gradient is rounding.
-    for block in range(DEPTH):
-        mask = torch.ones(3 * DIM)
-        mask[DIM : 2 * DIM] = 0
-        bias = f"encoder.blocks.{block}.attn.qkv.bias"
-        tensors |= {f"mask.{where}.{bias}": mask.clone() for where in ["grad.0", "final.student"]}
+    tensors |= masks(smallest) if kind == "adamw" else {}
     params = {"method": "simmim", "steps": STEPS, "batch": BATCH, "views": 1, "batching": "single", "bn_eps": 1e-5,
               "bn_momentum": 0.1, "encoder": ENCODER, "loss": {}, "optimizer": config}
     return tensors, params, "2e-4", "5e-7"
+
+
+def masks(smallest):
+    """Leaves out what AdamW makes of rounding: values whose gradient was 0 in some step, as where as many pixels of a patch are
+    too dark as too bright, and as that of the bias of keys always is."""
+    kept = {key: (value > 1e-12).float() for key, value in smallest.items()}
+    return {f"mask.final.student.{key}": mask for key, mask in kept.items() if not mask.all()}
 
 
 def loss_case(seed):
