@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
+use burn_ssl::core::{Mask, MaskKind, Needs};
 use burn_ssl::prelude::*;
 use burn_ssl::registry::{WithMethod, with_method};
 use burn_ssl::train::{Gradients, Optimizer, OptimizerConfig, Rates};
@@ -88,7 +89,7 @@ impl WithMethod<AnyEncoder> for Timing<'_> {
     type Output = Result<Value>;
 
     fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> Result<Value> {
-        let views = self.views(method.needs().global_views);
+        let views = self.views(method.needs());
         let memory = measure::Memory::start();
         let mut seconds = self.steps(&method, &views)?;
         let mut result = json!({ "step_seconds": seconds.split_off(self.options.warmup) });
@@ -121,12 +122,39 @@ impl Timing<'_> {
         Ok(seconds)
     }
 
-    fn views(&self, count: usize) -> Views {
+    fn views(&self, needs: Needs) -> Views {
+        let count = needs.global_views;
         let batch = self.options.batch;
         let shape = [batch, 3, self.options.image_size, self.options.image_size];
         let crop = |view: usize| measure::random(shape, view as u64, &self.device);
         let labels = (0..batch as i64).map(|i| i % 10).collect::<Vec<_>>();
         let labels = Tensor::from_data(TensorData::new(labels, [batch]), &self.device);
-        Views { labels: Some(labels), ..Views::new((0..count).map(crop).collect(), count) }
+        let masks = needs.masks.map(|kind| vec![Some(self.mask(kind)); count]).unwrap_or_default();
+        Views { labels: Some(labels), masks, ..Views::new((0..count).map(crop).collect(), count) }
+    }
+
+    /// A mask that keeps every fourth patch, or has every second one as its context and four blocks of a sixth of the others.
+    fn mask(&self, kind: MaskKind) -> Mask {
+        let (batch, device) = (self.options.batch, &self.device);
+        let patches = (self.options.image_size / self.options.patch_size).pow(2);
+        match kind {
+            MaskKind::Keep => {
+                let list = |image: usize| (0..patches / 4).map(|place| 4 * place + image % 4).collect();
+                let lists: Vec<_> = (0..batch).map(list).collect();
+                Mask::keep(&lists, patches, device).expect("a quarter of the patches")
+            }
+            MaskKind::Predict => {
+                let of = |count: usize, place: fn(usize) -> usize| -> Vec<i64> {
+                    (0..batch).flat_map(|_| (0..count).map(move |index| place(index) as i64)).collect()
+                };
+                let (kept, targets) = (patches / 2, (patches / 12).max(1));
+                let context = TensorData::new(of(kept, |index| 2 * index), [batch, kept]);
+                let blocks =
+                    TensorData::new(of(4 * targets, |index| 2 * (index / 4) + 1), [batch, 4, targets]);
+                let context = Tensor::from_data(context, device);
+                Mask::Predict { context, targets: Tensor::from_data(blocks, device) }
+            }
+            MaskKind::Replace => panic!("no method of this build takes such masks"),
+        }
     }
 }

@@ -15,14 +15,20 @@ pub use ssl_data as data;
 pub use ssl_dino as dino;
 pub use ssl_encoders as encoders;
 pub use ssl_eval as eval;
+#[cfg(feature = "ijepa")]
+pub use ssl_ijepa as ijepa;
 #[cfg(feature = "lejepa")]
 pub use ssl_lejepa as lejepa;
+#[cfg(feature = "mae")]
+pub use ssl_mae as mae;
 #[cfg(feature = "moco")]
 pub use ssl_moco as moco;
 #[cfg(feature = "nnclr")]
 pub use ssl_nnclr as nnclr;
 #[cfg(feature = "simclr")]
 pub use ssl_simclr as simclr;
+#[cfg(feature = "simmim")]
+pub use ssl_simmim as simmim;
 #[cfg(feature = "simsiam")]
 pub use ssl_simsiam as simsiam;
 #[cfg(feature = "supcon")]

@@ -3,7 +3,8 @@
 pub mod advice;
 
 use serde::Serialize;
-use ssl_core::Encoder;
+use ssl_core::{Encoder, Needs, SslMethod};
+use ssl_encoders::AnyEncoder;
 pub use ssl_tasks::methods::{Methods, WithMethod};
 use ssl_tasks::methods::{options_of, with_options};
 use toml::Table;
@@ -114,6 +115,9 @@ methods! {
     ("vicreg", ssl_vicreg, "vicreg", VicRegConfig::new(), "views agree, every dimension varies, and no two say the same", "https://arxiv.org/abs/2105.04906"),
     ("tico", ssl_tico, "tico", TiCoConfig::new(), "views agree with a teacher's and avoid the directions that embeddings took lately", "https://arxiv.org/abs/2206.10698"),
     ("lejepa", ssl_lejepa, "lejepa", LeJepaConfig::new(), "views of an image agree, and embeddings are normally distributed; no teacher", "https://arxiv.org/abs/2511.08544"),
+    ("mae", ssl_mae, "mae", MaeConfig::new(), "an encoder sees a quarter of the patches, a decoder predicts the pixels of the others", "https://arxiv.org/abs/2111.06377"),
+    ("simmim", ssl_simmim, "simmim", SimMimConfig::new(), "a linear layer predicts the pixels of patches that the encoder sees as hidden", "https://arxiv.org/abs/2111.09886"),
+    ("ijepa", ssl_ijepa, "ijepa", IJepaConfig::new(), "a predictor guesses what a teacher says of blocks of patches, from a context without them", "https://arxiv.org/abs/2301.08243"),
     ("supcon", ssl_supcon, "supcon", SupConConfig::new(), "views of all images of a class attract; needs labels", "https://arxiv.org/abs/2004.11362"),
 }
 
@@ -123,6 +127,24 @@ methods! {
 /// If this build has no method of that name.
 pub fn method(name: &str) -> Result<&'static MethodInfo, RecipeError> {
     METHODS.iter().find(|method| method.name == name).ok_or_else(|| unknown(name))
+}
+
+/// What a method needs from the data and the encoder, with its default options.
+///
+/// # Errors
+/// If this build has no method of that name.
+pub fn needs(name: &str) -> Result<Needs, RecipeError> {
+    struct Ask;
+
+    impl WithMethod<AnyEncoder> for Ask {
+        type Output = Needs;
+
+        fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> Needs {
+            method.needs()
+        }
+    }
+
+    with_method(name, &Table::new(), Ask)
 }
 
 fn unknown(name: &str) -> RecipeError {

@@ -2,7 +2,7 @@
 #![cfg(all(feature = "flex", feature = "methods"))]
 
 use burn::module::Module;
-use burn_ssl::core::{Init, named};
+use burn_ssl::core::{Init, TokenEncoder, TokenShape, named};
 use burn_ssl::prelude::*;
 use burn_ssl::registry::{METHODS, WithMethod, with_method};
 
@@ -21,8 +21,20 @@ impl WithMethod<AnyEncoder> for Counts<'_> {
         let mut init = Init::new(0, &device);
         let encoder = recipe.encoder.init(32, &mut init).expect("usable");
         let (features, of_encoder) = (encoder.feature_dim(), values(&encoder));
+        let shape = |tokens: &dyn TokenEncoder| TokenShape {
+            feature_dim: features,
+            images: 8,
+            views: 2,
+            patches: tokens.side().pow(2),
+            patch_size: tokens.patch_size(),
+            seen: 1.0,
+        };
+        let shape = encoder.tokens().map(shape);
         let (student, state) = method.init(encoder, &mut init);
-        let found = method.footprint(features, 8, 2);
+        let found = match shape {
+            Some(shape) => method.token_footprint(&shape),
+            None => method.footprint(features, 8, 2),
+        };
         let teacher = found.teacher_heads.map_or(0.0, |_| of_encoder + found.teacher_parameters());
         let told = [of_encoder + found.parameters(), teacher + found.state];
         [(values(&student), told[0]), (values(&state), told[1])]
@@ -37,7 +49,9 @@ fn values(module: &impl Module) -> f64 {
 fn a_footprint_has_the_sizes_of_student_and_state() {
     for method in METHODS {
         let mut recipe = Recipe::named(&format!("{}/cifar10-quick", method.name)).expect("a recipe");
-        recipe.encoder.width = 8;
+        if !recipe.encoder.is_vit() {
+            recipe.encoder.width = 8;
+        }
         let recipe = recipe.resolved().expect("usable");
         let counts = with_method(method.name, &recipe.method_options, Counts(&recipe)).expect("usable");
         for (made, told) in counts {

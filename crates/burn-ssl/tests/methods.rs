@@ -5,6 +5,7 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 
+use burn_ssl::data::MaskConfig;
 use burn_ssl::recipe::{Draft, RecipeName};
 use burn_ssl::recipe::{NamedDraft, NamedRecipe};
 use burn_ssl::registry::{METHODS, resolve_options};
@@ -26,6 +27,11 @@ const NARROW: &[(&str, &str)] = &[
     ("freeze_last_layer_epochs", "2"),
     ("teacher_temperature", "0.07"),
     ("warmup_teacher_temperature_epochs", "2"),
+    ("decoder_dim", "16"),
+    ("decoder_depth", "1"),
+    ("decoder_heads", "2"),
+    ("predictor_depth", "1"),
+    ("predictor_heads", "2"),
 ];
 
 /// A recipe with narrow networks, for 24 rendered images: three steps of 8 in an epoch.
@@ -42,6 +48,10 @@ fn draft(name: &str) -> Draft {
         (false, 1) => &["encoder.width=4"],
         (false, _) => &["encoder.width=4", "encoder.bn_splits=2"],
     };
+    if let Some(MaskConfig::Random(_)) = recipe.mask {
+        // Squares of several patches would not divide every image.
+        draft.assign("mask.unit=1").expect("it has the section");
+    }
     let narrow = narrow.map(|(option, value)| format!("method_options.{option}={value}"));
     let others = network.iter().chain(&["data.path=demo:train", "schedule.warmup_epochs=1"]);
     for assignment in narrow.chain(others.map(|assignment| (*assignment).to_owned())) {

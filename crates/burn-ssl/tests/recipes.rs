@@ -49,6 +49,12 @@ const RATES: &[(&str, usize, f64)] = &[
     ("tico/imagenet", 256, 0.2),
     ("lejepa/cifar10", 256, 2e-3),
     ("lejepa/imagenet", 256, 2e-3),
+    ("mae/cifar10", 256, 1.5e-3),
+    ("mae/imagenet", 4096, 2.4e-3),
+    ("simmim/cifar10", 256, 1e-3),
+    ("simmim/imagenet", 512, 1e-4),
+    ("ijepa/cifar10", 256, 1e-3),
+    ("ijepa/imagenet", 2048, 1e-3),
     ("supcon/cifar10", 1024, 0.5),
     ("supcon/imagenet", 1024, 0.5),
 ];

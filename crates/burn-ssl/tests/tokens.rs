@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use burn_ssl::core::{Mask, Masking, Needs, NoState};
+use burn_ssl::core::{Mask, MaskKind, Masking, Needs, NoState};
 use burn_ssl::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,7 @@ struct Kept {
 
 impl MethodRules for Kept {
     fn needs(&self) -> Needs {
-        Needs { global_views: 1, tokens: true, masks: true, ..Needs::default() }
+        Needs { global_views: 1, tokens: true, masks: Some(MaskKind::Keep), ..Needs::default() }
     }
 }
 
@@ -135,6 +135,10 @@ fn what_a_method_of_tokens_lacks_is_one_sentence_before_anything_starts() {
     );
     let unmasked = refused(|recipe| recipe.mask = None, &out);
     assert_eq!(unmasked, "this method hides patches, and the views have no masks: expected a section [mask]");
+    let other = refused(|recipe| recipe.mask = toml::from_str("kind = 'block'").ok(), &out);
+    assert_eq!(other, "mask.kind is 'block', expected 'random' for kept");
+    let nothing = refused(|recipe| recipe.mask = toml::from_str("kind = 'random'\nratio = 0.0").ok(), &out);
+    assert_eq!(nothing, "mask.ratio is 0, expected a number that hides at least one of 16 patches");
     let ratio = refused(|recipe| recipe.mask = toml::from_str("kind = 'random'\nratio = 1.5").ok(), &out);
     assert!(ratio.starts_with("mask.ratio is 1.5, expected"), "{ratio}");
 }

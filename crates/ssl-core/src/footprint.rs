@@ -19,6 +19,29 @@ pub struct Footprint {
     pub state: f64,
     /// Values that the loss holds at its peak.
     pub loss: f64,
+    /// Parameters of the student besides encoder and heads: those of a decoder.
+    pub other_parameters: f64,
+    /// Values of an image that these keep for the backward pass.
+    pub other_kept: f64,
+    /// Share of the patches that pass the student's encoder; `None` for all.
+    pub seen: Option<f64>,
+}
+
+/// The tokens that a method works on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TokenShape {
+    /// Length of a token.
+    pub feature_dim: usize,
+    /// Images of a batch.
+    pub images: usize,
+    /// Views of an image.
+    pub views: usize,
+    /// Patches of a global view.
+    pub patches: usize,
+    /// Height and width of a patch in pixels.
+    pub patch_size: usize,
+    /// Share of the patches that masks leave to see.
+    pub seen: f64,
 }
 
 /// The layers of a head.
@@ -36,9 +59,9 @@ impl Footprint {
         Self { heads: heads.into_iter().collect(), ..Self::default() }
     }
 
-    /// Parameters of the student's heads.
+    /// Parameters of the student besides its encoder.
     pub fn parameters(&self) -> f64 {
-        self.heads.iter().map(HeadShape::parameters).sum()
+        self.other_parameters + self.heads.iter().map(HeadShape::parameters).sum::<f64>()
     }
 
     /// Parameters of the teacher's heads.

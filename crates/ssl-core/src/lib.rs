@@ -33,7 +33,7 @@
 //!
 //! - [`method`], [`siamese`], [`shape`]: methods, those of one network without state, and the students that several train
 //! - [`encoder`], [`tokens`], [`head`], [`nn`]: networks and their layers, with PyTorch's names
-//! - [`views`], [`embed`]: the input, and how several views pass through one network
+//! - [`views`], [`mask`], [`patches`], [`embed`]: the input, its patches, and how several views pass through one network
 //! - [`context`], [`pass`], [`draws`], [`metrics`], [`group`](mod@group): what a step is told and what it reports
 //! - [`loss`], [`embedding_loss`], [`math`], [`schedule`]: stateless functions, and losses of batches that are embedded
 //!   in chunks
@@ -56,6 +56,7 @@ pub mod head;
 pub mod init;
 pub mod limits;
 pub mod loss;
+pub mod mask;
 pub mod math;
 pub mod method;
 pub mod metrics;
@@ -64,6 +65,7 @@ pub mod named;
 mod names;
 pub mod nn;
 pub mod pass;
+pub mod patches;
 pub mod precision;
 pub mod queue;
 pub mod schedule;
@@ -80,10 +82,11 @@ pub use draws::Draws;
 pub use embedding_loss::{Embedded, EmbeddingLoss};
 pub use encoder::{Encoder, Mode};
 pub use error::ConfigError;
-pub use footprint::{Footprint, HeadShape};
+pub use footprint::{Footprint, HeadShape, TokenShape};
 pub use head::{Activation, Head, LayerConfig, Mlp, Norm};
 pub use init::Init;
 pub use loss::Loss;
+pub use mask::{Mask, MaskError, MaskKind};
 pub use method::{GradientRules, LossOf, LossScale, MethodRules, Needs, NoState, Progress, SslMethod, Step};
 pub use metrics::Metrics;
 pub use momentum::{MomentumUpdate, Teacher};
@@ -99,4 +102,4 @@ pub use ssl_kernels::{
 };
 pub use tokens::{Masking, TokenEncoder, Tokens};
 pub use train_step::{TrainStep, train_step};
-pub use views::{Mask, Views};
+pub use views::Views;

@@ -5,6 +5,10 @@ use crate::ConfigError;
 
 /// Layers of a head. Published ones have up to four.
 const LAYERS: usize = 64;
+/// Blocks of a transformer. Published ones have up to 48 (arXiv 2106.04560, table 2).
+const BLOCKS: usize = 256;
+/// Hidden units of an MLP of a transformer block by the length of a token. 4 is usual (arXiv 2010.11929, table 1).
+const MLP_RATIO: usize = 64;
 /// Length of a row inside of a head. The widest published ones have 8192 (arXiv 2103.03230, section 2.2).
 const WIDTH: usize = 1 << 18;
 /// Outputs of a head. Published ones have up to 131072 (official `vitg14.yaml` of arXiv 2304.07193).
@@ -27,6 +31,23 @@ const FACTOR: f64 = 1e6;
 pub fn layers(field: &'static str, layers: usize) -> Result<(), ConfigError> {
     let expected = "at most 64: published heads have up to 4";
     ConfigError::check(layers <= LAYERS, field, layers, expected)
+}
+
+/// Checks the number of blocks of a transformer.
+///
+/// # Errors
+/// Above 256.
+pub fn blocks(field: &'static str, blocks: usize) -> Result<(), ConfigError> {
+    let expected = "at most 256: published transformers have up to 48 blocks";
+    ConfigError::check(blocks <= BLOCKS, field, blocks, expected)
+}
+
+/// Checks the hidden units of a transformer block's MLP, divided by the length of a token.
+///
+/// # Errors
+/// Above 64.
+pub fn mlp_ratio(field: &'static str, ratio: usize) -> Result<(), ConfigError> {
+    ConfigError::check(ratio <= MLP_RATIO, field, ratio, "at most 64: 4 is usual")
 }
 
 /// Checks the length of a row inside of a head, or of an embedding.
@@ -126,6 +147,8 @@ mod tests {
             text(queue("queue_len", 1 << 40)).starts_with("queue_len is 1099511627776, expected at most")
         );
         assert!(text(width("hidden_dim", 1 << 19)).contains("at most 262144"));
+        assert!(text(blocks("depth", 257)).contains("at most 256"));
+        assert!(text(mlp_ratio("mlp_ratio", 65)).contains("at most 64"));
         assert!(text(outputs("prototypes", 1 << 21)).contains("at most 1048576"));
     }
 

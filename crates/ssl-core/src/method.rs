@@ -3,7 +3,10 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::{ConfigError, EmbeddingLoss, Encoder, Footprint, Init, Metrics, Mlp, StepContext, Views};
+use crate::{
+    ConfigError, EmbeddingLoss, Encoder, Footprint, Init, MaskKind, Metrics, Mlp, StepContext, TokenShape,
+    Views,
+};
 
 /// A self-supervised method: a loss over views, and the updates around an optimizer step.
 ///
@@ -135,6 +138,11 @@ pub trait MethodRules {
         let _ = (feature_dim, images, views);
         Footprint::default()
     }
+
+    /// [`footprint`](Self::footprint) on a token encoder, for methods with layers on tokens; the same by default.
+    fn token_footprint(&self, shape: &TokenShape) -> Footprint {
+        self.footprint(shape.feature_dim, shape.images, shape.views)
+    }
 }
 
 /// Values of a loss to compare a measured one with.
@@ -232,14 +240,14 @@ pub struct Needs {
     pub labels: bool,
     /// Whether the encoder must be a token encoder, see [`Encoder::tokens`].
     pub tokens: bool,
-    /// Whether views must have masks, see [`Views::masks`].
-    pub masks: bool,
+    /// The kind of masks that views must have, see [`Views::masks`]; `None` for views without masks.
+    pub masks: Option<MaskKind>,
 }
 
 impl Default for Needs {
     /// Two global views, no local ones, any encoder, no labels and no masks.
     fn default() -> Self {
-        Self { global_views: 2, local_views: false, labels: false, tokens: false, masks: false }
+        Self { global_views: 2, local_views: false, labels: false, tokens: false, masks: None }
     }
 }
 

@@ -8,12 +8,18 @@
 
 mod batch_norm;
 mod conv;
+mod layer_norm;
 mod linear;
+mod positions;
+mod transformer;
 
 pub use batch_norm::{Affine, BatchNorm, BatchNormConfig};
 pub use conv::{Conv2d, Conv2dConfig};
-pub use linear::{Linear, LinearConfig};
+pub use layer_norm::LayerNorm;
+pub use linear::{Linear, LinearConfig, xavier};
+pub use positions::{AxisOrder, fixed_positions, pos_embed_for, resize_pos_embed, sine_cosine_positions};
 pub use ssl_kernels::ops::{
     BatchNormOutput, FeedForwardWeights, attention, batch_norm_relu_train, batch_norm_train, conv2d,
     feed_forward, first_attention, gelu, layer_norm, linear, relu,
 };
+pub use transformer::{Attention, DropPath, FeedForward, LayerScale, TransformerBlock};

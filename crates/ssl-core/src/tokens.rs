@@ -46,6 +46,18 @@ pub trait TokenEncoder {
     /// If the image size is not a multiple of the patch size.
     fn patch_grid(&self, pixels: [usize; 2]) -> [usize; 2];
 
+    /// Height and width of a patch in pixels.
+    fn patch_size(&self) -> usize;
+
+    /// Rows and columns, of which there are as many, of patches in the images that the network was made for.
+    fn side(&self) -> usize;
+
+    /// Whether there is a class token.
+    fn has_class_token(&self) -> bool;
+
+    /// Whether there is a mask token, which [`Masking::Replace`] needs.
+    fn has_mask_token(&self) -> bool;
+
     /// Length of a token.
     fn token_dim(&self) -> usize;
 }
@@ -75,11 +87,16 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// The mean of the patches, `[batch, dim]`.
+    pub fn patch_mean(self) -> Tensor<2> {
+        self.patches.mean_dim(1).squeeze_dim(1)
+    }
+
     /// The feature of an image: the class token, or the mean of the patches if there is none, `[batch, dim]`.
     pub fn pooled(self) -> Tensor<2> {
         match self.class {
             Some(class) => class,
-            None => self.patches.mean_dim(1).squeeze_dim(1),
+            None => self.patch_mean(),
         }
     }
 }

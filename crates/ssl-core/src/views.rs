@@ -1,8 +1,8 @@
 //! Views: the input of a method.
 
-use burn::tensor::{Bool, Int, Tensor};
+use burn::tensor::{Int, Tensor};
 
-use crate::Masking;
+use crate::Mask;
 
 /// Augmented views of a batch of images, on the device without gradients.
 #[derive(Clone, Debug)]
@@ -16,46 +16,6 @@ pub struct Views {
     pub labels: Option<Tensor<1, Int>>,
     /// The mask of each view, in the same order; empty if there are no masks.
     pub masks: Vec<Option<Mask>>,
-}
-
-/// What a token encoder sees of one view. Patches are numbered row by row.
-#[derive(Clone, Debug)]
-#[allow(clippy::large_enum_variant)] // tensors are handles, and there is one mask per view
-pub enum Mask {
-    /// Patches where `[batch, patch]` is true are replaced by the mask token; an image may have none
-    /// (arXiv:2111.07832).
-    Replace(Tensor<2, Bool>),
-    /// Only the patches at these indices, `[batch, kept]`, are seen (arXiv:2111.06377).
-    Keep(Tensor<2, Int>),
-    /// The patches of a context, and the target patches to be predicted from it (arXiv:2301.08243).
-    Predict {
-        /// `[batch, kept]`
-        context: Tensor<2, Int>,
-        /// `[batch, block, patch]`
-        targets: Tensor<3, Int>,
-    },
-}
-
-impl Mask {
-    /// What the encoder is told about this mask.
-    pub fn masking(&self) -> Masking {
-        match self {
-            Self::Replace(hidden) => Masking::Replace(hidden.clone()),
-            Self::Keep(kept) | Self::Predict { context: kept, .. } => Masking::Keep(kept.clone()),
-        }
-    }
-
-    /// The mask of a range of consecutive images.
-    fn narrow(&self, start: usize, count: usize) -> Self {
-        match self {
-            Self::Replace(hidden) => Self::Replace(hidden.clone().narrow(0, start, count)),
-            Self::Keep(kept) => Self::Keep(kept.clone().narrow(0, start, count)),
-            Self::Predict { context, targets } => Self::Predict {
-                context: context.clone().narrow(0, start, count),
-                targets: targets.clone().narrow(0, start, count),
-            },
-        }
-    }
 }
 
 impl Views {
@@ -111,6 +71,19 @@ impl Views {
             global: self.global,
             labels: self.labels.as_ref().map(|labels| labels.clone().narrow(0, start, count)),
             masks: self.masks.iter().map(mask).collect(),
+        }
+    }
+
+    /// The first view and its mask.
+    ///
+    /// # Panics
+    /// If there is no view, or it has no mask.
+    pub fn masked(&self) -> (Tensor<4>, &Mask) {
+        match (self.crops.first(), self.masks.first()) {
+            (Some(view), Some(Some(mask))) => (view.clone(), mask),
+            _ => {
+                panic!("expected a view with a mask, got {} views and no mask of the first", self.crops.len())
+            }
         }
     }
 

@@ -1,11 +1,14 @@
 //! The encoder section of a recipe.
 
+mod vit;
+
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, Init, names};
 
 use crate::models::{Architecture, EXPECTED};
+use crate::vit::{Pool, Positions};
 use crate::weights::{self, Loaded, WeightsError};
 use crate::{AnyEncoder, BlockKind, MODELS, ResNetConfig, Stem, VitConfig, VitInit};
 
@@ -41,12 +44,27 @@ pub struct EncoderConfig {
     /// Height and width of a ViT's patches, in pixels; 16 by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patch_size: Option<usize>,
+    /// Length of a ViT's tokens; that of the named model by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embed_dim: Option<usize>,
+    /// Number of a ViT's blocks; that of the named model by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depth: Option<usize>,
+    /// Hidden units of a ViT's MLPs divided by the length of its tokens; 4 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mlp_ratio: Option<usize>,
     /// Attention heads of a ViT; those of the named model by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub heads: Option<usize>,
     /// Initial values of a ViT; truncated normal by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vit_init: Option<VitInit>,
+    /// Position embedding of a ViT; learned by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub positions: Option<Positions>,
+    /// What the feature of a ViT is made of; by default the class token, or the mean of the patches where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Pool>,
     /// Whether a ViT has a class token; `true` by default. See [`VitConfig::class_token`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_token: Option<bool>,
@@ -106,8 +124,13 @@ impl Default for EncoderConfig {
             bn_splits: 1,
             selective_kernel: false,
             patch_size: None,
+            embed_dim: None,
+            depth: None,
+            mlp_ratio: None,
             heads: None,
             vit_init: None,
+            positions: None,
+            pool: None,
             class_token: None,
             registers: None,
             mask_token: None,
@@ -232,56 +255,6 @@ impl EncoderConfig {
             .with_selective_kernel(self.selective_kernel))
     }
 
-    fn check_nothing_of_a_vit(&self) -> Result<(), ConfigError> {
-        check_absent(&self.patch_size, "encoder.patch_size")?;
-        check_absent(&self.heads, "encoder.heads")?;
-        check_absent(&self.vit_init, "encoder.vit_init")?;
-        check_absent(&self.class_token, "encoder.class_token")?;
-        check_absent(&self.registers, "encoder.registers")?;
-        check_absent(&self.mask_token, "encoder.mask_token")?;
-        check_absent(&self.layer_scale, "encoder.layer_scale")?;
-        check_absent(&self.drop_path, "encoder.drop_path")
-    }
-
-    fn vit(&self, config: VitConfig, image_size: usize) -> Result<VitConfig, ConfigError> {
-        self.check_nothing_of_a_resnet()?;
-        let patch = self.patch_size.unwrap_or(config.patch_size);
-        let heads = self.heads.unwrap_or(config.heads);
-        let found = format!("{patch} for images of {image_size} pixels");
-        let divides = patch > 0 && image_size > 0 && image_size.is_multiple_of(patch);
-        ConfigError::check(divides, "encoder.patch_size", found, "a divisor of the image size")?;
-        let found = format!("{heads} for tokens of length {}", config.dim);
-        let divides = heads > 0 && config.dim.is_multiple_of(heads);
-        ConfigError::check(divides, "encoder.heads", found, "a divisor of that length")?;
-        self.check_branches()?;
-        let registers = self.registers.unwrap_or_default();
-        let expected = "at most 1024: 4 are usual";
-        ConfigError::check(registers <= 1024, "encoder.registers", registers, expected)?;
-        Ok(VitConfig {
-            image_size,
-            patch_size: patch,
-            heads,
-            start: self.vit_init.unwrap_or_default(),
-            class_token: self.class_token.unwrap_or(config.class_token),
-            registers: self.registers.unwrap_or(config.registers),
-            mask_token: self.mask_token.unwrap_or(config.mask_token),
-            layer_scale: self.layer_scale,
-            drop_path: self.drop_path.unwrap_or(config.drop_path),
-            ..config
-        })
-    }
-
-    /// Checks layer scale and drop-path.
-    fn check_branches(&self) -> Result<(), ConfigError> {
-        if let Some(scale) = self.layer_scale {
-            let is_positive = scale > 0.0 && scale.is_finite();
-            ConfigError::check(is_positive, "encoder.layer_scale", scale, "a number above 0, such as 1e-5")?;
-        }
-        let rate = self.drop_path.unwrap_or_default();
-        let is_rate = (0.0..1.0).contains(&rate);
-        ConfigError::check(is_rate, "encoder.drop_path", rate, "a number from 0 to below 1")
-    }
-
     fn check_nothing_of_a_resnet(&self) -> Result<(), ConfigError> {
         let plain = Self::default();
         let stem = format!("{:?}", self.stem).to_lowercase();
@@ -317,14 +290,6 @@ pub(crate) enum Network {
     Vit(VitConfig),
 }
 
-fn check_absent<T: std::fmt::Debug>(value: &Option<T>, field: &'static str) -> Result<(), ConfigError> {
-    let expected = "no such key: only ViTs have it";
-    match value {
-        Some(value) => ConfigError::check(false, field, format!("{value:?}"), expected),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,6 +306,8 @@ mod tests {
         assert!(StemChoice::NAMES.iter().all(|name| name.parse::<StemChoice>().ok() == parsed(name)));
         assert!(Stem::NAMES.iter().all(|name| name.parse::<Stem>().ok() == parsed(name)));
         assert!(VitInit::NAMES.iter().all(|name| name.parse::<VitInit>().ok() == parsed(name)));
+        assert!(Positions::NAMES.iter().all(|name| name.parse::<Positions>().ok() == parsed(name)));
+        assert!(Pool::NAMES.iter().all(|name| name.parse::<Pool>().ok() == parsed(name)));
         assert!(BlockKind::NAMES.iter().all(|name| name.parse::<BlockKind>().ok() == parsed(name)));
     }
 
@@ -417,6 +384,35 @@ mod tests {
                 "encoder.patch_size is 5 for images of 32 pixels, expected a divisor of the image size",
             ),
             (
+                EncoderConfig { embed_dim: Some(96), heads: Some(5), ..vit() },
+                "encoder.heads is 5 for tokens of length 96, expected a divisor of that length",
+            ),
+            (
+                EncoderConfig { embed_dim: Some(0), ..vit() },
+                "encoder.embed_dim is 0, expected 1 to 8192: published ViTs have up to 4096",
+            ),
+            (
+                EncoderConfig { embed_dim: Some(6), positions: Some(Positions::SinCosColumnRow), ..vit() },
+                "encoder.embed_dim is 6, expected a multiple of 4, which sines and cosines of two axes need",
+            ),
+            (EncoderConfig { depth: Some(0), ..vit() }, "encoder.depth is 0, expected at least 1"),
+            (
+                EncoderConfig { mlp_ratio: Some(65), ..vit() },
+                "encoder.mlp_ratio is 65, expected at most 64: 4 is usual",
+            ),
+            (
+                EncoderConfig { pool: Some(Pool::Class), class_token: Some(false), ..vit() },
+                "encoder.pool is class, expected mean: there is no class token",
+            ),
+            (
+                EncoderConfig { pool: Some(Pool::Mean), ..resnet() },
+                "encoder.pool is mean, expected no such key: only ViTs have it",
+            ),
+            (
+                EncoderConfig { depth: Some(2), ..resnet() },
+                "encoder.depth is 2, expected no such key: only ViTs have it",
+            ),
+            (
                 EncoderConfig { heads: Some(5), ..vit() },
                 "encoder.heads is 5 for tokens of length 192, expected a divisor of that length",
             ),
@@ -455,16 +451,20 @@ mod tests {
         assert_eq!((config.patch_size, config.vit_init), (Some(4), Some(VitInit::XavierSinCos)));
         let written = toml::to_string(&config).expect("strings and numbers");
         assert_eq!(toml::from_str::<EncoderConfig>(&written).expect("own output"), config);
-        let keys = ["class_token", "registers", "mask_token", "layer_scale", "drop_path"];
+        let keys =
+            ["class_token", "registers", "mask_token", "layer_scale", "drop_path", "positions", "pool"];
         assert!(keys.iter().all(|key| !written.contains(key)), "what is not given is not written: {written}");
         let text = format!(
-            "{text}class_token = false\nregisters = 4\nmask_token = true\nlayer_scale = 1e-5\ndrop_path = 0.1\n"
+            "{text}class_token = false\nregisters = 4\nmask_token = true\nlayer_scale = 1e-5\ndrop_path = 0.1\n\
+             embed_dim = 96\ndepth = 6\nmlp_ratio = 2\nheads = 3\npositions = \"sin-cos-column-row\"\npool = \"mean\"\n"
         );
         let Ok(Network::Vit(vit)) = toml::from_str::<EncoderConfig>(&text).expect("valid").network(32) else {
             panic!("a usable ViT");
         };
         let tokens = (vit.class_token, vit.registers, vit.mask_token);
         assert_eq!((tokens, vit.layer_scale, vit.drop_path), ((false, 4, true), Some(1e-5), 0.1));
+        assert_eq!((vit.dim, vit.depth, vit.mlp_ratio, vit.heads), (96, 6, 2, 3));
+        assert_eq!((vit.positions, vit.pool), (Positions::SinCosColumnRow, Some(Pool::Mean)));
         assert!(toml::from_str::<EncoderConfig>("widht = 32").is_err());
     }
 }

@@ -13,5 +13,5 @@ pub use config::{EncoderConfig, EncoderError, StemChoice};
 pub use footprint::EncoderFootprint;
 pub use models::{MODELS, ModelInfo};
 pub use resnet::{BlockKind, ResNet, ResNetConfig, Stem};
-pub use vit::{Vit, VitConfig, VitInit};
+pub use vit::{Pool, Positions, Vit, VitConfig, VitInit};
 pub use weights::{Artifact, ClassifierHead, DataSummary, Kind, NameScheme, Preprocessing, Provenance};

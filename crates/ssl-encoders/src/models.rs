@@ -55,11 +55,12 @@ pub const MODELS: &[ModelInfo] = &[
     vit("vit-tiny", 5_524_416, 192, "ViT of 12 blocks and 3 heads", VitConfig::tiny),
     vit("vit-small", 21_665_664, 384, "ViT of 12 blocks and 6 heads; DINO's smallest", VitConfig::small),
     vit("vit-base", 85_798_656, 768, "ViT of 12 blocks and 12 heads", VitConfig::base),
+    vit("vit-large", 303_301_632, 1024, "ViT of 24 blocks and 16 heads", VitConfig::large),
 ];
 
 /// The expected names, as listed in the error for an unknown one.
 pub(crate) const EXPECTED: &str =
-    "one of resnet18, resnet34, resnet50, resnet101, resnet152, vit-tiny, vit-small, vit-base";
+    "one of resnet18, resnet34, resnet50, resnet101, resnet152, vit-tiny, vit-small, vit-base, vit-large";
 
 const fn resnet(
     name: &'static str,

@@ -1,29 +1,26 @@
 //! Vision transformer with timm's parameter names.
 
-mod attention;
-mod block;
 mod config;
-mod drop_path;
-mod layer_norm;
-mod layer_scale;
 mod patch_embed;
-mod pos_embed;
+mod pool;
+mod positions;
 mod start;
 mod tokens;
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+pub use ssl_core::nn::resize_pos_embed;
+use ssl_core::nn::{LayerNorm, TransformerBlock};
 use ssl_core::{Encoder, Masking, Pass, TokenEncoder};
 
-use block::Block;
 pub use config::VitConfig;
-use layer_norm::LayerNorm;
 use patch_embed::PatchEmbed;
-pub use pos_embed::resize_pos_embed;
+pub use pool::Pool;
+pub use positions::Positions;
 pub use start::VitInit;
 
-/// A vision transformer whose feature is the normalised class token, or the mean of the normalised patches if there is
-/// no class token.
+/// A vision transformer. Its feature is the normalised class token or the mean of the normalised patches, as
+/// [`VitConfig::pool`] says.
 ///
 /// Its tensors have timm's paths (`cls_token`, `blocks.0.attn.qkv.weight`, `norm.bias`); there is no `head`. Those that
 /// only DINOv2 has use DINOv2's names: `register_tokens`, `mask_token`, `blocks.0.ls1.gamma`.
@@ -40,10 +37,12 @@ pub struct Vit {
     cls_token: Option<Param<Tensor<3>>>,
     pos_embed: Param<Tensor<3>>,
     patch_embed: PatchEmbed,
-    blocks: Vec<Block>,
+    blocks: Vec<TransformerBlock>,
     norm: LayerNorm,
     register_tokens: Option<Param<Tensor<3>>>,
     mask_token: Option<Param<Tensor<2>>>,
+    #[module(skip)]
+    pool: Pool,
 }
 
 impl Encoder for Vit {
@@ -54,10 +53,10 @@ impl Encoder for Vit {
     /// The mode affects only drop-path: there is no batch norm.
     fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
         let tokens = self.last_tokens(images, Masking::None, pass);
-        match self.cls_token {
+        match self.pool {
             // The norm works on each token separately, and only the class token is kept.
-            Some(_) => self.norm.forward(tokens.slice_dim(1, 0..1)).squeeze_dim(1),
-            None => self.finish(tokens).pooled(),
+            Pool::Class => self.norm.forward(tokens.slice_dim(1, 0..1)).squeeze_dim(1),
+            Pool::Mean => self.finish(tokens).patch_mean(),
         }
     }
 

@@ -11,7 +11,7 @@ use ssl_core::{DeviceSpec, Encoder, Init, Masking, Pass, TokenEncoder, named};
 use ssl_encoders::weights::{self, WeightsError};
 use ssl_encoders::{
     AnyEncoder, Artifact, BlockKind, EncoderConfig, Kind, NameScheme, Preprocessing, Provenance, ResNet,
-    ResNetConfig, Vit, VitConfig,
+    ResNetConfig, Vit, VitConfig, vit::Pool,
 };
 
 /// Largest difference between features, relative to the largest feature.
@@ -22,6 +22,56 @@ fn names_and_shapes_are_those_of_torchvision_and_timm() {
     assert_eq!(names(&ResNetConfig::resnet18().init(&mut init())), golden_text("resnet18.txt"));
     assert_eq!(names(&ResNetConfig::resnet50().init(&mut init())), golden_text("resnet50.txt"));
     assert_eq!(names(&VitConfig::tiny().init(&mut init())), golden_text("vit_tiny.txt"));
+}
+
+#[test]
+fn names_and_shapes_are_those_of_timms_dinov2_with_and_without_registers() {
+    // Two of the twelve blocks are enough to compare names, and quick to build.
+    let plain = EncoderConfig {
+        patch_size: Some(14),
+        depth: Some(2),
+        layer_scale: Some(1e-5),
+        ..EncoderConfig::named("vit-small")
+    };
+    let encoder = plain.init(518, &mut init()).expect("a usable network");
+    assert_eq!(names(&encoder), first_blocks("vit_small_patch14_dinov2.txt"));
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("timm.safetensors");
+    let config = EncoderConfig { registers: Some(4), mask_token: Some(true), ..plain };
+    let encoder = config.init(518, &mut init()).expect("a usable network");
+    let artifact = Artifact::new(&config, Preprocessing::new(518));
+    weights::save_as(&encoder, &path, &artifact, NameScheme::Timm).expect("a writable folder");
+    let bytes = std::fs::read(&path).expect("the file");
+    let file = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let written: BTreeMap<_, _> = file.tensors().into_iter().collect();
+    let lines: String = written.iter().map(|(name, view)| line(name, view.shape())).collect();
+    assert_eq!(lines, first_blocks("vit_small_patch14_reg4_dinov2.txt"));
+
+    let config = EncoderConfig { mask_token: None, ..config };
+    let fresh = config.init(518, &mut Init::new(1, init().device())).expect("a usable network");
+    let (loaded, original) = (weights::load(&path, fresh).expect("timm's names"), named::collect(&encoder));
+    // The position of the class token has become a part of it.
+    let is_split = |path: &str| path == "pos_embed" || path == "cls_token";
+    let same = |(path, data): (&String, &TensorData)| is_split(path) || *data == original[path];
+    assert!(named::collect(&loaded).iter().all(same));
+}
+
+/// The lines of a golden list of names, with the first two blocks alone.
+fn first_blocks(name: &str) -> String {
+    let is_deep = |line: &&str| {
+        let block = line.strip_prefix("blocks.").and_then(|rest| rest.split('.').next());
+        block.is_some_and(|block| block.parse::<usize>().expect("a number") > 1)
+    };
+    golden_text(name).split_inclusive('\n').filter(|line| !is_deep(line)).collect()
+}
+
+#[test]
+fn the_mean_of_the_patches_is_the_feature_that_timm_computes() {
+    let config = VitConfig { mlp_ratio: 2, ..VitConfig::new(16, 1, 2) };
+    let config = config.with_image_size(32).with_patch_size(8).with_pool(Pool::Mean);
+    let encoder = weights::load(&golden("mean.safetensors"), config.init(&mut init())).expect("timm's names");
+    assert_close(&encoder.encode(golden_of("mean", "pixels"), &Pass::eval()), &golden_of("mean", "features"));
 }
 
 #[test]
@@ -300,11 +350,12 @@ fn waves(shape: [usize; 4]) -> Tensor<4> {
 
 /// One line per tensor: name and shape.
 fn names(module: &impl Module) -> String {
-    let line = |(name, data): (String, TensorData)| {
-        let shape = data.shape().to_vec().iter().map(|length| format!(" {length}")).collect::<String>();
-        format!("{name}{shape}\n")
-    };
-    named::collect(module).into_iter().map(line).collect()
+    named::collect(module).iter().map(|(name, data)| line(name, &data.shape().to_vec())).collect()
+}
+
+fn line(name: &str, shape: &[usize]) -> String {
+    let shape: String = shape.iter().map(|length| format!(" {length}")).collect();
+    format!("{name}{shape}\n")
 }
 
 fn golden(name: &str) -> PathBuf {

@@ -8,7 +8,7 @@ use ssl_core::{
     DeviceSpec, Encoder, EncoderWith, Head, Init, Pass, Progress, Step, StepContext, Views, WithPredictor,
     named,
 };
-use ssl_encoders::{BlockKind, ResNet, ResNetConfig, Stem};
+use ssl_encoders::{BlockKind, Positions, ResNet, ResNetConfig, Stem, VitConfig, VitInit};
 
 /// The device of all fixtures, without autodiff.
 ///
@@ -26,6 +26,12 @@ pub fn init() -> Init {
 /// A residual network of one block and four channels.
 pub fn resnet(init: &mut Init) -> ResNet {
     ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_stem(Stem::Cifar).init(init)
+}
+
+/// A vision transformer of two blocks on [`images`] of 4×4 patches, with fixed positions.
+pub fn vit() -> VitConfig {
+    let config = VitConfig::new(16, 2, 2).with_image_size(8).with_patch_size(2);
+    config.with_start(VitInit::Xavier).with_positions(Positions::SinCosColumnRow)
 }
 
 /// A step of a run of ten steps, which are one epoch.

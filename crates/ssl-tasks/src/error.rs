@@ -70,6 +70,16 @@ pub enum Error {
     /// A run has not written its encoder yet.
     #[error("{} holds no finished run: expected encoder.safetensors in it, which is written when the run ends", .0.display())]
     NotFinished(PathBuf),
+    /// The masks of the recipe are of another kind than those of its method.
+    #[error("mask.kind is '{found}', expected {expected} for {method}")]
+    MaskKind {
+        /// The kind in the recipe.
+        found: &'static str,
+        /// The method.
+        method: String,
+        /// The kind for it, in quotes.
+        expected: &'static str,
+    },
     /// The recipe has masks, but its method hides no patches.
     #[error("the recipe has a section [mask], but {0} hides no patches: expected no such section")]
     UnusedMask(String),

@@ -1,6 +1,7 @@
 //! Pretraining: from a recipe to a run directory.
 
 mod banner;
+mod masks;
 mod report;
 mod resume;
 mod verdict;
@@ -308,12 +309,7 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         let (needs, views) = (method.needs(), self.recipe.views()?);
         let (found, expected) = (views.len(), needs.global_views);
         needs_of_views(&needs, found)?;
-        if needs.masks && self.recipe.mask.is_none() {
-            return Err(TrainError::Masks.into());
-        }
-        if !needs.masks && self.recipe.mask.is_some() {
-            return Err(Error::UnusedMask(self.recipe.method.clone()));
-        }
+        masks::check(&self.recipe, &needs)?;
         let sizes: Vec<usize> = (0..found).map(|view| views.size(view)).collect();
         let (global, local) = sizes.split_at(expected);
         if global.iter().any(|size| *size != global[0]) || local.iter().any(|size| *size > global[0]) {
@@ -336,7 +332,7 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         let config = LoaderConfig { batch_size, workers: self.recipe.data.worker_threads() };
         let (views, data) = (self.recipe.views()?, Arc::clone(&self.data.train));
         let tokens = encoder.tokens();
-        if (needs.tokens || needs.masks) && tokens.is_none() {
+        if (needs.tokens || needs.masks.is_some()) && tokens.is_none() {
             return Err(TrainError::Tokens(self.recipe.encoder.name.clone()).into());
         }
         let sizes: Vec<usize> = (0..views.len()).map(|view| views.size(view)).collect();

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use anyhow::{Context, Error, Result};
-use burn_ssl::registry::METHODS;
+use burn_ssl::registry::{METHODS, MethodInfo, needs};
 use clap::Args;
 use serde_json::Value;
 use xtask::median;
@@ -93,7 +93,12 @@ impl Step {
 
     fn methods(&self) -> Vec<&str> {
         match self.methods.as_slice() {
-            [all] if all == "all" => METHODS.iter().map(|method| method.name).collect(),
+            [all] if all == "all" => {
+                let takes = |method: &&MethodInfo| {
+                    self.model.starts_with("vit") || needs(method.name).is_ok_and(|needs| !needs.tokens)
+                };
+                METHODS.iter().filter(takes).map(|method| method.name).collect()
+            }
             some => some.iter().map(String::as_str).collect(),
         }
     }

@@ -1,17 +1,21 @@
 //! Losses and their gradients.
 
 use anyhow::{Result, ensure};
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use ssl_barlow_twins::{BarlowTwinsInput, BarlowTwinsLoss};
 use ssl_byol::{ByolInput, ByolLoss};
 use ssl_core::Loss;
 use ssl_core::loss::{DistillationInput, DistillationLoss};
 use ssl_core::math::NORMALIZE_EPS;
+use ssl_core::patches::patchify;
 use ssl_dino::{DinoInput, DinoLoss, mean_logits, next_center};
+use ssl_ijepa::{IJepaInput, IJepaLoss, targets_of};
 use ssl_lejepa::{LeJepaInput, LeJepaLoss, SigReg};
+use ssl_mae::{MaeInput, MaeLoss};
 use ssl_moco::{MoCoInput, MoCoLoss, MoCoV3Input, MoCoV3Loss};
 use ssl_nnclr::{NnClrInput, NnClrLoss, nearest};
 use ssl_simclr::{DclInput, DclLoss, NtXentInput, NtXentLoss};
+use ssl_simmim::{SimMimInput, SimMimLoss};
 use ssl_simsiam::{SimSiamInput, SimSiamLoss};
 use ssl_supcon::{SupConInput, SupConLoss};
 use ssl_swav::{SwavInput, SwavLoss, sinkhorn as sinkhorn_codes};
@@ -41,6 +45,9 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("sinkhorn", sinkhorn),
     ("swav", swav),
     ("dino", dino),
+    ("mae", mae),
+    ("ijepa", ijepa),
+    ("simmim", simmim),
 ];
 
 fn nt_xent(case: &Case) -> Result<Outputs> {
@@ -186,6 +193,48 @@ fn dino(case: &Case) -> Result<Outputs> {
     let next = next_center(tensor(case, "in.center")?, mean, case.param("center_momentum")?);
     outputs.insert("out.center".to_owned(), array(&next.into_data()));
     Ok(outputs)
+}
+
+fn mae(case: &Case) -> Result<Outputs> {
+    let eps: f64 = case.param("eps")?;
+    ensure!(eps == 1e-6, "eps is {eps}, expected 1e-6");
+    let mut inputs = LossInputs::of(case);
+    let (images, pred, hidden) = (inputs.take_one("images")?, inputs.take_one("pred")?, hidden(case)?);
+    let loss = MaeLoss::new(case.param("norm_pix_loss")?);
+    let mut outputs = outputs(inputs, &loss, MaeInput { images, pred, hidden })?;
+    let patches = patchify(tensor(case, "in.images")?, case.param("patch")?);
+    outputs.insert("out.patches".to_owned(), array(&patches.into_data()));
+    Ok(outputs)
+}
+
+fn ijepa(case: &Case) -> Result<Outputs> {
+    let (beta, eps): (f64, f64) = (case.param("beta")?, case.param("layer_norm_eps")?);
+    ensure!((beta, eps) == (1.0, 1e-5), "beta and eps are {beta} and {eps}, expected 1 and 1e-5");
+    let contexts: usize = case.param("contexts")?;
+    let mut inputs = LossInputs::of(case);
+    let (pred, tokens) = (inputs.take_one("pred")?, inputs.take_one("tokens")?);
+    let places = Tensor::<3, Int>::from_data(data(case.tensor("in.ids_target")?), &device());
+    // Several contexts of an image are as many images, after one another within each block.
+    let [blocks, batch, count] = places.dims();
+    let places = places.unsqueeze_dim::<4>(1).expand([blocks, contexts, batch, count]);
+    let places = places.reshape([blocks, contexts * batch, count]);
+    let repeated = |tokens: Tensor<3>| Tensor::cat(vec![tokens; contexts], 0);
+    let input = IJepaInput { pred, tokens: repeated(tokens), places: places.clone() };
+    let mut outputs = outputs(inputs, &IJepaLoss, input)?;
+    let target = targets_of(repeated(tensor(case, "in.tokens")?), places);
+    outputs.insert("out.target".to_owned(), array(&target.into_data()));
+    Ok(outputs)
+}
+
+fn simmim(case: &Case) -> Result<Outputs> {
+    let mut inputs = LossInputs::of(case);
+    let (images, pred, hidden) = (inputs.take_one("images")?, inputs.take_one("pred")?, hidden(case)?);
+    outputs(inputs, &SimMimLoss, SimMimInput { images, pred, hidden })
+}
+
+/// Which patches are hidden, as numbers.
+fn hidden(case: &Case) -> Result<Tensor<2>> {
+    Ok(Tensor::<2, Int>::from_data(data(case.tensor("in.mask")?), &device()).float())
 }
 
 /// The value of a loss, and its gradients for the inputs of a case.

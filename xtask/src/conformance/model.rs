@@ -1,21 +1,28 @@
 //! Encoders: features, gradients, running statistics.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use burn::module::Module;
-use burn::tensor::{Bool, Int, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Gradients as Recorded, Int, Tensor, TensorData};
+use serde::Deserialize;
 use ssl_core::named::{collect, is_buffer};
-use ssl_core::{Encoder, Init, Masking, Pass, Tokens};
+use ssl_core::nn::{AxisOrder, sine_cosine_positions};
+use ssl_core::{Encoder, Init, Mask, Masking, Pass, SslMethod, Tokens};
 use ssl_encoders::vit;
-use ssl_testing::tensors::{array, device, tensor};
+use ssl_ijepa::{Predictor, PredictorInput};
+use ssl_mae::MaeStudent;
+use ssl_testing::tensors::{array, data, device, tensor};
 use ssl_testing::{Case, LossInputs, Outputs};
 use ssl_train::Gradients;
 
 use super::Op;
 use super::modules::{gradient_arrays, load};
-use super::recipe::EncoderSpec;
+use super::recipe::{DecoderSpec, EncoderSpec, PredictorSpec};
 
 pub(super) const OPS: &[(&str, Op)] = &[
+    ("ijepa_predictor", ijepa_predictor),
+    ("mae", mae),
     ("pos_embed_resize", pos_embed_resize),
+    ("sincos_pos_embed", sincos_pos_embed),
     ("resnet", |case| encoder(case, "out.train")),
     ("vit", |case| encoder(case, "out.cls")),
     ("vit_tokens", vit_tokens),
@@ -42,7 +49,7 @@ fn encoder(case: &Case, features_name: &str) -> Result<Outputs> {
 /// One pass that gives tokens, with its gradients.
 fn vit_tokens(case: &Case) -> Result<Outputs> {
     let spec: EncoderSpec = case.param("arch")?;
-    let encoder = spec.init(&mut Init::new(0, &device().autodiff()));
+    let encoder = spec.with_learned_positions().init(&mut Init::new(0, &device().autodiff()));
     let encoder = load(encoder, case, str::to_owned)?;
 
     let mut inputs = LossInputs::of(case);
@@ -51,6 +58,73 @@ fn vit_tokens(case: &Case) -> Result<Outputs> {
     let mut outputs = loss_and_gradients(case, inputs, &tokens, &encoder)?;
     outputs.insert("out.tokens".to_owned(), array(&tokens.into_data()));
     Ok(outputs)
+}
+
+/// An encoder on kept patches and a decoder on its tokens, with the gradients of the loss.
+fn mae(case: &Case) -> Result<Outputs> {
+    let arch: MaeSpec = case.param("arch")?;
+    let method = arch.decoder.mae(arch.norm_pix_loss)?;
+    let mut init = Init::new(0, &device().autodiff());
+    let (student, _) = method.init(arch.encoder.init(&mut init), &mut init);
+    let student: MaeStudent<_> = load(student, case, str::to_owned)?;
+
+    let Masking::Keep(kept) = masking(case)? else { bail!("a case without kept patches") };
+    let mask = Mask::Keep(kept);
+    let mut inputs = LossInputs::of(case);
+    let x = inputs.take_one("x")?;
+    let (tokens, pred) = student.predict(x.clone(), &mask, &Pass::train());
+    let [_, patches, _] = pred.dims();
+    let hidden = mask.hidden(patches);
+    let loss = ssl_mae::mae(x, pred.clone(), hidden.clone(), arch.norm_pix_loss);
+    let (mut outputs, recorded) = inputs.backward(loss)?;
+    outputs.extend(parameter_gradients(recorded, &student)?);
+    outputs.insert("out.latent".to_owned(), array(&in_one(tokens).into_data()));
+    outputs.insert("out.pred".to_owned(), array(&pred.into_data()));
+    outputs.insert("out.mask".to_owned(), array(&hidden.into_data().convert_dtype(DType::I64)));
+    Ok(outputs)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MaeSpec {
+    encoder: EncoderSpec,
+    decoder: DecoderSpec,
+    norm_pix_loss: bool,
+}
+
+/// A predictor of tokens, on contexts of which an image may have several: as many images, after one another within each block.
+fn ijepa_predictor(case: &Case) -> Result<Outputs> {
+    let arch: IJepaSpec = case.param("arch")?;
+    let predictor = InPredictor { predictor: arch.predictor.init(&mut Init::new(0, &device().autodiff())) };
+    let predictor = load(predictor, case, str::to_owned)?;
+    let places =
+        |name: &str| -> Result<Tensor<3, Int>> { Ok(Tensor::from_data(data(case.tensor(name)?), &device())) };
+    let (context, targets) = (places("in.ids_context")?, places("in.ids_target")?);
+    let ([contexts, batch, kept], [blocks, _, count]) = (context.dims(), targets.dims());
+    let targets = targets.unsqueeze_dim::<4>(1).expand([blocks, contexts, batch, count]);
+    let mut inputs = LossInputs::of(case);
+    let input = PredictorInput {
+        context: inputs.take_one("x")?,
+        context_places: context.reshape([contexts * batch, kept]),
+        target_places: targets.reshape([blocks, contexts * batch, count]),
+        grid: [arch.predictor.side(); 2],
+    };
+    let pred = predictor.predictor.forward(input, &Pass::train());
+    let mut outputs = loss_and_gradients(case, inputs, &pred, &predictor)?;
+    outputs.insert("out.pred".to_owned(), array(&pred.into_data()));
+    Ok(outputs)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IJepaSpec {
+    predictor: PredictorSpec,
+}
+
+/// The names of a case start with `predictor`.
+#[derive(Module, Debug)]
+struct InPredictor {
+    predictor: Predictor,
 }
 
 /// The sum of an output, weighted as the case says, and its gradients.
@@ -62,10 +136,13 @@ fn loss_and_gradients<const D: usize>(
 ) -> Result<Outputs> {
     let loss = (output.clone() * tensor(case, "in.loss_weights")?).sum();
     let (mut outputs, recorded) = inputs.backward(loss)?;
-    for (path, gradient) in gradient_arrays(&Gradients::of(recorded, encoder), encoder)? {
-        outputs.insert(format!("grad.param.{path}"), gradient);
-    }
+    outputs.extend(parameter_gradients(recorded, encoder)?);
     Ok(outputs)
+}
+
+fn parameter_gradients(recorded: Recorded, module: &impl Module) -> Result<Outputs> {
+    let gradients = gradient_arrays(&Gradients::of(recorded, module), module)?.into_iter();
+    Ok(gradients.map(|(path, gradient)| (format!("grad.param.{path}"), gradient)).collect())
 }
 
 /// The mask of a case, if it has one: `in.ids_keep` or `in.mask`.
@@ -91,4 +168,10 @@ fn pos_embed_resize(case: &Case) -> Result<Outputs> {
     ensure!((a, offset) == (-0.75, 0.1), "a and offset are {a} and {offset}, expected -0.75 and 0.1");
     let resized = vit::resize_pos_embed(tensor(case, "in.pos_embed")?, case.param("grid_out")?);
     Ok(Outputs::from([("out.pos_embed".to_owned(), array(&resized.into_data()))]))
+}
+
+fn sincos_pos_embed(case: &Case) -> Result<Outputs> {
+    let (side, dim, class_tokens) = (case.param("grid")?, case.param("dim")?, case.param("prefix")?);
+    let positions = sine_cosine_positions(side, dim, class_tokens, AxisOrder::ColumnRow);
+    Ok(Outputs::from([("out.pos_embed".to_owned(), array(&positions))]))
 }

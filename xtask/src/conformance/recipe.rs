@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use ssl_core::{Activation, Init, LayerConfig, Mlp, Norm};
-use ssl_encoders::{AnyEncoder, BlockKind, ResNetConfig, Stem, VitConfig};
+use ssl_encoders::{AnyEncoder, BlockKind, Positions, ResNetConfig, Stem, VitConfig};
+use ssl_ijepa::{IJepaConfig, Predictor};
+use ssl_mae::{Mae, MaeConfig};
 use ssl_testing::Case;
 use ssl_train::{
     AdamWConfig, Algorithm, LarcConfig, LarsConfig, NoDecay, OptimizerConfig, OptimizerName, Rates, SgdConfig,
@@ -19,7 +21,7 @@ pub(super) enum EncoderSpec {
     Vit(VitSpec),
 }
 
-/// A vision transformer. Its position embedding is among the initial values of a case, whether drawn or computed.
+/// A vision transformer.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct VitSpec {
@@ -30,8 +32,8 @@ pub(super) struct VitSpec {
     heads: usize,
     mlp_ratio: usize,
     cls_token: Option<bool>,
-    #[serde(default, rename = "pos_embed")]
-    _pos_embed: Option<PosEmbed>,
+    #[serde(default)]
+    pos_embed: PosEmbed,
     #[serde(default)]
     registers: usize,
     #[serde(default)]
@@ -40,9 +42,11 @@ pub(super) struct VitSpec {
     mask_token: bool,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum PosEmbed {
+    #[default]
+    Learned,
     SinCos,
 }
 
@@ -60,6 +64,16 @@ impl EncoderSpec {
     }
 }
 
+impl EncoderSpec {
+    /// The same network with positions that get a gradient, which cases have of fixed ones too.
+    pub(super) fn with_learned_positions(mut self) -> Self {
+        if let Self::Vit(spec) = &mut self {
+            spec.pos_embed = PosEmbed::Learned;
+        }
+        self
+    }
+}
+
 impl VitSpec {
     fn config(&self) -> VitConfig {
         VitConfig {
@@ -71,8 +85,69 @@ impl VitSpec {
             mask_token: self.mask_token,
             // The case gives the values.
             layer_scale: self.layer_scale.then_some(1.0),
+            positions: match self.pos_embed {
+                PosEmbed::Learned => Positions::Learned,
+                PosEmbed::SinCos => Positions::SinCosColumnRow,
+            },
             ..VitConfig::new(self.dim, self.depth, self.heads)
         }
+    }
+}
+
+/// A decoder of pixels.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DecoderSpec {
+    dim: usize,
+    depth: usize,
+    heads: usize,
+    mlp_ratio: usize,
+    /// Length of the encoder's tokens, patches a side, and pixels of a patch: the shapes of the initial values say the same.
+    #[serde(rename = "width")]
+    _width: usize,
+    #[serde(rename = "grid")]
+    _grid: usize,
+    #[serde(rename = "out")]
+    _out: usize,
+}
+
+impl DecoderSpec {
+    pub(super) fn mae(&self, norm_pix: bool) -> Result<Mae> {
+        let config = MaeConfig::new().with_decoder_dim(self.dim).with_decoder_depth(self.depth);
+        let config = config.with_decoder_heads(self.heads).with_decoder_mlp_ratio(self.mlp_ratio);
+        Ok(config.with_norm_pix(norm_pix).build()?)
+    }
+}
+
+/// A predictor of tokens.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PredictorSpec {
+    dim: usize,
+    depth: usize,
+    heads: usize,
+    mlp_ratio: usize,
+    /// Patches a side.
+    grid: usize,
+    /// Length of the encoder's tokens.
+    width: usize,
+}
+
+impl PredictorSpec {
+    pub(super) fn config(&self) -> IJepaConfig {
+        let config = IJepaConfig::new().with_predictor_dim(self.dim).with_predictor_depth(self.depth);
+        config.with_predictor_heads(self.heads).with_predictor_mlp_ratio(self.mlp_ratio)
+    }
+
+    pub(super) fn side(&self) -> usize {
+        self.grid
+    }
+
+    /// A predictor for an encoder of that grid and width.
+    pub(super) fn init(&self, init: &mut Init) -> Predictor {
+        let encoder = VitConfig::new(self.width, 1, 1).with_image_size(self.grid).with_patch_size(1);
+        let encoder = encoder.with_class_token(false).init(init);
+        Predictor::init(&self.config(), &encoder, init)
     }
 }
 
@@ -177,10 +252,11 @@ pub(super) struct OptimizerSpec {
     eps: Option<f64>,
 }
 
-/// A number, or one per step.
+/// A number or a flag, or a number per step.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Table {
+    Flag(bool),
     Constant(f64),
     Steps(Vec<f64>),
 }
@@ -195,6 +271,7 @@ impl Table {
     /// The value at a step.
     pub(super) fn at(&self, step: usize) -> Result<f64> {
         match self {
+            Self::Flag(flag) => bail!("{flag} at step {step}, expected a number"),
             Self::Constant(value) => Ok(*value),
             Self::Steps(values) => {
                 values.get(step).copied().with_context(|| format!("a table ends before step {step}"))

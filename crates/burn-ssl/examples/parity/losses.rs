@@ -98,6 +98,29 @@ pub(crate) fn cases() -> Vec<Case> {
             let labels = Tensor::from_data(labels, &z1.device().inner());
             burn_ssl::supcon::SupConInput { z: Tensor::stack(vec![z1, z2], 1), labels: Some(labels) }
         }),
+        #[cfg(feature = "mae")]
+        case("mae", burn_ssl::mae::MaeLoss::new(true), |[pred, images]| {
+            // Five patches of 12 pixels, of which every other one is hidden.
+            let images = images.reshape([1, 3, 2, 10]);
+            let hidden = TensorData::from([[1.0_f32, 0.0, 1.0, 0.0, 1.0]]);
+            let hidden = Tensor::from_data(hidden, &images.device().inner());
+            burn_ssl::mae::MaeInput { images, pred: pred.reshape([1, 5, 12]), hidden }
+        }),
+        #[cfg(feature = "simmim")]
+        case("simmim", burn_ssl::simmim::SimMimLoss, |[pred, images]| {
+            let images = images.reshape([1, 3, 2, 10]);
+            let hidden = TensorData::from([[1.0_f32, 0.0, 1.0, 0.0, 1.0]]);
+            let hidden = Tensor::from_data(hidden, &images.device().inner());
+            burn_ssl::simmim::SimMimInput { images, pred: pred.reshape([1, 5, 12]), hidden }
+        }),
+        #[cfg(feature = "ijepa")]
+        case("ijepa", burn_ssl::ijepa::IJepaLoss, |[pred, tokens]| {
+            // Two blocks of two of the six patches of an image, tokens of ten values.
+            let places = TensorData::from([[[0_i64, 4]], [[5, 2]]]);
+            let places = Tensor::from_data(places, &tokens.device().inner());
+            let pred = pred.narrow(0, 0, 4).reshape([2, 2, 10]);
+            burn_ssl::ijepa::IJepaInput { pred, tokens: tokens.reshape([1, 6, 10]), places }
+        }),
         of_function("cross_view", |[first, second, other]| {
             let targets = [softmax(first.without_autodiff(), 1)];
             burn_ssl::core::loss::cross_view_cross_entropy(&targets, &[second, other])

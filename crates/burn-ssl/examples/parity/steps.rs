@@ -1,11 +1,11 @@
 //! One training step of every method: loss, gradients, their norm, what clipping leaves of them, and how student, state and
 //! optimizer change.
 
-use burn::tensor::{Tensor, TensorData};
-use burn_ssl::core::named;
+use burn::tensor::{Device, Tensor, TensorData};
+use burn_ssl::core::{Mask, MaskKind, named};
 use burn_ssl::encoders::{BlockKind, ResNetConfig, Stem, Vit, VitConfig};
 use burn_ssl::prelude::*;
-use burn_ssl::registry::{METHODS, WithMethod, resolve_options, with_method};
+use burn_ssl::registry::{METHODS, MethodInfo, WithMethod, needs, resolve_options, with_method};
 use burn_ssl::train::{Gradients, Optimizer, OptimizerConfig, OptimizerName, Rates};
 
 use crate::Case;
@@ -33,12 +33,20 @@ const SMALL: &str = "
     off_diagonal_weight = 0.05
     momentum = 0.9
     teacher_momentum = 0.9
+    decoder_dim = 16
+    decoder_depth = 1
+    decoder_heads = 2
+    predictor_depth = 1
+    predictor_heads = 2
 ";
 
-/// One case per method and network: a ResNet for all, a ViT for those whose papers train one.
+/// One case per method and network: a ResNet for all that take one, a ViT for those whose papers train one.
 pub(crate) fn cases() -> Vec<Case> {
-    let resnets = METHODS.iter().map(|method| case(method.name, Network::ResNet));
-    let vits = METHODS.iter().filter(|method| ["dino", "moco-v3"].contains(&method.name));
+    let of_tokens = |method: &&MethodInfo| needs(method.name).expect("a method of the registry").tokens;
+    let resnets = METHODS.iter().filter(|method| !of_tokens(method));
+    let resnets = resnets.map(|method| case(method.name, Network::ResNet));
+    let both = ["dino", "moco-v3"];
+    let vits = METHODS.iter().filter(|method| both.contains(&method.name) || of_tokens(method));
     resnets.chain(vits.map(|method| case(method.name, Network::Vit))).collect()
 }
 
@@ -55,7 +63,8 @@ impl Network {
                 ResNetConfig::new(BlockKind::Basic, [1, 1]).with_width(16).with_stem(Stem::Cifar).init(init),
             ),
             Self::Vit => {
-                let vit = VitConfig::new(16, 2, 2).with_image_size(IMAGE_SIZE).with_patch_size(4).init(init);
+                let vit = VitConfig::new(16, 2, 2).with_image_size(IMAGE_SIZE).with_patch_size(4);
+                let vit = vit.with_mask_token(true).init(init);
                 AnyEncoder::Vit(grown(vit))
             }
         }
@@ -169,5 +178,29 @@ fn views(method: &impl MethodRules, inputs: &Inputs) -> Views {
     }
     let labels = (0..BATCH as i64).map(|index| index % 3).collect::<Vec<_>>();
     let labels = needs.labels.then(|| Tensor::from_data(TensorData::new(labels, [BATCH]), device));
-    Views { labels, ..Views::new(crops, needs.global_views) }
+    let masks = needs.masks.map(|kind| vec![Some(mask(kind, device)); crops.len()]).unwrap_or_default();
+    Views { labels, masks, ..Views::new(crops, needs.global_views) }
+}
+
+/// A mask of images of 4×4 patches, another for each image.
+fn mask(kind: MaskKind, device: &Device) -> Mask {
+    let list = |image: usize| (0..4).map(|place| (image * 3 + place * 5) % 16).collect();
+    let lists: Vec<Vec<usize>> = (0..BATCH).map(list).collect();
+    match kind {
+        MaskKind::Keep => Mask::keep(&lists, 16, device).expect("lists of four patches"),
+        MaskKind::Predict => {
+            let halves = |first: usize| -> Vec<i64> {
+                lists
+                    .iter()
+                    .flat_map(|list| list[first..first + 2].iter().map(|&patch| patch as i64))
+                    .collect()
+            };
+            let context = Tensor::from_data(TensorData::new(halves(0), [BATCH, 2]), device);
+            Mask::Predict {
+                context,
+                targets: Tensor::from_data(TensorData::new(halves(2), [BATCH, 1, 2]), device),
+            }
+        }
+        MaskKind::Replace => panic!("no method of this build takes such masks"),
+    }
 }

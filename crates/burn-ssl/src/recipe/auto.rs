@@ -12,8 +12,10 @@ const CIFAR: usize = 32;
 
 /// What photographs get on a CPU, on top of the recipe for short runs (our choice: on two cores, a few minutes for hundreds
 /// of photographs). At 96 pixels, the ImageNet stem leaves the last stage 3 x 3 positions.
-const ON_A_CPU: [(&str, i64); 3] =
-    [("encoder.width", 32), ("schedule.batch_size", 64), ("data.image_size", 96)];
+const ON_A_CPU: [(&str, i64); 2] = [("schedule.batch_size", 64), ("data.image_size", 96)];
+/// The width of a ResNet then, and the patches of a ViT: 8 x 8 of an image.
+const WIDTH_ON_A_CPU: i64 = 32;
+const PATCH_ON_A_CPU: i64 = 12;
 /// How many images such a run sees, each as often as there are epochs.
 const SEEN_ON_A_CPU: usize = 12_000;
 
@@ -98,16 +100,23 @@ impl Wanted<'_> {
         let name = RecipeName::find(&format!("{method}/cifar10-quick"))?;
         let mut draft = Draft::parse(name.as_str(), name.text())?;
         let epochs = (SEEN_ON_A_CPU / self.images.max(1)).clamp(1, 200) as i64;
+        let is_vit = draft.clone().finish()?.encoder.is_vit();
+        let network = match is_vit {
+            true => ("encoder.patch_size", PATCH_ON_A_CPU),
+            false => ("encoder.width", WIDTH_ON_A_CPU),
+        };
         let mut changes = Vec::new();
-        for (key, value) in ON_A_CPU.into_iter().chain([("schedule.epochs", epochs)]) {
+        for (key, value) in [network].into_iter().chain(ON_A_CPU).chain([("schedule.epochs", epochs)]) {
             match key {
                 "data.image_size" => draft.set_image_size(value as usize)?,
                 _ => draft.set(key, value)?,
             }
             changes.push(format!("{key} = {value}"));
         }
-        draft.set("encoder.stem", "imagenet")?;
-        changes.push("encoder.stem = imagenet".to_owned());
+        if !is_vit {
+            draft.set("encoder.stem", "imagenet")?;
+            changes.push("encoder.stem = imagenet".to_owned());
+        }
         normalize(&mut draft)?;
         let (changes, full) = (changes.join(", "), format!("{method}/imagenet"));
         let notes = vec![
@@ -203,7 +212,11 @@ mod tests {
     fn photographs_on_a_cpu_get_a_recipe_that_a_cpu_can_run() {
         for method in METHODS {
             let (recipe, notes) = chosen(Wanted { method: method.name, ..photos(200) });
-            assert_eq!((recipe.encoder.width, recipe.data.image_size), (32, 96), "{}", method.name);
+            let network = match recipe.encoder.is_vit() {
+                true => recipe.encoder.patch_size == Some(12),
+                false => recipe.encoder.width == 32,
+            };
+            assert!(network && recipe.data.image_size == 96, "{}", method.name);
             assert_eq!(
                 (recipe.data.mean, recipe.schedule.batch_size, recipe.schedule.epochs),
                 (MEAN, 64, 60)

@@ -146,5 +146,7 @@ mod tests {
             let is_measured = COSTS.iter().any(|cost| cost.method == method.name);
             assert_eq!(method.cost().is_some(), is_measured, "{}", method.name);
         }
+        let known = |cost: &Cost| METHODS.iter().any(|method| method.name == cost.method);
+        assert!(COSTS.iter().filter(|cost| known(cost)).count() > 0, "no cost is of a method of this build");
     }
 }

@@ -41,6 +41,36 @@ impl LinearConfig {
             precision: init.precision(),
         }
     }
+
+    /// Creates a layer with weights uniform within `±sqrt(6 / (inputs + outputs))` and a bias of 0.
+    ///
+    /// # Source
+    /// Glorot & Bengio 2010, eq. 16; `torch.nn.init.xavier_uniform_`.
+    pub fn init_xavier(&self, init: &mut Init) -> Linear {
+        let weight = init.uniform([self.outputs, self.inputs], xavier(self.inputs, self.outputs));
+        self.with_zero_bias(weight, init)
+    }
+
+    /// Creates a layer with truncated normal weights of the given standard deviation and a bias of 0, as in the official
+    /// code of most vision transformers.
+    pub fn init_truncated_normal(&self, std: f64, init: &mut Init) -> Linear {
+        let weight = init.truncated_normal([self.outputs, self.inputs], std);
+        self.with_zero_bias(weight, init)
+    }
+
+    /// A layer with these weights and a bias of 0.
+    fn with_zero_bias(&self, weight: Param<Tensor<2>>, init: &Init) -> Linear {
+        let bias = self.bias.then(|| init.constant([self.outputs], 0.0));
+        Linear { weight, bias, precision: init.precision() }
+    }
+}
+
+/// Bound of a uniform distribution that preserves the variance of both a layer's values and its gradients.
+///
+/// # Source
+/// Glorot & Bengio 2010, eq. 16.
+pub fn xavier(inputs: usize, outputs: usize) -> f64 {
+    (6.0 / (inputs + outputs) as f64).sqrt()
 }
 
 /// A linear layer with PyTorch's layout, `weight`: `[output, input]`.

@@ -32,6 +32,26 @@ pub enum MaskConfig {
 }
 
 impl MaskConfig {
+    /// The kind, as recipes have it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Random(_) => "random",
+            Self::Block(_) => "block",
+            Self::MultiBlock(_) => "multi-block",
+            Self::Focal(_) => "focal",
+        }
+    }
+
+    /// The share of the patches of a view that an encoder sees at most.
+    pub fn seen(&self) -> f64 {
+        match self {
+            Self::Random(random) => 1.0 - random.ratio,
+            Self::MultiBlock(blocks) => blocks.context_scale[1],
+            // Of these some views are whole.
+            Self::Block(_) | Self::Focal(_) => 1.0,
+        }
+    }
+
     /// Checks this for views of these patch grids: `[rows, columns]` of each view, through all blocks.
     ///
     /// # Errors
@@ -67,6 +87,7 @@ mod tests {
         for (kind, expected) in kinds {
             let config = parse(&format!("kind = '{kind}'")).expect("valid TOML");
             assert_eq!(config, expected);
+            assert_eq!(config.kind(), kind);
             let text = toml::to_string(&config).expect("every value has a TOML form");
             assert_eq!(parse(&text).expect("what was just written"), config);
         }

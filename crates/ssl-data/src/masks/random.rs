@@ -19,7 +19,7 @@ const CHOOSE: u64 = 0;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RandomMask {
-    /// Share of the patches that is hidden, 0 to below 1; 0.75 (MAE, section 4.1).
+    /// Share of the patches that is hidden, at least one and not all; 0.75 (MAE, section 4.1).
     pub ratio: f64,
     /// Patches a side of the squares that are kept or hidden together; divides rows and columns. 1 (MAE).
     pub unit: usize,
@@ -41,7 +41,8 @@ impl RandomMask {
         self.views.iter().try_for_each(|&view| self.check_unit(view, grids[view]))?;
         self.views.iter().try_for_each(|&view| {
             let units = patches(grids[view]) / self.unit.pow(2);
-            check_kept("ratio", self.ratio, units)
+            check_kept("ratio", self.ratio, units)?;
+            check_hidden(self.ratio, units)
         })
     }
 
@@ -71,6 +72,15 @@ pub(super) fn check_kept(key: &'static str, ratio: f64, units: usize) -> Result<
     }
     let most = 1.0 - 1.0 / units as f64;
     Err(MaskError::key(key, ratio.to_string(), format!("at most {most}, which keeps one of {units}")))
+}
+
+/// A ratio that hides at least one of `units` patches, or squares of patches.
+fn check_hidden(ratio: f64, units: usize) -> Result<(), MaskError> {
+    if kept(units, ratio) < units {
+        return Ok(());
+    }
+    let expected = format!("a number that hides at least one of {units} patches");
+    Err(MaskError::key("ratio", ratio.to_string(), expected))
 }
 
 /// Keeps random squares of `unit` by `unit` patches.
@@ -140,6 +150,10 @@ mod tests {
         assert_eq!(
             error(RandomMask { ratio: 0.9, ..base() }, &[[2, 2]]),
             "mask.ratio is 0.9, expected at most 0.75, which keeps one of 4"
+        );
+        assert_eq!(
+            error(RandomMask { ratio: 0.0, ..base() }, &[[2, 2]]),
+            "mask.ratio is 0, expected a number that hides at least one of 4 patches"
         );
         assert_eq!(
             error(RandomMask { unit: 3, ..base() }, &[[6, 4]]),

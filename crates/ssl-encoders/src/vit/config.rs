@@ -1,14 +1,10 @@
 //! Configuration of a ViT.
 
 use ssl_core::Init;
+use ssl_core::nn::{Attention, DropPath, FeedForward, LayerNorm, TransformerBlock};
 
-use super::attention::Attention;
-use super::block::{Block, FeedForward};
-use super::drop_path::DropPath;
-use super::layer_norm::LayerNorm;
-use super::layer_scale::LayerScale;
 use super::patch_embed::PatchEmbed;
-use super::{Vit, VitInit};
+use super::{Pool, Positions, Vit, VitInit};
 
 /// Configuration of a [`Vit`].
 ///
@@ -36,8 +32,12 @@ pub struct VitConfig {
     pub mlp_ratio: usize,
     /// The initial values. Default [`VitInit::TruncatedNormal`].
     pub start: VitInit,
-    /// Whether there is a class token. Default `true` (Dosovitskiy et al., eq. 1); I-JEPA has none. Without one, the
-    /// feature is the mean of the patches.
+    /// The position embedding. Default [`Positions::Learned`].
+    pub positions: Positions,
+    /// What the feature is made of; `None` for the class token, or the mean of the patches where there is none. Default
+    /// `None`.
+    pub pool: Option<Pool>,
+    /// Whether there is a class token. Default `true` (Dosovitskiy et al., eq. 1); I-JEPA has none.
     pub class_token: bool,
     /// Number of registers: extra tokens that belong to no patch. Default 0; Darcet et al. 2023 find that 4 are enough.
     pub registers: usize,
@@ -63,6 +63,8 @@ impl VitConfig {
             heads,
             mlp_ratio: 4,
             start: VitInit::default(),
+            positions: Positions::default(),
+            pool: None,
             class_token: true,
             registers: 0,
             mask_token: false,
@@ -86,6 +88,11 @@ impl VitConfig {
         Self::new(768, 12, 12)
     }
 
+    /// ViT-L (Dosovitskiy et al., table 1).
+    pub fn large() -> Self {
+        Self::new(1024, 24, 16)
+    }
+
     /// Sets the size of the images that the position embedding is created for.
     pub fn with_image_size(mut self, image_size: usize) -> Self {
         self.image_size = image_size;
@@ -107,6 +114,18 @@ impl VitConfig {
     /// Sets the initial values.
     pub fn with_start(mut self, start: VitInit) -> Self {
         self.start = start;
+        self
+    }
+
+    /// Sets the position embedding.
+    pub fn with_positions(mut self, positions: Positions) -> Self {
+        self.positions = positions;
+        self
+    }
+
+    /// Sets what the feature is made of.
+    pub fn with_pool(mut self, pool: impl Into<Option<Pool>>) -> Self {
+        self.pool = pool.into();
         self
     }
 
@@ -143,20 +162,21 @@ impl VitConfig {
     /// Creates a network with the initial values of [`start`](Self::start).
     ///
     /// # Panics
-    /// If the patch size does not divide the image size, the number of heads does not divide `dim`, or the drop-path rate
-    /// is not in `[0, 1)`.
+    /// If the patch size does not divide the image size, the number of heads does not divide `dim`, the drop-path rate is
+    /// not in `[0, 1)`, or the feature is to be a class token that there is not.
     pub fn init(&self, init: &mut Init) -> Vit {
         self.assert_usable();
         let (side, dim, start) = (self.image_size / self.patch_size, self.dim, self.start);
         // Values are drawn in field order; new fields go to the end, so that existing networks keep their values.
         Vit {
             cls_token: self.class_token.then(|| start.class_token(dim, init)),
-            pos_embed: start.position_embedding(self.class_token, side, dim, init),
+            pos_embed: self.positions.init(start, self.class_token, side, dim, init),
             patch_embed: PatchEmbed { proj: start.patch_projection(dim, self.patch_size, init) },
             blocks: (0..self.depth).map(|index| self.block(index, init)).collect(),
             norm: LayerNorm::init(dim, init),
             register_tokens: (self.registers > 0).then(|| start.registers(self.registers, dim, init)),
             mask_token: self.mask_token.then(|| start.mask_token(dim, init)),
+            pool: self.pooling(),
         }
     }
 
@@ -166,30 +186,28 @@ impl VitConfig {
         assert!(dim.is_multiple_of(heads), "{heads} heads cannot share tokens of length {dim}");
         let is_rate = (0.0..1.0).contains(&drop_path);
         assert!(is_rate, "a drop-path rate is 0 or more and below 1, got {drop_path}");
+        let has_feature = self.class_token || self.pool != Some(Pool::Class);
+        assert!(
+            has_feature,
+            "a ViT without a class token cannot have it as its feature: expected Pool::Mean"
+        );
     }
 
-    fn block(&self, index: usize, init: &mut Init) -> Block {
-        let (dim, hidden) = (self.dim, self.dim * self.mlp_ratio);
-        Block {
-            norm1: LayerNorm::init(dim, init),
-            attn: Attention {
-                qkv: self.start.query_key_value(dim, init),
-                proj: self.start.linear(dim, dim, init),
-                heads: self.heads,
-            },
-            ls1: self.layer_scale(init),
-            norm2: LayerNorm::init(dim, init),
-            mlp: FeedForward {
-                fc1: self.start.linear(dim, hidden, init),
-                fc2: self.start.linear(hidden, dim, init),
-            },
-            ls2: self.layer_scale(init),
-            drop_path: DropPath { block: index, rate: self.drop_path_of(index) },
+    fn pooling(&self) -> Pool {
+        self.pool.unwrap_or(if self.class_token { Pool::Class } else { Pool::Mean })
+    }
+
+    fn block(&self, index: usize, init: &mut Init) -> TransformerBlock {
+        let (dim, hidden, start) = (self.dim, self.dim * self.mlp_ratio, self.start);
+        let (qkv, proj) = (start.query_key_value(dim, init), start.last_of_branch(dim, dim, index, init));
+        let (fc1, fc2) = (start.linear(dim, hidden, init), start.last_of_branch(hidden, dim, index, init));
+        let attention = Attention { qkv, proj, heads: self.heads };
+        let block = TransformerBlock::new(attention, FeedForward { fc1, fc2 }, init);
+        let block = block.with_drop_path(DropPath { block: index, rate: self.drop_path_of(index) });
+        match self.layer_scale {
+            Some(value) => block.with_layer_scale(value, init),
+            None => block,
         }
-    }
-
-    fn layer_scale(&self, init: &Init) -> Option<LayerScale> {
-        self.layer_scale.map(|value| LayerScale::init(self.dim, value, init))
     }
 
     /// `linspace(0, drop_path, depth)[index]`, as in timm and DINO.
@@ -204,6 +222,23 @@ impl VitConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn last_layers_of_deep_blocks_start_small_where_the_scheme_says_so() {
+        let device = ssl_core::DeviceSpec::Flex.open().expect("flex is compiled in");
+        let config = VitConfig::new(64, 8, 2).with_image_size(8).with_patch_size(4);
+        let spread = |start, path: &str| {
+            let vit = config.clone().with_start(start).init(&mut Init::new(0, &device));
+            let values: Vec<f64> = ssl_core::named::collect(&vit)[path].iter().collect();
+            (values.iter().map(|value| value * value).sum::<f64>() / values.len() as f64).sqrt()
+        };
+        let ratio =
+            |start| spread(start, "blocks.0.mlp.fc2.weight") / spread(start, "blocks.7.mlp.fc2.weight");
+        assert!((ratio(VitInit::TruncatedNormalScaled) - 8.0_f64.sqrt()).abs() < 0.1);
+        assert!((ratio(VitInit::TruncatedNormal) - 1.0).abs() < 0.05);
+        let first = spread(VitInit::TruncatedNormalScaled, "blocks.7.mlp.fc1.weight");
+        assert!((first - spread(VitInit::TruncatedNormal, "blocks.7.mlp.fc1.weight")).abs() < 1e-3);
+    }
 
     #[test]
     fn the_drop_path_rate_rises_linearly_over_the_blocks() {

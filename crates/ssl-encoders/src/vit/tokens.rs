@@ -1,10 +1,11 @@
 //! A ViT as a token encoder.
 
 use burn::tensor::{Bool, Int, Tensor};
+use ssl_core::nn::pos_embed_for;
+use ssl_core::patches::{rows_at, shared_rows_at};
 use ssl_core::{Encoder, Masking, Pass, TokenEncoder, Tokens};
 
 use super::Vit;
-use super::pos_embed::pos_embed_for;
 
 impl TokenEncoder for Vit {
     /// # Shapes
@@ -58,6 +59,23 @@ impl TokenEncoder for Vit {
         self.patch_embed.grid(pixels)
     }
 
+    fn patch_size(&self) -> usize {
+        self.patch_embed.proj.weight.dims()[2]
+    }
+
+    fn side(&self) -> usize {
+        let [_, entries, _] = self.pos_embed.dims();
+        (entries - usize::from(self.cls_token.is_some())).isqrt()
+    }
+
+    fn has_class_token(&self) -> bool {
+        self.cls_token.is_some()
+    }
+
+    fn has_mask_token(&self) -> bool {
+        self.mask_token.is_some()
+    }
+
     fn token_dim(&self) -> usize {
         self.feature_dim()
     }
@@ -91,8 +109,8 @@ impl Vit {
         let (patches, positions) = match masking {
             Masking::None => (self.patch_embed.project(pixels), positions),
             Masking::Keep(places) => {
-                let positions = keep_rows(batched(positions, batch), self.with_class(places.clone()));
-                (self.patch_embed.project(keep_rows(pixels, places)), positions)
+                let positions = shared_rows_at(positions, self.with_class(places.clone()));
+                (self.patch_embed.project(rows_at(pixels, places)), positions)
             }
             Masking::Replace(mask) => (self.replace(self.patch_embed.project(pixels), mask), positions),
         };
@@ -155,16 +173,4 @@ impl Vit {
 fn batched(rows: Tensor<3>, batch: usize) -> Tensor<3> {
     let [_, count, dim] = rows.dims();
     rows.expand([batch, count, dim])
-}
-
-/// Selects the rows at the given indices of each image.
-///
-/// # Shapes
-/// - `rows`: `[batch, row, dim]`
-/// - `places`: `[batch, kept]`
-/// - returns: `[batch, kept, dim]`
-fn keep_rows(rows: Tensor<3>, places: Tensor<2, Int>) -> Tensor<3> {
-    let ([batch, _, dim], [images, kept]) = (rows.dims(), places.dims());
-    assert_eq!(images, batch, "kept places of {images} images do not fit a batch of {batch}");
-    rows.gather(1, places.unsqueeze_dim::<3>(2).expand([batch, kept, dim]))
 }

@@ -48,6 +48,7 @@ fn vit(shapes: &Shapes) -> Option<EncoderConfig> {
         (192, 12) => "vit-tiny",
         (384, 12) => "vit-small",
         (768, 12) => "vit-base",
+        (1024, 24) => "vit-large",
         _ => return None,
     };
     let registers = shapes.get("register_tokens").and_then(|shape| shape.get(1)).copied();

@@ -41,6 +41,8 @@ def main():
     write_names("resnet18", models.resnet18())
     write_names("resnet50", models.resnet50())
     write_names("vit_tiny", timm.create_model("vit_tiny_patch16_224", num_classes=0))
+    for name in ["vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2"]:
+        write_names(name, timm.create_model(name, num_classes=0))
 
     pixels = torch.randn(2, 3, 32, 32)
     resnet = randomize(TinyResNet().eval())
@@ -52,6 +54,7 @@ def main():
     torch.save(moco(resnet.state_dict()), HERE / "moco.pth")
     torch.save(dino(vit.state_dict()), HERE / "dino.pth")
     write_registers()
+    write_mean()
     write_selective_kernel()
 
 
@@ -67,6 +70,19 @@ def write_registers():
         # The tokens in their order: class, registers, patches.
         tensors["tokens"] = vit.forward_features(pixels)
     save_file({name: value.contiguous() for name, value in tensors.items()}, HERE / "registers.safetensors")
+
+
+def write_mean():
+    """A ViT of timm whose feature is the mean of the normalised patches, with pixels and features."""
+    torch.manual_seed(2)
+    pooling = {"global_pool": "avg", "fc_norm": False, "num_classes": 0}
+    vit = VisionTransformer(img_size=32, patch_size=8, embed_dim=16, depth=1, num_heads=2, mlp_ratio=2, **pooling)
+    vit = randomize(vit.eval())
+    pixels = torch.randn(2, 3, 32, 32)
+    tensors = {"pixels": pixels} | {f"model.{name}": value for name, value in vit.state_dict().items()}
+    with torch.inference_mode():
+        tensors["features"] = vit(pixels)
+    save_file({name: value.contiguous() for name, value in tensors.items()}, HERE / "mean.safetensors")
 
 
 class SelectiveKernel(torch.nn.Module):

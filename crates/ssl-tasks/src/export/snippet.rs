@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ssl_encoders::{EncoderConfig, NameScheme, Preprocessing, StemChoice};
+use ssl_encoders::{EncoderConfig, NameScheme, Pool, Preprocessing, StemChoice};
 
 /// What a program has to know of an exported file.
 pub(super) struct Snippet<'a> {
@@ -47,6 +47,7 @@ impl Snippet<'_> {
     /// A ViT of timm; with registers, the file has to be in timm's form.
     fn vit(&self) -> Option<String> {
         let EncoderConfig { name, heads, class_token, registers, layer_scale, .. } = self.encoder;
+        let EncoderConfig { embed_dim, depth, mlp_ratio, pool, .. } = self.encoder;
         let registers = registers.filter(|count| *count > 0);
         if registers.is_some() && self.format != NameScheme::Timm {
             return None;
@@ -54,11 +55,17 @@ impl Snippet<'_> {
         let (size, patch) = (self.preprocessing.size, self.encoder.patch_pixels()?);
         let name = format!("{}_patch16_224", name.replace('-', "_"));
         let mut options = vec!["num_classes=0".to_owned(), format!("img_size={size}, patch_size={patch}")];
+        options.extend(embed_dim.map(|dim| format!("embed_dim={dim}")));
+        options.extend(depth.map(|depth| format!("depth={depth}")));
+        options.extend(mlp_ratio.map(|ratio| format!("mlp_ratio={ratio}")));
         options.extend(heads.map(|heads| format!("num_heads={heads}")));
         options.extend(registers.map(|count| format!("reg_tokens={count}, no_embed_class=True")));
         options.extend(layer_scale.map(|scale| format!("init_values={scale}")));
         if *class_token == Some(false) {
-            options.push("class_token=False, global_pool=\"avg\", fc_norm=False".to_owned());
+            options.push("class_token=False".to_owned());
+        }
+        if *class_token == Some(false) || *pool == Some(Pool::Mean) {
+            options.push("global_pool=\"avg\", fc_norm=False".to_owned());
         }
         Some(format!("model = timm.create_model({name:?}, {})", options.join(", ")))
     }
@@ -154,6 +161,11 @@ mod tests {
         let text = python(&vit, NameScheme::Safetensors, 32).expect("known");
         let call = "timm.create_model(\"vit_tiny_patch16_224\", num_classes=0, img_size=32, patch_size=4)";
         assert!(text.contains(call), "{text}");
+
+        let small =
+            EncoderConfig { embed_dim: Some(96), depth: Some(6), pool: Some(Pool::Mean), ..vit.clone() };
+        let text = python(&small, NameScheme::Timm, 32).expect("known");
+        assert!(text.contains("embed_dim=96, depth=6, global_pool=\"avg\", fc_norm=False)"), "{text}");
 
         let registers = EncoderConfig { registers: Some(4), ..vit };
         assert_eq!(python(&registers, NameScheme::Safetensors, 32), None, "DINOv2's form is not timm's");

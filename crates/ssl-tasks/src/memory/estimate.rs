@@ -1,7 +1,7 @@
 //! The estimate of a pretraining run.
 
-use ssl_core::{Footprint, MethodRules};
-use ssl_data::{Dataset, DatasetOptions};
+use ssl_core::{Footprint, MethodRules, TokenShape};
+use ssl_data::{Dataset, DatasetOptions, MaskConfig};
 use ssl_encoders::EncoderFootprint;
 use ssl_train::Algorithm;
 
@@ -47,7 +47,17 @@ pub(crate) fn of_run(run: &Run<'_, impl MethodRules>) -> Result<Option<Estimate>
     let config = recipe.train_config();
     let (batch, pass) = (config.micro_batch(), config.pass());
     let feature_dim = encoders[0].feature_dim;
-    let method = run.method.footprint(feature_dim, batch, sizes.len());
+    let method = match recipe.encoder.patch_pixels() {
+        Some(patch_size) => run.method.token_footprint(&TokenShape {
+            feature_dim,
+            images: batch,
+            views: sizes.len(),
+            patches: (sizes[0] / patch_size).pow(2),
+            patch_size,
+            seen: recipe.mask.as_ref().map_or(1.0, MaskConfig::seen),
+        }),
+        None => run.method.footprint(feature_dim, batch, sizes.len()),
+    };
     let of_image = of_size(&recipe.data.image_size).map_or(0.0, |encoder| encoder.plain);
     let evaluated = run.evaluated as f64 * of_image;
     let counts = Counts { sizes, encoders, method, batch: batch as f64, pass: pass as f64, evaluated };
@@ -102,7 +112,7 @@ impl Counts {
             part(PartKind::Teacher, teacher + self.teacher_pass(), weights),
             part(PartKind::State, self.method.state, "a shorter method_options.queue_len"),
             part(PartKind::Encoder, self.activations(), BATCH),
-            part(PartKind::Heads, self.method.kept(self.rows()), HEAD),
+            part(PartKind::Heads, self.method.kept(self.rows()) + self.pass * self.method.other_kept, HEAD),
             part(PartKind::Loss, self.method.loss, "a smaller schedule.batch_size or smaller method_options"),
             part(
                 PartKind::Batches,
@@ -123,7 +133,8 @@ impl Counts {
     /// What the encoder keeps of all views of the student, and the gradients of the activations of a pass.
     fn activations(&self) -> f64 {
         let kept: f64 = self.student().map(|encoder| encoder.kept).sum();
-        self.pass * (kept + self.widest(|encoder| encoder.gradients))
+        let seen = self.method.seen.unwrap_or(1.0);
+        seen * self.pass * (kept + self.widest(|encoder| encoder.gradients))
     }
 
     /// The activations of a teacher, where they are more than the gradients that take their place.

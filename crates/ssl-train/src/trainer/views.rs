@@ -20,7 +20,7 @@ pub(super) fn views(
     if needs.labels && batch.labels.is_none() {
         return Err(TrainError::Labels);
     }
-    if needs.masks && batch.masks.is_none() {
+    if needs.masks.is_some() && batch.masks.is_none() {
         return Err(TrainError::Masks);
     }
     if batch.len() != images {
@@ -76,7 +76,7 @@ fn one_list(indices: &PatchIndices, device: &Device) -> Tensor<2, Int> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_core::DeviceSpec;
+    use ssl_core::{DeviceSpec, MaskKind};
     use ssl_data::MaskBatch;
 
     fn batch(masks: Option<MaskBatch>) -> Batch {
@@ -98,7 +98,7 @@ mod tests {
         let predict =
             HostMask::Predict { context: lists(1, 2, &[0, 1, 2, 3]), targets: lists(2, 1, &[2, 3, 0, 1]) };
         let masks = vec![Some(HostMask::Replace(PatchMask { grid, hidden })), Some(predict)];
-        let needs = Needs { masks: true, tokens: true, ..Needs::default() };
+        let needs = Needs { masks: Some(MaskKind::Replace), tokens: true, ..Needs::default() };
         let views = views(batch(Some(MaskBatch { views: masks })), &needs, 2, &device).expect("usable");
         let [Some(Mask::Replace(hidden)), Some(Mask::Predict { context, targets })] = &views.masks[..] else {
             panic!("a mask for each view")
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_method_that_needs_masks_is_not_run_without() {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
-        let needs = Needs { masks: true, ..Needs::default() };
+        let needs = Needs { masks: Some(MaskKind::Keep), ..Needs::default() };
         assert!(matches!(views(batch(None), &needs, 2, &device), Err(TrainError::Masks)));
         assert!(views(batch(None), &Needs::default(), 2, &device).is_ok());
     }

@@ -96,12 +96,17 @@ mod tests {
     }
 
     #[test]
-    fn every_method_has_a_recipe_of_ten_narrow_epochs() {
+    fn every_method_has_a_recipe_of_few_narrow_epochs() {
         for method in METHODS {
             let recipe = Quick::of(method.name).and_then(|quick| quick.resolved());
             let recipe = recipe.unwrap_or_else(|error| panic!("{}: {error}", method.name));
-            let found = (recipe.schedule.epochs, recipe.schedule.batch_size, recipe.encoder.width);
-            assert_eq!((recipe.method.as_str(), found), (method.name, (10, 128, 16)));
+            let size = match recipe.encoder.is_vit() {
+                true => recipe.encoder.embed_dim.unwrap_or_default(),
+                false => recipe.encoder.width,
+            };
+            let found = (recipe.schedule.epochs, recipe.schedule.batch_size, size);
+            let expected = if recipe.encoder.is_vit() { (20, 256, 96) } else { (10, 128, 16) };
+            assert_eq!((recipe.method.as_str(), found), (method.name, expected));
             assert!(super::super::places::root().join(Quick::file(method.name)).is_file(), "{}", method.name);
         }
     }

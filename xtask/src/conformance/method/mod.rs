@@ -8,12 +8,16 @@ mod byol;
 mod dcl;
 mod dino;
 pub(super) mod group;
+mod ijepa;
 mod lejepa;
+mod mae;
+mod masks;
 mod moco;
 mod moco_v3;
 mod nnclr;
 mod params;
 mod simclr;
+mod simmim;
 mod simsiam;
 mod start;
 mod sup_con;
@@ -49,6 +53,9 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("sup_con", sup_con::run),
     ("swav", swav::run),
     ("dino", dino::run),
+    ("mae", mae::run),
+    ("ijepa", ijepa::run),
+    ("simmim", simmim::run),
     ("barlow_twins", barlow_twins::run),
     ("vicreg", vicreg::run),
     ("tico", tico::run),
@@ -72,7 +79,7 @@ fn trajectory<M: SslMethod<AnyEncoder>>(
     for t in 0..params.steps {
         let (method, at) = method_at(t)?;
         let rules = method.gradient_rules(at);
-        params.expect_rules(t, &rules, named::collect(&student).into_keys())?;
+        params.expect_rules(t, &rules, &student)?;
         (student, state) = method.before_step(student, state, at);
         let context = StepContext { draws: draws(case, t)?, ..StepContext::new(0, at, 0) };
         let context = context.with_group(group.clone()).with_sync_batch_norm(true);
@@ -111,7 +118,7 @@ fn ends(student: &impl Module, state: &impl Module) -> Outputs {
 fn draws(case: &Case, step: usize) -> Result<Draws> {
     let prefix = format!("aux.{step}");
     let mut draws = Draws::given::<&str>([]);
-    for (name, array) in case.under(&prefix) {
+    for (name, array) in case.under(&prefix).filter(|(name, _)| !masks::NAMES.contains(name)) {
         draws = match &array.values {
             Values::F32(numbers) => draws.with_numbers(name, numbers.clone()),
             _ => {
@@ -136,7 +143,8 @@ fn views(case: &Case, params: &Params, method: &impl MethodRules, step: usize) -
     ensure!(labels.is_some() == needs.labels, "labels are {labels:?} for a method that needs {needs:?}");
     let device = device();
     let labels = labels.map(|labels| Tensor::from_data(labels, &device));
-    Ok(Views { labels, ..Views::new(crops.collect::<Result<_, _>>()?, needs.global_views) })
+    let masks = masks::of(case, &needs, step)?;
+    Ok(Views { labels, masks, ..Views::new(crops.collect::<Result<_, _>>()?, needs.global_views) })
 }
 
 #[cfg(test)]

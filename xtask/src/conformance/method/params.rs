@@ -1,9 +1,13 @@
 //! The parameters of a case's run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, ensure};
-use serde::Deserialize;
+use anyhow::{Context, Result, bail, ensure};
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 use ssl_core::{GradientRules, Mlp, Progress, named};
 use ssl_testing::Case;
 
@@ -41,7 +45,8 @@ pub(super) struct Params {
     pub(super) encoder: EncoderSpec,
     #[serde(default)]
     pub(super) projector: Vec<LayerSpec>,
-    #[serde(default)]
+    /// Empty for a predictor of tokens, which is no list of layers.
+    #[serde(default, deserialize_with = "layers")]
     pub(super) predictor: Vec<LayerSpec>,
     loss: BTreeMap<String, Table>,
     pub(super) optimizer: OptimizerSpec,
@@ -99,6 +104,14 @@ impl Params {
         self.loss.get(name).with_context(|| format!("the loss has no parameter '{name}'"))?.at(step)
     }
 
+    /// A flag of the loss.
+    pub(super) fn flag(&self, name: &str) -> Result<bool> {
+        match self.loss.get(name) {
+            Some(Table::Flag(flag)) => Ok(*flag),
+            other => bail!("'{name}' of the loss is {other:?}, expected true or false"),
+        }
+    }
+
     /// The point in the run of a step; the run is one epoch.
     pub(super) fn progress(&self, step: usize) -> Progress {
         Progress { step: step as u64, total_steps: self.steps as u64, steps_per_epoch: self.steps as u64 }
@@ -136,12 +149,18 @@ impl Params {
         &self,
         step: usize,
         rules: &GradientRules,
-        paths: impl Iterator<Item = String>,
+        student: &impl Module,
     ) -> Result<()> {
-        for path in paths.filter(|path| !named::is_buffer(path)) {
+        let trained = trained(student);
+        for path in named::collect(student).into_keys().filter(|path| !named::is_buffer(path)) {
             let name = student_name(&path);
             let (found, expected) = (rules.is_frozen(&path), self.is_frozen(&name, step));
-            ensure!(found == expected, "at step {step} '{name}' is frozen: {found}, expected {expected}");
+            // What has no gradient needs no rule.
+            let is_fixed = expected && !trained.contains(&path);
+            ensure!(
+                found == expected || is_fixed,
+                "at step {step} '{name}' is frozen: {found}, expected {expected}"
+            );
             let (found, expected) = (rules.has_constant_lr(&path), self.optimizer.has_own_rates(&name));
             ensure!(found == expected, "'{name}' keeps its learning rate: {found}, expected {expected}");
         }
@@ -152,5 +171,42 @@ impl Params {
         let at_first = self.freeze_first_steps.iter().filter(|(_, steps)| step < **steps);
         let prefixes = self.frozen.iter().chain(at_first.map(|(prefix, _)| prefix));
         prefixes.into_iter().any(|prefix| name.starts_with(prefix.as_str()))
+    }
+}
+
+/// The layers of a list; none of another description, which a method reads from the case.
+fn layers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LayerSpec>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::Object(_) => Ok(Vec::new()),
+        list => serde_json::from_value(list).map_err(D::Error::custom),
+    }
+}
+
+/// The paths of the parameters that get a gradient.
+fn trained(module: &impl Module) -> BTreeSet<String> {
+    let mut trained = Trained::default();
+    module.visit(&mut trained);
+    trained.paths
+}
+
+#[derive(Default)]
+struct Trained {
+    path: named::Path,
+    paths: BTreeSet<String>,
+}
+
+impl ModuleVisitor for Trained {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.is_require_grad() {
+            self.paths.insert(self.path.join());
+        }
     }
 }

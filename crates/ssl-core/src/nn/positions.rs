@@ -1,17 +1,87 @@
-//! Position embeddings for images of other sizes.
+//! Position embeddings: sines and cosines, and embeddings for images of other sizes.
 
+use burn::module::{Param, ParamId};
 use burn::tensor::{Tensor, TensorData};
+
+use crate::Init;
 
 /// Coefficient of the cubic kernel (PyTorch's bicubic interpolation).
 const A: f64 = -0.75;
-/// Added to the numbers of rows and columns before computing the scale (DINO, to guard against rounding down).
+/// Added to the numbers of rows and columns before computing the scale (official code of arXiv:2104.14294, to guard against
+/// rounding down).
 const OFFSET: f64 = 0.1;
+
+/// Whether sines and cosines of the column or of the row of a patch come first in its embedding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AxisOrder {
+    /// Column, then row: official `pos_embed.py` of arXiv:2111.06377 and `tensors.py` of arXiv:2301.08243.
+    ColumnRow,
+    /// Row, then column: official `vits.py` of arXiv:2104.02057.
+    RowColumn,
+}
+
+/// Sines and cosines of the column `x` and the row `y` of every patch.
+///
+/// ```text
+/// [sin xω, cos xω, sin yω, cos yω],   ω_k = 10000^(−k / (dim / 4)),   k = 0 … dim / 4 − 1
+/// ```
+///
+/// # Shapes
+/// - returns: `[1, class_tokens + side², dim]`; the rows of class tokens are 0
+///
+/// # Panics
+/// If `dim` is not a multiple of 4.
+///
+/// # Source
+/// Vaswani et al. 2017, section 3.5, <https://arxiv.org/abs/1706.03762>, for each axis; the official code of
+/// <https://arxiv.org/abs/2111.06377> and <https://arxiv.org/abs/2104.02057>, which differ in [`AxisOrder`].
+pub fn sine_cosine_positions(side: usize, dim: usize, class_tokens: usize, order: AxisOrder) -> TensorData {
+    assert!(
+        dim.is_multiple_of(4),
+        "sines and cosines in two dimensions need a multiple of 4 values, got {dim}"
+    );
+    let frequency = |index: usize| 10_000_f64.powf(-(index as f64) / (dim / 4) as f64);
+    let mut values = vec![0.0; class_tokens * dim];
+    for (row, column) in (0..side).flat_map(|row| (0..side).map(move |column| (row, column))) {
+        let [first, second] = match order {
+            AxisOrder::ColumnRow => [column, row],
+            AxisOrder::RowColumn => [row, column],
+        };
+        let waves: [(usize, fn(f64) -> f64); 4] =
+            [(first, f64::sin), (first, f64::cos), (second, f64::sin), (second, f64::cos)];
+        for (position, wave) in waves {
+            values.extend((0..dim / 4).map(|index| wave(position as f64 * frequency(index)) as f32));
+        }
+    }
+    TensorData::new(values, [1, class_tokens + side * side, dim])
+}
+
+/// [`sine_cosine_positions`] as a parameter that no optimizer trains: it has no gradient.
+///
+/// # Panics
+/// As [`sine_cosine_positions`].
+pub fn fixed_positions(
+    side: usize,
+    dim: usize,
+    class_tokens: usize,
+    order: AxisOrder,
+    init: &Init,
+) -> Param<Tensor<3>> {
+    let values = sine_cosine_positions(side, dim, class_tokens, order);
+    Param::initialized(ParamId::new(), Tensor::from_data(values, init.device()))
+}
 
 /// The position embedding for a grid of patches: unchanged for its own grid, otherwise resized.
 ///
+/// # Shapes
+/// As [`resize_pos_embed`].
+///
+/// # Panics
+/// As [`resize_pos_embed`].
+///
 /// # Source
-/// DINO `vision_transformer.py`, `interpolate_pos_encoding`, which leaves its own grid unchanged.
-pub(super) fn pos_embed_for(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
+/// Official `vision_transformer.py` of arXiv:2104.14294, `interpolate_pos_encoding`, which leaves its own grid unchanged.
+pub fn pos_embed_for(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
     let (_, side) = parts(&pos_embed);
     if grid == [side, side] { pos_embed } else { resize_pos_embed(pos_embed, grid) }
 }
@@ -23,7 +93,7 @@ pub(super) fn pos_embed_for(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3>
 /// ```
 ///
 /// Resizing is a product with a matrix from the host, so that it has a gradient on every backend. The embedding's own
-/// grid is interpolated like any other, with DINO's offset of 0.1, and so changes a little.
+/// grid is interpolated like any other, with the offset of 0.1, and so changes a little.
 ///
 /// # Shapes
 /// - `pos_embed`: `[1, 1 + side², dim]`, or `[1, side², dim]` without a class token
@@ -34,7 +104,7 @@ pub(super) fn pos_embed_for(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3>
 /// If the embedding is not for a square of patches, with or without a class token.
 ///
 /// # Source
-/// DINO `vision_transformer.py`, `interpolate_pos_encoding`.
+/// Official `vision_transformer.py` of arXiv:2104.14294, `interpolate_pos_encoding`.
 pub fn resize_pos_embed(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
     let [_, tokens, dim] = pos_embed.dims();
     let (class_tokens, side) = parts(&pos_embed);
@@ -100,7 +170,32 @@ fn kronecker(rows: &[Vec<f64>], columns: &[Vec<f64>]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_core::DeviceSpec;
+    use crate::DeviceSpec;
+
+    #[test]
+    fn positions_are_distinct_and_the_class_token_has_none() {
+        let rows = |order| -> Vec<Vec<f32>> {
+            let values: Vec<f32> = sine_cosine_positions(3, 8, 1, order).iter().collect();
+            values.chunks(8).map(<[f32]>::to_vec).collect()
+        };
+        let (by_row, by_column) = (rows(AxisOrder::RowColumn), rows(AxisOrder::ColumnRow));
+        assert_eq!(by_row.len(), 10);
+        assert_eq!(by_row[0], [0.0; 8]);
+        // Row 0, column 0: the sines are 0 and the cosines 1.
+        assert_eq!(by_row[1], [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0, 1.0]);
+        // Column 1 of the same row differs only in the half of the columns.
+        let column = [1_f64.sin(), 0.01_f64.sin(), 1_f64.cos(), 0.01_f64.cos()].map(|v| v as f32);
+        assert_eq!((&by_row[2][..4], &by_row[2][4..]), (&by_row[1][..4], &column[..]));
+        assert_eq!((&by_column[2][..4], &by_column[2][4..]), (&column[..], &by_column[1][4..]));
+    }
+
+    #[test]
+    fn fixed_positions_have_no_gradient() {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in").autodiff();
+        let fixed = fixed_positions(2, 4, 0, AxisOrder::ColumnRow, &Init::new(0, &device));
+        assert!(fixed.val().is_autodiff() && !fixed.val().is_require_grad());
+        assert_eq!(fixed.val().into_data(), sine_cosine_positions(2, 4, 0, AxisOrder::ColumnRow));
+    }
 
     #[test]
     fn weights_of_a_position_sum_to_one() {

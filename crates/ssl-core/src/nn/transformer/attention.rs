@@ -2,7 +2,9 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use ssl_core::nn::{Linear, attention, first_attention};
+use ssl_kernels::ops::{attention, first_attention};
+
+use crate::nn::Linear;
 
 /// Multi-head self-attention.
 ///
@@ -10,17 +12,22 @@ use ssl_core::nn::{Linear, attention, first_attention};
 /// q, k, v = qkv(x), split into heads;   out = proj(softmax(q kᵀ / sqrt(dim / heads)) v)
 /// ```
 #[derive(Module, Debug)]
-pub(super) struct Attention {
-    pub(super) qkv: Linear,
-    pub(super) proj: Linear,
-    pub(super) heads: usize,
+pub struct Attention {
+    /// Queries, keys and values, each of as many outputs as a token is long.
+    pub qkv: Linear,
+    /// The projection of the heads together.
+    pub proj: Linear,
+    /// Number of heads, which divides the length of a token.
+    pub heads: usize,
 }
 
 impl Attention {
+    /// The tokens after they have seen each other.
+    ///
     /// # Shapes
     /// - `tokens`: `[batch, token, dim]`
     /// - returns: `[batch, token, dim]`
-    pub(super) fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
+    pub fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
         self.proj.forward(attention(self.qkv.forward(tokens), self.heads))
     }
 
@@ -29,7 +36,7 @@ impl Attention {
     /// # Shapes
     /// - `tokens`: `[batch, token, dim]`
     /// - returns: `[batch, head, token]`
-    pub(super) fn first_weights(&self, tokens: Tensor<3>) -> Tensor<3> {
+    pub fn first_weights(&self, tokens: Tensor<3>) -> Tensor<3> {
         first_attention(self.qkv.forward(tokens), self.heads)
     }
 }

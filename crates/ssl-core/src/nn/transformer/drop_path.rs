@@ -1,7 +1,7 @@
 //! Drop-path: randomly dropping branches of blocks during training.
 
+use crate::{Mode, Pass};
 use burn::tensor::{Tensor, TensorData};
-use ssl_core::{Mode, Pass};
 
 /// Drops a branch for some of the images.
 ///
@@ -13,12 +13,12 @@ use ssl_core::{Mode, Pass};
 ///
 /// # Source
 /// Huang et al. 2016, <https://arxiv.org/abs/1603.09382>; DINO and timm, `drop_path`, per image and with this factor.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct DropPath {
-    /// Index of the block.
-    pub(super) block: usize,
-    /// Probability of dropping the branch.
-    pub(super) rate: f64,
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DropPath {
+    /// Index of the block, which its random choices are named by.
+    pub block: usize,
+    /// Probability of dropping the branch, 0 or more and below 1.
+    pub rate: f64,
 }
 
 impl DropPath {
@@ -27,10 +27,12 @@ impl DropPath {
         self.rate > 0.0 && pass.mode != Mode::Eval
     }
 
+    /// The branch without that of some images.
+    ///
     /// # Shapes
     /// - `x`: the branch `name`, `[batch, token, dim]`
     /// - returns: the same
-    pub(super) fn forward(&self, x: Tensor<3>, name: &str, pass: &Pass) -> Tensor<3> {
+    pub fn forward(&self, x: Tensor<3>, name: &str, pass: &Pass) -> Tensor<3> {
         if !self.drops(pass) {
             return x;
         }
@@ -49,7 +51,7 @@ impl DropPath {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_core::{DeviceSpec, Draws};
+    use crate::{DeviceSpec, Draws};
 
     const RATE: f64 = 0.3;
 

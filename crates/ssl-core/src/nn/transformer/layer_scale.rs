@@ -1,8 +1,8 @@
 //! Learned factors on a branch of a block.
 
+use crate::Init;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use ssl_core::Init;
 
 /// A learned factor per channel.
 ///
@@ -13,20 +13,22 @@ use ssl_core::Init;
 /// # Source
 /// CaiT, Touvron et al. 2021, eq. 4, <https://arxiv.org/abs/2103.17239>; DINOv2 `layer_scale.py`.
 #[derive(Module, Debug)]
-pub(super) struct LayerScale {
+pub struct LayerScale {
     gamma: Param<Tensor<1>>,
 }
 
 impl LayerScale {
     /// Creates the factors, all starting at `value`.
-    pub(super) fn init(dim: usize, value: f64, init: &Init) -> Self {
+    pub fn init(dim: usize, value: f64, init: &Init) -> Self {
         Self { gamma: init.constant([dim], value) }
     }
 
+    /// The scaled tokens.
+    ///
     /// # Shapes
     /// - `tokens`: `[batch, token, dim]`
     /// - returns: the same
-    pub(super) fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
+    pub fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
         tokens * self.gamma.val().unsqueeze()
     }
 }

@@ -1,0 +1,170 @@
+//! The blocks of a transformer.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::{Attention, DropPath, LayerScale};
+use crate::nn::layer_norm::EPS;
+use crate::nn::{FeedForwardWeights, LayerNorm, Linear, LinearConfig, feed_forward};
+use crate::{Init, Pass, Precision};
+
+/// A pre-norm transformer block, with timm's parameter names.
+///
+/// ```text
+/// x = x + drop(ls1(attn(norm1(x))));   y = x + drop(ls2(mlp(norm2(x))))
+/// ```
+///
+/// # Source
+/// Dosovitskiy et al. 2020, eq. 2 and 3, <https://arxiv.org/abs/2010.11929>; timm `vision_transformer.py`, `Block`.
+#[derive(Module, Debug)]
+pub struct TransformerBlock {
+    /// The norm before the attention.
+    pub norm1: LayerNorm,
+    /// The attention.
+    pub attn: Attention,
+    /// Factors of the attention, if there are any.
+    pub ls1: Option<LayerScale>,
+    /// The norm before the MLP.
+    pub norm2: LayerNorm,
+    /// The MLP.
+    pub mlp: FeedForward,
+    /// Factors of the MLP, if there are any.
+    pub ls2: Option<LayerScale>,
+    /// How often a branch is dropped in training; never by default.
+    #[module(skip)]
+    pub drop_path: DropPath,
+}
+
+impl TransformerBlock {
+    /// Creates a block of these two branches, with neither layer scale nor drop-path.
+    pub fn new(attn: Attention, mlp: FeedForward, init: &Init) -> Self {
+        let [dim, _] = attn.proj.weight.dims();
+        Self {
+            norm1: LayerNorm::init(dim, init),
+            attn,
+            ls1: None,
+            norm2: LayerNorm::init(dim, init),
+            mlp,
+            ls2: None,
+            drop_path: DropPath::default(),
+        }
+    }
+
+    /// Creates a block on tokens of length `dim`, with an MLP of `mlp_ratio` times that width and weights from `linear`.
+    ///
+    /// # Panics
+    /// If the number of heads does not divide `dim`.
+    pub fn init(
+        dim: usize,
+        heads: usize,
+        mlp_ratio: usize,
+        linear: impl Fn(&LinearConfig, &mut Init) -> Linear,
+        init: &mut Init,
+    ) -> Self {
+        assert!(heads > 0 && dim.is_multiple_of(heads), "{heads} heads cannot share tokens of length {dim}");
+        let mut layer = |inputs, outputs| linear(&LinearConfig::new(inputs, outputs), init);
+        let attn = Attention { qkv: layer(dim, 3 * dim), proj: layer(dim, dim), heads };
+        let mlp = FeedForward { fc1: layer(dim, mlp_ratio * dim), fc2: layer(mlp_ratio * dim, dim) };
+        Self::new(attn, mlp, init)
+    }
+
+    /// Adds factors to both branches, all starting at `value`.
+    pub fn with_layer_scale(self, value: f64, init: &Init) -> Self {
+        let [dim, _] = self.attn.proj.weight.dims();
+        let scale = || Some(LayerScale::init(dim, value, init));
+        Self { ls1: scale(), ls2: scale(), ..self }
+    }
+
+    /// Sets how often a branch is dropped in training.
+    pub fn with_drop_path(self, drop_path: DropPath) -> Self {
+        Self { drop_path, ..self }
+    }
+
+    /// The tokens after the block.
+    ///
+    /// # Shapes
+    /// - `tokens`: `[batch, token, dim]`
+    /// - returns: the same
+    pub fn forward(&self, tokens: Tensor<3>, pass: &Pass) -> Tensor<3> {
+        let scale = |branch, factors: &Option<LayerScale>| match factors {
+            Some(factors) => factors.forward(branch),
+            None => branch,
+        };
+        let branch = scale(self.attn.forward(self.norm1.forward(tokens.clone())), &self.ls1);
+        let tokens = tokens + self.drop_path.forward(branch, "drop_path1", pass);
+        if self.ls2.is_none() && !self.drop_path.drops(pass) {
+            return self.mlp.with_shortcut(tokens, &self.norm2);
+        }
+        let branch = scale(self.mlp.forward(self.norm2.forward(tokens.clone())), &self.ls2);
+        tokens + self.drop_path.forward(branch, "drop_path2", pass)
+    }
+
+    /// The attention of the first token to every token.
+    ///
+    /// # Shapes
+    /// - `tokens`: `[batch, token, dim]`
+    /// - returns: `[batch, head, token]`
+    pub fn first_attention(&self, tokens: Tensor<3>) -> Tensor<3> {
+        self.attn.first_weights(self.norm1.forward(tokens))
+    }
+
+    /// Values that a block keeps of each token for the backward pass: its input, normalised; queries, keys and values
+    /// together; the output of the attention; the input of the MLP; and of the MLP the argument of the activation.
+    pub fn kept(dim: usize, mlp_ratio: usize) -> f64 {
+        (7.0 + mlp_ratio as f64) * dim as f64
+    }
+
+    /// [`kept`](Self::kept) where the MLP is no single operation, because of layer scale or drop-path: also what the MLP's norm
+    /// puts out, both branches before they are scaled, and the output of the activation.
+    pub fn kept_apart(dim: usize, mlp_ratio: usize) -> f64 {
+        (10.0 + 2.0 * mlp_ratio as f64) * dim as f64
+    }
+
+    /// The number of parameters of a block without layer scale, as `f64`: a configuration can ask for more than an integer
+    /// holds.
+    pub fn parameters(dim: usize, mlp_ratio: usize) -> f64 {
+        let (dim, hidden) = (dim as f64, mlp_ratio as f64 * dim as f64);
+        let (attention, mlp) = (4.0 * dim * dim + 4.0 * dim, 2.0 * dim * hidden + hidden + dim);
+        attention + mlp + 4.0 * dim
+    }
+}
+
+/// `fc2(gelu(fc1(x)))`, on each token separately, with the exact GELU `x · Φ(x)`.
+#[derive(Module, Debug)]
+pub struct FeedForward {
+    /// The wide layer.
+    pub fc1: Linear,
+    /// The layer back to the length of a token.
+    pub fc2: Linear,
+}
+
+impl FeedForward {
+    /// The tokens after both layers.
+    ///
+    /// # Shapes
+    /// - `tokens`: `[batch, token, dim]`
+    /// - returns: the same
+    pub fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
+        self.fc2.forward(self.fc1.forward_gelu(tokens))
+    }
+
+    /// `x + mlp(norm(x))`, in one operation where both layers are float32.
+    fn with_shortcut(&self, tokens: Tensor<3>, norm: &LayerNorm) -> Tensor<3> {
+        let Self { fc1, fc2 } = self;
+        let biases = fc1.bias.as_ref().zip(fc2.bias.as_ref());
+        let exact = [fc1, fc2].iter().all(|layer| layer.precision == Precision::F32);
+        let Some((bias1, bias2)) = biases.filter(|_| exact) else {
+            return tokens.clone() + self.forward(norm.forward(tokens));
+        };
+        let weights = FeedForwardWeights {
+            norm_weight: norm.weight.val(),
+            norm_bias: norm.bias.val(),
+            eps: EPS,
+            weight1: fc1.weight.val(),
+            bias1: bias1.val(),
+            weight2: fc2.weight.val(),
+            bias2: bias2.val(),
+        };
+        feed_forward(tokens, weights)
+    }
+}

@@ -1,0 +1,36 @@
+//! The masks of a step, which a case provides as `aux.<step>.<name>`.
+
+use anyhow::{Result, bail, ensure};
+use burn::tensor::{Int, Tensor};
+use ssl_core::{Mask, MaskKind, Needs};
+use ssl_testing::Case;
+use ssl_testing::tensors::{data, device};
+
+/// The names of masks; all others are draws.
+pub(super) const NAMES: [&str; 3] = ["ids_keep", "ids_context", "ids_target"];
+
+/// The masks of the views.
+pub(super) fn of(case: &Case, needs: &Needs, step: usize) -> Result<Vec<Option<Mask>>> {
+    let Some(kind) = needs.masks else {
+        let prefix = format!("aux.{step}");
+        let mut masks = case.under(&prefix).map(|(name, _)| name).filter(|name| NAMES.contains(name));
+        ensure!(masks.next().is_none(), "the case has masks, and the method takes none");
+        return Ok(Vec::new());
+    };
+    let mask = match kind {
+        MaskKind::Keep => Mask::Keep(places(case, step, "ids_keep")?),
+        MaskKind::Predict => {
+            let context: Tensor<3, Int> = places(case, step, "ids_context")?;
+            let [contexts, _, _] = context.dims();
+            ensure!(contexts == 1, "{contexts} contexts of an image, expected one");
+            let targets: Tensor<3, Int> = places(case, step, "ids_target")?;
+            Mask::Predict { context: context.squeeze_dim(0), targets: targets.swap_dims(0, 1) }
+        }
+        MaskKind::Replace => bail!("masks of the kind {kind:?} are unknown here"),
+    };
+    Ok(vec![Some(mask)])
+}
+
+fn places<const D: usize>(case: &Case, step: usize, name: &str) -> Result<Tensor<D, Int>> {
+    Ok(Tensor::from_data(data(case.tensor(&format!("aux.{step}.{name}"))?), &device()))
+}
