@@ -72,13 +72,19 @@ impl LeJepaConfig {
         ConfigError::check(self.global_views > 0, "global_views", 0, "at least 1")?;
         ConfigError::check(self.slices > 0, "slices", 0, "at least 1")?;
         ConfigError::check(self.knots > 1, "knots", self.knots, "at least 2")?;
-        // Far beyond both bounds of use: φ(40) is 0 in float64.
+        // φ(40) is 0, even in float64.
         ConfigError::check(t_max > 0.0 && t_max <= 40.0, "t_max", t_max, "a number above 0 and at most 40")?;
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
         ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
-        limits::width("slices", self.slices)?;
-        limits::width("knots", self.knots)?;
+        let (slices, knots) = (self.slices, self.knots);
+        ConfigError::check(
+            slices <= 65536,
+            "slices",
+            slices,
+            "at most 65536: published ones are up to 1024",
+        )?;
+        ConfigError::check(knots <= 1024, "knots", knots, "at most 1024: published ones are 17")?;
         limits::layers("projector_layers", self.projector_layers)?;
         limits::width("hidden_dim", self.hidden_dim)?;
         limits::width("output_dim", self.output_dim)?;
@@ -124,7 +130,15 @@ mod tests {
         );
         assert_eq!(error(new().with_global_views(0)), "global_views is 0, expected at least 1");
         assert_eq!(error(new().with_slices(0)), "slices is 0, expected at least 1");
+        assert_eq!(
+            error(new().with_slices(1 << 20)),
+            "slices is 1048576, expected at most 65536: published ones are up to 1024"
+        );
         assert_eq!(error(new().with_knots(1)), "knots is 1, expected at least 2");
+        assert_eq!(
+            error(new().with_knots(2000)),
+            "knots is 2000, expected at most 1024: published ones are 17"
+        );
         assert_eq!(error(new().with_t_max(0.0)), "t_max is 0, expected a number above 0 and at most 40");
         assert_eq!(
             error(new().with_t_max(f64::NAN)),
