@@ -213,7 +213,9 @@ fn methods_have_costs_and_one_is_recommended() {
     let recommended = |args: &[&str]| {
         let methods = json(&[&["methods"][..], args].concat());
         let methods = methods.as_array().expect("methods").clone();
-        assert!(methods.iter().all(|method| method["cost"]["peak_mb"].as_u64() > Some(100)), "{methods:?}");
+        // Methods that are younger than the archived table have no costs.
+        let costs: Vec<_> = methods.iter().filter_map(|method| method["cost"]["peak_mb"].as_u64()).collect();
+        assert!(costs.len() >= 11 && costs.iter().all(|&peak| peak > 100), "{methods:?}");
         let found: Vec<_> = methods.iter().filter(|method| method["recommended"] == true).collect();
         found.iter().map(|method| method["name"].to_string()).collect::<Vec<_>>()
     };

@@ -96,7 +96,8 @@ fn the_student_is_trained_but_for_its_positions_and_the_teacher_is_not() {
     let mut gradients = out.loss.backward();
     assert!(GradientsParams::from_module(&mut gradients, &state).is_empty(), "the teacher has gradients");
     let gradients = GradientsParams::from_module(&mut gradients, &student);
-    let after = named::collect(&SgdConfig::new().init().step(0.1, student, gradients));
+    // A large step, since the gradients of the norms are small beside their weights of 1.
+    let after = named::collect(&SgdConfig::new().init().step(1e3, student, gradients));
     let fixed = before.iter().filter(|(path, data)| after[*path] == **data).map(|(path, _)| path);
     assert_eq!(fixed.collect::<Vec<_>>(), ["encoder.pos_embed", "predictor.pos_embed"]);
 }
