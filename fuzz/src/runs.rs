@@ -35,8 +35,8 @@ pub fn recipe(bytes: &[u8]) -> bool {
         && recipe.encoder.footprint(size, size).is_ok();
     if let Ok(text) = recipe.to_toml() {
         let again = Draft::parse("again.toml", &text).and_then(Draft::finish).expect("a recipe");
-        // NaN is not equal to itself.
-        assert_eq!(format!("{again:?}"), format!("{recipe:?}"), "a recipe survives being written");
+        // As texts, since NaN is not equal to itself; TOML writes the tables of a section last, whatever their place was.
+        assert_eq!(again.to_toml().expect("a recipe"), text, "a recipe survives being written");
     }
     usable
 }
