@@ -43,14 +43,14 @@ pub fn sine_cosine_positions(side: usize, dim: usize, class_tokens: usize, order
     let frequency = |index: usize| 10_000_f64.powf(-(index as f64) / (dim / 4) as f64);
     let mut values = vec![0.0; class_tokens * dim];
     for (row, column) in (0..side).flat_map(|row| (0..side).map(move |column| (row, column))) {
-        let [first, second] = match order {
+        let axes = match order {
             AxisOrder::ColumnRow => [column, row],
             AxisOrder::RowColumn => [row, column],
         };
-        let waves: [(usize, fn(f64) -> f64); 4] =
-            [(first, f64::sin), (first, f64::cos), (second, f64::sin), (second, f64::cos)];
-        for (position, wave) in waves {
-            values.extend((0..dim / 4).map(|index| wave(position as f64 * frequency(index)) as f32));
+        for position in axes {
+            let angles = || (0..dim / 4).map(|index| position as f64 * frequency(index));
+            values.extend(angles().map(|angle| angle.sin() as f32));
+            values.extend(angles().map(|angle| angle.cos() as f32));
         }
     }
     TensorData::new(values, [1, class_tokens + side * side, dim])
