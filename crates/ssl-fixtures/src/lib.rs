@@ -1,12 +1,14 @@
 //! What the tests of every method need: a small encoder, images, the context of a step, one step of gradient descent, and
 //! the checks that hold for all methods. Everything is on `flex` and the same on every call.
 
+use std::collections::BTreeMap;
+
 use burn::module::Module;
 use burn::optim::{GradientsParams, SgdConfig};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData, Tolerance};
 use ssl_core::{
-    DeviceSpec, Encoder, EncoderWith, Head, Init, Pass, Progress, Step, StepContext, Views, WithPredictor,
-    named,
+    DeviceSpec, Encoder, EncoderWith, Head, Init, Mask, Pass, Progress, Step, StepContext, Views,
+    WithPredictor, named,
 };
 use ssl_encoders::{BlockKind, Positions, ResNet, ResNetConfig, Stem, VitConfig, VitInit};
 
@@ -61,6 +63,22 @@ pub fn views() -> Views {
     Views::two(images(0.0), images(1.0))
 }
 
+/// One view of each image, and its mask.
+pub fn masked(images: Tensor<4>, mask: Mask) -> Views {
+    Views::new(vec![images], 1).with_masks(vec![Some(mask)])
+}
+
+/// [`images`] of seed 0, with noise in some of the 4×4 patches: those where `places` is 1 and not 0, `[4, 16]`.
+pub fn noise_at(places: Tensor<2>) -> Tensor<4> {
+    let pixels = places.reshape([4, 1, 4, 1, 4, 1]).expand([4, 3, 4, 2, 4, 2]);
+    images(0.0) + images(7.0) * pixels.reshape([4, 3, 8, 8])
+}
+
+/// The values of a tensor.
+pub fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().iter().collect()
+}
+
 /// The embeddings of images in training mode, layer after layer: `[image, dim]`.
 pub fn embed<E: Encoder>(network: &EncoderWith<E>, images: Tensor<4>) -> Tensor<2> {
     network.projector.forward(network.encoder.encode(images, &Pass::train()), &Pass::train())
@@ -76,6 +94,27 @@ pub fn predict<E: Encoder>(student: &WithPredictor<E>, images: Tensor<4>) -> Ten
 pub fn descend<M: Module>(network: M, loss: &Tensor<1>, learning_rate: f64) -> M {
     let gradients = GradientsParams::from_grads(loss.backward(), &network);
     SgdConfig::new().init().step(learning_rate, network, gradients)
+}
+
+/// Checks that two networks have the same tensors but for rounding.
+///
+/// # Panics
+/// If a tensor is missing or differs by more than 1e-7.
+pub fn assert_near(found: &impl Module, want: &impl Module) {
+    let found = named::collect(found);
+    for (path, tensor) in named::collect(want) {
+        found[&path].assert_approx_eq::<f32>(&tensor, Tolerance::absolute(1e-7));
+    }
+}
+
+/// Checks that the running statistics of a module are others than before, and its parameters the same.
+///
+/// # Panics
+/// At the first tensor of which that is not true.
+pub fn assert_only_statistics_changed(before: &BTreeMap<String, TensorData>, after: &impl Module) {
+    for (path, tensor) in named::collect(after) {
+        assert_eq!(tensor == before[&path], !named::is_buffer(&path), "{path}");
+    }
 }
 
 /// Checks that a step trains every parameter of its student, nothing of its state (such as a teacher), and offers the

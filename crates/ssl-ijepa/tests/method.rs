@@ -4,7 +4,7 @@ use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Tensor, TensorData};
 use ssl_core::{MaskKind, named};
 use ssl_encoders::{Vit, VitConfig};
-use ssl_fixtures::{at, context, descend, device, images, init, vit};
+use ssl_fixtures::{at, context, descend, device, images, init, masked, vit};
 use ssl_ijepa::{
     IJepa, IJepaConfig, IJepaState, IJepaStudent, Mask, MethodRules, Pass, PredictorInput, SslMethod, Step,
     TokenEncoder, Views,
@@ -41,7 +41,7 @@ fn mask() -> Mask {
 }
 
 fn views_of(images: Tensor<4>) -> Views {
-    Views::new(vec![images], 1).with_masks(vec![Some(mask())])
+    masked(images, mask())
 }
 
 fn step(student: &Student, state: &State, images: Tensor<4>) -> Step<()> {

@@ -4,9 +4,9 @@ use burn::optim::AdamWConfig;
 use burn::tensor::{Int, Tensor};
 use ssl_core::{MaskKind, NoState, named};
 use ssl_encoders::{Vit, VitConfig};
-use ssl_fixtures::{context, descend, device, images, init, vit};
+use ssl_fixtures::{context, descend, device, floats, images, init, masked, noise_at, vit};
 use ssl_mae::{
-    DecoderInput, Mae, MaeConfig, MaeStudent, Mask, MethodRules, Pass, SslMethod, Views, mae, train_step,
+    DecoderInput, Mae, MaeConfig, MaeStudent, Mask, MethodRules, Pass, SslMethod, mae, train_step,
 };
 
 /// Patches of an image of 8 pixels with patches of 2.
@@ -36,24 +36,14 @@ fn mask() -> Mask {
     Mask::keep(&lists(), PATCHES, &device()).expect("usable lists")
 }
 
-fn views_of(images: Tensor<4>, mask: Mask) -> Views {
-    Views::new(vec![images], 1).with_masks(vec![Some(mask)])
-}
-
 fn loss_of(student: &MaeStudent<Vit>, images: Tensor<4>, mask: Mask) -> f32 {
-    method().loss(student, &NoState {}, &views_of(images, mask), &context(0)).loss.into_scalar()
-}
-
-fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter().collect()
+    method().loss(student, &NoState {}, &masked(images, mask), &context(0)).loss.into_scalar()
 }
 
 /// The images with noise in the hidden patches, or in the kept ones.
 fn with_noise_in(kept: bool) -> Tensor<4> {
-    let hidden = mask().hidden(PATCHES).reshape([4, 1, 4, 1, 4, 1]).expand([4, 3, 4, 2, 4, 2]);
-    let hidden = hidden.reshape([4, 3, 8, 8]);
-    let places = if kept { hidden.neg().add_scalar(1.0) } else { hidden };
-    images(0.0) + images(7.0) * places
+    let hidden = mask().hidden(PATCHES);
+    noise_at(if kept { hidden.neg().add_scalar(1.0) } else { hidden })
 }
 
 #[test]
@@ -104,7 +94,7 @@ fn a_kept_patch_goes_back_to_its_own_place() {
 fn every_parameter_is_trained_but_the_positions() {
     let (student, state) = start();
     let before = named::collect(&student);
-    let step = method().loss(&student, &state, &views_of(images(0.0), mask()), &context(0));
+    let step = method().loss(&student, &state, &masked(images(0.0), mask()), &context(0));
     assert_eq!(step.metrics.names().collect::<Vec<_>>(), ["z_std"]);
     let after = named::collect(&descend(student, &step.loss, 0.1));
     let fixed: Vec<_> =
@@ -119,7 +109,7 @@ fn the_loss_falls_below_that_of_the_mean_of_every_patch() {
     let mut optimizer = AdamWConfig::new().init();
     let mut loss = f32::INFINITY;
     for step in 0..200 {
-        let views = views_of(images(0.0), mask());
+        let views = masked(images(0.0), mask());
         let optimize = |student, gradients| optimizer.step(0.02, student, gradients);
         let done = train_step(&method(), student, state, &views, &context(step), optimize);
         (student, state, loss) = (done.student, done.state, done.loss.into_scalar());
@@ -131,7 +121,7 @@ fn the_loss_falls_below_that_of_the_mean_of_every_patch() {
 fn encoders_without_class_token_or_with_registers_are_trained_too() {
     for config in [vit().with_class_token(false), vit().with_registers(2)] {
         let (student, state) = start_with(&config);
-        let step = method().loss(&student, &state, &views_of(images(0.0), mask()), &context(0));
+        let step = method().loss(&student, &state, &masked(images(0.0), mask()), &context(0));
         assert!(step.loss.into_scalar::<f32>().is_finite());
     }
 }
@@ -141,7 +131,7 @@ fn views_of_another_size_than_the_encoder_was_made_for_have_resized_positions() 
     let (student, state) = start();
     let small = ssl_fixtures::crops(2, 4, 0.0);
     let mask = Mask::keep(&[vec![3], vec![0]], 4, &device()).expect("usable lists");
-    let step = method().loss(&student, &state, &views_of(small, mask), &context(0));
+    let step = method().loss(&student, &state, &masked(small, mask), &context(0));
     assert!(step.loss.into_scalar::<f32>().is_finite());
 }
 

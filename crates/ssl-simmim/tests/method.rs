@@ -4,9 +4,9 @@ use burn::optim::AdamWConfig;
 use burn::tensor::{Int, Tensor};
 use ssl_core::{MaskKind, NoState, named};
 use ssl_encoders::{Vit, VitConfig};
-use ssl_fixtures::{context, descend, device, images, init, vit};
+use ssl_fixtures::{context, descend, device, floats, images, init, masked, noise_at, vit};
 use ssl_simmim::{
-    Mask, MethodRules, Pass, SimMim, SimMimConfig, SimMimStudent, SslMethod, Views, simmim, train_step,
+    Mask, MethodRules, Pass, SimMim, SimMimConfig, SimMimStudent, SslMethod, simmim, train_step,
 };
 
 /// Patches of an image of 8 pixels with patches of 2.
@@ -32,24 +32,14 @@ fn mask() -> Mask {
     Mask::keep(&(0..4).map(list).collect::<Vec<_>>(), PATCHES, &device()).expect("usable lists")
 }
 
-fn views_of(images: Tensor<4>, mask: Mask) -> Views {
-    Views::new(vec![images], 1).with_masks(vec![Some(mask)])
-}
-
 fn loss_of(student: &SimMimStudent<Vit>, images: Tensor<4>, mask: Mask) -> f32 {
-    method().loss(student, &NoState {}, &views_of(images, mask), &context(0)).loss.into_scalar()
-}
-
-fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter().collect()
+    method().loss(student, &NoState {}, &masked(images, mask), &context(0)).loss.into_scalar()
 }
 
 /// The images with noise in the hidden patches, or in the kept ones.
 fn with_noise_in(kept: bool) -> Tensor<4> {
-    let hidden = mask().hidden(PATCHES).reshape([4, 1, 4, 1, 4, 1]).expand([4, 3, 4, 2, 4, 2]);
-    let hidden = hidden.reshape([4, 3, 8, 8]);
-    let places = if kept { hidden.neg().add_scalar(1.0) } else { hidden };
-    images(0.0) + images(7.0) * places
+    let hidden = mask().hidden(PATCHES);
+    noise_at(if kept { hidden.neg().add_scalar(1.0) } else { hidden })
 }
 
 #[test]
@@ -74,7 +64,7 @@ fn the_pixels_of_hidden_patches_alone_are_the_target() {
 fn every_parameter_is_trained_but_fixed_positions() {
     let (student, state) = start();
     let before = named::collect(&student);
-    let step = method().loss(&student, &state, &views_of(images(0.0), mask()), &context(0));
+    let step = method().loss(&student, &state, &masked(images(0.0), mask()), &context(0));
     assert_eq!(step.metrics.names().collect::<Vec<_>>(), ["z_std"]);
     let after = named::collect(&descend(student, &step.loss, 0.1));
     let fixed = before.iter().filter(|(path, data)| after[*path] == **data).map(|(path, _)| path);
@@ -87,7 +77,7 @@ fn the_loss_falls() {
     let mut optimizer = AdamWConfig::new().init();
     let mut losses = Vec::new();
     for step in 0..100 {
-        let views = views_of(images(0.0), mask());
+        let views = masked(images(0.0), mask());
         let optimize = |student, gradients| optimizer.step(0.02, student, gradients);
         let done = train_step(&method(), student, state, &views, &context(step), optimize);
         (student, state) = (done.student, done.state);

@@ -13,7 +13,7 @@ use crate::AlignUniformConfig;
 /// - `z1`, `z2`: `[batch, dim]`, of at least two images, normalised here; returns: `[1]`
 ///
 /// # Source
-/// Wang & Isola 2020, section 5.2, <https://arxiv.org/abs/2005.10242>; the mean of both views: the official README.
+/// Wang & Isola 2020, section 5, <https://arxiv.org/abs/2005.10242>; the mean of both views: the official README.
 pub fn align_uniform(z1: Tensor<2>, z2: Tensor<2>, options: &AlignUniformConfig) -> Tensor<1> {
     let aligned = alignment(z1.clone(), z2.clone(), options.alpha).mul_scalar(options.align_weight);
     let uniform = uniformity(z1, options.t) + uniformity(z2, options.t);

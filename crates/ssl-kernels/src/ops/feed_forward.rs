@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+#[cfg(any(feature = "flex", feature = "tch"))]
+use super::choice::loops_serve;
 use super::{layer_norm, linear, linear_gelu};
 
 /// Parameters of [`feed_forward`].
@@ -36,21 +38,14 @@ pub struct FeedForwardWeights {
 /// - `tokens`: `[..., dim]`
 /// - returns: the same
 pub fn feed_forward<const D: usize>(tokens: Tensor<D>, weights: FeedForwardWeights) -> Tensor<D> {
+    #[cfg(any(feature = "flex", feature = "tch"))]
+    let w = &weights;
     #[cfg(feature = "flex")]
-    if super::flex::serves(&weights.devices(&tokens).each_ref())
-        && weights.all(&tokens, super::flex::loops_take, super::flex::loops_take, super::flex::loops_take)
-    {
+    if loops_serve!(flex, tokens, w.norm_weight, w.norm_bias, w.weight1, w.bias1, w.weight2, w.bias2) {
         return super::cpu::feed_forward::<super::flex::Flex, D>(tokens, weights);
     }
     #[cfg(feature = "tch")]
-    if super::libtorch::serves(&weights.devices(&tokens).each_ref())
-        && weights.all(
-            &tokens,
-            super::libtorch::loops_take,
-            super::libtorch::loops_take,
-            super::libtorch::loops_take,
-        )
-    {
+    if loops_serve!(libtorch, tokens, w.norm_weight, w.norm_bias, w.weight1, w.bias1, w.weight2, w.bias2) {
         return super::cpu::feed_forward::<super::libtorch::Backend, D>(tokens, weights);
     }
     portable(tokens, weights)
@@ -61,32 +56,4 @@ pub(super) fn portable<const D: usize>(tokens: Tensor<D>, weights: FeedForwardWe
     let FeedForwardWeights { norm_weight, norm_bias, eps, weight1, bias1, weight2, bias2 } = weights;
     let normalised = layer_norm(tokens.clone(), norm_weight, norm_bias, eps);
     tokens + linear(linear_gelu(normalised, weight1, Some(bias1)), weight2, Some(bias2))
-}
-
-#[cfg(any(feature = "flex", feature = "tch"))]
-impl FeedForwardWeights {
-    fn devices<const D: usize>(&self, tokens: &Tensor<D>) -> [burn::tensor::Device; 7] {
-        [
-            tokens.device(),
-            self.norm_weight.device(),
-            self.norm_bias.device(),
-            self.weight1.device(),
-            self.bias1.device(),
-            self.weight2.device(),
-            self.bias2.device(),
-        ]
-    }
-
-    /// Whether all operands are such as `take` says.
-    fn all<const D: usize>(
-        &self,
-        tokens: &Tensor<D>,
-        take: fn(&Tensor<D>) -> bool,
-        take_row: fn(&Tensor<1>) -> bool,
-        take_matrix: fn(&Tensor<2>) -> bool,
-    ) -> bool {
-        take(tokens)
-            && [&self.norm_weight, &self.norm_bias, &self.bias1, &self.bias2].into_iter().all(take_row)
-            && [&self.weight1, &self.weight2].into_iter().all(take_matrix)
-    }
 }

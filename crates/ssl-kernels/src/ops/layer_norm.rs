@@ -2,6 +2,9 @@
 
 use burn::tensor::{Tensor, module};
 
+#[cfg(any(feature = "flex", feature = "tch"))]
+use super::choice::loops_serve;
+
 /// Normalises every row of the last axis.
 ///
 /// ```text
@@ -16,22 +19,12 @@ pub fn layer_norm<const D: usize>(
     bias: Tensor<1>,
     eps: f64,
 ) -> Tensor<D> {
-    #[cfg(any(feature = "flex", feature = "tch"))]
-    let devices = &[&input.device(), &weight.device(), &bias.device()];
     #[cfg(feature = "flex")]
-    if super::flex::serves(devices)
-        && super::flex::loops_take(&input)
-        && super::flex::loops_take(&weight)
-        && super::flex::loops_take(&bias)
-    {
+    if loops_serve!(flex, input, weight, bias) {
         return super::cpu::layer_norm::<super::flex::Flex, D>(input, weight, bias, eps);
     }
     #[cfg(feature = "tch")]
-    if super::libtorch::serves(devices)
-        && super::libtorch::loops_take(&input)
-        && super::libtorch::loops_take(&weight)
-        && super::libtorch::loops_take(&bias)
-    {
+    if loops_serve!(libtorch, input, weight, bias) {
         return super::cpu::layer_norm::<super::libtorch::Backend, D>(input, weight, bias, eps);
     }
     portable(input, weight, bias, eps)
