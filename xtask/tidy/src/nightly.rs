@@ -23,7 +23,7 @@ pub(crate) struct Nightly {
 }
 
 impl Nightly {
-    /// Runs everything, the shortest first; `torture` attacks the tool for some minutes.
+    /// Runs everything, the hours last; `torture` attacks the tool for some minutes.
     ///
     /// # Errors
     /// The first step that fails.
