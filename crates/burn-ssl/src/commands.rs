@@ -8,8 +8,8 @@ use ssl_tasks::demo::{DemoOptions, DemoReport};
 use ssl_tasks::export::{ExportOptions, ExportReport};
 use ssl_tasks::{
     EmbedOptions, EmbedReport, Error, FinetuneOptions, FinetuneReport, KnnOptions, KnnReport, LinearOptions,
-    LinearReport, Observer, PretrainOptions, PreviewOptions, PreviewReport, Recipe, Report, SimilarOptions,
-    SimilarReport,
+    LinearReport, Observer, PretrainOptions, PreviewOptions, PreviewReport, Recipe, Report, SegmentOptions,
+    SegmentReport, SimilarOptions, SimilarReport,
 };
 
 use crate::recipe::NamedRecipe;
@@ -113,6 +113,14 @@ pub fn finetune(options: &FinetuneOptions, observer: &mut impl Observer) -> Resu
 /// If the encoder, the sets or the device cannot be used.
 pub fn evaluate_knn(options: &KnnOptions) -> Result<KnnReport, Error> {
     ssl_tasks::evaluate_knn(&BuiltIn, options)
+}
+
+/// Segments rendered images by the nearest neighbours of every patch, see [`ssl_tasks::segment`].
+///
+/// # Errors
+/// If the encoder, its preprocessing or the device cannot be used.
+pub fn segment(options: &SegmentOptions) -> Result<SegmentReport, Error> {
+    ssl_tasks::segment(&BuiltIn, options)
 }
 
 /// Trains a linear classifier on the features of a frozen encoder, and tests it, see [`ssl_tasks::linear_probe`].

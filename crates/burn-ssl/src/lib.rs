@@ -43,16 +43,16 @@ pub use ssl_vicreg as vicreg;
 
 pub use commands::{
     embed_images, evaluate_knn, finetune, linear_probe, pretrain, pretrain_encoder, pretrain_with, preview,
-    similar,
+    segment, similar,
 };
 pub use ssl_core::tune_process;
 pub use ssl_tasks::{
     CompareOptions, CompareReport, ComparedRun, Difference, DistillOptions, DistillReport, EmbedOptions,
-    EmbedReport, EncoderOrigin, EncoderSource, EncoderSummary, Error, FinetuneOptions, FinetuneReport, Found,
-    KnnOptions, KnnReport, Learned, LinearOptions, LinearReport, Neighbour, NoObserver, Observer, OfSeeds,
-    PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport, Recipe, Report, RunReport,
-    SetOptions, SimilarOptions, SimilarReport, Spread, Verdict, columns, compare, distill, embed_images_with,
-    escaped, load_encoder,
+    EmbedReport, EncoderOrigin, EncoderSource, EncoderSummary, Error, FinetuneOptions, FinetuneProtocol,
+    FinetuneReport, Found, KnnOptions, KnnReport, Learned, LinearOptions, LinearReport, Neighbour,
+    NoObserver, Observer, OfSeeds, PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport,
+    Protocol, Recipe, Report, RunReport, SegmentOptions, SegmentReport, SetOptions, SimilarOptions,
+    SimilarReport, Spread, Verdict, columns, compare, distill, embed_images_with, escaped, load_encoder,
 };
 pub use ssl_tasks::{images, memory};
 

@@ -14,7 +14,7 @@ use burn_ssl::eval::KnnConfig;
 use burn_ssl::{PretrainOptions, PreviewOptions};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-pub(crate) use classifier::{EncoderArgs, LinearArgs, PreprocessingArgs, SetArgs};
+pub(crate) use classifier::{EncoderArgs, LinearArgs, PreprocessingArgs, SegmentArgs, SetArgs};
 pub(crate) use recipe::{Asked, ModelArgs, RecipeArgs, TrainingArgs, set, weights_file};
 pub(crate) use tools::{CompareArgs, MethodsArgs, SimilarArgs};
 pub(crate) use training::{DistillArgs, EmbedArgs, EncodedArgs, FinetuneArgs};
@@ -49,16 +49,23 @@ pub(crate) enum Command {
   burn-ssl knn --weights resnet50.safetensors --model resnet50 --image-size 224 --train train/ --test test/
   burn-ssl knn --untrained --model resnet18 --train train/ --test test/")]
     Knn(KnnArgs),
+    /// Evaluate the features of places: segment rendered images by the nearest neighbours of every patch.
+    #[command(after_help = "Examples:
+  burn-ssl segment --run run
+  burn-ssl segment --untrained --model vit-tiny --image-size 32       (to compare with)")]
+    Segment(SegmentArgs),
     /// Evaluate an encoder with a linear probe: a linear classifier on its frozen features.
     #[command(after_help = "Examples:
   burn-ssl linear --run run --train train/ --test test/
   burn-ssl linear --run run --train train/ --test test/ --cached            (features computed once: much faster)
+  burn-ssl linear --run run --train train/ --test test/ --protocol mae      (batch norm and LARS, for masked autoencoders)
   burn-ssl linear --weights resnet50.safetensors --model resnet50 --image-size 224 --train train/ --test test/ --lr 30")]
     Linear(LinearArgs),
     /// Fine-tune a pretrained encoder on all or some of the labels.
     #[command(after_help = "Examples:
   burn-ssl finetune --run run --train train/ --test test/ --fraction 0.1 --out finetuned
-  burn-ssl finetune --run run --train train/ --test test/ --fraction 0.01 --from-head-layer 1 --out finetuned   (SimCLR v2)")]
+  burn-ssl finetune --run run --train train/ --test test/ --fraction 0.01 --from-head-layer 1 --out finetuned   (SimCLR v2)
+  burn-ssl finetune --run run --train train/ --test test/ --protocol mae --out finetuned   (a ViT)")]
     Finetune(FinetuneArgs),
     /// Distill a fine-tuned network into another one, on images without labels.
     #[command(after_help = "Example:

@@ -28,6 +28,7 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
         Command::Demo(args) => run_demo(args, bars)?,
         Command::Pretrain(args) => run_pretrain(args, bars)?,
         Command::Knn(args) => classifier::run_knn(args)?,
+        Command::Segment(args) => classifier::run_segment(args)?,
         Command::Linear(args) => classifier::run_linear(args, bars)?,
         Command::Finetune(args) => training::run_finetune(args, bars)?,
         Command::Distill(args) => training::run_distill(args, bars)?,

@@ -44,6 +44,64 @@ fn a_linear_probe_tells_bright_from_dark_and_leaves_the_run_alone() {
     assert!(untrained["linear_top1"].as_f64().is_some(), "{untrained}");
 }
 
+/// An untrained ViT of two blocks on 16 pixels.
+const VIT: [&str; 8] =
+    ["--untrained", "--model", "vit-tiny", "--image-size", "16", "--seed", "1", "--epochs"];
+
+#[test]
+fn a_vit_is_probed_and_fine_tuned_as_papers_do() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 10);
+    let sets = ["--train", text(&images), "--test", text(&images)];
+    let probe = |more: &[&str]| json(&[&["linear", "--cached"], &sets[..], &VIT, &["2"], more].concat());
+    for (protocol, dim) in
+        [("simclr", 192), ("mae", 192), ("dino", 4 * 192), ("dinov2", 5 * 192), ("attentive", 192)]
+    {
+        let report = probe(&["--protocol", protocol]);
+        assert_eq!(report["dim"].as_u64(), Some(dim), "{protocol}: {report}");
+    }
+    assert_eq!(probe(&["--blocks", "2", "--patch-mean"])["dim"].as_u64(), Some(3 * 192));
+
+    let tuned = |protocol: &str| {
+        let out = dir.path().join(protocol);
+        let more = ["2", "--protocol", protocol, "--batch-size", "10", "--out", text(&out)];
+        json(&[&["finetune"], &sets[..], &VIT, &more].concat());
+        String::from_utf8(read(out.join("classifier.toml"))).expect("text")
+    };
+    let (plain, mae) = (tuned("simclr"), tuned("mae"));
+    for line in [
+        "mixup = 0.8",
+        "cutmix = 1.0",
+        "label_smoothing = 0.1",
+        "drop_path = 0.1",
+        "layer_decay = 0.65",
+        "warmup_epochs = 0.1",
+    ] {
+        assert!(mae.contains(line) && !plain.contains(line), "{line}: {mae}");
+    }
+}
+
+#[test]
+fn positions_of_rendered_images_are_segmented() {
+    let report = json(&["segment", "--untrained", "--width", "4", "--bank", "10", "--test", "5"]);
+    assert_eq!(report["grid"].as_array().map(Vec::len), Some(2), "{report}");
+    assert!(report["mean_iou"].as_f64() < report["mean_iou_bound"].as_f64(), "{report}");
+    let none = sentence(&["segment", "--untrained", "--width", "4", "--bank", "0"]);
+    assert!(none.contains("bank is 0, expected 1 to 10000 images"), "{none}");
+}
+
+#[test]
+fn what_a_probe_cannot_see_is_named() {
+    let error = |args: &[&str]| {
+        let sets =
+            ["linear", "--train", "demo:train", "--test", "demo:test", "--limit", "20", "--eval-limit", "10"];
+        sentence(&[&sets[..], &["--untrained", "--width", "4"], args].concat())
+    };
+    assert!(error(&["--protocol", "dino"]).contains("blocks is 4"));
+    assert!(error(&["--protocol", "moco"]).contains("unknown protocol 'moco': expected simclr"));
+    assert!(error(&["--protocol", "attentive", "--blocks", "2"]).contains("neither --blocks nor"));
+}
+
 #[test]
 fn fine_tuning_moves_the_encoder_and_what_it_writes_can_be_used() {
     let dir = tempfile::tempdir().expect("a temporary folder");

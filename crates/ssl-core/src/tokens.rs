@@ -46,6 +46,9 @@ pub trait TokenEncoder {
     /// If the image size is not a multiple of the patch size.
     fn patch_grid(&self, pixels: [usize; 2]) -> [usize; 2];
 
+    /// Number of blocks.
+    fn depth(&self) -> usize;
+
     /// Height and width of a patch in pixels.
     fn patch_size(&self) -> usize;
 

@@ -1,12 +1,9 @@
 //! Classifiers on top of an encoder, and their heads.
 
 use burn::module::Module;
-use burn::tensor::{Int, Tensor};
-use ssl_core::loss::cross_entropy;
+use burn::tensor::Tensor;
 use ssl_core::nn::Linear;
-use ssl_core::{
-    Encoder, Head, Init, MethodRules, Metrics, Mlp, Needs, NoState, Pass, SslMethod, Step, StepContext, Views,
-};
+use ssl_core::{Encoder, Head, Init, Mlp, Pass};
 
 /// Standard deviation of a head's initial weights.
 const HEAD_STD: f64 = 0.01;
@@ -59,51 +56,11 @@ impl<E: Encoder> Encoder for Classifier<E> {
     }
 }
 
-/// Training of a whole network with labels; fine-tuning, if its encoder was pretrained.
-///
-/// ```text
-/// L = cross_entropy(network(view), label)        batch norm in training mode
-/// ```
-///
-/// As an [`SslMethod`] it runs in the same loop as all methods, with checkpoints and metrics. The network returns class
-/// scores; see [`Classifier`].
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FineTuning;
-
-impl MethodRules for FineTuning {
-    fn needs(&self) -> Needs {
-        Needs { global_views: 1, labels: true, ..Needs::default() }
-    }
-}
-
-impl<N: Encoder> SslMethod<N> for FineTuning {
-    type Student = N;
-    type State = NoState;
-    type Carry = ();
-
-    fn init(&self, network: N, _init: &mut Init) -> (N, NoState) {
-        (network, NoState {})
-    }
-
-    fn loss(&self, network: &N, _state: &NoState, views: &Views, context: &StepContext) -> Step<()> {
-        let scores = network.encode(views.crops[0].clone(), &context.pass("student"));
-        let metrics = Metrics::of_embeddings(scores.clone());
-        Step::of_share(cross_entropy(scores, labels(views)), ()).with_metrics(metrics)
-    }
-
-    fn encoder<'a>(&self, network: &'a N, _state: &'a NoState) -> &'a N {
-        network
-    }
-}
-
-fn labels(views: &Views) -> Tensor<1, Int> {
-    views.labels.clone().expect("the loop checks what `needs` says")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ssl_core::{DeviceSpec, LayerConfig, Norm, Progress};
+    use burn::tensor::Int;
+    use ssl_core::{DeviceSpec, LayerConfig, Norm};
 
     /// Features are the mean of each channel.
     #[derive(Module, Debug)]
@@ -142,25 +99,5 @@ mod tests {
         let want = deep.head.forward(neck.forward(features, &Pass::eval()));
         assert_eq!(deep.encode(images(), &Pass::eval()).into_data(), want.into_data());
         assert_eq!(deep.head.weight.dims(), [5, 7]);
-    }
-
-    #[test]
-    fn the_loss_is_the_cross_entropy_and_reaches_the_neck() {
-        let mut init = init();
-        let neck = Mlp::init(3, &[LayerConfig::new(7).norm(Norm::Affine).relu()], &mut init);
-        let network = Classifier::new(MeanColour {}, Some(neck), 2, &mut init);
-        let labels = Tensor::from_ints([0, 1, 1, 0], &init.plain_device());
-        let views = Views { labels: Some(labels.clone()), ..Views::new(vec![images()], 1) };
-        let at = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
-        let step = FineTuning.loss(&network, &NoState {}, &views, &StepContext::new(0, at, 0));
-        let want = cross_entropy(network.encode(images(), &Pass::batch_stats()), labels);
-        assert_eq!(step.loss.clone().into_data(), want.into_data());
-
-        let gradients = burn::optim::GradientsParams::from_grads(step.loss.backward(), &network);
-        assert_eq!(
-            gradients.len(),
-            5,
-            "weight, norm weight and norm bias of the neck; weight and bias of the head"
-        );
     }
 }

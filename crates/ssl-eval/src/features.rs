@@ -37,12 +37,22 @@ pub fn embed_with_indices<E: Encoder>(
     collect(loader, device, |images| encoder.encode(images, &Pass::eval()))
 }
 
-/// Features of the first view of one batch of images; batch norm uses its running statistics.
+/// [`embed`] with features of another kind: `features` maps images, `[batch, channel, height, width]`, to rows.
 ///
-/// `encoder` must be on `device`, which is without autodiff.
-pub fn embed_batch<E: Encoder>(encoder: &E, mut batch: Batch, device: &Device) -> Features {
+/// # Errors
+/// If the loader gives up.
+pub fn embed_with(
+    loader: &EvalLoader,
+    device: &Device,
+    features: impl Fn(Tensor<4>) -> Tensor<2>,
+) -> Result<Features, EvalError> {
+    Ok(collect(loader, device, features)?.0)
+}
+
+/// Features of the first view of one batch of images: `features` maps images, `[batch, channel, height, width]`, to rows.
+pub fn embed_batch(mut batch: Batch, device: &Device, features: impl Fn(Tensor<4>) -> Tensor<2>) -> Features {
     let labels = batch.labels.take();
-    Features { values: encoder.encode(images(batch, device), &Pass::eval()), labels }
+    Features { values: features(images(batch, device)), labels }
 }
 
 /// The normalised pixels of all images of a loader as features, `[image, channel · height · width]`: a baseline for
@@ -51,7 +61,7 @@ pub fn embed_batch<E: Encoder>(encoder: &E, mut batch: Batch, device: &Device) -
 /// # Errors
 /// If the loader gives up.
 pub fn raw_pixels(loader: &EvalLoader, device: &Device) -> Result<Features, EvalError> {
-    Ok(collect(loader, device, |images| images.flatten(1, 3))?.0)
+    embed_with(loader, device, |images| images.flatten(1, 3))
 }
 
 fn collect(

@@ -1,5 +1,7 @@
 //! Fine-tuning: training the whole network on all or some of the labels.
 
+mod protocol;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,10 +10,11 @@ use serde::Serialize;
 use ssl_core::{ConfigError, DeviceSpec, Init, Mlp, SslMethod};
 use ssl_data::Dataset;
 use ssl_encoders::{AnyEncoder, EncoderConfig};
-use ssl_eval::{Classifier, FineTuning, fraction};
-use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, SgdConfig, load_student, newest_intact_checkpoint};
+use ssl_eval::{Classifier, FineTuning, MixingConfig, fraction};
+use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, load_student, newest_intact_checkpoint};
 use toml::Value;
 
+pub use self::protocol::FinetuneProtocol;
 use crate::classifier::{self, ClassifierRun, Record, absolute};
 use crate::encoder::FoundEncoder;
 use crate::images::{self, EvalData};
@@ -36,6 +39,10 @@ pub struct FinetuneOptions {
     /// Number of layers of the projector to keep between encoder and classifier; above 0, the encoder must come from a run.
     /// Default: as the authors of the method do, 1 after `simclr-v2` and 0 otherwise.
     pub from_head_layer: Option<usize>,
+    /// Mixtures of training images, and label smoothing. Default: none.
+    pub mixing: MixingConfig,
+    /// Probability that the last block of a ViT drops a branch in training. Default: that of the encoder's recipe.
+    pub drop_path: Option<f64>,
     /// Passes over the images used. Default: 60 for up to 1 % of them, else 30 (SimCLR, appendix B.5).
     pub epochs: Option<u64>,
     /// Images in a batch, at least 2. Default: 256, or all if there are fewer.
@@ -44,8 +51,7 @@ pub struct FinetuneOptions {
     pub warmup_epochs: f64,
     /// The optimizer; its learning rate follows a cosine down to 0. Default: SGD with Nesterov momentum 0.9 without weight
     /// decay, rate `0.05 · batch / 256` (SimCLR, appendix B.5). SimCLR v2 has LARS with rate 0.16 for a batch of 1024 (section
-    /// 3.1). A ViT is usually fine-tuned with AdamW, [`layer_decay`](OptimizerConfig::layer_decay) and no weight decay of biases, norms and
-    /// tokens (BEiT, MAE).
+    /// 3.1), and a ViT is usually fine-tuned as MAE does: see [`FinetuneProtocol`].
     pub optimizer: OptimizerConfig,
     /// Seed of the fraction, of the classifier, of the order of the images and of their views. Default 0.
     pub seed: u64,
@@ -62,18 +68,24 @@ pub struct FinetuneOptions {
 }
 
 impl FinetuneOptions {
-    /// Fine-tuning of an encoder on all labels of the sets of its run.
+    /// Fine-tuning of an encoder on all labels of the sets of its run, as SimCLR has it.
     pub fn new(encoder: EncoderSource, out: impl Into<PathBuf>) -> Self {
-        let optimizer = OptimizerConfig::new(SgdConfig::default().with_nesterov(true));
+        Self::of(FinetuneProtocol::default(), encoder, out)
+    }
+
+    /// Fine-tuning of an encoder on all labels of the sets of its run, as a paper has it.
+    pub fn of(protocol: FinetuneProtocol, encoder: EncoderSource, out: impl Into<PathBuf>) -> Self {
         Self {
             encoder,
             sets: SetOptions::default(),
             fraction: 1.0,
             from_head_layer: None,
-            epochs: None,
+            mixing: protocol.mixing(),
+            drop_path: protocol.drop_path(),
+            epochs: protocol.epochs(),
             batch_size: None,
-            warmup_epochs: 0.0,
-            optimizer: optimizer.with_lr(0.05).with_lr_scale_batch(256),
+            warmup_epochs: protocol.warmup_epochs(),
+            optimizer: protocol.optimizer(),
             seed: 0,
             device: DeviceSpec::Flex,
             out: out.into(),
@@ -146,6 +158,7 @@ pub fn finetune(
 ) -> Result<FinetuneReport, Error> {
     let share = options.fraction;
     ConfigError::check(share > 0.0 && share <= 1.0, "fraction", share, "a number above 0 and at most 1")?;
+    options.mixing.validate()?;
     options.encoder.check_apart_from(&options.out)?;
     let device = options.device.open()?;
     let found = options.encoder.find(methods)?;
@@ -173,7 +186,7 @@ pub fn finetune(
         metrics: METRICS,
         starts_from: format!("encoder: {}", found.summary),
     };
-    let tested = run.train(&FineTuning, network, &loader, observer)?;
+    let tested = run.train(&FineTuning { mixing: options.mixing }, network, &loader, observer)?;
     if tested.accuracy.is_some() {
         warn_of_overlap(&sets.bank, &sets.test);
     }
@@ -215,7 +228,9 @@ fn network(
     device: &Device,
 ) -> Result<(EncoderConfig, Classifier<AnyEncoder>), Error> {
     // Split batch norm keeps a contrastive loss from cheating; here it would only restrict the batch size.
-    let config = EncoderConfig { bn_splits: 1, ..found.config().clone() };
+    let found_config = found.config().clone();
+    let drop_path = options.drop_path.or(found_config.drop_path);
+    let config = EncoderConfig { bn_splits: 1, drop_path, ..found_config };
     let neck = neck(methods, options, device)?;
     let encoder = found.open_as(config.clone(), size, device)?;
     let network = Classifier::new(encoder, neck, classes, &mut Init::new(options.seed, device));
@@ -286,10 +301,15 @@ fn record(
     schedule: ScheduleConfig,
     head_layers: usize,
 ) -> Record {
+    let MixingConfig { label_smoothing, mixup, cutmix } = options.mixing;
+    let mixing = [("label_smoothing", label_smoothing), ("mixup", mixup), ("cutmix", cutmix)];
+    // A classifier without mixtures has the record, and so the hash, that it had before there were any.
+    let mixing = mixing.into_iter().filter(|(_, value)| *value > 0.0);
     let own = [
         ("fraction", Value::Float(options.fraction)),
         ("from_head_layer", Value::Integer(head_layers as i64)),
     ];
+    let own = own.into_iter().chain(mixing.map(|(key, value)| (key, Value::Float(value))));
     Record {
         made_by: "finetune",
         from: found.recorded(&options.encoder),

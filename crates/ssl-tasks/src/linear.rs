@@ -1,18 +1,20 @@
 //! The linear probe: a linear classifier on the features of a frozen encoder.
 
+mod protocol;
+
 use std::time::Instant;
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 use ssl_core::loss::cross_entropy;
-use ssl_core::nn::Linear;
-use ssl_core::{DeviceSpec, Encoder, Init};
+use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, Pass};
 use ssl_data::DataError;
-use ssl_eval::{Accuracy, EvalError, Features, embed, embed_batch, linear_head};
+use ssl_eval::{Accuracy, EvalError, Features, Probe, ProbeHead, ProbeInput, embed_batch, embed_with};
 use ssl_train::{Descended, Descent, OptimizerConfig, ScheduleConfig, StepReport};
 use tracing::info;
 
+pub use self::protocol::Protocol;
 use crate::images::{self, EvalData};
 use crate::overlap::warn_of_overlap;
 use crate::preparation::Preparation;
@@ -29,9 +31,15 @@ pub struct LinearOptions {
     /// Whether the features of the training images are computed once, from the centre crop, instead of in every epoch, from a
     /// random crop and flip (the official protocol). Much faster. Default: no.
     pub cached: bool,
+    /// What the classifier sees of the encoder. Default: its features.
+    pub input: ProbeInput,
+    /// The kind of classifier. Default: a linear layer.
+    pub head: ProbeHead,
     /// Passes over the training images. Default 100 (MoCo, DINO; SimCLR has 90); for small sets our choice, since the
     /// papers' numbers are for ImageNet.
     pub epochs: u64,
+    /// Warm-up epochs, in which the learning rate rises. Default 0.
+    pub warmup_epochs: f64,
     /// Images in a batch, at least 2. Default: 256, or all if there are fewer.
     pub batch_size: Option<usize>,
     /// The optimizer; its learning rate follows a cosine down to 0. Default: SGD of momentum 0.9 without weight decay, rate
@@ -44,23 +52,42 @@ pub struct LinearOptions {
 }
 
 impl LinearOptions {
-    /// A probe of an encoder on the sets of its run.
+    /// A probe of an encoder on the sets of its run, as SimCLR has it.
     pub fn new(encoder: EncoderSource) -> Self {
-        let optimizer = OptimizerConfig::default().with_lr(0.1).with_lr_scale_batch(256);
+        Self::of(Protocol::default(), encoder)
+    }
+
+    /// A probe of an encoder on the sets of its run, as a paper has it.
+    pub fn of(protocol: Protocol, encoder: EncoderSource) -> Self {
         Self {
             encoder,
             sets: SetOptions::default(),
             cached: false,
-            epochs: 100,
+            input: protocol.input(),
+            head: protocol.head(),
+            epochs: protocol.epochs(),
+            warmup_epochs: protocol.warmup_epochs(),
             batch_size: None,
-            optimizer,
+            optimizer: protocol.optimizer(),
             seed: 0,
             device: DeviceSpec::Flex,
         }
     }
 
     fn schedule(&self, batch_size: usize) -> ScheduleConfig {
-        ScheduleConfig { epochs: self.epochs, batch_size, ..ScheduleConfig::default() }
+        let Self { epochs, warmup_epochs, .. } = *self;
+        ScheduleConfig { epochs, batch_size, warmup_epochs, ..ScheduleConfig::default() }
+    }
+
+    /// Attention needs patches, and other classifiers cannot take them apart.
+    fn check_input(&self) -> Result<(), ConfigError> {
+        let (patches, attentive) = (self.input == ProbeInput::Patches, self.head == ProbeHead::Attentive);
+        let expected = if attentive {
+            "attentive on patches, linear or batch-norm on features and blocks"
+        } else {
+            "attentive, which patches need"
+        };
+        ConfigError::check(patches == attentive, "head", self.head, expected)
     }
 }
 
@@ -83,6 +110,10 @@ pub struct LinearReport {
     pub lr: f64,
     /// Whether the features were computed once.
     pub cached: bool,
+    /// The kind of classifier.
+    pub head: String,
+    /// Values that the classifier sees of an image; with attention, of each patch.
+    pub dim: usize,
     /// Classes.
     pub classes: usize,
     /// Training images.
@@ -97,7 +128,7 @@ pub struct LinearReport {
 
 /// Trains a linear classifier on the features of a frozen encoder, and tests it.
 ///
-/// Features are neither normalised nor standardised.
+/// Features are neither normalised nor standardised, unless [`head`](LinearOptions::head) does.
 ///
 /// # Errors
 /// If the encoder, the sets, the device or the optimizer cannot be used.
@@ -110,6 +141,7 @@ pub fn linear_probe(
     options: &LinearOptions,
     observer: &mut impl Observer,
 ) -> Result<LinearReport, Error> {
+    options.check_input()?;
     let device = options.device.open()?;
     let found = options.encoder.find(methods)?;
     let opened = options.sets.open(&options.encoder, found.artifact.as_ref(), "training")?;
@@ -119,15 +151,16 @@ pub fn linear_probe(
     options.optimizer.validate()?;
     options.schedule(batch_size).validate()?;
     let encoder = found.open(preparation.preprocessing.size, &device)?;
+    let dim = options.input.dim(&encoder)?;
     info!("encoder: {}", found.summary);
     info!("training: {}", sets.bank);
     info!("test: {}", sets.test);
 
-    let probe = Probe { options, preparation, sets: &sets, device: &device, classes, batch_size };
+    let probing = Probing { options, preparation, sets: &sets, device: &device, classes, batch_size, dim };
     let start = Instant::now();
-    let trained = probe.train(&encoder, observer)?;
+    let trained = probing.train(&encoder, observer)?;
     let seconds = start.elapsed().as_secs_f64();
-    let Accuracy { top1, top5 } = probe.test(&encoder, &trained.module.valid())?;
+    let Accuracy { top1, top5 } = probing.test(&encoder, &trained.module.valid())?;
     warn_of_overlap(&sets.bank, &sets.test);
     Ok(LinearReport {
         linear_top1: 100.0 * top1,
@@ -138,6 +171,8 @@ pub fn linear_probe(
         batch_size,
         lr: options.optimizer.peak_lr(batch_size),
         cached: options.cached,
+        head: options.head.to_string(),
+        dim,
         classes,
         train_images: sets.bank.len(),
         images: sets.test.len(),
@@ -147,64 +182,66 @@ pub fn linear_probe(
 }
 
 /// A probe whose images have been opened.
-struct Probe<'a> {
+struct Probing<'a> {
     options: &'a LinearOptions,
     preparation: Preparation,
     sets: &'a EvalData,
     device: &'a Device,
     classes: usize,
     batch_size: usize,
+    /// Values that the classifier sees of an image, or of a patch.
+    dim: usize,
 }
 
-impl Probe<'_> {
+impl Probing<'_> {
     fn train<E: Encoder>(
         &self,
         encoder: &E,
         observer: &mut impl Observer,
-    ) -> Result<Descended<Linear>, Error> {
-        let dim = encoder.feature_dim();
+    ) -> Result<Descended<Probe>, Error> {
+        let seen = |images: Tensor<4>| self.options.input.of(encoder, images);
         if !self.options.cached {
             let loader =
                 self.preparation.train_loader(&self.sets.bank, self.batch_size, self.options.seed)?;
             let features =
-                loader.batches(0, 0)?.map(|batch| Ok::<_, Error>(embed_batch(encoder, batch?, self.device)));
-            return self.descend(dim, loader.batches_per_epoch(), features, observer);
+                loader.batches(0, 0)?.map(|batch| Ok::<_, Error>(embed_batch(batch?, self.device, seen)));
+            return self.descend(loader.batches_per_epoch(), features, observer);
         }
-        let features = embed(encoder, &self.preparation.eval_loader(&self.sets.bank)?, self.device)?;
+        let features = embed_with(&self.preparation.eval_loader(&self.sets.bank)?, self.device, seen)?;
         let [images, _] = features.values.dims();
         if self.batch_size > images {
             return Err(DataError::BatchTooLarge { batch_size: self.batch_size, images }.into());
         }
         let batches = features.batches(self.batch_size, self.options.seed).map(Ok);
-        self.descend(dim, images / self.batch_size, batches, observer)
+        self.descend(images / self.batch_size, batches, observer)
     }
 
     /// Trains a classifier on batches of features.
     fn descend(
         &self,
-        feature_dim: usize,
         batches_per_epoch: usize,
         features: impl Iterator<Item = Result<Features, Error>>,
         observer: &mut impl Observer,
-    ) -> Result<Descended<Linear>, Error> {
-        let LinearOptions { optimizer, seed, .. } = self.options;
+    ) -> Result<Descended<Probe>, Error> {
+        let LinearOptions { optimizer, seed, head, .. } = self.options;
         let schedule = self.options.schedule(self.batch_size);
         let steps_per_epoch = batches_per_epoch as u64;
         let descent = Descent { optimizer, schedule: &schedule, steps_per_epoch };
         let mut init = Init::new(*seed, &self.device.clone().autodiff());
-        let head = linear_head(feature_dim, self.classes, &mut init);
+        let probe = head.init(self.dim, self.classes, &mut init);
         observer.on_start(descent.start());
-        let loss = |head: &Linear, batch: Features| {
+        let loss = |probe: &Probe, batch: Features| {
             let labels = batch.label_tensor();
-            cross_entropy(head.forward(batch.values), labels)
+            cross_entropy(probe.forward(batch.values, &Pass::train()), labels)
         };
-        descent.run(head, features, loss, |report: &StepReport| observer.on_step(report))
+        descent.run(probe, features, loss, |report: &StepReport| observer.on_step(report))
     }
 
-    fn test<E: Encoder>(&self, encoder: &E, head: &Linear) -> Result<Accuracy, Error> {
-        let test = embed(encoder, &self.preparation.eval_loader(&self.sets.test)?, self.device)?;
+    fn test<E: Encoder>(&self, encoder: &E, probe: &Probe) -> Result<Accuracy, Error> {
+        let scores = |images| probe.forward(self.options.input.of(encoder, images), &Pass::eval());
+        let test = embed_with(&self.preparation.eval_loader(&self.sets.test)?, self.device, scores)?;
         let labels = test.labels.ok_or(EvalError::NoLabels("test"))?;
-        Ok(Accuracy::of_scores(head.forward(test.values), &labels))
+        Ok(Accuracy::of_scores(test.values, &labels))
     }
 }
 
@@ -256,11 +293,19 @@ mod tests {
         options.optimizer.lr = 30.0;
         let preparation = Preparation { preprocessing: Preprocessing::new(8), workers };
         let (device, classes) = (device(), sets.classes().expect("three"));
-        let probe =
-            Probe { options: &options, preparation, sets: &sets, device: &device, classes, batch_size: 8 };
-        let trained = probe.train(encoder, &mut NoObserver).expect("usable");
+        let (options, sets, device) = (&options, &sets, &device);
+        let probing = Probing {
+            options,
+            preparation,
+            sets,
+            device,
+            classes,
+            batch_size: 8,
+            dim: encoder.feature_dim(),
+        };
+        let trained = probing.train(encoder, &mut NoObserver).expect("usable");
         assert_eq!(trained.steps, 60);
-        let accuracy = probe.test(encoder, &trained.module.valid()).expect("usable");
+        let accuracy = probing.test(encoder, &trained.module.valid()).expect("usable");
         (named::encode(&named::collect(&trained.module), ""), trained.loss, accuracy)
     }
 
@@ -291,6 +336,58 @@ mod tests {
             let bytes = |workers| probed(&MeanColour {}, cached, workers).0;
             assert_eq!(bytes(1), bytes(2), "cached {cached}");
         }
+    }
+
+    /// A ViT of two blocks on the demonstration's images, probed.
+    fn on_vit(change: impl FnOnce(&mut LinearOptions)) -> Result<LinearReport, Error> {
+        let mut config =
+            EncoderConfig { model: "vit-tiny".parse().expect("a model"), ..EncoderConfig::default() };
+        (config.patch_size, config.embed_dim, config.depth, config.heads) =
+            (Some(8), Some(16), Some(2), Some(2));
+        let mut options = LinearOptions::new(EncoderSource::Untrained { config, seed: 0 });
+        options.sets.train = Some(PathBuf::from("demo:train"));
+        options.sets.test = Some(PathBuf::from("demo:test"));
+        (options.sets.train_limit, options.sets.test_limit) = (Some(40), Some(20));
+        options.sets.preprocessing.image_size = Some(32);
+        (options.epochs, options.cached) = (2, true);
+        change(&mut options);
+        linear_probe(&AnyName, &options, &mut NoObserver)
+    }
+
+    #[test]
+    fn every_protocol_sees_what_its_paper_says() {
+        let dim = |protocol: Protocol, blocks: Option<usize>| {
+            let report = on_vit(|options| {
+                let of_paper = LinearOptions::of(protocol, options.encoder.clone());
+                (options.input, options.head, options.optimizer) =
+                    (of_paper.input, of_paper.head, of_paper.optimizer);
+                if let (ProbeInput::Blocks { count, .. }, Some(blocks)) = (&mut options.input, blocks) {
+                    *count = blocks;
+                }
+            });
+            report.expect("usable").dim
+        };
+        assert_eq!(dim(Protocol::SimClr, None), 16);
+        assert_eq!(dim(Protocol::Mae, None), 16);
+        assert_eq!(dim(Protocol::Dino, Some(2)), 32);
+        assert_eq!(dim(Protocol::DinoV2, Some(2)), 48);
+        assert_eq!(dim(Protocol::Attentive, None), 16);
+    }
+
+    #[test]
+    fn what_an_encoder_does_not_have_is_named() {
+        let error = |input, head| {
+            on_vit(|options| (options.input, options.head) = (input, head)).expect_err("unusable").to_string()
+        };
+        let blocks = |count| ProbeInput::Blocks { count, patch_mean: false };
+        assert!(error(blocks(3), ProbeHead::Linear).starts_with("blocks is 3"));
+        assert!(error(ProbeInput::Patches, ProbeHead::Linear).starts_with("head is linear"));
+        assert!(error(ProbeInput::Features, ProbeHead::Attentive).starts_with("head is attentive"));
+        let of_resnet = on_vit(|options| {
+            options.encoder = EncoderSource::Untrained { config: EncoderConfig::default(), seed: 0 };
+            options.input = blocks(1);
+        });
+        assert!(of_resnet.expect_err("a ResNet").to_string().starts_with("blocks is 1"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::memory::Bytes;
 use crate::pretrain::{Verdict, is_above, standard_error};
 use crate::{
     CompareReport, DistillReport, EmbedReport, FinetuneReport, KnnReport, LinearReport, PreviewReport,
-    Report, SimilarReport,
+    Report, SegmentReport, SimilarReport,
 };
 
 /// The result of a command: text through [`Display`](fmt::Display), and JSON through [`Serialize`], with the fields of the
@@ -26,6 +26,8 @@ pub enum RunReport {
     Pretrain(Report),
     /// The result of [`evaluate_knn`](crate::evaluate_knn).
     Knn(KnnReport),
+    /// The result of [`segment`](crate::segment()).
+    Segment(SegmentReport),
     /// The result of [`linear_probe`](crate::linear_probe).
     Linear(LinearReport),
     /// The result of [`finetune`](crate::finetune()).
@@ -63,6 +65,7 @@ impl fmt::Display for RunReport {
             Self::Demo(report) => report.fmt(f),
             Self::Pretrain(report) => report.fmt(f),
             Self::Knn(report) => report.fmt(f),
+            Self::Segment(report) => report.fmt(f),
             Self::Linear(report) => report.fmt(f),
             Self::Finetune(report) => report.fmt(f),
             Self::Distill(report) => report.fmt(f),
@@ -89,6 +92,7 @@ run_report_from! {
     Demo(DemoReport),
     Pretrain(Report),
     Knn(KnnReport),
+    Segment(SegmentReport),
     Linear(LinearReport),
     Finetune(FinetuneReport),
     Distill(DistillReport),
@@ -163,10 +167,22 @@ impl fmt::Display for KnnReport {
     }
 }
 
+impl fmt::Display for SegmentReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mean_iou, pixel_accuracy, mean_iou_bound, grid: [rows, columns], images, .. } = self;
+        write!(f, "k-NN segmentation of {images} images: mean IoU {mean_iou:.2} % of at most ")?;
+        write!(
+            f,
+            "{mean_iou_bound:.2} % with {rows} x {columns} positions, {pixel_accuracy:.2} % of pixels right"
+        )
+    }
+}
+
 impl fmt::Display for LinearReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { linear_top1, linear_top5, images, epochs, train_images, seconds, train_loss, .. } = self;
-        writeln!(f, "linear accuracy on {images} images: {linear_top1:.2} %, top-5 {linear_top5:.2} %")?;
+        let head = if self.head == "attentive" { "attentive probe's" } else { "linear" };
+        writeln!(f, "{head} accuracy on {images} images: {linear_top1:.2} %, top-5 {linear_top5:.2} %")?;
         let length = epochs_done(*epochs);
         write!(f, "{length} on {train_images} images in {seconds:.0} s, loss {train_loss:.4}")
     }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use burn_ssl::{EncoderSource, PreprocessingOptions, SetOptions};
+use burn_ssl::eval::{KnnConfig, ProbeInput};
+use burn_ssl::{EncoderSource, LinearOptions, PreprocessingOptions, Protocol, SegmentOptions, SetOptions};
 use clap::Args;
 
 use super::{MachineArgs, ModelArgs, defaults};
@@ -107,37 +108,145 @@ impl SetArgs {
 }
 
 #[derive(Args)]
+pub(crate) struct SegmentArgs {
+    #[command(flatten)]
+    encoder: EncoderArgs,
+    /// Images of the bank, in which the class of every pixel is known.
+    #[arg(long, value_name = "N", default_value_t = defaults::segment().bank)]
+    bank: usize,
+    /// Test images.
+    #[arg(long, value_name = "N", default_value_t = defaults::segment().test)]
+    test: usize,
+    /// Number of neighbours that vote.
+    #[arg(short, long, value_name = "N", default_value_t = KnnConfig::default().k)]
+    k: usize,
+    /// Temperature that weights the votes.
+    #[arg(long, value_name = "T", default_value_t = KnnConfig::default().temperature)]
+    temperature: f64,
+    #[command(flatten)]
+    preprocessing: PreprocessingArgs,
+    /// Seed of an untrained network [default: 0].
+    #[arg(long, value_name = "N", conflicts_with_all = ["run", "weights"], value_parser = clap::value_parser!(i64).range(0..))]
+    seed: Option<i64>,
+    #[command(flatten)]
+    machine: MachineArgs,
+}
+
+impl SegmentArgs {
+    pub(crate) fn options(self) -> Result<SegmentOptions> {
+        Ok(SegmentOptions {
+            bank: self.bank,
+            test: self.test,
+            knn: KnnConfig { k: self.k, temperature: self.temperature },
+            preprocessing: self.preprocessing.options(),
+            workers: self.machine.workers.unwrap_or(0) as usize,
+            device: self.machine.device.parse()?,
+            ..SegmentOptions::new(self.encoder.source(self.seed.unwrap_or(0) as u64)?)
+        })
+    }
+}
+
+#[derive(Args)]
 pub(crate) struct LinearArgs {
     #[command(flatten)]
-    pub(crate) encoder: EncoderArgs,
+    encoder: EncoderArgs,
     #[command(flatten)]
-    pub(crate) sets: SetArgs,
+    sets: SetArgs,
     /// Compute the features of the training images once, from the centre crop, instead of in every epoch from a random crop.
     /// Much faster, but not the protocol of the papers.
     #[arg(long, visible_alias = "no-augment")]
-    pub(crate) cached: bool,
-    /// Number of passes over the training images.
-    #[arg(long, value_name = "N", default_value_t = defaults::linear().epochs as u32, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) epochs: u32,
+    cached: bool,
+    /// The classifier, its optimizer and epochs as a paper has them: simclr (a linear layer), mae (batch norm before it, LARS),
+    /// dino (the last 4 blocks), dinov2 (and the mean of the patches), or attentive (a query that attends to the patches).
+    #[arg(long, value_name = "NAME", default_value_t = Protocol::default().to_string())]
+    protocol: String,
+    /// Show the classifier the features of the last N blocks of a ViT [default: as in the protocol].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    blocks: Option<u32>,
+    /// Show it the mean of the last block's patches as well.
+    #[arg(long)]
+    patch_mean: bool,
+    /// Number of passes over the training images [default: 100, 90, 100, 10 and 20 for these protocols].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: Option<u32>,
+    /// Warm-up epochs [default: for mae a ninth of the epochs, else 0].
+    #[arg(long, value_name = "X")]
+    warmup_epochs: Option<f64>,
     /// Images per batch [default: 256, or all if there are fewer].
     #[arg(long, value_name = "N")]
-    pub(crate) batch_size: Option<u32>,
-    /// Learning rate for a batch of 256; MoCo uses 30.
-    #[arg(long, value_name = "X", default_value_t = defaults::linear().optimizer.lr)]
-    pub(crate) lr: f64,
-    /// Weight decay.
-    #[arg(long, value_name = "X", default_value_t = defaults::linear().optimizer.weight_decay)]
-    pub(crate) weight_decay: f64,
+    batch_size: Option<u32>,
+    /// Learning rate for a batch of 256, for attentive of any batch; MoCo uses 30 [default: 0.1, 0.1, 0.001, 0.005 and 0.001].
+    #[arg(long, value_name = "X")]
+    lr: Option<f64>,
+    /// Weight decay [default: 0.01 for attentive, else 0].
+    #[arg(long, value_name = "X")]
+    weight_decay: Option<f64>,
     /// Seed of the classifier, the order of the images, their views, and an untrained network.
-    #[arg(long, value_name = "N", default_value_t = defaults::linear().seed as i64, value_parser = clap::value_parser!(i64).range(0..))]
-    pub(crate) seed: i64,
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(i64).range(0..))]
+    seed: i64,
     #[command(flatten)]
-    pub(crate) machine: MachineArgs,
+    machine: MachineArgs,
+}
+
+impl LinearArgs {
+    pub(crate) fn options(self) -> Result<LinearOptions> {
+        let encoder = self.encoder.source(self.seed as u64)?;
+        let of_paper = LinearOptions::of(self.protocol.parse()?, encoder);
+        let epochs = self.epochs.map_or(of_paper.epochs, u64::from);
+        let mut options = LinearOptions {
+            sets: self.sets.options(&self.machine),
+            cached: self.cached,
+            epochs,
+            // As large a share of the epochs as in the paper.
+            warmup_epochs: self
+                .warmup_epochs
+                .unwrap_or(of_paper.warmup_epochs * epochs as f64 / of_paper.epochs as f64),
+            batch_size: self.batch_size.map(|size| size as usize),
+            seed: self.seed as u64,
+            device: self.machine.device.parse()?,
+            ..of_paper
+        };
+        options.input = input(options.input, self.blocks, self.patch_mean)?;
+        options.optimizer.lr = self.lr.unwrap_or(options.optimizer.lr);
+        options.optimizer.weight_decay = self.weight_decay.unwrap_or(options.optimizer.weight_decay);
+        Ok(options)
+    }
+}
+
+/// What the classifier sees, where that differs from the protocol's.
+fn input(of_paper: ProbeInput, blocks: Option<u32>, with_mean: bool) -> Result<ProbeInput> {
+    let (count, patch_mean) = match of_paper {
+        ProbeInput::Patches if blocks.is_some() || with_mean => {
+            bail!("an attentive probe sees the patches: expected neither --blocks nor --patch-mean")
+        }
+        ProbeInput::Blocks { count, patch_mean } => (count, patch_mean),
+        ProbeInput::Features | ProbeInput::Patches => (1, false),
+    };
+    match (of_paper, blocks) {
+        (ProbeInput::Blocks { .. }, _) | (_, Some(_)) => {}
+        (_, None) if with_mean => {}
+        (unchanged, None) => return Ok(unchanged),
+    }
+    let count = blocks.map_or(count, |blocks| blocks as usize);
+    Ok(ProbeInput::Blocks { count, patch_mean: patch_mean || with_mean })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_probe_sees_is_the_protocols_unless_told_otherwise() {
+        let blocks = |count, patch_mean| ProbeInput::Blocks { count, patch_mean };
+        let seen = |of_paper, count, mean| input(of_paper, count, mean).expect("it fits");
+        assert_eq!(seen(ProbeInput::Features, None, false), ProbeInput::Features);
+        assert_eq!(seen(ProbeInput::Features, None, true), blocks(1, true));
+        assert_eq!(seen(ProbeInput::Features, Some(2), false), blocks(2, false));
+        assert_eq!(seen(blocks(4, true), Some(2), false), blocks(2, true));
+        assert_eq!(seen(blocks(4, false), None, false), blocks(4, false));
+        assert_eq!(seen(ProbeInput::Patches, None, false), ProbeInput::Patches);
+        assert!(input(ProbeInput::Patches, Some(1), false).is_err());
+    }
 
     #[test]
     fn channels_are_three_numbers() {

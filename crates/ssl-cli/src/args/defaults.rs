@@ -2,11 +2,7 @@
 
 use std::path::PathBuf;
 
-use burn_ssl::{DistillOptions, EncoderSource, FinetuneOptions, LinearOptions, SimilarOptions};
-
-pub(super) fn linear() -> LinearOptions {
-    LinearOptions::new(any_encoder())
-}
+use burn_ssl::{DistillOptions, EncoderSource, FinetuneOptions, SegmentOptions, SimilarOptions};
 
 pub(super) fn finetune() -> FinetuneOptions {
     FinetuneOptions::new(any_encoder(), "")
@@ -14,6 +10,10 @@ pub(super) fn finetune() -> FinetuneOptions {
 
 pub(super) fn distill() -> DistillOptions {
     DistillOptions::new("", "", "")
+}
+
+pub(super) fn segment() -> SegmentOptions {
+    SegmentOptions::new(any_encoder())
 }
 
 pub(super) fn similar() -> SimilarOptions {

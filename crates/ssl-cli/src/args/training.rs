@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
+use burn_ssl::FinetuneProtocol;
 use burn_ssl::train::{Algorithm, OptimizerConfig, OptimizerName, SgdConfig};
 use clap::Args;
 
@@ -15,9 +16,9 @@ pub(crate) struct OptimizerArgs {
     /// Images per batch [default: 256, or all if there are fewer].
     #[arg(long, value_name = "N")]
     pub(crate) batch_size: Option<u32>,
-    /// Optimizer: sgd, lars, larc or adamw.
-    #[arg(long, value_name = "NAME", default_value_t = OptimizerName::default().to_string())]
-    optimizer: String,
+    /// Optimizer: sgd, lars, larc or adamw [default: sgd, and adamw in fine-tuning as mae].
+    #[arg(long, value_name = "NAME")]
+    optimizer: Option<String>,
     #[arg(long, value_name = "X", help = of_both("Learning rate for a batch of 256", |optimizer| optimizer.lr))]
     lr: Option<f64>,
     #[arg(long, value_name = "X", help = format!("Momentum of sgd, lars and larc [default: {}]", SgdConfig::default().momentum))]
@@ -32,7 +33,7 @@ pub(crate) struct OptimizerArgs {
     /// Layer-wise decay of a ViT's learning rate, such as 0.65: each block has X times the rate of the next.
     #[arg(long, value_name = "X")]
     layer_decay: Option<f64>,
-    /// Warm-up epochs [default: 0 in fine-tuning, 5 % of the epochs in distillation].
+    /// Warm-up epochs [default: 5 % of the epochs in distillation and in fine-tuning as mae, else 0].
     #[arg(long, value_name = "X")]
     pub(crate) warmup_epochs: Option<f64>,
 }
@@ -40,14 +41,18 @@ pub(crate) struct OptimizerArgs {
 /// A help text with the defaults of both commands.
 fn of_both<T: Display>(about: &str, value: fn(&OptimizerConfig) -> T) -> String {
     let [finetune, distill] = [defaults::finetune().optimizer, defaults::distill().optimizer];
-    format!("{about} [default: {} in fine-tuning, {} in distillation]", value(&finetune), value(&distill))
+    format!(
+        "{about} [default: {} in fine-tuning as simclr, {} in distillation]",
+        value(&finetune),
+        value(&distill)
+    )
 }
 
 impl OptimizerArgs {
     /// An optimizer with these options in it.
     pub(crate) fn apply(&self, optimizer: &mut OptimizerConfig) -> Result<()> {
-        let name: OptimizerName = self.optimizer.parse()?;
-        if name != optimizer.name() {
+        let name = self.optimizer.as_deref().map(str::parse::<OptimizerName>).transpose()?;
+        if let Some(name) = name.filter(|name| *name != optimizer.name()) {
             optimizer.algorithm = name.into();
         }
         if let Some(given) = self.momentum {
@@ -104,7 +109,23 @@ pub(crate) struct FinetuneArgs {
     /// Layers of the run's projector to keep below the classifier [default: 1 after simclr-v2, otherwise 0].
     #[arg(long, value_name = "N")]
     pub(crate) from_head_layer: Option<u32>,
-    /// Number of passes over the images used [default: 60 for a fraction of up to 0.01, otherwise 30].
+    /// Optimizer, epochs and regularisation as a paper has them: simclr, or mae (for a ViT: AdamW with layer-wise decay,
+    /// drop-path, smooth labels, mixup and cutmix).
+    #[arg(long, value_name = "NAME", default_value_t = FinetuneProtocol::default().to_string())]
+    pub(crate) protocol: String,
+    /// Share of a label that goes to all classes alike [default: 0.1 for mae, else 0].
+    #[arg(long, value_name = "X")]
+    pub(crate) label_smoothing: Option<f64>,
+    /// Mix images, in proportions from Beta(X, X) [default: 0.8 for mae, else 0, which is never].
+    #[arg(long, value_name = "X")]
+    pub(crate) mixup: Option<f64>,
+    /// Paste rectangles of other images, of areas from Beta(X, X) [default: 1 for mae, else 0, which is never].
+    #[arg(long, value_name = "X")]
+    pub(crate) cutmix: Option<f64>,
+    /// Probability that the last block of a ViT drops a branch [default: 0.1 for mae, else that of the encoder].
+    #[arg(long, value_name = "X")]
+    pub(crate) drop_path: Option<f64>,
+    /// Number of passes over the images used [default: 100 for mae, else 60 for a fraction of up to 0.01 and 30 above].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) epochs: Option<u32>,
     #[command(flatten)]

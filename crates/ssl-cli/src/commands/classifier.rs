@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use burn_ssl::eval::KnnConfig;
-use burn_ssl::{KnnOptions, LinearOptions, RunReport, evaluate_knn, linear_probe};
+use burn_ssl::{KnnOptions, RunReport, evaluate_knn, linear_probe, segment};
 use indicatif::MultiProgress;
 
-use crate::args::{KnnArgs, LinearArgs};
+use crate::args::{KnnArgs, LinearArgs, SegmentArgs};
 use crate::progress::Bar;
 
 pub(super) fn run_knn(args: KnnArgs) -> Result<RunReport> {
@@ -19,17 +19,10 @@ pub(super) fn run_knn(args: KnnArgs) -> Result<RunReport> {
     Ok(evaluate_knn(&options)?.into())
 }
 
+pub(super) fn run_segment(args: SegmentArgs) -> Result<RunReport> {
+    Ok(segment(&args.options()?)?.into())
+}
+
 pub(super) fn run_linear(args: LinearArgs, bars: &MultiProgress) -> Result<RunReport> {
-    let encoder = args.encoder.source(args.seed as u64)?;
-    let mut options = LinearOptions {
-        sets: args.sets.options(&args.machine),
-        cached: args.cached,
-        epochs: u64::from(args.epochs),
-        batch_size: args.batch_size.map(|size| size as usize),
-        seed: args.seed as u64,
-        device: args.machine.device.parse()?,
-        ..LinearOptions::new(encoder)
-    };
-    (options.optimizer.lr, options.optimizer.weight_decay) = (args.lr, args.weight_decay);
-    Ok(linear_probe(&options, &mut Bar::deaf(bars))?.into())
+    Ok(linear_probe(&args.options()?, &mut Bar::deaf(bars))?.into())
 }

@@ -1,7 +1,7 @@
 //! The commands that train a classifier in a directory, and `embed`.
 
 use anyhow::Result;
-use burn_ssl::eval::DistillationConfig;
+use burn_ssl::eval::{DistillationConfig, MixingConfig};
 use burn_ssl::{DistillOptions, EmbedOptions, FinetuneOptions, RunReport, distill, embed_images, finetune};
 use indicatif::MultiProgress;
 
@@ -11,19 +11,33 @@ use crate::progress::Bar;
 
 pub(super) fn run_finetune(args: FinetuneArgs, bars: &MultiProgress) -> Result<RunReport> {
     let encoder = args.encoder.source(args.seed as u64)?;
+    let of_paper = FinetuneOptions::of(args.protocol.parse()?, encoder, args.out.out);
+    let of_mixing = of_paper.mixing;
+    // As large a share of the epochs as in the paper.
+    let shorter = args
+        .epochs
+        .zip(of_paper.epochs)
+        .map_or(1.0, |(epochs, of_paper)| f64::from(epochs) / of_paper as f64);
+    let warmup = of_paper.warmup_epochs * shorter;
     let mut options = FinetuneOptions {
         sets: args.sets.options(&args.machine),
         fraction: args.fraction,
         from_head_layer: args.from_head_layer.map(|layers| layers as usize),
-        epochs: args.epochs.map(u64::from),
+        mixing: MixingConfig {
+            label_smoothing: args.label_smoothing.unwrap_or(of_mixing.label_smoothing),
+            mixup: args.mixup.unwrap_or(of_mixing.mixup),
+            cutmix: args.cutmix.unwrap_or(of_mixing.cutmix),
+        },
+        drop_path: args.drop_path.or(of_paper.drop_path),
+        epochs: args.epochs.map(u64::from).or(of_paper.epochs),
         batch_size: args.optimizer.batch_size.map(|size| size as usize),
-        warmup_epochs: args.optimizer.warmup_epochs.unwrap_or(0.0),
+        warmup_epochs: args.optimizer.warmup_epochs.unwrap_or(warmup),
         seed: args.seed as u64,
         device: args.machine.device.parse()?,
         overwrite: args.out.overwrite,
         resume: args.out.resume,
         accept_changed_data: args.out.accept_changed_data,
-        ..FinetuneOptions::new(encoder, args.out.out)
+        ..of_paper
     };
     args.optimizer.apply(&mut options.optimizer)?;
     Ok(finetune(&options, &mut Bar::new(bars, interrupt::on_signal(bars)?))?.into())

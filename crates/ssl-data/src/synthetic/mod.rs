@@ -1,11 +1,13 @@
 //! Rendered images with labels, for a first run without data.
 
 mod colour;
+mod mosaic;
 mod pattern;
 mod scene;
 
 use std::sync::Arc;
 
+pub use self::mosaic::Mosaic;
 use self::{pattern::Pattern, scene::Scene};
 use crate::{DataError, Dataset, DatasetOptions, Generator, Image, ImageSource, ReadError, SampleKey};
 

@@ -30,17 +30,7 @@ impl Scene {
     /// The bytes of the image, `[size, size, 3]`; the generator gives the noise of the pixels.
     pub(super) fn render(&self, size: usize, generator: &mut Generator) -> Vec<u8> {
         let pixel = 1.0 / size as f32;
-        let centre = |place: usize| (place as f32 + 0.5) * pixel - 0.5;
-        let mut bytes = Vec::with_capacity(3 * size * size);
-        for y in 0..size {
-            for x in 0..size {
-                for channel in self.colour([centre(x), centre(y)], pixel) {
-                    let value = channel + self.light.grain * triangular(generator);
-                    bytes.push((255.0 * value.clamp(0.0, 1.0)).round() as u8);
-                }
-            }
-        }
-        bytes
+        bytes(size, self.light.grain, |p| self.colour(p, pixel), generator)
     }
 
     fn colour(&self, p: Point, pixel: f32) -> Colour {
@@ -48,6 +38,73 @@ impl Scene {
         let seen = self.blob.as_ref().map_or(cloth, |blob| blob.over(cloth, p, pixel));
         self.light.on(seen, p)
     }
+}
+
+/// Two patterns under one light, on both sides of a wavy line through the middle.
+#[derive(Debug)]
+pub(super) struct TwoCloths {
+    cloths: [Cloth; 2],
+    /// Across the line.
+    normal: Point,
+    /// How far the line passes from the centre.
+    offset: f32,
+    /// Height and phase of the line's waves.
+    wave: [f32; 2],
+    light: Light,
+}
+
+impl TwoCloths {
+    pub(super) fn draw(patterns: [Pattern; 2], generator: &mut Generator) -> Self {
+        Self {
+            cloths: patterns.map(|pattern| Cloth::draw(pattern, generator)),
+            normal: direction(generator),
+            offset: uniform(generator, -0.15, 0.15),
+            wave: [uniform(generator, 0.0, 0.06), uniform(generator, 0.0, TAU)],
+            light: Light::draw(generator),
+        }
+    }
+
+    /// The bytes of the image, as of [`Scene::render`].
+    pub(super) fn render(&self, size: usize, generator: &mut Generator) -> Vec<u8> {
+        let pixel = 1.0 / size as f32;
+        let colour = |p: Point| {
+            let [first, second] = self.cloths.each_ref().map(|cloth| cloth.colour(p, pixel));
+            self.light.on(mix(second, first, covered(self.beyond(p), pixel)), p)
+        };
+        bytes(size, self.light.grain, colour, generator)
+    }
+
+    /// Whether each pixel is of the second pattern, row by row.
+    pub(super) fn sides(&self, size: usize) -> impl Iterator<Item = bool> {
+        points(size).map(|p| self.beyond(p) > 0.0)
+    }
+
+    /// How far a point is beyond the line, negative before it.
+    fn beyond(&self, p: Point) -> f32 {
+        let [x, y] = self.normal;
+        let along = p[1] * x - p[0] * y;
+        let [height, phase] = self.wave;
+        p[0] * x + p[1] * y - self.offset + height * (1.5 * TAU * along + phase).sin()
+    }
+}
+
+/// The centres of all pixels, row by row.
+fn points(size: usize) -> impl Iterator<Item = Point> {
+    let pixel = 1.0 / size as f32;
+    let centre = move |place: usize| (place as f32 + 0.5) * pixel - 0.5;
+    (0..size * size).map(move |place| [centre(place % size), centre(place / size)])
+}
+
+/// The bytes of an image, with noise of the given strength.
+fn bytes(size: usize, grain: f32, colour: impl Fn(Point) -> Colour, generator: &mut Generator) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(3 * size * size);
+    for p in points(size) {
+        for channel in colour(p) {
+            let value = channel + grain * triangular(generator);
+            bytes.push((255.0 * value.clamp(0.0, 1.0)).round() as u8);
+        }
+    }
+    bytes
 }
 
 /// The pattern, laid out and coloured.

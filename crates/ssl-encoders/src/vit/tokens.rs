@@ -59,6 +59,10 @@ impl TokenEncoder for Vit {
         self.patch_embed.grid(pixels)
     }
 
+    fn depth(&self) -> usize {
+        self.blocks.len()
+    }
+
     fn patch_size(&self) -> usize {
         self.patch_embed.proj.weight.dims()[2]
     }
