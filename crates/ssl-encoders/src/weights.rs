@@ -21,6 +21,7 @@ mod artifact;
 mod describe;
 mod loaded;
 mod names;
+mod positions;
 mod read;
 mod room;
 mod scheme;
@@ -153,7 +154,7 @@ pub fn save_as<E: Encoder>(
 /// are removed, and everything except the encoder is ignored: other networks, optimizers, classifiers and projectors
 /// (`fc`, `head`, `projection_head`, `prototypes`), batch counters, and a mask token that the encoder does not have. If
 /// the file has a teacher and a student, the teacher is loaded; from a classifier, its encoder. Registers may have the
-/// name and form of timm or DINOv2.
+/// name and form of timm or DINOv2. The position embedding of a ViT for images of another size is resized.
 ///
 /// # Errors
 /// If the file cannot be read or holds embeddings, or a tensor of the encoder is missing, unexpected, not finite, or has a
@@ -171,13 +172,16 @@ pub fn load_and_tell<M: Module>(path: &Path, encoder: M) -> Result<(M, Loaded), 
         let (path, found) = (path.to_owned(), kind.to_string());
         return Err(WeightsError::Kind { path, found, expected: "an encoder" });
     }
-    let wanted = named::collect(&encoder).into_keys().collect();
+    let own = named::collect(&encoder);
+    let wanted = own.keys().cloned().collect();
     let read::Found { format, tensors, left_out } = read::tensors(path, &wanted)?;
-    let tensors = NameScheme::to_ours(tensors);
+    let mut tensors = NameScheme::to_ours(tensors);
     if let Some(tensor) = named::first_not_finite(&tensors) {
         return Err(WeightsError::NotFinite { path: path.to_owned(), tensor: tensor.to_owned() });
     }
-    let loaded = Loaded { path: path.to_owned(), format, tensors: tensors.len(), left_out };
+    let device = encoder.devices().first().map(|device| device.clone().inner());
+    let resized = device.and_then(|device| positions::fit(&mut tensors, &own, &device));
+    let loaded = Loaded { path: path.to_owned(), format, tensors: tensors.len(), left_out, resized };
     match named::load(encoder, tensors) {
         Ok(encoder) => Ok((encoder, loaded)),
         Err(source) => Err(WeightsError::Tensor { path: path.to_owned(), source }),

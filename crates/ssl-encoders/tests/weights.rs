@@ -198,6 +198,34 @@ fn a_recipe_starts_from_the_weights_that_it_names() {
 }
 
 #[test]
+fn positions_for_images_of_another_size_are_resized() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("vit.safetensors");
+    let vit = |image_size: usize, class_token: bool| {
+        let config = VitConfig { class_token, ..VitConfig::new(16, 1, 2) };
+        config.with_image_size(image_size).with_patch_size(8).init(&mut init())
+    };
+    for (class_token, to) in [(true, 64), (true, 16), (false, 48)] {
+        let small = vit(32, class_token);
+        weights::save(
+            &small,
+            &path,
+            &Artifact::new(&EncoderConfig::named("vit-tiny"), Preprocessing::new(32)),
+        )
+        .expect("a writable folder");
+        let (large, loaded) = weights::load_and_tell(&path, vit(to, class_token)).expect("it fits");
+        assert_eq!(loaded.resized, Some([4, to / 8]));
+        assert!(loaded.to_string().contains("positions resized from 4 x 4 patches to"), "{loaded}");
+        let images = waves([2, 3, to, to]);
+        assert_close(&large.encode(images.clone(), &Pass::eval()), &small.encode(images, &Pass::eval()));
+        let (_, same) = weights::load_and_tell(&path, vit(32, class_token)).expect("it fits");
+        assert_eq!(same.resized, None);
+        // Without its class token, the embedding is that of no square.
+        assert!(weights::load(&path, vit(to, !class_token)).is_err());
+    }
+}
+
+#[test]
 fn half_precision_is_read_as_float32() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("half.safetensors");

@@ -27,6 +27,8 @@ pub struct Loaded {
     pub tensors: usize,
     /// Names of the tensors in the file that were left out, sorted: classifiers, projectors, other networks, batch counters.
     pub left_out: Vec<String>,
+    /// Patches on each side that the position embedding of the file is for, and those that it was resized to.
+    pub resized: Option<[usize; 2]>,
 }
 
 impl fmt::Display for FileFormat {
@@ -40,7 +42,7 @@ impl fmt::Display for FileFormat {
 
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, format, tensors, left_out } = self;
+        let Self { path, format, tensors, left_out, resized } = self;
         write!(f, "all {tensors} tensors of the encoder from {} ({format}), ", path.display())?;
         let (counters, others): (Vec<_>, Vec<_>) =
             left_out.iter().partition(|name| name.ends_with("num_batches_tracked"));
@@ -52,8 +54,12 @@ impl fmt::Display for Loaded {
             parts.push(format!("{} batch counters", counters.len()));
         }
         match parts.is_empty() {
-            true => f.write_str("nothing left out"),
-            false => write!(f, "left out: {}", parts.join(", ")),
+            true => f.write_str("nothing left out")?,
+            false => write!(f, "left out: {}", parts.join(", "))?,
+        }
+        match resized {
+            Some([from, to]) => write!(f, "; positions resized from {from} x {from} patches to {to} x {to}"),
+            None => Ok(()),
         }
     }
 }
@@ -66,7 +72,14 @@ mod tests {
     fn a_line_says_what_was_loaded_and_what_was_left_out() {
         let said = |left_out: &[&str]| {
             let left_out = left_out.iter().map(|name| (*name).to_owned()).collect();
-            Loaded { path: "a.pth".into(), format: FileFormat::Pytorch, tensors: 102, left_out }.to_string()
+            Loaded {
+                path: "a.pth".into(),
+                format: FileFormat::Pytorch,
+                tensors: 102,
+                left_out,
+                resized: None,
+            }
+            .to_string()
         };
         assert_eq!(said(&[]), "all 102 tensors of the encoder from a.pth (PyTorch), nothing left out");
         let others =
