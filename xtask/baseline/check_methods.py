@@ -10,9 +10,11 @@ from ssl_methods import METHODS, Batch, Progress, Training
 from ssl_methods.encoders import SplitBatchNorm2d, vit
 from ssl_methods.method import load_tensors, named_tensors
 from ssl_methods.recipe import Rates
+from ssl_methods.tokens import TokenVit
 
 NAMES = {"simclr_v2": "simclr-v2", "moco_v1": "moco-v1", "moco_v2": "moco-v2", "moco_v3": "moco-v3", "sup_con": "supcon"}
 NAMES |= {"barlow_twins": "barlow-twins"}
+ON_TOKENS = {"mae", "simmim", "ijepa"}
 
 
 def main():
@@ -53,7 +55,9 @@ class Case:
         shuffles = self.under(f"aux.{step}.shuffle.")
         labels = self.tensors.get(f"labels.{step}")
         shuffles = [shuffles[str(i)] for i in range(len(shuffles))]
-        return Batch([views[str(i)] for i in range(len(views))], labels, shuffles, self.under(f"aux.{step}.").get("slices"))
+        aux = self.under(f"aux.{step}.")
+        masks = {key.removeprefix("ids_"): value for key, value in aux.items() if key.startswith("ids_")}
+        return Batch([views[str(i)] for i in range(len(views))], labels, shuffles, aux.get("slices"), masks)
 
     def check(self, outputs):
         """The largest error, as a share of what the suite tolerates."""
@@ -101,7 +105,7 @@ def replay(case):
 
 
 def build(case):
-    encoder, feature_dim = build_encoder(case.params["encoder"])
+    encoder, feature_dim = build_encoder(case.params["encoder"], case.method)
     method = METHODS[case.method](options(case), encoder, feature_dim).double()
     tables = case.params
     if "ema" in tables:
@@ -118,7 +122,9 @@ def build(case):
     return method
 
 
-def build_encoder(spec):
+def build_encoder(spec, method):
+    if spec["type"] == "vit" and method in ON_TOKENS:
+        return token_vit(spec)
     if spec["type"] == "vit":
         return vit(spec["image"], spec["patch"], spec["dim"], spec["depth"], spec["heads"], spec["mlp_ratio"])
     block = {"basic": tv_resnet.BasicBlock, "bottleneck": tv_resnet.Bottleneck}[spec["block"]]
@@ -127,6 +133,21 @@ def build_encoder(spec):
         return SplitBatchNorm2d(channels, spec["splits"])
 
     return resnet((block, spec["layers"]), spec["width"], spec["stem"], norm)
+
+
+def token_vit(spec):
+    made = TokenVit(
+        mask_token=spec.get("mask_token", False),
+        positions="sin-cos-column-row" if spec.get("pos_embed") == "sincos" else "learned",
+        img_size=spec["image"],
+        patch_size=spec["patch"],
+        embed_dim=spec["dim"],
+        depth=spec["depth"],
+        num_heads=spec["heads"],
+        mlp_ratio=spec["mlp_ratio"],
+        class_token=spec.get("cls_token", True),
+    )
+    return made, spec["dim"]
 
 
 def options(case):
@@ -162,6 +183,10 @@ def options(case):
         case "lejepa":
             found |= {key: loss[key] for key in ("global_views", "knots", "t_max")}
             found |= {"sigreg_weight": loss["lambda"], "slices": case.tensors["aux.0.slices"].shape[1]}
+        case "mae":
+            found |= narrow("decoder", params["decoder"]) | {"norm_pix": params["norm_pix_loss"]}
+        case "ijepa":
+            found |= narrow("predictor", params["predictor"]) | {"teacher_momentum": None, "teacher_momentum_end": None}
         case "swav":
             found |= {"prototypes": params["prototypes"]["out"], "sinkhorn_iterations": loss["iterations"]}
             found |= {"queue_len": params.get("queue", 0), "queue_start_epoch": 0}
@@ -169,6 +194,11 @@ def options(case):
         case "dino":
             found |= dino_options(params)
     return found
+
+
+def narrow(name, spec):
+    """The sizes of a decoder or predictor."""
+    return {f"{name}_{key}": spec[key] for key in ("dim", "depth", "heads", "mlp_ratio")}
 
 
 def dino_options(params):

@@ -340,8 +340,7 @@ mod tests {
 
     /// A ViT of two blocks on the demonstration's images, probed.
     fn on_vit(change: impl FnOnce(&mut LinearOptions)) -> Result<LinearReport, Error> {
-        let mut config =
-            EncoderConfig { model: "vit-tiny".parse().expect("a model"), ..EncoderConfig::default() };
+        let mut config = EncoderConfig::named("vit-tiny");
         (config.patch_size, config.embed_dim, config.depth, config.heads) =
             (Some(8), Some(16), Some(2), Some(2));
         let mut options = LinearOptions::new(EncoderSource::Untrained { config, seed: 0 });

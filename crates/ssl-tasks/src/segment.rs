@@ -121,8 +121,7 @@ mod tests {
     use ssl_encoders::EncoderConfig;
 
     fn report(change: impl FnOnce(&mut SegmentOptions)) -> Result<SegmentReport, Error> {
-        let mut config =
-            EncoderConfig { model: "vit-tiny".parse().expect("a model"), ..EncoderConfig::default() };
+        let mut config = EncoderConfig::named("vit-tiny");
         (config.patch_size, config.embed_dim, config.depth, config.heads) =
             (Some(4), Some(32), Some(2), Some(2));
         let encoder = EncoderSource::Untrained { config, seed: 0 };

@@ -15,13 +15,16 @@ from .barlow_twins import BarlowTwins
 from .byol import Byol
 from .dino import Dino
 from .encoders import build_encoder
+from .ijepa import IJepa
 from .lejepa import LeJepa
+from .mae import Mae
 from .method import Batch
 from .moco import MoCo
 from .moco_v3 import MoCoV3
 from .nnclr import NnClr
 from .recipe import Progress, check_recipe, rates_at, read_recipe, total_steps
 from .simclr import Dcl, SimClr
+from .simmim import SimMim
 from .simsiam import SimSiam
 from .supcon import SupCon
 from .swav import Swav
@@ -47,6 +50,9 @@ METHODS = {
     "tico": TiCo,
     "lejepa": LeJepa,
     "supcon": SupCon,
+    "mae": Mae,
+    "simmim": SimMim,
+    "ijepa": IJepa,
 }
 
 __all__ = [

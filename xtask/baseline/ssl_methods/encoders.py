@@ -83,11 +83,11 @@ def vit(image_size, patch_size, dim, depth, heads, mlp_ratio):
     return made, dim
 
 
-def resized_positions(positions, grid, wanted):
+def resized_positions(positions, grid, wanted, class_tokens=1):
     """Conformance suite, `pos_embed_resize`: bicubic, with 0.1 added to the requested size."""
     if grid == wanted:
         return positions
-    patches = positions[:, 1:].reshape(1, *grid, -1).permute(0, 3, 1, 2)
+    patches = positions[:, class_tokens:].reshape(1, *grid, -1).permute(0, 3, 1, 2)
     scale = [(out + 0.1) / size for out, size in zip(wanted, grid)]
     patches = F.interpolate(patches, scale_factor=scale, mode="bicubic").flatten(2).transpose(1, 2)
-    return torch.cat([positions[:, :1], patches], dim=1)
+    return torch.cat([positions[:, :class_tokens], patches], dim=1)

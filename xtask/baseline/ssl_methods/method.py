@@ -19,6 +19,8 @@ class Batch:
     shuffles: list[Tensor] = field(default_factory=list)
     # For LeJEPA: directions, [dim, slices]. They are drawn where there are none.
     slices: Tensor | None = None
+    # For methods on tokens: indices of patches, `keep` [batch, kept], or `context` [1, batch, seen] and `target` [block, batch, hidden].
+    masks: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Method(nn.Module):
