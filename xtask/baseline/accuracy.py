@@ -8,7 +8,7 @@ import time
 from common import at_least_one, check_device, layout, print_result, run, torch, variant, versions
 from images import indices, read_tar
 from lightly import __version__ as lightly_version
-from ssl_methods import Batch, Progress, Training, build_method, rates_at, read_recipe, total_steps
+from ssl_methods import Batch, Progress, Training, build_method, draw_masks, rates_at, read_recipe, total_steps
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
@@ -27,6 +27,8 @@ def main():
 
     torch.manual_seed(args.seed)
     method = build_method(recipe).to(args.device, memory_format=layout(args.variant))
+    if "mask" in recipe and args.variant & {"amp", "compile"}:
+        raise ValueError("methods on tokens run eagerly, expected a variant without amp and compile")
     apply_variant(method, args)
     normalize = normalization(recipe["data"])
 
@@ -112,12 +114,13 @@ def train(method, recipe, dataset, normalize, args):
     if steps == 0:
         raise ValueError(f"a batch has more images than the data set, expected at most {len(dataset)}")
     training = Training(method, recipe["optimizer"], lambda at: rates_at(recipe, at))
+    generator = torch.Generator().manual_seed(args.seed)
     started, step, losses = time.perf_counter(), 0, []
     while step < steps:
         losses = []
         for views, labels in loader:
             views = [normalize(view.to(args.device)).to(memory_format=layout(args.variant)) for view in views]
-            batch = Batch(views, labels.to(args.device))
+            batch = Batch(views, labels.to(args.device), masks=masks(recipe, views[0], generator, args.device))
             losses.append(training.step(batch, Progress(step, steps, len(loader))).item())
             if not math.isfinite(losses[-1]):
                 raise ValueError(f"the loss is {losses[-1]} at step {step}, expected a finite number")
@@ -127,6 +130,15 @@ def train(method, recipe, dataset, normalize, args):
         mean = sum(losses) / len(losses)
         say(f"step {step} of {steps}: loss {mean:.4f}, {time.perf_counter() - started:.0f} s")
     return mean, time.perf_counter() - started, steps * recipe["schedule"]["batch_size"]
+
+
+def masks(recipe, images, generator, device):
+    """The masks of a batch, where the recipe has some."""
+    if "mask" not in recipe:
+        return {}
+    grid = images.shape[-1] // recipe["encoder"].get("patch_size", 16)
+    found = draw_masks(recipe["mask"], len(images), grid, generator)
+    return {name: indices.to(device) for name, indices in found.items()}
 
 
 class TrainingViews(Dataset):

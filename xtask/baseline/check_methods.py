@@ -184,7 +184,7 @@ def options(case):
             found |= {key: loss[key] for key in ("global_views", "knots", "t_max")}
             found |= {"sigreg_weight": loss["lambda"], "slices": case.tensors["aux.0.slices"].shape[1]}
         case "mae":
-            found |= narrow("decoder", params["decoder"]) | {"norm_pix": params["norm_pix_loss"]}
+            found |= narrow("decoder", params["decoder"]) | {"norm_pix": loss["norm_pix"]}
         case "ijepa":
             found |= narrow("predictor", params["predictor"]) | {"teacher_momentum": None, "teacher_momentum_end": None}
         case "swav":

@@ -85,7 +85,7 @@ fn a_vit_is_probed_and_fine_tuned_as_papers_do() {
 fn positions_of_rendered_images_are_segmented() {
     let report = json(&["segment", "--untrained", "--width", "4", "--bank", "10", "--test", "5"]);
     assert_eq!(report["grid"].as_array().map(Vec::len), Some(2), "{report}");
-    assert!(report["mean_iou"].as_f64() < report["mean_iou_bound"].as_f64(), "{report}");
+    assert!(report["pixel_accuracy"].as_f64() < report["pixel_accuracy_bound"].as_f64(), "{report}");
     let none = sentence(&["segment", "--untrained", "--width", "4", "--bank", "0"]);
     assert!(none.contains("bank is 0, expected 1 to 10000 images"), "{none}");
 }

@@ -169,12 +169,10 @@ impl fmt::Display for KnnReport {
 
 impl fmt::Display for SegmentReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mean_iou, pixel_accuracy, mean_iou_bound, grid: [rows, columns], images, .. } = self;
-        write!(f, "k-NN segmentation of {images} images: mean IoU {mean_iou:.2} % of at most ")?;
-        write!(
-            f,
-            "{mean_iou_bound:.2} % with {rows} x {columns} positions, {pixel_accuracy:.2} % of pixels right"
-        )
+        let Self { mean_iou, pixel_accuracy, pixel_accuracy_bound, grid: [rows, columns], images, .. } = self;
+        writeln!(f, "k-NN segmentation of {images} images: mean IoU {mean_iou:.2} %")?;
+        write!(f, "{pixel_accuracy:.2} % of pixels right, of {pixel_accuracy_bound:.2} % that ")?;
+        write!(f, "{rows} x {columns} positions could have")
     }
 }
 

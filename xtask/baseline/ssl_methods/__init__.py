@@ -18,6 +18,7 @@ from .encoders import build_encoder
 from .ijepa import IJepa
 from .lejepa import LeJepa
 from .mae import Mae
+from .masks import draw_masks
 from .method import Batch
 from .moco import MoCo
 from .moco_v3 import MoCoV3
@@ -29,6 +30,7 @@ from .simsiam import SimSiam
 from .supcon import SupCon
 from .swav import Swav
 from .tico import TiCo
+from .tokens import build_token_vit
 from .training import Training
 from .vicreg import VicReg
 
@@ -63,6 +65,7 @@ __all__ = [
     "build_encoder",
     "build_method",
     "check_recipe",
+    "draw_masks",
     "rates_at",
     "read_recipe",
     "total_steps",
@@ -74,5 +77,6 @@ def build_method(recipe):
     check_recipe(recipe)
     if recipe["method"] not in METHODS:
         raise ValueError(f"the recipe's method is {recipe['method']}, expected one of {', '.join(METHODS)}")
-    encoder, feature_dim = build_encoder(recipe["encoder"], recipe["data"]["image_size"])
+    build = build_token_vit if "mask" in recipe else build_encoder
+    encoder, feature_dim = build(recipe["encoder"], recipe["data"]["image_size"])
     return METHODS[recipe["method"]](recipe["method_options"], encoder, feature_dim)

@@ -4,13 +4,13 @@ import torch
 from torch.nn import functional as F
 
 from .method import Method
-from .tokens import OnTokens, rows_of
+from .tokens import OnTokens, rows_of, scaled_normal
 
 
 class IJepa(Method):
     def __init__(self, options, encoder, feature_dim):
         sizes = [options[f"predictor_{name}"] for name in ("dim", "depth", "heads", "mlp_ratio")]
-        predictor = OnTokens(encoder, *sizes, "proj", feature_dim, class_token=False)
+        predictor = OnTokens(encoder, *sizes, "proj", feature_dim, False, scaled_normal)
         super().__init__(encoder=encoder, predictor=predictor)
         self.make_teacher("encoder")
         self.momentum = options["teacher_momentum"], options["teacher_momentum_end"]

@@ -3,14 +3,14 @@
 import torch
 
 from .method import Method
-from .tokens import OnTokens, patchify
+from .tokens import OnTokens, patchify, xavier
 
 
 class Mae(Method):
     def __init__(self, options, encoder, feature_dim):
         patch = encoder.patch_embed.patch_size[0]
         sizes = [options[f"decoder_{name}"] for name in ("dim", "depth", "heads", "mlp_ratio")]
-        decoder = OnTokens(encoder, *sizes, "pred", 3 * patch**2, class_token=True)
+        decoder = OnTokens(encoder, *sizes, "pred", 3 * patch**2, True, xavier)
         super().__init__(encoder=encoder, decoder=decoder)
         self.norm_pix, self.patch = options["norm_pix"], patch
 

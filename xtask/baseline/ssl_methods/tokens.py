@@ -1,10 +1,12 @@
 """Vision transformers that see some patches, or a mask token in their place, and networks on their tokens."""
 
+from functools import partial
+
 import torch
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 
-from .encoders import resized_positions
+from .encoders import VITS, resized_positions
 
 
 class TokenVit(VisionTransformer):
@@ -50,6 +52,73 @@ class TokenVit(VisionTransformer):
         return x[:, int(self.has_class_token) :].mean(1) if self.mean_of_patches else x[:, 0]
 
 
+def build_token_vit(config, image_size):
+    """The network of the recipe's section `[encoder]`, with the initial values that `vit_init` names."""
+    dim, depth, heads = VITS[config["name"]]
+    dim, depth = config.get("embed_dim", dim), config.get("depth", depth)
+    class_token = config.get("class_token", True)
+    vit = TokenVit(
+        mask_token=config.get("mask_token", False),
+        positions=config.get("positions", "learned"),
+        pool=config.get("pool", "class"),
+        img_size=image_size,
+        patch_size=config.get("patch_size", 16),
+        embed_dim=dim,
+        depth=depth,
+        num_heads=config.get("heads", heads),
+        mlp_ratio=config.get("mlp_ratio", 4),
+        class_token=class_token,
+    )
+    start = config.get("vit_init", "truncated-normal")
+    if start not in STARTS:
+        raise ValueError(f"encoder.vit_init is {start}, expected {' or '.join(STARTS)}: the PyTorch twin has no other")
+    STARTS[start](vit)
+    return vit, dim
+
+
+def as_timm(vit):
+    """timm's own: truncated normal of standard deviation 0.02."""
+
+
+@torch.no_grad()
+def as_mae(vit):
+    """Xavier-uniform weights, and normal tokens (MAE, `models_mae.py`)."""
+    xavier(vit)
+    patches = vit.patch_embed.proj.weight
+    nn.init.xavier_uniform_(patches.view(len(patches), -1))
+    for token in (vit.cls_token, getattr(vit, "mask_token", None)):
+        if token is not None:
+            nn.init.normal_(token, std=0.02)
+
+
+@torch.no_grad()
+def as_ijepa(vit):
+    """Truncated normal weights, smaller at the end of both branches of later blocks (I-JEPA, `fix_init_weight`)."""
+    nn.init.trunc_normal_(vit.patch_embed.proj.weight, std=0.02)
+    nn.init.zeros_(vit.patch_embed.proj.bias)
+    scaled_normal(vit)
+
+
+def xavier(module):
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+
+def scaled_normal(module):
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+    for index, block in enumerate(module.blocks, start=1):
+        for last in (block.attn.proj, block.mlp.fc2):
+            last.weight.data.div_((2.0 * index) ** 0.5)
+
+
+STARTS = {"truncated-normal": as_timm, "xavier": as_mae, "truncated-normal-scaled": as_ijepa}
+
+
 def rows_of(tokens, indices):
     """The tokens at the given places of each image."""
     return tokens.gather(1, indices.unsqueeze(-1).expand(-1, -1, tokens.shape[-1]))
@@ -69,20 +138,21 @@ def fixed_positions(side, dim, class_token, order="sin-cos-column-row"):
 class OnTokens(nn.Module):
     """A narrow transformer on tokens and mask tokens: the decoder of MAE, the predictor of I-JEPA.
 
-    `last` is the name of its last layer: `pred` or `proj`.
+    `last` is the name of its last layer: `pred` or `proj`; `start` fills the weights.
     """
 
-    def __init__(self, encoder, dim, depth, heads, mlp_ratio, last, outputs, class_token):
+    def __init__(self, encoder, dim, depth, heads, mlp_ratio, last, outputs, class_token, start):
         super().__init__()
         self.embed = nn.Linear(encoder.embed_dim, dim)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
         nn.init.normal_(self.mask_token, std=0.02)
         self.pos_embed = fixed_positions(encoder.patch_embed.grid_size[0], dim, class_token)
-        norm = lambda: nn.LayerNorm(dim, eps=1e-6)
-        block = lambda: Block(dim, heads, mlp_ratio, qkv_bias=True, norm_layer=lambda dim: nn.LayerNorm(dim, eps=1e-6))
-        self.blocks, self.norm = nn.Sequential(*[block() for _ in range(depth)]), norm()
+        norm = partial(nn.LayerNorm, eps=1e-6)
+        blocks = [Block(dim, heads, mlp_ratio, qkv_bias=True, norm_layer=norm) for _ in range(depth)]
+        self.blocks, self.norm = nn.Sequential(*blocks), norm(dim)
         self.add_module(last, nn.Linear(dim, outputs))
         self.last = last
+        start(self)
 
     def finish(self, x, rows):
         """What comes out at some places of a sequence."""
