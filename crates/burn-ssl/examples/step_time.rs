@@ -5,10 +5,12 @@
 
 mod measure;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
+use burn_ssl::core::frozen::Frozen;
 use burn_ssl::core::{Mask, MaskKind, Needs};
 use burn_ssl::prelude::*;
 use burn_ssl::registry::{WithMethod, with_method};
@@ -88,7 +90,12 @@ struct Timing<'a> {
 impl WithMethod<AnyEncoder> for Timing<'_> {
     type Output = Result<Value>;
 
-    fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> Result<Value> {
+    fn run<M: SslMethod<AnyEncoder>>(self, mut method: M) -> Result<Value> {
+        if method.needs().teacher {
+            let mut init = Init::new(1, &self.device);
+            let teacher = self.options.encoder().init(self.options.image_size, &mut init)?;
+            method.learn_from(Arc::new(Frozen::new(teacher)));
+        }
         let views = self.views(method.needs());
         let memory = measure::Memory::start();
         let mut seconds = self.steps(&method, &views)?;

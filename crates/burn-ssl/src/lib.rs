@@ -13,6 +13,8 @@ pub use ssl_core as core;
 pub use ssl_data as data;
 #[cfg(feature = "dino")]
 pub use ssl_dino as dino;
+#[cfg(feature = "distill-features")]
+pub use ssl_distill_features as distill_features;
 pub use ssl_encoders as encoders;
 pub use ssl_eval as eval;
 #[cfg(feature = "ijepa")]

@@ -37,7 +37,7 @@
 //! - [`context`], [`pass`], [`draws`], [`metrics`], [`group`](mod@group): what a step is told and what it reports
 //! - [`loss`], [`embedding_loss`], [`math`], [`schedule`]: stateless functions, and losses of batches that are embedded
 //!   in chunks
-//! - [`momentum`], [`queue`], [`counter`]: state that no optimizer sees
+//! - [`momentum`], [`queue`], [`counter`]: state that no optimizer sees; [`frozen`]: networks that never change
 //! - [`init`], [`precision`], [`named`]: seeded initial values, the precision of large products, tensors by path
 //! - [`footprint`], [`limits`]: what a method keeps in memory, and the most that a configuration may ask for
 //! - [`assert_shape!`], [`setters!`], [`names!`]: boilerplate of losses, configurations and option enums
@@ -51,6 +51,7 @@ pub mod embedding_loss;
 pub mod encoder;
 pub mod error;
 pub mod footprint;
+pub mod frozen;
 pub mod group;
 pub mod head;
 pub mod init;
@@ -83,6 +84,7 @@ pub use embedding_loss::{Embedded, EmbeddingLoss};
 pub use encoder::{Encoder, Mode};
 pub use error::ConfigError;
 pub use footprint::{Footprint, HeadShape, TokenShape};
+pub use frozen::{Features, FrozenEncoder};
 pub use head::{Activation, Head, LayerConfig, Mlp, Norm};
 pub use init::Init;
 pub use loss::Loss;

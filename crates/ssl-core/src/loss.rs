@@ -8,6 +8,7 @@ mod distillation;
 mod info_nce;
 mod negative_cosine;
 mod similarities;
+mod smooth_l1;
 
 pub use cross_entropy::cross_entropy;
 pub use cross_view::cross_view_cross_entropy;
@@ -15,6 +16,7 @@ pub use distillation::{DistillationInput, DistillationLoss};
 pub use info_nce::info_nce;
 pub use negative_cosine::negative_cosine;
 pub use similarities::{RowLoss, Similarities, block_values};
+pub use smooth_l1::smooth_l1;
 
 /// A loss: a function from the outputs of a method to a scalar.
 ///

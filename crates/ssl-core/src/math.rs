@@ -1,6 +1,7 @@
 //! Tensor functions shared by several losses.
 
 use burn::tensor::{Tensor, activation::log_softmax};
+use ssl_kernels::ops::layer_norm;
 pub use ssl_kernels::ops::{add_scaled, sum};
 
 /// Smallest norm that [`l2_normalize`] divides by: the default of `torch.nn.functional.normalize`.
@@ -20,6 +21,21 @@ pub fn l2_normalize(x: Tensor<2>, eps: f64) -> Tensor<2> {
     // Clamped before the root, whose derivative at 0 is infinite.
     let norm = x.clone().square().sum_dim(1).clamp_min(eps * eps).sqrt();
     x / norm
+}
+
+/// Scales every row of the last axis to mean 0 and variance 1: layer normalisation without weight and bias.
+///
+/// ```text
+/// standardize(x) = (x − mean) / sqrt(var + eps),   biased variance
+/// ```
+///
+/// A constant row becomes 0.
+///
+/// # Shapes
+/// - `x` and the result: `[..., dim]`
+pub fn standardize<const D: usize>(x: Tensor<D>, eps: f64) -> Tensor<D> {
+    let (dim, device) = (x.dims()[D - 1], x.device());
+    layer_norm(x, Tensor::ones([dim], &device), Tensor::zeros([dim], &device), eps)
 }
 
 /// Mean over rows of the cross entropy between target distributions and logits.

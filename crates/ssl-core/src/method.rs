@@ -1,11 +1,13 @@
 //! The traits that define a self-supervised method.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::{
-    ConfigError, EmbeddingLoss, Encoder, Footprint, Init, MaskKind, Metrics, Mlp, StepContext, TokenShape,
-    Views,
+    ConfigError, EmbeddingLoss, Encoder, Footprint, FrozenEncoder, Init, MaskKind, Metrics, Mlp, StepContext,
+    TokenShape, Views,
 };
 
 /// A self-supervised method: a loss over views, and the updates around an optimizer step.
@@ -118,6 +120,12 @@ pub trait MethodRules {
     /// Whether a batch may be embedded in chunks, see [`SslMethod::embedding_loss`]; `false` by default.
     fn embeds_in_chunks(&self) -> bool {
         false
+    }
+
+    /// Gives the method the network that it learns from, if [`Needs::teacher`] asks for one: before
+    /// [`SslMethod::init`](crate::SslMethod::init), and again when a run is resumed. Ignored by default.
+    fn learn_from(&mut self, teacher: Arc<dyn FrozenEncoder>) {
+        let _ = teacher;
     }
 
     /// What values of the loss mean, for batches of `batch` images, counted over all processes; nothing by default.
@@ -242,12 +250,21 @@ pub struct Needs {
     pub tokens: bool,
     /// The kind of masks that views must have, see [`Views::masks`]; `None` for views without masks.
     pub masks: Option<MaskKind>,
+    /// Whether the method learns from a frozen network, see [`MethodRules::learn_from`].
+    pub teacher: bool,
 }
 
 impl Default for Needs {
-    /// Two global views, no local ones, any encoder, no labels and no masks.
+    /// Two global views, no local ones, any encoder, no labels, no masks and no frozen network.
     fn default() -> Self {
-        Self { global_views: 2, local_views: false, labels: false, tokens: false, masks: None }
+        Self {
+            global_views: 2,
+            local_views: false,
+            labels: false,
+            tokens: false,
+            masks: None,
+            teacher: false,
+        }
     }
 }
 

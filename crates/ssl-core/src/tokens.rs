@@ -40,6 +40,15 @@ pub trait TokenEncoder {
     /// Official DINO `vision_transformer.py`, `get_last_selfattention`.
     fn class_attention(&self, images: Tensor<4>, pass: &Pass) -> Tensor<3>;
 
+    /// The feature of each image, made of its tokens as [`Encoder::encode`](crate::Encoder::encode) makes it: by default the class
+    /// token, or the mean of the patches if there is none.
+    ///
+    /// # Shapes
+    /// - returns: `[batch, dim]`
+    fn pool(&self, tokens: Tokens) -> Tensor<2> {
+        tokens.pooled()
+    }
+
     /// Rows and columns of patches in images of `[height, width]` pixels.
     ///
     /// # Panics

@@ -9,6 +9,7 @@ use ssl_core::loss::{DistillationInput, DistillationLoss};
 use ssl_core::math::NORMALIZE_EPS;
 use ssl_core::patches::patchify;
 use ssl_dino::{DinoInput, DinoLoss, mean_logits, next_center};
+use ssl_distill_features::{DistillFeaturesInput, DistillFeaturesLoss};
 use ssl_ijepa::{IJepaInput, IJepaLoss, targets_of};
 use ssl_lejepa::{LeJepaInput, LeJepaLoss, SigReg};
 use ssl_mae::{MaeInput, MaeLoss};
@@ -45,6 +46,7 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("sinkhorn", sinkhorn),
     ("swav", swav),
     ("dino", dino),
+    ("distill_features", distill_features),
     ("mae", mae),
     ("ijepa", ijepa),
     ("simmim", simmim),
@@ -224,6 +226,26 @@ fn ijepa(case: &Case) -> Result<Outputs> {
     let target = targets_of(repeated(tensor(case, "in.tokens")?), places);
     outputs.insert("out.target".to_owned(), array(&target.into_data()));
     Ok(outputs)
+}
+
+fn distill_features(case: &Case) -> Result<Outputs> {
+    expect_normalize_eps(case, NORMALIZE_EPS)?;
+    let (beta, eps): (f64, f64) = (case.param("beta")?, case.param("layer_norm_eps")?);
+    ensure!((beta, eps) == (1.0, 1e-5), "beta and eps are {beta} and {eps}, expected 1 and 1e-5");
+    let mut inputs = LossInputs::of(case);
+    // Tokens are rows.
+    let [student, teacher] = match case.tensor("in.student")?.shape.len() {
+        3 => {
+            [inputs.take_one::<3>("student")?, inputs.take_one("teacher")?].map(|tokens| tokens.flatten(0, 1))
+        }
+        _ => inputs.take(["student", "teacher"])?,
+    };
+    let (distance, teacher_norm) = (case.param("distance")?, case.param("teacher_norm")?);
+    outputs(
+        inputs,
+        &DistillFeaturesLoss { distance, teacher_norm },
+        DistillFeaturesInput { student, teacher },
+    )
 }
 
 fn simmim(case: &Case) -> Result<Outputs> {

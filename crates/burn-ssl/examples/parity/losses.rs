@@ -121,6 +121,12 @@ pub(crate) fn cases() -> Vec<Case> {
             let pred = pred.narrow(0, 0, 4).reshape([2, 2, 10]);
             burn_ssl::ijepa::IJepaInput { pred, tokens: tokens.reshape([1, 6, 10]), places }
         }),
+        #[cfg(feature = "distill-features")]
+        case(
+            "distill_features",
+            burn_ssl::distill_features::DistillFeaturesLoss::default(),
+            |[student, teacher]| burn_ssl::distill_features::DistillFeaturesInput { student, teacher },
+        ),
         of_function("cross_view", |[first, second, other]| {
             let targets = [softmax(first.without_autodiff(), 1)];
             burn_ssl::core::loss::cross_view_cross_entropy(&targets, &[second, other])

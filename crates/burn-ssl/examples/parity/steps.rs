@@ -1,7 +1,10 @@
 //! One training step of every method: loss, gradients, their norm, what clipping leaves of them, and how student, state and
 //! optimizer change.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor, TensorData};
+use burn_ssl::core::frozen::Frozen;
 use burn_ssl::core::{Mask, MaskKind, named};
 use burn_ssl::encoders::{BlockKind, ResNetConfig, Stem, Vit, VitConfig};
 use burn_ssl::prelude::*;
@@ -120,8 +123,12 @@ struct OneStep<'a> {
 impl WithMethod<AnyEncoder> for OneStep<'_> {
     type Output = Record;
 
-    fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> Record {
+    fn run<M: SslMethod<AnyEncoder>>(self, mut method: M) -> Record {
         let Self { network, descent, inputs } = self;
+        if method.needs().teacher {
+            let teacher = network.init(&mut Init::new(2, inputs.device()));
+            method.learn_from(Arc::new(Frozen::new(inputs.module(teacher))));
+        }
         // The student has other weights than its teacher, or an average before the first step would change nothing.
         let [(student, _), (_, state)] = [0, 1].map(|seed| {
             let mut init = Init::new(seed, &inputs.device().clone().autodiff());

@@ -7,6 +7,7 @@ mod barlow_twins;
 mod byol;
 mod dcl;
 mod dino;
+mod distill;
 pub(super) mod group;
 mod ijepa;
 mod lejepa;
@@ -53,6 +54,7 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("sup_con", sup_con::run),
     ("swav", swav::run),
     ("dino", dino::run),
+    ("distill", distill::run),
     ("mae", mae::run),
     ("ijepa", ijepa::run),
     ("simmim", simmim::run),

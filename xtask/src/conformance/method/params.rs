@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use serde::de::Error;
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use ssl_core::{GradientRules, Mlp, Progress, named};
@@ -48,7 +48,7 @@ pub(super) struct Params {
     /// Empty for a predictor of tokens, which is no list of layers.
     #[serde(default, deserialize_with = "layers")]
     pub(super) predictor: Vec<LayerSpec>,
-    loss: BTreeMap<String, Table>,
+    loss: BTreeMap<String, Value>,
     pub(super) optimizer: OptimizerSpec,
     pub(super) clip_per_parameter: Option<f64>,
     ema: Option<Average>,
@@ -101,13 +101,19 @@ impl Params {
 
     /// A number of the loss at a step.
     pub(super) fn loss(&self, name: &str, step: usize) -> Result<f64> {
-        self.loss.get(name).with_context(|| format!("the loss has no parameter '{name}'"))?.at(step)
+        let value = self.loss.get(name).with_context(|| format!("the loss has no parameter '{name}'"))?;
+        Table::deserialize(value)?.at(step)
+    }
+
+    /// A term of the loss that has parameters of its own; `None` if the loss lacks it.
+    pub(super) fn term<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
+        Ok(self.loss.get(name).map(T::deserialize).transpose()?)
     }
 
     /// A flag of the loss.
     pub(super) fn flag(&self, name: &str) -> Result<bool> {
         match self.loss.get(name) {
-            Some(Table::Flag(flag)) => Ok(*flag),
+            Some(Value::Bool(flag)) => Ok(*flag),
             other => bail!("'{name}' of the loss is {other:?}, expected true or false"),
         }
     }
