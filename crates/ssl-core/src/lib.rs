@@ -32,7 +32,7 @@
 //! # Modules
 //!
 //! - [`method`], [`siamese`], [`shape`]: methods, those of one network without state, and the students that several train
-//! - [`encoder`], [`tokens`], [`head`], [`nn`]: networks and their layers, with PyTorch's names
+//! - [`encoder`], [`tokens`], [`head`], [`prototype_head`], [`nn`]: networks and their layers, with PyTorch's names
 //! - [`views`], [`mask`], [`patches`], [`embed`]: the input, its patches, and how several views pass through one network
 //! - [`context`], [`pass`], [`draws`], [`metrics`], [`group`](mod@group): what a step is told and what it reports
 //! - [`loss`], [`embedding_loss`], [`math`], [`schedule`]: stateless functions, and losses of batches that are embedded
@@ -67,6 +67,7 @@ pub mod nn;
 pub mod pass;
 pub mod patches;
 pub mod precision;
+pub mod prototype_head;
 pub mod queue;
 pub mod schedule;
 mod setters;
@@ -93,6 +94,7 @@ pub use momentum::{MomentumUpdate, Teacher};
 pub use names::UnknownName;
 pub use pass::Pass;
 pub use precision::Precision;
+pub use prototype_head::PrototypeHead;
 pub use queue::Queue;
 pub use shape::{EncoderWith, Predicted, TeacherState, WithPredictor};
 pub use siamese::{Passes, Siamese};
