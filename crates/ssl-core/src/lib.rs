@@ -33,7 +33,7 @@
 //!
 //! - [`method`], [`siamese`], [`shape`]: methods, those of one network without state, and the students that several train
 //! - [`encoder`], [`tokens`], [`head`], [`prototype_head`], [`nn`]: networks and their layers, with PyTorch's names
-//! - [`views`], [`mask`], [`patches`], [`embed`]: the input, its patches, and how several views pass through one network
+//! - [`views`], [`mask`], [`hidden`], [`patches`], [`embed`]: the input, its patches, and how several views pass through one network
 //! - [`context`], [`pass`], [`draws`], [`metrics`], [`group`](mod@group): what a step is told and what it reports
 //! - [`loss`], [`embedding_loss`], [`math`], [`schedule`]: stateless functions, and losses of batches that are embedded
 //!   in chunks
@@ -53,6 +53,7 @@ pub mod error;
 pub mod footprint;
 pub mod group;
 pub mod head;
+pub mod hidden;
 pub mod init;
 pub mod limits;
 pub mod loss;
@@ -85,6 +86,7 @@ pub use encoder::{Encoder, Mode};
 pub use error::ConfigError;
 pub use footprint::{Footprint, HeadShape, TokenShape};
 pub use head::{Activation, Head, LayerConfig, Mlp, Norm};
+pub use hidden::HiddenPatches;
 pub use init::Init;
 pub use loss::Loss;
 pub use mask::{Mask, MaskError, MaskKind};

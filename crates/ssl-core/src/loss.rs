@@ -11,6 +11,7 @@ mod koleo;
 mod negative_cosine;
 mod similarities;
 mod sinkhorn;
+mod weighted_cross_entropy;
 
 pub use centering::{centered_softmax, mean_logits, next_center};
 pub use cross_entropy::cross_entropy;
@@ -21,6 +22,7 @@ pub use koleo::koleo;
 pub use negative_cosine::negative_cosine;
 pub use similarities::{RowLoss, Similarities, block_values};
 pub use sinkhorn::sinkhorn;
+pub use weighted_cross_entropy::weighted_cross_entropy;
 
 /// A loss: a function from the outputs of a method to a scalar.
 ///
