@@ -32,8 +32,8 @@
 //! # Modules
 //!
 //! - [`method`], [`siamese`], [`shape`]: methods, those of one network without state, and the students that several train
-//! - [`encoder`], [`tokens`], [`head`], [`nn`]: networks and their layers, with PyTorch's names
-//! - [`views`], [`mask`], [`patches`], [`embed`]: the input, its patches, and how several views pass through one network
+//! - [`encoder`], [`tokens`], [`head`], [`prototype_head`], [`nn`]: networks and their layers, with PyTorch's names
+//! - [`views`], [`mask`], [`hidden`], [`patches`], [`embed`]: the input, its patches, and how several views pass through one network
 //! - [`context`], [`pass`], [`draws`], [`metrics`], [`group`](mod@group): what a step is told and what it reports
 //! - [`loss`], [`embedding_loss`], [`math`], [`schedule`]: stateless functions, and losses of batches that are embedded
 //!   in chunks
@@ -54,6 +54,7 @@ pub mod footprint;
 pub mod frozen;
 pub mod group;
 pub mod head;
+pub mod hidden;
 pub mod init;
 pub mod limits;
 pub mod loss;
@@ -68,6 +69,7 @@ pub mod nn;
 pub mod pass;
 pub mod patches;
 pub mod precision;
+pub mod prototype_head;
 pub mod queue;
 pub mod schedule;
 mod setters;
@@ -86,6 +88,7 @@ pub use error::ConfigError;
 pub use footprint::{Footprint, HeadShape, TokenShape};
 pub use frozen::{Features, FrozenEncoder};
 pub use head::{Activation, Head, LayerConfig, Mlp, Norm};
+pub use hidden::HiddenPatches;
 pub use init::Init;
 pub use loss::Loss;
 pub use mask::{Mask, MaskError, MaskKind};
@@ -95,6 +98,7 @@ pub use momentum::{MomentumUpdate, Teacher};
 pub use names::UnknownName;
 pub use pass::Pass;
 pub use precision::Precision;
+pub use prototype_head::PrototypeHead;
 pub use queue::Queue;
 pub use shape::{EncoderWith, Predicted, TeacherState, WithPredictor};
 pub use siamese::{Passes, Siamese};

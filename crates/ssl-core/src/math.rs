@@ -52,6 +52,20 @@ pub fn soft_cross_entropy(targets: Tensor<2>, logits: Tensor<2>) -> Tensor<1> {
     (targets.detach() * log_softmax(logits, 1)).sum_dim(1).mean().neg()
 }
 
+/// Mean over rows of the entropy of the distributions that logits stand for.
+///
+/// ```text
+/// mean over rows of −Σ_k p_k · log p_k,    p = softmax(logits)
+/// ```
+///
+/// # Shapes
+/// - `logits`: `[row, class]`
+/// - returns: `[1]`, in nats: from 0, where one class takes all, to `log(class)`, where all are equal
+pub fn softmax_entropy(logits: Tensor<2>) -> Tensor<1> {
+    let log_p = log_softmax(logits, 1);
+    (log_p.clone().exp() * log_p).sum_dim(1).mean().neg()
+}
+
 /// The spread of embeddings: the standard deviation over rows of the normalised embeddings, averaged over dimensions.
 ///
 /// ```text
