@@ -25,6 +25,8 @@ pub use ssl_lejepa as lejepa;
 pub use ssl_mae as mae;
 #[cfg(feature = "moco")]
 pub use ssl_moco as moco;
+#[cfg(feature = "msn")]
+pub use ssl_msn as msn;
 #[cfg(feature = "nnclr")]
 pub use ssl_nnclr as nnclr;
 #[cfg(feature = "simclr")]

@@ -212,8 +212,9 @@ struct Momentum {
 impl Momentum {
     fn of(options: &Table) -> Self {
         let number = |key: &str| options.get(key).and_then(toml::Value::as_float);
-        // I-JEPA's, which alone has a predictor of blocks.
-        let on_a_line = options.contains_key("predictor_depth");
+        // I-JEPA's, which alone has a predictor of blocks, and MSN's, which alone sharpens.
+        let on_a_line =
+            ["predictor_depth", "sharpen_temperature"].iter().any(|key| options.contains_key(*key));
         match (number("momentum"), number("momentum_end"), number("teacher_momentum")) {
             (Some(start), Some(end), _) => Self { start, end, on_a_line },
             (Some(constant), None, _) => Self { start: constant, end: constant, on_a_line },

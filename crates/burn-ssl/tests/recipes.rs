@@ -55,6 +55,8 @@ const RATES: &[(&str, usize, f64)] = &[
     ("simmim/imagenet", 512, 1e-4),
     ("ijepa/cifar10", 256, 1e-3),
     ("ijepa/imagenet", 2048, 1e-3),
+    ("msn/cifar10", 256, 1e-3),
+    ("msn/imagenet", 1024, 1e-3),
     ("distill-features/cifar10", 128, 0.06),
     ("distill-features/imagenet", 1024, 1e-3),
     ("supcon/cifar10", 1024, 0.5),

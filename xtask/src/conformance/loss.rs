@@ -14,6 +14,7 @@ use ssl_ijepa::{IJepaInput, IJepaLoss, targets_of};
 use ssl_lejepa::{LeJepaInput, LeJepaLoss, SigReg};
 use ssl_mae::{MaeInput, MaeLoss};
 use ssl_moco::{MoCoInput, MoCoLoss, MoCoV3Input, MoCoV3Loss};
+use ssl_msn::{MsnInput, MsnLoss};
 use ssl_nnclr::{NnClrInput, NnClrLoss, nearest};
 use ssl_simclr::{DclInput, DclLoss, NtXentInput, NtXentLoss};
 use ssl_simmim::{SimMimInput, SimMimLoss};
@@ -50,6 +51,7 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("mae", mae),
     ("ijepa", ijepa),
     ("simmim", simmim),
+    ("msn", msn),
 ];
 
 fn nt_xent(case: &Case) -> Result<Outputs> {
@@ -246,6 +248,19 @@ fn distill_features(case: &Case) -> Result<Outputs> {
         &DistillFeaturesLoss { distance, teacher_norm },
         DistillFeaturesInput { student, teacher },
     )
+}
+
+fn msn(case: &Case) -> Result<Outputs> {
+    expect_normalize_eps(case, NORMALIZE_EPS)?;
+    let loss = MsnLoss {
+        temperature: case.param("temperature")?,
+        sharpen_temperature: case.param("target_sharpen_temperature")?,
+        sinkhorn_iterations: case.param("sinkhorn_iterations")?,
+        regularization_weight: case.param("regularization_weight")?,
+    };
+    let mut inputs = LossInputs::of(case);
+    let [anchors, targets, prototypes] = inputs.take(["anchors", "targets", "prototypes"])?;
+    outputs(inputs, &loss, MsnInput { anchors, targets, prototypes })
 }
 
 fn simmim(case: &Case) -> Result<Outputs> {

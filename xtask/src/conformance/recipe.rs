@@ -10,7 +10,8 @@ use ssl_ijepa::{IJepaConfig, Predictor};
 use ssl_mae::{Mae, MaeConfig};
 use ssl_testing::Case;
 use ssl_train::{
-    AdamWConfig, Algorithm, LarcConfig, LarsConfig, NoDecay, OptimizerConfig, OptimizerName, Rates, SgdConfig,
+    AdamWConfig, Algorithm, LarcConfig, LarsConfig, NoDecay, OptimizerConfig, OptimizerName, ParamRule,
+    Rates, SgdConfig,
 };
 
 /// An encoder.
@@ -245,6 +246,9 @@ pub(super) struct OptimizerSpec {
     nesterov: bool,
     #[serde(default)]
     exclude_1d: bool,
+    /// Prefixes of names of what does not decay.
+    #[serde(default)]
+    no_decay: Vec<String>,
     #[serde(default)]
     lr_in_momentum: bool,
     eta: Option<f64>,
@@ -284,7 +288,9 @@ impl OptimizerSpec {
     /// The configuration; the rates are those of [`rates`](Self::rates).
     pub(super) fn config(&self) -> Result<OptimizerConfig> {
         let no_decay = if self.exclude_1d { NoDecay::BiasAndNorm } else { NoDecay::None };
-        let config = OptimizerConfig::new(self.algorithm()?).with_no_decay(no_decay);
+        let of_prefix = |prefix: &String| ParamRule::new(prefix.trim_end_matches('.')).with_no_decay(true);
+        let rules = self.no_decay.iter().map(of_prefix).collect();
+        let config = OptimizerConfig::new(self.algorithm()?).with_no_decay(no_decay).with_rules(rules);
         config.validate()?;
         Ok(config)
     }

@@ -22,10 +22,8 @@ pub(super) const SKIPPED: &[Skipped] = &[
     loss_of("dinov2_sinkhorn_center", "DINOv2 is not implemented yet"),
     loss_of("ibot", "iBOT is not implemented yet"),
     loss_of("koleo", "DINOv2 is not implemented yet"),
-    loss_of("msn", "MSN is not implemented yet"),
     no_method("dinov2"),
     no_method("ibot"),
-    no_method("msn"),
 ];
 
 /// Why an operation is skipped, if it is.

@@ -121,6 +121,10 @@ pub(crate) fn cases() -> Vec<Case> {
             let pred = pred.narrow(0, 0, 4).reshape([2, 2, 10]);
             burn_ssl::ijepa::IJepaInput { pred, tokens: tokens.reshape([1, 6, 10]), places }
         }),
+        #[cfg(feature = "msn")]
+        case("msn", burn_ssl::msn::MsnLoss { sinkhorn_iterations: 0, ..MSN }, msn_input),
+        #[cfg(feature = "msn")]
+        case("msn balanced", MSN, msn_input),
         #[cfg(feature = "distill-features")]
         case(
             "distill_features",
@@ -132,6 +136,20 @@ pub(crate) fn cases() -> Vec<Case> {
             burn_ssl::core::loss::cross_view_cross_entropy(&targets, &[second, other])
         }),
     ])
+}
+
+/// MSN's loss with its default numbers.
+#[cfg(feature = "msn")]
+const MSN: burn_ssl::msn::MsnLoss = burn_ssl::msn::MsnLoss {
+    temperature: 0.1,
+    sharpen_temperature: 0.25,
+    sinkhorn_iterations: 3,
+    regularization_weight: 1.0,
+};
+
+#[cfg(feature = "msn")]
+fn msn_input([anchors, targets, prototypes]: [Tensor<2>; 3]) -> burn_ssl::msn::MsnInput {
+    burn_ssl::msn::MsnInput { anchors, targets, prototypes }
 }
 
 /// A loss, and how its input is made of drawn embeddings.

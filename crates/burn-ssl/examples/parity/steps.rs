@@ -185,7 +185,10 @@ fn views(method: &impl MethodRules, inputs: &Inputs) -> Views {
     }
     let labels = (0..BATCH as i64).map(|index| index % 3).collect::<Vec<_>>();
     let labels = needs.labels.then(|| Tensor::from_data(TensorData::new(labels, [BATCH]), device));
-    let masks = needs.masks.map(|kind| vec![Some(mask(kind, device)); crops.len()]).unwrap_or_default();
+    // Small crops are whole.
+    let of_view = |kind, view| (view < needs.global_views).then(|| mask(kind, device));
+    let masks = |kind| (0..crops.len()).map(|view| of_view(kind, view)).collect();
+    let masks = needs.masks.map(masks).unwrap_or_default();
     Views { labels, masks, ..Views::new(crops, needs.global_views) }
 }
 

@@ -42,8 +42,7 @@ impl RunTeacher {
             return Ok(None);
         }
         let path = path_of(recipe)?;
-        let is_run = path.is_dir();
-        let source = match is_run {
+        let source = match path.is_dir() {
             true => EncoderSource::Run(path.clone()),
             false => EncoderSource::Weights { path: path.clone(), config: None },
         };

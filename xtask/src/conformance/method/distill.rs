@@ -36,7 +36,7 @@ pub(super) fn run(case: &Case) -> Result<Outputs> {
     let others = &["projector", "token_projector", "teacher"];
     let params = Params::of(case, &Reads { batching: "single", loss: &["pooled", "tokens"], others })?;
     let teacher = teacher(case)?;
-    let [pooled, tokens] = ["pooled", "tokens"].map(|name| params.term::<Term>(name));
+    let [pooled, tokens] = ["pooled", "tokens"].map(|name| Params::term::<Term>(case, name));
     let (pooled, tokens) = (pooled?.unwrap_or_default(), tokens?.unwrap_or_default());
     let of_tokens: Vec<LayerSpec> = case.param::<Option<_>>("token_projector")?.unwrap_or_default();
     let config = DistillFeaturesConfig::new()

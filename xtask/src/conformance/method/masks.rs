@@ -18,6 +18,7 @@ pub(super) fn of(case: &Case, needs: &Needs, step: usize) -> Result<Vec<Option<M
         return Ok(Vec::new());
     };
     let mask = match kind {
+        MaskKind::Keep if needs.global_views > 1 => return kept(case, needs.global_views - 1, step),
         MaskKind::Keep => Mask::Keep(places(case, step, "ids_keep")?),
         MaskKind::Predict => {
             let context: Tensor<3, Int> = places(case, step, "ids_context")?;
@@ -29,6 +30,19 @@ pub(super) fn of(case: &Case, needs: &Needs, step: usize) -> Result<Vec<Option<M
         MaskKind::Replace => bail!("masks of the kind {kind:?} are unknown here"),
     };
     Ok(vec![Some(mask)])
+}
+
+/// The masks of all global views but the first, which stand one after another.
+fn kept(case: &Case, views: usize, step: usize) -> Result<Vec<Option<Mask>>> {
+    let kept: Tensor<2, Int> = places(case, step, "ids_keep")?;
+    let [rows, _] = kept.dims();
+    ensure!(
+        rows.is_multiple_of(views),
+        "patches of {rows} images, expected as many of each of {views} views"
+    );
+    Ok(std::iter::once(None)
+        .chain(kept.chunk(views, 0).into_iter().map(|kept| Some(Mask::Keep(kept))))
+        .collect())
 }
 
 fn places<const D: usize>(case: &Case, step: usize, name: &str) -> Result<Tensor<D, Int>> {

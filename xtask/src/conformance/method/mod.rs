@@ -15,6 +15,7 @@ mod mae;
 mod masks;
 mod moco;
 mod moco_v3;
+mod msn;
 mod nnclr;
 mod params;
 mod simclr;
@@ -58,6 +59,7 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("mae", mae::run),
     ("ijepa", ijepa::run),
     ("simmim", simmim::run),
+    ("msn", msn::run),
     ("barlow_twins", barlow_twins::run),
     ("vicreg", vicreg::run),
     ("tico", tico::run),
@@ -95,6 +97,9 @@ fn trajectory<M: SslMethod<AnyEncoder>>(
         }
         if let Some(max_norm) = params.clip_per_parameter {
             gradients.clip_each(max_norm);
+        }
+        if let Some(clip) = &params.clip_groups {
+            gradients.clip_groups(&clip.groups(), clip.max_norm);
         }
         gradients.drop_frozen(&rules);
         state = method.absorb(state, step.carry);

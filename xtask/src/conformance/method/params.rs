@@ -48,9 +48,12 @@ pub(super) struct Params {
     /// Empty for a predictor of tokens, which is no list of layers.
     #[serde(default, deserialize_with = "layers")]
     pub(super) predictor: Vec<LayerSpec>,
-    loss: BTreeMap<String, Value>,
+    /// Without terms that have parameters of their own, see [`term`](Self::term).
+    #[serde(deserialize_with = "numbers")]
+    loss: BTreeMap<String, Table>,
     pub(super) optimizer: OptimizerSpec,
     pub(super) clip_per_parameter: Option<f64>,
+    pub(super) clip_groups: Option<ClipGroups>,
     ema: Option<Average>,
     /// Name prefixes of what is never trained.
     #[serde(default)]
@@ -64,6 +67,23 @@ pub(super) struct Params {
     batching: String,
     bn_eps: f64,
     bn_momentum: f64,
+}
+
+/// The parts of a student that are clipped by norms of their own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClipGroups {
+    /// Prefixes of names, with a dot at their end.
+    groups: Vec<Vec<String>>,
+    pub(super) max_norm: f64,
+}
+
+impl ClipGroups {
+    /// The groups as our optimizer has them: parts of paths, without the dot.
+    pub(super) fn groups(&self) -> Vec<Vec<String>> {
+        let part = |prefix: &String| prefix.strip_suffix('.').unwrap_or(prefix).to_owned();
+        self.groups.iter().map(|group| group.iter().map(part).collect()).collect()
+    }
 }
 
 /// When a teacher is averaged, and how.
@@ -83,9 +103,9 @@ impl Params {
             ensure!(is_read, "the case has a parameter '{key}', which this method does not read");
         }
         let params: Self = serde_json::from_value(case.params.clone())?;
-        for key in params.loss.keys().map(String::as_str) {
+        for key in case.params["loss"].as_object().into_iter().flat_map(|loss| loss.keys()) {
             ensure!(
-                reads.loss.contains(&key),
+                reads.loss.contains(&key.as_str()),
                 "the loss has a parameter '{key}', which this method does not read"
             );
         }
@@ -101,19 +121,18 @@ impl Params {
 
     /// A number of the loss at a step.
     pub(super) fn loss(&self, name: &str, step: usize) -> Result<f64> {
-        let value = self.loss.get(name).with_context(|| format!("the loss has no parameter '{name}'"))?;
-        Table::deserialize(value)?.at(step)
+        self.loss.get(name).with_context(|| format!("the loss has no parameter '{name}'"))?.at(step)
     }
 
-    /// A term of the loss that has parameters of its own; `None` if the loss lacks it.
-    pub(super) fn term<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        Ok(self.loss.get(name).map(T::deserialize).transpose()?)
+    /// A term of the loss of a case that has parameters of its own; `None` if the loss lacks it.
+    pub(super) fn term<T: DeserializeOwned>(case: &Case, name: &str) -> Result<Option<T>> {
+        Ok(case.params["loss"].get(name).map(T::deserialize).transpose()?)
     }
 
     /// A flag of the loss.
     pub(super) fn flag(&self, name: &str) -> Result<bool> {
         match self.loss.get(name) {
-            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(Table::Flag(flag)) => Ok(*flag),
             other => bail!("'{name}' of the loss is {other:?}, expected true or false"),
         }
     }
@@ -178,6 +197,13 @@ impl Params {
         let prefixes = self.frozen.iter().chain(at_first.map(|(prefix, _)| prefix));
         prefixes.into_iter().any(|prefix| name.starts_with(prefix.as_str()))
     }
+}
+
+/// The parameters that are numbers or flags, or one per step.
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Table>, D::Error> {
+    let all = BTreeMap::<String, Value>::deserialize(deserializer)?;
+    let numbers = all.into_iter().filter(|(_, value)| !value.is_object());
+    numbers.map(|(name, value)| Ok((name, Table::deserialize(value).map_err(D::Error::custom)?))).collect()
 }
 
 /// The layers of a list; none of another description, which a method reads from the case.
