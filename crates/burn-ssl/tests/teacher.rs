@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use burn_ssl::core::{Init, named};
 use burn_ssl::encoders::{Artifact, Preprocessing, weights};
 use burn_ssl::prelude::*;
+use burn_ssl::recipe::Draft;
 use burn_ssl::train::StepReport;
 use burn_ssl::{EmbedOptions, EncoderSource, embed_images};
 use tempfile::TempDir;
