@@ -55,6 +55,10 @@ const RATES: &[(&str, usize, f64)] = &[
     ("simmim/imagenet", 512, 1e-4),
     ("ijepa/cifar10", 256, 1e-3),
     ("ijepa/imagenet", 2048, 1e-3),
+    ("ibot/cifar10", 256, 5e-4),
+    ("ibot/imagenet", 1024, 2e-3),
+    ("dinov2/cifar10", 1024, 4e-3),
+    ("dinov2/imagenet", 1024, 4e-3),
     ("supcon/cifar10", 1024, 0.5),
     ("supcon/imagenet", 1024, 0.5),
 ];

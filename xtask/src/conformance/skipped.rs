@@ -19,14 +19,9 @@ const fn loss_of(op: &'static str, reason: &'static str) -> Skipped {
 /// All of them. A case of any other operation without an implementation fails, and so does an implementation of one of
 /// these: implementing an operation means removing its line.
 pub(super) const SKIPPED: &[Skipped] = &[
-    loss_of("dinov2_sinkhorn_center", "DINOv2 is not implemented yet"),
     loss_of("distill_features", "only distillation of class scores is implemented"),
-    loss_of("ibot", "iBOT is not implemented yet"),
-    loss_of("koleo", "DINOv2 is not implemented yet"),
     loss_of("msn", "MSN is not implemented yet"),
-    no_method("dinov2"),
     Skipped { group: "method", op: "distill", reason: "only distillation of class scores is implemented" },
-    no_method("ibot"),
     no_method("msn"),
 ];
 

@@ -51,6 +51,7 @@ pub(super) struct Params {
     loss: BTreeMap<String, Table>,
     pub(super) optimizer: OptimizerSpec,
     pub(super) clip_per_parameter: Option<f64>,
+    pub(super) clip_groups: Option<ClipGroups>,
     ema: Option<Average>,
     /// Name prefixes of what is never trained.
     #[serde(default)]
@@ -64,6 +65,23 @@ pub(super) struct Params {
     batching: String,
     bn_eps: f64,
     bn_momentum: f64,
+}
+
+/// The parts of a student that are clipped by norms of their own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClipGroups {
+    /// Prefixes of names, with a dot at their end.
+    groups: Vec<Vec<String>>,
+    pub(super) max_norm: f64,
+}
+
+impl ClipGroups {
+    /// The groups as our optimizer has them: parts of paths, without the dot.
+    pub(super) fn groups(&self) -> Vec<Vec<String>> {
+        let part = |prefix: &String| prefix.strip_suffix('.').unwrap_or(prefix).to_owned();
+        self.groups.iter().map(|group| group.iter().map(part).collect()).collect()
+    }
 }
 
 /// When a teacher is averaged, and how.
@@ -110,6 +128,29 @@ impl Params {
             Some(Table::Flag(flag)) => Ok(*flag),
             other => bail!("'{name}' of the loss is {other:?}, expected true or false"),
         }
+    }
+
+    /// A name of the loss.
+    pub(super) fn name(&self, name: &str) -> Result<&str> {
+        match self.loss.get(name) {
+            Some(Table::Text(text)) => Ok(text),
+            other => bail!("'{name}' of the loss is {other:?}, expected a name"),
+        }
+    }
+
+    /// The values of a number of the loss at all steps.
+    pub(super) fn all_steps(&self, name: &str) -> Result<Vec<f64>> {
+        (0..self.steps).map(|step| self.loss(name, step)).collect()
+    }
+
+    /// Steps at the start in which parameters under `prefix` have a learning rate of 0.
+    pub(super) fn held_steps(&self, prefix: &str) -> Result<u64> {
+        let held = |step: &usize| self.optimizer.has_zero_rate(prefix, *step);
+        let mut steps = 0;
+        while steps < self.steps && held(&steps)? {
+            steps += 1;
+        }
+        Ok(steps as u64)
     }
 
     /// The point in the run of a step; the run is one epoch.
@@ -161,8 +202,13 @@ impl Params {
                 found == expected || is_fixed,
                 "at step {step} '{name}' is frozen: {found}, expected {expected}"
             );
-            let (found, expected) = (rules.has_constant_lr(&path), self.optimizer.has_own_rates(&name));
+            let (found, expected) = (rules.has_constant_lr(&path), self.optimizer.has_constant_rate(&name)?);
             ensure!(found == expected, "'{name}' keeps its learning rate: {found}, expected {expected}");
+            let (found, expected) = (rules.has_zero_lr(&path), self.optimizer.has_zero_rate(&name, step)?);
+            ensure!(
+                found == expected,
+                "at step {step} the learning rate of '{name}' is 0: {found}, expected {expected}"
+            );
         }
         Ok(())
     }
