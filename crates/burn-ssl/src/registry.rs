@@ -120,6 +120,8 @@ methods! {
     ("ijepa", ssl_ijepa, "ijepa", IJepaConfig::new(), "a predictor guesses what a teacher says of blocks of patches, from a context without them", "https://arxiv.org/abs/2301.08243"),
     ("msn", ssl_msn, "msn", MsnConfig::new(), "an image with hidden patches is assigned to the prototypes of the whole image", "https://arxiv.org/abs/2204.07141"),
     ("distill-features", ssl_distill_features, "distill-features", DistillFeaturesConfig::new(), "a student learns what a frozen teacher of any architecture says of each image", "https://arxiv.org/abs/1412.6550"),
+    ("ibot", ssl_ibot, "ibot", IBotConfig::new(), "DINO, and a guess of what the teacher says of patches that are hidden from the student", "https://arxiv.org/abs/2111.07832"),
+    ("dinov2", ssl_dinov2, "dinov2", DinoV2Config::new(), "DINO and iBOT with balanced assignments, and class tokens that keep apart", "https://arxiv.org/abs/2304.07193"),
     ("supcon", ssl_supcon, "supcon", SupConConfig::new(), "views of all images of a class attract; needs labels", "https://arxiv.org/abs/2004.11362"),
 }
 

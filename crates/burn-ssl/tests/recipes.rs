@@ -59,6 +59,10 @@ const RATES: &[(&str, usize, f64)] = &[
     ("msn/imagenet", 1024, 1e-3),
     ("distill-features/cifar10", 128, 0.06),
     ("distill-features/imagenet", 1024, 1e-3),
+    ("ibot/cifar10", 256, 5e-4),
+    ("ibot/imagenet", 1024, 2e-3),
+    ("dinov2/cifar10", 1024, 4e-3),
+    ("dinov2/imagenet", 1024, 4e-3),
     ("supcon/cifar10", 1024, 0.5),
     ("supcon/imagenet", 1024, 0.5),
 ];

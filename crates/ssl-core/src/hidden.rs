@@ -50,7 +50,16 @@ impl HiddenPatches {
     /// - `tokens`: `[image, patch, dim]`
     /// - returns: `[hidden, dim]`
     pub fn take(&self, tokens: Tensor<3>) -> Tensor<2> {
-        tokens.flatten::<2>(0, 1).select(0, self.rows.clone())
+        self.take_rows(tokens.flatten(0, 1))
+    }
+
+    /// What belongs to the hidden patches of something that is there for all.
+    ///
+    /// # Shapes
+    /// - `rows`: `[image · patch, dim]`
+    /// - returns: `[hidden, dim]`
+    pub fn take_rows(&self, rows: Tensor<2>) -> Tensor<2> {
+        rows.select(0, self.rows.clone())
     }
 
     /// The sum over rows, one for each of these patches, without the row that stands where nothing is hidden.

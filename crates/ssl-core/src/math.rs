@@ -66,6 +66,20 @@ pub fn softmax_entropy(logits: Tensor<2>) -> Tensor<1> {
     (log_p.clone().exp() * log_p).sum_dim(1).mean().neg()
 }
 
+/// Mean over rows of the entropy of distributions.
+///
+/// ```text
+/// mean over rows of −Σ_k p_k · log p_k,    0 · log 0 = 0
+/// ```
+///
+/// # Shapes
+/// - `distributions`: `p`, `[row, class]`
+/// - returns: `[1]`, in nats
+pub fn entropy(distributions: Tensor<2>) -> Tensor<1> {
+    let log_p = distributions.clone().clamp_min(f64::from(f32::MIN_POSITIVE)).log();
+    (distributions * log_p).sum_dim(1).mean().neg()
+}
+
 /// The spread of embeddings: the standard deviation over rows of the normalised embeddings, averaged over dimensions.
 ///
 /// ```text
@@ -96,6 +110,17 @@ mod tests {
         assert_eq!(y.clone().into_data().try_to_vec::<f32>().expect("floats"), [0.0, 0.0, 0.6, 0.8]);
         let grad = x.grad(&y.sum().backward()).expect("x requires a gradient");
         assert!(grad.into_data().try_to_vec::<f32>().expect("floats").iter().all(|g| g.is_finite()));
+    }
+
+    #[test]
+    fn the_entropy_of_logits_is_that_of_their_distributions_and_a_certain_one_has_none() {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let logits = Tensor::<2>::from_floats([[1.0, 2.0, 0.5], [0.0, 0.0, 0.0]], &device);
+        let distributions = burn::tensor::activation::softmax(logits.clone(), 1);
+        let (one, other) = (softmax_entropy(logits), entropy(distributions));
+        one.into_data().assert_approx_eq::<f32>(&other.into_data(), Tolerance::default());
+        let certain = Tensor::<2>::from_floats([[0.0, 1.0, 0.0]], &device);
+        assert_eq!(entropy(certain).into_scalar::<f32>(), 0.0);
     }
 
     #[test]

@@ -4,12 +4,13 @@ use anyhow::{Result, ensure};
 use burn::tensor::{Int, Tensor};
 use ssl_barlow_twins::{BarlowTwinsInput, BarlowTwinsLoss};
 use ssl_byol::{ByolInput, ByolLoss};
-use ssl_core::Loss;
 use ssl_core::loss::{DistillationInput, DistillationLoss};
 use ssl_core::math::NORMALIZE_EPS;
 use ssl_core::patches::patchify;
+use ssl_core::{HiddenPatches, Loss};
 use ssl_dino::{DinoInput, DinoLoss, mean_logits, next_center};
 use ssl_distill_features::{DistillFeaturesInput, DistillFeaturesLoss};
+use ssl_ibot::ibot as ibot_loss;
 use ssl_ijepa::{IJepaInput, IJepaLoss, targets_of};
 use ssl_lejepa::{LeJepaInput, LeJepaLoss, SigReg};
 use ssl_mae::{MaeInput, MaeLoss};
@@ -48,6 +49,9 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("swav", swav),
     ("dino", dino),
     ("distill_features", distill_features),
+    ("ibot", ibot),
+    ("koleo", koleo),
+    ("dinov2_sinkhorn_center", dinov2_sinkhorn_center),
     ("mae", mae),
     ("ijepa", ijepa),
     ("simmim", simmim),
@@ -197,6 +201,36 @@ fn dino(case: &Case) -> Result<Outputs> {
     let next = next_center(tensor(case, "in.center")?, mean, case.param("center_momentum")?);
     outputs.insert("out.center".to_owned(), array(&next.into_data()));
     Ok(outputs)
+}
+
+/// The term of hidden patches; that of class tokens is DINO's.
+fn ibot(case: &Case) -> Result<Outputs> {
+    let mut inputs = LossInputs::of(case);
+    let [student, teacher] = inputs.take(["student", "teacher"])?;
+    let mean = mean_logits(std::slice::from_ref(&teacher));
+    let mask = Tensor::<3, Int>::from_data(data(case.tensor("in.mask")?), &device());
+    let weights = HiddenPatches::of(mask.flatten::<2>(1, 2).greater_elem(0)).weights;
+    let center = inputs.take_one("center")?;
+    let (student_t, teacher_t) = (case.param("student_temp")?, case.param("teacher_temp")?);
+    let mut outputs = inputs.outputs(ibot_loss(student, teacher, weights, center, student_t, teacher_t))?;
+    let next = next_center(tensor(case, "in.center")?, mean, case.param("center_momentum")?);
+    outputs.insert("out.center".to_owned(), array(&next.into_data()));
+    Ok(outputs)
+}
+
+fn koleo(case: &Case) -> Result<Outputs> {
+    let eps: f64 = case.param("eps")?;
+    ensure!(eps == 1e-8, "eps is {eps}, expected 1e-8");
+    let mut inputs = LossInputs::of(case);
+    let loss = ssl_core::loss::koleo(inputs.take_one("x")?);
+    Ok(inputs.outputs(loss)?)
+}
+
+fn dinov2_sinkhorn_center(case: &Case) -> Result<Outputs> {
+    let teacher = leaf::<2>(case, "in.teacher")?;
+    let [rows, _] = teacher.dims();
+    let codes = sinkhorn_codes(teacher, case.param("teacher_temp")?, case.param("iterations")?, rows);
+    Ok(Outputs::from([("out.codes".to_owned(), array(&codes.into_data()))]))
 }
 
 fn mae(case: &Case) -> Result<Outputs> {

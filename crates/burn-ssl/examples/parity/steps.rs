@@ -27,6 +27,9 @@ const SMALL: &str = "
     hidden_dim = 16
     output_dim = 8
     bottleneck_dim = 8
+    patch_hidden_dim = 16
+    patch_output_dim = 8
+    patch_bottleneck_dim = 8
     predictor_dim = 8
     queue_len = 32
     prototypes = 12
@@ -211,6 +214,12 @@ fn mask(kind: MaskKind, device: &Device) -> Mask {
                 targets: Tensor::from_data(TensorData::new(halves(2), [BATCH, 1, 2]), device),
             }
         }
-        MaskKind::Replace => panic!("no method of this build takes such masks"),
+        MaskKind::Replace => {
+            // The last image has nothing hidden.
+            let hidden = |image: usize| (0..16).map(move |patch| (image, patch));
+            let hidden = (0..BATCH).flat_map(hidden);
+            let hidden = hidden.map(|(image, patch)| image + 1 < BATCH && lists[image].contains(&patch));
+            Mask::Replace(Tensor::from_data(TensorData::new(hidden.collect::<Vec<_>>(), [BATCH, 16]), device))
+        }
     }
 }

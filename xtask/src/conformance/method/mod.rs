@@ -7,8 +7,10 @@ mod barlow_twins;
 mod byol;
 mod dcl;
 mod dino;
+mod dinov2;
 mod distill;
 pub(super) mod group;
+mod ibot;
 mod ijepa;
 mod lejepa;
 mod mae;
@@ -24,6 +26,7 @@ mod simsiam;
 mod start;
 mod sup_con;
 mod swav;
+mod teacher_temperatures;
 mod tico;
 mod vicreg;
 
@@ -56,6 +59,8 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("swav", swav::run),
     ("dino", dino::run),
     ("distill", distill::run),
+    ("ibot", ibot::run),
+    ("dinov2", dinov2::run),
     ("mae", mae::run),
     ("ijepa", ijepa::run),
     ("simmim", simmim::run),

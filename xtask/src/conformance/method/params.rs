@@ -137,6 +137,29 @@ impl Params {
         }
     }
 
+    /// A name of the loss.
+    pub(super) fn name(&self, name: &str) -> Result<&str> {
+        match self.loss.get(name) {
+            Some(Table::Text(text)) => Ok(text),
+            other => bail!("'{name}' of the loss is {other:?}, expected a name"),
+        }
+    }
+
+    /// The values of a number of the loss at all steps.
+    pub(super) fn all_steps(&self, name: &str) -> Result<Vec<f64>> {
+        (0..self.steps).map(|step| self.loss(name, step)).collect()
+    }
+
+    /// Steps at the start in which parameters under `prefix` have a learning rate of 0.
+    pub(super) fn held_steps(&self, prefix: &str) -> Result<u64> {
+        let held = |step: &usize| self.optimizer.has_zero_rate(prefix, *step);
+        let mut steps = 0;
+        while steps < self.steps && held(&steps)? {
+            steps += 1;
+        }
+        Ok(steps as u64)
+    }
+
     /// The point in the run of a step; the run is one epoch.
     pub(super) fn progress(&self, step: usize) -> Progress {
         Progress { step: step as u64, total_steps: self.steps as u64, steps_per_epoch: self.steps as u64 }
@@ -186,8 +209,13 @@ impl Params {
                 found == expected || is_fixed,
                 "at step {step} '{name}' is frozen: {found}, expected {expected}"
             );
-            let (found, expected) = (rules.has_constant_lr(&path), self.optimizer.has_own_rates(&name));
+            let (found, expected) = (rules.has_constant_lr(&path), self.optimizer.has_constant_rate(&name)?);
             ensure!(found == expected, "'{name}' keeps its learning rate: {found}, expected {expected}");
+            let (found, expected) = (rules.has_zero_lr(&path), self.optimizer.has_zero_rate(&name, step)?);
+            ensure!(
+                found == expected,
+                "at step {step} the learning rate of '{name}' is 0: {found}, expected {expected}"
+            );
         }
         Ok(())
     }
