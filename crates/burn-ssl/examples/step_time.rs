@@ -5,10 +5,12 @@
 
 mod measure;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
+use burn_ssl::core::frozen::Frozen;
 use burn_ssl::core::{Mask, MaskKind, Needs};
 use burn_ssl::prelude::*;
 use burn_ssl::registry::{WithMethod, with_method};
@@ -88,7 +90,12 @@ struct Timing<'a> {
 impl WithMethod<AnyEncoder> for Timing<'_> {
     type Output = Result<Value>;
 
-    fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> Result<Value> {
+    fn run<M: SslMethod<AnyEncoder>>(self, mut method: M) -> Result<Value> {
+        if method.needs().teacher {
+            let mut init = Init::new(1, &self.device);
+            let teacher = self.options.encoder().init(self.options.image_size, &mut init)?;
+            method.learn_from(Arc::new(Frozen::new(teacher)));
+        }
         let views = self.views(method.needs());
         let memory = measure::Memory::start();
         let mut seconds = self.steps(&method, &views)?;
@@ -103,7 +110,9 @@ impl Timing<'_> {
     fn steps<M: SslMethod<AnyEncoder>>(&self, method: &M, views: &Views) -> Result<Vec<f64>> {
         let options = self.options;
         let mut init = Init::new(0, &self.device.clone().autodiff());
-        let encoder = options.encoder().init(options.image_size, &mut init)?;
+        let mask_token = method.needs().masks.map(|_| true);
+        let encoder = EncoderConfig { mask_token, ..options.encoder() };
+        let encoder = encoder.init(options.image_size, &mut init)?;
         let (mut student, mut state) = method.init(encoder, &mut init);
         let mut optimizer = Optimizer::new(OptimizerConfig::default());
         let mut seconds = Vec::new();
@@ -133,7 +142,8 @@ impl Timing<'_> {
         Views { labels: Some(labels), masks, ..Views::new((0..count).map(crop).collect(), count) }
     }
 
-    /// A mask that keeps every fourth patch, or has every second one as its context and four blocks of a sixth of the others.
+    /// A mask that keeps every fourth patch, hides every third one of every second image, or has every second one as its context and
+    /// four blocks of a sixth of the others.
     fn mask(&self, kind: MaskKind) -> Mask {
         let (batch, device) = (self.options.batch, &self.device);
         let patches = (self.options.image_size / self.options.patch_size).pow(2);
@@ -154,7 +164,11 @@ impl Timing<'_> {
                 let context = Tensor::from_data(context, device);
                 Mask::Predict { context, targets: Tensor::from_data(blocks, device) }
             }
-            MaskKind::Replace => panic!("no method of this build takes such masks"),
+            MaskKind::Replace => {
+                let hidden = |image: usize| (0..patches).map(move |patch| image % 2 == 0 && patch % 3 == 0);
+                let hidden: Vec<_> = (0..batch).flat_map(hidden).collect();
+                Mask::Replace(Tensor::from_data(TensorData::new(hidden, [batch, patches]), device))
+            }
         }
     }
 }

@@ -13,8 +13,14 @@ pub use ssl_core as core;
 pub use ssl_data as data;
 #[cfg(feature = "dino")]
 pub use ssl_dino as dino;
+#[cfg(feature = "dinov2")]
+pub use ssl_dinov2 as dinov2;
+#[cfg(feature = "distill-features")]
+pub use ssl_distill_features as distill_features;
 pub use ssl_encoders as encoders;
 pub use ssl_eval as eval;
+#[cfg(feature = "ibot")]
+pub use ssl_ibot as ibot;
 #[cfg(feature = "ijepa")]
 pub use ssl_ijepa as ijepa;
 #[cfg(feature = "lejepa")]
@@ -23,6 +29,8 @@ pub use ssl_lejepa as lejepa;
 pub use ssl_mae as mae;
 #[cfg(feature = "moco")]
 pub use ssl_moco as moco;
+#[cfg(feature = "msn")]
+pub use ssl_msn as msn;
 #[cfg(feature = "nnclr")]
 pub use ssl_nnclr as nnclr;
 #[cfg(feature = "simclr")]

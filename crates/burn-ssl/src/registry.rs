@@ -118,6 +118,10 @@ methods! {
     ("mae", ssl_mae, "mae", MaeConfig::new(), "an encoder sees a quarter of the patches, a decoder predicts the pixels of the others", "https://arxiv.org/abs/2111.06377"),
     ("simmim", ssl_simmim, "simmim", SimMimConfig::new(), "a linear layer predicts the pixels of patches that the encoder sees as hidden", "https://arxiv.org/abs/2111.09886"),
     ("ijepa", ssl_ijepa, "ijepa", IJepaConfig::new(), "a predictor guesses what a teacher says of blocks of patches, from a context without them", "https://arxiv.org/abs/2301.08243"),
+    ("msn", ssl_msn, "msn", MsnConfig::new(), "an image with hidden patches is assigned to the prototypes of the whole image", "https://arxiv.org/abs/2204.07141"),
+    ("distill-features", ssl_distill_features, "distill-features", DistillFeaturesConfig::new(), "a student learns what a frozen teacher of any architecture says of each image", "https://arxiv.org/abs/1412.6550"),
+    ("ibot", ssl_ibot, "ibot", IBotConfig::new(), "DINO, and a guess of what the teacher says of patches that are hidden from the student", "https://arxiv.org/abs/2111.07832"),
+    ("dinov2", ssl_dinov2, "dinov2", DinoV2Config::new(), "DINO and iBOT with balanced assignments, and class tokens that keep apart", "https://arxiv.org/abs/2304.07193"),
     ("supcon", ssl_supcon, "supcon", SupConConfig::new(), "views of all images of a class attract; needs labels", "https://arxiv.org/abs/2004.11362"),
 }
 

@@ -1,10 +1,12 @@
 //! What holds for every method of the registry, whichever are built in, with a ResNet and with a ViT.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use burn::module::{Module, ModuleVisitor};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn_ssl::core::frozen::Frozen;
 use burn_ssl::core::{Mask, MaskKind, Needs, named, schedule};
 use burn_ssl::prelude::*;
 use burn_ssl::registry::{METHODS, WithMethod, needs, resolve_options, with_method};
@@ -151,8 +153,27 @@ fn for_every_method<V: WithMethod<AnyEncoder, Output = ()>>(check: impl Fn(&Tabl
                 *heads = "vit".into();
             }
             let all = resolve_options(method.name, &options).expect("options of the method");
-            with_method(method.name, &options, check(&all, &encoder)).expect("a valid configuration");
+            let check = Taught { check: check(&all, &encoder), teacher: &encoder };
+            with_method(method.name, &options, check).expect("a valid configuration");
         }
+    }
+}
+
+/// A check of a method, which gets the frozen network that it learns from, if it learns from one.
+struct Taught<'a, V> {
+    check: V,
+    teacher: &'a EncoderConfig,
+}
+
+impl<V: WithMethod<AnyEncoder>> WithMethod<AnyEncoder> for Taught<'_, V> {
+    type Output = V::Output;
+
+    fn run<M: SslMethod<AnyEncoder>>(self, mut method: M) -> V::Output {
+        if method.needs().teacher {
+            let teacher = self.teacher.init(16, &mut Init::new(9, &device())).expect("a valid configuration");
+            method.learn_from(Arc::new(Frozen::new(teacher)));
+        }
+        self.check.run(method)
     }
 }
 
@@ -191,8 +212,9 @@ struct Momentum {
 impl Momentum {
     fn of(options: &Table) -> Self {
         let number = |key: &str| options.get(key).and_then(toml::Value::as_float);
-        // I-JEPA's, which alone has a predictor of blocks.
-        let on_a_line = options.contains_key("predictor_depth");
+        // I-JEPA's, which alone has a predictor of blocks, and MSN's, which alone sharpens.
+        let on_a_line =
+            ["predictor_depth", "sharpen_temperature"].iter().any(|key| options.contains_key(*key));
         match (number("momentum"), number("momentum_end"), number("teacher_momentum")) {
             (Some(start), Some(end), _) => Self { start, end, on_a_line },
             (Some(constant), None, _) => Self { start: constant, end: constant, on_a_line },
@@ -332,7 +354,9 @@ fn views(needs: Needs, step: u64) -> Views {
     if needs.local_views {
         crops.push(images(0.6, 8));
     }
-    let masks = needs.masks.map(|kind| vec![Some(mask(kind)); crops.len()]).unwrap_or_default();
+    // Small crops are whole.
+    let masks = |kind| (0..crops.len()).map(|view| (view < needs.global_views).then(|| mask(kind))).collect();
+    let masks = needs.masks.map(masks).unwrap_or_default();
     let labels = needs.labels.then(|| Tensor::from_ints([0, 1, 0, 1], &device()));
     Views { labels, masks, ..Views::new(crops, needs.global_views) }
 }

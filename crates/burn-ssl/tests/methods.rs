@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
+use std::sync::LazyLock;
 
+use burn_ssl::core::{DeviceSpec, Init};
 use burn_ssl::data::MaskConfig;
+use burn_ssl::encoders::{Artifact, EncoderConfig, Preprocessing, weights};
 use burn_ssl::recipe::{Draft, RecipeName};
 use burn_ssl::recipe::{NamedDraft, NamedRecipe};
 use burn_ssl::registry::{METHODS, resolve_options};
@@ -19,6 +22,9 @@ const NARROW: &[(&str, &str)] = &[
     ("hidden_dim", "16"),
     ("predictor_dim", "8"),
     ("bottleneck_dim", "8"),
+    ("patch_hidden_dim", "16"),
+    ("patch_bottleneck_dim", "8"),
+    ("patch_output_dim", "12"),
     ("momentum_end", "1"),
     ("queue_len", "20"),
     ("queue_start_epoch", "1"),
@@ -53,11 +59,32 @@ fn draft(name: &str) -> Draft {
         draft.assign("mask.unit=1").expect("it has the section");
     }
     let narrow = narrow.map(|(option, value)| format!("method_options.{option}={value}"));
+    let taught = options.contains_key("teacher").then(|| draft.set("method_options.teacher", teacher()));
+    taught.transpose().expect("it has the section");
     let others = network.iter().chain(&["data.path=demo:train", "schedule.warmup_epochs=1"]);
     for assignment in narrow.chain(others.map(|assignment| (*assignment).to_owned())) {
         draft.assign(&assignment).expect("it has the section");
     }
     draft
+}
+
+/// The weights of a ViT with patches of 4 pixels, for methods that learn from a frozen network.
+fn teacher() -> &'static str {
+    static FILE: LazyLock<String> = LazyLock::new(|| {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("teacher.safetensors");
+        let config = EncoderConfig {
+            patch_size: Some(4),
+            embed_dim: Some(24),
+            depth: Some(1),
+            heads: Some(2),
+            ..EncoderConfig::named("vit-tiny")
+        };
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let network = config.init(32, &mut Init::new(7, &device)).expect("usable");
+        weights::save(&network, &path, &Artifact::new(&config, Preprocessing::new(32))).expect("writable");
+        path.to_str().expect("a path that is text").to_owned()
+    });
+    &FILE
 }
 
 fn narrowed(name: &str) -> Recipe {

@@ -136,7 +136,7 @@ fn what_a_method_of_tokens_lacks_is_one_sentence_before_anything_starts() {
     let unmasked = refused(|recipe| recipe.mask = None, &out);
     assert_eq!(unmasked, "this method hides patches, and the views have no masks: expected a section [mask]");
     let other = refused(|recipe| recipe.mask = toml::from_str("kind = 'block'").ok(), &out);
-    assert_eq!(other, "mask.kind is 'block', expected 'random' for kept");
+    assert_eq!(other, "mask.kind is 'block', expected 'random' or 'focal' for kept");
     let nothing = refused(|recipe| recipe.mask = toml::from_str("kind = 'random'\nratio = 0.0").ok(), &out);
     assert_eq!(nothing, "mask.ratio is 0, expected a number that hides at least one of 16 patches");
     let ratio = refused(|recipe| recipe.mask = toml::from_str("kind = 'random'\nratio = 1.5").ok(), &out);

@@ -5,7 +5,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::{Encoder, Head, Pass};
+use crate::{Encoder, Head, Masking, Pass, Tokens};
 
 /// One pass over all views together: batch norm sees `views · batch` images.
 ///
@@ -57,4 +57,42 @@ pub fn embed_crops(
     };
     let features = runs.enumerate().map(encode).collect();
     head.forward(Tensor::cat(features, 0), pass).chunk(views.len(), 0)
+}
+
+/// The tokens of several crops.
+#[derive(Clone, Debug)]
+pub struct CropTokens {
+    /// The class tokens of all crops, `[crops · batch, dim]`, crop after crop.
+    pub class: Tensor<2>,
+    /// The patches of the global crops, `[global crops · batch, patch, dim]`, crop after crop.
+    pub patches: Tensor<3>,
+}
+
+/// Multi-crop with tokens: one pass for the global crops, which alone are masked, and one for each run of consecutive local crops of
+/// equal resolution.
+///
+/// # Shapes
+/// - `crops`: each `[batch, channel, height, width]`, first the `global` ones, all of one resolution
+/// - `masking`: of the global crops, `[global · batch, ...]`
+///
+/// # Panics
+/// If the encoder has no tokens, or no class token.
+pub fn embed_crop_tokens(
+    encoder: &impl Encoder,
+    crops: &[Tensor<4>],
+    global: usize,
+    masking: Masking,
+    pass: &Pass,
+) -> CropTokens {
+    let encoder = encoder.tokens().expect("an encoder with tokens, such as a ViT");
+    let (global, local) = crops.split_at(global);
+    let tokens = |index: usize, run: &[Tensor<4>], masking| {
+        encoder.encode_tokens(Tensor::cat(run.to_vec(), 0), masking, &pass.part("crops", index))
+    };
+    let Tokens { class, patches, .. } = tokens(0, global, masking);
+    let runs = local.chunk_by(|a, b| a.dims() == b.dims());
+    let of_runs = runs.enumerate().map(|(index, run)| tokens(index + 1, run, Masking::None).class);
+    let class =
+        std::iter::once(class).chain(of_runs).map(|class| class.expect("an encoder with a class token"));
+    CropTokens { class: Tensor::cat(class.collect(), 0), patches }
 }

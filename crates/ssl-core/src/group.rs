@@ -82,3 +82,36 @@ pub fn mean(values: Tensor<1>, group: &Group) -> Tensor<1> {
     }
     group.all_reduce_sum(values.without_autodiff()).div_scalar(group.size() as f64)
 }
+
+/// A loss over the images of all processes, as a term of one that is a mean over the images of each process: gradients of such a
+/// loss are averaged over processes, and those of this term have to be summed.
+///
+/// # Shapes
+/// - `loss` and the result: `[1]`, the same value
+pub fn as_share(loss: Tensor<1>, group: &Group) -> Tensor<1> {
+    if group.is_solo() {
+        return loss;
+    }
+    let zero = loss.clone() - loss.clone().without_autodiff();
+    loss + zero.mul_scalar(group.size() as f64 - 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DeviceSpec;
+
+    #[test]
+    fn a_term_of_the_group_keeps_its_value_and_counts_once_for_every_process() {
+        let gradients = ssl_testing::ranks(3, |group| {
+            let device = DeviceSpec::Flex.open().expect("flex is compiled in").autodiff();
+            let own = Tensor::<2>::full([1, 1], group.rank() as f32, &device).require_grad();
+            let loss = gather(own.clone(), &group).square().sum();
+            let term = as_share(loss.clone(), &group);
+            assert_eq!(term.clone().into_scalar::<f32>(), loss.into_scalar::<f32>());
+            own.grad(&term.backward()).expect("its own row").into_scalar::<f32>()
+        });
+        // Three times 2 x, of which the mean over processes is 2 x where only one has the row.
+        assert_eq!(gradients, [0.0, 6.0, 12.0]);
+    }
+}

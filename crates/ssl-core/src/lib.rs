@@ -32,12 +32,12 @@
 //! # Modules
 //!
 //! - [`method`], [`siamese`], [`shape`]: methods, those of one network without state, and the students that several train
-//! - [`encoder`], [`tokens`], [`head`], [`nn`]: networks and their layers, with PyTorch's names
-//! - [`views`], [`mask`], [`patches`], [`embed`]: the input, its patches, and how several views pass through one network
+//! - [`encoder`], [`tokens`], [`head`], [`prototype_head`], [`nn`]: networks and their layers, with PyTorch's names
+//! - [`views`], [`mask`], [`hidden`], [`patches`], [`embed`]: the input, its patches, and how several views pass through one network
 //! - [`context`], [`pass`], [`draws`], [`metrics`], [`group`](mod@group): what a step is told and what it reports
 //! - [`loss`], [`embedding_loss`], [`math`], [`schedule`]: stateless functions, and losses of batches that are embedded
 //!   in chunks
-//! - [`momentum`], [`queue`], [`counter`]: state that no optimizer sees
+//! - [`momentum`], [`queue`], [`counter`]: state that no optimizer sees; [`frozen`]: networks that never change
 //! - [`init`], [`precision`], [`named`]: seeded initial values, the precision of large products, tensors by path
 //! - [`footprint`], [`limits`]: what a method keeps in memory, and the most that a configuration may ask for
 //! - [`assert_shape!`], [`setters!`], [`names!`]: boilerplate of losses, configurations and option enums
@@ -51,8 +51,10 @@ pub mod embedding_loss;
 pub mod encoder;
 pub mod error;
 pub mod footprint;
+pub mod frozen;
 pub mod group;
 pub mod head;
+pub mod hidden;
 pub mod init;
 pub mod limits;
 pub mod loss;
@@ -67,6 +69,7 @@ pub mod nn;
 pub mod pass;
 pub mod patches;
 pub mod precision;
+pub mod prototype_head;
 pub mod queue;
 pub mod schedule;
 mod setters;
@@ -83,7 +86,9 @@ pub use embedding_loss::{Embedded, EmbeddingLoss};
 pub use encoder::{Encoder, Mode};
 pub use error::ConfigError;
 pub use footprint::{Footprint, HeadShape, TokenShape};
+pub use frozen::{Features, FrozenEncoder};
 pub use head::{Activation, Head, LayerConfig, Mlp, Norm};
+pub use hidden::HiddenPatches;
 pub use init::Init;
 pub use loss::Loss;
 pub use mask::{Mask, MaskError, MaskKind};
@@ -93,6 +98,7 @@ pub use momentum::{MomentumUpdate, Teacher};
 pub use names::UnknownName;
 pub use pass::Pass;
 pub use precision::Precision;
+pub use prototype_head::PrototypeHead;
 pub use queue::Queue;
 pub use shape::{EncoderWith, Predicted, TeacherState, WithPredictor};
 pub use siamese::{Passes, Siamese};

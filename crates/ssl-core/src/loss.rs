@@ -2,19 +2,29 @@
 
 use burn::tensor::Tensor;
 
+mod centering;
 mod cross_entropy;
 mod cross_view;
 mod distillation;
 mod info_nce;
+mod koleo;
 mod negative_cosine;
 mod similarities;
+mod sinkhorn;
+mod smooth_l1;
+mod weighted_cross_entropy;
 
+pub use centering::{centered_softmax, mean_logits, next_center};
 pub use cross_entropy::cross_entropy;
 pub use cross_view::cross_view_cross_entropy;
 pub use distillation::{DistillationInput, DistillationLoss};
 pub use info_nce::info_nce;
+pub use koleo::koleo;
 pub use negative_cosine::negative_cosine;
 pub use similarities::{RowLoss, Similarities, block_values};
+pub use sinkhorn::sinkhorn;
+pub use smooth_l1::smooth_l1;
+pub use weighted_cross_entropy::weighted_cross_entropy;
 
 /// A loss: a function from the outputs of a method to a scalar.
 ///

@@ -1,6 +1,7 @@
 //! Tensor functions shared by several losses.
 
 use burn::tensor::{Tensor, activation::log_softmax};
+use ssl_kernels::ops::layer_norm;
 pub use ssl_kernels::ops::{add_scaled, sum};
 
 /// Smallest norm that [`l2_normalize`] divides by: the default of `torch.nn.functional.normalize`.
@@ -22,6 +23,21 @@ pub fn l2_normalize(x: Tensor<2>, eps: f64) -> Tensor<2> {
     x / norm
 }
 
+/// Scales every row of the last axis to mean 0 and variance 1: layer normalisation without weight and bias.
+///
+/// ```text
+/// standardize(x) = (x − mean) / sqrt(var + eps),   biased variance
+/// ```
+///
+/// A constant row becomes 0.
+///
+/// # Shapes
+/// - `x` and the result: `[..., dim]`
+pub fn standardize<const D: usize>(x: Tensor<D>, eps: f64) -> Tensor<D> {
+    let (dim, device) = (x.dims()[D - 1], x.device());
+    layer_norm(x, Tensor::ones([dim], &device), Tensor::zeros([dim], &device), eps)
+}
+
 /// Mean over rows of the cross entropy between target distributions and logits.
 ///
 /// ```text
@@ -34,6 +50,34 @@ pub fn l2_normalize(x: Tensor<2>, eps: f64) -> Tensor<2> {
 /// - returns: `[1]`, in nats
 pub fn soft_cross_entropy(targets: Tensor<2>, logits: Tensor<2>) -> Tensor<1> {
     (targets.detach() * log_softmax(logits, 1)).sum_dim(1).mean().neg()
+}
+
+/// Mean over rows of the entropy of the distributions that logits stand for.
+///
+/// ```text
+/// mean over rows of −Σ_k p_k · log p_k,    p = softmax(logits)
+/// ```
+///
+/// # Shapes
+/// - `logits`: `[row, class]`
+/// - returns: `[1]`, in nats: from 0, where one class takes all, to `log(class)`, where all are equal
+pub fn softmax_entropy(logits: Tensor<2>) -> Tensor<1> {
+    let log_p = log_softmax(logits, 1);
+    (log_p.clone().exp() * log_p).sum_dim(1).mean().neg()
+}
+
+/// Mean over rows of the entropy of distributions.
+///
+/// ```text
+/// mean over rows of −Σ_k p_k · log p_k,    0 · log 0 = 0
+/// ```
+///
+/// # Shapes
+/// - `distributions`: `p`, `[row, class]`
+/// - returns: `[1]`, in nats
+pub fn entropy(distributions: Tensor<2>) -> Tensor<1> {
+    let log_p = distributions.clone().clamp_min(f64::from(f32::MIN_POSITIVE)).log();
+    (distributions * log_p).sum_dim(1).mean().neg()
 }
 
 /// The spread of embeddings: the standard deviation over rows of the normalised embeddings, averaged over dimensions.
@@ -66,6 +110,17 @@ mod tests {
         assert_eq!(y.clone().into_data().try_to_vec::<f32>().expect("floats"), [0.0, 0.0, 0.6, 0.8]);
         let grad = x.grad(&y.sum().backward()).expect("x requires a gradient");
         assert!(grad.into_data().try_to_vec::<f32>().expect("floats").iter().all(|g| g.is_finite()));
+    }
+
+    #[test]
+    fn the_entropy_of_logits_is_that_of_their_distributions_and_a_certain_one_has_none() {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let logits = Tensor::<2>::from_floats([[1.0, 2.0, 0.5], [0.0, 0.0, 0.0]], &device);
+        let distributions = burn::tensor::activation::softmax(logits.clone(), 1);
+        let (one, other) = (softmax_entropy(logits), entropy(distributions));
+        one.into_data().assert_approx_eq::<f32>(&other.into_data(), Tolerance::default());
+        let certain = Tensor::<2>::from_floats([[0.0, 1.0, 0.0]], &device);
+        assert_eq!(entropy(certain).into_scalar::<f32>(), 0.0);
     }
 
     #[test]

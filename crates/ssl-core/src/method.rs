@@ -1,11 +1,14 @@
 //! The traits that define a self-supervised method.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+use crate::named::is_under;
 use crate::{
-    ConfigError, EmbeddingLoss, Encoder, Footprint, Init, MaskKind, Metrics, Mlp, StepContext, TokenShape,
-    Views,
+    ConfigError, EmbeddingLoss, Encoder, Footprint, FrozenEncoder, Init, MaskKind, Metrics, Mlp, StepContext,
+    TokenShape, Views,
 };
 
 /// A self-supervised method: a loss over views, and the updates around an optimizer step.
@@ -118,6 +121,12 @@ pub trait MethodRules {
     /// Whether a batch may be embedded in chunks, see [`SslMethod::embedding_loss`]; `false` by default.
     fn embeds_in_chunks(&self) -> bool {
         false
+    }
+
+    /// Gives the method the network that it learns from, if [`Needs::teacher`] asks for one: before
+    /// [`SslMethod::init`](crate::SslMethod::init), and again when a run is resumed. Ignored by default.
+    fn learn_from(&mut self, teacher: Arc<dyn FrozenEncoder>) {
+        let _ = teacher;
     }
 
     /// What values of the loss mean, for batches of `batch` images, counted over all processes; nothing by default.
@@ -242,12 +251,21 @@ pub struct Needs {
     pub tokens: bool,
     /// The kind of masks that views must have, see [`Views::masks`]; `None` for views without masks.
     pub masks: Option<MaskKind>,
+    /// Whether the method learns from a frozen network, see [`MethodRules::learn_from`].
+    pub teacher: bool,
 }
 
 impl Default for Needs {
-    /// Two global views, no local ones, any encoder, no labels and no masks.
+    /// Two global views, no local ones, any encoder, no labels, no masks and no frozen network.
     fn default() -> Self {
-        Self { global_views: 2, local_views: false, labels: false, tokens: false, masks: None }
+        Self {
+            global_views: 2,
+            local_views: false,
+            labels: false,
+            tokens: false,
+            masks: None,
+            teacher: false,
+        }
     }
 }
 
@@ -258,25 +276,30 @@ pub struct GradientRules {
     pub frozen: Vec<&'static str>,
     /// Parameters whose learning rate stays at its initial value.
     pub constant_lr: Vec<&'static str>,
+    /// Parameters whose learning rate is 0: they stay, and unlike with `frozen`, the optimizer's moments of their gradients
+    /// build up.
+    pub zero_lr: Vec<&'static str>,
 }
 
 impl GradientRules {
     /// Whether the parameter at `path` is frozen.
     pub fn is_frozen(&self, path: &str) -> bool {
-        starts_with_any(path, &self.frozen)
+        is_under_any(path, &self.frozen)
     }
 
     /// Whether the parameter at `path` keeps its initial learning rate.
     pub fn has_constant_lr(&self, path: &str) -> bool {
-        starts_with_any(path, &self.constant_lr)
+        is_under_any(path, &self.constant_lr)
+    }
+
+    /// Whether the learning rate of the parameter at `path` is 0.
+    pub fn has_zero_lr(&self, path: &str) -> bool {
+        is_under_any(path, &self.zero_lr)
     }
 }
 
-fn starts_with_any(path: &str, prefixes: &[&'static str]) -> bool {
-    let matches = |prefix: &&str| {
-        path.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    };
-    prefixes.iter().any(matches)
+fn is_under_any(path: &str, prefixes: &[&'static str]) -> bool {
+    prefixes.iter().any(|prefix| is_under(path, prefix))
 }
 
 #[cfg(test)]
@@ -285,7 +308,7 @@ mod tests {
 
     #[test]
     fn rules_match_whole_path_components() {
-        let rules = GradientRules { frozen: vec!["head.last"], constant_lr: vec![] };
+        let rules = GradientRules { frozen: vec!["head.last"], ..Default::default() };
         assert!(rules.is_frozen("head.last.weight") && rules.is_frozen("head.last"));
         assert!(!rules.is_frozen("head.last_layer.weight") && !rules.is_frozen("encoder.head.last"));
     }

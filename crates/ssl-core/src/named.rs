@@ -41,6 +41,11 @@ pub fn is_buffer(path: &str) -> bool {
     path.ends_with("running_mean") || path.ends_with("running_var")
 }
 
+/// Whether a path is `prefix` or begins with it as whole parts: `encoder.norm.weight` is under `encoder`, and not under `enc`.
+pub fn is_under(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// Reads all tensors of a module back to the host: parameters, running statistics and counters.
 pub fn collect<M: Module>(module: &M) -> BTreeMap<String, TensorData> {
     let mut collector = Collector::default();

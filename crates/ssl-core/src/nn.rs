@@ -12,6 +12,7 @@ mod layer_norm;
 mod linear;
 mod positions;
 mod transformer;
+mod weight_norm;
 
 pub use batch_norm::{Affine, BatchNorm, BatchNormConfig};
 pub use conv::{Conv2d, Conv2dConfig};
@@ -23,3 +24,4 @@ pub use ssl_kernels::ops::{
     feed_forward, first_attention, gelu, layer_norm, linear, relu,
 };
 pub use transformer::{Attention, DropPath, FeedForward, LayerScale, TransformerBlock};
+pub use weight_norm::WeightNormLinear;

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Bool, Int, Tensor};
 
-use crate::Pass;
+use crate::{ConfigError, Encoder, Pass};
 
 /// An encoder that outputs a token for every patch of an image.
 ///
@@ -40,6 +40,15 @@ pub trait TokenEncoder {
     /// Official DINO `vision_transformer.py`, `get_last_selfattention`.
     fn class_attention(&self, images: Tensor<4>, pass: &Pass) -> Tensor<3>;
 
+    /// The feature of each image, made of its tokens as [`Encoder::encode`](crate::Encoder::encode) makes it: by default the class
+    /// token, or the mean of the patches if there is none.
+    ///
+    /// # Shapes
+    /// - returns: `[batch, dim]`
+    fn pool(&self, tokens: Tokens) -> Tensor<2> {
+        tokens.pooled()
+    }
+
     /// Rows and columns of patches in images of `[height, width]` pixels.
     ///
     /// # Panics
@@ -63,6 +72,20 @@ pub trait TokenEncoder {
 
     /// Length of a token.
     fn token_dim(&self) -> usize;
+}
+
+/// Checks that an encoder has a class token and a mask token, which takes the place of hidden patches.
+///
+/// # Errors
+/// The key of the encoder that lacks one.
+pub fn check_class_and_mask(encoder: &impl Encoder) -> Result<(), ConfigError> {
+    let tokens = encoder.tokens();
+    let has_mask_token = tokens.is_some_and(TokenEncoder::has_mask_token);
+    let expected = "true: it takes the place of hidden patches";
+    ConfigError::check(has_mask_token, "encoder.mask_token", has_mask_token, expected)?;
+    let has_class_token = tokens.is_some_and(TokenEncoder::has_class_token);
+    let expected = "true: it stands for the whole image";
+    ConfigError::check(has_class_token, "encoder.class_token", has_class_token, expected)
 }
 
 /// Which patches an encoder sees. Patches are numbered row by row.

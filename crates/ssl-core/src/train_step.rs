@@ -27,7 +27,8 @@ pub struct TrainStep<S, T> {
 /// the method freezes at this step are gone by then.
 ///
 /// Unlike the loop of `ssl-train`, it knows no gradient accumulation, clipping or groups of processes, and the learning rate is
-/// yours: a method that wants a constant one somewhere says so in [`GradientRules::constant_lr`].
+/// yours: a method that wants a constant one somewhere, or none, says so in [`GradientRules::constant_lr`] and
+/// [`GradientRules::zero_lr`].
 pub fn train_step<E: Encoder, M: SslMethod<E>>(
     method: &M,
     student: M::Student,

@@ -1,6 +1,6 @@
 //! Views: the input of a method.
 
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Bool, Int, Tensor};
 
 use crate::Mask;
 
@@ -85,6 +85,21 @@ impl Views {
                 panic!("expected a view with a mask, got {} views and no mask of the first", self.crops.len())
             }
         }
+    }
+
+    /// Which patches of the global views the mask token replaces, view after view: `[views · batch, patch]`.
+    ///
+    /// # Panics
+    /// If a global view has no such mask.
+    pub fn replaced(&self) -> Tensor<2, Bool> {
+        let of_view = |view: usize| match self.masks.get(view) {
+            Some(Some(Mask::Replace(hidden))) => hidden.clone(),
+            found => {
+                let found = found.and_then(Option::as_ref).map(Mask::kind);
+                panic!("expected a mask of view {view} that replaces patches, got {found:?}")
+            }
+        };
+        Tensor::cat((0..self.global).map(of_view).collect(), 0)
     }
 
     /// The first two views.

@@ -1,9 +1,8 @@
-//! The loss of DINO and the centre of the teacher's logits.
+//! The loss of DINO.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::softmax;
 use ssl_core::Loss;
-use ssl_core::loss::cross_view_cross_entropy;
+use ssl_core::loss::{centered_softmax, cross_view_cross_entropy};
 
 /// Cross entropy of the teacher's distribution for one crop with the student's prediction from every other crop.
 ///
@@ -30,35 +29,11 @@ pub fn dino(
     student_temperature: f64,
     teacher_temperature: f64,
 ) -> Tensor<1> {
-    let center = center.without_autodiff().unsqueeze::<2>();
-    let distribution = |logits: &Tensor<2>| {
-        let centered = logits.clone().without_autodiff() - center.clone();
-        softmax(centered.div_scalar(teacher_temperature), 1)
-    };
+    let distribution =
+        |logits: &Tensor<2>| centered_softmax(logits.clone(), center.clone(), teacher_temperature);
     let targets: Vec<_> = teacher.iter().map(distribution).collect();
     let logits: Vec<_> = student.iter().map(|s| s.clone().div_scalar(student_temperature)).collect();
     cross_view_cross_entropy(&targets, &logits)
-}
-
-/// The mean of the teacher's logits over all rows of all crops, which the centre moves towards.
-///
-/// # Shapes
-/// - `teacher`: each `[batch, output]`
-/// - returns: `[output]`, without gradient
-pub fn mean_logits(teacher: &[Tensor<2>]) -> Tensor<1> {
-    Tensor::cat(teacher.to_vec(), 0).without_autodiff().mean_dim(0).squeeze_dim(0)
-}
-
-/// The centre after a step.
-///
-/// ```text
-/// momentum · center + (1 − momentum) · mean_logits
-/// ```
-///
-/// # Source
-/// Caron et al. 2021, eq. 4, <https://arxiv.org/abs/2104.14294>.
-pub fn next_center(center: Tensor<1>, mean_logits: Tensor<1>, momentum: f64) -> Tensor<1> {
-    center.mul_scalar(momentum) + mean_logits.mul_scalar(1.0 - momentum)
 }
 
 /// [`dino`] with its temperatures.
@@ -98,7 +73,7 @@ impl Loss for DinoLoss {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{Device, Tolerance};
+    use burn::tensor::Device;
     use ssl_core::DeviceSpec;
 
     fn device() -> Device {
@@ -163,18 +138,5 @@ mod tests {
         let gradients = dino(&student, &teacher, center(NO_CENTER), 0.1, 0.04).backward();
         assert!(student.iter().all(|logits| logits.grad(&gradients).is_some()));
         assert!(teacher.iter().all(|logits| logits.grad(&gradients).is_none()));
-    }
-
-    #[test]
-    fn the_center_is_an_average_of_the_means_of_all_teacher_rows() {
-        let teacher = [logits(0.0), logits(1.0)];
-        let mean = mean_logits(&teacher);
-        assert!(!mean.is_autodiff());
-        let by_hand =
-            (teacher[0].clone() + teacher[1].clone()).sum_dim(0).div_scalar(4.0).squeeze_dim::<1>(0);
-        mean.to_data().assert_approx_eq::<f32>(&by_hand.into_data(), Tolerance::absolute(1e-6));
-        let next = next_center(center([1.0; 4]).without_autodiff(), mean.clone(), 0.9).into_data();
-        let want = mean.mul_scalar(0.1).add_scalar(0.9).into_data();
-        next.assert_approx_eq::<f32>(&want, Tolerance::absolute(1e-6));
     }
 }

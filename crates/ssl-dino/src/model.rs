@@ -2,14 +2,15 @@
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
-use burn::tensor::activation::log_softmax;
 use ssl_core::embed::embed_crops;
+use ssl_core::loss::{mean_logits, next_center};
+use ssl_core::math::softmax_entropy;
 use ssl_core::{
     Encoder, Footprint, GradientRules, HeadShape, Init, LayerConfig, Loss, LossScale, MethodRules, Metrics,
-    Needs, Progress, SslMethod, Step, StepContext, Teacher, Views, group,
+    Needs, Progress, PrototypeHead, SslMethod, Step, StepContext, Teacher, Views, group,
 };
 
-use crate::{DinoConfig, DinoHead, DinoInput, DinoLoss, mean_logits, next_center};
+use crate::{DinoConfig, DinoInput, DinoLoss};
 
 /// DINO: for every crop of an image, a student predicts its own moving average's output for another crop.
 ///
@@ -32,7 +33,7 @@ pub struct DinoStudent<E> {
     /// The encoder.
     pub encoder: E,
     /// The head, discarded after pretraining.
-    pub head: DinoHead,
+    pub head: PrototypeHead,
 }
 
 /// DINO's state: the teacher and the centre of its logits.
@@ -95,7 +96,8 @@ impl<E: Encoder> SslMethod<E> for Dino {
     type Carry = Tensor<1>;
 
     fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, Self::State) {
-        let head = DinoHead::init(encoder.feature_dim(), &self.config.head(), self.config.output_dim, init);
+        let head =
+            PrototypeHead::init(encoder.feature_dim(), &self.config.head(), self.config.output_dim, init);
         let student = DinoStudent { encoder, head };
         let state = DinoState::new(&student);
         (student, state)
@@ -148,9 +150,5 @@ fn entropy(
     center: Tensor<1>,
     temperature: f64,
 ) -> impl FnOnce() -> Tensor<1> + Send + 'static {
-    move || {
-        let logits = (Tensor::cat(logits, 0) - center.unsqueeze()).div_scalar(temperature);
-        let log_p = log_softmax(logits, 1);
-        (log_p.clone().exp() * log_p).sum_dim(1).mean().neg()
-    }
+    move || softmax_entropy((Tensor::cat(logits, 0) - center.unsqueeze()).div_scalar(temperature))
 }

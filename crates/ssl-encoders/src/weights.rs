@@ -19,6 +19,7 @@
 
 mod artifact;
 mod describe;
+mod fingerprint;
 mod loaded;
 mod names;
 mod positions;
@@ -35,7 +36,8 @@ use burn::module::Module;
 use ssl_core::Encoder;
 use ssl_core::named::{self, NamedError};
 
-pub use describe::describe;
+pub use describe::{describe, image_size};
+pub use fingerprint::fingerprint;
 pub use loaded::{FileFormat, Loaded};
 pub use room::check_room;
 

@@ -1,7 +1,8 @@
 //! The loss of I-JEPA.
 
 use burn::tensor::{Int, Tensor};
-use ssl_core::nn::layer_norm;
+use ssl_core::loss::smooth_l1;
+use ssl_core::math::standardize;
 use ssl_core::patches::rows_at;
 use ssl_core::{Loss, assert_shape};
 
@@ -24,9 +25,7 @@ const EPS: f64 = 1e-5;
 /// Official `train.py`, `forward_target`.
 pub fn targets_of(tokens: Tensor<3>, places: Tensor<3, Int>) -> Tensor<3> {
     let ([blocks, batch, count], [_, patches, dim]) = (places.dims(), tokens.dims());
-    let tokens = tokens.without_autodiff();
-    let (one, zero) = (Tensor::ones([dim], &tokens.device()), Tensor::zeros([dim], &tokens.device()));
-    let h = layer_norm(tokens, one, zero, EPS);
+    let h = standardize(tokens.without_autodiff(), EPS);
     let h = h.unsqueeze::<4>().expand([blocks, batch, patches, dim]).reshape([blocks * batch, patches, dim]);
     rows_at(h, places.reshape([blocks * batch, count]))
 }
@@ -53,10 +52,7 @@ pub fn ijepa(pred: Tensor<3>, tokens: Tensor<3>, places: Tensor<3, Int>) -> Tens
     let target = targets_of(tokens, places);
     let [rows, count, dim] = target.dims();
     assert_shape!(pred, [rows, count, dim]);
-    let distance = (pred - target).abs();
-    // Below 1, half of the square; above, the distance less a half: both are c · (d − c / 2) with c = min(d, 1).
-    let capped = distance.clone().clamp_max(1.0);
-    (capped.clone() * (distance - capped.mul_scalar(0.5))).mean()
+    smooth_l1(pred, target)
 }
 
 /// [`ijepa`].

@@ -30,7 +30,7 @@ impl MethodRules for SimSiam {
     /// A constant learning rate lets the predictor follow the latest embeddings (section 4.2 and table 1c; official
     /// `--fix-pred-lr`).
     fn gradient_rules(&self, _at: Progress) -> GradientRules {
-        GradientRules { frozen: vec![], constant_lr: vec!["predictor"] }
+        GradientRules { constant_lr: vec!["predictor"], ..Default::default() }
     }
 
     fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::embed::embed_crops;
+use ssl_core::loss::sinkhorn;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::nn::{Linear, LinearConfig};
 use ssl_core::{
@@ -10,7 +11,7 @@ use ssl_core::{
     MethodRules, Metrics, Mlp, Needs, Norm, Progress, SslMethod, Step, StepContext, Views, group,
 };
 
-use crate::{CropQueue, SwavConfig, SwavInput, SwavLoss, sinkhorn};
+use crate::{CropQueue, SwavConfig, SwavInput, SwavLoss};
 
 /// SwAV: the prototypes that one crop of an image is assigned to are predicted from the other crops.
 ///

@@ -116,6 +116,38 @@ pub enum Error {
         /// The largest part.
         part: Part,
     },
+    /// The recipe names no teacher, and its method learns from one.
+    #[error("the recipe names no teacher: expected a run or a file of weights in method_options.teacher")]
+    NoTeacher,
+    /// The teacher does not say which network it is.
+    #[error(
+        "{} does not say which network it holds: expected a run, or weights of a ResNet or ViT of a usual size",
+        shown(.0)
+    )]
+    UnknownTeacher(PathBuf),
+    /// The teacher is another than the recipe says.
+    #[error(
+        "the teacher {} has the hash {found}, and method_options.teacher_hash is {expected}: expected the teacher that the recipe was made with, or no such key",
+        shown(path)
+    )]
+    OtherTeacher {
+        /// The run or file.
+        path: PathBuf,
+        /// The hash of its tensors.
+        found: String,
+        /// The hash in the recipe.
+        expected: String,
+    },
+    /// The patches of the teacher do not fill the views.
+    #[error(
+        "the views are {size} pixels wide, and the patches of the teacher {patch}: expected a multiple of that in views[0].size, or another teacher"
+    )]
+    TeacherPatches {
+        /// Height and width of a patch.
+        patch: usize,
+        /// Height and width of the views.
+        size: usize,
+    },
     /// The recipe names no images.
     #[error("the recipe names no images: expected a path in data.path")]
     NoData,

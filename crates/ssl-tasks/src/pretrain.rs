@@ -4,6 +4,7 @@ mod banner;
 mod masks;
 mod report;
 mod resume;
+mod teacher;
 mod verdict;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use tracing::{info, warn};
 use banner::Banner;
 pub use report::Report;
 use resume::Resumed;
+use teacher::RunTeacher;
 pub use verdict::{Learned, Verdict};
 pub(crate) use verdict::{is_above, standard_error};
 
@@ -97,9 +99,40 @@ pub fn pretrain(
     observer: &mut impl Observer,
 ) -> Result<Report, Error> {
     let recipe = recipe.clone().resolved_by(methods)?;
-    let (name, method_options) = (recipe.method.clone(), recipe.method_options.clone());
+    pretrain_known(methods, recipe, options, built_in, observer)
+}
+
+/// Pretrains with a method of the registry.
+fn pretrain_known<E, F, O>(
+    methods: &impl Methods,
+    mut recipe: Recipe,
+    options: &PretrainOptions,
+    make: F,
+    observer: &mut O,
+) -> Result<Report, Error>
+where
+    E: Encoder,
+    F: FnOnce(&Recipe, &mut Init) -> Result<E, Error>,
+    O: Observer,
+{
+    let name = recipe.method.clone();
     let defaults = methods.resolve(&name, &Table::new())?;
-    methods.with(&name, &method_options, Pretraining::open(recipe, defaults, options, built_in, observer)?)?
+    let needs = methods.with::<AnyEncoder, _>(&name, &recipe.method_options, AskNeeds)?;
+    let teacher = RunTeacher::find(methods, &mut recipe, &needs, options)?;
+    let method_options = recipe.method_options.clone();
+    let run = Pretraining::open(recipe, defaults, teacher, options, make, observer)?;
+    methods.with(&name, &method_options, run)?
+}
+
+/// Asks a method for its needs.
+struct AskNeeds;
+
+impl WithMethod<AnyEncoder> for AskNeeds {
+    type Output = Needs;
+
+    fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> Needs {
+        method.needs()
+    }
 }
 
 /// [`pretrain`] with a custom method. Its recipe can give it any name that no built-in method has, and sets fields of its
@@ -123,9 +156,10 @@ where
     M: SslMethod<AnyEncoder>,
 {
     let unset = options_of(&defaults)?;
-    let (recipe, config) = recipe.clone().resolved_with(defaults, methods)?;
+    let (mut recipe, config) = recipe.clone().resolved_with(defaults, methods)?;
     let method = build(&config).map_err(RecipeError::method_option)?;
-    Pretraining::open(recipe, unset, options, built_in, observer)?.run(method)
+    let teacher = RunTeacher::find(methods, &mut recipe, &method.needs(), options)?;
+    Pretraining::open(recipe, unset, teacher, options, built_in, observer)?.run(method)
 }
 
 /// [`pretrain`] with a custom encoder, under a `name` that no built-in model has. The recipe's `[encoder]` is ignored.
@@ -146,10 +180,7 @@ pub fn pretrain_encoder<E: Encoder>(
     observer: &mut impl Observer,
 ) -> Result<Report, Error> {
     let recipe = recipe.clone().resolved_for_encoder(name, methods)?;
-    let (method, method_options) = (recipe.method.clone(), recipe.method_options.clone());
-    let defaults = methods.resolve(&method, &Table::new())?;
-    let make = |_: &Recipe, init: &mut Init| Ok(encoder(init));
-    methods.with(&method, &method_options, Pretraining::open(recipe, defaults, options, make, observer)?)?
+    pretrain_known(methods, recipe, options, |_: &Recipe, init: &mut Init| Ok(encoder(init)), observer)
 }
 
 /// What is measured of an encoder during a run.
@@ -204,6 +235,8 @@ struct Pretraining<'a, O, F> {
     recipe: Recipe,
     /// The defaults of the method's options.
     defaults: Table,
+    /// The network that the method learns from, if it learns from one.
+    teacher: Option<RunTeacher>,
     options: &'a PretrainOptions,
     device: Device,
     data: RunData,
@@ -217,13 +250,14 @@ impl<'a, O, F> Pretraining<'a, O, F> {
     fn open(
         recipe: Recipe,
         defaults: Table,
+        teacher: Option<RunTeacher>,
         options: &'a PretrainOptions,
         make: F,
         observer: &'a mut O,
     ) -> Result<Self, Error> {
         let device = options.device.open()?;
         let data = RunData::open(&recipe)?;
-        Ok(Self { recipe, defaults, options, device, data, make, observer })
+        Ok(Self { recipe, defaults, teacher, options, device, data, make, observer })
     }
 }
 
@@ -235,9 +269,12 @@ where
 {
     type Output = Result<Report, Error>;
 
-    fn run<M: SslMethod<E>>(mut self, method: M) -> Result<Report, Error> {
+    fn run<M: SslMethod<E>>(mut self, mut method: M) -> Result<Report, Error> {
         let resumed = self.resumed()?;
         self.check(&method)?;
+        if let Some(teacher) = &self.teacher {
+            method.learn_from(teacher.network());
+        }
         let estimate = self.memory(&method)?;
         let mut init = Init::new(self.recipe.seed, &self.device.clone().autodiff());
         init = init.with_precision(self.recipe.precision);
@@ -291,9 +328,9 @@ impl<'a, O, F> Pretraining<'a, O, F> {
     where
         F: FnOnce(&Recipe, &mut Init) -> Result<E, Error>,
     {
-        let Self { recipe, defaults, options, device, data, make, observer } = self;
+        let Self { recipe, defaults, teacher, options, device, data, make, observer } = self;
         let encoder = make(&resume::started_from(&recipe, resumed), init)?;
-        Ok((Pretraining { recipe, defaults, options, device, data, make: (), observer }, encoder))
+        Ok((Pretraining { recipe, defaults, teacher, options, device, data, make: (), observer }, encoder))
     }
 
     fn checks(&self, method: &impl MethodRules) -> Result<Checks, Error> {
@@ -354,7 +391,8 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         }
         let images = &self.data.train;
         let evaluated = self.data.evaluation.as_ref().map_or(0, |sets| sets.bank.len().min(EVAL_BATCH));
-        let run = memory::Run { recipe: &self.recipe, method, images, evaluated };
+        let teacher = self.teacher.as_ref().and_then(RunTeacher::footprint);
+        let run = memory::Run { recipe: &self.recipe, method, images, evaluated, teacher };
         let found = memory::of_run(&run)?;
         if let (Some(found), Some(machine)) = (&found, Machine::this()) {
             found.check(&machine)?;
@@ -377,6 +415,7 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         self.options.notes.iter().for_each(|note| info!("{note}"));
         let banner = Banner { steps_per_epoch, parameters, features, memory };
         banner.lines(&self.recipe, self.options).iter().for_each(|line| info!("{line}"));
+        self.teacher.iter().for_each(|teacher| info!("{teacher}"));
         if let Some((memory, machine)) = memory.zip(Machine::this()) {
             memory.shortage(&machine).iter().for_each(|line| warn!("{line}"));
         }

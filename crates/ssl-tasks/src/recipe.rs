@@ -27,7 +27,7 @@ pub(crate) use draft::{difference, typed};
 pub use error::RecipeError;
 pub use hash::hash;
 pub(crate) use hash::leaves;
-pub(crate) use resume::changeable;
+pub(crate) use resume::{TEACHER, TEACHER_HASH, changeable};
 pub(crate) use upgrade::upgrade;
 
 use crate::methods::{Methods, options_of, with_options};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Gradients as Recorded, Tensor};
-use ssl_core::named::Path;
+use ssl_core::named::{Path, is_under};
 use ssl_core::{GradientRules, Group};
 use ssl_kernels::ops::sum;
 
@@ -98,6 +98,7 @@ impl Gradients {
         match config.clip_norm {
             None => {}
             Some(max) if config.clip_per_parameter => self.clip_each(max),
+            Some(max) if !config.clip_groups.is_empty() => self.clip_groups(&config.clip_groups, max),
             Some(max) => self.clip_global(max),
         }
     }
@@ -114,6 +115,24 @@ impl Gradients {
         if let Some(norm) = self.norm() {
             let factor = clip_factor(norm, max_norm);
             self.map(|gradient| gradient * factor.clone());
+        }
+    }
+
+    /// Scales the gradients of every group down together if their norm exceeds `max_norm`, and leaves those of no group alone.
+    ///
+    /// A group is the prefixes of paths, as whole parts: `["encoder", "projector"]`.
+    ///
+    /// # Source
+    /// Official DINOv2 code, `train.py`: `clip_grad_norm_` of every module of the student.
+    pub fn clip_groups(&mut self, groups: &[Vec<String>], max_norm: f64) {
+        for group in groups {
+            let gradients = std::mem::take(&mut self.by_path);
+            let is_in = |path: &str| group.iter().any(|prefix| is_under(path, prefix));
+            let (inside, outside) = gradients.into_iter().partition(|(path, _)| is_in(path));
+            let mut inside = Self { by_path: inside };
+            inside.clip_global(max_norm);
+            self.by_path = outside;
+            self.by_path.append(&mut inside.by_path);
         }
     }
 
@@ -201,6 +220,20 @@ mod tests {
     }
 
     #[test]
+    fn every_group_is_clipped_by_its_own_norm_and_what_is_in_none_stays() {
+        let all = [("encoder.w", [3.0, 0.0]), ("projector.w", [4.0, 0.0]), ("head.w", [0.5, 0.0])];
+        let rest = [("head_of_patches.w", [7.0, 0.0])];
+        let mut clipped =
+            gradients(&all.iter().chain(&rest).map(|(path, g)| (*path, &g[..])).collect::<Vec<_>>());
+        let groups = [vec!["encoder".to_owned(), "projector".to_owned()], vec!["head".to_owned()]];
+        let config = OptimizerConfig::default().with_clip_norm(1.0).with_clip_groups(groups.to_vec());
+        clipped.clip(&config);
+        let first = |path: &str| values(&clipped, path)[0];
+        assert!((first("encoder.w") - 0.6).abs() < 1e-5 && (first("projector.w") - 0.8).abs() < 1e-5);
+        assert_eq!((first("head.w"), first("head_of_patches.w")), (0.5, 7.0));
+    }
+
+    #[test]
     fn what_a_rule_freezes_takes_no_part_in_the_norm() {
         let freezing = vec![ParamRule::new("encoder.conv1").with_frozen(true)];
         let config = OptimizerConfig::default().with_clip_norm(1.0).with_rules(freezing);
@@ -225,7 +258,7 @@ mod tests {
         sum.add(gradients(&[("head.weight", &[2.0]), ("encoder.weight", &[5.0])]));
         sum.scale(0.5);
         assert_eq!(values(&sum, "head.weight"), [1.5]);
-        sum.drop_frozen(&GradientRules { frozen: vec!["head"], constant_lr: vec![] });
+        sum.drop_frozen(&GradientRules { frozen: vec!["head"], ..Default::default() });
         assert!(sum.get("head.weight").is_none() && sum.get("encoder.weight").is_some());
     }
 }

@@ -4,6 +4,7 @@
 //! parameters with their own learning rate and weight decay that change with the step.
 
 mod algorithm;
+mod clip_groups;
 mod config;
 mod rules;
 mod table;
@@ -247,6 +248,9 @@ impl ModuleMapper for ParamUpdater<'_> {
         let param_rules = self.optimizer.rules.as_ref().expect("`step` sets them");
         let mut settings = param_rules.of(&path, D);
         settings.constant_lr |= self.rules.has_constant_lr(&path);
+        if self.rules.has_zero_lr(&path) {
+            settings.lr_scale = 0.0;
+        }
         let rates = self.rates.of(D, settings);
         param.map(|old| {
             let dims = old.dims();
@@ -313,13 +317,37 @@ mod tests {
     #[test]
     fn constant_rates_apply_by_path() {
         let mut optimizer = Optimizer::new(OptimizerConfig::default());
-        let rules = GradientRules { frozen: vec![], constant_lr: vec!["layers.1"] };
+        let rules = GradientRules { constant_lr: vec!["layers.1"], ..Default::default() };
         let before = named::collect(&network());
         let after = optimizer.step(network(), ones(&[("layers.1.linear.weight", 2)]), RATES, &rules);
         let moved = |tensors: &BTreeMap<String, TensorData>| {
             tensors["layers.1.linear.weight"].try_to_vec::<f32>().expect("floats")[0]
         };
         assert!((moved(&before) - moved(&named::collect(&after)) - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_rate_of_zero_leaves_the_weights_and_builds_up_the_momentum() {
+        let path = "layers.1.linear.weight";
+        let step = |network, optimizer: &mut Optimizer, rules: &GradientRules| {
+            optimizer.step(network, ones(&[(path, 2)]), RATES, rules)
+        };
+        let first_steps = |rules: &GradientRules| {
+            let sgd = SgdConfig::default().with_momentum(0.5);
+            let mut optimizer = Optimizer::new(OptimizerConfig::new(sgd));
+            let after = step(network(), &mut optimizer, rules);
+            let at_first = first_weight(&named::collect(&after), path);
+            let after = step(after, &mut optimizer, &GradientRules::default());
+            [at_first, first_weight(&named::collect(&after), path)]
+        };
+        let start = first_weight(&named::collect(&network()), path);
+        let [at_first, later] =
+            first_steps(&GradientRules { zero_lr: vec!["layers.1"], ..Default::default() });
+        assert_eq!(at_first, start);
+        // A rate of 0.1 times the second momentum, 1 + 0.5.
+        assert!((start - later - 0.15).abs() < 1e-6);
+        let [at_first, _] = first_steps(&GradientRules::default());
+        assert!((start - at_first - 0.1).abs() < 1e-6);
     }
 
     /// The first weight of a network whose layers are called as those of a student's head.
@@ -350,7 +378,7 @@ mod tests {
         let [(_, halved), (_, without_decay)] = moved(GradientRules::default(), &list);
         close(halved, 0.5 * plain0);
         close(without_decay, 0.1);
-        let constant = GradientRules { frozen: vec![], constant_lr: vec!["layers.0"] };
+        let constant = GradientRules { constant_lr: vec!["layers.0"], ..Default::default() };
         let [(_, half_of_the_peak), (_, without_decay)] = moved(constant, &list);
         close(half_of_the_peak, 0.5 * (1.0 + 10.0 * p0));
         close(without_decay, 0.1);

@@ -47,7 +47,7 @@ def check_recipe(recipe):
             found = recipe.get(section, {}).get(key, only)
             if found != only:
                 raise ValueError(f"{section}.{key} is {found}, expected {only}: the PyTorch twin has no other")
-    for key in ("layer_decay", "rules"):
+    for key in ("layer_decay", "rules", "clip_groups"):
         if recipe["optimizer"].get(key):
             raise ValueError(f"optimizer.{key} is {recipe['optimizer'][key]}, expected none: the PyTorch twin has none")
     if recipe.get("precision", "f32") not in ("f32", "float32"):

@@ -4,15 +4,18 @@ use anyhow::{Result, ensure};
 use burn::tensor::{Int, Tensor};
 use ssl_barlow_twins::{BarlowTwinsInput, BarlowTwinsLoss};
 use ssl_byol::{ByolInput, ByolLoss};
-use ssl_core::Loss;
 use ssl_core::loss::{DistillationInput, DistillationLoss};
 use ssl_core::math::NORMALIZE_EPS;
 use ssl_core::patches::patchify;
+use ssl_core::{HiddenPatches, Loss};
 use ssl_dino::{DinoInput, DinoLoss, mean_logits, next_center};
+use ssl_distill_features::{DistillFeaturesInput, DistillFeaturesLoss};
+use ssl_ibot::ibot as ibot_loss;
 use ssl_ijepa::{IJepaInput, IJepaLoss, targets_of};
 use ssl_lejepa::{LeJepaInput, LeJepaLoss, SigReg};
 use ssl_mae::{MaeInput, MaeLoss};
 use ssl_moco::{MoCoInput, MoCoLoss, MoCoV3Input, MoCoV3Loss};
+use ssl_msn::{MsnInput, MsnLoss};
 use ssl_nnclr::{NnClrInput, NnClrLoss, nearest};
 use ssl_simclr::{DclInput, DclLoss, NtXentInput, NtXentLoss};
 use ssl_simmim::{SimMimInput, SimMimLoss};
@@ -45,9 +48,14 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("sinkhorn", sinkhorn),
     ("swav", swav),
     ("dino", dino),
+    ("distill_features", distill_features),
+    ("ibot", ibot),
+    ("koleo", koleo),
+    ("dinov2_sinkhorn_center", dinov2_sinkhorn_center),
     ("mae", mae),
     ("ijepa", ijepa),
     ("simmim", simmim),
+    ("msn", msn),
 ];
 
 fn nt_xent(case: &Case) -> Result<Outputs> {
@@ -195,6 +203,36 @@ fn dino(case: &Case) -> Result<Outputs> {
     Ok(outputs)
 }
 
+/// The term of hidden patches; that of class tokens is DINO's.
+fn ibot(case: &Case) -> Result<Outputs> {
+    let mut inputs = LossInputs::of(case);
+    let [student, teacher] = inputs.take(["student", "teacher"])?;
+    let mean = mean_logits(std::slice::from_ref(&teacher));
+    let mask = Tensor::<3, Int>::from_data(data(case.tensor("in.mask")?), &device());
+    let weights = HiddenPatches::of(mask.flatten::<2>(1, 2).greater_elem(0)).weights;
+    let center = inputs.take_one("center")?;
+    let (student_t, teacher_t) = (case.param("student_temp")?, case.param("teacher_temp")?);
+    let mut outputs = inputs.outputs(ibot_loss(student, teacher, weights, center, student_t, teacher_t))?;
+    let next = next_center(tensor(case, "in.center")?, mean, case.param("center_momentum")?);
+    outputs.insert("out.center".to_owned(), array(&next.into_data()));
+    Ok(outputs)
+}
+
+fn koleo(case: &Case) -> Result<Outputs> {
+    let eps: f64 = case.param("eps")?;
+    ensure!(eps == 1e-8, "eps is {eps}, expected 1e-8");
+    let mut inputs = LossInputs::of(case);
+    let loss = ssl_core::loss::koleo(inputs.take_one("x")?);
+    Ok(inputs.outputs(loss)?)
+}
+
+fn dinov2_sinkhorn_center(case: &Case) -> Result<Outputs> {
+    let teacher = leaf::<2>(case, "in.teacher")?;
+    let [rows, _] = teacher.dims();
+    let codes = sinkhorn_codes(teacher, case.param("teacher_temp")?, case.param("iterations")?, rows);
+    Ok(Outputs::from([("out.codes".to_owned(), array(&codes.into_data()))]))
+}
+
 fn mae(case: &Case) -> Result<Outputs> {
     let eps: f64 = case.param("eps")?;
     ensure!(eps == 1e-6, "eps is {eps}, expected 1e-6");
@@ -224,6 +262,39 @@ fn ijepa(case: &Case) -> Result<Outputs> {
     let target = targets_of(repeated(tensor(case, "in.tokens")?), places);
     outputs.insert("out.target".to_owned(), array(&target.into_data()));
     Ok(outputs)
+}
+
+fn distill_features(case: &Case) -> Result<Outputs> {
+    expect_normalize_eps(case, NORMALIZE_EPS)?;
+    let (beta, eps): (f64, f64) = (case.param("beta")?, case.param("layer_norm_eps")?);
+    ensure!((beta, eps) == (1.0, 1e-5), "beta and eps are {beta} and {eps}, expected 1 and 1e-5");
+    let mut inputs = LossInputs::of(case);
+    // Tokens are rows.
+    let [student, teacher] = match case.tensor("in.student")?.shape.len() {
+        3 => {
+            [inputs.take_one::<3>("student")?, inputs.take_one("teacher")?].map(|tokens| tokens.flatten(0, 1))
+        }
+        _ => inputs.take(["student", "teacher"])?,
+    };
+    let (distance, teacher_norm) = (case.param("distance")?, case.param("teacher_norm")?);
+    outputs(
+        inputs,
+        &DistillFeaturesLoss { distance, teacher_norm },
+        DistillFeaturesInput { student, teacher },
+    )
+}
+
+fn msn(case: &Case) -> Result<Outputs> {
+    expect_normalize_eps(case, NORMALIZE_EPS)?;
+    let loss = MsnLoss {
+        temperature: case.param("temperature")?,
+        sharpen_temperature: case.param("target_sharpen_temperature")?,
+        sinkhorn_iterations: case.param("sinkhorn_iterations")?,
+        regularization_weight: case.param("regularization_weight")?,
+    };
+    let mut inputs = LossInputs::of(case);
+    let [anchors, targets, prototypes] = inputs.take(["anchors", "targets", "prototypes"])?;
+    outputs(inputs, &loss, MsnInput { anchors, targets, prototypes })
 }
 
 fn simmim(case: &Case) -> Result<Outputs> {

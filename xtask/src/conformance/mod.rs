@@ -2,7 +2,7 @@
 //!
 //! An operation is a function from a case to the tensors it computes; [`Case::compare`] compares them with those that the
 //! case expects. The metadata of the file selects the function, never its name; shapes and hyper-parameters are the
-//! file's. A case without a function fails, unless the list in `skipped.rs` says why.
+//! file's. A case without a function fails.
 
 mod aug;
 mod ema;
@@ -13,7 +13,6 @@ mod model;
 mod modules;
 mod optim;
 mod recipe;
-mod skipped;
 mod tree;
 
 use std::any::Any;
@@ -22,7 +21,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use skipped::Skipped;
 use ssl_testing::{Case, Comparison, Outputs, cases_dir};
 
 /// Computes the tensors that a case expects.
@@ -42,8 +40,7 @@ fn ops(group: &str) -> &'static [(&'static str, Op)] {
     }
 }
 
-/// Runs every case of a folder, by default those of this repository. Succeeds if there are cases, none fails, and no
-/// implemented operation is in the list of those to skip.
+/// Runs every case of a folder, by default those of this repository. Succeeds if there are cases and none fails.
 pub(crate) fn run(dir: Option<PathBuf>) -> ExitCode {
     let dir = dir.unwrap_or_else(cases_dir);
     let paths = Case::paths(&dir).unwrap_or_else(|error| {
@@ -55,20 +52,9 @@ pub(crate) fn run(dir: Option<PathBuf>) -> ExitCode {
     }
     let rows = examine_all(&paths);
     let count = |result: &str| rows.iter().filter(|row| row.result() == result).count();
-    let (passed, failed, skipped) = (count("pass"), count("fail"), count("skip"));
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
-    let stale = implemented(skipped::SKIPPED);
-    for Skipped { group, op, .. } in &stale {
-        eprintln!(
-            "error: {group}.{op} is implemented, but skipped.rs still lists it: expected its line to be removed"
-        );
-    }
-    if failed == 0 && !rows.is_empty() && stale.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// The operations of a list that are implemented, and so cannot be skipped.
-fn implemented(list: &[Skipped]) -> Vec<&Skipped> {
-    list.iter().filter(|skipped| find(skipped.group, skipped.op).is_some()).collect()
+    let (passed, failed) = (count("pass"), count("fail"));
+    println!("{passed} passed, {failed} failed");
+    if failed == 0 && !rows.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn find(group: &str, op: &str) -> Option<Op> {
@@ -87,8 +73,6 @@ enum Verdict {
     Compared(Vec<(String, Comparison)>),
     /// Why there is nothing to compare.
     Failed(String),
-    /// Why there is no operation with that name.
-    Skipped(&'static str),
 }
 
 fn examine_all(paths: &[PathBuf]) -> Vec<Row> {
@@ -128,12 +112,7 @@ fn examine(path: &Path) -> Row {
 
 /// The verdict on a case of an operation that nothing computes.
 fn without_op(group: &str, op: &str) -> Verdict {
-    let missing = || {
-        format!(
-            "nothing computes {group}.{op}: expected an implementation, or a line with a reason in skipped.rs"
-        )
-    };
-    skipped::reason(group, op).map_or_else(|| Verdict::Failed(missing()), Verdict::Skipped)
+    Verdict::Failed(format!("nothing computes {group}.{op}: expected an implementation"))
 }
 
 /// A trajectory with its batches shared by `size` ranks; `None` for a case that they cannot share.
@@ -165,7 +144,6 @@ impl Row {
 
     fn result(&self) -> &'static str {
         match &self.verdict {
-            Verdict::Skipped(_) => "skip",
             Verdict::Compared(all) if all.iter().all(|(_, comparison)| comparison.passes()) => "pass",
             _ => "fail",
         }
@@ -182,11 +160,10 @@ impl Row {
         self.worst().map_or_else(|| "-".to_owned(), |(_, ratio)| format!("{ratio:.4}"))
     }
 
-    /// What to look at if a case failed, or why it was skipped.
+    /// What to look at if a case failed.
     fn reason(&self) -> String {
         match (&self.verdict, self.worst()) {
             (Verdict::Failed(reason), _) => format!("  {reason}"),
-            (Verdict::Skipped(reason), _) => format!("  {reason}"),
             (_, Some((name, ratio))) if ratio > 1.0 => format!("  {name}"),
             _ => String::new(),
         }
@@ -259,24 +236,15 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_that_nothing_computes_fails_unless_it_is_on_the_list() {
+    fn an_operation_that_nothing_computes_fails() {
         let row = |group, op| {
             let verdict = without_op(group, op);
             let row = Row { case: String::new(), tolerance: String::new(), verdict };
             (row.result(), row.reason())
         };
-        let Skipped { group, op, reason } = &skipped::SKIPPED[0];
-        assert_eq!(row(group, op), ("skip", format!("  {reason}")));
         let (result, reason) = row("loss", "no_such_loss");
         assert_eq!(result, "fail");
         assert!(reason.contains("nothing computes loss.no_such_loss"), "{reason}");
         assert_eq!(row("no such group", "nt_xent").0, "fail");
-    }
-
-    #[test]
-    fn no_operation_of_the_list_is_implemented() {
-        assert!(implemented(skipped::SKIPPED).is_empty());
-        let stale = [Skipped { group: "loss", op: "nt_xent", reason: "none" }];
-        assert_eq!(implemented(&stale).len(), 1);
     }
 }

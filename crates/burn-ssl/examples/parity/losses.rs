@@ -121,11 +121,80 @@ pub(crate) fn cases() -> Vec<Case> {
             let pred = pred.narrow(0, 0, 4).reshape([2, 2, 10]);
             burn_ssl::ijepa::IJepaInput { pred, tokens: tokens.reshape([1, 6, 10]), places }
         }),
+        #[cfg(feature = "msn")]
+        case("msn", burn_ssl::msn::MsnLoss { sinkhorn_iterations: 0, ..MSN }, msn_input),
+        #[cfg(feature = "msn")]
+        case("msn balanced", MSN, msn_input),
+        #[cfg(feature = "distill-features")]
+        case(
+            "distill_features",
+            burn_ssl::distill_features::DistillFeaturesLoss::default(),
+            |[student, teacher]| burn_ssl::distill_features::DistillFeaturesInput { student, teacher },
+        ),
+        #[cfg(feature = "ibot")]
+        case(
+            "ibot",
+            burn_ssl::ibot::IBotLoss {
+                student_temperature: 0.1,
+                teacher_temperature: 0.04,
+                teacher_patch_temperature: 0.07,
+                class_weight: 1.0,
+                patch_weight: 1.0,
+            },
+            |[first, second, teacher, other, student_patches, teacher_patches]| {
+                let center =
+                    |logits: &Tensor<2>| logits.clone().without_autodiff().mean_dim(0).squeeze_dim(0);
+                burn_ssl::ibot::IBotInput {
+                    center: center(&teacher),
+                    patch_center: center(&teacher_patches),
+                    weights: Tensor::full([SHAPE[0]], 0.25, &teacher.device().inner()),
+                    student: vec![first, second],
+                    teacher: vec![teacher, other],
+                    student_patches,
+                    teacher_patches,
+                }
+            },
+        ),
+        #[cfg(feature = "dinov2")]
+        case(
+            "dinov2",
+            burn_ssl::dinov2::DinoV2Loss {
+                student_temperature: 0.1,
+                class_weight: 1.0,
+                patch_weight: 1.0,
+                koleo_weight: 0.1,
+            },
+            |[first, second, teacher, student_patches, features]| {
+                let codes = burn_ssl::dinov2::sinkhorn(teacher, 0.5, 3, SHAPE[0]);
+                burn_ssl::dinov2::DinoV2Input {
+                    weights: Tensor::full([SHAPE[0]], 0.25, &codes.device()),
+                    student: vec![first, second],
+                    targets: vec![codes.clone()],
+                    student_patches,
+                    patch_targets: codes,
+                    features: vec![features],
+                }
+            },
+        ),
         of_function("cross_view", |[first, second, other]| {
             let targets = [softmax(first.without_autodiff(), 1)];
             burn_ssl::core::loss::cross_view_cross_entropy(&targets, &[second, other])
         }),
     ])
+}
+
+/// MSN's loss with its default numbers.
+#[cfg(feature = "msn")]
+const MSN: burn_ssl::msn::MsnLoss = burn_ssl::msn::MsnLoss {
+    temperature: 0.1,
+    sharpen_temperature: 0.25,
+    sinkhorn_iterations: 3,
+    regularization_weight: 1.0,
+};
+
+#[cfg(feature = "msn")]
+fn msn_input([anchors, targets, prototypes]: [Tensor<2>; 3]) -> burn_ssl::msn::MsnInput {
+    burn_ssl::msn::MsnInput { anchors, targets, prototypes }
 }
 
 /// A loss, and how its input is made of drawn embeddings.

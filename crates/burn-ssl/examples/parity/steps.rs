@@ -1,7 +1,10 @@
 //! One training step of every method: loss, gradients, their norm, what clipping leaves of them, and how student, state and
 //! optimizer change.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor, TensorData};
+use burn_ssl::core::frozen::Frozen;
 use burn_ssl::core::{Mask, MaskKind, named};
 use burn_ssl::encoders::{BlockKind, ResNetConfig, Stem, Vit, VitConfig};
 use burn_ssl::prelude::*;
@@ -24,6 +27,9 @@ const SMALL: &str = "
     hidden_dim = 16
     output_dim = 8
     bottleneck_dim = 8
+    patch_hidden_dim = 16
+    patch_output_dim = 8
+    patch_bottleneck_dim = 8
     predictor_dim = 8
     queue_len = 32
     prototypes = 12
@@ -120,8 +126,12 @@ struct OneStep<'a> {
 impl WithMethod<AnyEncoder> for OneStep<'_> {
     type Output = Record;
 
-    fn run<M: SslMethod<AnyEncoder>>(self, method: M) -> Record {
+    fn run<M: SslMethod<AnyEncoder>>(self, mut method: M) -> Record {
         let Self { network, descent, inputs } = self;
+        if method.needs().teacher {
+            let teacher = network.init(&mut Init::new(2, inputs.device()));
+            method.learn_from(Arc::new(Frozen::new(inputs.module(teacher))));
+        }
         // The student has other weights than its teacher, or an average before the first step would change nothing.
         let [(student, _), (_, state)] = [0, 1].map(|seed| {
             let mut init = Init::new(seed, &inputs.device().clone().autodiff());
@@ -178,7 +188,10 @@ fn views(method: &impl MethodRules, inputs: &Inputs) -> Views {
     }
     let labels = (0..BATCH as i64).map(|index| index % 3).collect::<Vec<_>>();
     let labels = needs.labels.then(|| Tensor::from_data(TensorData::new(labels, [BATCH]), device));
-    let masks = needs.masks.map(|kind| vec![Some(mask(kind, device)); crops.len()]).unwrap_or_default();
+    // Small crops are whole.
+    let of_view = |kind, view| (view < needs.global_views).then(|| mask(kind, device));
+    let masks = |kind| (0..crops.len()).map(|view| of_view(kind, view)).collect();
+    let masks = needs.masks.map(masks).unwrap_or_default();
     Views { labels, masks, ..Views::new(crops, needs.global_views) }
 }
 
@@ -201,6 +214,12 @@ fn mask(kind: MaskKind, device: &Device) -> Mask {
                 targets: Tensor::from_data(TensorData::new(halves(2), [BATCH, 1, 2]), device),
             }
         }
-        MaskKind::Replace => panic!("no method of this build takes such masks"),
+        MaskKind::Replace => {
+            // The last image has nothing hidden.
+            let hidden = |image: usize| (0..16).map(move |patch| (image, patch));
+            let hidden = (0..BATCH).flat_map(hidden);
+            let hidden = hidden.map(|(image, patch)| image + 1 < BATCH && lists[image].contains(&patch));
+            Mask::Replace(Tensor::from_data(TensorData::new(hidden.collect::<Vec<_>>(), [BATCH, 16]), device))
+        }
     }
 }

@@ -5,7 +5,7 @@ use ssl_core::nn::pos_embed_for;
 use ssl_core::patches::{rows_at, shared_rows_at};
 use ssl_core::{Encoder, Masking, Pass, TokenEncoder, Tokens};
 
-use super::Vit;
+use super::{Pool, Vit};
 
 impl TokenEncoder for Vit {
     /// # Shapes
@@ -51,6 +51,13 @@ impl TokenEncoder for Vit {
         let attention = last.first_attention(tokens);
         let [_, _, length] = attention.dims();
         attention.slice_dim(2, self.first_patch()..length)
+    }
+
+    fn pool(&self, tokens: Tokens) -> Tensor<2> {
+        match self.pool {
+            Pool::Class => tokens.pooled(),
+            Pool::Mean => tokens.patch_mean(),
+        }
     }
 
     /// # Panics

@@ -21,6 +21,27 @@ pub fn describe(path: &Path) -> Result<Option<EncoderConfig>, WeightsError> {
     Ok(found.last())
 }
 
+/// Height and width of the images that the ViT in a file of weights was made for, in pixels: as burn-ssl wrote it there,
+/// otherwise as its position embedding tells. None for a network that takes images of any size, such as a ResNet.
+///
+/// # Errors
+/// If the file cannot be read.
+pub fn image_size(path: &Path) -> Result<Option<usize>, WeightsError> {
+    if let Some(artifact) = Artifact::read(path)? {
+        return Ok(Some(artifact.preprocessing.size));
+    }
+    Ok(names::groups(read::shapes(path)?).filter_map(|group| vit_pixels(&group)).last())
+}
+
+fn vit_pixels(shapes: &Shapes) -> Option<usize> {
+    let &[_, _, patch, _] = &shapes.get("patch_embed.proj.weight")?[..] else { return None };
+    let &[_, entries, _] = &shapes.get("pos_embed")?[..] else { return None };
+    // The class token has an entry too, except in timm's ViTs with registers. No number is a square and one more than a square.
+    let side =
+        [entries, entries.saturating_sub(1)].into_iter().find(|places| places.isqrt().pow(2) == *places)?;
+    Some(side.isqrt() * patch)
+}
+
 fn resnet(shapes: &Shapes) -> Option<EncoderConfig> {
     let first = shapes.get("conv1.weight")?;
     let (&[width, _, kernel, _], inner) = (&first[..], shapes.get("layer1.0.conv1.weight")?) else {
@@ -75,6 +96,11 @@ mod tests {
 
     /// What is found in a file of the plain tensors of a network, under a prefix.
     fn found(config: &EncoderConfig, prefix: &str) -> Option<EncoderConfig> {
+        in_file(config, prefix, |path| describe(path).expect("readable"))
+    }
+
+    /// What is said of a file of the plain tensors of a network for images of 32 pixels.
+    fn in_file<T>(config: &EncoderConfig, prefix: &str, say: impl Fn(&Path) -> T) -> T {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("theirs.safetensors");
         let mut init = Init::new(0, &DeviceSpec::Flex.open().expect("flex is compiled in"));
@@ -90,7 +116,16 @@ mod tests {
             (name.clone(), view.expect("as many values as the shape has"))
         });
         safetensors::serialize_to_file(views, None, &path).expect("writable");
-        describe(&path).expect("readable")
+        say(&path)
+    }
+
+    #[test]
+    fn the_images_of_a_vit_are_as_large_as_its_positions_say() {
+        let size = |config: &EncoderConfig| in_file(config, "", |path| image_size(path).expect("readable"));
+        let vit = EncoderConfig { patch_size: Some(8), ..EncoderConfig::named("vit-tiny") };
+        assert_eq!(size(&vit), Some(32));
+        assert_eq!(size(&EncoderConfig { class_token: Some(false), ..vit }), Some(32));
+        assert_eq!(size(&EncoderConfig { width: 2, ..EncoderConfig::named("resnet18") }), None);
     }
 
     #[test]

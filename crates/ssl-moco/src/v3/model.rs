@@ -34,7 +34,7 @@ impl MethodRules for MoCoV3 {
     }
 
     fn gradient_rules(&self, _at: Progress) -> GradientRules {
-        GradientRules { frozen: self.config.frozen(), constant_lr: vec![] }
+        GradientRules { frozen: self.config.frozen(), ..Default::default() }
     }
 
     fn embeds_in_chunks(&self) -> bool {

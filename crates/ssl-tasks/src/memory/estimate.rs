@@ -32,6 +32,8 @@ pub(crate) struct Run<'a, M> {
     pub(crate) images: &'a Dataset,
     /// Images that pass the encoder at a time in evaluation; 0 without one.
     pub(crate) evaluated: usize,
+    /// The network that the method learns from, if it learns from one, on a view.
+    pub(crate) teacher: Option<EncoderFootprint>,
 }
 
 /// The estimate of a run; `None` for a custom encoder, of which nothing is known.
@@ -60,7 +62,9 @@ pub(crate) fn of_run(run: &Run<'_, impl MethodRules>) -> Result<Option<Estimate>
     };
     let of_image = of_size(&recipe.data.image_size).map_or(0.0, |encoder| encoder.plain);
     let evaluated = run.evaluated as f64 * of_image;
-    let counts = Counts { sizes, encoders, method, batch: batch as f64, pass: pass as f64, evaluated };
+    let frozen = run.teacher.map_or(0.0, |teacher| teacher.parameters + pass as f64 * teacher.plain);
+    let (batch, pass) = (batch as f64, pass as f64);
+    let counts = Counts { sizes, encoders, method, batch, pass, evaluated, frozen };
     let mut parts = counts.parts(recipe);
     parts.push(images(run.images, recipe.data.worker_threads()));
     Ok(Some(Estimate::new(parts)))
@@ -88,6 +92,8 @@ struct Counts {
     pass: f64,
     /// Activations of an evaluation.
     evaluated: f64,
+    /// A frozen network and its activations.
+    frozen: f64,
 }
 
 impl Counts {
@@ -109,7 +115,7 @@ impl Counts {
             part(PartKind::Parameters, student, weights),
             part(PartKind::Gradients, sums * student, weights),
             part(PartKind::Optimizer, moments * student, weights),
-            part(PartKind::Teacher, teacher + self.teacher_pass(), weights),
+            part(PartKind::Teacher, teacher + self.teacher_pass() + self.frozen, weights),
             part(PartKind::State, self.method.state, "a shorter method_options.queue_len"),
             part(PartKind::Encoder, self.activations(), BATCH),
             part(PartKind::Heads, self.method.kept(self.rows()) + self.pass * self.method.other_kept, HEAD),
@@ -209,7 +215,8 @@ mod tests {
         recipe.schedule.batch_size = 64;
         change(&mut recipe);
         let images = Dataset::from_images(vec![Image::new(32, 32, vec![0; 3072])], None);
-        let run = Run { recipe: &recipe, method: &Head { teacher }, images: &images, evaluated };
+        let run =
+            Run { recipe: &recipe, method: &Head { teacher }, images: &images, evaluated, teacher: None };
         of_run(&run).expect("usable views")
     }
 

@@ -32,7 +32,7 @@ fn kind_of(mask: &MaskConfig) -> MaskKind {
 /// What recipes call masks of a kind.
 fn name_of(kind: MaskKind) -> &'static str {
     match kind {
-        MaskKind::Keep => "'random'",
+        MaskKind::Keep => "'random' or 'focal'",
         MaskKind::Replace => "'block'",
         MaskKind::Predict => "'multi-block'",
     }

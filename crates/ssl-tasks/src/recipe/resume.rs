@@ -5,6 +5,11 @@ use toml::{Table, Value};
 
 use super::{Draft, Recipe, RecipeError, difference};
 
+/// The option of a method that names the frozen network that it learns from.
+pub(crate) const TEACHER: &str = "teacher";
+/// The option that a run adds: the hash of that network's tensors.
+pub(crate) const TEACHER_HASH: &str = "teacher_hash";
+
 /// What a key does that may change when a run is resumed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
@@ -77,6 +82,12 @@ impl Recipe {
                 None => table.remove(*key),
             };
         }
+        if let Some(options) = table.get_mut("method_options").and_then(Value::as_table_mut)
+            && options.contains_key(TEACHER_HASH)
+        {
+            // The hash says which teacher it is, wherever it is kept.
+            options.remove(TEACHER);
+        }
         table
     }
 }
@@ -91,6 +102,26 @@ mod tests {
         let mut draft = testing::draft("simclr/cifar10");
         draft.assign(assignment).expect("a key");
         draft.finish().expect("usable")
+    }
+
+    #[test]
+    fn a_teacher_may_be_kept_elsewhere_but_not_be_another() {
+        let taught = |path: &str, hash: Option<&str>| {
+            let mut recipe = changed("seed=0");
+            let hash = hash.map(|hash| (TEACHER_HASH, hash));
+            for (key, value) in [(TEACHER, path)].into_iter().chain(hash) {
+                recipe.method_options.insert(key.to_owned(), value.into());
+            }
+            recipe
+        };
+        let run = taught("/here", Some("a"));
+        assert_eq!(run.kept_difference(&taught("/there", Some("a"))), None);
+        assert_eq!(run.hash(), taught("/there", Some("a")).hash());
+        let (key, ..) = run.kept_difference(&taught("/here", Some("b"))).expect("another teacher");
+        assert_eq!(key, "method_options.teacher_hash");
+        assert_ne!(run.hash(), taught("/here", Some("b")).hash());
+        // Without a hash the key is a method's own.
+        assert!(taught("a", None).kept_difference(&taught("b", None)).is_some());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use burn::module::Module;
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, limits, names, setters};
 
+use super::clip_groups;
 use super::rules::{NoDecay, ParamRule, ParamRules};
 use super::table::OptimizerTable;
 use super::{Algorithm, OptimizerName};
@@ -65,6 +66,9 @@ pub struct OptimizerConfig {
     pub clip_norm: Option<f64>,
     /// Whether to clip every parameter's gradient on its own (DINO) instead of all together. Default no.
     pub clip_per_parameter: bool,
+    /// Parts of the student that are clipped together, each group by its own norm: `[["encoder"], ["head"]]` (DINOv2). What is in
+    /// no group is not clipped. Default: no groups, all gradients are clipped together.
+    pub clip_groups: Vec<Vec<String>>,
 }
 
 impl Default for OptimizerConfig {
@@ -82,6 +86,7 @@ impl Default for OptimizerConfig {
             rules: Vec::new(),
             clip_norm: None,
             clip_per_parameter: false,
+            clip_groups: Vec::new(),
         }
     }
 }
@@ -97,7 +102,8 @@ setters!(OptimizerConfig {
     with_layer_decay: layer_decay = Option<f64>,
     with_rules: rules = Vec<ParamRule>,
     with_clip_norm: clip_norm = Option<f64>,
-    with_clip_per_parameter: clip_per_parameter = bool;
+    with_clip_per_parameter: clip_per_parameter = bool,
+    with_clip_groups: clip_groups = Vec<Vec<String>>;
     algorithm,
 });
 
@@ -150,14 +156,17 @@ impl OptimizerConfig {
             "optimizer.clip_per_parameter",
             true,
             "clip_norm beside it, the largest norm",
-        )
+        )?;
+        clip_groups::validate(self)
     }
 
     /// Checks that the rules fit the parameters of `module`.
     ///
     /// # Errors
-    /// If no parameter has the path of a rule, or the rate decays by layer in a network without `encoder.blocks`.
+    /// If no parameter has the path of a rule or of a clipped part, or the rate decays by layer in a network without
+    /// `encoder.blocks`.
     pub fn check_module<M: Module>(&self, module: &M) -> Result<(), ConfigError> {
+        clip_groups::check(&self.clip_groups, module)?;
         ParamRules::new(self, module).map(|_| ())
     }
 
@@ -217,6 +226,7 @@ mod tests {
         assert_eq!(bad(|c| c.clip_norm = Some(-1.0)), "optimizer.clip_norm");
         assert_eq!(bad(|c| c.clip_norm = Some(0.0)), "optimizer.clip_norm");
         assert_eq!(bad(|c| c.clip_per_parameter = true), "optimizer.clip_per_parameter");
+        assert_eq!(bad(|c| c.clip_groups = vec![vec!["head".into()]]), "optimizer.clip_groups");
         assert_eq!(bad(|c| c.layer_decay = Some(0.0)), "optimizer.layer_decay");
         assert_eq!(bad(|c| c.layer_decay = Some(1.5)), "optimizer.layer_decay");
         assert_eq!(

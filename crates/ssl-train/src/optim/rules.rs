@@ -133,9 +133,8 @@ impl ParamRules {
     /// # Errors
     /// If no parameter has the path of a rule, or the rate decays by layer in a network without `encoder.blocks`.
     pub(super) fn new<M: Module>(config: &OptimizerConfig, module: &M) -> Result<Self, ConfigError> {
-        let mut parameters = ParameterPaths::default();
-        module.visit(&mut parameters);
-        let unused = |rule: &&ParamRule| !parameters.paths.iter().any(|path| rule.matches(path));
+        let paths = parameter_paths(module);
+        let unused = |rule: &&ParamRule| !paths.iter().any(|path| rule.matches(path));
         if let Some(rule) = config.rules.iter().find(unused) {
             return Err(ConfigError {
                 field: "optimizer.rules",
@@ -146,7 +145,7 @@ impl ParamRules {
                 expected: "whole parts of a path, such as encoder.conv1 or cls_token",
             });
         }
-        let layers = config.layer_decay.map(|decay| LayerDecay::new(decay, &parameters.paths)).transpose()?;
+        let layers = config.layer_decay.map(|decay| LayerDecay::new(decay, &paths)).transpose()?;
         Ok(Self { layers, ..Self::without_layers(config) })
     }
 
@@ -219,7 +218,13 @@ fn block(path: &str) -> Option<usize> {
     path.strip_prefix("encoder.blocks.")?.split('.').next()?.parse().ok()
 }
 
-/// Collects the paths of a module's parameters.
+/// The paths of a module's parameters.
+pub(super) fn parameter_paths<M: Module>(module: &M) -> Vec<String> {
+    let mut parameters = ParameterPaths::default();
+    module.visit(&mut parameters);
+    parameters.paths
+}
+
 #[derive(Default)]
 struct ParameterPaths {
     at: Path,

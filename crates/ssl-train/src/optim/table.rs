@@ -44,6 +44,8 @@ pub(super) struct OptimizerTable {
     clip_norm: Option<f64>,
     clip_per_parameter: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    clip_groups: Vec<Vec<String>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     rules: Vec<ParamRule>,
 }
 
@@ -85,6 +87,7 @@ impl OptimizerTable {
             layer_decay: config.layer_decay,
             clip_norm: config.clip_norm,
             clip_per_parameter: config.clip_per_parameter,
+            clip_groups: config.clip_groups.clone(),
             rules: config.rules.clone(),
         }
     }
@@ -158,6 +161,7 @@ impl TryFrom<OptimizerTable> for OptimizerConfig {
             rules: table.rules,
             clip_norm: table.clip_norm,
             clip_per_parameter: table.clip_per_parameter,
+            clip_groups: table.clip_groups,
         })
     }
 }
@@ -223,6 +227,7 @@ mod tests {
                 rules: vec![rule.clone()],
                 clip_norm: Some(7.0),
                 clip_per_parameter: true,
+                clip_groups: vec![vec!["encoder".into()], vec!["head".into()]],
                 algorithm,
             };
             let table = serde_json::to_value(&config).expect("numbers and names");

@@ -15,7 +15,7 @@ mod table;
 mod test;
 
 use anyhow::{Result, ensure};
-use burn_ssl::registry::METHODS;
+use burn_ssl::registry::{METHODS, MethodInfo, needs};
 use clap::{Args, Subcommand};
 
 /// Options of `bench accuracy`.
@@ -45,9 +45,15 @@ impl Accuracy {
     }
 }
 
+/// The methods that learn from images alone. What one learns from a frozen network is above all a matter of that network.
+fn comparable() -> Vec<&'static str> {
+    let learns_from_images = |method: &&MethodInfo| needs(method.name).is_ok_and(|needs| !needs.teacher);
+    METHODS.iter().filter(learns_from_images).map(|method| method.name).collect()
+}
+
 /// The methods asked for, in the order of the registry; all by default.
 fn methods(only: &[String]) -> Result<Vec<&'static str>> {
-    let known: Vec<_> = METHODS.iter().map(|method| method.name).collect();
+    let known = comparable();
     for name in only {
         ensure!(
             known.contains(&name.as_str()),
@@ -66,7 +72,8 @@ mod tests {
     #[test]
     fn methods_come_in_their_order_and_unknown_ones_are_named() {
         let only = |names: &[&str]| methods(&names.iter().map(|name| name.to_string()).collect::<Vec<_>>());
-        assert_eq!(only(&[]).expect("all").len(), METHODS.len());
+        assert_eq!(only(&[]).expect("all"), comparable());
+        assert!(!comparable().contains(&"distill-features") && comparable().len() >= METHODS.len() - 1);
         assert_eq!(only(&["byol", "simclr"]).expect("known"), ["simclr", "byol"]);
         let error = only(&["pirl"]).expect_err("unknown").to_string();
         assert!(error.starts_with("there is no method pirl, expected one of simclr, "), "{error}");

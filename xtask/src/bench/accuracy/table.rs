@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use anyhow::{Context, Result};
-use burn_ssl::registry::METHODS;
 use serde_json::Value;
 
 use super::places;
@@ -26,7 +25,7 @@ pub(super) fn write() -> Result<()> {
 
 /// Every method and the hash of its recipe.
 fn recipes() -> Result<Vec<(&'static str, String)>> {
-    METHODS.iter().map(|method| Ok((method.name, Quick::of(method.name)?.hash()))).collect()
+    super::comparable().into_iter().map(|method| Ok((method, Quick::of(method)?.hash()))).collect()
 }
 
 /// The page for the given runs. Only runs of today's recipes count.

@@ -7,13 +7,17 @@ mod barlow_twins;
 mod byol;
 mod dcl;
 mod dino;
+mod dinov2;
+mod distill;
 pub(super) mod group;
+mod ibot;
 mod ijepa;
 mod lejepa;
 mod mae;
 mod masks;
 mod moco;
 mod moco_v3;
+mod msn;
 mod nnclr;
 mod params;
 mod simclr;
@@ -22,6 +26,7 @@ mod simsiam;
 mod start;
 mod sup_con;
 mod swav;
+mod teacher_temperatures;
 mod tico;
 mod vicreg;
 
@@ -53,9 +58,13 @@ pub(super) const OPS: &[(&str, Op)] = &[
     ("sup_con", sup_con::run),
     ("swav", swav::run),
     ("dino", dino::run),
+    ("distill", distill::run),
+    ("ibot", ibot::run),
+    ("dinov2", dinov2::run),
     ("mae", mae::run),
     ("ijepa", ijepa::run),
     ("simmim", simmim::run),
+    ("msn", msn::run),
     ("barlow_twins", barlow_twins::run),
     ("vicreg", vicreg::run),
     ("tico", tico::run),
@@ -93,6 +102,9 @@ fn trajectory<M: SslMethod<AnyEncoder>>(
         }
         if let Some(max_norm) = params.clip_per_parameter {
             gradients.clip_each(max_norm);
+        }
+        if let Some(clip) = &params.clip_groups {
+            gradients.clip_groups(&clip.groups(), clip.max_norm);
         }
         gradients.drop_frozen(&rules);
         state = method.absorb(state, step.carry);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use serde::de::Error;
+use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use ssl_core::{GradientRules, Mlp, Progress, named};
@@ -48,9 +48,12 @@ pub(super) struct Params {
     /// Empty for a predictor of tokens, which is no list of layers.
     #[serde(default, deserialize_with = "layers")]
     pub(super) predictor: Vec<LayerSpec>,
+    /// Without terms that have parameters of their own, see [`term`](Self::term).
+    #[serde(deserialize_with = "numbers")]
     loss: BTreeMap<String, Table>,
     pub(super) optimizer: OptimizerSpec,
     pub(super) clip_per_parameter: Option<f64>,
+    pub(super) clip_groups: Option<ClipGroups>,
     ema: Option<Average>,
     /// Name prefixes of what is never trained.
     #[serde(default)]
@@ -64,6 +67,23 @@ pub(super) struct Params {
     batching: String,
     bn_eps: f64,
     bn_momentum: f64,
+}
+
+/// The parts of a student that are clipped by norms of their own.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ClipGroups {
+    /// Prefixes of names, with a dot at their end.
+    groups: Vec<Vec<String>>,
+    pub(super) max_norm: f64,
+}
+
+impl ClipGroups {
+    /// The groups as our optimizer has them: parts of paths, without the dot.
+    pub(super) fn groups(&self) -> Vec<Vec<String>> {
+        let part = |prefix: &String| prefix.strip_suffix('.').unwrap_or(prefix).to_owned();
+        self.groups.iter().map(|group| group.iter().map(part).collect()).collect()
+    }
 }
 
 /// When a teacher is averaged, and how.
@@ -83,9 +103,9 @@ impl Params {
             ensure!(is_read, "the case has a parameter '{key}', which this method does not read");
         }
         let params: Self = serde_json::from_value(case.params.clone())?;
-        for key in params.loss.keys().map(String::as_str) {
+        for key in case.params["loss"].as_object().into_iter().flat_map(|loss| loss.keys()) {
             ensure!(
-                reads.loss.contains(&key),
+                reads.loss.contains(&key.as_str()),
                 "the loss has a parameter '{key}', which this method does not read"
             );
         }
@@ -104,12 +124,40 @@ impl Params {
         self.loss.get(name).with_context(|| format!("the loss has no parameter '{name}'"))?.at(step)
     }
 
+    /// A term of the loss of a case that has parameters of its own; `None` if the loss lacks it.
+    pub(super) fn term<T: DeserializeOwned>(case: &Case, name: &str) -> Result<Option<T>> {
+        Ok(case.params["loss"].get(name).map(T::deserialize).transpose()?)
+    }
+
     /// A flag of the loss.
     pub(super) fn flag(&self, name: &str) -> Result<bool> {
         match self.loss.get(name) {
             Some(Table::Flag(flag)) => Ok(*flag),
             other => bail!("'{name}' of the loss is {other:?}, expected true or false"),
         }
+    }
+
+    /// A name of the loss.
+    pub(super) fn name(&self, name: &str) -> Result<&str> {
+        match self.loss.get(name) {
+            Some(Table::Text(text)) => Ok(text),
+            other => bail!("'{name}' of the loss is {other:?}, expected a name"),
+        }
+    }
+
+    /// The values of a number of the loss at all steps.
+    pub(super) fn all_steps(&self, name: &str) -> Result<Vec<f64>> {
+        (0..self.steps).map(|step| self.loss(name, step)).collect()
+    }
+
+    /// Steps at the start in which parameters under `prefix` have a learning rate of 0.
+    pub(super) fn held_steps(&self, prefix: &str) -> Result<u64> {
+        let held = |step: &usize| self.optimizer.has_zero_rate(prefix, *step);
+        let mut steps = 0;
+        while steps < self.steps && held(&steps)? {
+            steps += 1;
+        }
+        Ok(steps as u64)
     }
 
     /// The point in the run of a step; the run is one epoch.
@@ -161,8 +209,13 @@ impl Params {
                 found == expected || is_fixed,
                 "at step {step} '{name}' is frozen: {found}, expected {expected}"
             );
-            let (found, expected) = (rules.has_constant_lr(&path), self.optimizer.has_own_rates(&name));
+            let (found, expected) = (rules.has_constant_lr(&path), self.optimizer.has_constant_rate(&name)?);
             ensure!(found == expected, "'{name}' keeps its learning rate: {found}, expected {expected}");
+            let (found, expected) = (rules.has_zero_lr(&path), self.optimizer.has_zero_rate(&name, step)?);
+            ensure!(
+                found == expected,
+                "at step {step} the learning rate of '{name}' is 0: {found}, expected {expected}"
+            );
         }
         Ok(())
     }
@@ -172,6 +225,13 @@ impl Params {
         let prefixes = self.frozen.iter().chain(at_first.map(|(prefix, _)| prefix));
         prefixes.into_iter().any(|prefix| name.starts_with(prefix.as_str()))
     }
+}
+
+/// The parameters that are numbers or flags, or one per step.
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, Table>, D::Error> {
+    let all = BTreeMap::<String, Value>::deserialize(deserializer)?;
+    let numbers = all.into_iter().filter(|(_, value)| !value.is_object());
+    numbers.map(|(name, value)| Ok((name, Table::deserialize(value).map_err(D::Error::custom)?))).collect()
 }
 
 /// The layers of a list; none of another description, which a method reads from the case.

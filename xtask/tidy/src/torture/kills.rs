@@ -55,7 +55,7 @@ pub(super) struct Kills<'a> {
 impl<'a> Kills<'a> {
     pub(super) fn new(scene: &'a Scene) -> Result<Self> {
         let teacher = scene.kept("teacher");
-        let mut trainings = methods(scene)?;
+        let mut trainings = methods(scene, &teacher)?;
         let tuning = finetuning(scene);
         if !teacher.exists() {
             scene.must(&tuning.at(&teacher))?;
@@ -158,13 +158,26 @@ impl Training {
     }
 }
 
-/// A pretraining by every method, as its recipe for small images says.
-fn methods(scene: &Scene) -> Result<Vec<Training>> {
+/// A small ViT, for methods of tokens.
+const VIT: [&str; 6] =
+    ["--set", "encoder.embed_dim=12", "--set", "encoder.depth=1", "--set", "encoder.heads=2"];
+
+/// A pretraining by every method, as its recipe for small images says. Methods that learn from a frozen network learn from
+/// `teacher`.
+fn methods(scene: &Scene, teacher: &Path) -> Result<Vec<Training>> {
     let listed = scene.must(&["recipes"])?.stdout;
     let recipes = listed.lines().filter(|name| name.ends_with("/cifar10"));
     let training = |recipe: &str| {
-        let mut arguments = scene.pretraining(&narrowed(scene, recipe)?, Path::new(""));
+        let (file, taught) = (narrowed(scene, recipe)?, format!("method_options.teacher={}", text(teacher)));
+        let is_vit = scene.must(&["recipes", recipe])?.stdout.contains("name = \"vit-");
+        let mut arguments = match is_vit {
+            true => scene.pretraining_of(&VIT, &file, Path::new("")),
+            false => scene.pretraining(&file, Path::new("")),
+        };
         arguments.truncate(arguments.len() - 2);
+        if recipe.starts_with("distill-features/") {
+            arguments.extend(["--set".to_owned(), taught]);
+        }
         anyhow::Ok(Training {
             name: recipe.to_owned(),
             arguments,

@@ -94,8 +94,12 @@ impl Scene {
 
     /// Arguments of a run of twelve steps with a checkpoint after every second, in a folder.
     pub(super) fn pretraining(&self, recipe: &str, out: &Path) -> Vec<String> {
-        let network =
-            ["pretrain", "--recipe", recipe, "--model", "resnet18", "--width", "2", "--stem", "cifar"];
+        self.pretraining_of(&["--model", "resnet18", "--width", "2", "--stem", "cifar"], recipe, out)
+    }
+
+    /// The same with another network.
+    pub(super) fn pretraining_of(&self, network: &[&str], recipe: &str, out: &Path) -> Vec<String> {
+        let network = [&["pretrain", "--recipe", recipe], network].concat();
         let sizes = ["--image-size", SIZE, "--batch-size", "8", "--workers", "1", "--epochs", "4"];
         let more = [
             "--set",

@@ -1,14 +1,17 @@
-//! The head of DINO.
+//! A head whose outputs are the similarities of an embedding to prototypes.
 
-use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
-use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
-use ssl_core::{Head, Init, LayerConfig, Mlp, Pass};
+
+use crate::math::{NORMALIZE_EPS, l2_normalize};
+use crate::nn::WeightNormLinear;
+use crate::{Head, Init, LayerConfig, Mlp, Pass};
 
 /// Standard deviation of the initial weights of the MLP layers (official `DINOHead`).
 const WEIGHT_STD: f64 = 0.02;
 
-/// An MLP that outputs embeddings of unit length, and a last layer that turns them into logits.
+/// An MLP that outputs embeddings of unit length, and a last layer that turns them into logits: one for each prototype, a
+/// row of its weight.
 ///
 /// ```text
 /// z      = l2_normalize(mlp(features))
@@ -16,22 +19,29 @@ const WEIGHT_STD: f64 = 0.02;
 /// ```
 ///
 /// # Source
-/// Official `vision_transformer.py`, `DINOHead`, with `norm_last_layer=True`, the default of `main_dino.py`.
+/// Official `vision_transformer.py` of Caron et al. 2021, `DINOHead`, with `norm_last_layer=True`, the default of
+/// `main_dino.py`, <https://arxiv.org/abs/2104.14294>. In the head of <https://arxiv.org/abs/2304.07193> the lengths of the
+/// prototypes are trained, see [`with_trained_lengths`](Self::with_trained_lengths).
 #[derive(Module, Debug)]
-pub struct DinoHead {
+pub struct PrototypeHead {
     /// The layers before the last layer.
     pub mlp: Mlp,
     /// Turns embeddings into logits.
     pub last_layer: WeightNormLinear,
 }
 
-impl DinoHead {
+impl PrototypeHead {
     /// Creates a head with `outputs` logits whose MLP `layers` take rows of length `inputs`, with normal weights of
     /// standard deviation 0.02 and zero biases.
     pub fn init(inputs: usize, layers: &[LayerConfig], outputs: usize, init: &mut Init) -> Self {
         let mlp = Mlp::init(inputs, layers, init);
         let last_layer = WeightNormLinear::init(mlp.outputs(), outputs, init);
         Self { mlp: mlp.map(&mut ReinitMapper { init, name: String::new() }), last_layer }
+    }
+
+    /// The same head with prototypes whose lengths are trained too.
+    pub fn with_trained_lengths(self) -> Self {
+        Self { last_layer: self.last_layer.with_trained_lengths(), ..self }
     }
 
     /// Logits of several views.
@@ -46,41 +56,10 @@ impl DinoHead {
     }
 }
 
-impl Head for DinoHead {
+impl Head for PrototypeHead {
     /// Embeddings of unit length.
     fn forward(&self, features: Tensor<2>, pass: &Pass) -> Tensor<2> {
         l2_normalize(self.mlp.forward(features, pass), NORMALIZE_EPS)
-    }
-}
-
-/// A linear layer without bias whose rows have a trained direction and a fixed length.
-///
-/// ```text
-/// row k of the weight = g_k · v_k / ‖v_k‖,    g = 1
-/// ```
-///
-/// # Source
-/// Salimans & Kingma 2016, eq. 2, <https://arxiv.org/abs/1602.07868>; the names and the fixed length are from the
-/// official `DINOHead`.
-#[derive(Module, Debug)]
-pub struct WeightNormLinear {
-    /// `v`, `[output, dim]`
-    pub weight_v: Param<Tensor<2>>,
-    /// `g`, `[output, 1]`: always 1, without gradient.
-    pub weight_g: Param<Tensor<2>>,
-}
-
-impl WeightNormLinear {
-    /// Creates a layer with directions uniform within `±1 / sqrt(inputs)` in every coordinate, like `torch.nn.Linear`.
-    pub fn init(inputs: usize, outputs: usize, init: &mut Init) -> Self {
-        let weight_v = init.uniform([outputs, inputs], 1.0 / (inputs as f64).sqrt());
-        let ones = Tensor::ones([outputs, 1], init.device());
-        Self { weight_v, weight_g: Param::initialized(ParamId::new(), ones) }
-    }
-
-    /// The weight, `[output, dim]`.
-    pub fn weight(&self) -> Tensor<2> {
-        l2_normalize(self.weight_v.val(), NORMALIZE_EPS) * self.weight_g.val()
     }
 }
 
@@ -110,16 +89,16 @@ impl ModuleMapper for ReinitMapper<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{DeviceSpec, Norm, Teacher, named};
     use burn::tensor::{Device, Int, Tolerance};
-    use ssl_core::{DeviceSpec, Norm, named};
 
     fn device() -> Device {
         DeviceSpec::Flex.open().expect("flex is compiled in")
     }
 
-    fn head() -> DinoHead {
+    fn head() -> PrototypeHead {
         let layers = [LayerConfig::new(64).bias().gelu(), LayerConfig::new(8).bias()];
-        DinoHead::init(32, &layers, 5, &mut Init::new(0, &device().autodiff()))
+        PrototypeHead::init(32, &layers, 5, &mut Init::new(0, &device().autodiff()))
     }
 
     fn features() -> Tensor<2> {
@@ -165,7 +144,7 @@ mod tests {
     #[test]
     fn a_batch_norm_starts_as_it_does_elsewhere() {
         let layers = [LayerConfig::new(64).bias().norm(Norm::Affine).gelu(), LayerConfig::new(8).bias()];
-        let tensors = named::collect(&DinoHead::init(32, &layers, 5, &mut Init::new(0, &device())));
+        let tensors = named::collect(&PrototypeHead::init(32, &layers, 5, &mut Init::new(0, &device())));
         let is = |path: &str, value: f32| tensors[path].iter::<f32>().all(|x| x == value);
         assert!(is("mlp.layers.0.norm.weight", 1.0) && is("mlp.layers.0.norm.bias", 0.0));
         assert!(is("mlp.layers.0.norm.running_var", 1.0) && is("mlp.layers.0.linear.bias", 0.0));
@@ -178,5 +157,17 @@ mod tests {
         let gradients = head.logits(&[z])[0].clone().square().sum().backward();
         assert!(head.last_layer.weight_v.val().grad(&gradients).is_some());
         assert!(head.last_layer.weight_g.val().grad(&gradients).is_none());
+    }
+
+    #[test]
+    fn the_length_of_a_row_is_trained_where_that_is_asked_for_and_not_in_a_teacher() {
+        let head = head().with_trained_lengths();
+        let z = head.forward(features(), &Pass::train());
+        let gradients = head.logits(&[z])[0].clone().square().sum().backward();
+        assert!(head.last_layer.weight_g.val().grad(&gradients).is_some());
+        let teacher = Teacher::from_student(&head);
+        assert!(!teacher.network().last_layer.weight_g.is_require_grad());
+        let loaded = named::load(head.clone(), named::collect(&head)).expect("the same network");
+        assert!(loaded.last_layer.weight_g.is_require_grad(), "loading keeps it");
     }
 }

@@ -39,8 +39,8 @@ pub fn sinkhorn(scores: Tensor<2>, epsilon: f64, iterations: usize, take_last: u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::DeviceSpec;
     use burn::tensor::{Device, Int, Tolerance};
-    use ssl_core::DeviceSpec;
 
     fn device() -> Device {
         DeviceSpec::Flex.open().expect("flex is compiled in")
