@@ -39,7 +39,7 @@ pub use conv::conv2d;
 #[cfg(any(feature = "flex", feature = "tch"))]
 pub(crate) use cpu::instructions;
 pub use depthwise_conv::depthwise_conv2d;
-pub use feed_forward::{FeedForwardWeights, feed_forward};
+pub use feed_forward::{FeedForwardWeights, feed_forward, feed_forward_onto};
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_gelu};
