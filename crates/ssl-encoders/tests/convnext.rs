@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -217,6 +218,35 @@ fn what_a_convnext_cannot_be_is_refused_in_a_sentence() {
         "views.size is 12, expected at least 16: a ConvNeXt with the CIFAR stem divides the sides of images by 16"
     );
     assert!(named().check_view(24, 16).is_ok());
+}
+
+#[test]
+#[ignore = "needs a Python with torch and timm, named by BURN_SSL_PYTHON"]
+fn timm_loads_an_export_strictly_and_computes_the_same_features() {
+    let python = std::env::var("BURN_SSL_PYTHON").expect("BURN_SSL_PYTHON names a Python with timm");
+    let narrow = EncoderConfig {
+        dims: Some([8, 16, 24, 32]),
+        layer_scale: Some(0.5),
+        ..EncoderConfig::named("convnext-small")
+    };
+    let small = EncoderConfig { stem: StemChoice::Cifar, depths: Some([1, 1, 2, 1]), ..narrow.clone() };
+    for config in [narrow, small, EncoderConfig::named("convnext-tiny")] {
+        let encoder = config.init(224, &mut init()).expect("usable").valid();
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [export, case] = ["export", "case"].map(|name| folder.path().join(format!("{name}.safetensors")));
+        weights::save(&encoder, &export, &Artifact::new(&config, Preprocessing::new(224))).expect("writable");
+        let pixels = pixels(&golden(2)).inner();
+        let features = encoder.encode(pixels.clone(), &Pass::eval()).into_data();
+        let tensors = [("pixels".to_owned(), pixels.into_data()), ("features".to_owned(), features)].into();
+        std::fs::write(&case, named::encode(&tensors, "")).expect("writable");
+
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../xtask/baseline/export_check.py");
+        let mut check = Command::new(&python);
+        check.arg(script).args(["--model", &config.name]).arg("--weights").arg(&export);
+        let output = check.arg("--pixels").arg(&case).output().expect("Python starts");
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        assert!(output.status.success(), "{config:?}: {said:?}");
+    }
 }
 
 fn init() -> Init {

@@ -264,12 +264,13 @@ impl TrainingArgs {
     }
 }
 
+/// Numbers as a list of a recipe.
+fn list(numbers: [usize; 4]) -> Value {
+    numbers.map(|number| number as i64).to_vec().into()
+}
+
 /// Sets a key if there is a value for it.
-pub(crate) fn set(
-    draft: &mut Draft,
-    key: &str,
-    value: Option<impl Into<burn_ssl::recipe::Value>>,
-) -> Result<()> {
+pub(crate) fn set(draft: &mut Draft, key: &str, value: Option<impl Into<Value>>) -> Result<()> {
     if let Some(value) = value {
         draft.set(key, value)?;
     }
