@@ -30,6 +30,9 @@ ARCHITECTURES = {
 VITS = {"vit-tiny": (192, 12, 3), "vit-small": (384, 12, 6), "vit-base": (768, 12, 12)}
 
 
+CONVNEXTS = ["convnext-tiny", "convnext-small", "convnext-base"]
+
+
 class SimClr(nn.Module):
     """Images [n, 3, h, w] -> embeddings [n, out_dim]: encoder, then projector."""
 
@@ -49,6 +52,19 @@ def vit(name, image_size, patch_size):
     dim, depth, heads = VITS[name]
     shape = {"embed_dim": dim, "depth": depth, "num_heads": heads}
     return VisionTransformer(img_size=image_size, patch_size=patch_size, num_classes=0, **shape), dim
+
+
+def convnext(name, stem, **sizes):
+    """timm's ConvNeXt, of other `depths` or `dims` if given, and its feature dimension.
+
+    The "cifar" stem has patches of 2 pixels. With `patch_size=2`, timm would also halve the sides in the first stage.
+    """
+    import timm
+
+    network = timm.create_model(name.replace("-", "_"), num_classes=0, **sizes)
+    if stem == "cifar":
+        network.stem[0] = nn.Conv2d(3, network.stem[0].out_channels, kernel_size=2, stride=2)
+    return network, network.num_features
 
 
 def resnet(name, width, stem, norm_layer=nn.BatchNorm2d):

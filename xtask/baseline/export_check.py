@@ -1,11 +1,11 @@
-"""Loads `burn-ssl export --format torchvision` into torchvision with strict=True and compares features."""
+"""Loads `burn-ssl export` into torchvision, or a ConvNeXt into timm, with strict=True and compares features."""
 
 import argparse
 import json
 import math
 import struct
 
-from common import print_result, run, torch, versions
+from common import CONVNEXTS, convnext, print_result, run, torch, versions
 from torchvision import models
 
 DTYPES = {
@@ -51,7 +51,7 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", choices=MODELS, default="resnet18")
+    parser.add_argument("--model", choices=[*MODELS, *CONVNEXTS], default="resnet18")
     parser.add_argument("--weights", required=True, help="the exported safetensors file")
     parser.add_argument("--pixels", required=True, help="safetensors with `pixels` [n, 3, h, w] and `features` [n, d]")
     parser.add_argument("--tolerance", type=float, default=1e-4, help="share of the largest feature (1e-4)")
@@ -59,19 +59,31 @@ def arguments():
 
 
 def load(name, weights, path):
-    """torchvision's own network in evaluation mode, without `fc`, as its users load it.
+    """The library's own network in evaluation mode, without `fc`, as its users load it.
 
     `strict=True` also passes without `num_batches_tracked`: a state dict that carries no `_metadata` has no version,
     and a batch norm then takes its own counter for the missing one (`_NormBase._load_from_state_dict`).
     """
-    model = getattr(models, name)(weights=None)
-    model.fc = torch.nn.Identity()
+    if name in CONVNEXTS:
+        model = timms(name, weights)
+    else:
+        model = getattr(models, name)(weights=None)
+        model.fc = torch.nn.Identity()
     try:
         model.load_state_dict(weights, strict=True)
     except RuntimeError as error:
         problem = " ".join(str(error).split()).split(": ", 1)[-1]
         raise ValueError(f"{path} does not load into {name} with strict=True: {problem[:300]}") from error
     return model.eval()
+
+
+def timms(name, weights):
+    """A ConvNeXt of the depths, widths and stem of the file."""
+    blocks = [key.split(".") for key in weights if key.endswith(".gamma")]
+    depths = [sum(stage == str(index) for _, stage, *_ in blocks) for index in range(4)]
+    dims = [len(weights.get(f"stages.{index}.blocks.0.gamma", [0])) for index in range(4)]
+    patch = weights["stem.0.weight"].shape[-1] if "stem.0.weight" in weights else 4
+    return convnext(name, "cifar" if patch == 2 else "imagenet", depths=depths, dims=dims)[0]
 
 
 def read_safetensors(path):

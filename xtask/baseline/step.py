@@ -6,12 +6,14 @@ import time
 
 from common import (
     ARCHITECTURES,
+    CONVNEXTS,
     VITS,
     Memory,
     SimClr,
     at_least_one,
     autocast,
     check_device,
+    convnext,
     in_words,
     layout,
     load_libraries,
@@ -69,8 +71,8 @@ def main():
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", choices=[*ARCHITECTURES, *VITS], default="resnet18")
-    parser.add_argument("--width", type=at_least_one, default=64, help="channels of the first stage (64)")
+    parser.add_argument("--model", choices=[*ARCHITECTURES, *VITS, *CONVNEXTS], default="resnet18")
+    parser.add_argument("--width", type=at_least_one, default=64, help="channels of the first stage (64); a ConvNeXt doubles them in each of the others")
     parser.add_argument("--stem", choices=["auto", "cifar", "imagenet"], default="auto", help="auto: cifar up to 64")
     parser.add_argument("--batch", type=at_least_one, default=128, help="images; each has two views (128)")
     parser.add_argument("--image-size", type=at_least_one, default=32)
@@ -94,6 +96,8 @@ def encoder(args, width, stem):
     """The encoder and its feature dimension."""
     if args.model in VITS:
         return vit(args.model, args.image_size, args.patch_size)
+    if args.model in CONVNEXTS:
+        return convnext(args.model, stem, dims=[width << stage for stage in range(4)])
     return resnet(args.model, width, stem)
 
 

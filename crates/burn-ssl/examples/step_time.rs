@@ -12,6 +12,7 @@ use anyhow::Result;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_ssl::core::frozen::Frozen;
 use burn_ssl::core::{Mask, MaskKind, Needs};
+use burn_ssl::encoders::Family;
 use burn_ssl::prelude::*;
 use burn_ssl::registry::{WithMethod, with_method};
 use burn_ssl::train::{Gradients, Optimizer, OptimizerConfig, Rates};
@@ -66,14 +67,26 @@ impl Options {
 
     /// One step of small images, which loads the code. Methods with large heads would leave memory to the pool.
     fn small(&self) -> Self {
-        let width = if self.encoder().is_vit() { self.width } else { 8 };
+        let width = if self.family() == Some(Family::Vit) { self.width } else { 8 };
         Self { method: "simclr".into(), width, batch: 2, steps: 1, warmup: 0, ..self.clone() }
     }
 
     fn encoder(&self) -> EncoderConfig {
         let named = EncoderConfig::named(&self.model);
-        let patch_size = named.is_vit().then_some(self.patch_size);
-        EncoderConfig { width: self.width, patch_size, ..named }
+        match self.family() {
+            Some(Family::Vit) => {
+                EncoderConfig { width: self.width, patch_size: Some(self.patch_size), ..named }
+            }
+            // Twice as wide in each stage, as all published ones.
+            Some(Family::ConvNext) => {
+                EncoderConfig { dims: Some([0, 1, 2, 3].map(|stage| self.width << stage)), ..named }
+            }
+            _ => EncoderConfig { width: self.width, ..named },
+        }
+    }
+
+    fn family(&self) -> Option<Family> {
+        EncoderConfig::named(&self.model).family()
     }
 
     fn measure(&self, device: &Device) -> Result<Value> {

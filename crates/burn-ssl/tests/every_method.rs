@@ -1,4 +1,4 @@
-//! What holds for every method of the registry, whichever are built in, with a ResNet and with a ViT.
+//! What holds for every method of the registry, whichever are built in, with a ResNet, a ViT and a ConvNeXt.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_ssl::core::frozen::Frozen;
 use burn_ssl::core::{Mask, MaskKind, Needs, named, schedule};
+use burn_ssl::encoders::Family;
 use burn_ssl::prelude::*;
 use burn_ssl::registry::{METHODS, WithMethod, needs, resolve_options, with_method};
 use burn_ssl::train::{Gradients, Optimizer, OptimizerConfig, Rates};
@@ -146,8 +147,14 @@ fn for_every_method<V: WithMethod<AnyEncoder, Output = ()>>(check: impl Fn(&Tabl
     assert!(!METHODS.is_empty(), "no method is built in");
     for method in METHODS {
         let mut options = narrow(method.name);
-        let needs_tokens = needs(method.name).expect("a method of the registry").tokens;
-        for encoder in [resnet(), vit()].into_iter().filter(|encoder| encoder.is_vit() || !needs_tokens) {
+        let needs = needs(method.name).expect("a method of the registry");
+        let takes = |encoder: &EncoderConfig| match encoder.family() {
+            Some(Family::Vit) => true,
+            // The small crops here are too small for its last stage.
+            Some(Family::ConvNext) => !needs.tokens && !needs.local_views,
+            _ => !needs.tokens,
+        };
+        for encoder in [resnet(), convnext(), vit()].into_iter().filter(takes) {
             eprintln!("{}, {}", method.name, encoder.name);
             if let (true, Some(heads)) = (encoder.is_vit(), options.get_mut("heads")) {
                 *heads = "vit".into();
@@ -326,6 +333,11 @@ fn start<M: SslMethod<AnyEncoder>>(method: &M, encoder: &EncoderConfig) -> (M::S
 
 fn resnet() -> EncoderConfig {
     EncoderConfig { width: 2, ..EncoderConfig::named("resnet18") }
+}
+
+fn convnext() -> EncoderConfig {
+    let (depths, dims) = (Some([1; 4]), Some([2, 3, 4, 5]));
+    EncoderConfig { depths, dims, layer_scale: Some(0.1), ..EncoderConfig::named("convnext-tiny") }
 }
 
 fn vit() -> EncoderConfig {

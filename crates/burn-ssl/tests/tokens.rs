@@ -127,12 +127,15 @@ fn refused(change: impl FnOnce(&mut Recipe), out: &Path) -> String {
 fn what_a_method_of_tokens_lacks_is_one_sentence_before_anything_starts() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let out = dir.path().join("run");
-    let resnet = refused(|recipe| recipe.encoder = EncoderConfig::named("resnet18"), &out);
-    assert_eq!(
-        resnet,
-        "this method needs an encoder with a token for every patch, and resnet18 has none: expected a ViT, such as \
-         vit-small"
-    );
+    for name in ["resnet18", "convnext-tiny"] {
+        assert_eq!(
+            refused(|recipe| recipe.encoder = EncoderConfig::named(name), &out),
+            format!(
+                "this method needs an encoder with a token for every patch, and {name} has none: expected a ViT, such \
+                 as vit-small"
+            )
+        );
+    }
     let unmasked = refused(|recipe| recipe.mask = None, &out);
     assert_eq!(unmasked, "this method hides patches, and the views have no masks: expected a section [mask]");
     let other = refused(|recipe| recipe.mask = toml::from_str("kind = 'block'").ok(), &out);

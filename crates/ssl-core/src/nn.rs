@@ -21,7 +21,7 @@ pub use linear::{Linear, LinearConfig, xavier};
 pub use positions::{AxisOrder, fixed_positions, pos_embed_for, resize_pos_embed, sine_cosine_positions};
 pub use ssl_kernels::ops::{
     BatchNormOutput, FeedForwardWeights, attention, batch_norm_relu_train, batch_norm_train, conv2d,
-    feed_forward, first_attention, gelu, layer_norm, linear, relu,
+    depthwise_conv2d, feed_forward, feed_forward_onto, first_attention, gelu, layer_norm, linear, relu,
 };
 pub use transformer::{Attention, DropPath, FeedForward, LayerScale, TransformerBlock};
 pub use weight_norm::WeightNormLinear;

@@ -40,8 +40,8 @@ impl Precision {
         ConfigError::check(fits, "precision", "bf16", "f32: this device does not compute in bfloat16")
     }
 
-    /// Rounds an operand of a product.
-    pub(crate) fn rounded<const D: usize>(self, tensor: Tensor<D>) -> Tensor<D> {
+    /// Rounds an operand of a product; layers round their input and their parameters.
+    pub fn rounded<const D: usize>(self, tensor: Tensor<D>) -> Tensor<D> {
         match self {
             Self::F32 => tensor,
             Self::Bf16 => tensor.cast(FloatDType::BF16),
@@ -49,7 +49,7 @@ impl Precision {
     }
 
     /// Converts the product back to float32.
-    pub(crate) fn restored<const D: usize>(self, product: Tensor<D>) -> Tensor<D> {
+    pub fn restored<const D: usize>(self, product: Tensor<D>) -> Tensor<D> {
         match self {
             Self::F32 => product,
             Self::Bf16 => product.cast(FloatDType::F32),

@@ -7,7 +7,7 @@ use burn::module::{
 use burn::tensor::{Device, Tensor};
 use ssl_core::{Encoder, Pass, TokenEncoder};
 
-use crate::{ResNet, Vit};
+use crate::{ConvNext, ResNet, Vit};
 
 /// Any encoder of this crate, as created by an [`EncoderConfig`](crate::EncoderConfig).
 ///
@@ -19,6 +19,8 @@ pub enum AnyEncoder {
     ResNet(ResNet),
     /// A vision transformer.
     Vit(Vit),
+    /// A ConvNeXt.
+    ConvNext(ConvNext),
 }
 
 /// Evaluates `$body` for the encoder inside.
@@ -27,6 +29,7 @@ macro_rules! with {
         match $any {
             AnyEncoder::ResNet($encoder) => $body,
             AnyEncoder::Vit($encoder) => $body,
+            AnyEncoder::ConvNext($encoder) => $body,
         }
     };
 }
@@ -37,6 +40,7 @@ macro_rules! replace {
         match $any {
             AnyEncoder::ResNet($encoder) => AnyEncoder::ResNet($body),
             AnyEncoder::Vit($encoder) => AnyEncoder::Vit($body),
+            AnyEncoder::ConvNext($encoder) => AnyEncoder::ConvNext($body),
         }
     };
 }
@@ -50,7 +54,7 @@ impl Encoder for AnyEncoder {
         with!(self, encoder => encoder.feature_dim())
     }
 
-    /// Available for a ViT; `None` for a ResNet.
+    /// Available for a ViT; `None` for others.
     fn tokens(&self) -> Option<&dyn TokenEncoder> {
         with!(self, encoder => encoder.tokens())
     }
@@ -119,15 +123,16 @@ impl std::fmt::Display for AnyEncoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BlockKind, ResNetConfig, VitConfig};
+    use crate::{BlockKind, ConvNextConfig, ResNetConfig, VitConfig};
     use ssl_core::{DeviceSpec, Init, named};
 
-    fn encoders() -> [AnyEncoder; 2] {
+    fn encoders() -> [AnyEncoder; 3] {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in").autodiff();
         let mut init = Init::new(0, &device);
         let resnet = ResNetConfig::new(BlockKind::Basic, [1, 1]).with_width(4).init(&mut init);
         let vit = VitConfig::new(8, 1, 2).with_image_size(8).with_patch_size(4).init(&mut init);
-        [AnyEncoder::ResNet(resnet), AnyEncoder::Vit(vit)]
+        let convnext = ConvNextConfig::new([1; 4], [4; 4]).with_patch_size(1).init(&mut init);
+        [AnyEncoder::ResNet(resnet), AnyEncoder::Vit(vit), AnyEncoder::ConvNext(convnext)]
     }
 
     #[test]
@@ -135,10 +140,12 @@ mod tests {
         for encoder in encoders() {
             let own = named::collect(&encoder);
             assert_eq!(own, with!(&encoder, inside => named::collect(inside)));
-            assert!(
-                own.contains_key("layer2.0.downsample.1.running_var")
-                    || own.contains_key("blocks.0.attn.qkv.bias")
-            );
+            let names = [
+                "layer2.0.downsample.1.running_var",
+                "blocks.0.attn.qkv.bias",
+                "stages.1.blocks.0.conv_dw.bias",
+            ];
+            assert!(names.iter().any(|name| own.contains_key(*name)), "{own:?}");
         }
     }
 
@@ -156,7 +163,9 @@ mod tests {
 
     #[test]
     fn it_is_shown_as_the_encoder_inside() {
-        let [resnet, vit] = encoders();
-        assert!(resnet.to_string().starts_with("ResNet {") && vit.to_string().starts_with("Vit {"));
+        let shown = encoders().map(|encoder| encoder.to_string());
+        for (shown, start) in shown.iter().zip(["ResNet {", "Vit {", "ConvNext {"]) {
+            assert!(shown.starts_with(start), "{shown}");
+        }
     }
 }

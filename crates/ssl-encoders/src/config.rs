@@ -1,5 +1,6 @@
 //! The encoder section of a recipe.
 
+mod convnext;
 mod vit;
 
 use std::path::{Path, PathBuf};
@@ -10,10 +11,10 @@ use ssl_core::{ConfigError, Init, names};
 use crate::models::{Architecture, EXPECTED};
 use crate::vit::{Pool, Positions};
 use crate::weights::{self, Loaded, WeightsError};
-use crate::{AnyEncoder, BlockKind, MODELS, ResNetConfig, Stem, VitConfig, VitInit};
+use crate::{AnyEncoder, BlockKind, ConvNextConfig, Family, MODELS, ResNetConfig, Stem, VitConfig, VitInit};
 
 /// Largest image size for which [`StemChoice::Auto`] picks the CIFAR stem: the ImageNet stem would leave the last stage
-/// only 2×2 positions. Our choice; it covers CIFAR (32 pixels) and Tiny ImageNet (64).
+/// at most 2×2 positions. Our choice; it covers CIFAR (32 pixels) and Tiny ImageNet (64).
 const LARGEST_FOR_CIFAR_STEM: usize = 64;
 
 /// The `[encoder]` section of a recipe.
@@ -32,7 +33,7 @@ pub struct EncoderConfig {
     pub name: String,
     /// Base width of a ResNet. Default 64 (torchvision).
     pub width: usize,
-    /// First layers of a ResNet. Default: chosen by image size.
+    /// First layers of a ResNet or a ConvNeXt. Default: chosen by image size.
     pub stem: StemChoice,
     /// Whether the blocks of a ResNet start as the identity. Default `false` (torchvision).
     pub zero_init_residual: bool,
@@ -74,11 +75,17 @@ pub struct EncoderConfig {
     /// Whether a ViT has a mask token; `false` by default. See [`VitConfig::mask_token`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_token: Option<bool>,
-    /// Initial value of the layer-scale factors of a ViT's blocks; no factors by default. See
+    /// Number of blocks of each of the four stages of a ConvNeXt; those of the named model by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub depths: Option<[usize; 4]>,
+    /// Channels of each of the four stages of a ConvNeXt; those of the named model by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dims: Option<[usize; 4]>,
+    /// Initial value of the layer-scale factors of the blocks of a ViT, no factors by default, or a ConvNeXt, 1e-6 by default. See
     /// [`VitConfig`](crate::VitConfig).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layer_scale: Option<f64>,
-    /// Probability that the last block of a ViT drops a branch; 0 by default. See [`VitConfig::drop_path`].
+    /// Probability that the last block of a ViT or ConvNeXt drops a branch; 0 by default. See [`VitConfig::drop_path`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drop_path: Option<f64>,
     /// Weights to start from; see [`weights::load`].
@@ -86,7 +93,7 @@ pub struct EncoderConfig {
     pub init: Option<PathBuf>,
 }
 
-/// The choice of a ResNet's first layers in a recipe.
+/// The choice of the first layers of a ResNet or a ConvNeXt in a recipe.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -94,9 +101,9 @@ pub enum StemChoice {
     /// [`Stem::Cifar`] for images of up to 64 pixels, otherwise [`Stem::ImageNet`].
     #[default]
     Auto,
-    /// [`Stem::Cifar`].
+    /// [`Stem::Cifar`]; of a ConvNeXt, patches of 2 pixels (our choice, see [`ConvNextConfig::patch_size`]).
     Cifar,
-    /// [`Stem::ImageNet`].
+    /// [`Stem::ImageNet`]; of a ConvNeXt, patches of 4 pixels.
     ImageNet,
 }
 
@@ -134,6 +141,8 @@ impl Default for EncoderConfig {
             class_token: None,
             registers: None,
             mask_token: None,
+            depths: None,
+            dims: None,
             layer_scale: None,
             drop_path: None,
             init: None,
@@ -170,6 +179,7 @@ impl EncoderConfig {
         let encoder = match self.network(image_size)? {
             Network::ResNet(config) => AnyEncoder::ResNet(config.init(init)),
             Network::Vit(config) => AnyEncoder::Vit(config.init(init)),
+            Network::ConvNext(config) => AnyEncoder::ConvNext(config.init(init)),
         };
         match &self.init {
             Some(path) => {
@@ -200,12 +210,12 @@ impl EncoderConfig {
 
     /// The same configuration with everything that depends on the image size filled in, as written next to weights.
     pub fn resolved(&self, image_size: usize) -> Self {
-        let is_resnet = self.architecture().is_ok_and(|found| matches!(found, Architecture::ResNet(_)));
+        let has_stem = matches!(self.family(), Some(Family::ResNet | Family::ConvNext));
         let stem = match self.stem.resolve(image_size) {
             Stem::Cifar => StemChoice::Cifar,
             Stem::ImageNet => StemChoice::ImageNet,
         };
-        Self { stem: if is_resnet { stem } else { self.stem }, ..self.clone() }
+        Self { stem: if has_stem { stem } else { self.stem }, ..self.clone() }
     }
 
     /// Height and width of a vision transformer's patches, in pixels; `None` for a model without patches.
@@ -218,13 +228,19 @@ impl EncoderConfig {
 
     /// Whether the named model is a vision transformer; `false` for an unknown name.
     pub fn is_vit(&self) -> bool {
-        self.architecture().is_ok_and(|found| matches!(found, Architecture::Vit(_)))
+        self.family() == Some(Family::Vit)
+    }
+
+    /// The kind of the named model; `None` for an unknown name.
+    pub fn family(&self) -> Option<Family> {
+        Some(self.architecture().ok()?.family())
     }
 
     pub(crate) fn network(&self, image_size: usize) -> Result<Network, ConfigError> {
         match self.architecture()? {
             Architecture::ResNet(config) => self.resnet(config(), image_size).map(Network::ResNet),
             Architecture::Vit(config) => self.vit(config(), image_size).map(Network::Vit),
+            Architecture::ConvNext(config) => self.convnext(config(), image_size).map(Network::ConvNext),
         }
     }
 
@@ -247,6 +263,8 @@ impl EncoderConfig {
         let expected = "false: only bottlenecks have selective kernels, as in resnet50";
         ConfigError::check(has_kernels, "encoder.selective_kernel", found, expected)?;
         self.check_nothing_of_a_vit()?;
+        self.check_nothing_of_a_convnext()?;
+        self.check_no_branches()?;
         Ok(config
             .with_width(self.width)
             .with_stem(self.stem.resolve(image_size))
@@ -255,22 +273,16 @@ impl EncoderConfig {
             .with_selective_kernel(self.selective_kernel))
     }
 
+    /// Checks the keys that only ResNets have: all of theirs but the stem.
     fn check_nothing_of_a_resnet(&self) -> Result<(), ConfigError> {
-        let plain = Self::default();
-        let stem = format!("{:?}", self.stem).to_lowercase();
-        let zero = self.zero_init_residual;
-        ConfigError::check(self.width == plain.width, "encoder.width", self.width, "64: a ViT has no width")?;
-        ConfigError::check(self.stem == plain.stem, "encoder.stem", stem, "auto: a ViT has no stem")?;
-        ConfigError::check(!zero, "encoder.zero_init_residual", zero, "false: only ResNets have it")?;
-        let selective = self.selective_kernel;
+        let (width, zero, selective) = (self.width, self.zero_init_residual, self.selective_kernel);
+        let expected = "64: only ResNets have a width";
+        ConfigError::check(width == Self::default().width, "encoder.width", width, expected)?;
         let expected = "false: only ResNets have it";
+        ConfigError::check(!zero, "encoder.zero_init_residual", zero, expected)?;
         ConfigError::check(!selective, "encoder.selective_kernel", selective, expected)?;
-        ConfigError::check(
-            self.bn_splits == 1,
-            "encoder.bn_splits",
-            self.bn_splits,
-            "1: a ViT has no batch norm",
-        )
+        let expected = "1: only ResNets have batch norm";
+        ConfigError::check(self.bn_splits == 1, "encoder.bn_splits", self.bn_splits, expected)
     }
 }
 
@@ -288,6 +300,7 @@ impl StemChoice {
 pub(crate) enum Network {
     ResNet(ResNetConfig),
     Vit(VitConfig),
+    ConvNext(ConvNextConfig),
 }
 
 #[cfg(test)]
@@ -365,11 +378,11 @@ mod tests {
             ),
             (
                 EncoderConfig { layer_scale: Some(0.1), ..resnet() },
-                "encoder.layer_scale is 0.1, expected no such key: only ViTs have it",
+                "encoder.layer_scale is 0.1, expected no such key: only ViTs and ConvNeXts have it",
             ),
             (
                 EncoderConfig { drop_path: Some(0.1), ..resnet() },
-                "encoder.drop_path is 0.1, expected no such key: only ViTs have it",
+                "encoder.drop_path is 0.1, expected no such key: only ViTs and ConvNeXts have it",
             ),
             (
                 EncoderConfig { layer_scale: Some(0.0), ..vit() },
@@ -416,14 +429,17 @@ mod tests {
                 EncoderConfig { heads: Some(5), ..vit() },
                 "encoder.heads is 5 for tokens of length 192, expected a divisor of that length",
             ),
-            (EncoderConfig { width: 32, ..vit() }, "encoder.width is 32, expected 64: a ViT has no width"),
+            (
+                EncoderConfig { width: 32, ..vit() },
+                "encoder.width is 32, expected 64: only ResNets have a width",
+            ),
             (
                 EncoderConfig { stem: StemChoice::Cifar, ..vit() },
                 "encoder.stem is cifar, expected auto: a ViT has no stem",
             ),
             (
                 EncoderConfig { bn_splits: 8, ..vit() },
-                "encoder.bn_splits is 8, expected 1: a ViT has no batch norm",
+                "encoder.bn_splits is 8, expected 1: only ResNets have batch norm",
             ),
             (
                 EncoderConfig { zero_init_residual: true, ..vit() },

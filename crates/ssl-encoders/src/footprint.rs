@@ -5,6 +5,7 @@ use ssl_core::ConfigError;
 use crate::EncoderConfig;
 use crate::config::Network;
 
+mod convnext;
 mod resnet;
 mod vit;
 
@@ -37,6 +38,7 @@ impl EncoderConfig {
         Ok(match self.network(image_size)? {
             Network::ResNet(config) => resnet::footprint(&config, view_size),
             Network::Vit(config) => vit::footprint(&config, view_size),
+            Network::ConvNext(config) => convnext::footprint(&config, view_size),
         })
     }
 }
@@ -44,15 +46,19 @@ impl EncoderConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::MODELS;
+    use crate::{Family, MODELS};
     use ssl_core::{DeviceSpec, Init, named};
 
     #[test]
     fn parameters_are_those_of_the_networks() {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
-        for (name, size) in [("resnet18", 32), ("resnet50", 96), ("vit-tiny", 32)] {
+        for (name, size) in [("resnet18", 32), ("resnet50", 96), ("vit-tiny", 32), ("convnext-tiny", 32)] {
             let mut config = EncoderConfig::named(name);
-            config.width = if config.is_vit() { 64 } else { 8 };
+            match config.family() {
+                Some(Family::ResNet) => config.width = 8,
+                Some(Family::ConvNext) => config.dims = Some([8, 12, 16, 20]),
+                _ => {}
+            }
             let network = config.init(size, &mut Init::new(0, &device)).expect("usable");
             let count: usize = named::collect(&network).values().map(|tensor| tensor.num_elements()).sum();
             let found = config.footprint(size, size).expect("usable").parameters;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::{ResNetConfig, VitConfig};
+use crate::{ConvNextConfig, ResNetConfig, VitConfig};
 
 /// A named model.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -10,7 +10,7 @@ pub struct ModelInfo {
     /// The name, as recipes and command lines spell it.
     pub name: &'static str,
     /// Number of parameters: for a ResNet at width 64 with the ImageNet stem, for a ViT with patches of 16 pixels and
-    /// images of 224.
+    /// images of 224, for a ConvNeXt with patches of 4 pixels.
     pub parameters: usize,
     /// Length of a feature vector, of a ResNet at width 64.
     pub feature_dim: usize,
@@ -20,14 +20,37 @@ pub struct ModelInfo {
     pub(crate) architecture: Architecture,
 }
 
+/// The kinds of models, which have different keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Family {
+    /// A [`ResNet`](crate::ResNet).
+    ResNet,
+    /// A [`Vit`](crate::Vit).
+    Vit,
+    /// A [`ConvNext`](crate::ConvNext).
+    ConvNext,
+}
+
 /// The architecture of a named model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Architecture {
     ResNet(fn() -> ResNetConfig),
     Vit(fn() -> VitConfig),
+    ConvNext(fn() -> ConvNextConfig),
 }
 
-/// All named models, smallest first.
+impl Architecture {
+    pub(crate) fn family(self) -> Family {
+        match self {
+            Self::ResNet(_) => Family::ResNet,
+            Self::Vit(_) => Family::Vit,
+            Self::ConvNext(_) => Family::ConvNext,
+        }
+    }
+}
+
+/// All named models, smallest first in each family.
 pub const MODELS: &[ModelInfo] = &[
     resnet(
         "resnet18",
@@ -56,11 +79,20 @@ pub const MODELS: &[ModelInfo] = &[
     vit("vit-small", 21_665_664, 384, "ViT of 12 blocks and 6 heads; DINO's smallest", VitConfig::small),
     vit("vit-base", 85_798_656, 768, "ViT of 12 blocks and 12 heads", VitConfig::base),
     vit("vit-large", 303_301_632, 1024, "ViT of 24 blocks and 16 heads", VitConfig::large),
+    convnext(
+        "convnext-tiny",
+        27_820_128,
+        768,
+        "ConvNeXt of 18 blocks; about a resnet50",
+        ConvNextConfig::tiny,
+    ),
+    convnext("convnext-small", 49_454_688, 768, "ConvNeXt of 36 blocks", ConvNextConfig::small),
+    convnext("convnext-base", 87_566_464, 1024, "ConvNeXt of 36 wider blocks", ConvNextConfig::base),
 ];
 
 /// The expected names, as listed in the error for an unknown one.
-pub(crate) const EXPECTED: &str =
-    "one of resnet18, resnet34, resnet50, resnet101, resnet152, vit-tiny, vit-small, vit-base, vit-large";
+pub(crate) const EXPECTED: &str = "one of resnet18, resnet34, resnet50, resnet101, resnet152, vit-tiny, vit-small, \
+                                  vit-base, vit-large, convnext-tiny, convnext-small, convnext-base";
 
 const fn resnet(
     name: &'static str,
@@ -80,6 +112,16 @@ const fn vit(
     config: fn() -> VitConfig,
 ) -> ModelInfo {
     ModelInfo { name, parameters, feature_dim, about, architecture: Architecture::Vit(config) }
+}
+
+const fn convnext(
+    name: &'static str,
+    parameters: usize,
+    feature_dim: usize,
+    about: &'static str,
+    config: fn() -> ConvNextConfig,
+) -> ModelInfo {
+    ModelInfo { name, parameters, feature_dim, about, architecture: Architecture::ConvNext(config) }
 }
 
 #[cfg(test)]
@@ -115,7 +157,8 @@ mod tests {
         count.1
     }
 
-    /// The number of parameters and the feature dimension at the given width; a ViT gets a single head.
+    /// The number of parameters and the feature dimension at the given width, that of the first stage of a ConvNeXt; a ViT gets
+    /// a single head.
     fn at_width(architecture: Architecture, width: usize) -> (usize, usize) {
         let mut init = Init::new(0, &DeviceSpec::Flex.open().expect("flex is compiled in"));
         match architecture {
@@ -125,6 +168,12 @@ mod tests {
             }
             Architecture::Vit(config) => {
                 let network = VitConfig { dim: width, heads: 1, ..config() }.init(&mut init);
+                (count(&network), network.feature_dim())
+            }
+            Architecture::ConvNext(config) => {
+                let [one, ..] = config().dims;
+                let dims = config().dims.map(|dim| dim / one * width);
+                let network = ConvNextConfig { dims, ..config() }.init(&mut init);
                 (count(&network), network.feature_dim())
             }
         }
@@ -139,6 +188,7 @@ mod tests {
             let width = match model.architecture {
                 Architecture::ResNet(config) => config().width,
                 Architecture::Vit(config) => config().dim,
+                Architecture::ConvNext(config) => config().dims[0],
             };
             assert_eq!(a * width * width + (one - a) * width, model.parameters, "{}", model.name);
             assert_eq!(dim * width, model.feature_dim, "{}", model.name);

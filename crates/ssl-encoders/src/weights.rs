@@ -18,6 +18,7 @@
 //! ```
 
 mod artifact;
+mod convnext;
 mod describe;
 mod fingerprint;
 mod loaded;

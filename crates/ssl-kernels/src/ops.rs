@@ -11,6 +11,7 @@ mod choice;
 mod conv;
 #[cfg(any(feature = "flex", feature = "tch"))]
 mod cpu;
+mod depthwise_conv;
 mod epilogue;
 mod feed_forward;
 #[cfg(feature = "flex")]
@@ -37,7 +38,8 @@ pub use choice::with_backend_kernels;
 pub use conv::conv2d;
 #[cfg(any(feature = "flex", feature = "tch"))]
 pub(crate) use cpu::instructions;
-pub use feed_forward::{FeedForwardWeights, feed_forward};
+pub use depthwise_conv::depthwise_conv2d;
+pub use feed_forward::{FeedForwardWeights, feed_forward, feed_forward_onto};
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_gelu};

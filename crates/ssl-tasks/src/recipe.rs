@@ -177,7 +177,11 @@ impl Recipe {
     fn resolved_around_method(mut self) -> Result<Self, RecipeError> {
         self.encoder = self.encoder.resolved(self.data.image_size);
         let recipe = self.with_paths();
-        recipe.encoder.validate(recipe.data.image_size)?;
+        let size = recipe.data.image_size;
+        recipe.encoder.validate(size)?;
+        for view in &recipe.views {
+            recipe.encoder.check_view(size, view.size)?;
+        }
         recipe.checked_around_encoder()
     }
 

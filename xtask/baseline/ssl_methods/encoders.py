@@ -3,7 +3,7 @@
 from functools import partial
 
 import torch
-from common import resnet
+from common import CONVNEXTS, convnext, resnet
 from torch import nn
 from torch.nn import functional as F
 
@@ -16,6 +16,8 @@ def build_encoder(config, image_size):
     name = config["name"]
     if name in VITS:
         return named_vit(config, image_size)
+    if name in CONVNEXTS:
+        return named_convnext(config)
     norm = partial(SplitBatchNorm2d, splits=config["bn_splits"]) if config["bn_splits"] > 1 else nn.BatchNorm2d
     encoder, feature_dim = resnet(name, config["width"], config["stem"], norm)
     if config["zero_init_residual"]:
@@ -57,6 +59,12 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
 def named_vit(config, image_size):
     dim, depth, heads = VITS[config["name"]]
     return vit(image_size, config.get("patch_size", 16), dim, depth, config.get("heads", heads), 4)
+
+
+def named_convnext(config):
+    sizes = {key: config[key] for key in ("depths", "dims") if key in config}
+    made = {"ls_init_value": config.get("layer_scale", 1e-6), "drop_path_rate": config.get("drop_path", 0.0)}
+    return convnext(config["name"], config["stem"], **sizes, **made)
 
 
 def vit(image_size, patch_size, dim, depth, heads, mlp_ratio):

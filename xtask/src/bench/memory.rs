@@ -69,8 +69,12 @@ impl Memory {
     }
 }
 
+<<<<<<< HEAD
 /// Every method on a ViT, and on a ResNet if it takes one; other sizes of both with SimCLR. Of a method that learns from a frozen
 /// network, memory is above all that of a file.
+=======
+/// Every method on a ViT, and on a ResNet if it takes one; other sizes of both, and ConvNeXts, with SimCLR.
+>>>>>>> h-convnext
 fn cases() -> Vec<Case> {
     let of_methods = METHODS.iter().filter(|method| !has_teacher(method.name)).flat_map(|method| {
         let name = method.name;
@@ -96,6 +100,8 @@ fn cases() -> Vec<Case> {
         Case::new("simclr", "vit-tiny", "", 64, &patches("64", "encoder.patch_size=16")),
         Case::new("simclr", "vit-tiny", "", 8, &patches("64", "encoder.patch_size=4")),
         Case::new("simclr", "vit-tiny", "", 4, &patches("224", "encoder.patch_size=16")),
+        Case::new("simclr", "convnext-tiny", "", 64, &["--set", "encoder.dims=[16, 32, 64, 128]"]),
+        Case::new("simclr", "convnext-tiny", "", 4, &patches("224", "encoder.drop_path=0.1")),
     ];
     of_methods.chain(others).collect()
 }

@@ -32,7 +32,8 @@ pub(crate) struct Step {
     /// Encoder.
     #[arg(long, default_value = "resnet18")]
     model: String,
-    /// Base widths of the encoder, 64 for a ViT, and images in a batch, each of which has two views.
+    /// Base widths of the encoder, 64 for a ViT, for a ConvNeXt that of the first stage, and images in a batch, each of which has
+    /// two views.
     #[arg(long, value_delimiter = ',', value_name = "WIDTH/BATCH", default_value = "64/32,16/64")]
     shapes: Vec<Shape>,
     /// Width and height of a view in pixels.

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use burn_ssl::core::DeviceSpec;
-use burn_ssl::encoders::EncoderConfig;
 use burn_ssl::encoders::weights::describe;
+use burn_ssl::encoders::{EncoderConfig, Family};
 use burn_ssl::images;
-use burn_ssl::recipe::{Batch, Chosen, Draft, NamedDraft, RecipeName, Wanted, fit_batch};
+use burn_ssl::recipe::{Batch, Chosen, Draft, NamedDraft, RecipeName, Value, Wanted, fit_batch};
 use clap::Args;
 
 /// The name that leaves the choice of a recipe to images and device.
@@ -49,7 +49,7 @@ pub(crate) struct ModelArgs {
     /// Base width of a ResNet; usually 64.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     width: Option<u32>,
-    /// First layers of a ResNet: auto, cifar or imagenet.
+    /// First layers of a ResNet or ConvNeXt: auto, cifar or imagenet.
     #[arg(long, value_name = "STEM")]
     stem: Option<String>,
 }
@@ -210,8 +210,12 @@ impl ModelArgs {
             set(draft, "encoder.registers", found.registers.map(|count| count as i64))?;
             set(draft, "encoder.class_token", found.class_token)?;
             set(draft, "encoder.layer_scale", found.layer_scale)?;
-            if !found.is_vit() {
+            set(draft, "encoder.depths", found.depths.map(list))?;
+            set(draft, "encoder.dims", found.dims.map(list))?;
+            if found.family() == Some(Family::ResNet) {
                 draft.set("encoder.width", found.width as i64)?;
+            }
+            if !found.is_vit() {
                 draft.set("encoder.stem", found.stem.to_string())?;
             }
             return Ok(());
@@ -260,12 +264,13 @@ impl TrainingArgs {
     }
 }
 
+/// Numbers as a list of a recipe.
+fn list(numbers: [usize; 4]) -> Value {
+    numbers.map(|number| number as i64).to_vec().into()
+}
+
 /// Sets a key if there is a value for it.
-pub(crate) fn set(
-    draft: &mut Draft,
-    key: &str,
-    value: Option<impl Into<burn_ssl::recipe::Value>>,
-) -> Result<()> {
+pub(crate) fn set(draft: &mut Draft, key: &str, value: Option<impl Into<Value>>) -> Result<()> {
     if let Some(value) = value {
         draft.set(key, value)?;
     }

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use ssl_core::{ConfigError, limits};
 
-use super::EncoderConfig;
+use super::{EncoderConfig, StemChoice};
 use crate::VitConfig;
 use crate::vit::{Pool, Positions};
 
@@ -15,10 +15,13 @@ impl EncoderConfig {
     /// The checked configuration of a ViT.
     pub(super) fn vit(&self, named: VitConfig, image_size: usize) -> Result<VitConfig, ConfigError> {
         self.check_nothing_of_a_resnet()?;
+        self.check_nothing_of_a_convnext()?;
+        let has_no_stem = self.stem == StemChoice::Auto;
+        ConfigError::check(has_no_stem, "encoder.stem", self.stem, "auto: a ViT has no stem")?;
         let config = self.applied_to(named, image_size);
         check_size(&config)?;
         check_tokens(&config)?;
-        check_branches(&config)?;
+        check_branches(config.layer_scale, config.drop_path)?;
         Ok(config)
     }
 
@@ -42,6 +45,7 @@ impl EncoderConfig {
         }
     }
 
+    /// Checks the keys that only ViTs have.
     pub(super) fn check_nothing_of_a_vit(&self) -> Result<(), ConfigError> {
         check_absent(&self.patch_size, "encoder.patch_size")?;
         check_absent(&self.embed_dim, "encoder.embed_dim")?;
@@ -53,9 +57,14 @@ impl EncoderConfig {
         check_absent(&self.pool, "encoder.pool")?;
         check_absent(&self.class_token, "encoder.class_token")?;
         check_absent(&self.registers, "encoder.registers")?;
-        check_absent(&self.mask_token, "encoder.mask_token")?;
-        check_absent(&self.layer_scale, "encoder.layer_scale")?;
-        check_absent(&self.drop_path, "encoder.drop_path")
+        check_absent(&self.mask_token, "encoder.mask_token")
+    }
+
+    /// Checks the keys of blocks with a branch, which ResNets lack.
+    pub(super) fn check_no_branches(&self) -> Result<(), ConfigError> {
+        let expected = "no such key: only ViTs and ConvNeXts have it";
+        check_none(&self.layer_scale, "encoder.layer_scale", expected)?;
+        check_none(&self.drop_path, "encoder.drop_path", expected)
     }
 }
 
@@ -86,18 +95,25 @@ fn check_tokens(config: &VitConfig) -> Result<(), ConfigError> {
 }
 
 /// Checks layer scale and drop-path.
-fn check_branches(config: &VitConfig) -> Result<(), ConfigError> {
-    if let Some(scale) = config.layer_scale {
+pub(super) fn check_branches(scale: Option<f64>, rate: f64) -> Result<(), ConfigError> {
+    if let Some(scale) = scale {
         let is_positive = scale > 0.0 && scale.is_finite();
         ConfigError::check(is_positive, "encoder.layer_scale", scale, "a number above 0, such as 1e-5")?;
     }
-    let rate = config.drop_path;
     let is_rate = (0.0..1.0).contains(&rate);
     ConfigError::check(is_rate, "encoder.drop_path", rate, "a number from 0 to below 1")
 }
 
 fn check_absent<T: Display>(value: &Option<T>, field: &'static str) -> Result<(), ConfigError> {
-    let expected = "no such key: only ViTs have it";
+    check_none(value, field, "no such key: only ViTs have it")
+}
+
+/// Checks that a key is not given.
+pub(super) fn check_none<T: Display>(
+    value: &Option<T>,
+    field: &'static str,
+    expected: &'static str,
+) -> Result<(), ConfigError> {
     match value {
         Some(value) => ConfigError::check(false, field, value.to_string(), expected),
         None => Ok(()),

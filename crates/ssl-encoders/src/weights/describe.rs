@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Artifact, WeightsError, names, read};
-use crate::{EncoderConfig, StemChoice};
+use crate::{ConvNextConfig, EncoderConfig, StemChoice};
 
 type Shapes = BTreeMap<String, Vec<usize>>;
 
@@ -17,7 +17,8 @@ pub fn describe(path: &Path) -> Result<Option<EncoderConfig>, WeightsError> {
     if let Some(artifact) = Artifact::read(path)? {
         return Ok(Some(artifact.encoder));
     }
-    let found = names::groups(read::shapes(path)?).filter_map(|group| resnet(&group).or_else(|| vit(&group)));
+    let known = |group| resnet(&group).or_else(|| vit(&group)).or_else(|| convnext(&group));
+    let found = names::groups(read::shapes(path)?).filter_map(known);
     Ok(found.last())
 }
 
@@ -83,6 +84,37 @@ fn vit(shapes: &Shapes) -> Option<EncoderConfig> {
     })
 }
 
+/// ConvNeXt V2 has no `gamma`.
+fn convnext(shapes: &Shapes) -> Option<EncoderConfig> {
+    let &[_, _, patch, _] = &shapes.get("stem.0.weight")?[..] else { return None };
+    let stages = [0, 1, 2, 3].map(|stage| {
+        let width = shapes.get(&format!("stages.{stage}.blocks.0.gamma"))?.first()?;
+        Some((blocks(shapes, &format!("stages.{stage}.blocks."), ".gamma"), *width))
+    });
+    let [Some(first), Some(second), Some(third), Some(last)] = stages else { return None };
+    let (depths, dims) = ([first.0, second.0, third.0, last.0], [first.1, second.1, third.1, last.1]);
+    let stem = match patch {
+        2 => StemChoice::Cifar,
+        4 => StemChoice::ImageNet,
+        _ => return None,
+    };
+    let models = [
+        ("convnext-base", ConvNextConfig::base()),
+        ("convnext-small", ConvNextConfig::small()),
+        ("convnext-tiny", ConvNextConfig::tiny()),
+    ];
+    let exact = models.iter().find(|(_, model)| (model.depths, model.dims) == (depths, dims));
+    // One of other widths is called after the model of its depths.
+    let (name, model) =
+        exact.or_else(|| models.iter().rfind(|(_, model)| model.depths == depths)).unwrap_or(&models[2]);
+    Some(EncoderConfig {
+        stem,
+        depths: (model.depths != depths).then_some(depths),
+        dims: (model.dims != dims).then_some(dims),
+        ..EncoderConfig::named(*name)
+    })
+}
+
 /// How many blocks have a tensor of that name.
 fn blocks(shapes: &Shapes, before: &str, after: &str) -> usize {
     let index = |name: &String| name.strip_prefix(before)?.strip_suffix(after)?.parse::<usize>().ok();
@@ -144,5 +176,18 @@ mod tests {
     fn size_and_patches_of_a_vit_are_found() {
         let config = EncoderConfig { patch_size: Some(8), ..EncoderConfig::named("vit-tiny") };
         assert_eq!(found(&config, "teacher.backbone."), Some(config));
+    }
+
+    #[test]
+    fn depths_widths_and_stem_of_a_convnext_are_found() {
+        let named = |name| EncoderConfig { stem: StemChoice::Cifar, ..EncoderConfig::named(name) };
+        let narrow = EncoderConfig { dims: Some([4, 6, 8, 10]), ..named("convnext-tiny") };
+        let small = EncoderConfig { dims: Some([4, 6, 8, 10]), ..named("convnext-small") };
+        let shallow = EncoderConfig { depths: Some([1, 1, 2, 1]), ..narrow.clone() };
+        let whole =
+            EncoderConfig { depths: Some([1; 4]), stem: StemChoice::ImageNet, ..named("convnext-tiny") };
+        for config in [narrow, small, shallow, whole] {
+            assert_eq!(found(&config, "backbone."), Some(config));
+        }
     }
 }

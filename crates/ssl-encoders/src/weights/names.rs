@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::convnext;
 use super::scheme::NameScheme;
 use super::timm::own_name;
 
@@ -60,7 +61,10 @@ pub(super) fn groups<T>(
         let (prefix, own) = split(&name);
         groups.entry(prefix.to_owned()).or_default().insert(own_name(own).to_owned(), value);
     }
-    groups.into_values()
+    groups.into_values().map(|group| match convnext::is_official(group.keys()) {
+        true => group.into_iter().map(|(name, value)| (convnext::own_name(&name), value)).collect(),
+        false => group,
+    })
 }
 
 /// Splits a name after its wrappers.
@@ -186,6 +190,22 @@ mod tests {
             chosen(&["cls_token", "mask_token"], &["cls_token"]),
             [ours("cls_token", "cls_token")].into()
         );
+    }
+
+    #[test]
+    fn an_official_convnext_has_timms_names_and_no_other_network_changes_its_own() {
+        let official =
+            ["model.downsample_layers.0.0.weight", "model.norm.bias", "model.head.bias", "other.norm.bias"];
+        let wanted = ["stem.0.weight", "head.norm.bias"].map(str::to_owned).into();
+        let chosen = select(official.map(str::to_owned), &wanted).expect("an encoder");
+        let own = |own: &str, theirs: &str| (own.to_owned(), theirs.to_owned());
+        let expected = [
+            own("head.norm.bias", "model.norm.bias"),
+            own("stem.0.weight", "model.downsample_layers.0.0.weight"),
+        ];
+        assert_eq!(chosen, expected.into());
+        let vit = select(["norm.bias".to_owned()], &["norm.bias".to_owned()].into()).expect("an encoder");
+        assert_eq!(vit, [own("norm.bias", "norm.bias")].into());
     }
 
     #[test]

@@ -7,13 +7,13 @@ use serde::Serialize;
 use ssl_core::names;
 
 use super::timm;
-use crate::EncoderConfig;
+use crate::{EncoderConfig, Family};
 
 type Tensors = BTreeMap<String, TensorData>;
 
 /// Whose names the tensors of a weight file have, for reading and writing.
 ///
-/// Our names are torchvision's for ResNets and timm's for ViTs, except for ViTs with registers, which use DINOv2's.
+/// Our names are torchvision's for ResNets and timm's for ViTs and ConvNeXts, except for ViTs with registers, which use DINOv2's.
 /// [`load`](super::load) reads files of every scheme.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -22,7 +22,7 @@ pub enum NameScheme {
     /// torchvision's: ResNets.
     #[default]
     Torchvision,
-    /// timm's: ViTs and ResNets.
+    /// timm's: ViTs, ResNets and ConvNeXts.
     Timm,
     /// Ours, for every encoder.
     Safetensors,
@@ -37,7 +37,7 @@ impl NameScheme {
     /// Whether the library has a network with this encoder's tensors.
     pub fn has(self, config: &EncoderConfig) -> bool {
         match self {
-            Self::Torchvision => !config.is_vit() && !config.selective_kernel,
+            Self::Torchvision => config.family() == Some(Family::ResNet) && !config.selective_kernel,
             Self::Timm => !config.selective_kernel,
             Self::Safetensors => true,
         }
@@ -89,6 +89,7 @@ mod tests {
         let has = |config: &EncoderConfig| NameScheme::ALL.map(|scheme| scheme.has(config));
         assert_eq!(has(&EncoderConfig::named("resnet50")), [true, true, true]);
         assert_eq!(has(&vit), [false, true, true]);
+        assert_eq!(has(&EncoderConfig::named("convnext-tiny")), [false, true, true]);
         assert_eq!(has(&selective), [false, false, true]);
     }
 }

@@ -1,5 +1,5 @@
 """Makes the files beside it: tensor names of torchvision and timm, two tiny checkpoints with their features, a tiny ViT of
-timm with registers, and a step of a tiny ResNet with selective kernels.
+timm with registers, and steps of a tiny ResNet with selective kernels and of a tiny ConvNeXt of timm.
 
     python make.py
 
@@ -41,7 +41,7 @@ def main():
     write_names("resnet18", models.resnet18())
     write_names("resnet50", models.resnet50())
     write_names("vit_tiny", timm.create_model("vit_tiny_patch16_224", num_classes=0))
-    for name in ["vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2"]:
+    for name in ["vit_small_patch14_dinov2", "vit_small_patch14_reg4_dinov2", "convnext_tiny"]:
         write_names(name, timm.create_model(name, num_classes=0))
 
     pixels = torch.randn(2, 3, 32, 32)
@@ -56,6 +56,8 @@ def main():
     write_registers()
     write_mean()
     write_selective_kernel()
+    for pixels, patch in [((64, 64), 4), ((40, 48), 2)]:
+        write_convnext(pixels, patch)
 
 
 def write_registers():
@@ -163,6 +165,30 @@ def write_selective_kernel():
         tensors["eval"] = network.eval()(pixels)
     tensors = {key: value.detach().float().contiguous() for key, value in tensors.items()}
     save_file(tensors, HERE / "selective_kernel.safetensors")
+
+
+def write_convnext(size, patch):
+    """A tiny ConvNeXt of timm: a pass in float64 with its gradients, and its last map."""
+    torch.manual_seed(11)
+    network = timm.create_model("convnext_tiny", num_classes=0, depths=[1, 1, 2, 1], dims=[8, 16, 24, 32])
+    # With `patch_size=2`, timm would halve the sides once more in the first stage.
+    network.stem[0] = torch.nn.Conv2d(3, 8, patch, stride=patch)
+    network = randomize(network).double().train()
+    # Factors that let the branches count.
+    for name, value in network.state_dict().items():
+        if name.endswith("gamma"):
+            value.copy_(0.5 + 0.2 * torch.randn_like(value))
+    pixels = torch.randn(2, 3, *size).double().requires_grad_()
+    weights = torch.randn(2, 32).double()
+    tensors = {f"model.{name}": value.clone() for name, value in network.state_dict().items()}
+    features = network(pixels)
+    (features * weights).sum().backward()
+    tensors |= {f"grad.{name}": value.grad for name, value in network.named_parameters()}
+    tensors |= {"pixels": pixels.detach(), "weights": weights, "features": features.detach(), "grad_pixels": pixels.grad}
+    with torch.inference_mode():
+        tensors["map"] = network.eval().forward_features(pixels)
+    tensors = {name: value.detach().float().contiguous() for name, value in tensors.items()}
+    save_file(tensors, HERE / f"convnext_patch{patch}.safetensors")
 
 
 def write_names(name, model):

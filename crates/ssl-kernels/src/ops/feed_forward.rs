@@ -38,22 +38,64 @@ pub struct FeedForwardWeights {
 /// - `tokens`: `[..., dim]`
 /// - returns: the same
 pub fn feed_forward<const D: usize>(tokens: Tensor<D>, weights: FeedForwardWeights) -> Tensor<D> {
+    onto(None, tokens, weights)
+}
+
+/// The same network on a shortcut from elsewhere, as in ConvNeXt, where the shortcut starts before a convolution.
+///
+/// ```text
+/// y = shortcut + gelu(norm(x) weight1ᵀ + bias1) weight2ᵀ + bias2
+/// ```
+///
+/// # Shapes
+/// - `shortcut`, `tokens`: `[..., dim]`
+/// - returns: the same
+pub fn feed_forward_onto<const D: usize>(
+    shortcut: Tensor<D>,
+    tokens: Tensor<D>,
+    weights: FeedForwardWeights,
+) -> Tensor<D> {
+    assert_eq!(shortcut.dims(), tokens.dims(), "feed-forward: shapes of the shortcut and of the tokens");
+    onto(Some(shortcut), tokens, weights)
+}
+
+/// Onto a shortcut, or the tokens themselves.
+fn onto<const D: usize>(
+    shortcut: Option<Tensor<D>>,
+    tokens: Tensor<D>,
+    weights: FeedForwardWeights,
+) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "tch"))]
-    let w = &weights;
+    let (w, onto) = (&weights, shortcut.as_ref().unwrap_or(&tokens));
     #[cfg(feature = "flex")]
-    if loops_serve!(flex, tokens, w.norm_weight, w.norm_bias, w.weight1, w.bias1, w.weight2, w.bias2) {
-        return super::cpu::feed_forward::<super::flex::Flex, D>(tokens, weights);
+    if loops_serve!(flex, (*onto), tokens, w.norm_weight, w.norm_bias, w.weight1, w.bias1, w.weight2, w.bias2)
+    {
+        return super::cpu::feed_forward::<super::flex::Flex, D>(shortcut, tokens, weights);
     }
     #[cfg(feature = "tch")]
-    if loops_serve!(libtorch, tokens, w.norm_weight, w.norm_bias, w.weight1, w.bias1, w.weight2, w.bias2) {
-        return super::cpu::feed_forward::<super::libtorch::Backend, D>(tokens, weights);
+    if loops_serve!(
+        libtorch,
+        (*onto),
+        tokens,
+        w.norm_weight,
+        w.norm_bias,
+        w.weight1,
+        w.bias1,
+        w.weight2,
+        w.bias2
+    ) {
+        return super::cpu::feed_forward::<super::libtorch::Backend, D>(shortcut, tokens, weights);
     }
-    portable(tokens, weights)
+    portable(shortcut, tokens, weights)
 }
 
 /// The portable version, with the operations that it consists of.
-pub(super) fn portable<const D: usize>(tokens: Tensor<D>, weights: FeedForwardWeights) -> Tensor<D> {
+fn portable<const D: usize>(
+    shortcut: Option<Tensor<D>>,
+    tokens: Tensor<D>,
+    weights: FeedForwardWeights,
+) -> Tensor<D> {
     let FeedForwardWeights { norm_weight, norm_bias, eps, weight1, bias1, weight2, bias2 } = weights;
     let normalised = layer_norm(tokens.clone(), norm_weight, norm_bias, eps);
-    tokens + linear(linear_gelu(normalised, weight1, Some(bias1)), weight2, Some(bias2))
+    shortcut.unwrap_or(tokens) + linear(linear_gelu(normalised, weight1, Some(bias1)), weight2, Some(bias2))
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
-use ssl_encoders::{EncoderConfig, Provenance};
+use ssl_encoders::{EncoderConfig, Family, Provenance};
 
 /// The usual base width of a ResNet.
 const USUAL_WIDTH: usize = 64;
@@ -56,7 +56,8 @@ impl EncoderSummary {
             origin,
             method: None,
             model: config.name.clone(),
-            width: (!config.is_vit()).then_some(config.width),
+            // Of a custom encoder, only its author knows what the width is.
+            width: (!matches!(config.family(), Some(Family::Vit | Family::ConvNext))).then_some(config.width),
             steps: None,
             total_steps: None,
             epochs: None,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ssl_encoders::{EncoderConfig, NameScheme, Pool, Preprocessing, StemChoice};
+use ssl_encoders::{EncoderConfig, Family, NameScheme, Pool, Preprocessing, StemChoice};
 
 /// What a program has to know of an exported file.
 pub(super) struct Snippet<'a> {
@@ -31,6 +31,9 @@ impl Snippet<'_> {
         let EncoderConfig { name, width, selective_kernel, .. } = self.encoder;
         if self.encoder.is_vit() {
             return Some(("timm", vec![self.vit()?]));
+        }
+        if self.encoder.family() == Some(Family::ConvNext) {
+            return Some(("timm", vec![self.convnext()]));
         }
         if *selective_kernel {
             return None;
@@ -70,6 +73,15 @@ impl Snippet<'_> {
         Some(format!("model = timm.create_model({name:?}, {})", options.join(", ")))
     }
 
+    /// A ConvNeXt of timm.
+    fn convnext(&self) -> String {
+        let EncoderConfig { name, depths, dims, .. } = self.encoder;
+        let mut options = vec!["num_classes=0".to_owned()];
+        options.extend(depths.map(|depths| format!("depths={depths:?}")));
+        options.extend(dims.map(|dims| format!("dims={dims:?}")));
+        format!("model = timm.create_model({:?}, {})", name.replace('-', "_"), options.join(", "))
+    }
+
     /// A ResNet of torchvision made anew in another width.
     fn narrow(&self) -> Vec<String> {
         let width = self.encoder.width;
@@ -95,11 +107,17 @@ impl Snippet<'_> {
             return Vec::new();
         }
         let width = self.encoder.width;
-        vec![
-            "# the first layers for small images".to_owned(),
-            format!("model.conv1 = torch.nn.Conv2d(3, {width}, 3, stride=1, padding=1, bias=False)"),
-            "model.maxpool = torch.nn.Identity()".to_owned(),
-        ]
+        let layers = match self.encoder.family() {
+            // With `patch_size=2`, timm would add a layer to the first stage.
+            Some(Family::ConvNext) => {
+                vec!["model.stem[0] = torch.nn.Conv2d(3, model.stem[0].out_channels, 2, stride=2)".to_owned()]
+            }
+            _ => vec![
+                format!("model.conv1 = torch.nn.Conv2d(3, {width}, 3, stride=1, padding=1, bias=False)"),
+                "model.maxpool = torch.nn.Identity()".to_owned(),
+            ],
+        };
+        std::iter::once("# the first layers for small images".to_owned()).chain(layers).collect()
     }
 
     /// The function that prepares an image as the run did and gives its features.
@@ -153,6 +171,18 @@ mod tests {
             assert!(text.contains("torchvision.models.resnet18()"), "{text}");
             assert!(text.contains("model.inplanes = 16\n") && text.contains("BatchNorm2d(16)"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_convnext_has_its_widths_and_the_stem_of_small_images() {
+        let convnext = EncoderConfig { stem: StemChoice::ImageNet, ..EncoderConfig::named("convnext-tiny") };
+        let text = python(&convnext, NameScheme::Timm, 224).expect("known");
+        let call = "model = timm.create_model(\"convnext_tiny\", num_classes=0)\nmodel.load_state_dict";
+        assert!(text.contains(call), "{text}");
+        let narrow = EncoderConfig { dims: Some([8, 16, 24, 32]), stem: StemChoice::Cifar, ..convnext };
+        let text = python(&narrow, NameScheme::Safetensors, 32).expect("known");
+        let call = "timm.create_model(\"convnext_tiny\", num_classes=0, dims=[8, 16, 24, 32])\n# the first";
+        assert!(text.contains(call) && text.contains("out_channels, 2, stride=2)\n"), "{text}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is said before the first step.
 
 use ssl_core::{DeviceSpec, Precision};
-use ssl_encoders::{EncoderConfig, MODELS};
+use ssl_encoders::{EncoderConfig, Family};
 
 use super::PretrainOptions;
 use crate::Recipe;
@@ -61,9 +61,8 @@ impl Banner<'_> {
 /// What a network of another width means for other libraries.
 fn narrow(recipe: &Recipe) -> Option<String> {
     let EncoderConfig { name, width, .. } = &recipe.encoder;
-    let is_standard =
-        recipe.encoder.is_vit() || *width == 64 || MODELS.iter().all(|model| model.name != name);
-    (!is_standard).then(|| {
+    let is_narrow = recipe.encoder.family() == Some(Family::ResNet) && *width != 64;
+    is_narrow.then(|| {
         let theirs = format!("torchvision and timm have {name} of width 64 alone");
         format!("{theirs}: export prints the Python that makes one of width {width}")
     })

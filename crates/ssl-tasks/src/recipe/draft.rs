@@ -183,14 +183,15 @@ impl Draft {
         self.set("data.image_size", size as i64)
     }
 
-    /// Sets the network. If it is of another kind than the recipe's, such as a ViT in place of a ResNet, the section
-    /// `[encoder]` is reset, since the two kinds have different keys.
+    /// Sets the network. If it is of another family than the recipe's, such as a ViT in place of a ResNet, the section
+    /// `[encoder]` is reset, since families have different keys.
     ///
     /// # Errors
     /// If the recipe declares no network.
     pub fn set_model(&mut self, name: &str) -> Result<(), RecipeError> {
         let recipe = self.clone().finish()?;
-        if recipe.encoder.is_vit() != EncoderConfig::named(name).is_vit() {
+        let family = EncoderConfig::named(name).family();
+        if family.is_some() && recipe.encoder.family() != family {
             self.set("encoder", Table::new())?;
         }
         self.set("encoder.name", name)

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use super::{Attention, DropPath, LayerScale};
 use crate::nn::layer_norm::EPS;
-use crate::nn::{FeedForwardWeights, LayerNorm, Linear, LinearConfig, feed_forward};
+use crate::nn::{FeedForwardWeights, LayerNorm, Linear, LinearConfig, feed_forward, feed_forward_onto};
 use crate::{Init, Pass, Precision};
 
 /// A pre-norm transformer block, with timm's parameter names.
@@ -150,13 +150,39 @@ impl FeedForward {
 
     /// `x + mlp(norm(x))`, in one operation where both layers are float32.
     fn with_shortcut(&self, tokens: Tensor<3>, norm: &LayerNorm) -> Tensor<3> {
-        let Self { fc1, fc2 } = self;
-        let biases = fc1.bias.as_ref().zip(fc2.bias.as_ref());
-        let exact = [fc1, fc2].iter().all(|layer| layer.precision == Precision::F32);
-        let Some((bias1, bias2)) = biases.filter(|_| exact) else {
-            return tokens.clone() + self.forward(norm.forward(tokens));
+        match self.weights_after(norm) {
+            Some(weights) => feed_forward(tokens, weights),
+            None => tokens.clone() + self.forward(norm.forward(tokens)),
+        }
+    }
+
+    /// `shortcut + factors · mlp(norm(x))`, in one operation where both layers are float32: the factors then multiply the weights
+    /// of the second layer.
+    ///
+    /// # Shapes
+    /// - `shortcut`, `tokens`: `[batch, token, dim]`, `factors`: `[dim]`
+    /// - returns: as `tokens`
+    pub fn scaled_onto(
+        &self,
+        shortcut: Tensor<3>,
+        tokens: Tensor<3>,
+        norm: &LayerNorm,
+        factors: Tensor<1>,
+    ) -> Tensor<3> {
+        let Some(weights) = self.weights_after(norm) else {
+            return shortcut + self.forward(norm.forward(tokens)) * factors.unsqueeze();
         };
-        let weights = FeedForwardWeights {
+        let weight2 = weights.weight2 * factors.clone().unsqueeze_dim(1);
+        let bias2 = weights.bias2 * factors;
+        feed_forward_onto(shortcut, tokens, FeedForwardWeights { weight2, bias2, ..weights })
+    }
+
+    /// The parameters of both layers and the norm before them, if they can be one operation.
+    fn weights_after(&self, norm: &LayerNorm) -> Option<FeedForwardWeights> {
+        let Self { fc1, fc2 } = self;
+        let (bias1, bias2) = fc1.bias.as_ref().zip(fc2.bias.as_ref())?;
+        let exact = [fc1, fc2].iter().all(|layer| layer.precision == Precision::F32);
+        exact.then(|| FeedForwardWeights {
             norm_weight: norm.weight.val(),
             norm_bias: norm.bias.val(),
             eps: EPS,
@@ -164,7 +190,6 @@ impl FeedForward {
             bias1: bias1.val(),
             weight2: fc2.weight.val(),
             bias2: bias2.val(),
-        };
-        feed_forward(tokens, weights)
+        })
     }
 }

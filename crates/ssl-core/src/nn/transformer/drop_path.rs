@@ -23,7 +23,7 @@ pub struct DropPath {
 
 impl DropPath {
     /// Whether it may drop anything in this pass.
-    pub(super) fn drops(&self, pass: &Pass) -> bool {
+    pub fn drops(&self, pass: &Pass) -> bool {
         self.rate > 0.0 && pass.mode != Mode::Eval
     }
 

@@ -1,7 +1,7 @@
 //! The feed-forward half of a transformer's block, some rows at a time.
 //!
 //! ```text
-//! n = norm(x),   h = n W1ᵀ + b1,   g = gelu(h),   y = x + g W2ᵀ + b2
+//! n = norm(x),   h = n W1ᵀ + b1,   g = gelu(h),   y = x + g W2ᵀ + b2, or with another shortcut than x
 //! dh = (dy W2) ∘ gelu'(h),   dx = dy + norm'(dh W1),   dW1 = dhᵀ n,   dW2 = dyᵀ g
 //! ```
 //!
@@ -19,6 +19,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::{Device, Tensor};
 
 use super::layer_norm::{BackwardRows, Forward as Normalise, Moments};
+use super::linear::SumRows;
 use super::matrix::{Matrix, MatrixMut};
 use super::parallel::map;
 use super::pool::{Pooled, any_values};
@@ -33,8 +34,9 @@ const JOBS: usize = 16;
 /// layers is in no cache.
 const ROWS: (usize, usize) = (24, 384);
 
-/// See [`feed_forward`](crate::ops::feed_forward).
+/// See [`feed_forward`](crate::ops::feed_forward) and [`feed_forward_onto`](crate::ops::feed_forward_onto).
 pub(in crate::ops) fn feed_forward<B: Host, const D: usize>(
+    shortcut: Option<Tensor<D>>,
     x: Tensor<D>,
     weights: FeedForwardWeights,
 ) -> Tensor<D>
@@ -42,14 +44,17 @@ where
     DispatchTensor: Bridge<B>,
 {
     let FeedForwardWeights { norm_weight, norm_bias, eps, weight1, bias1, weight2, bias2 } = weights;
+    let apart = shortcut.is_some();
+    // Where the tokens are the shortcut, a constant takes the place of its node.
+    let shortcut = shortcut.unwrap_or_else(|| x.clone().without_autodiff());
     let rows = [&norm_weight, &norm_bias, &bias1, &bias2].map(Tensor::device);
-    let plain =
-        ![x.device(), weight1.device(), weight2.device()].iter().chain(&rows).any(Device::is_autodiff);
-    let x = tracked::<B, D>(x);
+    let others = [x.device(), shortcut.device(), weight1.device(), weight2.device()];
+    let plain = !others.iter().chain(&rows).any(Device::is_autodiff);
+    let (x, shortcut) = (tracked::<B, D>(x), tracked::<B, D>(shortcut));
     let [norm_weight, norm_bias, bias1, bias2] = [norm_weight, norm_bias, bias1, bias2].map(tracked::<B, 1>);
     let [weight1, weight2] = [weight1, weight2].map(tracked::<B, 2>);
-    let nodes =
-        [&x, &norm_weight, &norm_bias, &weight1, &bias1, &weight2, &bias2].map(|tensor| tensor.node());
+    let nodes = [&x, &norm_weight, &norm_bias, &weight1, &bias1, &weight2, &bias2, &shortcut];
+    let nodes = nodes.map(|tensor| tensor.node());
     let plainly = |tensor: FloatTensor<Tracked<B>>| B::contiguous(tensor.primitive());
     let layer = Layer::<B> {
         norm_weight: plainly(norm_weight),
@@ -58,13 +63,13 @@ where
         weight2: plainly(weight2),
     };
     let biases = [bias1, bias2].map(plainly);
-    let x = plainly(x);
-    let (moments, h, output) = layer.forward(&x, &biases, eps, plain);
+    let (x, shortcut) = (plainly(x), plainly(shortcut));
+    let (moments, h, output) = layer.forward(&x, &shortcut, &biases, eps, plain);
     if plain {
         return Tensor::from_primitive::<B>(output);
     }
     let output = match Half.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => prepared.finish(Saved { layer, x, moments, h }, output),
+        OpsKind::Tracked(prepared) => prepared.finish(Saved { layer, x, moments, h, apart }, output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
     Tensor::from_primitive::<Tracked<B>>(output)
@@ -108,6 +113,7 @@ impl<B: Host> Layer<B> {
     fn forward(
         &self,
         x: &FloatTensor<B>,
+        shortcut: &FloatTensor<B>,
         [bias1, bias2]: &[FloatTensor<B>; 2],
         eps: f64,
         plain: bool,
@@ -119,8 +125,9 @@ impl<B: Host> Layer<B> {
         let (weight, bias, eps) = (B::values(&self.norm_weight), B::values(&self.norm_bias), eps as f32);
         let (bias1, bias2) = (B::values(bias1), B::values(bias2));
         let kept = h.chunks_mut(of_job * hidden).map(Some).chain(std::iter::repeat_with(|| None));
-        let jobs = B::values(x).chunks(of_job * dim).zip(output.chunks_mut(of_job * dim)).zip(kept);
-        let moments = map::<B, _, _>(jobs, |((x, y), kept)| {
+        let read = B::values(x).chunks(of_job * dim).zip(B::values(shortcut).chunks(of_job * dim));
+        let jobs = read.zip(output.chunks_mut(of_job * dim)).zip(kept);
+        let moments = map::<B, _, _>(jobs, |(((x, shortcut), y), kept)| {
             let [mut normalised, mut arguments, mut active] =
                 [x.len(), if kept.is_some() { 0 } else { x.len() / dim * hidden }, x.len() / dim * hidden]
                     .map(room);
@@ -128,7 +135,7 @@ impl<B: Host> Layer<B> {
             let h = kept.unwrap_or(&mut arguments);
             product(&mut MatrixMut::new(h, hidden), Matrix::new(&normalised, dim), w1, 1.0, Old::Replaced);
             dispatch(rows::Gelu { h, bias: bias1, active: &mut active });
-            dispatch(rows::AddRow { x, row: bias2, y });
+            dispatch(rows::AddRow { x: shortcut, row: bias2, y });
             product(&mut MatrixMut::new(y, dim), Matrix::new(&active, hidden), w2, 1.0, Old::Kept);
             moments
         });
@@ -150,17 +157,20 @@ struct Saved<B: Host> {
     moments: Vec<Moments>,
     /// The argument of GELU, `[row, hidden]`.
     h: FloatTensor<B>,
+    /// Whether the shortcut is another tensor than `x`.
+    apart: bool,
 }
 
 #[derive(Debug)]
 struct Half;
 
-impl<B: Host> Backward<B, 7> for Half {
+impl<B: Host> Backward<B, 8> for Half {
     type State = Saved<B>;
 
-    fn backward(self, ops: Ops<Saved<B>, 7>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Saved<B>, 8>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let gradient = B::contiguous(&grads.consume::<B>(&ops.node));
         let gradients = ops.state.gradients(&gradient);
+        let gradients = gradients.into_iter().chain([gradient]);
         for (node, gradient) in ops.parents.into_iter().zip(gradients) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, gradient);
@@ -173,16 +183,16 @@ impl<B: Host> Backward<B, 7> for Half {
 type Sums = [Vec<f32>; 4];
 
 impl<B: Host> Saved<B> {
-    /// The gradients of the tokens and of all parameters, in the order of the nodes.
+    /// The gradients of the tokens and of all parameters, in the order of the nodes; that of the shortcut is that of the output.
     fn gradients(self, gradient: &FloatTensor<B>) -> [FloatTensor<B>; 7] {
-        let Self { layer, x, moments, h } = self;
+        let Self { layer, x, moments, h, apart } = self;
         let ([dim, hidden], (rows, of_job)) = (layer.lengths(), layer.rows(&x));
         let dy = B::values(gradient);
         let (mut dx, mut normalised) = (any_values(rows * dim), room(rows * dim));
         let (mut dh, mut active) = (owned::<B>(h), room(rows * hidden));
         let dh_values = B::own_values(&mut dh).expect("made one's own above");
         let parts = layer.backward_rows(
-            Jobs { of_job, moments: &moments, x: B::values(&x), dy },
+            Jobs { of_job, moments: &moments, x: B::values(&x), dy, apart },
             [&mut dx, &mut normalised, dh_values, &mut active],
         );
         let dh = Matrix::new(dh_values, hidden);
@@ -212,6 +222,8 @@ struct Jobs<'a> {
     moments: &'a [Moments],
     x: &'a [f32],
     dy: &'a [f32],
+    /// See [`Saved`].
+    apart: bool,
 }
 
 impl<B: Host> Layer<B> {
@@ -219,7 +231,7 @@ impl<B: Host> Layer<B> {
     /// and GELU.
     fn backward_rows(&self, jobs: Jobs<'_>, [dx, normalised, h, active]: [&mut [f32]; 4]) -> Vec<Sums> {
         let [dim, hidden] = self.lengths();
-        let Jobs { of_job, moments, x, dy } = jobs;
+        let Jobs { of_job, moments, x, dy, apart } = jobs;
         let [w1, w2] = self.matrices();
         let (weight, bias) = (B::values(&self.norm_weight), B::values(&self.norm_bias));
         let read = x.chunks(of_job * dim).zip(dy.chunks(of_job * dim)).zip(moments.chunks(of_job));
@@ -233,7 +245,10 @@ impl<B: Host> Layer<B> {
             let bias1 = dispatch(rows::TimesAndSums { values: h, factors: &slopes, columns: hidden });
             product(&mut MatrixMut::new(dx, dim), Matrix::new(h, hidden), w1, 1.0, Old::Replaced);
             let [norm_weight, norm_bias] = dispatch(BackwardRows { gradient: dx, x, moments, weight });
-            let bias2 = dispatch(rows::AddAndSums { values: dx, others: dy, columns: dim });
+            let bias2 = match apart {
+                true => dispatch(SumRows { rows: dy, columns: dim }),
+                false => dispatch(rows::AddAndSums { values: dx, others: dy, columns: dim }),
+            };
             [norm_weight, norm_bias, bias1, bias2]
         })
     }

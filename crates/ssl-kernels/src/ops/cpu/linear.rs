@@ -205,9 +205,10 @@ impl Job for Multiply<'_> {
     }
 }
 
-struct SumRows<'a> {
-    rows: &'a [f32],
-    columns: usize,
+/// The sums of all rows.
+pub(super) struct SumRows<'a> {
+    pub(super) rows: &'a [f32],
+    pub(super) columns: usize,
 }
 
 impl Job for SumRows<'_> {

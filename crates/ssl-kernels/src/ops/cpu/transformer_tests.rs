@@ -144,19 +144,23 @@ fn layer_norms_are_those_of_float64() {
 /// Rows, length of a token and of a hidden one: a single row, odd ones, several jobs.
 const HALVES: [[usize; 3]; 5] = [[1, 3, 5], [197, 48, 70], [130, 192, 33], [1000, 20, 80], [3200, 16, 24]];
 
-fn half([rows, dim, hidden]: [usize; 3], dtype: FloatDType) -> Vec<TensorData> {
-    let x = operand(&random([rows, dim], 1), dtype);
+fn half([rows, dim, hidden]: [usize; 3], apart: bool, dtype: FloatDType) -> Vec<TensorData> {
+    let (x, shortcut) = (operand(&random([rows, dim], 1), dtype), operand(&random([rows, dim], 8), dtype));
     let [norm_weight, norm_bias, bias2] = [2, 3, 4].map(|seed| operand(&random([dim], seed), dtype));
     let bias1 = operand(&random([hidden], 5), dtype);
     let weight1 = operand(&random([hidden, dim], 6), dtype);
     let weight2 = operand(&random([dim, hidden], 7), dtype);
     let of = |x: Tensor<2>, w: FeedForwardWeights| {
         if dtype == FloatDType::F32 {
-            return feed_forward::feed_forward(x, w);
+            return match apart {
+                true => feed_forward::feed_forward_onto(shortcut.clone(), x, w),
+                false => feed_forward::feed_forward(x, w),
+            };
         }
         let normalised = layer_norm::portable(x.clone(), w.norm_weight, w.norm_bias, w.eps);
         let active = gelu_by_definition(normalised, w.weight1, Some(w.bias1));
-        x + plain_by_definition(active, w.weight2, Some(w.bias2))
+        let shortcut = if apart { shortcut.clone() } else { x };
+        shortcut + plain_by_definition(active, w.weight2, Some(w.bias2))
     };
     let weights = FeedForwardWeights {
         norm_weight: norm_weight.clone(),
@@ -167,6 +171,10 @@ fn half([rows, dim, hidden]: [usize; 3], dtype: FloatDType) -> Vec<TensorData> {
         weight2: weight2.clone(),
         bias2: bias2.clone(),
     };
+    if apart {
+        let y = of(x.clone(), weights);
+        return results!(y, x, shortcut, norm_weight, norm_bias, weight1, bias1, weight2, bias2);
+    }
     results!(of(x.clone(), weights), x, norm_weight, norm_bias, weight1, bias1, weight2, bias2)
 }
 
@@ -174,12 +182,10 @@ fn half([rows, dim, hidden]: [usize; 3], dtype: FloatDType) -> Vec<TensorData> {
 fn the_feed_forward_half_is_that_of_float64() {
     let _alone = simd::alone();
     for shape in HALVES {
-        assert_close(
-            &half(shape, FloatDType::F32),
-            &half(shape, FloatDType::F64),
-            3e-6,
-            &format!("{shape:?}"),
-        );
+        for apart in [false, true] {
+            let (got, want) = (half(shape, apart, FloatDType::F32), half(shape, apart, FloatDType::F64));
+            assert_close(&got, &want, 3e-6, &format!("{shape:?}, another shortcut: {apart}"));
+        }
     }
 }
 
@@ -196,8 +202,14 @@ fn without_gradients_the_feed_forward_half_is_the_same() {
     };
     let x = random([50, 6], 1);
     let tracked = Tensor::<2>::from_inner(x.clone()).require_grad();
-    let with = feed_forward::feed_forward(tracked, weights()).inner().into_data();
-    assert_eq!(feed_forward::feed_forward(x, weights()).into_data(), with);
+    let with = feed_forward::feed_forward(tracked.clone(), weights()).inner().into_data();
+    assert_eq!(feed_forward::feed_forward(x.clone(), weights()).into_data(), with);
+    let onto = |shortcut, x| feed_forward::feed_forward_onto(shortcut, x, weights());
+    assert_eq!(onto(x.clone(), x.clone()).into_data(), with);
+    let (zeros, tracked) = (Tensor::zeros([50, 6], &Device::flex()), tracked);
+    let gradients = onto(tracked.clone(), zeros).sum().backward();
+    let gradient = tracked.grad(&gradients).expect("a gradient of the shortcut").into_data();
+    assert_eq!(gradient, TensorData::ones::<f32, _>([50, 6]));
     assert_eq!(
         feed_forward::feed_forward(Tensor::<2>::zeros([0, 6], &Device::flex()), weights()).dims(),
         [0, 6]
@@ -243,7 +255,7 @@ fn the_number_of_threads_changes_no_bit() {
         let layers = LAYERS.map(|shape| layer(shape, true, FloatDType::F32));
         let norms = [[197, 48], [130, 192]].map(|shape| norm(shape, FloatDType::F32));
         let heads = HEADS.map(|shape| heads(shape, FloatDType::F32));
-        let halves = HALVES.map(|shape| half(shape, FloatDType::F32));
+        let halves = HALVES.map(|shape| half(shape, shape[0] > 150, FloatDType::F32));
         [layers.concat(), norms.concat(), heads.concat(), halves.concat()].concat()
     };
     let run = |threads: usize| {
@@ -263,7 +275,7 @@ fn processors_without_vectors_give_the_same_within_rounding() {
     let alone = simd::alone();
     let all = || {
         let layer = layer([197, 48, 33], true, FloatDType::F32);
-        let half = half([130, 192, 33], FloatDType::F32);
+        let half = half([130, 192, 33], true, FloatDType::F32);
         [norm([5, 48], FloatDType::F32), heads([1, 65, 2, 48], FloatDType::F32), layer, half].concat()
     };
     let usual = all();

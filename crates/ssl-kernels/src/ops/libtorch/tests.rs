@@ -4,8 +4,8 @@ use burn::tensor::{DType, Device, Distribution, Tensor, TensorData, activation};
 
 use crate::DeviceSpec;
 use crate::ops::{
-    BatchNormOutput, SgdRates, add_scaled, attention, batch_norm, conv, layer_norm, linear, relu, sgd,
-    with_backend_kernels,
+    BatchNormOutput, SgdRates, add_scaled, attention, batch_norm, conv, depthwise_conv, layer_norm, linear,
+    relu, sgd, with_backend_kernels,
 };
 
 /// Allowed error relative to the largest value of a tensor.
@@ -78,6 +78,26 @@ fn convolution_and_its_gradients_are_those_of_the_portable_operation_and_of_floa
             assert_close(&run(DType::F32, convolve), &run(DType::F32, portable), &about);
         }
         assert_close(&run(DType::F64, super::conv2d), &run(DType::F64, portable), &about);
+    }
+}
+
+#[test]
+fn a_depthwise_convolution_and_its_gradients_are_those_of_float64() {
+    for [batch, height, width, channels] in [[1, 1, 1, 1], [3, 5, 9, 17], [2, 16, 14, 32]] {
+        let (x, w, b) =
+            (drawn([batch, height, width, channels]), drawn([channels, 1, 7, 7]), drawn([channels]));
+        let run = |dtype, convolve: fn(Tensor<4>, Tensor<4>, Tensor<1>) -> Tensor<4>| {
+            let (x, w, b) = (variable(&x, dtype), variable(&w, dtype), variable(&b, dtype));
+            results(
+                convolve(x.clone(), w.clone(), b.clone()).mul_scalar(0.1),
+                &[&gradient(&x), &gradient(&w), &gradient(&b)],
+            )
+        };
+        let about = format!("{height} x {width} pixels of {channels} channels");
+        let portable = run(DType::F64, depthwise_conv::portable);
+        assert_close(&run(DType::F32, depthwise_conv::depthwise_conv2d), &portable, &about);
+        let theirs = with_backend_kernels(|| run(DType::F32, depthwise_conv::depthwise_conv2d));
+        assert_close(&theirs, &portable, &about);
     }
 }
 
