@@ -69,12 +69,8 @@ impl Memory {
     }
 }
 
-<<<<<<< HEAD
-/// Every method on a ViT, and on a ResNet if it takes one; other sizes of both with SimCLR. Of a method that learns from a frozen
-/// network, memory is above all that of a file.
-=======
-/// Every method on a ViT, and on a ResNet if it takes one; other sizes of both, and ConvNeXts, with SimCLR.
->>>>>>> h-convnext
+/// Every method on a ViT, and on a ResNet if it takes one; other sizes of both, and ConvNeXts, with SimCLR. Of a method that learns
+/// from a frozen network, memory is above all that of a file.
 fn cases() -> Vec<Case> {
     let of_methods = METHODS.iter().filter(|method| !has_teacher(method.name)).flat_map(|method| {
         let name = method.name;
