@@ -14,7 +14,7 @@ from ssl_methods.tokens import TokenVit
 
 NAMES = {"simclr_v2": "simclr-v2", "moco_v1": "moco-v1", "moco_v2": "moco-v2", "moco_v3": "moco-v3", "sup_con": "supcon"}
 NAMES |= {"barlow_twins": "barlow-twins"}
-ON_TOKENS = {"mae", "simmim", "ijepa"}
+ON_TOKENS = {"mae", "simmim", "ijepa", "ibot", "dinov2", "msn"}
 
 
 def main():
@@ -56,7 +56,7 @@ class Case:
         labels = self.tensors.get(f"labels.{step}")
         shuffles = [shuffles[str(i)] for i in range(len(shuffles))]
         aux = self.under(f"aux.{step}.")
-        masks = {key.removeprefix("ids_"): value for key, value in aux.items() if key.startswith("ids_")}
+        masks = {key.removeprefix("ids_"): value for key, value in aux.items() if key.startswith("ids_") or key == "mask"}
         return Batch([views[str(i)] for i in range(len(views))], labels, shuffles, aux.get("slices"), masks)
 
     def check(self, outputs):
@@ -110,8 +110,10 @@ def build(case):
     tables = case.params
     if "ema" in tables:
         method.momentum_at = lambda at: tables["ema"]["momentum"][at.step]
-    if case.method == "dino":
+    if case.method in ("dino", "ibot", "dinov2"):
         method.temperature_at = lambda at: tables["loss"]["teacher_temp"][at.step]
+    if case.method == "ibot":
+        method.patch_temperature_at = lambda at: tables["loss"]["teacher_patch_temp"][at.step]
     queue = {key: case.under("init.")[key] for key in ("queue", "queue_ptr", "cov") if f"init.{key}" in case.tensors}
     start = {key: value for key, value in case.under("init.").items() if key not in queue}
     load_tensors(method.student, start)
@@ -146,6 +148,8 @@ def token_vit(spec):
         num_heads=spec["heads"],
         mlp_ratio=spec["mlp_ratio"],
         class_token=spec.get("cls_token", True),
+        registers=spec.get("registers", 0),
+        layer_scale=1e-5 if spec.get("layer_scale") else None,
     )
     return made, spec["dim"]
 
@@ -187,6 +191,16 @@ def options(case):
             found |= narrow("decoder", params["decoder"]) | {"norm_pix": loss["norm_pix"]}
         case "ijepa":
             found |= narrow("predictor", params["predictor"]) | {"teacher_momentum": None, "teacher_momentum_end": None}
+        case "msn":
+            found["sharpen_temperature"] = loss["target_sharpen_temperature"]
+            found |= {key: loss[key] for key in ("regularization_weight", "sinkhorn_iterations", "random_views")}
+            found |= {"prototypes": params["prototypes"]["out"], "teacher_momentum": None, "teacher_momentum_end": None}
+        case "ibot":
+            found |= dino_options(params) | {"patch_center_momentum": loss["patch_center_momentum"]}
+            found |= {"class_weight": loss["lambda1"], "patch_weight": loss["lambda2"]}
+            found["train_prototype_lengths"] = params["head"]["train_g"]
+        case "dinov2":
+            found |= dino_options(params) | dinov2_options(params)
         case "swav":
             found |= {"prototypes": params["prototypes"]["out"], "sinkhorn_iterations": loss["iterations"]}
             found |= {"queue_len": params.get("queue", 0), "queue_start_epoch": 0}
@@ -213,16 +227,40 @@ def dino_options(params):
         "teacher_temperature": None,
         "warmup_teacher_temperature": None,
         "warmup_teacher_temperature_epochs": 0,
-        "center_momentum": loss["center_momentum"],
+        "center_momentum": loss.get("center_momentum", 0),
         "teacher_momentum": None,
-        "freeze_last_layer_epochs": params["freeze_first_steps"]["head.last_layer."],
+        "freeze_last_layer_epochs": params.get("freeze_first_steps", {}).get("head.last_layer.", 0),
     }
+
+
+def dinov2_options(params):
+    loss, patch = params["loss"], params.get("patch_head")
+    found = {
+        "class_weight": loss["dino_weight"],
+        "patch_weight": loss["ibot_weight"],
+        "koleo_weight": loss["koleo_weight"],
+        "centering": loss["centering"],
+        "sinkhorn_iterations": loss.get("iterations", 0),
+        "train_prototype_lengths": params["head"]["train_g"],
+        "separate_patch_head": patch is not None,
+        "patch_center_momentum": loss.get("patch_center_momentum", loss.get("center_momentum", 0)),
+        "freeze_last_layer_epochs": 1 if "lr_groups" in params["optimizer"] else 0,
+    }
+    if patch:
+        layers = patch["layers"]
+        found |= {"patch_head_layers": len(layers), "patch_hidden_dim": layers[0]["out"]}
+        found |= {"patch_bottleneck_dim": layers[-1]["out"], "patch_output_dim": patch["out"]}
+    return found
 
 
 def optimizer(params):
     """The section `[optimizer]` of a recipe; rates come from the case's tables."""
     given, clip = params["optimizer"], params.get("clip_per_parameter", 0)
-    return {
+    groups = params.get("clip_groups", {})
+    found = layerwise(given)
+    found["rules"] += [{"path": prefix.rstrip("."), "no_decay": True} for prefix in given.get("no_decay", [])]
+    return found | {
+        "clip_groups": [[prefix.rstrip(".") for prefix in group] for group in groups.get("groups", [])],
         "name": given["name"],
         "momentum": given.get("momentum", 0),
         "nesterov": given.get("nesterov", False),
@@ -231,15 +269,26 @@ def optimizer(params):
         "trust_coefficient": given.get("eta", 0),
         "lr_in_momentum": given.get("lr_in_momentum", False),
         "no_decay": "bias-and-norm" if given["exclude_1d"] else "none",
-        "clip_norm": clip,
+        "clip_norm": clip or groups.get("max_norm", 0),
         "clip_per_parameter": bool(clip),
     }
+
+
+def layerwise(given):
+    """Layer-wise decay and the slower patch embedding, from the rates of the groups."""
+    groups, lr = given.get("lr_groups", {}), given["lr"][-1]
+    blocks = sorted(name for name in groups if name.startswith("encoder.blocks."))
+    if not blocks:
+        return {"rules": []}
+    slower = groups["encoder.patch_embed."][-1] / groups["encoder.cls_token"][-1]
+    return {"layer_decay": groups[blocks[-1]][-1] / lr, "rules": [{"path": "patch_embed", "lr_scale": slower}]}
 
 
 def rates(params, step):
     given = params["optimizer"]
     table = {key: given.get(key, given["lr"])[step] for key in ("lr", "lr_1d")}
-    constant = [rates[step] for rates in given.get("lr_groups", {}).values()]
+    frozen = {name: rates for name, rates in given.get("lr_groups", {}).items() if len(set(rates)) == 1}
+    constant = [rates[step] for rates in frozen.values()]
     decay = given["weight_decay"]
     decay = decay[step] if isinstance(decay, list) else decay
     return Rates(table["lr"], table["lr_1d"], constant[0] if constant else table["lr"], decay)

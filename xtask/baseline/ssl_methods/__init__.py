@@ -15,6 +15,7 @@ from .barlow_twins import BarlowTwins
 from .byol import Byol
 from .dino import Dino
 from .encoders import build_encoder
+from .ibot import DinoV2, IBot
 from .ijepa import IJepa
 from .lejepa import LeJepa
 from .mae import Mae
@@ -22,6 +23,7 @@ from .masks import draw_masks
 from .method import Batch
 from .moco import MoCo
 from .moco_v3 import MoCoV3
+from .msn import Msn
 from .nnclr import NnClr
 from .recipe import Progress, check_recipe, rates_at, read_recipe, total_steps
 from .simclr import Dcl, SimClr
@@ -55,6 +57,9 @@ METHODS = {
     "mae": Mae,
     "simmim": SimMim,
     "ijepa": IJepa,
+    "ibot": IBot,
+    "dinov2": DinoV2,
+    "msn": Msn,
 }
 
 __all__ = [

@@ -4,6 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from .method import Method
+from .recipe import between
 from .tokens import OnTokens, rows_of, scaled_normal
 
 
@@ -37,5 +38,4 @@ class IJepa(Method):
         self.move_teacher(self.momentum_at(at))
 
     def momentum_at(self, at):
-        start, end = self.momentum
-        return start + (end - start) * at.step / at.total_steps
+        return between(at, *self.momentum)

@@ -1,15 +1,56 @@
 """Which patches of a batch are kept, hidden or asked for: the recipe's section `[mask]`."""
 
+import math
+
 import torch
 
 
 def draw_masks(config, images, grid, generator=None):
-    """`keep`, or `context` and `target`, for `images` images with `grid` patches on each side."""
-    if config["kind"] == "random":
-        return {"keep": random_keep(config, images, grid, generator)}
-    if config["kind"] == "multi-block":
-        return multi_block(config, images, grid, generator)
-    raise ValueError(f"mask.kind is {config['kind']}, expected random or multi-block: the PyTorch twin has no other")
+    """`keep`, `mask`, or `context` and `target`, for `images` images with `grid` patches on each side."""
+    views = len(config["views"])
+    match config["kind"]:
+        case "random":
+            return {"keep": random_keep(config, views * images, grid, generator)}
+        case "focal" if not config["focal_views"]:
+            return {"keep": random_keep(config, views * images, grid, generator)}
+        case "block" if not config["complete"]:
+            return {"mask": torch.stack([block_mask(config, ratio, grid, generator) for ratio in ratios(config, views * images, generator)])}
+        case "multi-block":
+            return multi_block(config, images, grid, generator)
+    raise ValueError(f"mask.kind is {config['kind']}, expected random, block, multi-block or focal without focal_views")
+
+
+def ratios(config, images, generator):
+    """Shares of hidden patches, 0 for images without a mask: spread over the batch (DINOv2), or drawn for each (iBOT)."""
+    low, high = config["ratio"]
+    if config["drawn_per"] == "image":
+        masked = torch.rand(images, generator=generator) < config["probability"]
+        return torch.where(masked, low + (high - low) * torch.rand(images, generator=generator), 0.0).tolist()
+    masked = int(images * config["probability"])
+    spread = low + (high - low) * (torch.arange(masked) + torch.rand(masked, generator=generator)) / max(masked, 1)
+    found = torch.zeros(images)
+    found[torch.randperm(images, generator=generator)[:masked]] = spread
+    return found.tolist()
+
+
+def block_mask(config, ratio, grid, generator):
+    """Rectangles are hidden until there are enough, or one finds no place in ten tries: [row, column]."""
+    mask, missing = torch.zeros(grid, grid, dtype=torch.int64), int(grid**2 * ratio)
+    uniform = lambda low, high: low + (high - low) * torch.rand((), generator=generator).item()
+    tries = 0
+    while missing > 0 and tries < 10:
+        tries += 1
+        area, aspect = uniform(config["min_patches"], missing), math.exp(uniform(*map(math.log, config["aspect"])))
+        rows, columns = round((area * aspect) ** 0.5), round((area / aspect) ** 0.5)
+        if rows >= grid or columns >= grid:
+            continue
+        top, left = (torch.randint(grid - side + 1, (), generator=generator).item() for side in (rows, columns))
+        block = mask[top : top + rows, left : left + columns]
+        added = block.numel() - int(block.sum())
+        if 1 <= added <= missing:
+            block.fill_(1)
+            missing, tries = missing - added, 0
+    return mask
 
 
 def random_keep(config, images, grid, generator):

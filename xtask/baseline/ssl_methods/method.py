@@ -28,6 +28,8 @@ class Method(nn.Module):
 
     # Name prefixes of student parameters that keep their peak learning rate.
     constant_rate = ()
+    # Name prefixes of those that `held` may name.
+    held_prefixes = ()
 
     def __init__(self, **networks):
         super().__init__()
@@ -51,6 +53,10 @@ class Method(nn.Module):
 
     def frozen(self, at):
         """Prefixes of the parameters whose gradient is dropped at this step."""
+        return ()
+
+    def held(self, at):
+        """Prefixes of the parameters whose rate is 0 at this step."""
         return ()
 
     def after_step(self, at):

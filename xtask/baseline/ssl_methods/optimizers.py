@@ -67,12 +67,45 @@ def apply_momentum(state, group, parameter, gradient):
 
 def build_optimizer(config, method):
     """The optimizer of the recipe's `[optimizer]` section, with a group for every combination of rates."""
-    groups = {}
-    for name, parameter in trained_parameters(method.student).items():
-        kind = rate_of(name, parameter, method), decays(config, name, parameter)
+    groups, parameters = {}, trained_parameters(method.student)
+    blocks = [block_of(name) for name in parameters if name.startswith("encoder.")]
+    depth = 1 + max((block for block in blocks if block is not None), default=-1)
+    for name, parameter in parameters.items():
+        held = next((prefix for prefix in method.held_prefixes if name.startswith(prefix)), None)
+        kind = rate_of(name, parameter, method), decays(config, name, parameter), lr_scale(config, name, depth), held
         groups.setdefault(kind, []).append(parameter)
-    groups = [{"params": params, "rate": rate, "decays": decay, "lr": 0.0} for (rate, decay), params in groups.items()]
+    groups = [
+        {"params": params, "rate": rate, "decays": decay, "scale": scale, "held": held, "lr": 0.0}
+        for (rate, decay, scale, held), params in groups.items()
+    ]
     return make(config, groups)
+
+
+def block_of(name):
+    """The number of the block that a parameter of an encoder belongs to."""
+    parts = name.removeprefix("encoder.").split(".")
+    return int(parts[1]) if parts[0] == "blocks" else None
+
+
+def lr_scale(config, name, depth):
+    """The factor of a parameter's rate: layer-wise decay and rules."""
+    scale, decay = 1.0, config.get("layer_decay")
+    if decay and name.startswith("encoder."):
+        block, first = block_of(name), name.split(".")[1]
+        layer = 0 if first in [*TOKENS, "patch_embed"] else depth + 1 if block is None else block + 1
+        scale *= decay ** (depth + 1 - layer)
+    for rule in rules_of(config, name):
+        scale *= rule.get("lr_scale", 1.0)
+    return scale
+
+
+def rules_of(config, name):
+    """The rules whose path's parts stand in a name, one after another."""
+    parts = name.split(".")
+    for rule in config.get("rules") or []:
+        wanted = rule["path"].split(".")
+        if any(parts[at : at + len(wanted)] == wanted for at in range(len(parts))):
+            yield rule
 
 
 def make(config, groups):
@@ -102,11 +135,13 @@ def decays(config, name, parameter):
     """LARS never decays tensors of at most one axis; others not with `no_decay = "bias-and-norm"`."""
     if config["no_decay"] == "bias-norm-and-tokens" and name.split(".")[-1] in TOKENS:
         return False
+    if any(rule.get("no_decay") for rule in rules_of(config, name)):
+        return False
     bare = parameter.ndim <= 1 or name.endswith(".bias")
     return not bare or (config["no_decay"] == "none" and config["name"] != "lars")
 
 
-def set_rates(optimizer, rates):
+def set_rates(optimizer, rates, held=()):
     for group in optimizer.param_groups:
-        group["lr"] = getattr(rates, group["rate"])
+        group["lr"] = 0.0 if group["held"] in held else group["scale"] * getattr(rates, group["rate"])
         group["weight_decay"] = rates.weight_decay if group["decays"] else 0.0

@@ -47,9 +47,9 @@ def check_recipe(recipe):
             found = recipe.get(section, {}).get(key, only)
             if found != only:
                 raise ValueError(f"{section}.{key} is {found}, expected {only}: the PyTorch twin has no other")
-    for key in ("layer_decay", "rules", "clip_groups"):
-        if recipe["optimizer"].get(key):
-            raise ValueError(f"optimizer.{key} is {recipe['optimizer'][key]}, expected none: the PyTorch twin has none")
+    for rule in recipe["optimizer"].get("rules", []):
+        if rule.keys() - {"path", "lr_scale", "no_decay"}:
+            raise ValueError(f"a rule of the optimizer is {rule}, expected path, lr_scale and no_decay: the PyTorch twin has no other")
     if recipe.get("precision", "f32") not in ("f32", "float32"):
         raise ValueError(f"precision is {recipe['precision']}, expected f32: the PyTorch twin has no other")
     if recipe["encoder"].get("selective_kernel"):
@@ -86,6 +86,11 @@ def learning_rate(schedule, peak, at):
     if not schedule["cosine"]:
         return peak
     return cosine(at.step - warmup, at.total_steps - warmup, peak, schedule["lr_end"])
+
+
+def between(at, start, end):
+    """A straight line from `start` to `end` over the run."""
+    return start + (end - start) * at.step / at.total_steps
 
 
 def cosine(step, total, start, end):

@@ -15,10 +15,17 @@ class TokenVit(VisionTransformer):
     Own code: `tokens`. lightly's MaskedVisionTransformerTIMM has the same pieces under other names and with fixed sizes.
     """
 
-    def __init__(self, mask_token=False, positions="learned", pool="class", **config):
+    def __init__(self, mask_token=False, positions="learned", pool="class", registers=0, layer_scale=None, **config):
         # A feature is the mean of the patches after the last norm, or the class token.
         own = "token" if config.get("class_token", True) else "avg"
-        super().__init__(num_classes=0, dynamic_img_size=True, global_pool=own, fc_norm=False, **config)
+        super().__init__(
+            num_classes=0, dynamic_img_size=True, global_pool=own, fc_norm=False, init_values=layer_scale, **config
+        )
+        if registers:
+            # timm's own have another name, and no position for the class token.
+            self.register_tokens = nn.Parameter(torch.zeros(1, registers, self.embed_dim))
+            nn.init.normal_(self.register_tokens, std=1e-6)
+            self.num_prefix_tokens += registers
         self.mean_of_patches = pool == "mean" or not self.has_class_token
         dim = self.embed_dim
         if mask_token:
@@ -44,12 +51,16 @@ class TokenVit(VisionTransformer):
             x = rows_of(x, keep)
         if classes:
             first = (self.cls_token + positions[:, :1]).expand(len(x), -1, -1)
-            x = torch.cat([first, x], dim=1)
+            registers = [self.register_tokens.expand(len(x), -1, -1)] if hasattr(self, "register_tokens") else []
+            x = torch.cat([first, *registers, x], dim=1)
         return self.norm(self.blocks(x))
 
+    def feature(self, tokens):
+        """The feature of an image from its tokens."""
+        return tokens[:, self.num_prefix_tokens :].mean(1) if self.mean_of_patches else tokens[:, 0]
+
     def forward(self, images):
-        x = self.tokens(images)
-        return x[:, int(self.has_class_token) :].mean(1) if self.mean_of_patches else x[:, 0]
+        return self.feature(self.tokens(images))
 
 
 def build_token_vit(config, image_size):
@@ -61,6 +72,8 @@ def build_token_vit(config, image_size):
         mask_token=config.get("mask_token", False),
         positions=config.get("positions", "learned"),
         pool=config.get("pool", "class"),
+        registers=config.get("registers", 0),
+        layer_scale=config.get("layer_scale"),
         img_size=image_size,
         patch_size=config.get("patch_size", 16),
         embed_dim=dim,

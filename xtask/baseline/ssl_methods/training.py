@@ -25,14 +25,19 @@ class Training:
             on_gradients(self.parameters)
         self.clip()
         self.drop(tuple(self.method.frozen(at)))
-        set_rates(self.optimizer, self.rates_at(at))
+        set_rates(self.optimizer, self.rates_at(at), self.method.held(at))
         self.optimizer.step()
         self.method.after_step(at)
         return loss.detach()
 
     def clip(self):
         largest = self.config.get("clip_norm")
-        if largest and self.config["clip_per_parameter"]:
+        groups = self.config.get("clip_groups")
+        if largest and groups:
+            for prefixes in groups:
+                starts = tuple(f"{prefix}." for prefix in prefixes)
+                clip_grad_norm_([p for name, p in self.parameters.items() if name.startswith(starts)], largest)
+        elif largest and self.config["clip_per_parameter"]:
             for parameter in self.parameters.values():
                 clip_grad_norm_([parameter], largest)
         elif largest:
