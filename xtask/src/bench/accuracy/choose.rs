@@ -1,5 +1,6 @@
 //! The first phase: scores of the candidates on validation images.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -15,8 +16,6 @@ use super::{methods, places, pool};
 
 /// Seed of the candidates; not one of the seeds that are tested.
 const SEED: u64 = 100;
-/// All validation images.
-const QUERIES: usize = 2000;
 
 /// Options of `bench accuracy choose`.
 #[derive(Args)]
@@ -47,10 +46,13 @@ impl Choose {
             return Ok(());
         }
         let (program, commit) = self.runs.program()?;
-        let queries = places::validation(&self.runs.train)?;
+        let counts: BTreeSet<_> = trials.iter().map(|trial| trial.recipe.images()).collect();
+        let queries =
+            counts.into_iter().map(|images| Ok((images, places::validation(&self.runs.train, images)?)));
+        let queries: BTreeMap<_, _> = queries.collect::<Result<_>>()?;
         let chosen = Mutex::new(chosen);
         pool::each(&trials, self.runs.jobs, |trial| {
-            let scored = self.score(trial, &program, &queries, &commit)?;
+            let scored = self.score(trial, &program, &queries[&trial.recipe.images()], &commit)?;
             println!("{} {}: {:.2}", trial.recipe.method, trial.settings.join(" "), scored.knn_top1);
             let mut chosen = chosen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             chosen.take(&trial.recipe.method, scored, &trial.known);
@@ -60,7 +62,14 @@ impl Choose {
 
     fn score(&self, trial: &Trial, program: &Path, queries: &Path, commit: &str) -> Result<Scored> {
         let [recipe, _] = trial.recipe.save(&places::scratch("recipes")?)?;
-        let job = Job { recipe: &recipe, seed: SEED, train: &self.runs.train, queries, query_limit: QUERIES };
+        let job = Job {
+            recipe: &recipe,
+            seed: SEED,
+            train: &self.runs.train,
+            images: trial.recipe.images(),
+            queries,
+            query_limit: places::VALIDATION_IMAGES,
+        };
         let report = job.ours(program)?.report;
         let number = |name: &str| figure(&report, name);
         Ok(Scored {

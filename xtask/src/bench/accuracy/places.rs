@@ -10,10 +10,8 @@ use anyhow::{Context, Result, ensure};
 use crate::bench::said;
 use crate::tars::copy_files;
 
-/// Members of the training tar that are trained on: the first ones.
-pub(super) const TRAIN_IMAGES: usize = 5000;
-/// Members of the training tar that candidates are scored on, counted from 0.
-const VALIDATION: Range<usize> = TRAIN_IMAGES..7000;
+/// Members of the training tar that candidates are scored on: those that follow the ones that are trained on.
+pub(super) const VALIDATION_IMAGES: usize = 2000;
 /// Members of the test tar that results are scored on: the first ones.
 pub(super) const TEST_IMAGES: usize = 2000;
 
@@ -35,11 +33,16 @@ pub(super) fn scratch(name: &str) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A tar of the validation images.
-pub(super) fn validation(train: &Path) -> Result<PathBuf> {
-    let path = scratch("images")?.join("validation.tar");
-    copy_files(train, VALIDATION, &path)?;
+/// A tar of the validation images of recipes that train on the first `images` members.
+pub(super) fn validation(train: &Path, images: usize) -> Result<PathBuf> {
+    let path = scratch("images")?.join(format!("validation-{images}.tar"));
+    copy_files(train, validation_members(images), &path)?;
     Ok(path)
+}
+
+/// The validation images among the members of the training tar, counted from 0.
+fn validation_members(images: usize) -> Range<usize> {
+    images..images + VALIDATION_IMAGES
 }
 
 /// Fails if one of these files, relative to `root`, differs from what is committed there.
@@ -76,6 +79,14 @@ mod tests {
         let who = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
         let status = Command::new("git").arg("-C").arg(root).args(who).args(arguments).status();
         assert!(status.expect("git").success(), "{arguments:?}");
+    }
+
+    #[test]
+    fn no_image_is_trained_on_and_validated_with() {
+        for images in [5000, 20_000] {
+            let members = validation_members(images);
+            assert_eq!((members.start, members.len()), (images, VALIDATION_IMAGES));
+        }
     }
 
     #[test]

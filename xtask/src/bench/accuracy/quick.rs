@@ -28,6 +28,11 @@ impl Quick {
         format!("crates/burn-ssl/recipes/{method}/cifar10-quick.toml")
     }
 
+    /// Images to train on. Methods that hide patches learn from patches, of which 5,000 images have too few.
+    pub(super) fn images(&self) -> usize {
+        if self.table.contains_key("mask") { 20_000 } else { 5000 }
+    }
+
     /// The recipe with one candidate inserted. Every key of any of the method's `candidates` is removed first, so that the
     /// result does not depend on which of them the file holds today.
     pub(super) fn with(&self, candidate: &Table, candidates: &[Table]) -> Self {
@@ -105,6 +110,8 @@ mod tests {
                 false => recipe.encoder.width,
             };
             let found = (recipe.schedule.epochs, recipe.schedule.batch_size, size);
+            let images = Quick::of(method.name).expect("a recipe").images();
+            assert_eq!(images, if recipe.encoder.is_vit() { 20_000 } else { 5000 }, "{}", method.name);
             let expected = if recipe.encoder.is_vit() { (20, 256, 96) } else { (10, 128, 16) };
             assert_eq!((recipe.method.as_str(), found), (method.name, expected));
             assert!(super::super::places::root().join(Quick::file(method.name)).is_file(), "{}", method.name);

@@ -69,6 +69,8 @@ pub(super) struct Job<'a> {
     pub(super) recipe: &'a Path,
     pub(super) seed: u64,
     pub(super) train: &'a Path,
+    /// Images to train on, the first ones.
+    pub(super) images: usize,
     /// The images that k-NN classifies.
     pub(super) queries: &'a Path,
     pub(super) query_limit: usize,
@@ -87,7 +89,7 @@ impl Job<'_> {
         let text = out.display().to_string();
         let mut arguments = words("--json pretrain --recipe");
         arguments.push(self.recipe.display().to_string());
-        arguments.extend(self.images());
+        arguments.extend(self.options());
         arguments.extend(words("--workers 1 --out"));
         arguments.push(text.clone());
         let all = arguments.clone();
@@ -108,7 +110,7 @@ impl Job<'_> {
         let script = places::root().join("xtask/baseline/accuracy.py");
         let mut arguments = vec![script.display().to_string(), "--recipe-json".to_owned()];
         arguments.push(self.recipe.display().to_string());
-        arguments.extend(self.images());
+        arguments.extend(self.options());
         arguments.extend(words("--threads 1 --workers 1"));
         let environment = [("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "PASSIVE")];
         let report = self.run(python, &arguments, &environment)?;
@@ -122,8 +124,8 @@ impl Job<'_> {
     }
 
     /// The options that both programs have.
-    fn images(&self) -> Vec<String> {
-        let numbers = [places::TRAIN_IMAGES as u64, self.query_limit as u64, self.seed];
+    fn options(&self) -> Vec<String> {
+        let numbers = [self.images as u64, self.query_limit as u64, self.seed];
         let [limit, query_limit, seed] = numbers.map(|number| number.to_string());
         let [train, queries] = [self.train, self.queries].map(|path| path.display().to_string());
         let options = [
@@ -180,12 +182,12 @@ mod tests {
     use super::*;
 
     fn job<'a>(recipe: &'a Path, queries: &'a Path) -> Job<'a> {
-        Job { recipe, seed: 7, train: Path::new("train.tar"), queries, query_limit: 2000 }
+        Job { recipe, seed: 7, train: Path::new("train.tar"), images: 5000, queries, query_limit: 2000 }
     }
 
     #[test]
     fn both_sides_get_the_same_images_and_seed() {
-        let options = job(Path::new("simclr-1.toml"), Path::new("test.tar")).images().join(" ");
+        let options = job(Path::new("simclr-1.toml"), Path::new("test.tar")).options().join(" ");
         let expected = "--data train.tar --limit 5000 --eval-test test.tar --eval-limit 2000 --seed 7";
         assert_eq!(options, expected);
     }

@@ -1,5 +1,6 @@
 //! The second phase: the chosen recipes are tested once, on test images.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -58,7 +59,8 @@ struct Bench {
     program: Option<(PathBuf, String)>,
     /// The commit of PyTorch's script.
     commit: String,
-    pixels: f64,
+    /// The accuracy of raw pixels by the number of images that are trained on.
+    pixels: BTreeMap<usize, f64>,
     setup: Value,
     /// Held while results are written.
     writing: Mutex<()>,
@@ -69,7 +71,9 @@ impl Test {
         let recipes = self.recipes()?;
         let trials = self.trials(&recipes)?;
         println!("{} runs have no result yet", trials.len());
-        let Some(first) = trials.first() else { return table::write() };
+        if trials.is_empty() {
+            return table::write();
+        }
         let is_torch = |trial: &Trial| trial.side == Side::Torch;
         ensure!(
             self.baseline.is_some() || !trials.iter().any(is_torch),
@@ -78,7 +82,7 @@ impl Test {
         let bench = Bench {
             program: if trials.iter().all(is_torch) { None } else { Some(self.runs.program()?) },
             commit: places::commit(),
-            pixels: self.pixels(&first.recipe.resolved()?)?,
+            pixels: self.pixels_of(&trials)?,
             setup: self.setup(),
             writing: Mutex::new(()),
         };
@@ -144,6 +148,7 @@ impl Test {
             recipe,
             seed: *seed,
             train: &self.runs.train,
+            images: recipe.images(),
             queries: &self.test,
             query_limit: places::TEST_IMAGES,
         };
@@ -161,7 +166,7 @@ impl Test {
             method: recipe.method.clone(),
             side: *side,
             seed: *seed,
-            figures: Figures::of(&finished.report, bench.pixels)?,
+            figures: Figures::of(&finished.report, bench.pixels[&recipe.images()])?,
             recipe: recipe.hash(),
             command: finished.command,
             commit,
@@ -170,8 +175,19 @@ impl Test {
         })
     }
 
+    fn pixels_of(&self, trials: &[Trial]) -> Result<BTreeMap<usize, f64>> {
+        let mut pixels = BTreeMap::new();
+        for trial in trials {
+            let images = trial.recipe.images();
+            if !pixels.contains_key(&images) {
+                pixels.insert(images, self.pixels(&trial.recipe.resolved()?, images)?);
+            }
+        }
+        Ok(pixels)
+    }
+
     /// k-NN on the raw pixels in per cent, which our program does not report. All recipes share this normalisation and size.
-    fn pixels(&self, recipe: &Recipe) -> Result<f64> {
+    fn pixels(&self, recipe: &Recipe, images: usize) -> Result<f64> {
         let device = DeviceSpec::Flex.open()?;
         let features = |path: &Path, limit| -> Result<_> {
             let set = Arc::new(images::open(path, Some(limit))?);
@@ -179,7 +195,7 @@ impl Test {
             let loader = EvalLoader::new(set, recipe.data.eval_transform()?, config)?;
             Ok(raw_pixels(&loader, &device)?)
         };
-        let bank = features(&self.runs.train, places::TRAIN_IMAGES)?;
+        let bank = features(&self.runs.train, images)?;
         let queries = features(&self.test, places::TEST_IMAGES)?;
         Ok(100.0 * knn(&bank, &queries, &recipe.knn_config())?.top1)
     }
