@@ -202,7 +202,8 @@ mod tests {
     fn what_is_seen_is_near_the_mean_context() {
         let mean = |mask: &MultiBlockMask| {
             let contexts = (0..400).map(|step| {
-                let Mask::Predict { context, .. } = mask.view(MaskKey { seed: 2, step }, 0, [14, 14], &[step])
+                let Mask::Predict { context, .. } =
+                    mask.view(MaskKey { seed: 2, step }, 0, [14, 14], &[step])
                 else {
                     panic!("targets")
                 };
