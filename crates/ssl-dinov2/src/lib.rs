@@ -2,6 +2,7 @@
 
 mod centering;
 mod config;
+mod footprint;
 mod loss;
 mod model;
 

@@ -138,18 +138,16 @@ impl<E: Encoder> SslMethod<E> for IBot {
         let (teacher, means) =
             state.teacher.network().of_all_patches(views, &hidden, &context.teacher_pass());
         let student = student.of_hidden_patches(views, mask, &hidden, &context.pass("student"));
-        let carry = Centers {
-            class: group::mean(means.class, &context.group),
-            patch: group::mean(means.patch, &context.group),
-        };
+        let [class, patch] = [means.class, means.patch].map(|mean| group::mean(mean, &context.group));
+        let carry = Centers { class, patch };
 
         let loss = self.loss_at(context.at);
         let (center, patch_center) = (state.center.val(), state.patch_center.val());
-        let class = (Tensor::cat(teacher.class.clone(), 0) - center.clone().unsqueeze())
-            .div_scalar(loss.teacher_temperature);
-        let patches = (teacher.patches.clone() - patch_center.clone().unsqueeze())
-            .div_scalar(loss.teacher_patch_temperature);
+        let class = Tensor::cat(teacher.class.clone(), 0);
+        let class = entropy(class, center.clone(), loss.teacher_temperature);
+        let patch = entropy(teacher.patches.clone(), patch_center.clone(), loss.teacher_patch_temperature);
         let metrics = Metrics::of_embeddings(student.z);
+        let metrics = metrics.with("teacher_entropy", class).with("teacher_patch_entropy", patch);
         let [of_class, of_patches] = loss.terms(IBotInput {
             student: student.class,
             teacher: teacher.class,
@@ -160,12 +158,8 @@ impl<E: Encoder> SslMethod<E> for IBot {
             patch_center,
         });
         let values = [of_class.clone(), of_patches.clone()].map(Tensor::without_autodiff);
-        let [class_loss, patch_loss] = values.map(|value| move || value);
-        let metrics = metrics
-            .with("teacher_entropy", move || softmax_entropy(class))
-            .with("teacher_patch_entropy", move || softmax_entropy(patches))
-            .with("class_loss", class_loss)
-            .with("patch_loss", patch_loss);
+        let [class, patch] = values.map(|value| move || value);
+        let metrics = metrics.with("class_loss", class).with("patch_loss", patch);
         Step::of_share(of_class + of_patches, carry).with_metrics(metrics)
     }
 
@@ -244,4 +238,13 @@ impl<E: Encoder> IBotStudent<E> {
         let others = class.split_off(crops);
         (class, others.try_into().expect("as many as were given"))
     }
+}
+
+/// The mean entropy of the teacher's distributions, in nats. After a collapse it is 0 or the log of the number of outputs.
+fn entropy(
+    logits: Tensor<2>,
+    center: Tensor<1>,
+    temperature: f64,
+) -> impl FnOnce() -> Tensor<1> + Send + 'static {
+    move || softmax_entropy((logits - center.unsqueeze()).div_scalar(temperature))
 }

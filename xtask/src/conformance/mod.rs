@@ -12,6 +12,7 @@ mod method;
 mod model;
 mod modules;
 mod optim;
+mod optimizer;
 mod recipe;
 mod tree;
 

@@ -9,7 +9,7 @@ use ssl_testing::{Array, Case, Outputs};
 use ssl_train::{Gradients, Optimizer};
 
 use super::Op;
-use super::recipe::OptimizerSpec;
+use super::optimizer::OptimizerSpec;
 use super::tree::Tree;
 
 pub(super) const OPS: &[(&str, Op)] = &[

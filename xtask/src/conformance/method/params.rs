@@ -12,7 +12,8 @@ use ssl_core::{GradientRules, Mlp, Progress, named};
 use ssl_testing::Case;
 
 use super::student_name;
-use crate::conformance::recipe::{EncoderSpec, LayerSpec, OptimizerSpec, Table, expect_layers};
+use crate::conformance::optimizer::{OptimizerSpec, Table};
+use crate::conformance::recipe::{EncoderSpec, LayerSpec, expect_layers};
 
 /// The parameters that every trajectory has.
 const COMMON: [&str; 11] = [
