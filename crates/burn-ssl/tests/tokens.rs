@@ -136,6 +136,11 @@ fn what_a_method_of_tokens_lacks_is_one_sentence_before_anything_starts() {
             )
         );
     }
+    let uneven = refused(|recipe| recipe.views[0].size = 30, &out);
+    assert_eq!(
+        uneven,
+        "view 0 is 30 pixels wide, and the patches of the network 8: expected a multiple of that"
+    );
     let unmasked = refused(|recipe| recipe.mask = None, &out);
     assert_eq!(unmasked, "this method hides patches, and the views have no masks: expected a section [mask]");
     let other = refused(|recipe| recipe.mask = toml::from_str("kind = 'block'").ok(), &out);

@@ -190,6 +190,18 @@ pub enum Error {
         /// The sizes of all views.
         sizes: Vec<usize>,
     },
+    /// The patches of the network do not fill a view.
+    #[error(
+        "view {view} is {size} pixels wide, and the patches of the network {patch}: expected a multiple of that"
+    )]
+    ViewPatches {
+        /// The view, from 0 through all blocks.
+        view: usize,
+        /// Its height and width.
+        size: usize,
+        /// Height and width of a patch.
+        patch: usize,
+    },
     /// There are no images to evaluate on.
     #[error("there is no {0} set to evaluate on: expected the path of one")]
     NoSet(&'static str),

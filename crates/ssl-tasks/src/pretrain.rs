@@ -14,7 +14,9 @@ use burn::module::Module;
 use burn::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, MethodRules, Needs, Progress, SslMethod};
+use ssl_core::{
+    ConfigError, DeviceSpec, Encoder, Init, MethodRules, Needs, Progress, SslMethod, TokenEncoder,
+};
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
 use ssl_encoders::{AnyEncoder, weights};
 use ssl_eval::EvalError;
@@ -373,6 +375,10 @@ impl<'a, O, F> Pretraining<'a, O, F> {
             return Err(TrainError::Tokens(self.recipe.encoder.name.clone()).into());
         }
         let sizes: Vec<usize> = (0..views.len()).map(|view| views.size(view)).collect();
+        let patch = tokens.map_or(1, TokenEncoder::patch_size);
+        if let Some(view) = sizes.iter().position(|size| !size.is_multiple_of(patch)) {
+            return Err(Error::ViewPatches { view, size: sizes[view], patch });
+        }
         let loader = TrainLoader::new(data, views, self.recipe.seed, config)?;
         match (&self.recipe.mask, tokens) {
             (Some(mask), Some(tokens)) => {

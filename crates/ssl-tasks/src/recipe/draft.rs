@@ -169,15 +169,19 @@ impl Draft {
     }
 
     /// Sets the size of evaluated images and views. Views of the old size get the new one; smaller crops are scaled in
-    /// proportion.
+    /// proportion, in whole patches if they have some.
     ///
     /// # Errors
     /// If the recipe declares no sizes.
     pub fn set_image_size(&mut self, size: usize) -> Result<(), RecipeError> {
         let recipe = self.clone().finish()?;
         let old = recipe.data.image_size.max(1);
+        let patch = recipe.encoder.patch_pixels().unwrap_or(1).max(1);
         for (index, view) in recipe.views.iter().enumerate() {
-            let scaled = ((view.size * size) as f64 / old as f64).round().max(1.0);
+            let scaled = ((view.size * size) as f64 / old as f64).round().max(1.0) as usize;
+            // A crop of whole patches stays one; where the image itself is none, the network says so.
+            let is_whole = view.size < recipe.data.image_size && view.size.is_multiple_of(patch);
+            let scaled = if is_whole { (scaled - scaled % patch).max(patch) } else { scaled };
             self.set(&format!("views.{index}.size"), scaled as i64)?;
         }
         self.set("data.image_size", size as i64)
@@ -418,6 +422,19 @@ mod tests {
         draft.set_image_size(48).expect("usable");
         let recipe = draft.finish().expect("usable");
         assert_eq!((recipe.data.image_size, recipe.views[0].size), (48, 48));
+    }
+
+    #[test]
+    fn smaller_crops_of_a_vit_stay_whole_patches() {
+        let sizes = |size: usize| -> Vec<usize> {
+            let mut draft = crate::methods::testing::draft("dino/imagenet");
+            draft.set_image_size(size).expect("usable");
+            draft.finish().expect("usable").views.iter().map(|view| view.size).collect()
+        };
+        // 6 of 14 patches of 16 pixels; in proportion, 55 and 7 pixels.
+        assert_eq!(sizes(224).last(), Some(&96));
+        assert_eq!(sizes(128), [128, 128, 48]);
+        assert_eq!(sizes(16).last(), Some(&16));
     }
 
     #[test]
