@@ -72,8 +72,7 @@ impl MethodRules for IJepa {
         // Both projections, the mask token and the positions, and the norm.
         let around = (features + 1.0) * dim + (dim + 1.0) * features + (1.0 + patches) * dim + 2.0 * dim;
         let of_token = 4.0 * dim + depth * TransformerBlock::kept(predictor_dim, predictor_mlp_ratio);
-        // Context and targets of a block are at most all patches.
-        let rows = BLOCKS * patches;
+        let rows = BLOCKS * patches * (shape.seen + TARGET).min(1.0);
         Footprint {
             teacher_heads: Some(0),
             other_parameters: of_blocks + around,
@@ -87,6 +86,9 @@ impl MethodRules for IJepa {
 
 /// Blocks of targets of an image (section 3: four), for the estimate of memory.
 const BLOCKS: f64 = 4.0;
+
+/// Largest share of the patches in a block of targets (section 3: 0.15 to 0.2), for the estimate of memory.
+const TARGET: f64 = 0.2;
 
 impl<E: Encoder> SslMethod<E> for IJepa {
     type Student = IJepaStudent<E>;

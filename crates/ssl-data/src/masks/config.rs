@@ -42,11 +42,11 @@ impl MaskConfig {
         }
     }
 
-    /// The share of the patches of a view that an encoder sees at most.
+    /// The share of the patches of a view that an encoder sees: of lists that are drawn, the expected one.
     pub fn seen(&self) -> f64 {
         match self {
             Self::Random(random) => 1.0 - random.ratio,
-            Self::MultiBlock(blocks) => blocks.context_scale[1],
+            Self::MultiBlock(blocks) => blocks.seen(),
             // Of these some views are whole.
             Self::Block(_) | Self::Focal(_) => 1.0,
         }

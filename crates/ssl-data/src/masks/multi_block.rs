@@ -106,6 +106,13 @@ impl MultiBlockMask {
         (low.max(high) as usize).clamp(1, patches(grid))
     }
 
+    /// The share of the patches in a context, as if every target took its share of what the others leave.
+    pub(super) fn seen(&self) -> f64 {
+        let mean = |[low, high]: [f64; 2]| (low + high) / 2.0;
+        let left = if self.allow_overlap { 0.0 } else { mean(self.target_scale) };
+        mean(self.context_scale) * (1.0 - left).powi(i32::try_from(self.targets).unwrap_or(i32::MAX))
+    }
+
     pub(super) fn draw(&self, key: MaskKey, grids: &[Grid], samples: &[u64]) -> Vec<(usize, Mask)> {
         self.views.iter().map(|&view| (view, self.view(key, view, grids[view], samples))).collect()
     }
@@ -189,6 +196,25 @@ mod tests {
         };
         let corners: HashSet<i64> = (0..12).map(|list| targets.list(list / 4, list % 4)[0]).collect();
         assert!(corners.len() > 6, "{corners:?}");
+    }
+
+    #[test]
+    fn what_is_seen_is_near_the_mean_context() {
+        let mean = |mask: &MultiBlockMask| {
+            let contexts = (0..400).map(|step| {
+                let Mask::Predict { context, .. } = mask.view(MaskKey { seed: 2, step }, 0, [14, 14], &[step])
+                else {
+                    panic!("targets")
+                };
+                context.patches as f64 / 196.0
+            });
+            contexts.sum::<f64>() / 400.0
+        };
+        for allow_overlap in [false, true] {
+            let mask = MultiBlockMask { allow_overlap, ..MultiBlockMask::default() };
+            let (seen, mean) = (mask.seen(), mean(&mask));
+            assert!((seen / mean - 1.0).abs() < 0.1, "{seen} expected, {mean} drawn");
+        }
     }
 
     #[test]
