@@ -210,6 +210,7 @@ impl ModelArgs {
             set(draft, "encoder.registers", found.registers.map(|count| count as i64))?;
             set(draft, "encoder.class_token", found.class_token)?;
             set(draft, "encoder.layer_scale", found.layer_scale)?;
+            let list = |numbers: [usize; 4]| numbers.map(|number| number as i64).to_vec();
             set(draft, "encoder.depths", found.depths.map(list))?;
             set(draft, "encoder.dims", found.dims.map(list))?;
             if found.family() == Some(Family::ResNet) {
@@ -262,11 +263,6 @@ impl TrainingArgs {
         set(draft, "eval.limit", self.eval_limit)?;
         set(draft, "eval.every_epochs", self.eval_every)
     }
-}
-
-/// Numbers as a list of a recipe.
-fn list(numbers: [usize; 4]) -> Value {
-    numbers.map(|number| number as i64).to_vec().into()
 }
 
 /// Sets a key if there is a value for it.

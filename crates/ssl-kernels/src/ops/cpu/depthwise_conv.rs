@@ -180,18 +180,18 @@ mod tests {
     fn definition([_, height, width, channels]: [usize; 4], operands: &[FlexTensor; 4]) -> [Vec<f64>; 4] {
         let [x, weight, bias, dy] = operands.each_ref().map(Flex::values);
         let mut out = [x.len(), x.len(), weight.len(), channels].map(|len| vec![0.0; len]);
-        for at in 0..x.len() {
+        for (at, dy) in dy.iter().enumerate() {
             let (c, j) = (at % channels, at / channels % width);
             let (i, image) = (at / channels / width % height, at / (channels * width * height));
             out[0][at] += f64::from(bias[c]);
-            out[3][c] += f64::from(dy[at]);
+            out[3][c] += f64::from(*dy);
             for tap in 0..TAPS {
                 let (row, column) = (i + tap / KERNEL, j + tap % KERNEL);
                 if (3..height + 3).contains(&row) && (3..width + 3).contains(&column) {
                     let from = ((image * height + row - 3) * width + column - 3) * channels + c;
                     out[0][at] += f64::from(weight[c * TAPS + tap]) * f64::from(x[from]);
-                    out[1][from] += f64::from(weight[c * TAPS + tap]) * f64::from(dy[at]);
-                    out[2][c * TAPS + tap] += f64::from(x[from]) * f64::from(dy[at]);
+                    out[1][from] += f64::from(weight[c * TAPS + tap]) * f64::from(*dy);
+                    out[2][c * TAPS + tap] += f64::from(x[from]) * f64::from(*dy);
                 }
             }
         }
