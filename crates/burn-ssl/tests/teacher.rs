@@ -76,10 +76,13 @@ fn taught(teacher: &str, assignments: &[&str]) -> Recipe {
 }
 
 /// The options that make a student of the same patches as [`vit`].
-const OF_TOKENS: [&str; 5] = [
+const OF_TOKENS: [&str; 8] = [
     "encoder.name=vit-tiny",
+    "encoder.width=64",
+    "encoder.stem=auto",
     "encoder.patch_size=4",
     "encoder.embed_dim=16",
+    "encoder.heads=2",
     "encoder.depth=1",
     "method_options.token_weight=1",
 ];

@@ -7,6 +7,10 @@ use crate::ConvNextConfig;
 const PIXELS: f64 = 2.0;
 /// Hidden units of a block by its channels.
 const MLP_RATIO: f64 = 4.0;
+/// Values that a block keeps of a channel of a position: its input, that of the norm, and the argument of GELU.
+const WHOLE: f64 = 2.0 + MLP_RATIO;
+/// The same of a block that may drop its branch: also what the norm and GELU put out, and the branch before it is scaled.
+const APART: f64 = 4.0 + 2.0 * MLP_RATIO;
 /// Weights of a depthwise kernel.
 const TAPS: f64 = 49.0;
 
@@ -35,7 +39,9 @@ pub(super) fn footprint(config: &ConvNextConfig, view_size: usize) -> EncoderFoo
         let positions = (side as f64).powi(2);
         found.parameters +=
             depth * block_parameters(dim) + before.map_or(0.0, |before| downsample(before, dim));
-        found.kept += depth * kept(config, dim) * positions;
+        // The first block of all never drops its branch.
+        let apart = if drops(config) { depth - f64::from(u8::from(stage == 0)) } else { 0.0 };
+        found.kept += ((depth - apart) * WHOLE + apart * APART) * dim * positions;
         found.gradients += gradients(config, dim) * positions;
         found.plain = found.plain.max(plain(config, dim) * positions);
     }
@@ -63,21 +69,11 @@ fn drops(config: &ConvNextConfig) -> bool {
     config.drop_path > 0.0
 }
 
-/// Values that a block keeps of a position.
-fn kept(config: &ConvNextConfig, dim: f64) -> f64 {
-    // Its input, that of the norm, and the argument of GELU; if it may drop its branch, also what the norm and GELU put out, and
-    // the branch before each of its factors.
-    match drops(config) {
-        false => (2.0 + MLP_RATIO) * dim,
-        true => (5.0 + 2.0 * MLP_RATIO) * dim,
-    }
-}
-
 /// Gradients of a position in a block.
 fn gradients(config: &ConvNextConfig, dim: f64) -> f64 {
     match drops(config) {
         false => (MLP_RATIO + 4.0) * dim,
-        true => (2.0 * MLP_RATIO + 4.0) * dim,
+        true => (2.0 * MLP_RATIO + 3.0) * dim,
     }
 }
 
