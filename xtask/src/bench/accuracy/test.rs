@@ -144,11 +144,12 @@ impl Test {
 
     fn measure(&self, trial: &Trial, bench: &Bench) -> Result<Record> {
         let Trial { recipe, files: [for_ours, for_theirs], side, seed } = trial;
+        let images = recipe.images();
         let job = |recipe| Job {
             recipe,
             seed: *seed,
             train: &self.runs.train,
-            images: recipe.images(),
+            images,
             queries: &self.test,
             query_limit: places::TEST_IMAGES,
         };
@@ -166,7 +167,7 @@ impl Test {
             method: recipe.method.clone(),
             side: *side,
             seed: *seed,
-            figures: Figures::of(&finished.report, bench.pixels[&recipe.images()])?,
+            figures: Figures::of(&finished.report, bench.pixels[&images])?,
             recipe: recipe.hash(),
             command: finished.command,
             commit,
