@@ -172,8 +172,9 @@ fn the_teacher_gets_its_images_as_its_file_says() {
     let loss = |name: &str| {
         run(&taught(&place.text(name), &OF_TOKENS), &place.path(&format!("run-{name}"))).train_loss
     };
-    assert_eq!(loss("same"), loss("again"));
-    assert_ne!(loss("same"), loss("other"));
+    let [same, again, other] = ["same", "again", "other"].map(loss);
+    assert_eq!(same, again);
+    assert_ne!(same, other);
 }
 
 #[test]
