@@ -178,7 +178,8 @@ impl Timing<'_> {
                 Mask::Predict { context, targets: Tensor::from_data(blocks, device) }
             }
             MaskKind::Replace => {
-                let hidden = |image: usize| (0..patches).map(move |patch| image % 2 == 0 && patch % 3 == 0);
+                let hidden =
+                    |image: usize| (0..patches).map(move |patch| image.is_multiple_of(2) && patch % 3 == 0);
                 let hidden: Vec<_> = (0..batch).flat_map(hidden).collect();
                 Mask::Replace(Tensor::from_data(TensorData::new(hidden, [batch, patches]), device))
             }

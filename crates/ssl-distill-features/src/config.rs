@@ -173,10 +173,10 @@ mod tests {
         let last = LayerConfig::new(20).bias();
         let hidden = |width| LayerConfig::new(width).bias().norm(Norm::Affine).relu();
         let config = DistillFeaturesConfig::new();
-        assert_eq!(config.layers(true, 20), [last.clone()]);
+        assert_eq!(config.layers(true, 20), std::slice::from_ref(&last));
         assert_eq!(config.layers(false, 20), [hidden(20), last.clone()]);
         let config = config.with_adapter(Adapter::Linear);
-        assert_eq!(config.layers(false, 20), [last.clone()]);
+        assert_eq!(config.layers(false, 20), std::slice::from_ref(&last));
         let config = config.with_adapter(Adapter::Mlp).with_hidden_dim(7);
         assert_eq!(config.layers(true, 20), [hidden(7), last]);
     }

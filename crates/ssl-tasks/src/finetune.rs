@@ -318,7 +318,7 @@ fn record(
         test: Some(absolute(&sets.test_path)),
         image_size: sets.preparation.preprocessing.size,
         seed: options.seed,
-        options: own.map(|(key, value)| (key.to_owned(), value)).into_iter().collect(),
+        options: own.map(|(key, value)| (key.to_owned(), value)).collect(),
         encoder: EncoderConfig { init: None, ..encoder },
         optimizer: options.optimizer.clone(),
         schedule,

@@ -1,6 +1,7 @@
 //! The second phase: the chosen recipes are tested once, on test images.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -180,8 +181,8 @@ impl Test {
         let mut pixels = BTreeMap::new();
         for trial in trials {
             let images = trial.recipe.images();
-            if !pixels.contains_key(&images) {
-                pixels.insert(images, self.pixels(&trial.recipe.resolved()?, images)?);
+            if let Entry::Vacant(place) = pixels.entry(images) {
+                place.insert(self.pixels(&trial.recipe.resolved()?, images)?);
             }
         }
         Ok(pixels)
