@@ -88,13 +88,21 @@ fn ignored_doctest(line: &str) -> Option<String> {
 
 fn core_knows_method(line: &str, methods: &Methods) -> Option<String> {
     let lower = line.to_lowercase();
-    // Of a name of several words, the first one counts: `barlow` of `barlow-twins`.
-    let mut words = methods.of_crates().filter_map(|method| method.feature.split('-').next());
-    let method = words.find(|word| lower.contains(word))?;
+    let joined = lower.replace(['-', '_'], "");
+    let mut words = methods.of_crates().map(|method| telling_part(&method.feature));
+    let method = words.find(|word| joined.contains(word))?;
     let cites = line.trim_start().starts_with("//") && CITATIONS.iter().any(|word| lower.contains(word));
     let rule =
         "ssl-core knows no method, only a comment line with `Source`, `official`, `arXiv` or a link may";
     (!cites).then(|| format!("the line names `{method}`: {rule}"))
+}
+
+/// Of a name of several words the first one, `barlow` of `barlow-twins`; all of them, where core has a use of its own for it.
+fn telling_part(feature: &str) -> String {
+    match feature.split_once('-') {
+        Some(("distill", _)) | None => feature.replace('-', ""),
+        Some((first, _)) => first.to_owned(),
+    }
 }
 
 /// The backends that the code names; comments and strings may mention them.
@@ -170,7 +178,8 @@ mod tests {
 
     fn found(path: &str, text: &str) -> Vec<String> {
         let file = TextFile { path: path.to_owned(), text: text.to_owned() };
-        let methods = ["simclr", "moco", "byol", "dino", "barlow-twins"].map(|name| [name; 2]);
+        let methods =
+            ["simclr", "moco", "byol", "dino", "barlow-twins", "distill-features"].map(|name| [name; 2]);
         let methods = Methods::of(&methods);
         check(&file, &methods).iter().map(ToString::to_string).collect()
     }
@@ -222,6 +231,7 @@ mod tests {
             "// The queue of MoCo.",
             "/// As in SimCLR.",
             "fn barlow_loss() {}",
+            "fn distill_features() {}",
             "fn f() {} // Source: BYOL",
         ] {
             let list = found("crates/ssl-core/src/queue.rs", &format!("{line}\n"));
