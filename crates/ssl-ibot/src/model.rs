@@ -90,7 +90,8 @@ impl MethodRules for IBot {
         // Of every view its logits, their logarithms, and the gradients of both; of the two global ones the teacher's
         // logits and distributions as well; all of these of hidden patches too, and the last layer's normalised weight.
         let rows = 4.0 * images * shape.views as f64 + 2.0 * GLOBAL_VIEWS * images + 6.0 * HIDDEN * patches;
-        let of_patches = heads.kept(HIDDEN * patches) + 2.0 * patches * config.hidden_dim as f64;
+        // The teacher's pass is over before the student's begins.
+        let of_patches = heads.kept(HIDDEN * patches);
         Footprint {
             teacher_heads: Some(2),
             joint: true,

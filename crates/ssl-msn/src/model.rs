@@ -70,7 +70,7 @@ impl MethodRules for Msn {
         let rows = images as f64 * views as f64;
         Footprint {
             teacher_heads: Some(1),
-            student_views: Some(views.saturating_sub(1)),
+            teacher_views: 1,
             joint: true,
             loss: 6.0 * rows * config.prototypes as f64,
             ..Footprint::of_heads([projector, prototypes])

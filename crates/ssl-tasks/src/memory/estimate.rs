@@ -151,7 +151,7 @@ impl Counts {
 
     /// The largest value of a pass: all views of one size in a joint one, otherwise one view.
     fn widest(&self, value: impl Fn(&EncoderFootprint) -> f64) -> f64 {
-        let views: Vec<_> = self.sizes.iter().zip(self.student()).collect();
+        let views: Vec<_> = self.sizes.iter().skip(self.method.teacher_views).zip(self.student()).collect();
         let of = |size: &usize| {
             let same = views.iter().filter(|(other, _)| *other == size);
             let values = same.map(|(_, encoder)| value(encoder));
@@ -162,7 +162,8 @@ impl Counts {
 
     /// The encoder on the views that pass the student.
     fn student(&self) -> impl Iterator<Item = &EncoderFootprint> {
-        self.encoders.iter().take(self.method.student_views.unwrap_or(usize::MAX))
+        let views = self.encoders.iter().skip(self.method.teacher_views);
+        views.take(self.method.student_views.unwrap_or(usize::MAX))
     }
 
     /// Rows that pass the heads at a time.
