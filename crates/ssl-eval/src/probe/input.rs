@@ -30,10 +30,12 @@ impl ProbeInput {
     /// # Errors
     /// If the encoder has nothing of this kind.
     pub fn dim<E: Encoder>(self, encoder: &E) -> Result<usize, ConfigError> {
-        let Self::Blocks { count, patch_mean } = self else {
-            return Ok(encoder.tokens().map_or(encoder.feature_dim(), TokenEncoder::token_dim));
-        };
         let tokens = encoder.tokens();
+        let (count, patch_mean) = match self {
+            Self::Features => return Ok(encoder.feature_dim()),
+            Self::Patches => return Ok(tokens.map_or(encoder.feature_dim(), TokenEncoder::token_dim)),
+            Self::Blocks { count, patch_mean } => (count, patch_mean),
+        };
         let depth = tokens.map_or(0, TokenEncoder::depth);
         ConfigError::check(
             (1..=depth).contains(&count),
