@@ -124,7 +124,7 @@ pub trait MethodRules {
     }
 
     /// Gives the method the network that it learns from, if [`Needs::teacher`] asks for one: before
-    /// [`SslMethod::init`](crate::SslMethod::init), and again when a run is resumed. Ignored by default.
+    /// [`SslMethod::init`], and again when a run is resumed. Ignored by default.
     fn learn_from(&mut self, teacher: Arc<dyn FrozenEncoder>) {
         let _ = teacher;
     }

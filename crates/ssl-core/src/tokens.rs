@@ -6,7 +6,7 @@ use crate::{ConfigError, Encoder, Pass};
 
 /// An encoder that outputs a token for every patch of an image.
 ///
-/// An [`Encoder`](crate::Encoder) exposes it through [`Encoder::tokens`](crate::Encoder::tokens).
+/// An [`Encoder`] exposes it through [`Encoder::tokens`].
 pub trait TokenEncoder {
     /// The tokens of a batch of images after the last norm.
     ///
@@ -40,7 +40,7 @@ pub trait TokenEncoder {
     /// Official DINO `vision_transformer.py`, `get_last_selfattention`.
     fn class_attention(&self, images: Tensor<4>, pass: &Pass) -> Tensor<3>;
 
-    /// The feature of each image, made of its tokens as [`Encoder::encode`](crate::Encoder::encode) makes it: by default the class
+    /// The feature of each image, made of its tokens as [`Encoder::encode`] makes it: by default the class
     /// token, or the mean of the patches if there is none.
     ///
     /// # Shapes
