@@ -53,8 +53,8 @@ impl ByolConfig {
     /// The first field whose value no run could use.
     pub fn build(&self) -> Result<Byol, ConfigError> {
         let (start, end) = (self.momentum, self.momentum_end);
-        ConfigError::check((0.0..=1.0).contains(&start), "momentum", start, "a number from 0 to 1")?;
-        ConfigError::check((0.0..=1.0).contains(&end), "momentum_end", end, "a number from 0 to 1")?;
+        limits::share("momentum", start)?;
+        limits::share("momentum_end", end)?;
         ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
         limits::width("hidden_dim", self.hidden_dim)?;

@@ -13,7 +13,7 @@ pub struct Footprint {
     pub teacher_heads: Option<usize>,
     /// Views of an image that pass the student; `None` for all.
     pub student_views: Option<usize>,
-    /// Views, the first ones, that the student does not see: a teacher's alone.
+    /// How many of the first views only a teacher sees.
     pub teacher_views: usize,
     /// Whether all views of one size pass together, or one after the other.
     pub joint: bool,

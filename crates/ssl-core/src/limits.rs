@@ -77,6 +77,37 @@ pub fn queue(field: &'static str, len: usize) -> Result<(), ConfigError> {
     ConfigError::check(len <= QUEUE, field, len, expected)
 }
 
+/// Checks the sizes of a [`PrototypeHead`](crate::PrototypeHead), each with the name of its option: layers of the MLP, hidden units,
+/// length of what it puts out, prototypes.
+///
+/// # Errors
+/// If one is 0, or above the limit of [`layers`], [`width`], [`width`] or [`outputs`].
+pub fn prototype_head(sizes: [(&'static str, usize); 4]) -> Result<(), ConfigError> {
+    sizes.into_iter().try_for_each(|(field, size)| not_zero(field, size))?;
+    let [(of_layers, count), (of_hidden, hidden), (of_bottleneck, bottleneck), (of_outputs, prototypes)] =
+        sizes;
+    layers(of_layers, count)?;
+    width(of_hidden, hidden)?;
+    width(of_bottleneck, bottleneck)?;
+    outputs(of_outputs, prototypes)
+}
+
+/// Checks a size that has no use for 0.
+///
+/// # Errors
+/// 0.
+pub fn not_zero(field: &'static str, size: usize) -> Result<(), ConfigError> {
+    ConfigError::check(size > 0, field, size, "at least 1")
+}
+
+/// Checks a share, such as a momentum.
+///
+/// # Errors
+/// Below 0, above 1, or not a number.
+pub fn share(field: &'static str, share: f64) -> Result<(), ConfigError> {
+    ConfigError::check((0.0..=1.0).contains(&share), field, share, "a number from 0 to 1")
+}
+
 /// Checks a learning rate.
 ///
 /// # Errors

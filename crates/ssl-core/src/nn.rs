@@ -18,7 +18,9 @@ pub use batch_norm::{Affine, BatchNorm, BatchNormConfig};
 pub use conv::{Conv2d, Conv2dConfig};
 pub use layer_norm::LayerNorm;
 pub use linear::{Linear, LinearConfig, xavier};
-pub use positions::{AxisOrder, fixed_positions, pos_embed_for, resize_pos_embed, sine_cosine_positions};
+pub use positions::{
+    AxisOrder, fixed_positions, pos_embed_for, resize_pos_embed, sine_cosine_positions, square_of,
+};
 pub use ssl_kernels::ops::{
     BatchNormOutput, FeedForwardWeights, attention, batch_norm_relu_train, batch_norm_train, conv2d,
     depthwise_conv2d, feed_forward, feed_forward_onto, first_attention, gelu, layer_norm, linear, relu,

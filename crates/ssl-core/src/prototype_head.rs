@@ -39,6 +39,16 @@ impl PrototypeHead {
         Self { mlp: mlp.map(&mut ReinitMapper { init, name: String::new() }), last_layer }
     }
 
+    /// The layers of an MLP of `count` layers: `hidden` ones, and one that is linear with bias and puts out `outputs` values.
+    ///
+    /// # Panics
+    /// If `count` is 0.
+    pub fn layers(count: usize, hidden: LayerConfig, outputs: usize) -> Vec<LayerConfig> {
+        let mut layers = vec![hidden; count - 1];
+        layers.push(LayerConfig::new(outputs).bias());
+        layers
+    }
+
     /// The same head with prototypes whose lengths are trained too.
     pub fn with_trained_lengths(self) -> Self {
         Self { last_layer: self.last_layer.with_trained_lengths(), ..self }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use ssl_core::schedule::{cosine, linear_warmup};
-use ssl_core::{ConfigError, LayerConfig, Norm, Progress, limits, setters};
+use ssl_core::{ConfigError, LayerConfig, Norm, Progress, PrototypeHead, limits, setters};
 
 use crate::Dino;
 
@@ -105,22 +105,13 @@ impl DinoConfig {
             ("teacher_momentum", self.teacher_momentum),
             ("teacher_momentum_end", self.teacher_momentum_end),
         ];
-        for (field, momentum) in momenta {
-            ConfigError::check((0.0..=1.0).contains(&momentum), field, momentum, "a number from 0 to 1")?;
-        }
-        let sizes = [
+        momenta.into_iter().try_for_each(|(field, momentum)| limits::share(field, momentum))?;
+        limits::prototype_head([
             ("head_layers", self.head_layers),
             ("hidden_dim", self.hidden_dim),
             ("bottleneck_dim", self.bottleneck_dim),
             ("output_dim", self.output_dim),
-        ];
-        for (field, size) in sizes {
-            ConfigError::check(size > 0, field, size, "at least 1")?;
-        }
-        limits::layers("head_layers", self.head_layers)?;
-        limits::width("hidden_dim", self.hidden_dim)?;
-        limits::width("bottleneck_dim", self.bottleneck_dim)?;
-        limits::outputs("output_dim", self.output_dim)?;
+        ])?;
         Ok(Dino { config: self.clone() })
     }
 
@@ -132,9 +123,7 @@ impl DinoConfig {
     pub(crate) fn head(&self) -> Vec<LayerConfig> {
         let norm = if self.bn_in_head { Norm::Affine } else { Norm::None };
         let hidden = LayerConfig::new(self.hidden_dim).bias().norm(norm).gelu();
-        let mut layers = vec![hidden; self.head_layers - 1];
-        layers.push(LayerConfig::new(self.bottleneck_dim).bias());
-        layers
+        PrototypeHead::layers(self.head_layers, hidden, self.bottleneck_dim)
     }
 
     /// `T_t` in the epoch of this step.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use ssl_core::schedule::{cosine, linear_warmup};
-use ssl_core::{ConfigError, LayerConfig, Progress, limits, setters};
+use ssl_core::{ConfigError, LayerConfig, Progress, PrototypeHead, limits, setters};
 
 use crate::{Centering, DinoV2};
 
@@ -152,9 +152,7 @@ impl DinoV2Config {
             ("teacher_momentum", self.teacher_momentum),
             ("teacher_momentum_end", self.teacher_momentum_end),
         ];
-        for (field, momentum) in momenta {
-            ConfigError::check((0.0..=1.0).contains(&momentum), field, momentum, "a number from 0 to 1")?;
-        }
+        momenta.into_iter().try_for_each(|(field, momentum)| limits::share(field, momentum))?;
         self.check_weights()?;
         self.check_sizes()?;
         Ok(DinoV2 { config: self.clone() })
@@ -169,30 +167,21 @@ impl DinoV2Config {
     }
 
     fn check_sizes(&self) -> Result<(), ConfigError> {
-        let sizes = [
-            ("sinkhorn_iterations", self.sinkhorn_iterations),
+        let rounds = self.sinkhorn_iterations;
+        limits::not_zero("sinkhorn_iterations", rounds)?;
+        ConfigError::check(rounds <= 1000, "sinkhorn_iterations", rounds, "at most 1000: 3 are usual")?;
+        limits::prototype_head([
             ("head_layers", self.head_layers),
             ("hidden_dim", self.hidden_dim),
             ("bottleneck_dim", self.bottleneck_dim),
             ("output_dim", self.output_dim),
+        ])?;
+        limits::prototype_head([
             ("patch_head_layers", self.patch_head_layers),
             ("patch_hidden_dim", self.patch_hidden_dim),
             ("patch_bottleneck_dim", self.patch_bottleneck_dim),
             ("patch_output_dim", self.patch_output_dim),
-        ];
-        for (field, size) in sizes {
-            ConfigError::check(size > 0, field, size, "at least 1")?;
-        }
-        let rounds = self.sinkhorn_iterations;
-        ConfigError::check(rounds <= 1000, "sinkhorn_iterations", rounds, "at most 1000: 3 are usual")?;
-        limits::layers("head_layers", self.head_layers)?;
-        limits::width("hidden_dim", self.hidden_dim)?;
-        limits::width("bottleneck_dim", self.bottleneck_dim)?;
-        limits::outputs("output_dim", self.output_dim)?;
-        limits::layers("patch_head_layers", self.patch_head_layers)?;
-        limits::width("patch_hidden_dim", self.patch_hidden_dim)?;
-        limits::width("patch_bottleneck_dim", self.patch_bottleneck_dim)?;
-        limits::outputs("patch_output_dim", self.patch_output_dim)
+        ])
     }
 
     /// The head of class tokens, and of patches unless these have their own.
@@ -230,9 +219,7 @@ impl DinoV2Config {
 /// # Source
 /// Official `layers/dino_head.py`, `DINOHead`.
 fn mlp(layers: usize, hidden: usize, outputs: usize) -> Vec<LayerConfig> {
-    let mut layers = vec![LayerConfig::new(hidden).bias().gelu(); layers - 1];
-    layers.push(LayerConfig::new(outputs).bias());
-    layers
+    PrototypeHead::layers(layers, LayerConfig::new(hidden).bias().gelu(), outputs)
 }
 
 #[cfg(test)]

@@ -176,14 +176,16 @@ pub fn load_and_tell<M: Module>(path: &Path, encoder: M) -> Result<(M, Loaded), 
         return Err(WeightsError::Kind { path, found, expected: "an encoder" });
     }
     let own = named::collect(&encoder);
-    let wanted = own.keys().cloned().collect();
+    let positions = positions::shape(&own);
+    let wanted = own.into_keys().collect();
     let read::Found { format, tensors, left_out } = read::tensors(path, &wanted)?;
     let mut tensors = NameScheme::to_ours(tensors);
     if let Some(tensor) = named::first_not_finite(&tensors) {
         return Err(WeightsError::NotFinite { path: path.to_owned(), tensor: tensor.to_owned() });
     }
     let device = encoder.devices().first().map(|device| device.clone().inner());
-    let resized = device.and_then(|device| positions::fit(&mut tensors, &own, &device));
+    let resized =
+        positions.zip(device).and_then(|(wanted, device)| positions::fit(&mut tensors, wanted, &device));
     let loaded = Loaded { path: path.to_owned(), format, tensors: tensors.len(), left_out, resized };
     match named::load(encoder, tensors) {
         Ok(encoder) => Ok((encoder, loaded)),

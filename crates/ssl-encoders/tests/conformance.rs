@@ -1,11 +1,14 @@
 //! Checks the encoders against the golden values of the conformance suite.
 
+mod common;
+
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Bool, Int, Tensor, TensorData};
-use ssl_core::named::{self, Path, is_buffer};
+use common::gradients_by_path;
+use ssl_core::named::{self, is_buffer};
 use ssl_core::{Encoder, Init, Masking, Pass, TokenEncoder, Tokens};
 use ssl_encoders::vit::resize_pos_embed;
 use ssl_encoders::{BlockKind, ResNetConfig, Stem, VitConfig};
@@ -126,30 +129,7 @@ fn train_step<const D: usize>(
     outputs.insert(features_name.to_owned(), array(&features.into_data()));
 
     let gradients = GradientsParams::from_grads(gradients, encoder);
-    let mut reader = GradientReader { gradients, path: Path::default(), outputs };
-    encoder.visit(&mut reader);
-    reader.outputs
-}
-
-struct GradientReader {
-    gradients: GradientsParams,
-    path: Path,
-    outputs: Outputs,
-}
-
-impl ModuleVisitor for GradientReader {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            let name = format!("grad.param.{}", self.path.join());
-            self.outputs.insert(name, array(&gradient.into_data()));
-        }
-    }
+    let by_path = gradients_by_path(encoder, gradients).into_iter();
+    outputs.extend(by_path.map(|(path, gradient)| (format!("grad.param.{path}"), array(&gradient))));
+    outputs
 }

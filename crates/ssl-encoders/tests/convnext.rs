@@ -1,12 +1,14 @@
 //! ConvNeXts against timm's in float64: features, maps and gradients, drop-path, and files of weights.
 
-use std::collections::BTreeMap;
+mod common;
+
 use std::path::Path;
 use std::process::Command;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
+use common::{Tensors, gradients_by_path, under};
 use ssl_core::{DeviceSpec, Draws, Encoder, Init, Pass, Precision, named};
 use ssl_encoders::{
     Artifact, ConvNext, ConvNextConfig, EncoderConfig, NameScheme, Preprocessing, StemChoice, weights,
@@ -14,8 +16,6 @@ use ssl_encoders::{
 
 /// Largest difference from float64, relative to the largest value of a tensor.
 const TOLERANCE: f32 = 2e-5;
-
-type Tensors = BTreeMap<String, TensorData>;
 
 #[test]
 fn features_and_maps_are_those_of_timm_with_and_without_gradients() {
@@ -269,47 +269,11 @@ fn golden_case(patch_size: usize) -> (Tensors, ConvNext) {
 }
 
 fn golden(patch_size: usize) -> Tensors {
-    let name = format!("tests/golden/convnext_patch{patch_size}.safetensors");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
-    named::decode(&std::fs::read(path).expect("a golden file")).expect("a safetensors file").0
-}
-
-fn under(golden: &Tensors, prefix: &str) -> Tensors {
-    let own =
-        |(name, data): (&String, &TensorData)| Some((name.strip_prefix(prefix)?.to_owned(), data.clone()));
-    golden.iter().filter_map(own).collect()
+    common::golden(&format!("convnext_patch{patch_size}"))
 }
 
 fn pixels(golden: &Tensors) -> Tensor<4> {
     Tensor::from_data(golden["pixels"].clone(), init().device())
-}
-
-fn gradients_by_path(network: &ConvNext, gradients: GradientsParams) -> Tensors {
-    let mut reader = Reader { gradients, path: named::Path::default(), found: Tensors::new() };
-    network.visit(&mut reader);
-    reader.found
-}
-
-struct Reader {
-    gradients: GradientsParams,
-    path: named::Path,
-    found: Tensors,
-}
-
-impl ModuleVisitor for Reader {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            self.found.insert(self.path.join(), gradient.into_data());
-        }
-    }
 }
 
 fn assert_close(name: &str, got: TensorData, want: &TensorData) {

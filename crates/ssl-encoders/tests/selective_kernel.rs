@@ -1,18 +1,15 @@
 //! ResNets with selective kernels: checked against SimCLR v2's definition in PyTorch, and their size against the paper.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+mod common;
 
-use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
+use common::{Tensors, gradients_by_path, under};
 use ssl_core::{DeviceSpec, Encoder, Init, Pass, named};
 use ssl_encoders::{BlockKind, EncoderConfig, ResNet, ResNetConfig, Stem};
 
 /// Largest difference from float64, relative to the largest value of a tensor.
 const TOLERANCE: f32 = 1e-4;
-
-type Tensors = BTreeMap<String, TensorData>;
 
 #[test]
 fn features_and_running_statistics_are_those_of_the_definition() {
@@ -109,14 +106,7 @@ fn init() -> Init {
 }
 
 fn golden() -> Tensors {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/selective_kernel.safetensors");
-    named::decode(&std::fs::read(path).expect("a golden file")).expect("a safetensors file").0
-}
-
-fn under(golden: &Tensors, prefix: &str) -> Tensors {
-    let own =
-        |(name, data): (&String, &TensorData)| Some((name.strip_prefix(prefix)?.to_owned(), data.clone()));
-    golden.iter().filter_map(own).collect()
+    common::golden("selective_kernel")
 }
 
 fn golden_network(golden: &Tensors) -> ResNet {
@@ -126,34 +116,6 @@ fn golden_network(golden: &Tensors) -> ResNet {
 
 fn pixels(golden: &Tensors) -> Tensor<4> {
     Tensor::from_data(golden["pixels"].clone(), init().device())
-}
-
-fn gradients_by_path(network: &ResNet, gradients: GradientsParams) -> Tensors {
-    let mut reader = Reader { gradients, path: named::Path::default(), found: Tensors::new() };
-    network.visit(&mut reader);
-    reader.found
-}
-
-struct Reader {
-    gradients: GradientsParams,
-    path: named::Path,
-    found: Tensors,
-}
-
-impl ModuleVisitor for Reader {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.enter(name);
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.exit();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(gradient) = self.gradients.get::<D>(param.id) {
-            self.found.insert(self.path.join(), gradient.into_data());
-        }
-    }
 }
 
 fn assert_close(name: &str, got: TensorData, want: &TensorData) {

@@ -59,31 +59,8 @@ impl<E: Encoder> Encoder for Classifier<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::Int;
-    use ssl_core::{DeviceSpec, LayerConfig, Norm};
-
-    /// Features are the mean of each channel.
-    #[derive(Module, Debug)]
-    struct MeanColour {}
-
-    impl Encoder for MeanColour {
-        fn encode(&self, images: Tensor<4>, _pass: &Pass) -> Tensor<2> {
-            images.mean_dim(3).mean_dim(2).flatten(1, 3)
-        }
-
-        fn feature_dim(&self) -> usize {
-            3
-        }
-    }
-
-    fn init() -> Init {
-        Init::new(0, &DeviceSpec::Flex.open().expect("flex is compiled in").autodiff())
-    }
-
-    fn images() -> Tensor<4> {
-        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
-        Tensor::<1, Int>::arange(0..4 * 3 * 4, &device).float().sin().reshape([4, 3, 2, 2])
-    }
+    use crate::testing::{MeanColour, images, init};
+    use ssl_core::{LayerConfig, Norm};
 
     #[test]
     fn scores_are_linear_in_the_features_of_encoder_or_neck() {

@@ -43,7 +43,7 @@ impl DistillationConfig {
     pub fn build<T: Encoder>(&self, teacher: T) -> Result<Distillation<T>, ConfigError> {
         let Self { temperature: t, alpha, t2_scale } = *self;
         limits::temperature("temperature", t)?;
-        ConfigError::check((0.0..=1.0).contains(&alpha), "alpha", alpha, "a number from 0 to 1")?;
+        limits::share("alpha", alpha)?;
         let loss = DistillationLoss::new(t).with_t2_scale(t2_scale);
         Ok(Distillation { loss, alpha, teacher })
     }

@@ -54,32 +54,9 @@ fn labels(views: &Views) -> Tensor<1, Int> {
 mod tests {
     use super::*;
     use crate::Classifier;
-    use burn::module::Module;
+    use crate::testing::{MeanColour, images, init};
     use ssl_core::loss::cross_entropy;
-    use ssl_core::{DeviceSpec, LayerConfig, Mlp, Norm, Pass, Progress};
-
-    /// Features are the mean of each channel.
-    #[derive(Module, Debug)]
-    struct MeanColour {}
-
-    impl Encoder for MeanColour {
-        fn encode(&self, images: Tensor<4>, _pass: &Pass) -> Tensor<2> {
-            images.mean_dim(3).mean_dim(2).flatten(1, 3)
-        }
-
-        fn feature_dim(&self) -> usize {
-            3
-        }
-    }
-
-    fn init() -> Init {
-        Init::new(0, &DeviceSpec::Flex.open().expect("flex is compiled in").autodiff())
-    }
-
-    fn images() -> Tensor<4> {
-        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
-        Tensor::<1, Int>::arange(0..4 * 3 * 4, &device).float().sin().reshape([4, 3, 2, 2])
-    }
+    use ssl_core::{LayerConfig, Mlp, Norm, Pass, Progress};
 
     #[test]
     fn the_loss_is_the_cross_entropy_and_reaches_the_neck() {

@@ -12,6 +12,8 @@ mod metrics;
 mod mixing;
 mod probe;
 mod segmentation;
+#[cfg(test)]
+mod testing;
 
 pub use accuracy::Accuracy;
 pub use classifier::{Classifier, linear_head};

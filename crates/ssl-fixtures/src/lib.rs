@@ -68,6 +68,36 @@ pub fn masked(images: Tensor<4>, mask: Mask) -> Views {
     Views::new(vec![images], 1).with_masks(vec![Some(mask)])
 }
 
+/// A mask for [`images`] that hides the first `count` of the 4×4 patches of the first image, half as many of the second, and none
+/// of the others.
+pub fn hides(count: usize) -> Mask {
+    let hidden = (0..4).flat_map(|image| (0..16).map(move |patch| patch < count >> image && image < 2));
+    Mask::Replace(Tensor::from_data(TensorData::new(hidden.collect::<Vec<_>>(), [4, 16]), &device()))
+}
+
+/// Two global crops, of which [`hides`] hides `hidden` patches and half as many, and a small one.
+pub fn crops_with_masks(first: Tensor<4>, second: Tensor<4>, hidden: usize) -> Views {
+    let crops = vec![first, second, crops(4, 4, 0.6)];
+    Views::new(crops, 2).with_masks(vec![Some(hides(hidden)), Some(hides(hidden / 2)), None])
+}
+
+/// Checks that a loss of [`crops_with_masks`] depends on every pixel that the student may see of the global crops, and on no other.
+///
+/// # Panics
+/// If it depends on a pixel of a hidden patch, or not on a patch that is seen.
+pub fn assert_hidden_patches_are_unseen(loss: impl FnOnce(&Views) -> Tensor<1>) {
+    let global = [0.0, 0.3].map(|seed| images(seed).autodiff().require_grad());
+    let [first, second] = global.clone();
+    let gradients = loss(&crops_with_masks(first, second, 8)).backward();
+    for (image, hidden) in global.iter().zip([hides(8), hides(4)]) {
+        let gradient = image.grad(&gradients).expect("the student sees it").abs();
+        let of_patches = gradient.reshape([4, 3, 4, 2, 4, 2]).sum_dim(5).sum_dim(3).sum_dim(1);
+        let seen: Vec<_> = floats(of_patches).iter().map(|sum| *sum > 0.0).collect();
+        let hidden: Vec<_> = floats(hidden.hidden(16)).iter().map(|hidden| *hidden == 0.0).collect();
+        assert_eq!(seen, hidden);
+    }
+}
+
 /// [`images`] of seed 0, with noise in some of the 4×4 patches: those where `places` is 1 and not 0, `[4, 16]`.
 pub fn noise_at(places: Tensor<2>) -> Tensor<4> {
     let pixels = places.reshape([4, 1, 4, 1, 4, 1]).expand([4, 3, 4, 2, 4, 2]);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use ssl_core::schedule::{cosine, linear_warmup};
-use ssl_core::{ConfigError, LayerConfig, Progress, limits, setters};
+use ssl_core::{ConfigError, LayerConfig, Progress, PrototypeHead, limits, setters};
 
 use crate::IBot;
 
@@ -129,31 +129,18 @@ impl IBotConfig {
             ("teacher_momentum", self.teacher_momentum),
             ("teacher_momentum_end", self.teacher_momentum_end),
         ];
-        for (field, momentum) in momenta {
-            ConfigError::check((0.0..=1.0).contains(&momentum), field, momentum, "a number from 0 to 1")?;
-        }
+        momenta.into_iter().try_for_each(|(field, momentum)| limits::share(field, momentum))?;
         limits::weight("class_weight", self.class_weight)?;
         limits::weight("patch_weight", self.patch_weight)?;
         let weights = self.class_weight + self.patch_weight;
         ConfigError::check(weights > 0.0, "class_weight", "0 as patch_weight is", "one of them above 0")?;
-        self.check_head()?;
-        Ok(IBot { config: self.clone() })
-    }
-
-    fn check_head(&self) -> Result<(), ConfigError> {
-        let sizes = [
+        limits::prototype_head([
             ("head_layers", self.head_layers),
             ("hidden_dim", self.hidden_dim),
             ("bottleneck_dim", self.bottleneck_dim),
             ("output_dim", self.output_dim),
-        ];
-        for (field, size) in sizes {
-            ConfigError::check(size > 0, field, size, "at least 1")?;
-        }
-        limits::layers("head_layers", self.head_layers)?;
-        limits::width("hidden_dim", self.hidden_dim)?;
-        limits::width("bottleneck_dim", self.bottleneck_dim)?;
-        limits::outputs("output_dim", self.output_dim)
+        ])?;
+        Ok(IBot { config: self.clone() })
     }
 
     /// The layers of the head's MLP, before the last layer: linear with bias and GELU; the final one is only linear.
@@ -161,9 +148,11 @@ impl IBotConfig {
     /// # Source
     /// Official `models/head.py`, `iBOTHead`.
     pub(crate) fn head(&self) -> Vec<LayerConfig> {
-        let mut layers = vec![LayerConfig::new(self.hidden_dim).bias().gelu(); self.head_layers - 1];
-        layers.push(LayerConfig::new(self.bottleneck_dim).bias());
-        layers
+        PrototypeHead::layers(
+            self.head_layers,
+            LayerConfig::new(self.hidden_dim).bias().gelu(),
+            self.bottleneck_dim,
+        )
     }
 
     /// `T_t` in the epoch of this step.

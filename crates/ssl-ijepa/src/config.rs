@@ -65,9 +65,7 @@ impl IJepaConfig {
             ("predictor_heads", self.predictor_heads),
             ("predictor_mlp_ratio", self.predictor_mlp_ratio),
         ];
-        for (field, size) in sizes {
-            ConfigError::check(size > 0, field, size, "at least 1")?;
-        }
+        sizes.into_iter().try_for_each(|(field, size)| limits::not_zero(field, size))?;
         limits::width("predictor_dim", self.predictor_dim)?;
         limits::blocks("predictor_depth", self.predictor_depth)?;
         limits::mlp_ratio("predictor_mlp_ratio", self.predictor_mlp_ratio)?;
@@ -81,9 +79,7 @@ impl IJepaConfig {
             ("teacher_momentum", self.teacher_momentum),
             ("teacher_momentum_end", self.teacher_momentum_end),
         ];
-        for (field, momentum) in momenta {
-            ConfigError::check((0.0..=1.0).contains(&momentum), field, momentum, "a number from 0 to 1")?;
-        }
+        momenta.into_iter().try_for_each(|(field, momentum)| limits::share(field, momentum))?;
         Ok(IJepa { config: self.clone() })
     }
 

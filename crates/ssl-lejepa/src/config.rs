@@ -68,7 +68,7 @@ impl LeJepaConfig {
     /// The first field whose value no run could use.
     pub fn build(&self) -> Result<LeJepa, ConfigError> {
         let (weight, t_max) = (self.sigreg_weight, self.t_max);
-        ConfigError::check((0.0..=1.0).contains(&weight), "sigreg_weight", weight, "a number from 0 to 1")?;
+        limits::share("sigreg_weight", weight)?;
         ConfigError::check(self.global_views > 0, "global_views", 0, "at least 1")?;
         ConfigError::check(self.slices > 0, "slices", 0, "at least 1")?;
         ConfigError::check(self.knots > 1, "knots", self.knots, "at least 2")?;

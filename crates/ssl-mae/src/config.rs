@@ -56,9 +56,7 @@ impl MaeConfig {
             ("decoder_heads", self.decoder_heads),
             ("decoder_mlp_ratio", self.decoder_mlp_ratio),
         ];
-        for (field, size) in sizes {
-            ConfigError::check(size > 0, field, size, "at least 1")?;
-        }
+        sizes.into_iter().try_for_each(|(field, size)| limits::not_zero(field, size))?;
         limits::width("decoder_dim", self.decoder_dim)?;
         limits::blocks("decoder_depth", self.decoder_depth)?;
         limits::mlp_ratio("decoder_mlp_ratio", self.decoder_mlp_ratio)?;

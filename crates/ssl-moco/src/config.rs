@@ -82,7 +82,7 @@ impl MoCoConfig {
     pub fn build(&self) -> Result<MoCo, ConfigError> {
         let (t, momentum) = (self.temperature, self.momentum);
         limits::temperature("temperature", t)?;
-        ConfigError::check((0.0..=1.0).contains(&momentum), "momentum", momentum, "a number from 0 to 1")?;
+        limits::share("momentum", momentum)?;
         ConfigError::check(self.queue_len > 0, "queue_len", 0, "at least 1")?;
         ConfigError::check(self.projector_layers > 0, "projector_layers", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;

@@ -88,9 +88,7 @@ impl MsnConfig {
             ("hidden_dim", self.hidden_dim),
             ("output_dim", self.output_dim),
         ];
-        for (field, size) in sizes {
-            ConfigError::check(size > 0, field, size, "at least 1")?;
-        }
+        sizes.into_iter().try_for_each(|(field, size)| limits::not_zero(field, size))?;
         let (views, expected) = (self.random_views, "at most 64: published runs have 1 or 2");
         ConfigError::check(views <= MOST_VIEWS, "random_views", views, expected)?;
         limits::outputs("prototypes", self.prototypes)?;
@@ -102,9 +100,7 @@ impl MsnConfig {
             ("teacher_momentum", self.teacher_momentum),
             ("teacher_momentum_end", self.teacher_momentum_end),
         ];
-        for (field, momentum) in momenta {
-            ConfigError::check((0.0..=1.0).contains(&momentum), field, momentum, "a number from 0 to 1")?;
-        }
+        momenta.into_iter().try_for_each(|(field, momentum)| limits::share(field, momentum))?;
         Ok(Msn { config: self.clone(), loss: self.loss() })
     }
 

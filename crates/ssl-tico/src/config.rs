@@ -66,13 +66,10 @@ impl TiCoConfig {
     /// # Errors
     /// The first field whose value no run could use.
     pub fn build(&self) -> Result<TiCo, ConfigError> {
-        let share = |field, value: f64| {
-            ConfigError::check((0.0..=1.0).contains(&value), field, value, "a number from 0 to 1")
-        };
-        share("covariance_momentum", self.covariance_momentum)?;
+        limits::share("covariance_momentum", self.covariance_momentum)?;
         limits::weight("covariance_weight", self.covariance_weight)?;
-        share("momentum", self.momentum)?;
-        share("momentum_end", self.momentum_end)?;
+        limits::share("momentum", self.momentum)?;
+        limits::share("momentum_end", self.momentum_end)?;
         ConfigError::check(self.hidden_dim > 0, "hidden_dim", 0, "at least 1")?;
         ConfigError::check(self.output_dim > 0, "output_dim", 0, "at least 1")?;
         limits::width("hidden_dim", self.hidden_dim)?;

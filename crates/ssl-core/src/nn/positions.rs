@@ -121,14 +121,17 @@ pub fn resize_pos_embed(pos_embed: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
     }
 }
 
-/// The number of class tokens, 0 or 1, and the side of the square of patches. No two square numbers are consecutive
-/// (from 1 on), so the length is enough to tell.
+/// Of a sequence of `tokens`, the number of class tokens, 0 or 1, and the side of the square of patches; `None` if the patches
+/// are no square. No two square numbers are consecutive (from 1 on), so the length is enough to tell.
+pub fn square_of(tokens: usize) -> Option<(usize, usize)> {
+    let squares = [(0, tokens.isqrt()), (1, tokens.saturating_sub(1).isqrt())];
+    squares.into_iter().find(|(class_tokens, side)| *side > 0 && class_tokens + side * side == tokens)
+}
+
+/// The [`square_of`] a position embedding.
 fn parts(pos_embed: &Tensor<3>) -> (usize, usize) {
     let [_, tokens, _] = pos_embed.dims();
-    let squares = [(0, tokens.isqrt()), (1, tokens.saturating_sub(1).isqrt())];
-    let found =
-        squares.into_iter().find(|(class_tokens, side)| *side > 0 && class_tokens + side * side == tokens);
-    found.unwrap_or_else(|| {
+    square_of(tokens).unwrap_or_else(|| {
         panic!("a position embedding of {tokens} tokens is not square, with or without a class token")
     })
 }

@@ -97,7 +97,7 @@ fn core_knows_method(line: &str, methods: &Methods) -> Option<String> {
     (!cites).then(|| format!("the line names `{method}`: {rule}"))
 }
 
-/// Of a name of several words the first one, `barlow` of `barlow-twins`; all of them, where core has a use of its own for it.
+/// The first word of a name, such as `barlow` of `barlow-twins`; the whole name where core has a use of its own for that word.
 fn telling_part(feature: &str) -> String {
     match feature.split_once('-') {
         Some(("distill", _)) | None => feature.replace('-', ""),
