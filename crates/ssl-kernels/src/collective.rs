@@ -48,8 +48,19 @@ pub trait Collective: fmt::Debug + Send + Sync + 'static {
     /// Returns the bytes of rank `root`. Those of the other ranks are ignored.
     fn broadcast(&self, bytes: Vec<u8>, root: usize) -> Vec<u8>;
 
+    /// The bytes of all ranks, in rank order; their number may differ between ranks.
+    fn gather_bytes(&self, bytes: Vec<u8>) -> Vec<Vec<u8>> {
+        (0..self.size()).map(|root| self.broadcast(bytes.clone(), root)).collect()
+    }
+
     /// Waits for all ranks.
     fn barrier(&self);
+
+    /// Seconds that this process has spent in calls since the group exists, waiting for other ranks included; 0 where nothing
+    /// counts them.
+    fn seconds(&self) -> f64 {
+        0.0
+    }
 
     /// Ends the group: a rank that is waiting in a call, or makes one later, panics instead of waiting forever.
     fn abort(&self);
