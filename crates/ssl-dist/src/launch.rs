@@ -53,7 +53,8 @@ pub(crate) fn find(variable: impl Fn(&str) -> Option<String>) -> Result<Option<L
         return Ok(Some(launch));
     }
     let number = |name: &str| variable(name).and_then(|value| value.trim().parse::<usize>().ok());
-    let by_mpi = number(MPI[0][0]).is_some() || number(MPI[1][0]).is_some() || variable("PMIX_RANK").is_some();
+    let by_mpi =
+        number(MPI[0][0]).is_some() || number(MPI[1][0]).is_some() || variable("PMIX_RANK").is_some();
     let size = MPI.iter().find_map(|[size, ..]| number(size));
     if by_mpi {
         let place = |[_, rank, size]: &[&str; 3]| Some(Local { rank: number(rank)?, size: number(size)? });
@@ -95,9 +96,8 @@ mod tests {
     use super::*;
 
     fn of(variables: &[(&str, &str)]) -> Result<Option<Launch>, String> {
-        let value = |name: &str| {
-            variables.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).to_owned())
-        };
+        let value =
+            |name: &str| variables.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).to_owned());
         find(value).map_err(|error| error.to_string())
     }
 
@@ -153,7 +153,8 @@ mod tests {
     fn a_variable_that_is_missing_or_wrong_is_named() {
         assert_eq!(
             of(&[("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "a")]),
-            Err("RANK and WORLD_SIZE are set, but not MASTER_PORT: start the job with torchrun, or set it".into())
+            Err("RANK and WORLD_SIZE are set, but not MASTER_PORT: start the job with torchrun, or set it"
+                .into())
         );
         let error = of(&[("RANK", "2"), ("WORLD_SIZE", "2")]).expect_err("no such rank");
         assert!(error.starts_with("RANK is '2'"), "{error}");

@@ -18,7 +18,8 @@ impl Threads {
     fn all(&self, own: &[u8]) -> Vec<Vec<u8>> {
         *self.places[self.rank].lock().expect("no thread panics here") = own.to_vec();
         self.barrier.wait();
-        let all = self.places.iter().map(|place| place.lock().expect("no thread panics here").clone()).collect();
+        let all =
+            self.places.iter().map(|place| place.lock().expect("no thread panics here").clone()).collect();
         self.barrier.wait();
         all
     }
@@ -98,9 +99,7 @@ fn sums_are_added_in_rank_order_on_every_rank_whatever_their_length() {
 
 #[test]
 fn rows_stand_in_rank_order_and_their_number_may_differ() {
-    let rows = |count: usize, rank: usize| {
-        Tensor::<2>::full([count, 2], rank as f32, &Device::flex())
-    };
+    let rows = |count: usize, rank: usize| Tensor::<2>::full([count, 2], rank as f32, &Device::flex());
     let gathered = ranks(3, |group| {
         let rank = group.rank();
         (values(group.all_gather(rows(rank, rank))), values(group.all_gather(rows(1, rank))))
@@ -149,11 +148,10 @@ fn a_rank_that_fails_ends_all_others_with_its_sentence() {
 
 #[test]
 fn of_several_ranks_that_fail_together_the_first_says_so() {
-    assert_eq!(ends(3, |rank| rank > 0), [
-        Err(Ended { message: "rank 1: disk 1 is full".into(), speaks: false }),
-        Ok(true),
-        Ok(false)
-    ]);
+    assert_eq!(
+        ends(3, |rank| rank > 0),
+        [Err(Ended { message: "rank 1: disk 1 is full".into(), speaks: false }), Ok(true), Ok(false)]
+    );
     assert_eq!(ends(2, |_| true), [Ok(true), Ok(false)]);
 }
 
