@@ -54,10 +54,7 @@ fn main() -> ExitCode {
     }
     let here = Here::of(job);
     log::init(&here.bars, here.group().rank());
-    if std::env::var_os("RUST_BACKTRACE").is_none() {
-        // Backends report some errors by panicking; the sentence below says enough.
-        std::panic::set_hook(Box::new(|_| {}));
-    }
+    quieten_panics();
     let work = || {
         let ended = commands::run(args, &here)?;
         here.job.group().barrier(); // so that a failure elsewhere is noticed
@@ -78,6 +75,17 @@ fn main() -> ExitCode {
     };
     here.job.leave();
     code
+}
+
+/// Backends report some errors by panicking, and a group that another process has failed; the sentence at the end says enough.
+fn quieten_panics() {
+    let wanted = std::env::var_os("RUST_BACKTRACE").is_some();
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if wanted && !panic.payload().is::<JobEnded>() {
+            usual(panic);
+        }
+    }));
 }
 
 /// Ends all processes with the sentence of the first one that failed.

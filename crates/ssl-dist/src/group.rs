@@ -173,7 +173,9 @@ impl HostGroup {
         if rank == self.wire.rank() {
             message.copy_from_slice(own.as_bytes());
         }
-        self.wire.broadcast(&mut message, rank)?;
+        if !message.is_empty() {
+            self.wire.broadcast(&mut message, rank)?;
+        }
         Ok((rank, String::from_utf8_lossy(&message).into_owned()))
     }
 
@@ -184,6 +186,9 @@ impl HostGroup {
     /// Replaces values by their sums, added in rank order.
     fn sum(&self, values: &mut [f32]) -> Result<(), Lost> {
         let ranks = self.wire.size();
+        if values.is_empty() {
+            return Ok(());
+        }
         if values.len() <= SMALL {
             let mut all = vec![0.0; values.len() * ranks];
             self.wire.all_gather(bytemuck::cast_slice(values), bytemuck::cast_slice_mut(&mut all))?;
@@ -283,7 +288,9 @@ impl Collective for HostGroup {
         assert!(root < self.size(), "broadcast from rank {root} in a group of {}", self.size());
         self.call(Call::Broadcast, bytes.len(), |sizes| {
             let mut bytes = if root == self.rank() { bytes } else { vec![0; sizes[root] as usize] };
-            self.wire.broadcast(&mut bytes, root)?;
+            if !bytes.is_empty() {
+                self.wire.broadcast(&mut bytes, root)?;
+            }
             Ok(bytes)
         })
     }
