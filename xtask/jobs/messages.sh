@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the processes of a job exchange in a step, for every published recipe on ImageNet or the nearest one.
+# What the processes of a job exchange in a step, for every recipe for ImageNet.
 #
 #     xtask/jobs/messages.sh BURN_SSL PHOTOS_TAR > docs/benchmarks/scaling/messages.txt
 #
@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
 echo "# recipe, parameters in millions, then calls and bytes per process and step with 2 and with 4 images a process"
-for recipe in $("$burn_ssl" recipes | grep -E '/imagenet|^(vicreg|nnclr|dcl|dclw|tico|lejepa)/cifar10$'); do
+for recipe in $("$burn_ssl" recipes | grep '/imagenet'); do
   line=$recipe
   for batch in 4 8; do
     out=$work/run
