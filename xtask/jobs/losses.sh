@@ -19,9 +19,11 @@ if ((${#methods[@]} == 0)); then mapfile -t methods < <("$burn_ssl" recipes | gr
 read -ra encoder <<<"${ENCODER:---model vit-tiny --set encoder.patch_size=4 --set encoder.embed_dim=48 --set encoder.heads=3 --set encoder.depth=2}"
 
 job() { # PROCESSES METHOD
+  local more=()
+  if [[ $2 == moco-v3 ]]; then more=(--set method_options.heads=vit); fi
   rm -rf "$work/$1"
   mpirun --oversubscribe -n "$1" "$burn_ssl" pretrain --recipe "$2/cifar10-quick" --data "$data" --limit 32 --batch-size 32 \
-    --epochs 40 --lr "$rate" "${encoder[@]}" --set train.sync_bn=true --set eval.every_epochs=0 --set checkpoint.every_epochs=0 \
+    --epochs 40 --lr "$rate" "${encoder[@]}" "${more[@]}" --set train.sync_bn=true --set eval.every_epochs=0 --set checkpoint.every_epochs=0 \
     --out "$work/$1" >"$work/log" 2>&1
 }
 
