@@ -124,8 +124,8 @@ fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
 }
 
 fn run_export(args: ExportArgs) -> Result<RunReport> {
-    let ExportArgs { run, out, format, overwrite } = args;
-    Ok(export(&ExportOptions { run, out, format, overwrite })?.into())
+    let ExportArgs { run, out, format, input, license, overwrite } = args;
+    Ok(export(&ExportOptions { run, out, format, input, license, overwrite })?.into())
 }
 
 fn run_preview(args: &PreviewArgs) -> Result<RunReport> {

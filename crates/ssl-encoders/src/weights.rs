@@ -30,10 +30,12 @@ mod scheme;
 mod seal;
 mod timm;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
+use burn::tensor::TensorData;
 use ssl_core::Encoder;
 use ssl_core::named::{self, NamedError};
 
@@ -142,12 +144,17 @@ pub fn save_as<E: Encoder>(
     artifact: &Artifact,
     scheme: NameScheme,
 ) -> Result<(), WeightsError> {
-    let tensors = scheme.to_theirs(named::collect(encoder));
+    let tensors = tensors_as(encoder, scheme);
     let mut artifact = artifact.clone();
     if scheme == NameScheme::Timm {
         artifact.encoder.mask_token = None;
     }
     artifact.write(path, &tensors)
+}
+
+/// The tensors of an encoder as another library has them, by name; see [`save_as`].
+pub fn tensors_as<E: Encoder>(encoder: &E, scheme: NameScheme) -> BTreeMap<String, TensorData> {
+    scheme.to_theirs(named::collect(encoder))
 }
 
 /// Replaces all tensors of an encoder with those of a file.
