@@ -21,16 +21,19 @@ mod artifact;
 mod convnext;
 mod describe;
 mod fingerprint;
+mod layouts;
 mod loaded;
+mod misfit;
 mod names;
 mod positions;
 mod read;
 mod room;
 mod scheme;
 mod seal;
+mod sources;
 mod timm;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +45,7 @@ use ssl_core::named::{self, NamedError};
 pub use describe::{describe, image_size};
 pub use fingerprint::fingerprint;
 pub use loaded::{FileFormat, Loaded};
+pub use misfit::Misfit;
 pub use room::check_room;
 
 pub use artifact::{Artifact, ClassifierHead, DataSummary, Kind, Preprocessing, Provenance, SCHEMA};
@@ -104,6 +108,16 @@ pub enum WeightsError {
         held: u64,
         /// Parameters and running statistics of the network.
         needed: u64,
+    },
+    /// Tensors of a file for the encoder are missing, unexpected, or have different shapes.
+    #[error("{path} does not fit the encoder: {source}{misfit}", path = path.display())]
+    Misfit {
+        /// The file.
+        path: PathBuf,
+        /// The first such tensor.
+        source: NamedError,
+        /// All that are missing or left over.
+        misfit: Misfit,
     },
     /// A tensor is missing, unexpected, or has a different shape.
     #[error("{path} does not fit the encoder: {source}", path = path.display())]
@@ -184,8 +198,8 @@ pub fn load_and_tell<M: Module>(path: &Path, encoder: M) -> Result<(M, Loaded), 
     }
     let own = named::collect(&encoder);
     let positions = positions::shape(&own);
-    let wanted = own.into_keys().collect();
-    let read::Found { format, tensors, left_out } = read::tensors(path, &wanted)?;
+    let wanted: BTreeSet<String> = own.into_keys().collect();
+    let read::Found { format, source, prefix, tensors, left_out } = read::tensors(path, &wanted)?;
     let mut tensors = NameScheme::to_ours(tensors);
     if let Some(tensor) = named::first_not_finite(&tensors) {
         return Err(WeightsError::NotFinite { path: path.to_owned(), tensor: tensor.to_owned() });
@@ -193,9 +207,11 @@ pub fn load_and_tell<M: Module>(path: &Path, encoder: M) -> Result<(M, Loaded), 
     let device = encoder.devices().first().map(|device| device.clone().inner());
     let resized =
         positions.zip(device).and_then(|(wanted, device)| positions::fit(&mut tensors, wanted, &device));
-    let loaded = Loaded { path: path.to_owned(), format, tensors: tensors.len(), left_out, resized };
+    let held = tensors.len();
+    let loaded = Loaded { path: path.to_owned(), format, source, prefix, tensors: held, left_out, resized };
+    let misfit = Misfit::between(&tensors, &wanted);
     match named::load(encoder, tensors) {
         Ok(encoder) => Ok((encoder, loaded)),
-        Err(source) => Err(WeightsError::Tensor { path: path.to_owned(), source }),
+        Err(source) => Err(WeightsError::Misfit { path: path.to_owned(), source, misfit }),
     }
 }
