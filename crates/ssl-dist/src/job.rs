@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use ssl_kernels::{Collective, Group};
+use ssl_kernels::Group;
 
 use crate::group::HostGroup;
 use crate::launch::{self, Launch, Launcher, Local};
+#[cfg(feature = "mpi")]
+use crate::wire::Wire;
 
 /// The processes that a launcher started together; a process that was started alone is a job of one.
 ///
@@ -154,7 +156,7 @@ impl Job {
     #[cfg(any(feature = "mpi", feature = "c10d"))]
     fn of(host: HostGroup, local: Option<Local>, engine: Engine) -> Self {
         let host = Arc::new(host);
-        let collective: Arc<dyn Collective> = host.clone();
+        let collective: Arc<dyn ssl_kernels::Collective> = host.clone();
         Self { group: Group::from(collective), host: Some(host), local, _engine: engine }
     }
 }

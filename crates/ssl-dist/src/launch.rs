@@ -67,6 +67,12 @@ pub(crate) fn find(variable: impl Fn(&str) -> Option<String>) -> Result<Option<L
     }
 }
 
+/// Whether this process is the first of its job, as far as its environment says: to report that it cannot join the job.
+pub fn is_first_by_environment() -> bool {
+    let ranks = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "RANK", "SLURM_PROCID"];
+    ranks.iter().find_map(|name| std::env::var(name).ok()).is_none_or(|rank| rank.trim() == "0")
+}
+
 fn torchrun(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<Launch>, JobError> {
     let (Some(rank), Some(size)) = (variable("RANK"), variable("WORLD_SIZE")) else { return Ok(None) };
     let number = |name: &'static str, value: &str| {

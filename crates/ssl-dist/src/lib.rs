@@ -12,4 +12,4 @@ mod mpi;
 
 pub use group::Ended;
 pub use job::{Job, JobError};
-pub use launch::Local;
+pub use launch::{Local, is_first_by_environment};

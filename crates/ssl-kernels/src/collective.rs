@@ -126,6 +126,13 @@ impl Default for Group {
     }
 }
 
+/// Handles to the same processes are equal.
+impl PartialEq for Group {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || (self.is_solo() && other.is_solo())
+    }
+}
+
 impl Deref for Group {
     type Target = dyn Collective;
 
@@ -155,7 +162,9 @@ mod tests {
         let rows = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device);
         assert_eq!(group.all_gather(rows.clone()).into_data(), rows.into_data());
         assert_eq!(group.broadcast(vec![1, 2], 0), [1, 2]);
+        assert_eq!((group.gather_bytes(vec![3]), group.seconds()), (vec![vec![3]], 0.0));
         group.barrier();
         group.abort();
+        assert_eq!(group, Group::new(Solo));
     }
 }

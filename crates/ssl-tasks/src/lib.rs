@@ -12,6 +12,7 @@ mod evaluation;
 pub mod export;
 mod files;
 mod finetune;
+mod first;
 pub mod images;
 mod knn;
 mod linear;

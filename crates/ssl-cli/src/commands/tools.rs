@@ -4,8 +4,9 @@ use anyhow::Result;
 use burn_ssl::{CompareOptions, RunReport, SimilarOptions, compare, similar};
 
 use crate::args::{CompareArgs, SimilarArgs};
+use crate::here::Here;
 
-pub(super) fn run_similar(args: SimilarArgs) -> Result<RunReport> {
+pub(super) fn run_similar(args: SimilarArgs, here: &Here) -> Result<RunReport> {
     let SimilarArgs { encoded: args, query, top, out } = args;
     let encoder = args.encoder.source(args.seed as u64)?;
     let options = SimilarOptions {
@@ -15,7 +16,7 @@ pub(super) fn run_similar(args: SimilarArgs) -> Result<RunReport> {
         out,
         overwrite: args.overwrite,
         workers: args.machine.workers.unwrap_or(0) as usize,
-        device: args.machine.device.parse()?,
+        device: here.device(&args.machine.device)?,
         ..SimilarOptions::new(encoder, args.data, query)
     };
     Ok(similar(&options)?.into())

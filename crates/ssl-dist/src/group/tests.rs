@@ -80,7 +80,7 @@ fn tensor(rank: usize, len: usize) -> Tensor<1> {
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().into_vec().expect("float32")
+    tensor.into_data().try_into_vec().expect("float32")
 }
 
 #[test]
