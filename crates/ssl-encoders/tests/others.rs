@@ -20,9 +20,9 @@ fn a_checkpoint_of_lightly_with_the_children_of_torchvisions_resnet() {
 }
 
 #[test]
-fn a_checkpoint_of_lightly_with_its_own_resnet() {
-    let loaded = check("lightly_resnet", "lightly_resnet.ckpt", resnet(Stem::Cifar));
-    assert_is(&loaded, "lightly", "state_dict.backbone.");
+fn a_resnet_of_lightly() {
+    let loaded = check("lightly_resnet", "lightly_resnet.pth", resnet(Stem::Cifar));
+    assert_is(&loaded, "lightly", "");
 }
 
 #[test]

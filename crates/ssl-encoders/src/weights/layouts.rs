@@ -38,7 +38,7 @@ const LAYOUTS: [Layout; 7] = [
         is_of: |names| names.contains("1.blocks.0.net.0.weight"),
         own: simclr_v2,
     },
-    Layout { name: "lightly", is_of: |names| first_stage(names).is_some(), own: sequential },
+    Layout { name: "lightly", is_of: is_sequential, own: |name, _| sequential(name) },
     Layout {
         name: "lightly",
         is_of: |names| names.iter().any(|name| name.contains(".shortcut.0.weight")),
@@ -178,22 +178,20 @@ fn of_simclr_block(parts: &[&str], names: &Names) -> Option<&'static str> {
     })
 }
 
-/// The number of the first stage in a `torch.nn.Sequential` of a ResNet's children, which lightly's examples make: after
-/// convolution, norm, ReLU and max-pool in torchvision's, after convolution and norm in lightly's own.
-fn first_stage(names: &Names) -> Option<usize> {
-    if !names.contains("0.weight") {
-        return None;
-    }
-    [2, 4].into_iter().find(|stage| names.contains(&format!("{stage}.0.conv1.weight")))
+/// Whether these are the names of a `torch.nn.Sequential` of the children of torchvision's ResNet, which lightly's examples make:
+/// convolution, norm, ReLU, max-pool, stages. Those of lightly's own ResNet, where the stages begin at 2, lack the ReLU and are
+/// another network.
+fn is_sequential(names: &Names) -> bool {
+    ["0.weight", "4.0.conv1.weight"].iter().all(|name| names.contains(*name))
+        && !names.contains("2.0.conv1.weight")
 }
 
-fn sequential(name: &str, names: &Names) -> Option<String> {
-    let first = first_stage(names)?;
+fn sequential(name: &str) -> Option<String> {
     let (index, rest) = name.split_once('.')?;
-    match index.parse().ok()? {
+    match index.parse::<usize>().ok()? {
         0 => Some(format!("conv1.{rest}")),
         1 => Some(format!("bn1.{rest}")),
-        index if (first..first + 4).contains(&index) => Some(format!("layer{}.{rest}", index - first + 1)),
+        index @ 4..8 => Some(format!("layer{}.{rest}", index - 3)),
         _ => None,
     }
 }
@@ -312,13 +310,13 @@ mod tests {
                 ("7.1.bn2.bias", "layer4.1.bn2.bias"),
             ],
         );
+        let another = ["0.weight", "2.0.conv1.weight", "4.0.conv1.weight"];
+        assert_eq!(translation(&another), (another.map(str::to_owned).into(), None));
         check(
             "lightly",
             &[
-                ("0.weight", "conv1.weight"),
-                ("2.0.conv1.weight", "layer1.0.conv1.weight"),
-                ("3.0.shortcut.0.weight", "layer2.0.downsample.0.weight"),
-                ("5.0.conv1.weight", "layer4.0.conv1.weight"),
+                ("conv1.weight", "conv1.weight"),
+                ("layer2.0.shortcut.0.weight", "layer2.0.downsample.0.weight"),
             ],
         );
     }

@@ -75,10 +75,11 @@ def lightly():
     record("lightly_torchvision", children)
     checkpoint("lightly_torchvision", Example(children, 32))
 
+    # Its children in a row are another network, without the ReLU after the first norm.
     own = randomize(ResNetGenerator("resnet-9", width=1 / 16))
-    backbone = torch.nn.Sequential(*list(own.children())[:-1], torch.nn.AdaptiveAvgPool2d(1))
-    record("lightly_resnet", backbone)
-    checkpoint("lightly_resnet", Example(backbone, 32))
+    torch.save(own.state_dict(), OUT / "lightly_resnet.pth")
+    own.linear = torch.nn.Identity()
+    record("lightly_resnet", own)
 
     vit = VisionTransformer(img_size=32, patch_size=8, embed_dim=16, depth=1, num_heads=2, num_classes=0)
     masked = randomize(MaskedVisionTransformerTIMM(vit))
