@@ -174,11 +174,14 @@ pub fn tensors_as<E: Encoder>(encoder: &E, scheme: NameScheme) -> BTreeMap<Strin
 /// Replaces all tensors of an encoder with those of a file.
 ///
 /// The file is safetensors with floats of any width (our own, torchvision's, timm's) or a PyTorch file (`.pth`, `.pt`,
-/// `.pth.tar`). Prefixes that training code adds to names (`module.encoder_q.`, `teacher.backbone.`, `state_dict.`…)
-/// are removed, and everything except the encoder is ignored: other networks, optimizers, classifiers and projectors
-/// (`fc`, `head`, `projection_head`, `prototypes`), batch counters, and a mask token that the encoder does not have. If
-/// the file has a teacher and a student, the teacher is loaded; from a classifier, its encoder. Registers may have the
-/// name and form of timm or DINOv2. The position embedding of a ViT for images of another size is resized.
+/// `.pth.tar`, `.ckpt`), of which nothing is executed. Prefixes that training code adds to names (`module.encoder_q.`,
+/// `teacher.backbone.`, `state_dict.`…) are removed, and everything except the encoder is ignored: other networks, optimizers,
+/// classifiers, projectors and decoders (`fc`, `head`, `projection_head`, `prototypes`), batch counters, and a mask token that the
+/// encoder does not have. If the file has a teacher and a student, the teacher is loaded; from a classifier, its encoder.
+///
+/// Networks that others name differently get our names: ViTs and ConvNeXts of torchvision, the official ConvNeXts, children of a
+/// ResNet in a `torch.nn.Sequential` (lightly), the converted SimCLR v2, and DINOv2's blocks in chunks. Registers may have the name
+/// and form of timm or DINOv2. The position embedding of a ViT for images of another size is resized.
 ///
 /// # Errors
 /// If the file cannot be read or holds embeddings, or a tensor of the encoder is missing, unexpected, not finite, or has a

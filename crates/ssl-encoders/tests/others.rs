@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::{Tensor, TensorData};
-use ssl_core::{DeviceSpec, Encoder, Init, Pass};
+use ssl_core::{DeviceSpec, Encoder, Init, Pass, named};
 use ssl_encoders::weights::{self, FileFormat, Loaded};
 use ssl_encoders::{AnyEncoder, BlockKind, ConvNextConfig, ResNetConfig, Stem, VitConfig};
 
@@ -64,6 +64,114 @@ fn a_converted_file_of_simclr_v2() {
     let resnet = ResNetConfig::new(BlockKind::Bottleneck, [1; 4]).with_width(2).init(&mut init());
     let loaded = check("simclr_v2", "simclr_v2.pth", AnyEncoder::ResNet(resnet));
     assert_is(&loaded, "SimCLR v2, converted", "resnet.net.");
+}
+
+/// Who wrote a file, what its encoder is under, and tensors beside it, as the official code has them.
+type Layout = (Option<&'static str>, &'static str, &'static [&'static str]);
+
+/// The layouts of official code that no package of PyPI writes.
+const LAYOUTS: [Layout; 17] = [
+    (
+        Some("MoCo"),
+        "state_dict.module.encoder_q.",
+        &["state_dict.module.encoder_q.fc.0.weight", "state_dict.module.queue"],
+    ),
+    (
+        Some("MoCo v3"),
+        "state_dict.module.base_encoder.",
+        &["state_dict.module.base_encoder.head.0.weight", "state_dict.module.predictor.0.weight"],
+    ),
+    (
+        Some("SimSiam"),
+        "state_dict.module.encoder.",
+        &["state_dict.module.encoder.fc.0.weight", "state_dict.module.predictor.0.weight"],
+    ),
+    (Some("SwAV"), "module.", &["module.projection_head.0.weight", "module.prototypes.weight"]),
+    (
+        Some("SwAV"),
+        "state_dict.module.",
+        &["state_dict.module.projection_head.0.weight", "state_dict.module.prototypes.prototypes0.weight"],
+    ),
+    (
+        Some("DINO"),
+        "teacher.backbone.",
+        &["student.module.head.last_layer.weight_g", "teacher.head.mlp.0.weight"],
+    ),
+    (Some("DINO"), "student.module.backbone.", &["student.module.head.last_layer.weight_g"]),
+    (
+        Some("Barlow Twins"),
+        "model.module.backbone.",
+        &["model.module.bn.running_mean", "model.module.projector.0.weight"],
+    ),
+    (Some("VICReg"), "model.module.backbone.", &["model.module.projector.0.weight"]),
+    (
+        Some("VISSL"),
+        "classy_state_dict.base_model.model.trunk._feature_blocks.",
+        &["classy_state_dict.base_model.model.heads.0.clf.0.weight"],
+    ),
+    (
+        Some("solo-learn"),
+        "state_dict.backbone.",
+        &["state_dict.classifier.weight", "state_dict.momentum_backbone.bn1.weight"],
+    ),
+    (
+        Some("solo-learn"),
+        "state_dict.encoder.",
+        &["state_dict.classifier.weight", "state_dict.projector.0.weight"],
+    ),
+    (
+        Some("lightly-train"),
+        "state_dict.embedding_model.wrapped_model._features.",
+        &["state_dict.embedding_model.embed_head.weight"],
+    ),
+    (Some("MAE"), "model.", &["model.decoder_blocks.0.norm1.weight", "model.decoder_pos_embed"]),
+    (
+        Some("MSN"),
+        "target_encoder.module.",
+        &["encoder.module.fc.fc1.weight", "target_encoder.module.fc.fc1.weight"],
+    ),
+    // torchvision, timm, and the converted BYOL.
+    (None, "", &["fc.weight"]),
+    (None, "module.", &["epoch"]),
+];
+
+#[test]
+fn the_encoder_of_official_layouts_is_found_and_the_rest_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("official.safetensors");
+    for (source, prefix, others) in LAYOUTS {
+        for encoder in [resnet(Stem::ImageNet), vit(1, None)] {
+            let own = named::collect(&encoder);
+            // Other values than those that the encoder starts with.
+            let ones = |data: &TensorData| TensorData::ones::<f32, _>(data.shape().clone());
+            let theirs = own.iter().map(|(name, data)| (format!("{prefix}{name}"), ones(data)));
+            let others = others.iter().map(|name| ((*name).to_owned(), TensorData::from([0.5_f32])));
+            let names: Vec<String> = others.clone().map(|(name, _)| name).collect();
+            std::fs::write(&file, named::encode(&theirs.chain(others).collect(), "")).expect("writable");
+            let (encoder, loaded) = weights::load_and_tell(&file, encoder).expect("an encoder");
+            assert_eq!((loaded.source, &*loaded.prefix, &loaded.left_out), (source, prefix, &names));
+            let loaded = named::collect(&encoder);
+            assert!(loaded.values().all(|data| *data == ones(data)), "{source:?} under '{prefix}'");
+        }
+    }
+}
+
+#[test]
+fn everything_that_does_not_fit_is_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("other.safetensors");
+    let mut tensors = named::collect(&resnet(Stem::ImageNet));
+    for (theirs, ours) in
+        [("layer2.9.conv1.weight", "layer1.0.conv1.weight"), ("layer3.9.bn1.bias", "bn1.bias")]
+    {
+        let tensor = tensors.remove(ours).expect("a tensor of the encoder");
+        tensors.insert(theirs.to_owned(), tensor);
+    }
+    std::fs::write(&file, named::encode(&tensors, "")).expect("writable");
+    let sentence = weights::load(&file, resnet(Stem::ImageNet)).expect_err("another network").to_string();
+    let end =
+        "; missing: bn1.bias, layer1.0.conv1.weight; left over: layer2.9.conv1.weight, layer3.9.bn1.bias";
+    assert!(sentence.ends_with(end), "{sentence}");
 }
 
 #[track_caller]

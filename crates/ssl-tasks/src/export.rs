@@ -22,7 +22,6 @@ use card::Card;
 use exported::Exported;
 pub use format::{ExportFormat, GraphInput};
 use snippet::Snippet;
-use timm::TimmModel;
 
 use crate::{EncoderSummary, Error, Methods, files};
 
@@ -92,14 +91,6 @@ impl ExportOptions {
         check_apart(out, run)?;
         files::check_free(out, *overwrite)
     }
-
-    /// The file of tensors.
-    fn file(&self) -> PathBuf {
-        match self.format {
-            ExportFormat::TimmDir => self.out.join(timm_dir::WEIGHTS),
-            _ => self.out.clone(),
-        }
-    }
 }
 
 /// Writes the encoder of a run for other programs, with a model card beside it. The formats of names are files of the encoder alone,
@@ -116,7 +107,8 @@ pub fn export(methods: &impl Methods, options: &ExportOptions) -> Result<ExportR
     let exported = Exported::read(&options.run, methods, &DeviceSpec::Flex.open()?)?;
     check_form(&exported.artifact.encoder, options.format)?;
     info!("encoder: {}", exported.summary);
-    let (python, head) = write(&exported, options)?;
+    let head = head(&exported, options.format);
+    let python = python(&exported, options, head.is_some());
     let tensors = named::collect(exported.encoder());
     let card = Card {
         exported: &exported,
@@ -126,46 +118,57 @@ pub fn export(methods: &impl Methods, options: &ExportOptions) -> Result<ExportR
         python: python.as_deref(),
         values: tensors.values().map(TensorData::num_elements).sum(),
     };
-    Ok(ExportReport {
-        out: options.out.clone(),
-        card: card.write(&options.file())?,
-        format: options.format,
-        model: exported.artifact.encoder.name.clone(),
-        tensors: tensors.len(),
-        classes: head.map(|head| head.classes),
-        python,
-        encoder: exported.summary.clone(),
-    })
+    let card = write(&exported, options, &card)?;
+    let (out, format, model) = (options.out.clone(), options.format, exported.artifact.encoder.name.clone());
+    let (tensors, classes) = (tensors.len(), head.map(|head| head.classes));
+    let encoder = exported.summary.clone();
+    Ok(ExportReport { out, card, format, model, tensors, classes, python, encoder })
 }
 
-/// Writes the files, and gives the program that loads them and the classifier that they have.
-fn write<'a>(
-    exported: &'a Exported,
-    options: &ExportOptions,
-) -> Result<(Option<String>, Option<&'a ClassifierHead>), Error> {
-    let (artifact, out) = (&exported.artifact, &options.out);
+/// The classifier that is exported with the encoder.
+fn head(exported: &Exported, format: ExportFormat) -> Option<&ClassifierHead> {
+    match format {
+        ExportFormat::Onnx => exported.head(),
+        ExportFormat::TimmDir => timm_dir::head(exported),
+        _ => None,
+    }
+}
+
+/// The program that loads what is written.
+fn python(exported: &Exported, options: &ExportOptions, has_scores: bool) -> Option<String> {
+    let (artifact, file) = (&exported.artifact, &options.out);
     let preprocessing = &artifact.preprocessing;
+    match options.format.scheme() {
+        Some(format) => Snippet { file, format, encoder: &artifact.encoder, preprocessing }.python(),
+        None if options.format == ExportFormat::TimmDir => Some(snippet_graph::timm_dir(file, has_scores)),
+        None => Some(snippet_graph::onnx(file, options.input.unwrap_or_default(), preprocessing, has_scores)),
+    }
+}
+
+/// Writes the card and then what it is of, so that no export is without one. Gives the path of the card.
+fn write(exported: &Exported, options: &ExportOptions, card: &Card<'_>) -> Result<PathBuf, Error> {
+    let out = &options.out;
     if let Some(scheme) = options.format.scheme() {
-        weights::save_as(exported.encoder(), out, artifact, scheme)?;
-        let snippet = Snippet { file: out, format: scheme, encoder: &artifact.encoder, preprocessing };
-        return Ok((snippet.python(), None));
+        let card = card.write(out)?;
+        weights::save_as(exported.encoder(), out, &exported.artifact, scheme)?;
+        return Ok(card);
     }
-    if let (ExportFormat::TimmDir, Some(model)) =
-        (options.format, TimmModel::of(&artifact.encoder, preprocessing.size))
-    {
-        let head = timm_dir::write(exported, &model, options.license.as_deref(), out)?;
-        return Ok((Some(snippet_graph::timm_dir(out, head.is_some())), head));
+    if options.format == ExportFormat::TimmDir {
+        return timm_dir::write(exported, card, out);
     }
-    let input = options.input.unwrap_or_default();
-    files::write(out, &onnx::encode(exported, input)?, options.overwrite)?;
-    let head = exported.head();
-    Ok((Some(snippet_graph::onnx(out, input, preprocessing, head.is_some())), head))
+    let bytes = onnx::encode(exported, options.input.unwrap_or_default())?;
+    let card = card.write(out)?;
+    files::write(out, &bytes, options.overwrite)?;
+    Ok(card)
 }
 
 /// Fails if a folder has files that must not be overwritten.
 fn check_folder(out: &Path, overwrite: bool) -> Result<(), Error> {
-    let is_new = !out.exists() || out.read_dir().is_ok_and(|mut entries| entries.next().is_none());
-    if is_new || (overwrite && out.is_dir()) { Ok(()) } else { Err(Error::Exists(out.into())) }
+    if files::is_new_folder(out) || (overwrite && out.is_dir()) {
+        Ok(())
+    } else {
+        Err(Error::Exists(out.into()))
+    }
 }
 
 /// Fails if a file is one that the run itself wrote: nothing could bring it back.

@@ -17,8 +17,8 @@ pub(crate) struct EncoderArgs {
     /// Directory of a run; of one that is not finished, the newest checkpoint is taken.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "untrained", "model", "width", "stem"])]
     run: Option<PathBuf>,
-    /// File of weights, of burn-ssl, torchvision or timm; or the directory of a run. The network is found in the file, unless
-    /// --model, --width or --stem name it.
+    /// File of weights, of burn-ssl, torchvision, timm, MoCo, DINO and others (docs/other-programs.md); or the directory of a run.
+    /// The network is found in the file, unless --model, --width or --stem name it.
     #[arg(long, value_name = "FILE|DIR")]
     weights: Option<PathBuf>,
     /// An untrained network, to compare with; --model, --width and --stem say which.

@@ -1,49 +1,67 @@
 //! A folder that timm loads.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use burn::tensor::TensorData;
 use serde_json::{Map, Value, json};
 use ssl_core::named;
 use ssl_encoders::{Artifact, ClassifierHead, NameScheme, Preprocessing, weights};
 use tracing::warn;
 
+use super::card::Card;
 use super::exported::{Exported, Network};
 use super::timm::TimmModel;
 use crate::{Error, files};
 
 /// The file of tensors, which timm looks for first.
-pub(super) const WEIGHTS: &str = "model.safetensors";
+const WEIGHTS: &str = "model.safetensors";
 /// The file of the description.
 const CONFIG: &str = "config.json";
 
-/// Writes `config.json` and `model.safetensors`, and gives the classifier that they have.
-pub(super) fn write<'a>(
-    exported: &'a Exported,
-    model: &TimmModel,
-    license: Option<&str>,
-    out: &Path,
-) -> Result<Option<&'a ClassifierHead>, Error> {
-    let head = classifier(exported);
-    let mut tensors = weights::tensors_as(exported.encoder(), NameScheme::Timm);
-    if let Some((_, head)) = &head {
-        tensors
-            .extend(head.iter().map(|(name, data)| (format!("{}.{name}", model.classifier), data.clone())));
+/// Writes `model.safetensors`, its card and `config.json`, all at once into a new folder. Gives the path of the card.
+pub(super) fn write(exported: &Exported, card: &Card<'_>, out: &Path) -> Result<PathBuf, Error> {
+    if !files::is_new_folder(out) {
+        return fill(exported, card, out);
     }
-    let mut artifact = exported.artifact.clone();
-    artifact.encoder.mask_token = None;
-    files::write(&out.join(WEIGHTS), &artifact.encode(&tensors), true)?;
-    let described = head.as_ref().map(|(head, _)| *head);
-    let config = config(&artifact, exported.feature_dim(), described, model, license);
-    let text = serde_json::to_string_pretty(&config).unwrap_or_default();
-    files::write(&out.join(CONFIG), format!("{text}\n").as_bytes(), true)?;
-    Ok(described)
+    let (mut written, mut failed) = (PathBuf::new(), None);
+    let filled = ssl_files::write_folder(out, |folder| match fill(exported, card, folder) {
+        Ok(card) => {
+            written = card;
+            Ok(())
+        }
+        Err(error) => {
+            failed = Some(error);
+            Err(io::Error::other("the folder cannot be filled"))
+        }
+    });
+    match filled {
+        Ok(()) => Ok(out.join(written.file_name().unwrap_or_default())),
+        Err(source) => Err(failed.unwrap_or_else(|| Error::Io { path: out.to_owned(), source })),
+    }
 }
 
-/// The classifier's description and its tensors, `weight` and `bias`. timm has no layers between encoder and classifier.
-fn classifier(exported: &Exported) -> Option<(&ClassifierHead, BTreeMap<String, TensorData>)> {
-    let Network::Classifier(network, head) = &exported.network else { return None };
+fn fill(exported: &Exported, card: &Card<'_>, folder: &Path) -> Result<PathBuf, Error> {
+    let mut artifact = exported.artifact.clone();
+    let Some(model) = TimmModel::of(&artifact.encoder, artifact.preprocessing.size) else {
+        return Err(Error::UnknownModel(folder.to_owned()));
+    };
+    let mut tensors = weights::tensors_as(exported.encoder(), NameScheme::Timm);
+    if let (Some(_), Network::Classifier(network, _)) = (card.head, &exported.network) {
+        let named = named::collect(&network.head).into_iter();
+        tensors.extend(named.map(|(name, data)| (format!("{}.{name}", model.classifier), data)));
+    }
+    artifact.encoder.mask_token = None;
+    let config = config(&artifact, exported.feature_dim(), card.head, &model, card.license);
+    let config = serde_json::to_string_pretty(&config).unwrap_or_default() + "\n";
+    let written = card.write(&folder.join(WEIGHTS))?;
+    files::write(&folder.join(CONFIG), config.as_bytes(), true)?;
+    files::write(&folder.join(WEIGHTS), &artifact.encode(&tensors), true)?;
+    Ok(written)
+}
+
+/// The classifier, if timm has one like it: it has no layers between encoder and classifier.
+pub(super) fn head(exported: &Exported) -> Option<&ClassifierHead> {
+    let head = exported.head()?;
     if !head.neck.is_empty() {
         warn!(
             "timm has no network with {} layers between encoder and classifier: the encoder is exported alone",
@@ -51,7 +69,7 @@ fn classifier(exported: &Exported) -> Option<(&ClassifierHead, BTreeMap<String, 
         );
         return None;
     }
-    Some((head, named::collect(&network.head)))
+    Some(head)
 }
 
 /// What timm has to know.
