@@ -108,20 +108,22 @@ pub fn export(methods: &impl Methods, options: &ExportOptions) -> Result<ExportR
     check_form(&exported.artifact.encoder, options.format)?;
     info!("encoder: {}", exported.summary);
     let head = head(&exported, options.format);
-    let python = python(&exported, options, head.is_some());
+    let python = |file: &Path| python(&exported, options, file, head.is_some());
+    // The card goes with the file, wherever that is.
+    let beside = options.out.file_name().and_then(|name| python(name.as_ref()));
     let tensors = named::collect(exported.encoder());
     let card = Card {
         exported: &exported,
         head,
         format: options.format,
         license: options.license.as_deref(),
-        python: python.as_deref(),
+        python: beside.as_deref(),
         values: tensors.values().map(TensorData::num_elements).sum(),
     };
     let card = write(&exported, options, &card)?;
     let (out, format, model) = (options.out.clone(), options.format, exported.artifact.encoder.name.clone());
     let (tensors, classes) = (tensors.len(), head.map(|head| head.classes));
-    let encoder = exported.summary.clone();
+    let (python, encoder) = (python(&options.out), exported.summary.clone());
     Ok(ExportReport { out, card, format, model, tensors, classes, python, encoder })
 }
 
@@ -135,8 +137,8 @@ fn head(exported: &Exported, format: ExportFormat) -> Option<&ClassifierHead> {
 }
 
 /// The program that loads what is written.
-fn python(exported: &Exported, options: &ExportOptions, has_scores: bool) -> Option<String> {
-    let (artifact, file) = (&exported.artifact, &options.out);
+fn python(exported: &Exported, options: &ExportOptions, file: &Path, has_scores: bool) -> Option<String> {
+    let artifact = &exported.artifact;
     let preprocessing = &artifact.preprocessing;
     match options.format.scheme() {
         Some(format) => Snippet { file, format, encoder: &artifact.encoder, preprocessing }.python(),
