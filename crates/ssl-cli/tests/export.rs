@@ -207,7 +207,7 @@ fn what_cannot_be_exported_is_refused_before_anything_is_written() {
         "{small}"
     );
     assert!(refused(&["--format", "onnx"]).ends_with("has an unknown extension: expected .onnx"));
-    assert!(refused(&["--input", "bytes"]).ends_with("expected the format onnx"));
+    assert!(refused(&["--input", "bytes"]).ends_with("expected the format onnx; try --format onnx"));
     let unknown = run(&["export", "--run", "run", "--out", "a", "--format", "tflite"]);
     assert!(stderr(&unknown).contains("timm-dir"), "{}", stderr(&unknown));
     assert!(!out.exists());

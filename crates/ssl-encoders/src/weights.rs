@@ -117,7 +117,7 @@ pub enum WeightsError {
         /// The first such tensor.
         source: NamedError,
         /// All that are missing or left over.
-        misfit: Misfit,
+        misfit: Box<Misfit>,
     },
     /// A tensor is missing, unexpected, or has a different shape.
     #[error("{path} does not fit the encoder: {source}", path = path.display())]
@@ -212,7 +212,7 @@ pub fn load_and_tell<M: Module>(path: &Path, encoder: M) -> Result<(M, Loaded), 
         positions.zip(device).and_then(|(wanted, device)| positions::fit(&mut tensors, wanted, &device));
     let held = tensors.len();
     let loaded = Loaded { path: path.to_owned(), format, source, prefix, tensors: held, left_out, resized };
-    let misfit = Misfit::between(&tensors, &wanted);
+    let misfit = Box::new(Misfit::between(&tensors, &wanted));
     match named::load(encoder, tensors) {
         Ok(encoder) => Ok((encoder, loaded)),
         Err(source) => Err(WeightsError::Misfit { path: path.to_owned(), source, misfit }),

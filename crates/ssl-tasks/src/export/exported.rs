@@ -27,7 +27,7 @@ pub(super) struct Exported {
 
 /// The network of a run.
 pub(super) enum Network {
-    Encoder(AnyEncoder),
+    Encoder(Box<AnyEncoder>),
     Classifier(Box<Classifier<AnyEncoder>>, ClassifierHead),
 }
 
@@ -42,7 +42,7 @@ impl Exported {
                 let Teacher { network, head, .. } = Teacher::load(run, device)?;
                 Network::Classifier(Box::new(network), head)
             }
-            false => Network::Encoder(found.open(artifact.preprocessing.size, device)?),
+            false => Network::Encoder(Box::new(found.open(artifact.preprocessing.size, device)?)),
         };
         let recipe = recipe::of_run(run)?;
         Ok(Self { network, artifact, summary: found.summary, recipe })
@@ -67,7 +67,7 @@ impl Exported {
     /// All tensors: the encoder's, which are under `encoder.` if there is a classifier.
     pub(super) fn tensors(&self) -> Tensors {
         match &self.network {
-            Network::Encoder(encoder) => named::collect(encoder),
+            Network::Encoder(encoder) => named::collect(encoder.as_ref()),
             Network::Classifier(network, _) => named::collect(network.as_ref()),
         }
     }
