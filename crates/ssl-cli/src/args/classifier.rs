@@ -70,7 +70,8 @@ pub(crate) struct SetArgs {
 /// How images are prepared for an encoder, where that differs from what its run or file says.
 #[derive(Args)]
 pub(crate) struct PreprocessingArgs {
-    /// Width and height of the images in pixels [default: as in the run or the file of weights, otherwise that of the images].
+    /// Width and height of the images in pixels [default: as in the run or the file of weights, otherwise that of the
+    /// images].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     image_size: Option<u32>,
     /// Mean of each channel, for pixels from 0 to 1 [default: as in the run or the file, otherwise ImageNet's].
