@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <unistd.h>
 
 namespace {
 
@@ -34,6 +36,20 @@ const char* guarded(Body body) {
     return message.c_str();
   }
 }
+
+// Sends what is printed on standard output to standard error: Gloo says there that it is connected, and results belong there.
+class Aside {
+ public:
+  Aside() : output_(dup(STDOUT_FILENO)) { dup2(STDERR_FILENO, STDOUT_FILENO); }
+  ~Aside() {
+    std::cout.flush();
+    dup2(output_, STDOUT_FILENO);
+    close(output_);
+  }
+
+ private:
+  int output_;
+};
 
 at::Tensor bytes(const void* memory, int64_t count) {
   return at::from_blob(const_cast<void*>(memory), {count}, at::TensorOptions().dtype(at::kByte));
@@ -62,6 +78,7 @@ const char* ssl_c10d_connect(Connection** out, const char* host, uint16_t port, 
                                 : c10d::ProcessGroupGloo::createDefaultDevice());
     // What a process waits for another one, which may be writing a checkpoint or evaluating.
     gloo->timeout = std::chrono::hours(24);
+    Aside aside;
     connection->gloo = std::make_unique<c10d::ProcessGroupGloo>(connection->store, rank, size, gloo);
     *out = connection.release();
   });

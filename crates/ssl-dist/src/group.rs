@@ -1,13 +1,13 @@
 //! A group of processes whose tensors pass through the host.
 
 use std::panic::panic_any;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
-use ssl_kernels::Collective;
 use ssl_kernels::ops::read_values;
+use ssl_kernels::{Collective, Traffic};
 
 use crate::wire::{Lost, Wire};
 
@@ -37,7 +37,7 @@ pub(crate) struct HostGroup {
     line: Mutex<()>,
     /// Set where the ranks no longer agree on what comes next.
     broken: AtomicBool,
-    nanoseconds: AtomicU64,
+    traffic: Mutex<Traffic>,
 }
 
 /// What a rank announces before a call.
@@ -69,7 +69,7 @@ impl HostGroup {
             wire: Box::new(wire),
             line: Mutex::new(()),
             broken: AtomicBool::new(false),
-            nanoseconds: AtomicU64::new(0),
+            traffic: Mutex::default(),
         }
     }
 
@@ -118,8 +118,11 @@ impl HostGroup {
             let sizes: Vec<u64> = there.iter().map(|(_, size)| *size).collect();
             work(&sizes)
         });
-        let nanoseconds = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        let mut traffic = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
+        traffic.calls += 1;
+        traffic.bytes += if call == Call::AllReduceSum { 4 * size as u64 } else { size as u64 };
+        traffic.seconds += start.elapsed().as_secs_f64();
+        drop(traffic);
         match done {
             Ok(done) => {
                 self.broken.store(false, Ordering::SeqCst);
@@ -307,8 +310,8 @@ impl Collective for HostGroup {
         self.abort_all();
     }
 
-    fn seconds(&self) -> f64 {
-        self.nanoseconds.load(Ordering::Relaxed) as f64 * 1e-9
+    fn traffic(&self) -> Traffic {
+        *self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -56,8 +56,8 @@ pub enum JobError {
     },
     /// Tasks that cannot find each other.
     #[error(
-        "srun started {tasks} tasks without MPI, which would be {tasks} runs of their own: use `srun --mpi=pmix` (see \
-         `srun --mpi=list`), or `--ntasks=1`"
+        "srun started {tasks} tasks without MPI, which would be {tasks} runs of their own: expected an MPI plugin of srun, such \
+         as pmix, or a single task"
     )]
     SrunWithoutMpi {
         /// How many it started.

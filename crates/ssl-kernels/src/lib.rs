@@ -10,6 +10,6 @@ pub mod device;
 pub mod ops;
 mod tuning;
 
-pub use collective::{Collective, Group, Solo};
+pub use collective::{Collective, Group, Solo, Traffic};
 pub use device::{DeviceError, DeviceInfo, DeviceSpec, FoundDevice};
 pub use tuning::{share_cores, tune_process};
