@@ -67,7 +67,7 @@ pub use ssl_tasks::{images, memory};
 
 /// The encoder of a run as a file for other libraries.
 pub mod export {
-    pub use ssl_tasks::export::{ExportOptions, ExportReport};
+    pub use ssl_tasks::export::{ExportFormat, ExportOptions, ExportReport, GraphInput};
 
     pub use crate::commands::export;
 }

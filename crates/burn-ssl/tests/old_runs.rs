@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use burn_ssl::core::named;
-use burn_ssl::encoders::{Artifact, Kind, NameScheme};
+use burn_ssl::encoders::{Artifact, Kind};
 use burn_ssl::export::{ExportOptions, export};
 use burn_ssl::prelude::*;
 use burn_ssl::recipe::Draft;
@@ -93,9 +93,7 @@ fn an_old_run_goes_on_to_the_bytes_of_a_new_one_and_is_evaluated_and_exported() 
     assert_eq!(knn(&old), knn(&whole));
     let exported = |run: &Path| {
         let out = run.join("exported.safetensors");
-        let (run, overwrite) = (run.to_owned(), false);
-        export(&ExportOptions { run, out: out.clone(), format: NameScheme::Torchvision, overwrite })
-            .expect("a run");
+        export(&ExportOptions::new(run, &out)).expect("a run");
         read(out)
     };
     assert_eq!(exported(&old), exported(&whole));

@@ -9,8 +9,8 @@ mod training;
 use std::path::PathBuf;
 
 use burn_ssl::demo::DemoOptions;
-use burn_ssl::encoders::NameScheme;
 use burn_ssl::eval::KnnConfig;
+use burn_ssl::export::{ExportFormat, GraphInput};
 use burn_ssl::{PretrainOptions, PreviewOptions};
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
@@ -40,6 +40,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   burn-ssl pretrain --method simclr --data photos/ --out run
   burn-ssl pretrain --method simclr --data cifar10-train.tar --eval-test cifar10-test.tar --epochs 100 --out run
+  burn-ssl pretrain --method dino --data photos/ --init dino_vitsmall16_pretrain.pth --out run
   burn-ssl pretrain --resume --out run
   burn-ssl pretrain --resume --epochs 200 --out run          (longer than it was to be)")]
     Pretrain(PretrainArgs),
@@ -87,9 +88,11 @@ pub(crate) enum Command {
   burn-ssl compare run-a run-b --plot curves.png
   burn-ssl compare runs/seed-*          (mean and standard deviation over seeds)")]
     Compare(CompareArgs),
-    /// Write the encoder of a run as a file for other libraries.
-    #[command(after_help = "Example:
-  burn-ssl export --run run --out encoder.safetensors --format torchvision          (prints the Python that loads it)")]
+    /// Write the encoder of a run for other programs, with a model card beside it.
+    #[command(after_help = "Examples:
+  burn-ssl export --run run --out encoder.safetensors --format torchvision          (prints the Python that loads it)
+  burn-ssl export --run run --out encoder.onnx --format onnx --input bytes          (normalises pixels inside the graph)
+  burn-ssl export --run finetuned --out classifier --format timm-dir --license apache-2.0")]
     Export(ExportArgs),
     /// Draw a sheet of images and their augmented views.
     #[command(after_help = "Example:\n  burn-ssl preview --method simclr --data photos/ --out views.png")]
@@ -186,16 +189,24 @@ pub(crate) struct KnnArgs {
 
 #[derive(ClapArgs)]
 pub(crate) struct ExportArgs {
-    /// Directory of a run; of one that is not finished, the newest checkpoint is taken.
+    /// Directory of a run, or of a fine-tuned classifier; of one that is not finished, the newest checkpoint is taken.
     #[arg(long, value_name = "DIR")]
     pub(crate) run: PathBuf,
-    /// File to write.
+    /// File to write: .safetensors or .onnx; for timm-dir a folder.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
-    /// Naming of the tensors: torchvision, timm, or safetensors for the names of burn-ssl.
+    /// torchvision, timm or safetensors (the names of burn-ssl) for a file of tensors, onnx, or timm-dir for a folder that
+    /// timm.create_model loads.
     #[arg(long, value_name = "FORMAT", default_value_t)]
-    pub(crate) format: NameScheme,
-    /// Replace an existing file.
+    pub(crate) format: ExportFormat,
+    /// What goes into an ONNX graph [default: normalized]: normalized pixels, unit for RGB from 0 to 1, or bytes for RGB from 0 to
+    /// 255 with channels last.
+    #[arg(long, value_name = "PIXELS")]
+    pub(crate) input: Option<GraphInput>,
+    /// Licence of the weights, for the model card, such as apache-2.0 [default: not stated].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) license: Option<String>,
+    /// Replace existing files.
     #[arg(long)]
     pub(crate) overwrite: bool,
 }

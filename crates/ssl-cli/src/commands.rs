@@ -144,8 +144,8 @@ fn run_pretrain(args: PretrainArgs, here: &Here, stop: &mut Stop) -> Result<RunR
 }
 
 fn run_export(args: ExportArgs) -> Result<RunReport> {
-    let ExportArgs { run, out, format, overwrite } = args;
-    Ok(export(&ExportOptions { run, out, format, overwrite })?.into())
+    let ExportArgs { run, out, format, input, license, overwrite } = args;
+    Ok(export(&ExportOptions { run, out, format, input, license, overwrite })?.into())
 }
 
 fn run_preview(args: &PreviewArgs) -> Result<RunReport> {

@@ -39,6 +39,7 @@ fn flag(error: &Error) -> Option<String> {
         Error::UnknownModel(_) => "--model NAME".to_owned(),
         Error::NoImageSize => "--image-size N".to_owned(),
         Error::NoSuchForm { expected, .. } => format!("--format {expected}"),
+        Error::NoGraph(_) => "--format onnx".to_owned(),
         Error::NoData => "--data PATH".to_owned(),
         Error::NoTeacher => "--set method_options.teacher=PATH".to_owned(),
         Error::OtherRecipe { .. } => "--resume with --out alone".to_owned(),
@@ -53,6 +54,7 @@ fn flag(error: &Error) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn_ssl::export::ExportFormat;
 
     #[test]
     fn an_error_that_a_flag_helps_with_names_it_at_the_end() {
@@ -67,6 +69,7 @@ mod tests {
             ),
             (TrainError::ChangedData("other images".into()).into(), "; try --accept-changed-data"),
             (TrainError::NotARun("photos".into()).into(), "; try another --out"),
+            (Error::NoGraph(ExportFormat::Timm), "expected the format onnx; try --format onnx"),
             (Error::NoData, "; try --data PATH"),
             (Error::NoTeacher, "; try --set method_options.teacher=PATH"),
             (Error::NoSet("test"), "; try --test PATH"),

@@ -67,6 +67,29 @@ fn a_run_starts_from_the_directory_of_another_with_its_network() {
 }
 
 #[test]
+fn a_vit_of_another_size_starts_a_run_with_its_network() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 4);
+    let (first, second) = (dir.path().join("first"), dir.path().join("second"));
+    let pretrain = |out: &Path, more: &[&str]| {
+        let args = ["pretrain", "--method", "simclr", "--data", text(&images), "--image-size", "16"];
+        let length = ["--batch-size", "8", "--max-steps", "1", "--out", text(out)];
+        let output = run(&[&args[..], &length, more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        fs::read_to_string(out.join("recipe.toml")).expect("a recipe")
+    };
+    let sizes = ["embed_dim=32", "depth=2", "heads=2", "patch_size=8", "mlp_ratio=2"];
+    let sets = sizes.map(|size| format!("encoder.{size}"));
+    let sets: Vec<&str> = sets.iter().flat_map(|set| ["--set", set]).collect();
+    pretrain(&first, &[&["--model", "vit-tiny"][..], &sets].concat());
+    let recipe = pretrain(&second, &["--init", text(&first)]);
+    for size in sizes {
+        let line = size.replace('=', " = ");
+        assert!(recipe.lines().any(|found| found == line), "no {line} in\n{recipe}");
+    }
+}
+
+#[test]
 fn an_export_never_replaces_the_encoder_of_its_run_and_has_the_right_extension() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let run_dir = finished(dir.path(), &class_folders(dir.path(), 4));

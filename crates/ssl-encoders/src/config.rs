@@ -227,6 +227,18 @@ impl EncoderConfig {
         }
     }
 
+    /// The configuration of a vision transformer for images of `image_size` pixels, with everything that is not given here as in
+    /// the named model; `None` for other models.
+    ///
+    /// # Errors
+    /// If a value is unusable.
+    pub fn vit_config(&self, image_size: usize) -> Result<Option<VitConfig>, ConfigError> {
+        match self.network(image_size)? {
+            Network::Vit(config) => Ok(Some(config)),
+            _ => Ok(None),
+        }
+    }
+
     /// Whether the named model is a vision transformer; `false` for an unknown name.
     pub fn is_vit(&self) -> bool {
         self.family() == Some(Family::Vit)

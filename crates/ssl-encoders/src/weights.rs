@@ -21,25 +21,31 @@ mod artifact;
 mod convnext;
 mod describe;
 mod fingerprint;
+mod layouts;
 mod loaded;
+mod misfit;
 mod names;
 mod positions;
 mod read;
 mod room;
 mod scheme;
 mod seal;
+mod sources;
 mod timm;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
+use burn::tensor::TensorData;
 use ssl_core::Encoder;
 use ssl_core::named::{self, NamedError};
 
 pub use describe::{describe, image_size};
 pub use fingerprint::fingerprint;
 pub use loaded::{FileFormat, Loaded};
+pub use misfit::Misfit;
 pub use room::check_room;
 
 pub use artifact::{Artifact, ClassifierHead, DataSummary, Kind, Preprocessing, Provenance, SCHEMA};
@@ -103,6 +109,16 @@ pub enum WeightsError {
         /// Parameters and running statistics of the network.
         needed: u64,
     },
+    /// Tensors of a file for the encoder are missing, unexpected, or have different shapes.
+    #[error("{path} does not fit the encoder: {source}{misfit}", path = path.display())]
+    Misfit {
+        /// The file.
+        path: PathBuf,
+        /// The first such tensor.
+        source: NamedError,
+        /// All that are missing or left over.
+        misfit: Box<Misfit>,
+    },
     /// A tensor is missing, unexpected, or has a different shape.
     #[error("{path} does not fit the encoder: {source}", path = path.display())]
     Tensor {
@@ -142,7 +158,7 @@ pub fn save_as<E: Encoder>(
     artifact: &Artifact,
     scheme: NameScheme,
 ) -> Result<(), WeightsError> {
-    let tensors = scheme.to_theirs(named::collect(encoder));
+    let tensors = tensors_as(encoder, scheme);
     let mut artifact = artifact.clone();
     if scheme == NameScheme::Timm {
         artifact.encoder.mask_token = None;
@@ -150,14 +166,22 @@ pub fn save_as<E: Encoder>(
     artifact.write(path, &tensors)
 }
 
+/// The tensors of an encoder as another library has them, by name; see [`save_as`].
+pub fn tensors_as<E: Encoder>(encoder: &E, scheme: NameScheme) -> BTreeMap<String, TensorData> {
+    scheme.to_theirs(named::collect(encoder))
+}
+
 /// Replaces all tensors of an encoder with those of a file.
 ///
 /// The file is safetensors with floats of any width (our own, torchvision's, timm's) or a PyTorch file (`.pth`, `.pt`,
-/// `.pth.tar`). Prefixes that training code adds to names (`module.encoder_q.`, `teacher.backbone.`, `state_dict.`…)
-/// are removed, and everything except the encoder is ignored: other networks, optimizers, classifiers and projectors
-/// (`fc`, `head`, `projection_head`, `prototypes`), batch counters, and a mask token that the encoder does not have. If
-/// the file has a teacher and a student, the teacher is loaded; from a classifier, its encoder. Registers may have the
-/// name and form of timm or DINOv2. The position embedding of a ViT for images of another size is resized.
+/// `.pth.tar`, `.ckpt`), of which nothing is executed. Prefixes that training code adds to names (`module.encoder_q.`,
+/// `teacher.backbone.`, `state_dict.`…) are removed, and everything except the encoder is ignored: other networks, optimizers,
+/// classifiers, projectors and decoders (`fc`, `head`, `projection_head`, `prototypes`), batch counters, and a mask token that the
+/// encoder does not have. If the file has a teacher and a student, the teacher is loaded; from a classifier, its encoder.
+///
+/// Networks that others name differently get our names: ViTs and ConvNeXts of torchvision, the official ConvNeXts, children of a
+/// ResNet in a `torch.nn.Sequential` (lightly), the converted SimCLR v2, and DINOv2's blocks in chunks. Registers may have the name
+/// and form of timm or DINOv2. The position embedding of a ViT for images of another size is resized.
 ///
 /// # Errors
 /// If the file cannot be read or holds embeddings, or a tensor of the encoder is missing, unexpected, not finite, or has a
@@ -177,8 +201,8 @@ pub fn load_and_tell<M: Module>(path: &Path, encoder: M) -> Result<(M, Loaded), 
     }
     let own = named::collect(&encoder);
     let positions = positions::shape(&own);
-    let wanted = own.into_keys().collect();
-    let read::Found { format, tensors, left_out } = read::tensors(path, &wanted)?;
+    let wanted: BTreeSet<String> = own.into_keys().collect();
+    let read::Found { format, source, prefix, tensors, left_out } = read::tensors(path, &wanted)?;
     let mut tensors = NameScheme::to_ours(tensors);
     if let Some(tensor) = named::first_not_finite(&tensors) {
         return Err(WeightsError::NotFinite { path: path.to_owned(), tensor: tensor.to_owned() });
@@ -186,9 +210,11 @@ pub fn load_and_tell<M: Module>(path: &Path, encoder: M) -> Result<(M, Loaded), 
     let device = encoder.devices().first().map(|device| device.clone().inner());
     let resized =
         positions.zip(device).and_then(|(wanted, device)| positions::fit(&mut tensors, wanted, &device));
-    let loaded = Loaded { path: path.to_owned(), format, tensors: tensors.len(), left_out, resized };
+    let held = tensors.len();
+    let loaded = Loaded { path: path.to_owned(), format, source, prefix, tensors: held, left_out, resized };
+    let misfit = Box::new(Misfit::between(&tensors, &wanted));
     match named::load(encoder, tensors) {
         Ok(encoder) => Ok((encoder, loaded)),
-        Err(source) => Err(WeightsError::Tensor { path: path.to_owned(), source }),
+        Err(source) => Err(WeightsError::Misfit { path: path.to_owned(), source, misfit }),
     }
 }

@@ -130,7 +130,7 @@ fn embedded<E: Encoder>(
     let (names, about) = (format.names(&options.out), format.about(&options.out));
     let device = options.device.open()?;
     let set = Arc::new(images::open(&options.data, options.limit)?);
-    let preprocessing = options.preprocessing.resolve(found.artifact.as_ref(), &set)?;
+    let preprocessing = options.preprocessing.resolve_for(&options.encoder, found.artifact.as_ref(), &set)?;
     let encoder = open(preprocessing.size, &device)?;
     let loader = Preparation { preprocessing, workers: options.workers }.eval_loader(&set)?;
     info!("encoder: {}", found.summary);

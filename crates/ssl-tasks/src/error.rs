@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use ssl_core::{ConfigError, DeviceError};
 use ssl_data::{DataError, ViewError};
+use ssl_encoders::EncoderError;
 use ssl_encoders::weights::WeightsError;
-use ssl_encoders::{EncoderError, NameScheme};
 use ssl_eval::EvalError;
 use ssl_files::{escaped, shown};
+use ssl_onnx::OnnxError;
 use ssl_train::TrainError;
 
+use crate::export::ExportFormat;
 use crate::memory::{Bytes, Part};
 use crate::recipe::{RecipeError, changeable};
 
@@ -96,16 +98,22 @@ pub enum Error {
         "the image size of the encoder is not known, and the images are not square or not all of one size: expected an image size (224 for most weights of torchvision and timm)"
     )]
     NoImageSize,
-    /// Another library has no such model.
-    #[error("{format} has no model that loads {model}: expected the format {expected}")]
+    /// A format of exports has no such model.
+    #[error("{model} cannot be exported as {format}: expected the format {expected}")]
     NoSuchForm {
         /// The model.
         model: String,
-        /// The names that were asked for.
-        format: NameScheme,
-        /// The names that the model has.
+        /// The format that was asked for.
+        format: ExportFormat,
+        /// The formats that have the model.
         expected: String,
     },
+    /// The input of a graph was chosen for a format without one.
+    #[error("the format {0} has no graph whose input could be chosen: expected the format onnx")]
+    NoGraph(ExportFormat),
+    /// A model cannot be written as ONNX.
+    #[error("the model cannot be written as ONNX: {0}")]
+    Onnx(#[from] OnnxError),
     /// The run needs much more memory than there is.
     #[error("the run needs about {needed} of memory, of it {part}, and this machine has {machine}: expected {}", part.keys)]
     Memory {

@@ -9,6 +9,11 @@ pub(crate) fn check_free(path: &Path, overwrite: bool) -> Result<(), Error> {
     if path.exists() && !(overwrite && path.is_file()) { Err(Error::Exists(path.into())) } else { Ok(()) }
 }
 
+/// Whether a path is free for a folder: nothing is there, or an empty folder.
+pub(crate) fn is_new_folder(path: &Path) -> bool {
+    !path.exists() || path.read_dir().is_ok_and(|mut entries| entries.next().is_none())
+}
+
 /// Fails unless the extension of a file is among those with a dot in `expected`, in either case.
 pub(crate) fn check_ending(path: &Path, expected: &'static str) -> Result<(), Error> {
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();

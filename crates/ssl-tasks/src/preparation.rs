@@ -7,10 +7,10 @@ use ssl_data::ops::Interpolation;
 use ssl_data::{
     Dataset, EvalLoader, EvalTransform, LoaderConfig, Normalization, OpConfig, TrainLoader, ViewConfig, Views,
 };
-use ssl_encoders::{Artifact, Preprocessing};
+use ssl_encoders::{Artifact, Preprocessing, weights};
 
 use crate::recipe::{DataConfig, SMALLEST, check_largest};
-use crate::{Error, images};
+use crate::{EncoderSource, Error, images};
 
 /// Images in a batch of evaluation (our choice; results do not depend on it).
 pub(crate) const EVAL_BATCH: usize = 256;
@@ -18,7 +18,8 @@ pub(crate) const EVAL_BATCH: usize = 256;
 /// How images are prepared for an encoder, where it differs from what the encoder's file says.
 ///
 /// Runs and files written by burn-ssl record it. For untrained encoders and weights of torchvision or timm, the defaults are
-/// the mean and standard deviation of ImageNet, and the size of the images if all have the same.
+/// the mean and standard deviation of ImageNet, and the size that a ViT's positions are for, or else the size of the images if all have
+/// the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PreprocessingOptions {
     /// Width and height of the images in pixels.
@@ -30,6 +31,21 @@ pub struct PreprocessingOptions {
 }
 
 impl PreprocessingOptions {
+    /// The preprocessing for the encoder of a source with the given description, if any; otherwise the file of a ViT supplies a missing
+    /// size, or else `dataset`.
+    pub(crate) fn resolve_for(
+        self,
+        source: &EncoderSource,
+        artifact: Option<&Artifact>,
+        dataset: &Dataset,
+    ) -> Result<Preprocessing, Error> {
+        let image_size = match (self.image_size, artifact, source) {
+            (None, None, EncoderSource::Weights { path, .. }) => weights::image_size(path)?,
+            (given, ..) => given,
+        };
+        Self { image_size, ..self }.resolve(artifact, dataset)
+    }
+
     /// The preprocessing for an encoder with the given description, if any; `dataset` supplies a missing size.
     pub(crate) fn resolve(
         &self,
@@ -120,6 +136,8 @@ fn normalization(preprocessing: &Preprocessing) -> Normalization {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use burn::tensor::TensorData;
+    use ssl_core::named;
     use ssl_data::Image;
     use ssl_encoders::EncoderConfig;
 
@@ -155,6 +173,25 @@ mod tests {
         }
         let given = PreprocessingOptions { image_size: Some(224), ..options };
         assert_eq!(given.resolve(None, &images(&[[16, 20]])).expect("given"), Preprocessing::new(224));
+    }
+
+    #[test]
+    fn a_vit_of_others_sees_images_of_the_size_that_its_positions_are_for() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("theirs.safetensors");
+        let zeros = |shape: &[usize]| TensorData::zeros::<f32, _>(shape.to_vec());
+        // Two rows and columns of patches of 8 pixels, and a class token.
+        let tensors = [("pos_embed", zeros(&[1, 5, 4])), ("patch_embed.proj.weight", zeros(&[4, 3, 8, 8]))];
+        let tensors = tensors.map(|(name, tensor)| (name.to_owned(), tensor)).into();
+        std::fs::write(&path, named::encode(&tensors, "")).expect("writable");
+        let source = EncoderSource::Weights { path, config: None };
+        let options = PreprocessingOptions::default();
+        let size = |options: PreprocessingOptions, artifact| {
+            options.resolve_for(&source, artifact, &images(&[[32, 32]])).expect("usable").size
+        };
+        assert_eq!(size(options, None), 16);
+        assert_eq!(size(PreprocessingOptions { image_size: Some(24), ..options }, None), 24);
+        assert_eq!(size(options, Some(&artifact())), 64, "the description comes first");
     }
 
     #[test]

@@ -222,7 +222,9 @@ impl fmt::Display for EmbedReport {
 
 impl fmt::Display for ExportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} tensors in {}", self.tensors, self.out.display())?;
+        let classes = self.classes.map(|classes| format!(" and a classifier of {classes} classes"));
+        write!(f, "{} tensors{} in {}", self.tensors, classes.unwrap_or_default(), self.out.display())?;
+        write!(f, "\nmodel card: {}", self.card.display())?;
         match &self.python {
             Some(python) => write!(f, "\nin Python:\n\n{python}"),
             None => Ok(()),
@@ -258,8 +260,8 @@ fn written(f: &mut fmt::Formatter<'_>, what: &str, file: Option<PathBuf>) -> fmt
 mod tests {
     use super::*;
     use crate::Learned;
+    use crate::export::ExportFormat;
     use crate::{EncoderOrigin, EncoderSummary};
-    use ssl_encoders::NameScheme;
 
     fn encoder() -> EncoderSummary {
         EncoderSummary {
@@ -392,15 +394,20 @@ mod tests {
     fn an_export_says_how_python_loads_it() {
         let report = |python| ExportReport {
             out: "e.safetensors".into(),
-            format: NameScheme::Torchvision,
+            card: "README.md".into(),
+            format: ExportFormat::Torchvision,
             model: "resnet18".into(),
             tensors: 100,
+            classes: None,
             python,
             encoder: encoder(),
         };
         let text = report(Some("import torch".to_owned())).to_string();
-        assert_eq!(text, "100 tensors in e.safetensors\nin Python:\n\nimport torch");
-        assert_eq!(report(None).to_string(), "100 tensors in e.safetensors");
+        let written = "100 tensors in e.safetensors\nmodel card: README.md";
+        assert_eq!(text, format!("{written}\nin Python:\n\nimport torch"));
+        assert_eq!(report(None).to_string(), written);
+        let classifier = ExportReport { classes: Some(2), ..report(None) };
+        assert!(classifier.to_string().starts_with("100 tensors and a classifier of 2 classes in "));
     }
 
     #[test]

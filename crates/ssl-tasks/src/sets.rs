@@ -57,7 +57,7 @@ impl SetOptions {
         let test = images::open_within(&test_path, self.test_limit.or(run_test_limit), bytes)?;
         let data = EvalData::named(train_name, train, test)?;
 
-        let preprocessing = self.preprocessing.resolve(artifact, &data.bank)?;
+        let preprocessing = self.preprocessing.resolve_for(encoder, artifact, &data.bank)?;
         let preparation = Preparation { preprocessing, workers: self.workers };
         Ok(OpenedSets { preparation, data, train_path, test_path })
     }

@@ -108,7 +108,8 @@ pub fn similar(methods: &impl Methods, options: &SimilarOptions) -> Result<Simil
     let set = Arc::new(images::open(&options.data, options.limit)?);
     let queries = options.queries.iter().map(|query| Query::find(query, &set, &options.data));
     let queries = queries.collect::<Result<Vec<_>, _>>()?;
-    let preprocessing = options.preprocessing.resolve(encoder.artifact.as_ref(), &set)?;
+    let preprocessing =
+        options.preprocessing.resolve_for(&options.encoder, encoder.artifact.as_ref(), &set)?;
     let network = encoder.open(preprocessing.size, &device)?;
     info!("images: {set}");
     info!("encoder: {}", encoder.summary);

@@ -53,7 +53,6 @@ fn a_resumed_run_writes_the_same_bytes_as_an_uninterrupted_one() {
 
 #[test]
 fn the_recipe_of_a_run_has_every_option_and_the_run_can_be_exported() {
-    use burn_ssl::encoders::NameScheme;
     use burn_ssl::export::{ExportOptions, export};
 
     let dir = tempfile::tempdir().expect("a temporary folder");
@@ -64,8 +63,7 @@ fn the_recipe_of_a_run_has_every_option_and_the_run_can_be_exported() {
         assert!(text.lines().any(|found| found == line), "no {line} in\n{text}");
     }
     let out = dir.path().join("encoder.safetensors");
-    let exported =
-        export(&ExportOptions { run: options.out, out, format: NameScheme::Torchvision, overwrite: false });
+    let exported = export(&ExportOptions::new(options.out, out));
     assert!(exported.is_ok_and(|report| report.tensors > 0));
 }
 

@@ -17,8 +17,8 @@ pub(crate) struct EncoderArgs {
     /// Directory of a run; of one that is not finished, the newest checkpoint is taken.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "untrained", "model", "width", "stem"])]
     run: Option<PathBuf>,
-    /// File of weights, of burn-ssl, torchvision or timm; or the directory of a run. The network is found in the file, unless
-    /// --model, --width or --stem name it.
+    /// File of weights, of burn-ssl, torchvision, timm, MoCo, DINO and others (docs/other-programs.md); or the directory of a run.
+    /// The network is found in the file, unless --model, --width or --stem name it.
     #[arg(long, value_name = "FILE|DIR")]
     weights: Option<PathBuf>,
     /// An untrained network, to compare with; --model, --width and --stem say which.
@@ -70,7 +70,8 @@ pub(crate) struct SetArgs {
 /// How images are prepared for an encoder, where that differs from what its run or file says.
 #[derive(Args)]
 pub(crate) struct PreprocessingArgs {
-    /// Width and height of the images in pixels [default: as in the run or the file of weights, otherwise that of the images].
+    /// Width and height of the images in pixels [default: as in the run or the file of weights, otherwise that of the
+    /// images].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     image_size: Option<u32>,
     /// Mean of each channel, for pixels from 0 to 1 [default: as in the run or the file, otherwise ImageNet's].

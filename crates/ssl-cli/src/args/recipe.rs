@@ -72,8 +72,8 @@ pub(crate) struct TrainingArgs {
     /// Format that convolutions and linear layers compute in: f32, or bf16 if the device supports it.
     #[arg(long, value_name = "FORMAT")]
     precision: Option<String>,
-    /// Weights to start from, of burn-ssl, torchvision or timm, or the directory of a run; the network is that of the file, unless
-    /// --model, --width or --stem name it.
+    /// Weights to start from, of burn-ssl, torchvision, timm, MoCo, DINO and others (docs/other-programs.md), or the directory of a
+    /// run; the network is that of the file, unless --model, --width or --stem name it.
     #[arg(long, value_name = "FILE|DIR")]
     init: Option<PathBuf>,
     /// Labelled images for k-NN before, during and after training.
@@ -210,11 +210,16 @@ impl ModelArgs {
             set(draft, "encoder.registers", found.registers.map(|count| count as i64))?;
             set(draft, "encoder.class_token", found.class_token)?;
             set(draft, "encoder.layer_scale", found.layer_scale)?;
+            set(draft, "encoder.embed_dim", found.embed_dim.map(|dim| dim as i64))?;
+            set(draft, "encoder.depth", found.depth.map(|depth| depth as i64))?;
+            set(draft, "encoder.heads", found.heads.map(|heads| heads as i64))?;
+            set(draft, "encoder.mlp_ratio", found.mlp_ratio.map(|ratio| ratio as i64))?;
             let list = |numbers: [usize; 4]| numbers.map(|number| number as i64).to_vec();
             set(draft, "encoder.depths", found.depths.map(list))?;
             set(draft, "encoder.dims", found.dims.map(list))?;
             if found.family() == Some(Family::ResNet) {
                 draft.set("encoder.width", found.width as i64)?;
+                draft.set("encoder.selective_kernel", found.selective_kernel)?;
             }
             if !found.is_vit() {
                 draft.set("encoder.stem", found.stem.to_string())?;

@@ -193,7 +193,8 @@ impl VitConfig {
         );
     }
 
-    fn pooling(&self) -> Pool {
+    /// What the feature is made of: [`pool`](Self::pool), or what it stands for.
+    pub fn pooling(&self) -> Pool {
         self.pool.unwrap_or(if self.class_token { Pool::Class } else { Pool::Mean })
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::names::Group;
 use super::{Artifact, WeightsError, names, read};
 use crate::{ConvNextConfig, EncoderConfig, StemChoice};
 
@@ -17,9 +18,7 @@ pub fn describe(path: &Path) -> Result<Option<EncoderConfig>, WeightsError> {
     if let Some(artifact) = Artifact::read(path)? {
         return Ok(Some(artifact.encoder));
     }
-    let known = |group| resnet(&group).or_else(|| vit(&group)).or_else(|| convnext(&group));
-    let found = names::groups(read::shapes(path)?).filter_map(known);
-    Ok(found.last())
+    Ok(names::groups(read::shapes(path)?).filter_map(|group| network(&group)).last())
 }
 
 /// Height and width of the images that the ViT in a file of weights was made for, in pixels: as burn-ssl wrote it there,
@@ -31,7 +30,15 @@ pub fn image_size(path: &Path) -> Result<Option<usize>, WeightsError> {
     if let Some(artifact) = Artifact::read(path)? {
         return Ok(Some(artifact.preprocessing.size));
     }
-    Ok(names::groups(read::shapes(path)?).filter_map(|group| vit_pixels(&group)).last())
+    Ok(names::groups(read::shapes(path)?).filter_map(|group| vit_pixels(&group.tensors)).last())
+}
+
+fn network(group: &Group<Vec<usize>>) -> Option<EncoderConfig> {
+    let shapes = &group.tensors;
+    let found = resnet(shapes).or_else(|| vit(shapes)).or_else(|| convnext(shapes))?;
+    // The tensors do not tell the number of heads, and MoCo v3's ViT-S has twice as many as others (official `vits.py`).
+    let heads = (found.name == "vit-small" && group.prefix.contains("base_encoder.")).then_some(12);
+    Some(EncoderConfig { heads: heads.or(found.heads), ..found })
 }
 
 fn vit_pixels(shapes: &Shapes) -> Option<usize> {
@@ -60,8 +67,10 @@ fn resnet(shapes: &Shapes) -> Option<EncoderConfig> {
     };
     // Those of torchvision's wide ResNets are wider inside of the blocks alone.
     let is_ours = inner.first() == Some(&width);
-    let stem = if kernel == 3 { StemChoice::Cifar } else { StemChoice::ImageNet };
-    is_ours.then(|| EncoderConfig { width, stem, ..EncoderConfig::named(name) })
+    let is_small = kernel == 3 && !shapes.contains_key("deep_stem.0.0.weight");
+    let stem = if is_small { StemChoice::Cifar } else { StemChoice::ImageNet };
+    let selective_kernel = shapes.contains_key("layer1.0.attn.fc_select.weight");
+    is_ours.then(|| EncoderConfig { width, stem, selective_kernel, ..EncoderConfig::named(name) })
 }
 
 fn vit(shapes: &Shapes) -> Option<EncoderConfig> {
@@ -170,6 +179,21 @@ mod tests {
             let config = EncoderConfig { width, stem, ..EncoderConfig::named(name) };
             assert_eq!(found(&config, prefix), Some(config));
         }
+    }
+
+    #[test]
+    fn selective_kernels_and_the_heads_of_moco_v3_are_found() {
+        let selective = EncoderConfig {
+            width: 2,
+            stem: StemChoice::ImageNet,
+            selective_kernel: true,
+            ..EncoderConfig::named("resnet50")
+        };
+        assert_eq!(found(&selective, "resnet."), Some(selective));
+        let vit = EncoderConfig { patch_size: Some(16), ..EncoderConfig::named("vit-small") };
+        let moco = EncoderConfig { heads: Some(12), ..vit.clone() };
+        assert_eq!(found(&vit, "state_dict.module.base_encoder."), Some(moco));
+        assert_eq!(found(&vit, ""), Some(vit));
     }
 
     #[test]

@@ -23,6 +23,10 @@ pub struct Loaded {
     pub path: PathBuf,
     /// Its format.
     pub format: FileFormat,
+    /// Who wrote it, such as `MoCo`, as far as its names tell.
+    pub source: Option<&'static str>,
+    /// What the names of the encoder start with in the file, such as `state_dict.module.encoder_q.`; often empty.
+    pub prefix: String,
     /// Number of tensors loaded: all of the encoder.
     pub tensors: usize,
     /// Names of the tensors in the file that were left out, sorted: classifiers, projectors, other networks, batch counters.
@@ -42,8 +46,8 @@ impl fmt::Display for FileFormat {
 
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, format, tensors, left_out, resized } = self;
-        write!(f, "all {tensors} tensors of the encoder from {} ({format}), ", path.display())?;
+        let Self { path, tensors, left_out, resized, .. } = self;
+        write!(f, "all {tensors} tensors of the encoder from {} ({}), ", path.display(), self.origin())?;
         let (counters, others): (Vec<_>, Vec<_>) =
             left_out.iter().partition(|name| name.ends_with("num_batches_tracked"));
         let mut parts: Vec<String> = others.iter().take(SHOWN).map(|name| (*name).clone()).collect();
@@ -64,9 +68,35 @@ impl fmt::Display for Loaded {
     }
 }
 
+impl Loaded {
+    /// Format, source and prefix.
+    fn origin(&self) -> String {
+        let source = self.source.map(|source| format!("of {source}"));
+        let prefix = (!self.prefix.is_empty()).then(|| format!("under '{}'", self.prefix));
+        [Some(self.format.to_string()), source, prefix].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_says_who_wrote_the_file_and_where_the_encoder_is_in_it() {
+        let loaded = |source, prefix: &str| Loaded {
+            path: "a.pth".into(),
+            format: FileFormat::Pytorch,
+            source,
+            prefix: prefix.to_owned(),
+            tensors: 2,
+            left_out: Vec::new(),
+            resized: None,
+        };
+        let said = loaded(Some("MoCo"), "module.encoder_q.").to_string();
+        let origin = "a.pth (PyTorch, of MoCo, under 'module.encoder_q.'), nothing left out";
+        assert_eq!(said, format!("all 2 tensors of the encoder from {origin}"));
+        assert!(loaded(None, "").to_string().contains("a.pth (PyTorch), "));
+    }
 
     #[test]
     fn a_line_says_what_was_loaded_and_what_was_left_out() {
@@ -75,6 +105,8 @@ mod tests {
             Loaded {
                 path: "a.pth".into(),
                 format: FileFormat::Pytorch,
+                source: None,
+                prefix: String::new(),
                 tensors: 102,
                 left_out,
                 resized: None,

@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::convnext;
+use super::layouts;
 use super::scheme::NameScheme;
 use super::timm::own_name;
 
 /// Components that frameworks and training scripts put before an encoder's names, in any order. An encoder's own names
 /// start with none of them.
-const WRAPPERS: [&str; 19] = [
+const WRAPPERS: [&str; 27] = [
     "_feature_blocks",   // VISSL
+    "_features",         // lightly-train
+    "_model",            // lightly-train
     "backbone",          // DINO, Barlow Twins, lightly, solo-learn, OpenMMLab
     "base_encoder",      // MoCo v3
     "base_model",        // VISSL
     "classy_state_dict", // VISSL
+    "embedding_model",   // lightly-train
     "encoder",           // SimSiam, SupCon, burn-ssl
     "encoder_q",         // MoCo v1, v2
     "model",
@@ -24,18 +27,46 @@ const WRAPPERS: [&str; 19] = [
     "resnet",
     "state_dict",
     "student",
+    "student_backbone",        // lightly
+    "student_embedding_model", // lightly-train
+    "target_encoder",          // I-JEPA, MSN
     "teacher",
-    "trunk", // VISSL
+    "teacher_backbone",        // lightly
+    "teacher_embedding_model", // lightly-train
+    "trunk",                   // VISSL
     "vit",
     "wrapped_model", // lightly-train
 ];
 
-/// First components of the heads that training code stores next to an encoder under the same prefix, besides
-/// [classifiers](NameScheme::classifiers).
-const HEADS: [&str; 3] = ["projection_head", "projector", "prototypes"];
+/// What an encoder's own names start with although it looks like a wrapper: a ViT of torchvision.
+const OWN: [&str; 3] = ["encoder.layers.encoder_layer_", "encoder.ln.", "encoder.pos_embedding"];
 
-/// The tensors of a file that belong to an encoder with the paths `wanted`, as a map from our name, without prefixes,
-/// to the name in the file. `None` if no name in the file is among `wanted`.
+/// First components of the heads and decoders that training code stores next to an encoder under the same prefix, besides
+/// [classifiers](NameScheme::classifiers).
+const HEADS: [&str; 10] = [
+    "classifier",
+    "decoder_blocks", // MAE, as the rest of its decoder
+    "decoder_embed",
+    "decoder_norm",
+    "decoder_pos_embed",
+    "decoder_pred",
+    "linear", // lightly's ResNet
+    "projection_head",
+    "projector",
+    "prototypes",
+];
+
+/// The tensors of a file under one prefix.
+pub(super) struct Group<T> {
+    pub(super) prefix: String,
+    /// Whose names they had, where those were not ours.
+    pub(super) layout: Option<&'static str>,
+    /// By our name, without the prefix.
+    pub(super) tensors: BTreeMap<String, T>,
+}
+
+/// The tensors of a file that belong to an encoder with the paths `wanted`: their names in the file by our name, without prefixes.
+/// `None` if no name in the file is among `wanted`.
 ///
 /// A file may hold several networks (teacher and student, an encoder and its projector). Names are grouped by prefix,
 /// and the group with the most wanted names is the encoder. In a tie the alphabetically last group wins, which prefers
@@ -43,27 +74,25 @@ const HEADS: [&str; 3] = ["projection_head", "projector", "prototypes"];
 pub(super) fn select(
     names: impl IntoIterator<Item = String>,
     wanted: &BTreeSet<String>,
-) -> Option<BTreeMap<String, String>> {
+) -> Option<Group<String>> {
     let named = names.into_iter().map(|name| (name.clone(), name));
     let counts = |own: &&String| wanted.contains(*own) && !is_ignored(own);
-    let matches = |group: &BTreeMap<String, String>| group.keys().filter(counts).count();
+    let matches = |group: &Group<String>| group.tensors.keys().filter(counts).count();
     let mut encoder = groups(named).max_by_key(matches).filter(|group| matches(group) > 0)?;
-    encoder.retain(|own, _| wanted.contains(own) || !is_ignored(own));
+    encoder.tensors.retain(|own, _| wanted.contains(own) || !is_ignored(own));
     Some(encoder)
 }
 
-/// The tensors of a file under our names, one map for each prefix, the networks that are evaluated last.
-pub(super) fn groups<T>(
-    tensors: impl IntoIterator<Item = (String, T)>,
-) -> impl Iterator<Item = BTreeMap<String, T>> {
+/// The tensors of a file under our names, one group for each prefix, the networks that are evaluated last.
+pub(super) fn groups<T>(tensors: impl IntoIterator<Item = (String, T)>) -> impl Iterator<Item = Group<T>> {
     let mut groups: BTreeMap<String, BTreeMap<String, T>> = BTreeMap::new();
     for (name, value) in tensors {
         let (prefix, own) = split(&name);
         groups.entry(prefix.to_owned()).or_default().insert(own_name(own).to_owned(), value);
     }
-    groups.into_values().map(|group| match convnext::is_official(group.keys()) {
-        true => group.into_iter().map(|(name, value)| (convnext::own_name(&name), value)).collect(),
-        false => group,
+    groups.into_iter().map(|(prefix, tensors)| {
+        let (tensors, layout) = layouts::translated(tensors);
+        Group { prefix, layout, tensors }
     })
 }
 
@@ -71,7 +100,7 @@ pub(super) fn groups<T>(
 fn split(name: &str) -> (&str, &str) {
     let mut own = name;
     while let Some((first, rest)) = own.split_once('.') {
-        if !WRAPPERS.contains(&first) {
+        if !WRAPPERS.contains(&first) || OWN.iter().any(|start| own.starts_with(start)) {
             break;
         }
         own = rest;
@@ -93,7 +122,8 @@ mod tests {
 
     fn selected(names: &[&str]) -> Option<Vec<(String, String)>> {
         let wanted = ["bn1.bias", "conv1.weight"].map(str::to_owned).into();
-        select(names.iter().map(|name| (*name).to_owned()), &wanted).map(|map| map.into_iter().collect())
+        let found = select(names.iter().map(|name| (*name).to_owned()), &wanted);
+        found.map(|group| group.tensors.into_iter().collect())
     }
 
     fn encoder_under(prefix: &str) -> Option<Vec<(String, String)>> {
@@ -162,7 +192,8 @@ mod tests {
         let names = names.into_iter().chain(["teacher.backbone.norm.bias"]).map(str::to_owned);
         let wanted = ["mask_token", "norm.bias"].map(str::to_owned).into();
         let chosen = select(names, &wanted).expect("an encoder");
-        assert_eq!(chosen, [("norm.bias".to_owned(), "teacher.backbone.norm.bias".to_owned())].into());
+        let expected = [("norm.bias".to_owned(), "teacher.backbone.norm.bias".to_owned())];
+        assert_eq!((&*chosen.prefix, chosen.tensors), ("teacher.backbone.", expected.into()));
     }
 
     #[test]
@@ -175,7 +206,7 @@ mod tests {
     fn tokens_of_timm_and_ibot_have_our_names_and_a_mask_token_may_be_left_out() {
         let chosen = |names: &[&str], wanted: &[&str]| {
             let wanted = wanted.iter().map(|name| (*name).to_owned()).collect();
-            select(names.iter().map(|name| (*name).to_owned()), &wanted).expect("an encoder")
+            select(names.iter().map(|name| (*name).to_owned()), &wanted).expect("an encoder").tensors
         };
         let ours = |own: &str, theirs: &str| (own.to_owned(), theirs.to_owned());
         let theirs = ["cls_token", "masked_embed", "reg_token"];
@@ -203,9 +234,27 @@ mod tests {
             own("head.norm.bias", "model.norm.bias"),
             own("stem.0.weight", "model.downsample_layers.0.0.weight"),
         ];
-        assert_eq!(chosen, expected.into());
+        assert_eq!((chosen.tensors, chosen.layout), (expected.into(), Some("the official ConvNeXt")));
         let vit = select(["norm.bias".to_owned()], &["norm.bias".to_owned()].into()).expect("an encoder");
-        assert_eq!(vit, [own("norm.bias", "norm.bias")].into());
+        assert_eq!((vit.tensors, vit.layout), ([own("norm.bias", "norm.bias")].into(), None));
+    }
+
+    #[test]
+    fn a_vit_of_torchvision_is_one_network_although_it_has_an_encoder() {
+        let theirs = ["class_token", "encoder.ln.bias", "encoder.pos_embedding", "conv_proj.weight"];
+        let wanted = ["cls_token", "norm.bias", "pos_embed", "patch_embed.proj.weight"].map(str::to_owned);
+        for prefix in ["", "state_dict.backbone.vit."] {
+            let names = theirs.map(|name| format!("{prefix}{name}"));
+            let chosen = select(names, &wanted.clone().into()).expect("an encoder");
+            assert_eq!((chosen.prefix.as_str(), chosen.layout), (prefix, Some("torchvision")));
+            assert!(wanted.iter().all(|name| chosen.tensors.contains_key(name)), "{:?}", chosen.tensors);
+        }
+    }
+
+    #[test]
+    fn a_decoder_is_no_part_of_the_encoder() {
+        let names = ["model.conv1.weight", "model.bn1.bias", "model.decoder_blocks.0.norm1.bias"];
+        assert_eq!(selected(&names), encoder_under("model."));
     }
 
     #[test]

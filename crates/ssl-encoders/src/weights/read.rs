@@ -7,7 +7,8 @@ use burn::store::pytorch_reader::{self, PytorchReader};
 use burn::tensor::{DType, TensorData};
 use safetensors::{Dtype, SafeTensors};
 
-use super::{FileFormat, WeightsError, names, seal};
+use super::names::Group;
+use super::{FileFormat, WeightsError, names, seal, sources};
 
 /// Number of names that an error shows.
 const SHOWN_NAMES: usize = 3;
@@ -15,6 +16,10 @@ const SHOWN_NAMES: usize = 3;
 /// What a file holds for an encoder.
 pub(super) struct Found {
     pub(super) format: FileFormat,
+    /// Who wrote it, as far as the names tell.
+    pub(super) source: Option<&'static str>,
+    /// What the names of the encoder start with in the file.
+    pub(super) prefix: String,
     /// The encoder's tensors by path, in float32.
     pub(super) tensors: BTreeMap<String, TensorData>,
     /// The names of all other tensors, sorted.
@@ -27,13 +32,11 @@ pub(super) fn tensors(path: &Path, wanted: &BTreeSet<String>) -> Result<Found, W
     if is_safetensors(&bytes) {
         let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(path, error))?;
         let names = file.names().into_iter().map(str::to_owned).collect();
-        let (tensors, left_out) = take(path, names, wanted, |name| from_safetensors(&file, name))?;
-        Ok(Found { format: FileFormat::Safetensors, tensors, left_out })
+        take(path, FileFormat::Safetensors, names, wanted, |name| from_safetensors(&file, name))
     } else {
         drop(bytes);
         let reader = PytorchReader::new(path).map_err(|error| damaged(path, error))?;
-        let (tensors, left_out) = take(path, reader.keys(), wanted, |name| from_pytorch(&reader, name))?;
-        Ok(Found { format: FileFormat::Pytorch, tensors, left_out })
+        take(path, FileFormat::Pytorch, reader.keys(), wanted, |name| from_pytorch(&reader, name))
     }
 }
 
@@ -43,17 +46,20 @@ type Shape = (String, Vec<usize>);
 /// Reads the tensors of the encoder, and tells which names are of others.
 fn take(
     path: &Path,
+    format: FileFormat,
     names: Vec<String>,
     wanted: &BTreeSet<String>,
     tensor: impl Fn(&str) -> Result<TensorData, String>,
-) -> Result<(BTreeMap<String, TensorData>, Vec<String>), WeightsError> {
+) -> Result<Found, WeightsError> {
     let mut others: BTreeSet<String> = names.iter().cloned().collect();
+    let Group { prefix, layout, tensors: chosen } = choose(path, names, wanted)?;
+    let source = sources::of(&prefix, others.iter().map(String::as_str)).or(layout);
     let mut tensors = BTreeMap::new();
-    for (own, name) in choose(path, names, wanted)? {
+    for (own, name) in chosen {
         tensors.insert(own, tensor(&name).map_err(|reason| damaged(path, reason))?);
         others.remove(&name);
     }
-    Ok((tensors, others.into_iter().collect()))
+    Ok(Found { format, source, prefix, tensors, left_out: others.into_iter().collect() })
 }
 
 /// The names in a file and their shapes.
@@ -106,7 +112,7 @@ fn choose(
     path: &Path,
     mut found: Vec<String>,
     wanted: &BTreeSet<String>,
-) -> Result<BTreeMap<String, String>, WeightsError> {
+) -> Result<Group<String>, WeightsError> {
     found.sort();
     let shown: Vec<_> = found.iter().take(SHOWN_NAMES).map(|name| format!("'{name}'")).collect();
     names::select(found, wanted).ok_or_else(|| WeightsError::NoEncoder {

@@ -55,6 +55,7 @@ impl NameScheme {
     /// translated those that differ only in name.
     pub(super) fn to_ours(mut tensors: Tensors) -> Tensors {
         timm::unfold_class_position(&mut tensors);
+        flatten_factors(&mut tensors);
         tensors
     }
 
@@ -64,6 +65,16 @@ impl NameScheme {
             Self::Torchvision => &["fc"],
             Self::Timm => &["fc", "head", "head_dist"],
             Self::Safetensors => &["head"],
+        }
+    }
+}
+
+/// Gives the factors of a ConvNeXt's branches one axis: torchvision's have three, `[dim, 1, 1]`.
+fn flatten_factors(tensors: &mut Tensors) {
+    for (name, tensor) in tensors.iter_mut() {
+        let shape = tensor.shape().to_vec();
+        if name.ends_with(".gamma") && shape.len() == 3 && shape[1..] == [1, 1] {
+            *tensor = TensorData::new::<f32, _>(tensor.iter().collect(), [shape[0]]);
         }
     }
 }

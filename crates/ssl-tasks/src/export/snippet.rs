@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use ssl_encoders::{EncoderConfig, Family, NameScheme, Pool, Preprocessing, StemChoice};
+use ssl_encoders::{EncoderConfig, Family, NameScheme, Preprocessing};
+
+use super::timm::{TimmModel, has_small_stem};
 
 /// What a program has to know of an exported file.
 pub(super) struct Snippet<'a> {
@@ -28,58 +30,28 @@ impl Snippet<'_> {
 
     /// The module to import, and the lines that make the network.
     fn model(&self) -> Option<(&'static str, Vec<String>)> {
-        let EncoderConfig { name, width, selective_kernel, .. } = self.encoder;
-        if self.encoder.is_vit() {
-            return Some(("timm", vec![self.vit()?]));
-        }
-        if self.encoder.family() == Some(Family::ConvNext) {
-            return Some(("timm", vec![self.convnext()]));
+        let EncoderConfig { name, width, selective_kernel, registers, .. } = self.encoder;
+        if self.encoder.family()? != Family::ResNet {
+            // With registers, the file has to be in timm's form.
+            let others = registers.is_some_and(|count| count > 0) && self.format != NameScheme::Timm;
+            return if others { None } else { Some(("timm", vec![self.timms()?])) };
         }
         if *selective_kernel {
             return None;
         }
         // timm cannot make a ResNet of another width, and its tensors have the names of torchvision's.
         if self.format == NameScheme::Timm && *width == 64 {
-            return Some(("timm", vec![format!("model = timm.create_model({name:?}, num_classes=0)")]));
+            return Some(("timm", vec![self.timms()?]));
         }
         let model = format!("model = torchvision.models.{name}()");
         let lines = [model, "model.fc = torch.nn.Identity()".to_owned()];
         Some(("torchvision", lines.into_iter().chain(self.narrow()).collect()))
     }
 
-    /// A ViT of timm; with registers, the file has to be in timm's form.
-    fn vit(&self) -> Option<String> {
-        let EncoderConfig { name, heads, class_token, registers, layer_scale, .. } = self.encoder;
-        let EncoderConfig { embed_dim, depth, mlp_ratio, pool, .. } = self.encoder;
-        let registers = registers.filter(|count| *count > 0);
-        if registers.is_some() && self.format != NameScheme::Timm {
-            return None;
-        }
-        let (size, patch) = (self.preprocessing.size, self.encoder.patch_pixels()?);
-        let name = format!("{}_patch16_224", name.replace('-', "_"));
-        let mut options = vec!["num_classes=0".to_owned(), format!("img_size={size}, patch_size={patch}")];
-        options.extend(embed_dim.map(|dim| format!("embed_dim={dim}")));
-        options.extend(depth.map(|depth| format!("depth={depth}")));
-        options.extend(mlp_ratio.map(|ratio| format!("mlp_ratio={ratio}")));
-        options.extend(heads.map(|heads| format!("num_heads={heads}")));
-        options.extend(registers.map(|count| format!("reg_tokens={count}, no_embed_class=True")));
-        options.extend(layer_scale.map(|scale| format!("init_values={scale}")));
-        if *class_token == Some(false) {
-            options.push("class_token=False".to_owned());
-        }
-        if *class_token == Some(false) || *pool == Some(Pool::Mean) {
-            options.push("global_pool=\"avg\", fc_norm=False".to_owned());
-        }
-        Some(format!("model = timm.create_model({name:?}, {})", options.join(", ")))
-    }
-
-    /// A ConvNeXt of timm.
-    fn convnext(&self) -> String {
-        let EncoderConfig { name, depths, dims, .. } = self.encoder;
-        let mut options = vec!["num_classes=0".to_owned()];
-        options.extend(depths.map(|depths| format!("depths={depths:?}")));
-        options.extend(dims.map(|dims| format!("dims={dims:?}")));
-        format!("model = timm.create_model({:?}, {})", name.replace('-', "_"), options.join(", "))
+    /// A network of timm.
+    fn timms(&self) -> Option<String> {
+        let model = TimmModel::of(self.encoder, self.preprocessing.size)?;
+        Some(format!("model = timm.create_model({:?}, num_classes=0{})", model.name, model.python_args()))
     }
 
     /// A ResNet of torchvision made anew in another width.
@@ -103,7 +75,7 @@ impl Snippet<'_> {
 
     /// The first layers for small images.
     fn stem(&self) -> Vec<String> {
-        if self.encoder.is_vit() || self.encoder.stem != StemChoice::Cifar {
+        if !has_small_stem(self.encoder) {
             return Vec::new();
         }
         let width = self.encoder.width;
@@ -141,6 +113,7 @@ impl Snippet<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ssl_encoders::{Pool, StemChoice};
 
     fn python(encoder: &EncoderConfig, format: NameScheme, size: usize) -> Option<String> {
         let preprocessing = Preprocessing::new(size);

@@ -4,6 +4,7 @@
 //! ssl-cli, examples -> burn-ssl -> ssl-<method>, ssl-encoders, ssl-data, ssl-train, ssl-eval
 //!     -> ssl-core -> ssl-kernels -> burn
 //! ssl-tasks, ssl-encoders, ssl-train, ssl-data -> ssl-files
+//! ssl-tasks -> ssl-onnx
 //! burn-ssl -> ssl-dist -> ssl-kernels
 //! ```
 
@@ -83,6 +84,8 @@ enum Room {
     Encoders,
     Data,
     Files,
+    /// Formats of other programs, which know nothing of ours.
+    Onnx,
     Train,
     Eval,
     Testing,
@@ -109,6 +112,7 @@ impl Room {
             "ssl-encoders" => Self::Encoders,
             "ssl-data" => Self::Data,
             "ssl-files" => Self::Files,
+            "ssl-onnx" => Self::Onnx,
             "ssl-train" => Self::Train,
             "ssl-eval" => Self::Eval,
             "ssl-testing" => Self::Testing,
@@ -144,7 +148,7 @@ impl Room {
             (_, Testing) | (Method, Encoders | Fixtures) | (Cli, Journey | Xtask) => dev,
             (Core | Train | Dist, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
             (Encoders | Train | Data, Files) => true,
-            (Tasks, Core | Encoders | Data | Files | Train | Eval) => true,
+            (Tasks, Core | Encoders | Data | Files | Onnx | Train | Eval) => true,
             (Facade, Kernels | Dist | Core | Method | Encoders | Data | Files | Train | Eval | Tasks) => true,
             (Cli | Example, Facade) => true,
             (OneMethod, Method) => package == "ssl-simclr",
@@ -154,7 +158,9 @@ impl Room {
 
     fn rule(self) -> &'static str {
         match self {
-            Self::Kernels | Self::Files => "it may import none of our crates (in tests ssl-testing)",
+            Self::Kernels | Self::Files | Self::Onnx => {
+                "it may import none of our crates (in tests ssl-testing)"
+            }
             Self::Data => "it may import ssl-files",
             Self::Dist => "it may import ssl-kernels",
             Self::Core => "it may import ssl-kernels (in tests ssl-testing)",
@@ -204,6 +210,7 @@ mod tests {
             "ssl-encoders",
             "ssl-data",
             "ssl-files",
+            "ssl-onnx",
             "ssl-train",
             "ssl-eval",
             "ssl-testing",
@@ -256,6 +263,7 @@ mod tests {
             ("burn-ssl", "ssl-dist"),
             ("ssl-data", "ssl-files"),
             ("ssl-tasks", "ssl-eval"),
+            ("ssl-tasks", "ssl-onnx"),
             ("burn-ssl", "ssl-tasks"),
             ("ssl-encoders", "ssl-files"),
             ("ssl-train", "ssl-kernels"),
@@ -294,6 +302,8 @@ mod tests {
             ("ssl-tasks", "ssl-simclr"),
             ("ssl-cli", "ssl-tasks"),
             ("ssl-files", "ssl-core"),
+            ("ssl-onnx", "ssl-core"),
+            ("ssl-encoders", "ssl-onnx"),
             ("ssl-encoders", "ssl-kernels"),
             ("ssl-simclr", "ssl-kernels"),
             ("ssl-simclr", "ssl-train"),
