@@ -4,6 +4,7 @@
 //! ssl-cli, examples -> burn-ssl -> ssl-<method>, ssl-encoders, ssl-data, ssl-train, ssl-eval
 //!     -> ssl-core -> ssl-kernels -> burn
 //! ssl-tasks, ssl-encoders, ssl-train, ssl-data -> ssl-files
+//! ssl-tasks -> ssl-report; ssl-tasks, ssl-train -> ssl-tensorboard
 //! ```
 
 use super::Violation;
@@ -80,6 +81,10 @@ enum Room {
     Encoders,
     Data,
     Files,
+    /// The page about a run.
+    Page,
+    /// Files of another program.
+    Events,
     Train,
     Eval,
     Testing,
@@ -105,6 +110,8 @@ impl Room {
             "ssl-encoders" => Self::Encoders,
             "ssl-data" => Self::Data,
             "ssl-files" => Self::Files,
+            "ssl-report" => Self::Page,
+            "ssl-tensorboard" => Self::Events,
             "ssl-train" => Self::Train,
             "ssl-eval" => Self::Eval,
             "ssl-testing" => Self::Testing,
@@ -140,7 +147,8 @@ impl Room {
             (_, Testing) | (Method, Encoders | Fixtures) | (Cli, Journey | Xtask) => dev,
             (Core | Train, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
             (Encoders | Train | Data, Files) => true,
-            (Tasks, Core | Encoders | Data | Files | Train | Eval) => true,
+            (Train, Events) => true,
+            (Tasks, Core | Encoders | Data | Files | Page | Events | Train | Eval) => true,
             (Facade, Kernels | Core | Method | Encoders | Data | Files | Train | Eval | Tasks) => true,
             (Cli | Example, Facade) => true,
             (OneMethod, Method) => package == "ssl-simclr",
@@ -150,7 +158,9 @@ impl Room {
 
     fn rule(self) -> &'static str {
         match self {
-            Self::Kernels | Self::Files => "it may import none of our crates (in tests ssl-testing)",
+            Self::Kernels | Self::Files | Self::Page | Self::Events => {
+                "it may import none of our crates (in tests ssl-testing)"
+            }
             Self::Data => "it may import ssl-files",
             Self::Core => "it may import ssl-kernels (in tests ssl-testing)",
             Self::Method => {
@@ -158,7 +168,7 @@ impl Room {
             }
             Self::Encoders => "it may import ssl-core and ssl-files (in tests ssl-testing)",
             Self::Train => {
-                "it may import ssl-core, ssl-kernels, ssl-data and ssl-files (in tests ssl-testing)"
+                "it may import ssl-core, ssl-kernels, ssl-data, ssl-files and ssl-tensorboard (in tests ssl-testing)"
             }
             Self::Eval => "it may import ssl-core and ssl-data (in tests ssl-testing)",
             Self::Testing => {
@@ -198,6 +208,8 @@ mod tests {
             "ssl-encoders",
             "ssl-data",
             "ssl-files",
+            "ssl-report",
+            "ssl-tensorboard",
             "ssl-train",
             "ssl-eval",
             "ssl-testing",
@@ -248,6 +260,8 @@ mod tests {
             ("ssl-train", "ssl-files"),
             ("ssl-data", "ssl-files"),
             ("ssl-tasks", "ssl-eval"),
+            ("ssl-tasks", "ssl-report"),
+            ("ssl-train", "ssl-tensorboard"),
             ("burn-ssl", "ssl-tasks"),
             ("ssl-encoders", "ssl-files"),
             ("ssl-train", "ssl-kernels"),
@@ -284,6 +298,9 @@ mod tests {
             ("ssl-tasks", "ssl-simclr"),
             ("ssl-cli", "ssl-tasks"),
             ("ssl-files", "ssl-core"),
+            ("ssl-report", "ssl-core"),
+            ("ssl-train", "ssl-report"),
+            ("ssl-tensorboard", "ssl-files"),
             ("ssl-encoders", "ssl-kernels"),
             ("ssl-simclr", "ssl-kernels"),
             ("ssl-simclr", "ssl-train"),
