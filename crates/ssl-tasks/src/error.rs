@@ -67,6 +67,9 @@ pub enum Error {
         /// The extensions that can be written.
         expected: &'static str,
     },
+    /// The page about a run cannot be made.
+    #[error("the report cannot be written: {0}")]
+    Page(String),
     /// A run has not written its encoder yet.
     #[error("{} holds no finished run: expected encoder.safetensors in it, which is written when the run ends", .0.display())]
     NotFinished(PathBuf),

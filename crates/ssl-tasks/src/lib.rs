@@ -12,6 +12,7 @@ mod evaluation;
 pub mod export;
 mod files;
 mod finetune;
+mod html;
 pub mod images;
 mod knn;
 mod linear;
@@ -36,6 +37,7 @@ pub use embeddings::{EmbedOptions, EmbedReport, embed_images, embed_images_with}
 pub use encoder::{EncoderOrigin, EncoderSource, EncoderSummary, load_encoder};
 pub use error::Error;
 pub use finetune::{FinetuneOptions, FinetuneProtocol, FinetuneReport, finetune};
+pub use html::{HtmlReport, HtmlReportOptions, html_report};
 pub use knn::{KnnOptions, KnnReport, evaluate_knn};
 pub use linear::{LinearOptions, LinearReport, Protocol, linear_probe};
 pub use methods::{Methods, WithMethod};
