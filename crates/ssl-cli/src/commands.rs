@@ -35,6 +35,9 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
         Command::Embed(args) => training::run_embed(args)?,
         Command::Similar(args) => tools::run_similar(args)?,
         Command::Compare(args) => tools::run_compare(args)?,
+        Command::Report(args) => tools::run_report(args)?,
+        Command::Runs(args) => tools::run_runs(args)?,
+        Command::Dedup(args) => tools::run_dedup(args)?,
         Command::Export(args) => run_export(args)?,
         Command::Preview(args) => {
             next = Some(format!("pretrain on them:\n  {}", args.recipe.pretraining(&args.model)));
@@ -118,6 +121,7 @@ fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
         overwrite: args.overwrite,
         resume: args.resume,
         accept_changed_data: args.accept_changed_data,
+        report: !args.no_report,
         notes,
     };
     Ok(pretrain(&recipe, &options, &mut Bar::new(bars, interrupt::on_signal(bars)?))?.into())

@@ -268,7 +268,7 @@ pub enum Error {
     #[error("the options cannot be written as TOML: {0}")]
     NoRecord(String),
     /// The extension of a feature file is unknown.
-    #[error("{} has an unknown extension: expected .csv, .npy or .safetensors", .0.display())]
+    #[error("{} has an unknown extension: expected .csv, .npy, .safetensors or .parquet", .0.display())]
     UnknownEnding(PathBuf),
     /// A name that is neither an image file nor an image of the data set, or an image that cannot be decoded.
     #[error(

@@ -10,8 +10,8 @@ use crate::export::ExportReport;
 use crate::memory::Bytes;
 use crate::pretrain::{Verdict, is_above, standard_error};
 use crate::{
-    CompareReport, DistillReport, EmbedReport, FinetuneReport, HtmlReport, KnnReport, LinearReport,
-    PreviewReport, Report, SegmentReport, SimilarReport,
+    CompareReport, DedupReport, DistillReport, EmbedReport, FinetuneReport, HtmlReport, KnnReport,
+    LinearReport, PreviewReport, Report, RunsReport, SegmentReport, SimilarReport,
 };
 
 /// The result of a command: text through [`Display`](fmt::Display), and JSON through [`Serialize`], with the fields of the
@@ -46,6 +46,10 @@ pub enum RunReport {
     Compare(CompareReport),
     /// The result of [`html_report`](crate::html_report).
     Html(HtmlReport),
+    /// The result of [`runs`](crate::runs()).
+    Runs(RunsReport),
+    /// The result of [`dedup`](crate::dedup()).
+    Dedup(DedupReport),
 }
 
 impl RunReport {
@@ -77,6 +81,8 @@ impl fmt::Display for RunReport {
             Self::Similar(report) => report.fmt(f),
             Self::Compare(report) => report.fmt(f),
             Self::Html(report) => report.fmt(f),
+            Self::Runs(report) => report.fmt(f),
+            Self::Dedup(report) => report.fmt(f),
         }
     }
 }
@@ -105,6 +111,8 @@ run_report_from! {
     Similar(SimilarReport),
     Compare(CompareReport),
     Html(HtmlReport),
+    Runs(RunsReport),
+    Dedup(DedupReport),
 }
 
 impl fmt::Display for HtmlReport {

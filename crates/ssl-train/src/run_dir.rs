@@ -67,6 +67,11 @@ impl RunDir {
         Ok(Self { lock: Some(Arc::new(lock)), ..self })
     }
 
+    /// Whether a process is writing to the directory at the moment.
+    pub fn is_running(&self) -> bool {
+        RunLock::is_held(&self.path)
+    }
+
     /// Fails if the directory has been removed or replaced since it was locked.
     ///
     /// # Errors

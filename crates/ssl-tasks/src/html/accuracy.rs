@@ -4,9 +4,10 @@ use burn::tensor::Device;
 use ssl_report::Table;
 
 use super::told::Told;
-use crate::Recipe;
 use crate::images::RunData;
 use crate::pretrain::{is_above, standard_error};
+use crate::recipe::{EvalConfig, Recipe};
+use crate::self_check::VIEW_RETRIEVAL;
 
 /// Products of pixels that comparing them may take (our choice: a second on a CPU).
 const PRODUCTS: usize = 20_000_000_000;
@@ -38,79 +39,82 @@ impl Measured {
 
 /// Raw pixels, the untrained network and the trained one side by side.
 pub(super) fn table(told: &Told, measured: &Measured) -> Table {
-    let (run, history, recipe) = (&told.run, &told.history, &told.recipe);
-    let Measured { pixels, images, chance } = *measured;
-    let share = |value: Option<f64>| match (value, images) {
-        (Some(value), Some(images)) => format!("{value:.1} ± {:.1} %", standard_error(value, images)),
-        (Some(value), None) => format!("{value:.1} %"),
-        (None, _) => "–".to_owned(),
-    };
+    Table {
+        title: "Accuracy".into(),
+        columns: ["features", "k-NN top-1", "top-5", "views found"].map(str::to_owned).to_vec(),
+        rows: rows(told, measured),
+        notes: notes(told, measured),
+    }
+}
+
+fn rows(told: &Told, measured: &Measured) -> Vec<Vec<String>> {
+    let (run, history) = (&told.run, &told.history);
     let plain = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1} %"));
-    let row = |name: &str, knn: Option<f64>, top5: Option<f64>, found: Option<f64>| {
-        vec![name.to_owned(), share(knn), plain(top5), plain(found)]
+    let share = |value: Option<f64>| match value.zip(measured.images) {
+        Some((value, images)) => format!("{value:.1} ± {:.1} %", standard_error(value, images)),
+        None => plain(value),
     };
-    let verdict = told.verdict.as_ref();
+    let row = |name: &str, knn: String, top5: Option<f64>, views: Option<f64>| {
+        vec![name.to_owned(), knn, plain(top5), plain(views)]
+    };
+    let chance = measured.chance.filter(|_| run.knn_top1.is_some());
+    let chance_of_views = told.verdict.as_ref().map(|verdict| verdict.view_retrieval_chance);
+    let untrained = |name: &str| history.untrained(name);
     let mut rows = vec![
-        row(
-            "chance",
-            chance.filter(|_| run.knn_top1.is_some()),
-            None,
-            verdict.map(|verdict| verdict.view_retrieval_chance),
-        ),
-        row("raw pixels", pixels, None, None),
+        row("chance", plain(chance), None, chance_of_views),
+        row("raw pixels", share(measured.pixels), None, None),
         row(
             "untrained network",
-            run.knn_top1_untrained,
-            history.untrained("knn_top5"),
-            history.untrained("view_retrieval"),
+            share(run.knn_top1_untrained),
+            untrained("knn_top5"),
+            untrained(VIEW_RETRIEVAL),
         ),
-        row("trained network", run.knn_top1, history.last("knn_top5"), run.view_retrieval),
+        row("trained network", share(run.knn_top1), history.last("knn_top5"), run.view_retrieval),
+        // Of whoever writes it into the metrics.
+        row("linear probe", share(history.last("linear_top1")), history.last("linear_top5"), None),
     ];
-    // A run without labels has no accuracies, and chance is known of views alone.
     rows.retain(|row| row[1..].iter().any(|cell| cell != "–"));
-    if let Some(linear) = history.last("linear_top1") {
-        rows.push(row(
-            "linear probe on the trained network",
-            Some(linear),
-            history.last("linear_top5"),
-            None,
-        ));
-    }
-    let columns = ["features", "k-NN top-1", "top-5", "views found"].map(str::to_owned).to_vec();
-    let mut notes = Vec::new();
-    match (&recipe.eval.test, run.knn_top1) {
-        (Some(test), Some(_)) => {
-            let (k, temperature) = (recipe.eval.k, recipe.eval.temperature);
-            let bank = recipe.eval.train.as_ref().unwrap_or(&recipe.data.path).display();
-            let of = images.map_or(String::new(), |images| format!("the {images} images of "));
-            notes.push(format!(
-                "k-NN accuracy: {of}{} are classified by the {k} images of {bank} whose features have the highest cosines, weighted by exp(cosine / {temperature}); whole images without augmentation; no label was used in training unless the method says so. Errors are one standard error of that number of images.",
-                test.display()
-            ));
-            if pixels.is_none() {
-                notes.push(
-                    "Raw pixels were not compared: the sets are too large to do so in passing.".to_owned(),
-                );
-            }
-        }
-        _ => notes.push(
-            "The run had no labelled test images, so there are no accuracies: eval.test names some."
-                .to_owned(),
-        ),
-    }
-    if let (Some(before), Some(after), Some(images)) = (run.knn_top1_untrained, run.knn_top1, images)
-        && !is_above(after, before, images)
-    {
-        notes.push(
-            "The accuracy is not above that of the untrained network by more than chance explains."
-                .to_owned(),
-        );
-    }
-    if let Some(verdict) = verdict {
-        notes.push(format!(
-            "Views found: two augmented views of each of {} training images; how many have another view of their image as nearest neighbour.",
+    rows
+}
+
+fn notes(told: &Told, measured: &Measured) -> Vec<String> {
+    let views = told.verdict.as_ref().map(|verdict| {
+        format!(
+            "Views found: two augmented views of each of {} training images, and how many have another view of their image as nearest neighbour.",
             verdict.view_retrieval_images
-        ));
-    }
-    Table { title: "Accuracy".into(), columns, rows, notes }
+        )
+    });
+    let Some(after) = told.run.knn_top1 else {
+        let none = "The run had no labelled test images, so there are no accuracies: eval.test names some.";
+        return std::iter::once(none.to_owned()).chain(views).collect();
+    };
+    let unlike_chance = |before: f64, images: u64| is_above(after, before, images);
+    let above = told
+        .run
+        .knn_top1_untrained
+        .zip(measured.images)
+        .is_none_or(|(before, images)| unlike_chance(before, images));
+    let chance = "The accuracy is not above that of the untrained network by more than chance explains.";
+    let large = "Raw pixels were not compared: the sets are too large to do so in passing.";
+    let is_large = measured.images.is_some() && measured.pixels.is_none();
+    [
+        Some(protocol(&told.recipe, measured.images)),
+        (!above).then(|| chance.to_owned()),
+        is_large.then(|| large.to_owned()),
+        views,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// How the accuracies were measured.
+fn protocol(recipe: &Recipe, images: Option<u64>) -> String {
+    let EvalConfig { test, train, k, temperature, .. } = &recipe.eval;
+    let bank = train.as_ref().unwrap_or(&recipe.data.path).display();
+    let of = images.map_or(String::new(), |images| format!("the {images} images of "));
+    let test = test.as_ref().map_or("the test set".into(), |test| test.display().to_string());
+    format!(
+        "k-NN: {of}{test} are classified by the {k} images of {bank} whose features have the highest cosines, weighted by exp(cosine / {temperature}), as whole images without augmentation. Errors are one standard error for that number of images."
+    )
 }

@@ -1,8 +1,6 @@
 //! A sample of the training images, and what their features say about them.
 
-use std::num::NonZero;
 use std::sync::Arc;
-use std::thread;
 
 use burn::tensor::{Tensor, TensorData};
 use image::RgbImage;
@@ -12,7 +10,8 @@ use ssl_report::{Figure, Gallery, GalleryOptions, Page, Rows, Sampled, data_uri,
 
 use super::facts::grouped;
 use super::{IMAGES, LARGE_IMAGES, SMALL, Seen};
-use crate::preparation::{Preparation, eval_transform, worker_threads};
+use crate::preparation::{Preparation, eval_transform};
+use crate::threads::in_threads;
 use crate::{Error, Recipe, overlap, sheet};
 
 /// Images that pass the network at a time (our choice: less memory than a step takes).
@@ -72,18 +71,9 @@ impl<E: Encoder> Seen<'_, E> {
 
     /// The images at some places that can be read.
     fn read(&self, places: &[usize], transform: &EvalTransform) -> Vec<Read> {
-        let threads = worker_threads(self.workers).min(places.len()).max(1);
-        let each = places.len().div_ceil(NonZero::new(threads).map_or(1, NonZero::get));
         let set = &self.data.train;
-        let read = |&place: &usize| Some(read(place, &*set.image(place).ok()?, transform));
-        thread::scope(|scope| {
-            let parts = places.chunks(each.max(1));
-            let parts: Vec<_> = parts
-                .map(|places| scope.spawn(move || places.iter().filter_map(read).collect::<Vec<_>>()))
-                .collect();
-            // A thread that panicked has read nothing.
-            parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
-        })
+        let read = |place: usize| Some(read(place, &*set.image(place).ok()?, transform));
+        in_threads(places, self.workers, read).into_iter().flatten().collect()
     }
 
     /// The features of some images, one after the other.

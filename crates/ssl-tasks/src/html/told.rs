@@ -111,21 +111,7 @@ impl Told {
                 details: Vec::new(),
             };
         };
-        let (tone, sentence) = match verdict.learned {
-            Learned::Yes => {
-                (Tone::Good, "It learned: views of one image find each other more often than before training")
-            }
-            Learned::No => (
-                Tone::Bad,
-                "It learned nothing: views of one image find each other no more often than before training",
-            ),
-            Learned::Unclear => {
-                (Tone::Unclear, "Unclear: the untrained network already finds nearly all views")
-            }
-            Learned::Collapsed => {
-                (Tone::Bad, "It collapsed: the features have lost nearly all their dimensions")
-            }
-        };
+        let (tone, sentence) = answer(verdict.learned);
         let Verdict { view_retrieval: after, view_retrieval_untrained: before, .. } = verdict;
         let (chance, images) = (verdict.view_retrieval_chance, verdict.view_retrieval_images);
         let found = format!(
@@ -177,6 +163,21 @@ impl Told {
             alt: format!("Images and the views of them that {method} saw"),
             caption: caption.into(),
         })
+    }
+}
+
+/// A verdict in words.
+fn answer(learned: Learned) -> (Tone, &'static str) {
+    match learned {
+        Learned::Yes => {
+            (Tone::Good, "It learned: views of one image find each other more often than before training")
+        }
+        Learned::No => (
+            Tone::Bad,
+            "It learned nothing: views of one image find each other no more often than before training",
+        ),
+        Learned::Unclear => (Tone::Unclear, "Unclear: the untrained network already finds nearly all views"),
+        Learned::Collapsed => (Tone::Bad, "It collapsed: the features have lost nearly all their dimensions"),
     }
 }
 
