@@ -26,7 +26,9 @@ fn a_run_ends_with_a_page_and_event_files_and_neither_changes_the_encoder() {
     let (images, out) = finished(dir.path(), &["--eval-test", text(&dir.path().join("images-10"))]);
     let html = page(&out.join("report.html"));
     assert_eq!(sections(&html), WHOLE);
-    for expected in ["of width 4", "raw pixels", "similarity to the middle", "All 20 training images"] {
+    for expected in
+        ["of width 4", "raw pixels", "<th scope=\"col\">similarity</th>", "All 20 training images"]
+    {
         assert!(html.contains(expected), "{expected}");
     }
     assert!(

@@ -43,7 +43,7 @@
       return {
         width, height: 240, series,
         scales: { x: { time: false } },
-        axes: [axis, { ...axis, size: 62, values: (_, ticks) => ticks.map(number) }],
+        axes: [{ ...axis, size: 30 }, { ...axis, size: 62, values: (_, ticks) => ticks.map(number) }],
         cursor: { drag: { x: true, y: false }, focus: { prox: 24 }, sync: { key: "curves", setSeries: false } },
         focus: { alpha: runs.length > 1 ? 0.35 : 1 },
       };

@@ -206,7 +206,7 @@ impl Page {
             ("neighbours", "Neighbours", gallery.is_some()),
             ("clusters", "Clusters", gallery.is_some_and(|gallery| !gallery.clusters.is_empty())),
             ("data", "Data", gallery.is_some() || !self.data.is_empty()),
-            ("looks", "Attention", self.looks.is_some()),
+            ("looks", "Network", self.looks.is_some()),
             ("facts", "Facts", !self.facts.is_empty()),
         ];
         all.into_iter().filter(|section| section.2).map(|(id, title, _)| Section { id, title }).collect()

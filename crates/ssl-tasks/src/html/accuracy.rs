@@ -1,5 +1,7 @@
 //! How well the features tell classes apart.
 
+use std::path::Path;
+
 use burn::tensor::Device;
 use ssl_report::Table;
 
@@ -39,17 +41,25 @@ impl Measured {
 
 /// Raw pixels, the untrained network and the trained one side by side.
 pub(super) fn table(told: &Told, measured: &Measured) -> Table {
+    let columns = ["features", "k-NN top-1", "top-5", "views found"];
+    let rows = rows(told, measured);
+    // Without labels, there are no accuracies.
+    let is_there = |column: &usize| *column == 0 || rows.iter().any(|row| row[*column] != NONE);
+    let there: Vec<usize> = (0..columns.len()).filter(is_there).collect();
     Table {
         title: "Accuracy".into(),
-        columns: ["features", "k-NN top-1", "top-5", "views found"].map(str::to_owned).to_vec(),
-        rows: rows(told, measured),
+        columns: there.iter().map(|&column| columns[column].to_owned()).collect(),
+        rows: rows.iter().map(|row| there.iter().map(|&column| row[column].clone()).collect()).collect(),
         notes: notes(told, measured),
     }
 }
 
+/// A value that is not known.
+const NONE: &str = "–";
+
 fn rows(told: &Told, measured: &Measured) -> Vec<Vec<String>> {
     let (run, history) = (&told.run, &told.history);
-    let plain = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1} %"));
+    let plain = |value: Option<f64>| value.map_or(NONE.to_owned(), |value| format!("{value:.1} %"));
     let share = |value: Option<f64>| match value.zip(measured.images) {
         Some((value, images)) => format!("{value:.1} ± {:.1} %", standard_error(value, images)),
         None => plain(value),
@@ -73,7 +83,7 @@ fn rows(told: &Told, measured: &Measured) -> Vec<Vec<String>> {
         // Of whoever writes it into the metrics.
         row("linear probe", share(history.last("linear_top1")), history.last("linear_top5"), None),
     ];
-    rows.retain(|row| row[1..].iter().any(|cell| cell != "–"));
+    rows.retain(|row| row[1..].iter().any(|cell| cell != NONE));
     rows
 }
 
@@ -111,10 +121,11 @@ fn notes(told: &Told, measured: &Measured) -> Vec<String> {
 /// How the accuracies were measured.
 fn protocol(recipe: &Recipe, images: Option<u64>) -> String {
     let EvalConfig { test, train, k, temperature, .. } = &recipe.eval;
-    let bank = train.as_ref().unwrap_or(&recipe.data.path).display();
+    let name = |path: &Path| path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let bank = name(train.as_ref().unwrap_or(&recipe.data.path));
     let of = images.map_or(String::new(), |images| format!("the {images} images of "));
-    let test = test.as_ref().map_or("the test set".into(), |test| test.display().to_string());
+    let test = test.as_ref().map_or("the test set".into(), |test| name(test));
     format!(
-        "k-NN: {of}{test} are classified by the {k} images of {bank} whose features have the highest cosines, weighted by exp(cosine / {temperature}), as whole images without augmentation. Errors are one standard error for that number of images."
+        "k-NN: {of}{test} are classified by the {k} images of {bank} whose features are most similar, weighted by exp(cosine / {temperature}), as whole images without augmentation. Errors are one standard error for that number of images."
     )
 }

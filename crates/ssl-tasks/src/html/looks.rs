@@ -7,6 +7,7 @@ use ssl_data::{Image, Scratch};
 use ssl_report::{Looks, Page, Row, Rows, coloured, data_uri, enlarged, heat, principal};
 
 use super::Seen;
+use super::sample::spread;
 use crate::preparation::{Preparation, eval_transform};
 use crate::{Error, Recipe, sheet};
 
@@ -84,7 +85,7 @@ impl<E: Encoder> Seen<'_, E> {
     fn some(&self, recipe: &Recipe) -> Result<Vec<Looked>, Error> {
         let set = &self.data.train;
         let transform = eval_transform(&Preparation::of(&recipe.data).preprocessing)?;
-        let (count, size) = (IMAGES.min(set.len()), transform.size());
+        let size = transform.size();
         let looked = |place: usize| {
             let image = set.image(place).ok()?;
             let (mut scratch, mut values) = (Scratch::new(), vec![0.0; 3 * size * size]);
@@ -92,7 +93,7 @@ impl<E: Encoder> Seen<'_, E> {
             let cropped = transform.render_image(&image, &mut scratch);
             Some(Looked { name: sheet::name(set, place, &recipe.data.path), cropped, values })
         };
-        Ok((0..count).filter_map(|place| looked(place * set.len() / count)).collect())
+        Ok(spread(set.len(), IMAGES).filter_map(looked).collect())
     }
 
     /// The images for the network, `[image, channel, height, width]`.
@@ -161,7 +162,7 @@ impl Places {
             let cosine = |place: usize| unit.row(first + place).iter().zip(middle).map(|(a, b)| a * b).sum();
             (0..self.of_image()).map(cosine).collect()
         };
-        Column { title: "similarity to the middle".into(), maps: (0..images).map(map).collect() }
+        Column { title: "similarity".into(), maps: (0..images).map(map).collect() }
     }
 
     /// The principal components of all places as the colours of one image.

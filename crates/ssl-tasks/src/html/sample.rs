@@ -39,8 +39,7 @@ impl<E: Encoder> Seen<'_, E> {
     pub(super) fn add_gallery(&self, page: &mut Page, recipe: &Recipe) -> Result<(), Error> {
         let set = &self.data.train;
         let usual = if recipe.data.image_size <= SMALL { IMAGES } else { LARGE_IMAGES };
-        let count = self.images.unwrap_or(usual).min(set.len());
-        let places: Vec<usize> = (0..count).map(|place| place * set.len() / count).collect();
+        let places: Vec<usize> = spread(set.len(), self.images.unwrap_or(usual)).collect();
         let transform = eval_transform(&Preparation::of(&recipe.data).preprocessing)?;
         let (mut sample, mut features) = (Vec::new(), Vec::new());
         for places in places.chunks(CHUNK) {
@@ -62,7 +61,7 @@ impl<E: Encoder> Seen<'_, E> {
         let (shown, of) = (grouped(sample.len()), grouped(set.len()));
         page.sample = match sample.len() == set.len() {
             true => format!("All {of} training images."),
-            false => format!("{shown} of the {of} training images, evenly spaced."),
+            false => format!("{shown} of the {of} training images, from all over the set."),
         };
         let gallery = Gallery::new(&sample, &names, rows, options);
         page.gallery = Some(gallery.map_err(|error| Error::Page(error.to_string()))?);
@@ -108,6 +107,19 @@ impl<E: Encoder> Seen<'_, E> {
     }
 }
 
+/// At most `most` places of a set, ascending, one in each of as many equal parts. Where in a part is not always the same, since
+/// classes may take turns.
+pub(super) fn spread(images: usize, most: usize) -> impl Iterator<Item = usize> {
+    /// The golden ratio, whose multiples fall everywhere.
+    const RATIO: f64 = 0.618_033_988_749_894_9;
+    let count = most.min(images);
+    (0..count).map(move |part| {
+        let inside = (part as f64 * RATIO).fract();
+        let (first, next) = (part * images / count, (part + 1) * images / count);
+        first + (inside * (next - first) as f64) as usize
+    })
+}
+
 fn read(place: usize, image: &Image, transform: &EvalTransform) -> Read {
     let size = transform.size();
     let mut values = vec![0.0; 3 * size * size];
@@ -133,4 +145,20 @@ fn class_names(set: &Dataset) -> Vec<String> {
     }
     let most = set.labels().and_then(|labels| labels.iter().max().copied());
     (0..most.map_or(0, |label| label + 1)).map(|label| label.to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_all_classes_even_if_they_take_turns() {
+        let places: Vec<usize> = spread(5000, 500).collect();
+        assert!(places.len() == 500 && places.is_sorted_by(|a, b| a < b) && places[499] < 5000);
+        let of_class = |class: usize| places.iter().filter(|&&place| place % 10 == class).count();
+        let counts: Vec<usize> = (0..10).map(of_class).collect();
+        assert!(counts.iter().all(|&count| (40..=60).contains(&count)), "{counts:?}");
+        assert_eq!(spread(3, 500).collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(spread(0, 6).count(), 0);
+    }
 }
