@@ -15,6 +15,7 @@ pub use ssl_data as data;
 pub use ssl_dino as dino;
 #[cfg(feature = "dinov2")]
 pub use ssl_dinov2 as dinov2;
+pub use ssl_dist as dist;
 #[cfg(feature = "distill-features")]
 pub use ssl_distill_features as distill_features;
 pub use ssl_encoders as encoders;
@@ -53,7 +54,7 @@ pub use commands::{
     dedup, embed_images, evaluate_knn, finetune, html_report, linear_probe, pretrain, pretrain_encoder,
     pretrain_with, preview, segment, similar,
 };
-pub use ssl_core::tune_process;
+pub use ssl_core::{share_cores, tune_process};
 pub use ssl_tasks::{
     CompareOptions, CompareReport, ComparedRun, DedupOptions, DedupReport, Difference, DistillOptions,
     DistillReport, EmbedOptions, EmbedReport, EncoderOrigin, EncoderSource, EncoderSummary, Error,

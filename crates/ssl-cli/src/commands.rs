@@ -8,32 +8,36 @@ mod training;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use burn_ssl::core::DeviceSpec;
 use burn_ssl::demo::{DemoOptions, demo};
 use burn_ssl::export::{ExportOptions, export};
 use burn_ssl::recipe::{Chosen, Draft, fit_warmup};
 use burn_ssl::{PretrainOptions, PreviewOptions, RunReport, pretrain, preview};
-use indicatif::MultiProgress;
 
+use crate::Ended;
 use crate::args::{Args, Asked, Command, DemoArgs, ExportArgs, PretrainArgs, PreviewArgs, set};
+use crate::here::Here;
+use crate::interrupt::Stop;
 use crate::output::{print, say};
 use crate::progress::Bar;
-use crate::{Ended, interrupt};
 
 /// Runs a command.
-pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
+pub(crate) fn run(args: Args, here: &Here) -> Result<Ended> {
     let json = args.json;
+    if !here.speaks() && !is_shared(&args.command) {
+        return Ok(Ended::Done);
+    }
     let mut next = None;
+    let mut stop = Stop::default();
     let report = match args.command {
-        Command::Demo(args) => run_demo(args, bars)?,
-        Command::Pretrain(args) => run_pretrain(args, bars)?,
-        Command::Knn(args) => classifier::run_knn(args)?,
-        Command::Segment(args) => classifier::run_segment(args)?,
-        Command::Linear(args) => classifier::run_linear(args, bars)?,
-        Command::Finetune(args) => training::run_finetune(args, bars)?,
-        Command::Distill(args) => training::run_distill(args, bars)?,
-        Command::Embed(args) => training::run_embed(args)?,
-        Command::Similar(args) => tools::run_similar(args)?,
+        Command::Demo(args) => run_demo(args, here, &mut stop)?,
+        Command::Pretrain(args) => run_pretrain(args, here, &mut stop)?,
+        Command::Knn(args) => classifier::run_knn(args, here)?,
+        Command::Segment(args) => classifier::run_segment(args, here)?,
+        Command::Linear(args) => classifier::run_linear(args, here)?,
+        Command::Finetune(args) => training::run_finetune(args, here, &mut stop)?,
+        Command::Distill(args) => training::run_distill(args, here, &mut stop)?,
+        Command::Embed(args) => training::run_embed(args, here)?,
+        Command::Similar(args) => tools::run_similar(args, here)?,
         Command::Compare(args) => tools::run_compare(args)?,
         Command::Report(args) => tools::run_report(args)?,
         Command::Runs(args) => tools::run_runs(args)?,
@@ -48,6 +52,9 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
         Command::Recipes { name } => return lists::recipes(name.as_deref(), json).map(|()| Ended::Done),
         Command::Devices => return lists::devices(json).map(|()| Ended::Done),
     };
+    if !here.speaks() {
+        return Ok(ended(&report, here, &stop));
+    }
     print(json, &report, &report)?;
     if matches!(report, RunReport::Demo(_)) {
         next =
@@ -56,11 +63,17 @@ pub(crate) fn run(args: Args, bars: &MultiProgress) -> Result<Ended> {
     if let Some(next) = next.filter(|_| !json) {
         say(next);
     }
-    Ok(ended(&report))
+    Ok(ended(&report, here, &stop))
+}
+
+/// Whether the processes of a job work on a command together; on others, the first one works alone.
+fn is_shared(command: &Command) -> bool {
+    use Command::{Distill, Embed, Finetune, Knn, Linear, Pretrain};
+    matches!(command, Pretrain(_) | Knn(_) | Linear(_) | Finetune(_) | Distill(_) | Embed(_))
 }
 
 /// Says how to resume a training that was stopped.
-fn ended(report: &RunReport) -> Ended {
+fn ended(report: &RunReport, here: &Here, stop: &Stop) -> Ended {
     let Some(step) = report.stopped_after() else { return Ended::Done };
     let resume = match report {
         RunReport::Finetune(_) => "with the same options:\n  burn-ssl finetune ... --resume".to_owned(),
@@ -69,21 +82,26 @@ fn ended(report: &RunReport) -> Ended {
         RunReport::Pretrain(report) => resume_pretraining(&report.out),
         _ => return Ended::Done,
     };
-    eprintln!("stopped and saved after step {step}; resume {resume}");
-    Ended::Interrupted
+    if here.speaks() {
+        eprintln!("stopped and saved after step {step}; resume {resume}");
+    }
+    // The signal may have reached only one of the processes.
+    let codes = here.job.group().gather_bytes(vec![stop.code()]);
+    Ended::Stopped(codes.concat().into_iter().max().unwrap_or_default())
 }
 
 fn resume_pretraining(out: &Path) -> String {
     format!("with:\n  burn-ssl pretrain --resume --out {}", out.display())
 }
 
-fn run_demo(args: DemoArgs, bars: &MultiProgress) -> Result<RunReport> {
+fn run_demo(args: DemoArgs, here: &Here, stop: &mut Stop) -> Result<RunReport> {
     let mut options = DemoOptions::new(args.out.unwrap_or_else(free_folder));
-    options.run.device = args.machine.device.parse::<DeviceSpec>()?;
+    options.run.device = here.device(&args.machine.device)?;
     options.run.overwrite = args.overwrite;
     options.seed = args.seed as u64;
     options.workers = args.machine.workers.unwrap_or(0) as usize;
-    Ok(demo(&options, &mut Bar::new(bars, interrupt::on_signal(bars)?))?.into())
+    *stop = here.stop()?;
+    Ok(demo(&options, &mut Bar::new(&here.bars, stop.clone()))?.into())
 }
 
 /// `burn-ssl-demo`, or the first unused one of `burn-ssl-demo-2`, `-3` ….
@@ -94,8 +112,8 @@ fn free_folder() -> PathBuf {
     folders.next().unwrap_or_default()
 }
 
-fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
-    let device = args.machine.device.parse::<DeviceSpec>()?;
+fn run_pretrain(args: PretrainArgs, here: &Here, stop: &mut Stop) -> Result<RunReport> {
+    let device = here.device(&args.machine.device)?;
     let Chosen { name, draft, mut notes } = if args.resume {
         Chosen { name: None, draft: Draft::of_run(&args.out)?, notes: Vec::new() }
     } else {
@@ -122,9 +140,11 @@ fn run_pretrain(args: PretrainArgs, bars: &MultiProgress) -> Result<RunReport> {
         resume: args.resume,
         accept_changed_data: args.accept_changed_data,
         report: !args.no_report,
+        group: here.group(),
         notes,
     };
-    Ok(pretrain(&recipe, &options, &mut Bar::new(bars, interrupt::on_signal(bars)?))?.into())
+    *stop = here.stop()?;
+    Ok(pretrain(&recipe, &options, &mut Bar::new(&here.bars, stop.clone()))?.into())
 }
 
 fn run_export(args: ExportArgs) -> Result<RunReport> {

@@ -4,6 +4,7 @@
 
 mod args;
 mod commands;
+mod here;
 mod hint;
 mod interrupt;
 mod log;
@@ -14,14 +15,12 @@ mod wrap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
+use burn_ssl::dist::{Ended as JobEnded, Job, is_first_by_environment};
 use burn_ssl::escaped;
 use clap::Parser;
-use indicatif::MultiProgress;
 
 use args::Args;
-
-/// The exit code that shells give a program ended by Ctrl-C.
-const INTERRUPTED: u8 = 130;
+use here::Here;
 
 /// Characters that are shown of each end of a long message (our choice).
 const SHOWN: usize = 400;
@@ -29,23 +28,73 @@ const SHOWN: usize = 400;
 /// How a command ended, if it did not fail.
 enum Ended {
     Done,
-    Interrupted,
+    /// By a signal, with the exit code that tells which kind it was.
+    Stopped(u8),
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let job = match Job::join() {
+        Ok(job) => job,
+        Err(error) if is_first_by_environment() => return fail(&error.to_string()),
+        Err(_) => return ExitCode::FAILURE,
+    };
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(usage) => {
+            if job.is_first() {
+                let _ = usage.print();
+            }
+            job.leave();
+            return ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(1));
+        }
+    };
     burn_ssl::tune_process();
-    let bars = MultiProgress::new();
-    log::init(&bars);
-    if std::env::var_os("RUST_BACKTRACE").is_none() {
-        // Backends report some errors by panicking; the sentence below says enough.
-        std::panic::set_hook(Box::new(|_| {}));
+    if let Some(local) = job.local() {
+        burn_ssl::share_cores(local.rank, local.size);
     }
-    match catch_unwind(AssertUnwindSafe(|| commands::run(args, &bars))) {
+    let here = Here::of(job);
+    log::init(&here.bars, here.group().rank());
+    quieten_panics();
+    let work = || {
+        let ended = commands::run(args, &here)?;
+        here.job.group().barrier(); // so that a failure elsewhere is noticed
+        Ok(ended)
+    };
+    let code = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(Ended::Done)) => ExitCode::SUCCESS,
-        Ok(Ok(Ended::Interrupted)) => ExitCode::from(INTERRUPTED),
-        Ok(Err(error)) => fail(&hint::sentence(&error)),
-        Err(panic) => fail(&format!("this is a bug, or the device failed: {}", text(panic.as_ref()))),
+        Ok(Ok(Ended::Stopped(code))) => ExitCode::from(code),
+        Ok(Err(error)) => fail_job(&here.job, &hint::sentence(&error)),
+        Err(panic) => match panic.downcast_ref::<JobEnded>() {
+            Some(ended) if ended.speaks => fail(&ended.message),
+            Some(_) => ExitCode::FAILURE,
+            None => {
+                let sentence = format!("this is a bug, or the device failed: {}", text(panic.as_ref()));
+                fail_job(&here.job, &sentence)
+            }
+        },
+    };
+    here.job.leave();
+    code
+}
+
+/// Backends report some errors by panicking, and a group that another process has failed; the sentence at the end says enough.
+fn quieten_panics() {
+    let wanted = std::env::var_os("RUST_BACKTRACE").is_some();
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if wanted && !panic.payload().is::<JobEnded>() {
+            usual(panic);
+        }
+    }));
+}
+
+/// Ends all processes with the sentence of the first one that failed.
+fn fail_job(job: &Job, sentence: &str) -> ExitCode {
+    let rank = job.group().rank();
+    match job.fail(sentence) {
+        true if rank == 0 => fail(sentence),
+        true => fail(&format!("rank {rank}: {sentence}")),
+        false => ExitCode::FAILURE,
     }
 }
 

@@ -3,7 +3,6 @@
 mod pace;
 
 use std::fmt::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use burn_ssl::core::Progress;
 use burn_ssl::train::StepReport;
 use indicatif::{HumanDuration, MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 
+use crate::interrupt::Stop;
 use pace::Pace;
 
 /// What is shown until the first step is done, which may take long.
@@ -25,21 +25,21 @@ const STYLE: &str = "{wide_bar} {pos}/{len} steps  {msg}  {eta} left";
 pub(crate) struct Bar {
     bars: MultiProgress,
     bar: ProgressBar,
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     pace: Pace,
     /// What the bar says of it.
     left: Arc<Mutex<Option<Duration>>>,
 }
 
 impl Bar {
-    pub(crate) fn new(bars: &MultiProgress, stop: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(bars: &MultiProgress, stop: Stop) -> Self {
         let bar = ProgressBar::hidden();
         Self { bars: bars.clone(), bar, stop, pace: Pace::default(), left: Arc::default() }
     }
 
     /// For commands without checkpoints: Ctrl-C ends the process.
     pub(crate) fn deaf(bars: &MultiProgress) -> Self {
-        Self::new(bars, Arc::default())
+        Self::new(bars, Stop::default())
     }
 
     /// The bar takes the place of the spinner.
@@ -80,7 +80,7 @@ impl Observer for Bar {
     }
 
     fn stop(&self) -> bool {
-        self.stop.load(Ordering::SeqCst)
+        self.stop.is_asked()
     }
 }
 

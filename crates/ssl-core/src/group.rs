@@ -6,9 +6,12 @@
 //!
 //! With a single process, every function here returns its input.
 
+mod statistics;
+
 use burn::tensor::{Int, Tensor};
 use ssl_kernels::Group;
 pub use ssl_kernels::ops::all_reduce_sum;
+pub use statistics::average_statistics;
 
 /// The rows of all processes, in rank order. Gradients flow only to the rows of this process.
 ///

@@ -13,6 +13,14 @@ pub enum EvalError {
     /// A value in the configuration is out of range.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// There is nothing to embed.
+    #[error("{images} images are shared by {processes} processes, and one of them has none that can be read")]
+    NoImages {
+        /// Images of the set.
+        images: usize,
+        /// Processes that share them.
+        processes: usize,
+    },
     /// One of the two sets of k-NN has no labels.
     #[error(
         "the {0} images have no labels: expected a folder or archive with one folder per class, or a list with labels"

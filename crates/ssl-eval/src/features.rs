@@ -1,7 +1,7 @@
 //! Features of all images of a set.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use ssl_core::{Encoder, Pass};
+use ssl_core::{Encoder, Group, Pass};
 use ssl_data::{Batch, EvalLoader, epoch_order};
 
 use crate::EvalError;
@@ -15,14 +15,35 @@ pub struct Features {
     pub labels: Option<Vec<i64>>,
 }
 
+/// Where images are embedded.
+#[derive(Clone, Debug)]
+pub struct Embedder {
+    /// The device, without autodiff.
+    pub device: Device,
+    /// The processes that share the images; each gets the features of all.
+    pub group: Group,
+}
+
+impl Embedder {
+    /// A device of this process alone.
+    pub fn on(device: &Device) -> Self {
+        Self { device: device.clone(), group: Group::default() }
+    }
+
+    /// Shares the images among processes.
+    pub fn in_group(self, group: &Group) -> Self {
+        Self { group: group.clone(), ..self }
+    }
+}
+
 /// Features of all images of a loader; batch norm uses its running statistics.
 ///
-/// `encoder` must be on `device`, which is without autodiff. Images that cannot be read are left out.
+/// `encoder` must be on the embedder's device. Images that cannot be read are left out.
 ///
 /// # Errors
-/// If the loader gives up.
-pub fn embed<E: Encoder>(encoder: &E, loader: &EvalLoader, device: &Device) -> Result<Features, EvalError> {
-    Ok(embed_with_indices(encoder, loader, device)?.0)
+/// If the loader gives up, or a process has no images.
+pub fn embed<E: Encoder>(encoder: &E, loader: &EvalLoader, at: &Embedder) -> Result<Features, EvalError> {
+    Ok(embed_with_indices(encoder, loader, at)?.0)
 }
 
 /// [`embed`], with the data set index of each row's image.
@@ -32,9 +53,9 @@ pub fn embed<E: Encoder>(encoder: &E, loader: &EvalLoader, device: &Device) -> R
 pub fn embed_with_indices<E: Encoder>(
     encoder: &E,
     loader: &EvalLoader,
-    device: &Device,
+    at: &Embedder,
 ) -> Result<(Features, Vec<u64>), EvalError> {
-    collect(loader, device, |images| encoder.encode(images, &Pass::eval()))
+    collect(loader, at, |images| encoder.encode(images, &Pass::eval()))
 }
 
 /// [`embed`] with features of another kind: `features` maps images, `[batch, channel, height, width]`, to rows.
@@ -43,10 +64,10 @@ pub fn embed_with_indices<E: Encoder>(
 /// If the loader gives up.
 pub fn embed_with(
     loader: &EvalLoader,
-    device: &Device,
+    at: &Embedder,
     features: impl Fn(Tensor<4>) -> Tensor<2>,
 ) -> Result<Features, EvalError> {
-    Ok(collect(loader, device, features)?.0)
+    Ok(collect(loader, at, features)?.0)
 }
 
 /// Features of the first view of one batch of images: `features` maps images, `[batch, channel, height, width]`, to rows.
@@ -60,24 +81,42 @@ pub fn embed_batch(mut batch: Batch, device: &Device, features: impl Fn(Tensor<4
 ///
 /// # Errors
 /// If the loader gives up.
-pub fn raw_pixels(loader: &EvalLoader, device: &Device) -> Result<Features, EvalError> {
-    embed_with(loader, device, |images| images.flatten(1, 3))
+pub fn raw_pixels(loader: &EvalLoader, at: &Embedder) -> Result<Features, EvalError> {
+    embed_with(loader, at, |images| images.flatten(1, 3))
 }
 
 fn collect(
     loader: &EvalLoader,
-    device: &Device,
+    at: &Embedder,
     features: impl Fn(Tensor<4>) -> Tensor<2>,
 ) -> Result<(Features, Vec<u64>), EvalError> {
+    let group = &at.group;
     let (mut values, mut labels, mut indices) = (Vec::new(), Vec::new(), Vec::new());
-    for batch in loader.batches()? {
+    for batch in loader.batches_of_part(group.rank(), group.size())? {
         let mut batch = batch?;
         labels.extend(batch.labels.take().unwrap_or_default());
         indices.extend_from_slice(&batch.indices);
-        values.push(features(images(batch, device)));
+        values.push(features(images(batch, &at.device)));
+    }
+    if values.is_empty() {
+        return Err(EvalError::NoImages { images: loader.dataset().len(), processes: group.size() });
+    }
+    if !group.is_solo() {
+        indices = of_all(&indices, group, u64::to_le_bytes, u64::from_le_bytes);
     }
     let labels = loader.dataset().labels().is_some().then_some(labels);
-    Ok((Features { values: Tensor::cat(values, 0), labels }, indices))
+    Ok((Features { values: Tensor::cat(values, 0), labels }.of_all(group), indices))
+}
+
+/// The numbers of all processes, in rank order.
+fn of_all<T: Copy>(
+    numbers: &[T],
+    group: &Group,
+    to_bytes: impl Fn(T) -> [u8; 8],
+    from_bytes: impl Fn([u8; 8]) -> T,
+) -> Vec<T> {
+    let bytes = group.gather_bytes(numbers.iter().flat_map(|&number| to_bytes(number)).collect()).concat();
+    bytes.as_chunks().0.iter().map(|&number| from_bytes(number)).collect()
 }
 
 fn images(mut batch: Batch, device: &Device) -> Tensor<4> {
@@ -87,6 +126,15 @@ fn images(mut batch: Batch, device: &Device) -> Tensor<4> {
 }
 
 impl Features {
+    /// The features of all processes, in rank order.
+    pub fn of_all(self, group: &Group) -> Self {
+        if group.is_solo() {
+            return self;
+        }
+        let labels = self.labels.map(|labels| of_all(&labels, group, i64::to_le_bytes, i64::from_le_bytes));
+        Self { values: group.all_gather(self.values), labels }
+    }
+
     /// An endless sequence of full batches of rows, in a new order each epoch, which depends only on `seed` and the epoch.
     ///
     /// # Panics
@@ -152,8 +200,8 @@ mod tests {
     fn raw_pixels_are_the_images_in_order_whatever_the_batch() {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
         for batch_size in [2, 5, 8] {
-            let features =
-                raw_pixels(&loader(batch_size, Some(vec![0, 1, 2, 3, 4])), &device).expect("readable");
+            let features = raw_pixels(&loader(batch_size, Some(vec![0, 1, 2, 3, 4])), &Embedder::on(&device))
+                .expect("readable");
             assert_eq!(features.values.dims(), [5, 12]);
             assert_eq!(features.labels, Some(vec![0, 1, 2, 3, 4]));
             let first: Vec<f32> =
@@ -166,7 +214,39 @@ mod tests {
     #[test]
     fn a_set_without_labels_gives_features_without_labels() {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
-        assert_eq!(raw_pixels(&loader(2, None), &device).expect("readable").labels, None);
+        assert_eq!(raw_pixels(&loader(2, None), &Embedder::on(&device)).expect("readable").labels, None);
+    }
+
+    #[test]
+    fn processes_that_share_the_images_get_the_features_of_all() {
+        let labels = Some(vec![4, 3, 2, 1, 0]);
+        let embedded = |at: &Embedder| {
+            let found = collect(&loader(2, labels.clone()), at, |images| images.flatten(1, 3));
+            let (features, indices) = found.expect("readable");
+            (features.values.into_data(), features.labels, indices)
+        };
+        let device = || DeviceSpec::Flex.open().expect("flex is compiled in");
+        let alone = embedded(&Embedder::on(&device()));
+        assert_eq!(alone.2, [0, 1, 2, 3, 4]);
+        for size in [2, 3, 5] {
+            let of_ranks =
+                ssl_testing::ranks(size, |group| embedded(&Embedder::on(&device()).in_group(&group)));
+            assert!(of_ranks.iter().all(|of_rank| *of_rank == alone), "{size} processes");
+        }
+    }
+
+    #[test]
+    fn a_process_without_images_is_an_error() {
+        let errors = ssl_testing::ranks(6, |group| {
+            let at = Embedder::on(&DeviceSpec::Flex.open().expect("flex is compiled in")).in_group(&group);
+            match loader(2, None).batches_of_part(group.rank(), group.size()).expect("threads start").count()
+            {
+                0 => Some(raw_pixels(&loader(2, None), &at).expect_err("no images").to_string()),
+                _ => None,
+            }
+        });
+        let found: Vec<_> = errors.into_iter().flatten().collect();
+        assert_eq!(found, ["5 images are shared by 6 processes, and one of them has none that can be read"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use ssl_core::{ConfigError, Encoder, Pass};
 use ssl_data::EvalLoader;
 
-use crate::features::{Features, embed_with};
+use crate::features::{Embedder, Features, embed_with};
 use crate::{EvalError, KnnConfig, knn_among};
 
 /// Features of every position of all images of a set.
@@ -58,7 +58,7 @@ impl PatchFeatures {
             let map = encoder.feature_map(images, &Pass::eval()).expect("it has one");
             map.permute([0, 2, 3, 1]).reshape([-1, dim as i32])
         };
-        let values = embed_with(loader, device, rows_of)?.values;
+        let values = embed_with(loader, &Embedder::on(device), rows_of)?.values;
         let images = values.dims()[0] / (rows * columns);
         assert_eq!(images, loader.dataset().len(), "images of a segmentation that could be read");
         let masks: Vec<_> = (0..images).map(mask).collect();

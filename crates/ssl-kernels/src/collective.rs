@@ -48,8 +48,19 @@ pub trait Collective: fmt::Debug + Send + Sync + 'static {
     /// Returns the bytes of rank `root`. Those of the other ranks are ignored.
     fn broadcast(&self, bytes: Vec<u8>, root: usize) -> Vec<u8>;
 
+    /// The bytes of all ranks, in rank order; their number may differ between ranks.
+    fn gather_bytes(&self, bytes: Vec<u8>) -> Vec<Vec<u8>> {
+        (0..self.size()).map(|root| self.broadcast(bytes.clone(), root)).collect()
+    }
+
     /// Waits for all ranks.
     fn barrier(&self);
+
+    /// Seconds that this process has spent in calls since the group exists, waiting for other ranks included; 0 where nothing
+    /// counts them.
+    fn seconds(&self) -> f64 {
+        0.0
+    }
 
     /// Ends the group: a rank that is waiting in a call, or makes one later, panics instead of waiting forever.
     fn abort(&self);
@@ -115,6 +126,13 @@ impl Default for Group {
     }
 }
 
+/// Handles to the same processes are equal.
+impl PartialEq for Group {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || (self.is_solo() && other.is_solo())
+    }
+}
+
 impl Deref for Group {
     type Target = dyn Collective;
 
@@ -144,7 +162,9 @@ mod tests {
         let rows = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device);
         assert_eq!(group.all_gather(rows.clone()).into_data(), rows.into_data());
         assert_eq!(group.broadcast(vec![1, 2], 0), [1, 2]);
+        assert_eq!((group.gather_bytes(vec![3]), group.seconds()), (vec![vec![3]], 0.0));
         group.barrier();
         group.abort();
+        assert_eq!(group, Group::new(Solo));
     }
 }

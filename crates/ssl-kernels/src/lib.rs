@@ -12,4 +12,4 @@ mod tuning;
 
 pub use collective::{Collective, Group, Solo};
 pub use device::{DeviceError, DeviceInfo, DeviceSpec, FoundDevice};
-pub use tuning::tune_process;
+pub use tuning::{share_cores, tune_process};

@@ -11,7 +11,7 @@ use image_hasher::{HashAlg, Hasher, HasherConfig, ImageHash};
 use serde::Serialize;
 use ssl_core::{ConfigError, DeviceSpec};
 use ssl_data::Dataset;
-use ssl_eval::{embed_with_indices, neighbours};
+use ssl_eval::{Embedder, embed_with_indices, neighbours};
 use tracing::info;
 
 use groups::Groups;
@@ -111,7 +111,7 @@ pub fn dedup(methods: &impl Methods, options: &DedupOptions) -> Result<DedupRepo
     info!("encoder: {}", found.summary);
 
     let loader = Preparation { preprocessing, workers: options.workers }.eval_loader(&set)?;
-    let (features, places) = embed_with_indices(&network, &loader, &device)?;
+    let (features, places) = embed_with_indices(&network, &loader, &Embedder::on(&device))?;
     // One more, since every image finds itself.
     let near = neighbours(&features, &features, NEIGHBOURS + 1)?;
     let places: Vec<usize> = places.into_iter().map(|place| place as usize).collect();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use ssl_eval::Embedder;
 
 use crate::images::RunData;
 use crate::methods::Methods;
@@ -54,6 +55,6 @@ pub fn demo(
     let data = RunData::open(&recipe)?;
     let device = options.run.device.open()?;
     let sets = data.evaluation.as_ref().ok_or(Error::NoSet("test"))?;
-    let knn_top1_pixels = recipe.evaluation(sets, &device)?.of_pixels()?;
+    let knn_top1_pixels = recipe.evaluation(sets, &Embedder::on(&device))?.of_pixels()?;
     Ok(DemoReport { run: report, knn_top1_pixels })
 }

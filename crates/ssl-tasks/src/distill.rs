@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use serde::Serialize;
-use ssl_core::{DeviceSpec, Init};
+use ssl_core::{DeviceSpec, Group, Init};
 use ssl_data::{Dataset, EvalLoader};
 use ssl_encoders::{AnyEncoder, ClassifierHead, EncoderConfig};
 use ssl_eval::{Classifier, DistillationConfig, EvalError};
@@ -58,6 +58,8 @@ pub struct DistillOptions {
     pub workers: usize,
     /// The device. Default `flex`.
     pub device: DeviceSpec,
+    /// The processes that train together; the first one writes the directory, which all have to see. Default: this one alone.
+    pub group: Group,
     /// The directory of the student.
     pub out: PathBuf,
     /// Whether an earlier run in that directory may be removed. Default: no.
@@ -91,6 +93,7 @@ impl DistillOptions {
             seed: 0,
             workers: 0,
             device: DeviceSpec::Flex,
+            group: Group::default(),
             out: out.into(),
             overwrite: false,
             resume: false,
@@ -169,6 +172,7 @@ pub fn distill(options: &DistillOptions, observer: &mut impl Observer) -> Result
     let teacher_top1 = run.accuracy(&teacher)?.map(|[top1, _]| top1);
     let method = options.distillation.build(teacher)?;
     let loader = preparation.train_loader(&data, schedule.batch_size, options.seed)?;
+    let loader = loader.with_share(options.group.rank(), options.group.size())?;
     let Tested { accuracy, summary } = run.train(&method, network, &loader, observer)?;
     Ok(DistillReport {
         distill_top1: accuracy.map(|[top1, _]| top1),
@@ -249,6 +253,7 @@ impl<'a> Distilling<'a> {
             resume: options.resume,
             accept_changed_data: options.accept_changed_data,
             device: self.device,
+            group: &options.group,
             encoder: record.artifact(self.preparation.preprocessing, data_summary(&options.data, data)),
             head: classifier::head(network, self.head.class_names.clone()),
             record,

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use serde::Serialize;
-use ssl_core::{DeviceSpec, Encoder, Init};
+use ssl_core::{DeviceSpec, Encoder, Group, Init};
 use ssl_encoders::{Artifact, Preprocessing, Provenance};
-use ssl_eval::embed_with_indices;
+use ssl_eval::{Embedder, embed_with_indices};
 use tracing::info;
 
 use crate::encoder::FoundEncoder;
@@ -44,6 +44,8 @@ pub struct EmbedOptions {
     pub workers: usize,
     /// The device. Default `flex`.
     pub device: DeviceSpec,
+    /// The processes that share the images; the first one writes the files. Default: this one alone.
+    pub group: Group,
 }
 
 impl EmbedOptions {
@@ -58,6 +60,7 @@ impl EmbedOptions {
             overwrite: false,
             workers: 0,
             device: DeviceSpec::Flex,
+            group: Group::default(),
         }
     }
 }
@@ -133,13 +136,16 @@ fn embedded<E: Encoder>(
     let encoder = open(preprocessing.size, &device)?;
     let loader = Preparation { preprocessing, workers: options.workers }.eval_loader(&set)?;
     info!("encoder: {}", found.summary);
-    let (features, indices) = embed_with_indices(&encoder, &loader, &device)?;
+    let (features, indices) =
+        embed_with_indices(&encoder, &loader, &Embedder::on(&device).in_group(&options.group))?;
     features.check_finite("embedded")?;
 
     let table = Table::new(features, &indices, &set);
     let artifact = described(found, preprocessing);
-    for (path, bytes) in format.files(&options.out, &table, artifact)? {
-        files::write(&path, &bytes, options.overwrite)?;
+    if options.group.rank() == 0 {
+        for (path, bytes) in format.files(&options.out, &table, artifact)? {
+            files::write(&path, &bytes, options.overwrite)?;
+        }
     }
     let labels = set.labels().is_some();
     let (images, dim) = (indices.len(), table.dim);

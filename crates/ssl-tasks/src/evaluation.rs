@@ -1,9 +1,8 @@
 //! k-NN of an encoder on two labelled sets.
 
-use burn::tensor::Device;
 use ssl_core::Encoder;
 use ssl_data::EvalLoader;
-use ssl_eval::{EvalError, KnnConfig, embed, knn, rankme, raw_pixels};
+use ssl_eval::{Embedder, EvalError, KnnConfig, embed, knn, rankme, raw_pixels};
 
 use crate::images::EvalData;
 use crate::preparation::Preparation;
@@ -17,7 +16,7 @@ pub(crate) struct Evaluation {
     bank: EvalLoader,
     test: EvalLoader,
     config: KnnConfig,
-    device: Device,
+    at: Embedder,
 }
 
 /// The result of an evaluation.
@@ -33,8 +32,8 @@ pub(crate) struct EvalScores {
 
 impl Recipe {
     /// Prepares k-NN on two sets.
-    pub(crate) fn evaluation(&self, data: &EvalData, device: &Device) -> Result<Evaluation, Error> {
-        Evaluation::new(data, &Preparation::of(&self.data), self.knn_config(), device)
+    pub(crate) fn evaluation(&self, data: &EvalData, at: &Embedder) -> Result<Evaluation, Error> {
+        Evaluation::new(data, &Preparation::of(&self.data), self.knn_config(), at)
     }
 }
 
@@ -43,20 +42,20 @@ impl Evaluation {
         data: &EvalData,
         preparation: &Preparation,
         config: KnnConfig,
-        device: &Device,
+        at: &Embedder,
     ) -> Result<Self, Error> {
         Ok(Self {
             bank: preparation.eval_loader(&data.bank)?,
             test: preparation.eval_loader(&data.test)?,
             config,
-            device: device.clone(),
+            at: at.clone(),
         })
     }
 
-    /// Evaluates an encoder, on the device without gradients.
+    /// Evaluates an encoder, which is on the device without gradients.
     pub(crate) fn of<E: Encoder>(&self, encoder: &E) -> Result<EvalScores, EvalError> {
-        let bank = embed(encoder, &self.bank, &self.device)?;
-        let test = embed(encoder, &self.test, &self.device)?;
+        let bank = embed(encoder, &self.bank, &self.at)?;
+        let test = embed(encoder, &self.test, &self.at)?;
         let found = knn(&bank, &test, &self.config)?;
         let rankme = rankme(test.values, RANKME_EPS);
         Ok(EvalScores { top1: 100.0 * found.top1, top5: 100.0 * found.top5, rankme })
@@ -64,8 +63,8 @@ impl Evaluation {
 
     /// k-NN top-1 on the raw pixels in per cent: the figure to beat.
     pub(crate) fn of_pixels(&self) -> Result<f64, EvalError> {
-        let bank = raw_pixels(&self.bank, &self.device)?;
-        let test = raw_pixels(&self.test, &self.device)?;
+        let bank = raw_pixels(&self.bank, &self.at)?;
+        let test = raw_pixels(&self.test, &self.at)?;
         Ok(100.0 * knn(&bank, &test, &self.config)?.top1)
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use serde::Serialize;
-use ssl_core::{ConfigError, DeviceSpec, Init, Mlp, SslMethod};
+use ssl_core::{ConfigError, DeviceSpec, Group, Init, Mlp, SslMethod};
 use ssl_data::Dataset;
 use ssl_encoders::{AnyEncoder, EncoderConfig};
 use ssl_eval::{Classifier, FineTuning, MixingConfig, fraction};
@@ -57,6 +57,8 @@ pub struct FinetuneOptions {
     pub seed: u64,
     /// The device. Default `flex`.
     pub device: DeviceSpec,
+    /// The processes that train together; the first one writes the directory, which all have to see. Default: this one alone.
+    pub group: Group,
     /// The directory of the classifier.
     pub out: PathBuf,
     /// Whether an earlier run in that directory may be removed. Default: no.
@@ -88,6 +90,7 @@ impl FinetuneOptions {
             optimizer: protocol.optimizer(),
             seed: 0,
             device: DeviceSpec::Flex,
+            group: Group::default(),
             out: out.into(),
             overwrite: false,
             resume: false,
@@ -172,6 +175,7 @@ pub fn finetune(
 
     let head_layers = network.neck.as_ref().map_or(0, |neck| neck.layers().len());
     let loader = preparation.train_loader(&sets.bank, schedule.batch_size, options.seed)?;
+    let loader = loader.with_share(options.group.rank(), options.group.size())?;
     let record = record(options, &found, &opened, config, schedule.clone(), head_layers);
     let run = ClassifierRun {
         out: &options.out,
@@ -179,6 +183,7 @@ pub fn finetune(
         resume: options.resume,
         accept_changed_data: options.accept_changed_data,
         device: &device,
+        group: &options.group,
         encoder: record.artifact(preparation.preprocessing, data_summary(train_path, &sets.bank)),
         head: classifier::head(&network, sets.bank.class_names().map(<[_]>::to_vec)),
         record,

@@ -1,8 +1,8 @@
 //! k-NN evaluation of an encoder.
 
 use serde::Serialize;
-use ssl_core::DeviceSpec;
-use ssl_eval::KnnConfig;
+use ssl_core::{DeviceSpec, Group};
+use ssl_eval::{Embedder, KnnConfig};
 use tracing::info;
 
 use crate::encoder::EncoderSource;
@@ -22,12 +22,20 @@ pub struct KnnOptions {
     pub knn: KnnConfig,
     /// The device. Default `flex`.
     pub device: DeviceSpec,
+    /// The processes that share the images. Default: this one alone.
+    pub group: Group,
 }
 
 impl KnnOptions {
     /// An encoder on the sets of its run.
     pub fn new(encoder: EncoderSource) -> Self {
-        Self { encoder, sets: SetOptions::default(), knn: KnnConfig::default(), device: DeviceSpec::Flex }
+        Self {
+            encoder,
+            sets: SetOptions::default(),
+            knn: KnnConfig::default(),
+            device: DeviceSpec::Flex,
+            group: Group::default(),
+        }
     }
 }
 
@@ -62,7 +70,8 @@ pub fn evaluate_knn(methods: &impl Methods, options: &KnnOptions) -> Result<KnnR
     info!("encoder: {}", found.summary);
     info!("bank: {}", sets.bank);
     info!("test: {}", sets.test);
-    let scores = Evaluation::new(&sets, &preparation, options.knn, &device)?.of(&encoder)?;
+    let at = Embedder::on(&device).in_group(&options.group);
+    let scores = Evaluation::new(&sets, &preparation, options.knn, &at)?.of(&encoder)?;
     warn_of_overlap(&sets.bank, &sets.test);
     Ok(KnnReport {
         knn_top1: scores.top1,

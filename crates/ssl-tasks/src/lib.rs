@@ -13,6 +13,7 @@ mod evaluation;
 pub mod export;
 mod files;
 mod finetune;
+mod first;
 mod html;
 pub mod images;
 mod knn;

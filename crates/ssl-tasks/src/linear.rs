@@ -8,9 +8,11 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 use ssl_core::loss::cross_entropy;
-use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, Pass};
+use ssl_core::{ConfigError, DeviceSpec, Encoder, Group, Init, Pass};
 use ssl_data::DataError;
-use ssl_eval::{Accuracy, EvalError, Features, Probe, ProbeHead, ProbeInput, embed_batch, embed_with};
+use ssl_eval::{
+    Accuracy, Embedder, EvalError, Features, Probe, ProbeHead, ProbeInput, embed_batch, embed_with,
+};
 use ssl_train::{Descended, Descent, OptimizerConfig, ScheduleConfig, StepReport};
 use tracing::info;
 
@@ -49,6 +51,8 @@ pub struct LinearOptions {
     pub seed: u64,
     /// The device. Default `flex`.
     pub device: DeviceSpec,
+    /// The processes that share the images; each then trains the same classifier. Default: this one alone.
+    pub group: Group,
 }
 
 impl LinearOptions {
@@ -71,6 +75,7 @@ impl LinearOptions {
             optimizer: protocol.optimizer(),
             seed: 0,
             device: DeviceSpec::Flex,
+            group: Group::default(),
         }
     }
 
@@ -203,17 +208,25 @@ impl Probing<'_> {
         if !self.options.cached {
             let loader =
                 self.preparation.train_loader(&self.sets.bank, self.batch_size, self.options.seed)?;
-            let features =
-                loader.batches(0, 0)?.map(|batch| Ok::<_, Error>(embed_batch(batch?, self.device, seen)));
+            let group = &self.options.group;
+            let loader = loader.with_share(group.rank(), group.size())?;
+            let features = loader
+                .batches(0, 0)?
+                .map(|batch| Ok::<_, Error>(embed_batch(batch?, self.device, seen).of_all(group)));
             return self.descend(loader.batches_per_epoch(), features, observer);
         }
-        let features = embed_with(&self.preparation.eval_loader(&self.sets.bank)?, self.device, seen)?;
+        let features = embed_with(&self.preparation.eval_loader(&self.sets.bank)?, &self.at(), seen)?;
         let [images, _] = features.values.dims();
         if self.batch_size > images {
             return Err(DataError::BatchTooLarge { batch_size: self.batch_size, images }.into());
         }
         let batches = features.batches(self.batch_size, self.options.seed).map(Ok);
         self.descend(images / self.batch_size, batches, observer)
+    }
+
+    /// Where images are embedded; each process then trains the same classifier.
+    fn at(&self) -> Embedder {
+        Embedder::on(self.device).in_group(&self.options.group)
     }
 
     /// Trains a classifier on batches of features.
@@ -239,7 +252,7 @@ impl Probing<'_> {
 
     fn test<E: Encoder>(&self, encoder: &E, probe: &Probe) -> Result<Accuracy, Error> {
         let scores = |images| probe.forward(self.options.input.of(encoder, images), &Pass::eval());
-        let test = embed_with(&self.preparation.eval_loader(&self.sets.test)?, self.device, scores)?;
+        let test = embed_with(&self.preparation.eval_loader(&self.sets.test)?, &self.at(), scores)?;
         let labels = test.labels.ok_or(EvalError::NoLabels("test"))?;
         Ok(Accuracy::of_scores(test.values, &labels))
     }

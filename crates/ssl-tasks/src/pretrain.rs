@@ -15,13 +15,13 @@ use burn::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ssl_core::{
-    ConfigError, DeviceSpec, Encoder, Init, MethodRules, Needs, Progress, SslMethod, TokenEncoder,
+    ConfigError, DeviceSpec, Encoder, Group, Init, MethodRules, Needs, Progress, SslMethod, TokenEncoder,
 };
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
 use ssl_encoders::{AnyEncoder, weights};
-use ssl_eval::EvalError;
+use ssl_eval::{Embedder, EvalError};
 use ssl_train::{
-    ChangedData, Evaluation as Metrics, Existing, Observer, RunDir, Start, TrainError, Trainer,
+    ChangedData, Evaluation as Metrics, Existing, Observer, RunDir, Start, TrainConfig, TrainError, Trainer,
     needs_of_views,
 };
 use toml::Table;
@@ -36,6 +36,7 @@ pub(crate) use verdict::{is_above, standard_error};
 
 use crate::encoder::initial;
 use crate::evaluation::{EvalScores, Evaluation};
+use crate::first::in_first;
 use crate::html::Ended;
 use crate::images::RunData;
 use crate::memory::{self, Estimate, Machine};
@@ -67,6 +68,8 @@ pub struct PretrainOptions {
     pub report: bool,
     /// What the recipe is called, for the report. Default: nothing.
     pub recipe_name: Option<String>,
+    /// The processes that train together; the first one writes the directory, which all have to see. Default: this one alone.
+    pub group: Group,
     /// Lines to log before the first step, such as which recipe this is and why. Default: none.
     pub notes: Vec<String>,
 }
@@ -82,6 +85,7 @@ impl PretrainOptions {
             accept_changed_data: false,
             report: true,
             recipe_name: None,
+            group: Group::default(),
             notes: Vec::new(),
         }
     }
@@ -290,13 +294,19 @@ where
         fits.map_err(RecipeError::MethodOption)?;
         let checks = this.checks(&method)?;
         let text = this.recipe.to_toml()?;
-        let (run, config) = (this.run_dir(resumed.as_ref())?, this.recipe.train_config());
-        let trainer = Trainer::new(&method, &config, &run, &this.device).with_recipe(&*text);
-        let trainer = trainer.with_changed_data(changed_data(this.options.accept_changed_data));
-        this.write_recipe(&run, &text, resumed.as_ref(), || trainer.check_resume(&loader))?;
-        if resumed.is_none() {
-            this.draw_views(&run);
-        }
+        let (group, config) = (&this.options.group, this.recipe.train_config());
+        let made = in_first(group, || {
+            let run = this.run_dir(resumed.as_ref())?;
+            this.write_recipe(&run, &text, resumed.as_ref(), || {
+                trainer(&method, &config, &run, &this.device, this.options, &text).check_resume(&loader)
+            })?;
+            if resumed.is_none() {
+                this.draw_views(&run);
+            }
+            Ok(run)
+        })?;
+        let run = made.map_or_else(|| RunDir::open(&this.options.out), Ok)?;
+        let trainer = trainer(&method, &config, &run, &this.device, this.options, &text);
         this.announce(&encoder, &loader, estimate.as_ref());
         let start = start(this.options.resume);
         let mut evaluate = |encoder: &E, at: Progress| Ok(checks.of(encoder, at.step)?);
@@ -308,14 +318,18 @@ where
                 let metrics = checks.of(&encoder, trained.summary.steps)?.into_iter();
                 trained.summary.evaluation = metrics.map(|(name, value)| (name.to_owned(), value)).collect();
             }
-            let artifact = provenance::artifact(&this.recipe, &this.data.train, &trained.summary);
-            run.check_there()?;
-            weights::save(&encoder, &run.encoder(), &artifact)?;
-            let scale = method.loss_scale(config.micro_batch());
-            let (summary, device) = (&trained.summary, &this.device);
-            let (recipe, data, options) = (&this.recipe, &this.data, this.options);
-            Ended { run: &run, recipe, data, encoder: &encoder, device, summary, scale, options }
-                .write_report();
+            in_first(group, || {
+                let artifact = provenance::artifact(&this.recipe, &this.data.train, &trained.summary);
+                run.check_there()?;
+                Ok(weights::save(&encoder, &run.encoder(), &artifact)?)
+            })?;
+            if group.rank() == 0 {
+                let scale = method.loss_scale(config.micro_batch());
+                let (summary, device) = (&trained.summary, &this.device);
+                let (recipe, data, options) = (&this.recipe, &this.data, this.options);
+                Ended { run: &run, recipe, data, encoder: &encoder, device, summary, scale, options }
+                    .write_report();
+            }
         }
         let scale = method.loss_scale(config.micro_batch());
         let report = Report::new(&this.recipe, this.options, &trained.summary);
@@ -326,6 +340,20 @@ where
             ..report
         })
     }
+}
+
+fn trainer<'t, M: MethodRules>(
+    method: &'t M,
+    config: &'t TrainConfig,
+    run: &'t RunDir,
+    device: &'t Device,
+    options: &PretrainOptions,
+    recipe: &str,
+) -> Trainer<'t, M> {
+    Trainer::new(method, config, run, device)
+        .with_recipe(recipe)
+        .with_changed_data(changed_data(options.accept_changed_data))
+        .with_group(options.group.clone())
 }
 
 impl<'a, O, F> Pretraining<'a, O, F> {
@@ -346,8 +374,9 @@ impl<'a, O, F> Pretraining<'a, O, F> {
 
     fn checks(&self, method: &impl MethodRules) -> Result<Checks, Error> {
         let sets = self.data.evaluation.as_ref();
-        let knn = sets.map(|sets| self.recipe.evaluation(sets, &self.device)).transpose()?;
-        let own = SelfCheck::new(&self.recipe, &self.data.train, method.needs().labels, &self.device)?;
+        let at = Embedder::on(&self.device).in_group(&self.options.group);
+        let knn = sets.map(|sets| self.recipe.evaluation(sets, &at)).transpose()?;
+        let own = SelfCheck::new(&self.recipe, &self.data.train, method.needs().labels, &at)?;
         Ok(Checks { knn, own })
     }
 
@@ -376,7 +405,10 @@ impl<'a, O, F> Pretraining<'a, O, F> {
 
     /// The loader, with masks if the recipe has any.
     fn loader(&self, encoder: &impl Encoder, needs: &Needs) -> Result<TrainLoader, Error> {
-        let batch_size = self.recipe.train_config().micro_batch();
+        let (batch_size, group) = (self.recipe.train_config().micro_batch(), &self.options.group);
+        if !batch_size.is_multiple_of(group.size()) {
+            return Err(TrainError::Share { batch: batch_size, processes: group.size() }.into());
+        }
         let config = LoaderConfig { batch_size, workers: self.recipe.data.worker_threads() };
         let (views, data) = (self.recipe.views()?, Arc::clone(&self.data.train));
         let tokens = encoder.tokens();
@@ -389,6 +421,7 @@ impl<'a, O, F> Pretraining<'a, O, F> {
             return Err(Error::ViewPatches { view, size: sizes[view], patch });
         }
         let loader = TrainLoader::new(data, views, self.recipe.seed, config)?;
+        let loader = loader.with_share(group.rank(), group.size())?;
         match (&self.recipe.mask, tokens) {
             (Some(mask), Some(tokens)) => {
                 let grids: Vec<_> = sizes.into_iter().map(|size| tokens.patch_grid([size; 2])).collect();

@@ -234,7 +234,6 @@ impl Recipe {
             optimizer: self.optimizer.clone(),
             schedule: self.schedule.clone(),
             checkpoint: self.checkpoint.clone(),
-            sync_batch_norm: false,
             log_every: 0,
             eval_every_epochs: self.eval.every_epochs,
         }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use ssl_core::{Encoder, Pass};
 use ssl_data::{Dataset, EvalTransform, Image, SampleKey, Scratch, Views};
-use ssl_eval::{EvalError, Features, rankme, view_retrieval, view_retrieval_chance};
+use ssl_eval::{Embedder, EvalError, Features, rankme, view_retrieval, view_retrieval_chance};
 
 use crate::evaluation::RANKME_EPS;
 use crate::preparation::{Preparation, eval_transform};
@@ -39,7 +39,7 @@ pub(crate) struct SelfCheck {
     views: Views,
     eval: EvalTransform,
     seed: u64,
-    device: Device,
+    at: Embedder,
 }
 
 /// What an encoder does on its training images.
@@ -69,7 +69,7 @@ impl SelfCheck {
         recipe: &Recipe,
         dataset: &Arc<Dataset>,
         labels: bool,
-        device: &Device,
+        at: &Embedder,
     ) -> Result<Self, Error> {
         let views = recipe.views()?;
         let most = if views.size(0) <= SMALL { IMAGES } else { IMAGES_OF_LARGE_VIEWS };
@@ -81,13 +81,13 @@ impl SelfCheck {
             views,
             eval: eval_transform(&Preparation::of(&recipe.data).preprocessing)?,
             seed: recipe.seed,
-            device: device.clone(),
+            at: at.clone(),
         })
     }
 
     /// Checks an encoder, which is on the device without gradients; none if fewer than two images can be read.
     pub(crate) fn of(&self, encoder: &impl Encoder) -> Result<Option<SelfScores>, EvalError> {
-        let seen = self.look(encoder);
+        let seen = self.look(encoder).of_all(&self.at, encoder.feature_dim());
         if seen.places.len() < 2 {
             return Ok(None);
         }
@@ -109,13 +109,15 @@ impl SelfCheck {
         classes.map_or(place as i64, |classes| classes[place])
     }
 
-    /// Draws and embeds the images that can be read.
+    /// Draws and embeds this process's part of the images, those that can be read.
     fn look(&self, encoder: &impl Encoder) -> Seen {
         // A method with one view meets another one in the next epoch.
         let second = if self.views.len() == 1 { (1, 0) } else { (0, 1) };
         let mut seen = Seen { first: vec![], second: vec![], whole: vec![], places: vec![] };
         let mut scratch = Scratch::new();
-        for places in self.places.chunks(CHUNK) {
+        let (group, count) = (&self.at.group, self.places.len());
+        let part = count * group.rank() / group.size()..count * (group.rank() + 1) / group.size();
+        for places in self.places[part].chunks(CHUNK) {
             let readable = places.iter().filter_map(|&place| Some((place, self.dataset.image(place).ok()?)));
             let images: Vec<_> = readable.collect();
             if images.is_empty() {
@@ -150,7 +152,33 @@ impl SelfCheck {
             render(*place, image, out);
         }
         let values = TensorData::new(values, [images.len(), 3, size, size]);
-        encoder.encode(Tensor::from_data(values, &self.device), &Pass::eval())
+        encoder.encode(Tensor::from_data(values, &self.at.device), &Pass::eval())
+    }
+}
+
+impl Seen {
+    /// What all processes have seen, in rank order.
+    fn of_all(self, at: &Embedder, dim: usize) -> Self {
+        let group = &at.group;
+        if group.is_solo() {
+            return self;
+        }
+        let gather = |parts: Vec<Tensor<2>>| {
+            let own = match parts.is_empty() {
+                true => Tensor::zeros([0, dim], &at.device),
+                false => Tensor::cat(parts, 0),
+            };
+            vec![group.all_gather(own)]
+        };
+        let places = self.places.iter().flat_map(|&place| (place as u64).to_le_bytes()).collect();
+        let places = group.gather_bytes(places).concat();
+        let places = places.as_chunks().0.iter().map(|&place| u64::from_le_bytes(place) as usize);
+        Self {
+            places: places.collect(),
+            first: gather(self.first),
+            second: gather(self.second),
+            whole: gather(self.whole),
+        }
     }
 }
 
@@ -225,7 +253,7 @@ mod tests {
             views: Views::new(&[view], normalization).expect("a valid view"),
             eval: EvalTransform::new(8, normalization).expect("a valid size"),
             seed: 0,
-            device: DeviceSpec::Flex.open().expect("flex is compiled in"),
+            at: Embedder::on(&DeviceSpec::Flex.open().expect("flex is compiled in")),
         }
     }
 
@@ -237,6 +265,17 @@ mod tests {
         let blind = check(false).of(&Blind).expect("finite").expect("images");
         assert_eq!(blind.view_retrieval, 0.0);
         assert!(blind.rankme < 1.1);
+    }
+
+    #[test]
+    fn processes_that_share_the_images_find_what_one_finds() {
+        let alone = check(false).of(&MeanColour).expect("finite");
+        let of_ranks = ssl_testing::ranks(5, |group| {
+            let mut check = check(false);
+            check.at = check.at.in_group(&group);
+            check.of(&MeanColour).expect("finite")
+        });
+        assert!(of_ranks.iter().all(|found| *found == alone), "{of_ranks:?}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use serde::Serialize;
 use ssl_core::{ConfigError, DeviceSpec};
 use ssl_data::{Dataset, Image, decode};
 use ssl_encoders::AnyEncoder;
-use ssl_eval::{embed, embed_with_indices, neighbours};
+use ssl_eval::{Embedder, embed, embed_with_indices, neighbours};
 use ssl_files::escaped;
 use tracing::info;
 
@@ -146,9 +146,9 @@ impl Search {
     fn nearest(&self, top: usize) -> Result<(Vec<Ranked>, usize), Error> {
         let images = self.queries.iter().map(|query| (*query.image).clone()).collect();
         let loader = self.preparation.eval_loader(&Arc::new(Dataset::from_images(images, None)))?;
-        let of_queries = embed(&self.network, &loader, &self.device)?;
+        let of_queries = embed(&self.network, &loader, &Embedder::on(&self.device))?;
         let loader = self.preparation.eval_loader(&self.set)?;
-        let (of_set, indices) = embed_with_indices(&self.network, &loader, &self.device)?;
+        let (of_set, indices) = embed_with_indices(&self.network, &loader, &Embedder::on(&self.device))?;
         // One more, since an image of the set would find itself.
         let found = neighbours(&of_set, &of_queries, top + 1)?;
         let others = |(query, found): (&Query, Ranked)| {

@@ -17,17 +17,23 @@ pub struct BatchConfig {
     /// while batch norm sees one chunk. For SimCLR, SupCon, Barlow Twins and MoCo v3. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embed_chunk: Option<usize>,
+    /// Whether batch norm takes its statistics over all processes of a job; a run then does not depend on their number. It costs
+    /// two exchanges per layer and pass. Default no: each process has the statistics of its own images, and a run with other
+    /// processes is another run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sync_bn: bool,
 }
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        Self { accumulate: 1, embed_chunk: None }
+        Self { accumulate: 1, embed_chunk: None, sync_bn: false }
     }
 }
 
 setters!(BatchConfig {
     with_accumulate: accumulate = usize,
     with_embed_chunk: embed_chunk = Option<usize>,
+    with_sync_bn: sync_bn = bool,
 });
 
 impl BatchConfig {

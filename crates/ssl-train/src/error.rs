@@ -102,6 +102,16 @@ pub enum TrainError {
         /// The newest intact checkpoint, if there is one.
         last_good: Option<PathBuf>,
     },
+    /// The processes of a run have different weights.
+    #[error(
+        "after step {step} rank {rank} has other weights than rank 0, so nothing was saved: expected the same kind of processor, library and device in every process"
+    )]
+    Drift {
+        /// The step.
+        step: u64,
+        /// The first process that differs.
+        rank: usize,
+    },
     /// The weights are no longer finite.
     #[error(
         "tensor '{tensor}' is not finite after step {step}, so nothing was saved: expected finite weights; try a lower optimizer.lr, more schedule.warmup_epochs or optimizer.clip_norm{}",

@@ -35,8 +35,6 @@ pub struct TrainConfig {
     pub schedule: ScheduleConfig,
     /// When checkpoints are written.
     pub checkpoint: CheckpointConfig,
-    /// Whether batch norm uses statistics over all processes of a group. Default no.
-    pub sync_batch_norm: bool,
     /// Steps between two rows of the metrics file; 0 means 10.
     pub log_every: u64,
     /// Epochs between two evaluations; 0 evaluates only before the first step and at the end.

@@ -121,7 +121,7 @@ fn fit(kind: Kind, folder: &Path, group: Group, watch: &mut Watch) -> Result<Net
     let config = TrainConfig {
         batch: BatchConfig { accumulate: 2, ..BatchConfig::default() },
         schedule: ScheduleConfig { epochs: 2, batch_size: BATCH, ..ScheduleConfig::default() },
-        sync_batch_norm: true,
+        batch: BatchConfig::default().with_sync_bn(true),
         log_every: 1,
         ..TrainConfig::default()
     };

@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use burn_ssl::core::Group;
+use burn_ssl::dist::Job;
 use ssl_testing::{Case, Comparison, Outputs, cases_dir};
 
 /// Computes the tensors that a case expects.
@@ -51,10 +53,25 @@ pub(crate) fn run(dir: Option<PathBuf>) -> ExitCode {
     if paths.is_empty() {
         eprintln!("error: no cases found in {}, expected *.safetensors files", dir.display());
     }
-    let rows = examine_all(&paths);
+    let job = match Job::join() {
+        Ok(job) => job,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let rows = match job.group().is_solo() {
+        true => examine_all(&paths),
+        false => examine_in_job(&paths, job.group()),
+    };
+    if !job.is_first() {
+        job.leave();
+        return ExitCode::SUCCESS; // the first process judges
+    }
     let count = |result: &str| rows.iter().filter(|row| row.result() == result).count();
     let (passed, failed) = (count("pass"), count("fail"));
     println!("{passed} passed, {failed} failed");
+    job.leave();
     if failed == 0 && !rows.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -89,10 +106,33 @@ fn examine_all(paths: &[PathBuf]) -> Vec<Row> {
     };
     let mut rows: Vec<Row> = paths.iter().map(examine_one).collect();
     for size in method::group::SIZES {
-        let shared = paths.iter().filter_map(|path| examine_shared(path, size));
+        let shared = paths
+            .iter()
+            .filter_map(|path| examine_shared(path, size, |op| method::group::run(path, op, size)));
         rows.extend(shared.inspect(|row| row.print(width)));
     }
     panic::set_hook(hook);
+    rows
+}
+
+/// The trajectories whose batches the processes of a job can share. The first case that fails is the last.
+fn examine_in_job(paths: &[PathBuf], group: &Group) -> Vec<Row> {
+    let width = paths.iter().map(|path| stem(path).len()).max().unwrap_or_default();
+    let mut rows = Vec::new();
+    for path in paths {
+        let Some(row) = examine_shared(path, group.size(), |op| method::group::run_in_job(path, op, group))
+        else {
+            continue;
+        };
+        if group.rank() == 0 {
+            row.print(width);
+        }
+        let failed = row.result() != "pass";
+        rows.push(row);
+        if failed {
+            break;
+        }
+    }
     rows
 }
 
@@ -117,10 +157,10 @@ fn without_op(group: &str, op: &str) -> Verdict {
 }
 
 /// A trajectory with its batches shared by `size` ranks; `None` for a case that they cannot share.
-fn examine_shared(path: &Path, size: usize) -> Option<Row> {
+fn examine_shared(path: &Path, size: usize, run: impl Fn(Op) -> Result<Outputs>) -> Option<Row> {
     let case = Case::read(path).ok().filter(|case| method::group::divides(case, size))?;
     let op = find(&case.group, &case.op)?;
-    let verdict = judge(&case, |_| method::group::run(path, op, size));
+    let verdict = judge(&case, |_| run(op));
     Some(Row {
         tolerance: format!("rtol {:e}, atol {:e}", case.rtol, case.atol),
         case: format!("{}, {size} ranks", case.name),

@@ -1,16 +1,20 @@
 //! `cargo xtask fuzz`: searches for inputs that make a parser panic, with libFuzzer.
 
+mod ledger;
+
 use std::fs::{self, File};
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
 use std::sync::Mutex;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::MetadataCommand;
 use clap::{Args, ValueEnum};
 
 use crate::cargo;
+use ledger::{Ledger, Round};
 
 /// Counters that libFuzzer searches by, checks for memory that was not asked for, and the compiler's own checks.
 const ALONE_FLAGS: &str = "-Cpasses=sancov-module -Ccodegen-units=1 -Cdebug-assertions -Zsanitizer=address \
@@ -26,9 +30,12 @@ const PLANTED: &str = "the planted bug";
 pub(crate) struct Fuzz {
     /// What to search; everything by default.
     targets: Vec<Target>,
-    /// Minutes for each target.
+    /// Minutes of processor time for each target, however busy the machine is.
     #[arg(long, value_name = "N", default_value_t = 1)]
     minutes: u64,
+    /// Counts what earlier searches did, and goes on with the inputs that they kept.
+    #[arg(long, conflicts_with = "plant")]
+    resume: bool,
     /// Plants a bug in every target, which has to be found in the time.
     #[arg(long)]
     plant: bool,
@@ -51,12 +58,14 @@ struct Place {
     root: PathBuf,
     /// The target folder of cargo.
     built: PathBuf,
+    /// The commit that is searched.
+    commit: String,
 }
 
 impl Fuzz {
     /// All targets, for `minutes` each.
     pub(crate) fn all(minutes: u64, plant: bool) -> Self {
-        Self { targets: Vec::new(), minutes, plant }
+        Self { targets: Vec::new(), minutes, resume: false, plant }
     }
 
     /// Builds the targets and runs as many at a time as there are cores.
@@ -126,24 +135,52 @@ impl Fuzz {
             let _ = fs::remove_dir_all(&kept);
         }
         fs::create_dir_all(&kept)?;
-        let seconds = 60 * self.minutes;
-        let mut search = Command::new(place.binary(target)?);
-        search.arg(&kept).arg(place.root.join(target.corpus()));
-        search.arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={LONGEST}"));
-        search.args(["-timeout=25", "-rss_limit_mb=4096", "-print_final_stats=1"]);
-        search.arg(format!("-artifact_prefix={}/", folder.display()));
-        search.stdout(File::create(folder.join("out.txt"))?).stderr(File::create(&log)?);
-        let status = search.status().with_context(|| format!("{name} cannot be started"))?;
-        let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
-        let inputs = executed(&text);
+        let mut ledger = Ledger::open(&folder.join("ledger.txt"), self.resume)?;
+        let mut status = ExitStatus::default();
+        while status.success() && ledger.seconds() < (60 * self.minutes) as f64 {
+            let left = (60.0 * self.minutes as f64 - ledger.seconds()).ceil() as u64;
+            let mut search = Command::new(place.binary(target)?);
+            search.arg(&kept).arg(place.root.join(target.corpus()));
+            search.arg(format!("-max_total_time={left}")).arg(format!("-max_len={LONGEST}"));
+            search.args(["-timeout=25", "-rss_limit_mb=4096", "-print_final_stats=1"]);
+            search.arg(format!("-artifact_prefix={}/", folder.display()));
+            search.stdout(File::create(folder.join("out.txt"))?).stderr(File::create(&log)?);
+            let seconds;
+            (status, seconds) =
+                run_counted(&mut search).with_context(|| format!("{name} cannot be started"))?;
+            let text = String::from_utf8_lossy(&fs::read(&log)?).into_owned();
+            ledger.add(Round { commit: place.commit.clone(), seconds, inputs: executed(&text) })?;
+        }
+        self.verdict(status, &ledger, &log)
+    }
+
+    fn verdict(&self, status: ExitStatus, ledger: &Ledger, log: &Path) -> Result<String> {
+        let (inputs, minutes) = (ledger.inputs(), ledger.seconds() / 60.0);
+        let text = fs::read(log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
         match (self.plant, status.success(), text.contains(PLANTED)) {
-            (false, true, _) => Ok(format!("nothing found in {inputs} inputs and {} minutes", self.minutes)),
+            (false, true, _) => Ok(format!("nothing found in {inputs} inputs and {minutes:.0} minutes")),
             (true, false, true) => Ok(format!("found the planted bug after {inputs} inputs")),
             (true, true, _) => {
-                bail!("did not find the planted bug in {inputs} inputs and {} minutes", self.minutes)
+                bail!("did not find the planted bug in {inputs} inputs and {minutes:.0} minutes")
             }
             _ => bail!("found something after {inputs} inputs, see {}", log.display()),
         }
+    }
+}
+
+/// Runs a command to its end, and returns the seconds of processor time that it took.
+fn run_counted(command: &mut Command) -> Result<(ExitStatus, f64)> {
+    let mut child = command.spawn()?;
+    let mut seconds = 0.0;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok((status, seconds));
+        }
+        if let Some(found) = ledger::processor_seconds(child.id()) {
+            seconds = found;
+        }
+        thread::sleep(Duration::from_millis(200));
     }
 }
 
@@ -172,7 +209,13 @@ impl Target {
 impl Place {
     fn here() -> Result<Self> {
         let metadata = MetadataCommand::new().no_deps().exec()?;
-        Ok(Self { root: metadata.workspace_root.into(), built: metadata.target_directory.into() })
+        let commit = Command::new("git").args(["rev-parse", "--short", "HEAD"]).output();
+        let commit = commit.map(|found| String::from_utf8_lossy(&found.stdout).trim().to_owned());
+        Ok(Self {
+            root: metadata.workspace_root.into(),
+            built: metadata.target_directory.into(),
+            commit: commit.unwrap_or_default(),
+        })
     }
 
     fn alone(&self) -> PathBuf {

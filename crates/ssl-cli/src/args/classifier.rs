@@ -7,6 +7,8 @@ use burn_ssl::eval::{KnnConfig, ProbeInput};
 use burn_ssl::{EncoderSource, LinearOptions, PreprocessingOptions, Protocol, SegmentOptions, SetOptions};
 use clap::Args;
 
+use crate::here::Here;
+
 use super::{MachineArgs, ModelArgs, defaults};
 
 /// Where the encoder comes from.
@@ -133,14 +135,14 @@ pub(crate) struct SegmentArgs {
 }
 
 impl SegmentArgs {
-    pub(crate) fn options(self) -> Result<SegmentOptions> {
+    pub(crate) fn options(self, here: &Here) -> Result<SegmentOptions> {
         Ok(SegmentOptions {
             bank: self.bank,
             test: self.test,
             knn: KnnConfig { k: self.k, temperature: self.temperature },
             preprocessing: self.preprocessing.options(),
             workers: self.machine.workers.unwrap_or(0) as usize,
-            device: self.machine.device.parse()?,
+            device: here.device(&self.machine.device)?,
             ..SegmentOptions::new(self.encoder.source(self.seed.unwrap_or(0) as u64)?)
         })
     }
@@ -189,7 +191,7 @@ pub(crate) struct LinearArgs {
 }
 
 impl LinearArgs {
-    pub(crate) fn options(self) -> Result<LinearOptions> {
+    pub(crate) fn options(self, here: &Here) -> Result<LinearOptions> {
         let encoder = self.encoder.source(self.seed as u64)?;
         let of_paper = LinearOptions::of(self.protocol.parse()?, encoder);
         let epochs = self.epochs.map_or(of_paper.epochs, u64::from);
@@ -203,7 +205,8 @@ impl LinearArgs {
                 .unwrap_or(of_paper.warmup_epochs * epochs as f64 / of_paper.epochs as f64),
             batch_size: self.batch_size.map(|size| size as usize),
             seed: self.seed as u64,
-            device: self.machine.device.parse()?,
+            device: here.device(&self.machine.device)?,
+            group: here.group(),
             ..of_paper
         };
         options.input = input(options.input, self.blocks, self.patch_mean)?;

@@ -7,8 +7,9 @@ use burn_ssl::{
 };
 
 use crate::args::{CompareArgs, DedupArgs, ReportArgs, RunsArgs, SimilarArgs};
+use crate::here::Here;
 
-pub(super) fn run_similar(args: SimilarArgs) -> Result<RunReport> {
+pub(super) fn run_similar(args: SimilarArgs, here: &Here) -> Result<RunReport> {
     let SimilarArgs { encoded: args, query, top, out } = args;
     let encoder = args.encoder.source(args.seed as u64)?;
     let options = SimilarOptions {
@@ -18,7 +19,7 @@ pub(super) fn run_similar(args: SimilarArgs) -> Result<RunReport> {
         out,
         overwrite: args.overwrite,
         workers: args.machine.workers.unwrap_or(0) as usize,
-        device: args.machine.device.parse()?,
+        device: here.device(&args.machine.device)?,
         ..SimilarOptions::new(encoder, args.data, query)
     };
     Ok(similar(&options)?.into())

@@ -3,13 +3,13 @@
 use anyhow::Result;
 use burn_ssl::eval::{DistillationConfig, MixingConfig};
 use burn_ssl::{DistillOptions, EmbedOptions, FinetuneOptions, RunReport, distill, embed_images, finetune};
-use indicatif::MultiProgress;
 
 use crate::args::{DistillArgs, EmbedArgs, FinetuneArgs, weights_file};
-use crate::interrupt;
+use crate::here::Here;
+use crate::interrupt::Stop;
 use crate::progress::Bar;
 
-pub(super) fn run_finetune(args: FinetuneArgs, bars: &MultiProgress) -> Result<RunReport> {
+pub(super) fn run_finetune(args: FinetuneArgs, here: &Here, stop: &mut Stop) -> Result<RunReport> {
     let encoder = args.encoder.source(args.seed as u64)?;
     let of_paper = FinetuneOptions::of(args.protocol.parse()?, encoder, args.out.out);
     let of_mixing = of_paper.mixing;
@@ -33,17 +33,19 @@ pub(super) fn run_finetune(args: FinetuneArgs, bars: &MultiProgress) -> Result<R
         batch_size: args.optimizer.batch_size.map(|size| size as usize),
         warmup_epochs: args.optimizer.warmup_epochs.unwrap_or(warmup),
         seed: args.seed as u64,
-        device: args.machine.device.parse()?,
+        device: here.device(&args.machine.device)?,
+        group: here.group(),
         overwrite: args.out.overwrite,
         resume: args.out.resume,
         accept_changed_data: args.out.accept_changed_data,
         ..of_paper
     };
     args.optimizer.apply(&mut options.optimizer)?;
-    Ok(finetune(&options, &mut Bar::new(bars, interrupt::on_signal(bars)?))?.into())
+    *stop = here.stop()?;
+    Ok(finetune(&options, &mut Bar::new(&here.bars, stop.clone()))?.into())
 }
 
-pub(super) fn run_distill(args: DistillArgs, bars: &MultiProgress) -> Result<RunReport> {
+pub(super) fn run_distill(args: DistillArgs, here: &Here, stop: &mut Stop) -> Result<RunReport> {
     let number = |value: Option<u32>| value.map(|value| value as usize);
     let mut student = args.model.config()?;
     if args.init.is_some() {
@@ -64,17 +66,19 @@ pub(super) fn run_distill(args: DistillArgs, bars: &MultiProgress) -> Result<Run
         warmup_epochs: args.optimizer.warmup_epochs,
         seed: args.seed as u64,
         workers: args.machine.workers.unwrap_or(0) as usize,
-        device: args.machine.device.parse()?,
+        device: here.device(&args.machine.device)?,
+        group: here.group(),
         overwrite: args.out.overwrite,
         resume: args.out.resume,
         accept_changed_data: args.out.accept_changed_data,
         ..DistillOptions::new(args.teacher, args.data, args.out.out)
     };
     args.optimizer.apply(&mut options.optimizer)?;
-    Ok(distill(&options, &mut Bar::new(bars, interrupt::on_signal(bars)?))?.into())
+    *stop = here.stop()?;
+    Ok(distill(&options, &mut Bar::new(&here.bars, stop.clone()))?.into())
 }
 
-pub(super) fn run_embed(args: EmbedArgs) -> Result<RunReport> {
+pub(super) fn run_embed(args: EmbedArgs, here: &Here) -> Result<RunReport> {
     let EmbedArgs { encoded: args, out } = args;
     let encoder = args.encoder.source(args.seed as u64)?;
     let options = EmbedOptions {
@@ -82,7 +86,8 @@ pub(super) fn run_embed(args: EmbedArgs) -> Result<RunReport> {
         preprocessing: args.preprocessing.options(),
         overwrite: args.overwrite,
         workers: args.machine.workers.unwrap_or(0) as usize,
-        device: args.machine.device.parse()?,
+        device: here.device(&args.machine.device)?,
+        group: here.group(),
         ..EmbedOptions::new(encoder, args.data, out)
     };
     Ok(embed_images(&options)?.into())

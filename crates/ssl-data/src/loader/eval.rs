@@ -1,4 +1,4 @@
-use std::{mem::MaybeUninit, sync::Arc};
+use std::{mem::MaybeUninit, ops::Range, sync::Arc};
 
 use super::{
     Batches, LoaderConfig,
@@ -44,7 +44,7 @@ impl EvalLoader {
         config: LoaderConfig,
     ) -> Result<Self, DataError> {
         config.validate()?;
-        let task = Evaluation { transform, batch_size: config.batch_size, images: dataset.len() };
+        let task = Evaluation { transform, batch_size: config.batch_size, images: 0..dataset.len() };
         Ok(Self { dataset, task: Arc::new(task), workers: config.workers })
     }
 
@@ -61,12 +61,28 @@ impl EvalLoader {
     pub fn batches(&self) -> Result<Batches, DataError> {
         Batches::start(&self.dataset, &self.task, self.workers, 0)
     }
+
+    /// [`batches`](Self::batches) of the `rank`-th of `of` parts of the images, which are as long as each other, give or take one.
+    /// The parts in their order are all images in their order.
+    ///
+    /// # Errors
+    /// Those of [`batches`](Self::batches), and if `rank` is not below `of`.
+    pub fn batches_of_part(&self, rank: usize, of: usize) -> Result<Batches, DataError> {
+        if rank >= of {
+            return Err(DataError::Rank { rank, of });
+        }
+        let images = self.dataset.len();
+        let images = rank * images / of..(rank + 1) * images / of;
+        let task = Evaluation { images, ..(*self.task).clone() };
+        Batches::start(&self.dataset, &Arc::new(task), self.workers, 0)
+    }
 }
 
+#[derive(Clone)]
 struct Evaluation {
     transform: EvalTransform,
     batch_size: usize,
-    images: usize,
+    images: Range<usize>,
 }
 
 impl Task for Evaluation {
@@ -74,10 +90,14 @@ impl Task for Evaluation {
 
     fn plan(&self, number: u64) -> Option<BatchPlan> {
         let index = number as usize;
-        let start = index * self.batch_size;
-        let end = self.images.min(start + self.batch_size);
-        let samples = start..end;
-        (start < self.images).then(|| BatchPlan { epoch: 0, index, samples: samples.collect(), masks: None })
+        let start = self.images.start + index * self.batch_size;
+        let samples = start..self.images.end.min(start + self.batch_size);
+        (start < self.images.end).then(|| BatchPlan {
+            epoch: 0,
+            index,
+            samples: samples.collect(),
+            masks: None,
+        })
     }
 
     fn view_sizes(&self) -> Vec<usize> {
@@ -93,5 +113,30 @@ impl Task for Evaluation {
         views: &mut [&mut [MaybeUninit<f32>]],
     ) {
         self.transform.render_to(image, scratch, views[0]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Normalization;
+
+    #[test]
+    fn parts_are_all_images_in_their_order() {
+        let images = (0..7).map(|grey| Image::new(2, 2, vec![grey; 12])).collect();
+        let transform = EvalTransform::new(2, Normalization::CIFAR10).expect("a usable transform");
+        let config = LoaderConfig { batch_size: 2, workers: 1 };
+        let loader = EvalLoader::new(Arc::new(Dataset::from_images(images, None)), transform, config)
+            .expect("usable numbers");
+        let part = |rank, of| -> Vec<u64> {
+            let batches = loader.batches_of_part(rank, of).expect("threads start");
+            batches.flat_map(|batch| batch.expect("readable").indices).collect()
+        };
+        for of in [1, 2, 3, 7, 9] {
+            let parts: Vec<_> = (0..of).map(|rank| part(rank, of)).collect();
+            assert_eq!(parts.concat(), [0, 1, 2, 3, 4, 5, 6], "{of} parts");
+            assert!(parts.iter().all(|part| part.len().abs_diff(7 / of) <= 1), "{parts:?}");
+        }
+        assert!(matches!(loader.batches_of_part(2, 2), Err(DataError::Rank { rank: 2, of: 2 })));
     }
 }

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use burn::module::Module;
 use burn::tensor::Device;
 use serde::Serialize;
-use ssl_core::{Encoder, Progress, SslMethod};
+use ssl_core::{Encoder, Group, Progress, SslMethod};
 use ssl_data::{EvalLoader, TrainLoader};
 use ssl_encoders::{
     AnyEncoder, Artifact, ClassifierHead, DataSummary, EncoderConfig, Preprocessing, Provenance,
 };
-use ssl_eval::{Accuracy, Classifier, EvalError, embed};
+use ssl_eval::{Accuracy, Classifier, Embedder, EvalError, embed};
 use ssl_train::{
     Evaluation, Observer, OptimizerConfig, RunDir, ScheduleConfig, Summary, TrainConfig, Trainer,
     newest_intact_checkpoint,
@@ -20,6 +20,7 @@ use tracing::info;
 
 use super::save;
 use crate::Error;
+use crate::first::in_first;
 use crate::pretrain::{changed_data, existing, start};
 use crate::recipe::{difference, hash, upgrade};
 
@@ -79,6 +80,7 @@ pub(crate) struct ClassifierRun<'a> {
     pub(crate) resume: bool,
     pub(crate) accept_changed_data: bool,
     pub(crate) device: &'a Device,
+    pub(crate) group: &'a Group,
     pub(crate) record: Record,
     /// The description of the encoder, without the results of training.
     pub(crate) encoder: Artifact,
@@ -111,12 +113,14 @@ impl ClassifierRun<'_> {
         let config = self.config();
         config.validate()?;
         let record = self.record_table()?;
-        let run = self.run_dir(&record)?;
+        let made = in_first(self.group, || self.run_dir(&record))?;
+        let run = made.map_or_else(|| RunDir::open_classifier(self.out), Ok)?;
         info!("{}", self.starts_from);
         info!("training: {}", loader.dataset());
         let trainer = Trainer::new(method, &config, &run, self.device)
             .with_recipe(record.to_string())
-            .with_changed_data(changed_data(self.accept_changed_data));
+            .with_changed_data(changed_data(self.accept_changed_data))
+            .with_group(self.group.clone());
         let mut test = |network: &Classifier<AnyEncoder>, at: Progress| Ok(self.tested(network, at)?);
         let trained = trainer.fit(network, loader, start(self.resume), &mut test, observer)?;
         if !trained.summary.finished {
@@ -124,8 +128,10 @@ impl ClassifierRun<'_> {
         }
         let network = trained.student.valid();
         let accuracy = self.accuracy(&network)?;
-        run.check_there()?;
-        save(&run, &network, &self.described(&trained.summary, accuracy), &self.head)?;
+        in_first(self.group, || {
+            run.check_there()?;
+            save(&run, &network, &self.described(&trained.summary, accuracy), &self.head)
+        })?;
         Ok(Tested { accuracy, summary: trained.summary })
     }
 
@@ -140,7 +146,7 @@ impl ClassifierRun<'_> {
     /// Top-1 and top-5 in per cent, where there is a test set.
     pub(crate) fn accuracy(&self, network: &impl Encoder) -> Result<Option<[f64; 2]>, EvalError> {
         let Some(loader) = &self.test else { return Ok(None) };
-        let scores = embed(network, loader, self.device)?;
+        let scores = embed(network, loader, &Embedder::on(self.device).in_group(self.group))?;
         let labels = scores.labels.ok_or(EvalError::NoLabels("test"))?;
         let Accuracy { top1, top5 } = Accuracy::of_scores(scores.values, &labels);
         Ok(Some([100.0 * top1, 100.0 * top5]))

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
+use ssl_eval::Embedder;
 use ssl_report::Table;
 
 use super::told::Told;
@@ -30,7 +31,7 @@ impl Measured {
         let Some(sets) = &data.evaluation else { return Self::default() };
         let dim = 3 * recipe.data.image_size * recipe.data.image_size;
         let products = sets.bank.len().saturating_mul(sets.test.len()).saturating_mul(dim);
-        let evaluation = recipe.evaluation(sets, device).ok().filter(|_| products <= PRODUCTS);
+        let evaluation = recipe.evaluation(sets, &Embedder::on(device)).ok().filter(|_| products <= PRODUCTS);
         Self {
             pixels: evaluation.and_then(|evaluation| evaluation.of_pixels().ok()),
             images: Some(sets.test.len() as u64),

@@ -38,7 +38,10 @@ impl<O, F> Pretraining<'_, O, F> {
             self.recipe.check_new()?;
             return Ok(None);
         }
-        let run = RunDir::open(&self.options.out)?.locked()?;
+        let mut run = RunDir::open(&self.options.out)?;
+        if self.options.group.rank() == 0 {
+            run = run.locked()?;
+        }
         let checkpoint = newest_intact_checkpoint(&run)?;
         let before = self.whole(Draft::record(run.path())?);
         if self.recipe.schedule.earlier_lengths.is_empty() {

@@ -1,10 +1,10 @@
 //! One run in progress.
 
+mod agree;
 mod data;
 mod step;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
 use ssl_core::{Encoder, MethodRules, Progress, SslMethod};
 use ssl_data::{Batches, DataError, Dataset, TrainLoader};
 use tracing::{info, warn};
@@ -28,6 +28,8 @@ pub(super) struct Run<'a, M> {
     untrained: Vec<(String, f64)>,
     evaluation: Vec<(String, f64)>,
     data: DataMark,
+    /// Hashes of the images that the processes of the group have told each other.
+    shared: Vec<u64>,
 }
 
 /// The two modules of a method.
@@ -61,6 +63,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
             untrained: Vec::new(),
             evaluation: Vec::new(),
             data: DataMark::of(loader.dataset()),
+            shared: Vec::new(),
         })
     }
 
@@ -158,14 +161,14 @@ impl<'a, M: MethodRules> Run<'a, M> {
         observers.observer.on_start(self.at);
         if self.at.step == 0 {
             self.untrained = self.evaluate(&networks, observers, &mut metrics)?;
-        } else if self.is_evaluated() && !metrics.has_evaluation(self.at.step) {
+        } else if self.is_evaluated() && self.first_says(!metrics.has_evaluation(self.at.step)) {
             // The run was killed between a checkpoint and its evaluation.
             self.evaluation = self.evaluate(&networks, observers, &mut metrics)?;
         }
         self.note_length(&mut metrics)?;
         let mut batches = self.batches(loader)?;
         let mut stopped = false;
-        self.clock.skip();
+        self.clock.skip(self.trainer.group.seconds());
         while self.at.step < self.at.total_steps && !stopped {
             if self.at.step.is_multiple_of(self.at.steps_per_epoch) {
                 self.losses.begin_epoch();
@@ -194,21 +197,6 @@ impl<'a, M: MethodRules> Run<'a, M> {
         Ok(batches.filter(move |batch| batch.as_ref().map_or(true, |batch| batch.index < used)))
     }
 
-    /// Whether any process of the group says yes.
-    fn any(&self, here: bool) -> bool {
-        let group = &self.trainer.group;
-        if group.is_solo() {
-            return here;
-        }
-        let vote = Tensor::from_floats([if here { 1.0 } else { 0.0 }], self.trainer.device);
-        group.all_reduce_sum(vote).into_scalar::<f32>() > 0.0
-    }
-
-    /// Whether this process writes the files of the run.
-    fn writes(&self) -> bool {
-        self.trainer.group.rank() == 0
-    }
-
     /// Evaluates and writes a checkpoint where these are due.
     fn between_steps<E: Encoder>(
         &mut self,
@@ -230,7 +218,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         if self.is_evaluated() {
             self.evaluation = self.evaluate(networks, observers, metrics)?;
         }
-        self.clock.skip();
+        self.clock.skip(self.trainer.group.seconds());
         Ok(())
     }
 
@@ -249,14 +237,13 @@ impl<'a, M: MethodRules> Run<'a, M> {
     where
         M: SslMethod<E>,
     {
-        if !self.writes() {
-            return Ok(Vec::new());
-        }
         let encoder = self.trainer.method.encoder(&networks.student, &networks.state).valid();
         let found = observers.evaluator.evaluate(&encoder, self.at).map_err(TrainError::Evaluation)?;
         if !found.is_empty() {
             metrics.write(self.at.step, self.at.epoch(), &found)?;
-            observers.observer.on_evaluation(self.at, &found);
+            if self.writes() {
+                observers.observer.on_evaluation(self.at, &found);
+            }
         }
         Ok(found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
@@ -268,6 +255,8 @@ impl<'a, M: MethodRules> Run<'a, M> {
         data: &Dataset,
     ) -> Result<(), TrainError> {
         self.losses.read(self.not_finite())?;
+        self.expect_same_weights(networks)?;
+        self.share_hashes(data);
         let bad = if self.writes() { self.write_checkpoint(networks, data)? } else { None };
         if !self.any(bad.is_some()) {
             return Ok(());
@@ -299,7 +288,8 @@ impl<'a, M: MethodRules> Run<'a, M> {
         };
         let parts = Parts { student: &networks.student, state: &networks.state, optimizer: &self.optimizer };
         let keep = self.trainer.config.checkpoint.keep;
-        self.checkpoints.save(&parts, &data::hashes_of(data), &meta, keep)
+        let hashes = if self.shared.is_empty() { data.content_hashes() } else { self.shared.clone() };
+        self.checkpoints.save(&parts, &data::as_bytes(&hashes), &meta, keep)
     }
 
     fn summary(self) -> Summary {

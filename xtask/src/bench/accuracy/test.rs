@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use anyhow::{Context, Result, ensure};
 use burn_ssl::core::DeviceSpec;
 use burn_ssl::data::{EvalLoader, LoaderConfig};
-use burn_ssl::eval::{knn, raw_pixels};
+use burn_ssl::eval::{Embedder, knn, raw_pixels};
 use burn_ssl::{Recipe, images};
 use clap::Args;
 use serde_json::Value;
@@ -195,7 +195,7 @@ impl Test {
             let set = Arc::new(images::open(path, Some(limit))?);
             let config = LoaderConfig { batch_size: BATCH, workers: 1 };
             let loader = EvalLoader::new(set, recipe.data.eval_transform()?, config)?;
-            Ok(raw_pixels(&loader, &device)?)
+            Ok(raw_pixels(&loader, &Embedder::on(&device))?)
         };
         let bank = features(&self.runs.train, images)?;
         let queries = features(&self.test, places::TEST_IMAGES)?;

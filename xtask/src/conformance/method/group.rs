@@ -53,6 +53,15 @@ fn run_in(path: &Path, op: Op, size: usize, change: impl Fn(Group) -> Group + Sy
     Ok(first)
 }
 
+/// Runs a trajectory on the processes of a job, and returns what this one computes; all must compute the same bits.
+pub(in crate::conformance) fn run_in_job(path: &Path, op: Op, group: &Group) -> Result<Outputs> {
+    GROUP.set(group.clone());
+    let outputs = op(&Case::read(path)?)?;
+    let all = group.gather_bytes(format!("{outputs:?}").into_bytes());
+    ensure!(all.iter().all(|of_rank| *of_rank == all[0]), "two ranks have different values");
+    Ok(outputs)
+}
+
 /// The images of this rank.
 pub(super) fn share(views: Views, group: &Group) -> Views {
     let count = views.batch() / group.size();

@@ -27,8 +27,8 @@ enum End {
 }
 
 const ENDS: [End; 4] = [End::Kill, End::Interrupt, End::Terminate, End::InterruptTwice];
-/// The code that a shell gives a program ended by Ctrl-C.
-const INTERRUPTED: i32 = 130;
+/// The code that a shell gives a program ended by Ctrl-C, and that of a run to be started again.
+const STOPPED: [i32; 2] = [130, 75];
 
 /// A training, and what it gives if nobody disturbs it.
 struct Training {
@@ -122,7 +122,8 @@ impl Victim<'_> {
         }
         let ended = running.wait()?;
         // A process that has not yet begun to listen for signals is ended by them.
-        let as_asked = ended.signal() == Some(number) || ended.code() == Some(INTERRUPTED);
+        let as_asked =
+            ended.signal() == Some(number) || ended.code().is_some_and(|code| STOPPED.contains(&code));
         let case = format!("{} and {end:?}", self.training.name);
         Ok(if as_asked { None } else { ended.judge(&case, &Expected::Success) })
     }

@@ -52,7 +52,7 @@ impl<M: MethodRules> Run<'_, M> {
                 views(batch, &method.needs(), config.micro_batch() / group.size(), self.trainer.device)?;
             self.clock.data_is_here();
             let context = StepContext::new(config.seed, at, micro_batch);
-            let context = context.with_group(group.clone()).with_sync_batch_norm(config.sync_batch_norm);
+            let context = context.with_group(group.clone()).with_sync_batch_norm(config.batch.sync_bn);
             let (next, done) = self.micro_batch(&student, state, &views, &context);
             state = next;
             gradients.add(done.gradients);
@@ -70,8 +70,12 @@ impl<M: MethodRules> Run<'_, M> {
         gradients.clip(&config.optimizer);
         gradients.drop_frozen(&rules);
         let rates = config.schedule.rates(&config.optimizer, at);
-        let student = self.optimizer.step(student, gradients, rates, &rules);
-        let state = method.after_step(&student, state, at);
+        let mut student = self.optimizer.step(student, gradients, rates, &rules);
+        let mut state = method.after_step(&student, state, at);
+        if !config.batch.sync_bn {
+            student = group::average_statistics(student, group);
+            state = group::average_statistics(state, group);
+        }
         Ok((Networks { student, state }, StepOutcome { metrics, grad_norm, rates }))
     }
 
@@ -113,7 +117,7 @@ impl<M: MethodRules> Run<'_, M> {
         let mut report = StepReport { at: self.at, loss: None, lr: done.rates.lr, images_per_s: 0.0 };
         if logged {
             let loss = self.losses.read(self.not_finite())?;
-            self.clock.step_is_done();
+            self.clock.step_is_done(self.trainer.group.seconds());
             let averages = self.clock.averages();
             report.loss = Some(loss);
             report.images_per_s = self.trainer.config.schedule.batch_size as f64 / averages.step_time;
@@ -131,6 +135,9 @@ impl<M: MethodRules> Run<'_, M> {
                 ("data_time", averages.data_time),
                 ("step_time", averages.step_time),
             ]);
+            if !self.trainer.group.is_solo() {
+                values.push(("comm_time", averages.comm_time));
+            }
             self.trainer.run.check_there()?;
             // Like an evaluation's row after the same step.
             metrics.write(self.at.step, self.at.epoch(), &values)?;
@@ -138,9 +145,9 @@ impl<M: MethodRules> Run<'_, M> {
                 let (done, speed) = (self.at.epoch(), report.images_per_s);
                 info!("epoch {done}: loss {:.4}, {speed:.0} images/s", self.losses.mean());
             }
-            self.clock.skip();
+            self.clock.skip(self.trainer.group.seconds());
         } else {
-            self.clock.step_is_done();
+            self.clock.step_is_done(self.trainer.group.seconds());
         }
         observer.on_step(&report);
         Ok(())

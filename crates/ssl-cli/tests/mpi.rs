@@ -1,0 +1,302 @@
+//! Jobs of several processes on this machine, started by `mpirun` (feature `mpi`).
+
+#[path = "common/mod.rs"]
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{class_folders, stderr, stdout, text, tiny};
+use serde_json::Value;
+
+/// Long enough for a slow machine, and far below what a job that hangs would take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn mpirun(processes: usize, args: &[&str]) -> Command {
+    let mut command = Command::new("mpirun");
+    command.args(["--oversubscribe", "--bind-to", "none", "-n", &processes.to_string()]);
+    // CI runs as root, in containers that forbid reading the memory of others.
+    command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
+    command.env("OMPI_MCA_btl_vader_single_copy_mechanism", "none").env("OMPI_MCA_mpi_yield_when_idle", "1");
+    command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+    command.arg(env!("CARGO_BIN_EXE_burn-ssl")).args(args);
+    command
+}
+
+fn run(processes: usize, args: &[&str]) -> Output {
+    mpirun(processes, args).output().expect("Open MPI's mpirun is installed")
+}
+
+fn done(processes: usize, args: &[&str]) -> Output {
+    let output = run(processes, args);
+    assert!(output.status.success(), "{processes} processes, {args:?}: {}", stderr(&output));
+    output
+}
+
+/// The sentences of a job that has to fail, of all processes.
+fn sentences(processes: usize, args: &[&str]) -> Vec<String> {
+    let output = run(processes, args);
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    let lines = stderr(&output).lines().map(str::to_owned).collect::<Vec<_>>();
+    lines.iter().filter_map(|line| line.strip_prefix("error: ")).map(str::to_owned).collect()
+}
+
+/// A network without ReLU in it, where a rounding error that changes a sign moves whole gradients.
+const SMOOTH: [&str; 12] = [
+    "--recipe",
+    "simclr/cifar10",
+    "--model",
+    "vit-tiny",
+    "--set",
+    "encoder.patch_size=8",
+    "--set",
+    "encoder.embed_dim=24",
+    "--set",
+    "encoder.heads=2",
+    "--set",
+    "encoder.depth=2",
+];
+
+/// Arguments of a run of three steps an epoch that has a checkpoint after every step.
+fn steps<'a>(out: &'a str, epochs: &'a str) -> Vec<&'a str> {
+    let more = ["--batch-size", "8", "--epochs", epochs, "--set", "train.sync_bn=true"];
+    let every = ["--set", "checkpoint.every_steps=1", "--set", "eval.every_epochs=0"];
+    let rest = ["--set", "optimizer.lr=0.01", "--set", "schedule.warmup_epochs=0"];
+    [&["pretrain", "--data", "demo:train", "--limit", "24", "--out", out][..], &SMOOTH, &more, &every, &rest]
+        .concat()
+}
+
+/// A column of the metrics file.
+fn column(run: &Path, name: &str) -> Vec<f64> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).expect("metrics");
+    let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    rows.filter_map(|row| row[name].as_f64()).collect()
+}
+
+fn encoder(run: &Path) -> Vec<u8> {
+    fs::read(run.join("encoder.safetensors")).expect("a finished run")
+}
+
+fn has_checkpoint(run: &Path) -> bool {
+    run.join("checkpoints/last/meta.json").exists()
+}
+
+/// Waits for the first checkpoint.
+fn started(processes: usize, args: &[&str], out: &Path) -> Child {
+    let mut child =
+        mpirun(processes, args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("mpirun");
+    let start = Instant::now();
+    while !has_checkpoint(out) {
+        assert!(child.try_wait().expect("a child").is_none(), "the job ended before its first checkpoint");
+        assert!(start.elapsed() < PATIENCE, "no checkpoint");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child
+}
+
+/// Waits for the end of a job, which must come.
+fn ended(mut child: Child) -> Output {
+    let start = Instant::now();
+    while child.try_wait().expect("a child").is_none() {
+        assert!(start.elapsed() < PATIENCE, "the job hangs");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().expect("a child")
+}
+
+/// The processes that write to or read from a run directory, without mpirun itself.
+fn processes_of(out: &Path) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").expect("Linux").filter_map(Result::ok);
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_of = |id: &u32| {
+        let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).into_owned();
+        line.starts_with(env!("CARGO_BIN_EXE_burn-ssl")) && line.contains(text(out))
+    };
+    ids.filter(is_of).collect()
+}
+
+fn signal(id: u32, name: &str) {
+    let status = Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status();
+    assert!(status.is_ok_and(|status| status.success()), "{id} is there");
+}
+
+#[test]
+fn a_job_has_one_directory_and_one_report_and_the_losses_of_one_process() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let of = |processes: usize| {
+        let out = dir.path().join(format!("run-{processes}"));
+        let output = done(processes, &[&steps(text(&out), "4")[..], &["--json"]].concat());
+        assert_eq!(stdout(&output).lines().count(), 1, "{}", stdout(&output));
+        assert!(serde_json::from_str::<Value>(stdout(&output).trim()).is_ok());
+        let said = stderr(&output);
+        assert_eq!(said.matches("expected memory").count(), 1, "{said}");
+        out
+    };
+    let one = column(&of(1), "train_loss");
+    assert!(one.len() >= 4, "a row for every epoch: {one:?}");
+    for processes in [2, 4] {
+        let out = of(processes);
+        let losses = column(&out, "train_loss");
+        let near = one.iter().zip(&losses).all(|(one, other)| (one - other).abs() < 1e-4 * one.abs());
+        assert!(near && losses.len() == one.len(), "{processes} processes: {losses:?}, alone: {one:?}");
+        assert!(column(&out, "comm_time").iter().all(|seconds| *seconds > 0.0));
+        let seen = column(&out, "view_retrieval");
+        assert_eq!(
+            seen[0],
+            column(&dir.path().join("run-1"), "view_retrieval")[0],
+            "of the untrained network"
+        );
+        assert!(out.join("views.png").exists() && out.join("recipe.toml").exists());
+    }
+    assert!(column(&dir.path().join("run-1"), "comm_time").is_empty());
+}
+
+#[test]
+fn gradients_of_a_job_are_sums_and_not_means() {
+    // Plain SGD for one step: were gradients divided by the number of processes, the weights would move half as far.
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let moved = |processes: usize| {
+        let out = dir.path().join(format!("run-{processes}"));
+        let plain =
+            ["--max-steps", "1", "--set", "optimizer.momentum=0", "--set", "optimizer.weight_decay=0"];
+        let first = ["--set", "schedule.warmup_epochs=0"];
+        done(processes, &[&steps(text(&out), "4")[..], &plain, &first].concat());
+        column(&out, "grad_norm")[0]
+    };
+    let (one, two) = (moved(1), moved(2));
+    assert!((one - two).abs() < 1e-4 * one, "{one} alone, {two} with two processes");
+}
+
+#[test]
+fn two_runs_with_as_many_processes_have_the_same_bytes_and_a_resumed_run_too() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for sync in ["train.sync_bn=true", "train.sync_bn=false"] {
+        let name = |which: &str| dir.path().join(format!("{sync}-{which}"));
+        let arguments = |out: &Path, epochs: &'static str| -> Vec<String> {
+            let arguments = [&steps(text(out), epochs)[..], &["--set", sync]].concat();
+            arguments.into_iter().map(str::to_owned).collect()
+        };
+        let run = |out: &Path, epochs: &'static str| {
+            let arguments = arguments(out, epochs);
+            done(2, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
+        };
+        let (first, second) = (name("first"), name("second"));
+        run(&first, "4");
+        run(&second, "4");
+        assert_eq!(encoder(&first), encoder(&second), "{sync}");
+
+        let killed = name("killed");
+        let arguments = arguments(&killed, "4");
+        let child = started(2, &arguments.iter().map(String::as_str).collect::<Vec<_>>(), &killed);
+        let ids = processes_of(&killed);
+        assert!(!ids.is_empty());
+        ids.iter().for_each(|id| drop(Command::new("kill").args(["-KILL", &id.to_string()]).status()));
+        assert!(!ended(child).status.success());
+        done(2, &["pretrain", "--resume", "--out", text(&killed)]);
+        assert_eq!(encoder(&first), encoder(&killed), "{sync}");
+    }
+}
+
+#[test]
+fn a_run_goes_on_with_another_number_of_processes() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (whole, out) = (dir.path().join("whole"), dir.path().join("run"));
+    done(1, &steps(text(&whole), "4"));
+    let child = started(4, &steps(text(&out), "4"), &out);
+    processes_of(&out).iter().take(1).for_each(|id| signal(*id, "KILL"));
+    assert!(!ended(child).status.success());
+    done(2, &["pretrain", "--resume", "--out", text(&out)]);
+    let (one, other) = (column(&whole, "train_loss"), column(&out, "train_loss"));
+    let near = one.iter().zip(&other).all(|(one, other)| (one - other).abs() < 1e-4 * one.abs());
+    assert!(near && one.len() == other.len(), "{other:?}, alone: {one:?}");
+}
+
+#[test]
+fn a_killed_process_ends_the_job() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let out = dir.path().join("run");
+    let child = started(3, &[&steps(text(&out), "400")[..], &["--batch-size", "12"]].concat(), &out);
+    let victim = *processes_of(&out).last().expect("three processes");
+    signal(victim, "KILL");
+    assert!(!ended(child).status.success());
+    assert!(processes_of(&out).is_empty(), "nothing is left running");
+}
+
+#[test]
+fn a_signal_to_one_process_stops_all_with_a_checkpoint_and_the_code_to_start_again() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let out = dir.path().join("run");
+    let child = started(2, &steps(text(&out), "400"), &out);
+    let one = *processes_of(&out).last().expect("two processes");
+    signal(one, "USR1");
+    let output = ended(child);
+    assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));
+    assert_eq!(stderr(&output).matches("stopped and saved after step").count(), 1, "{}", stderr(&output));
+    assert!(!out.join("encoder.safetensors").exists());
+    let last = column(&out, "step").pop().expect("rows") as u64 + 6;
+    done(2, &["pretrain", "--resume", "--out", text(&out), "--max-steps", &last.to_string()]);
+    assert!(out.join("encoder.safetensors").exists());
+}
+
+#[test]
+fn an_error_is_one_sentence_of_one_process() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 12), dir.path().join("run"));
+    let missing = sentences(3, &tiny("/no/such/folder", text(&out)));
+    assert_eq!(missing, ["there is no file or folder at /no/such/folder"]);
+    let uneven = sentences(3, &tiny(text(&images), text(&out)));
+    assert_eq!(uneven, ["a micro-batch has 8 images, expected a multiple of the 3 processes that share it"]);
+    assert!(!out.exists());
+    done(2, &tiny(text(&images), text(&out)));
+    let exists = sentences(2, &tiny(text(&images), text(&out)));
+    assert!(exists.len() == 1 && exists[0].contains("already exists"), "{exists:?}");
+    let usage = run(2, &["pretrain", "--bogus"]);
+    assert_eq!(
+        (usage.status.code(), stderr(&usage).matches("error:").count()),
+        (Some(2), 1),
+        "{}",
+        stderr(&usage)
+    );
+}
+
+#[test]
+fn an_error_of_one_process_alone_ends_the_others() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let out = dir.path().join("run");
+    let child = started(2, &steps(text(&out), "400"), &out);
+    fs::remove_dir_all(&out).expect("a folder");
+    let output = ended(child);
+    let said = stderr(&output);
+    assert_eq!(said.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
+}
+
+#[test]
+fn evaluation_shares_its_images_and_finds_the_same() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 12), dir.path().join("run"));
+    let images = text(&images);
+    done(1, &tiny(images, text(&out)));
+    let found = |processes: usize, args: &[&str]| -> Value {
+        let output = done(processes, &[args, &["--run", text(&out), "--json"]].concat());
+        serde_json::from_str(stdout(&output).trim()).expect("one line of JSON")
+    };
+    let knn = ["knn", "--train", images, "--test", images];
+    assert_eq!(found(1, &knn), found(3, &knn));
+    for cached in [&["--cached"][..], &[]] {
+        let linear =
+            [&["linear", "--train", images, "--test", images, "--epochs", "2", "--batch-size", "6"], cached];
+        let [one, three] = [1, 3].map(|processes| found(processes, &linear.concat())["train_loss"].as_f64());
+        let [one, three] = [one, three].map(|loss| loss.expect("a loss"));
+        assert!((one - three).abs() < 1e-5 * one, "{one} {three}");
+    }
+    let files = [1, 3].map(|processes| {
+        let file = dir.path().join(format!("{processes}.csv"));
+        found(processes, &["embed", "--data", images, "--out", text(&file)]);
+        fs::read(file).expect("written")
+    });
+    assert_eq!(files[0], files[1]);
+}

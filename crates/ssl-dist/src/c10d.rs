@@ -1,0 +1,155 @@
+//! libtorch's c10d with Gloo, as torchrun expects it.
+#![allow(unsafe_code)] // calls of C++
+
+use std::ffi::{CStr, CString, c_char};
+use std::fmt;
+use std::ptr::NonNull;
+
+use crate::JobError;
+use crate::launch::Meeting;
+use crate::wire::{Lost, Wire};
+
+/// Seconds that a process waits for the others to come to the meeting (our choice; torch waits as long for a store).
+const PATIENCE: i64 = 300;
+
+#[repr(C)]
+struct Connection {
+    _opaque: [u8; 0],
+}
+
+// Keeps the flags with which torch-sys links libtorch, whose functions the bridge calls.
+use torch_sys as _;
+
+unsafe extern "C" {
+    fn ssl_c10d_connect(
+        out: *mut *mut Connection,
+        host: *const c_char,
+        port: u16,
+        rank: i32,
+        size: i32,
+        serves: bool,
+        name: *const c_char,
+        seconds: i64,
+    ) -> *const c_char;
+    fn ssl_c10d_close(connection: *mut Connection);
+    fn ssl_c10d_all_gather(
+        connection: *mut Connection,
+        own: *const u8,
+        count: i64,
+        all: *mut u8,
+    ) -> *const c_char;
+    fn ssl_c10d_all_to_all(
+        connection: *mut Connection,
+        parts: *const u8,
+        count: i64,
+        received: *mut u8,
+    ) -> *const c_char;
+    fn ssl_c10d_broadcast(
+        connection: *mut Connection,
+        values: *mut u8,
+        count: i64,
+        root: i32,
+    ) -> *const c_char;
+}
+
+/// The processes of a job of torchrun.
+pub(crate) struct Gloo {
+    connection: NonNull<Connection>,
+    rank: usize,
+    size: usize,
+}
+
+// SAFETY: c10d's process groups may be called from any thread, and a group makes one call at a time.
+unsafe impl Send for Gloo {}
+// SAFETY: as above.
+unsafe impl Sync for Gloo {}
+
+/// Meets the other processes.
+pub(crate) fn connect(meeting: &Meeting) -> Result<Gloo, JobError> {
+    let failed = |reason: String| JobError::Engine { engine: "c10d", reason };
+    let text = |text: &str| CString::new(text).map_err(|error| failed(error.to_string()));
+    // torchrun starts a failed job again at the same port.
+    let attempt = std::env::var("TORCHELASTIC_RESTART_COUNT").unwrap_or_default();
+    let (host, name) = (text(&meeting.address)?, text(&format!("burn-ssl-{attempt}"))?);
+    let mut connection = std::ptr::null_mut();
+    // SAFETY: the texts live through the call, and `connection` is a place for a pointer.
+    let error = unsafe {
+        ssl_c10d_connect(
+            &raw mut connection,
+            host.as_ptr(),
+            meeting.port,
+            meeting.rank as i32,
+            meeting.size as i32,
+            meeting.serves,
+            name.as_ptr(),
+            PATIENCE,
+        )
+    };
+    answer(error).map_err(|Lost(reason)| failed(reason))?;
+    let connection = NonNull::new(connection).ok_or_else(|| failed("no connection".to_owned()))?;
+    Ok(Gloo { connection, rank: meeting.rank, size: meeting.size })
+}
+
+/// An answer of the bridge: null, or the first line of a text.
+fn answer(error: *const c_char) -> Result<(), Lost> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the bridge returns a text that ends with a zero and lives until its next call on this thread.
+    let text = unsafe { CStr::from_ptr(error) }.to_string_lossy();
+    Err(Lost(text.lines().next().unwrap_or_default().to_owned()))
+}
+
+impl fmt::Debug for Gloo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Gloo({} of {})", self.rank, self.size)
+    }
+}
+
+impl Drop for Gloo {
+    fn drop(&mut self) {
+        // SAFETY: the connection is open, and nothing uses it any more.
+        unsafe { ssl_c10d_close(self.connection.as_ptr()) }
+    }
+}
+
+impl Wire for Gloo {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn size(&self) -> usize {
+        self.size
+    }
+
+    fn all_gather(&self, own: &[u8], all: &mut [u8]) -> Result<(), Lost> {
+        assert_eq!(all.len(), own.len() * self.size, "bytes of all ranks");
+        let count = own.len() as i64;
+        // SAFETY: the connection is open, and the slices are as long as the bridge is told.
+        answer(unsafe {
+            ssl_c10d_all_gather(self.connection.as_ptr(), own.as_ptr(), count, all.as_mut_ptr())
+        })
+    }
+
+    fn all_to_all(&self, parts: &[u8], received: &mut [u8]) -> Result<(), Lost> {
+        assert_eq!(received.len(), parts.len(), "bytes sent and received");
+        let count = parts.len() as i64;
+        // SAFETY: as above.
+        answer(unsafe {
+            ssl_c10d_all_to_all(self.connection.as_ptr(), parts.as_ptr(), count, received.as_mut_ptr())
+        })
+    }
+
+    fn broadcast(&self, bytes: &mut [u8], root: usize) -> Result<(), Lost> {
+        let count = bytes.len() as i64;
+        // SAFETY: as above.
+        answer(unsafe {
+            ssl_c10d_broadcast(self.connection.as_ptr(), bytes.as_mut_ptr(), count, root as i32)
+        })
+    }
+
+    /// The others notice that the connection breaks.
+    fn abort(&self) {
+        std::process::exit(1)
+    }
+}

@@ -1,0 +1,316 @@
+//! A group of processes whose tensors pass through the host.
+
+use std::panic::panic_any;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use burn::tensor::{Tensor, TensorData};
+use ssl_kernels::Collective;
+use ssl_kernels::ops::read_values;
+
+use crate::wire::{Lost, Wire};
+
+/// Values up to which every rank sums for itself what all ranks send it, in one message instead of two (our choice).
+const SMALL: usize = 1 << 12;
+
+/// Values that are summed at a time, which bounds the buffers (our choice: 256 MiB of float32).
+const BLOCK: usize = 1 << 26;
+
+/// The panic of a call in a job that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Why.
+    pub message: String,
+    /// Whether it is for this process to say so.
+    pub speaks: bool,
+}
+
+/// The group over an engine's connection.
+///
+/// Before each call, the ranks exchange which call they make. So a rank that fails is noticed at the next call of the others, and
+/// ranks that make different calls end with a sentence instead of waiting for ever.
+#[derive(Debug)]
+pub(crate) struct HostGroup {
+    wire: Box<dyn Wire>,
+    /// Held during a call.
+    line: Mutex<()>,
+    /// Set where the ranks no longer agree on what comes next.
+    broken: AtomicBool,
+    nanoseconds: AtomicU64,
+}
+
+/// What a rank announces before a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Call {
+    AllReduceSum,
+    AllGather,
+    GatherBytes,
+    Broadcast,
+    Barrier,
+    /// No call: the rank has failed.
+    Failed,
+}
+
+const CALLS: [(Call, &str); 6] = [
+    (Call::AllReduceSum, "all_reduce_sum"),
+    (Call::AllGather, "all_gather"),
+    (Call::GatherBytes, "gather_bytes"),
+    (Call::Broadcast, "broadcast"),
+    (Call::Barrier, "barrier"),
+    (Call::Failed, "failure"),
+];
+
+impl HostGroup {
+    #[cfg(any(feature = "mpi", feature = "c10d", test))]
+    pub(crate) fn new(wire: impl Wire) -> Self {
+        Self {
+            wire: Box::new(wire),
+            line: Mutex::new(()),
+            broken: AtomicBool::new(false),
+            nanoseconds: AtomicU64::new(0),
+        }
+    }
+
+    /// Tells all ranks that this one failed, and waits for them to hear it. Returns whether this rank is the one to say so: of
+    /// several that fail together, the first.
+    pub(crate) fn fail(&self, message: &str) -> bool {
+        if self.broken.load(Ordering::SeqCst) {
+            return true;
+        }
+        let _line = self.line();
+        match self.exchange(Call::Failed, message.len()) {
+            Ok(there) => match self.first_failure(&there, message) {
+                Ok((rank, _)) => rank == self.wire.rank(),
+                Err(_) => true,
+            },
+            Err(_) => true,
+        }
+    }
+
+    /// Waits until all ranks have said what they have to say. To be called once, at the end.
+    pub(crate) fn part(&self) {
+        if self.broken.load(Ordering::SeqCst) {
+            return;
+        }
+        let _line = self.line();
+        let mut all = vec![0; self.wire.size()];
+        let _ = self.wire.all_gather(&[0], &mut all);
+    }
+
+    /// Whether a call was left in the middle, so that the others cannot be told anything.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn abort_all(&self) {
+        self.wire.abort();
+    }
+
+    /// Makes a call together with all ranks.
+    fn call<T>(&self, call: Call, size: usize, work: impl FnOnce(&[u64]) -> Result<T, Lost>) -> T {
+        let _line = self.line();
+        let start = Instant::now();
+        self.broken.store(true, Ordering::SeqCst);
+        let done = self.exchange(call, size).and_then(|there| {
+            self.check(call, &there)?;
+            let sizes: Vec<u64> = there.iter().map(|(_, size)| *size).collect();
+            work(&sizes)
+        });
+        let nanoseconds = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        match done {
+            Ok(done) => {
+                self.broken.store(false, Ordering::SeqCst);
+                done
+            }
+            Err(Lost(reason)) => {
+                let message = format!("the connection to another process is lost: {reason}");
+                // The launcher tells which process it was; two that speak are enough.
+                panic_any(Ended { message, speaks: self.wire.rank() < 2 })
+            }
+        }
+    }
+
+    /// What all ranks announce.
+    fn exchange(&self, call: Call, size: usize) -> Result<Vec<(u8, u64)>, Lost> {
+        let mut own = [0; 9];
+        own[0] = call as u8;
+        own[1..].copy_from_slice(&(size as u64).to_le_bytes());
+        let mut all = vec![0; own.len() * self.wire.size()];
+        self.wire.all_gather(&own, &mut all)?;
+        let read = |one: &[u8]| (one[0], u64::from_le_bytes(one[1..].try_into().unwrap_or_default()));
+        Ok(all.chunks_exact(own.len()).map(read).collect())
+    }
+
+    /// Ends this rank if another one failed or makes another call.
+    fn check(&self, call: Call, there: &[(u8, u64)]) -> Result<(), Lost> {
+        if there.iter().any(|(other, _)| *other == Call::Failed as u8) {
+            let (rank, message) = self.first_failure(there, "")?;
+            self.broken.store(false, Ordering::SeqCst); // all ranks part next
+            panic_any(Ended { message: format!("rank {rank}: {message}"), speaks: false });
+        }
+        match there.iter().position(|(other, _)| *other != call as u8) {
+            None => Ok(()),
+            Some(other) => {
+                self.broken.store(false, Ordering::SeqCst);
+                let [first, second] = [call as u8, there[other].0].map(name);
+                let here = self.wire.rank();
+                let message = format!(
+                    "this is a bug: rank {here} calls {first} while rank {other} calls {second}, expected the same call"
+                );
+                panic_any(Ended { message, speaks: here == 0 })
+            }
+        }
+    }
+
+    /// The first rank that failed, and its message.
+    fn first_failure(&self, there: &[(u8, u64)], own: &str) -> Result<(usize, String), Lost> {
+        let failed = |(call, _): &(u8, u64)| *call == Call::Failed as u8;
+        let rank = there.iter().position(failed).unwrap_or_default();
+        let mut message = vec![0; there[rank].1 as usize];
+        if rank == self.wire.rank() {
+            message.copy_from_slice(own.as_bytes());
+        }
+        if !message.is_empty() {
+            self.wire.broadcast(&mut message, rank)?;
+        }
+        Ok((rank, String::from_utf8_lossy(&message).into_owned()))
+    }
+
+    fn line(&self) -> MutexGuard<'_, ()> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces values by their sums, added in rank order.
+    fn sum(&self, values: &mut [f32]) -> Result<(), Lost> {
+        let ranks = self.wire.size();
+        if values.is_empty() {
+            return Ok(());
+        }
+        if values.len() <= SMALL {
+            let mut all = vec![0.0; values.len() * ranks];
+            self.wire.all_gather(bytemuck::cast_slice(values), bytemuck::cast_slice_mut(&mut all))?;
+            add_up(&all, values);
+            return Ok(());
+        }
+        // Each rank sums a part for all of them: every value is sent twice, however many ranks there are.
+        let part = values.len().div_ceil(ranks);
+        let mut parts = vec![0.0; part * ranks];
+        parts[..values.len()].copy_from_slice(values);
+        let mut received = vec![0.0; part * ranks];
+        self.wire.all_to_all(bytemuck::cast_slice(&parts), bytemuck::cast_slice_mut(&mut received))?;
+        let mut own = vec![0.0; part];
+        add_up(&received, &mut own);
+        self.wire.all_gather(bytemuck::cast_slice(&own), bytemuck::cast_slice_mut(&mut parts))?;
+        values.copy_from_slice(&parts[..values.len()]);
+        Ok(())
+    }
+
+    /// The bytes of all ranks, whose numbers are `sizes`.
+    fn gather(&self, own: &[u8], sizes: &[u64]) -> Result<Vec<Vec<u8>>, Lost> {
+        let most = sizes.iter().copied().max().unwrap_or_default() as usize;
+        if most == 0 {
+            return Ok(vec![Vec::new(); sizes.len()]);
+        }
+        let mut all = vec![0; most * sizes.len()];
+        if own.len() == most {
+            self.wire.all_gather(own, &mut all)?;
+        } else {
+            let mut padded = own.to_vec();
+            padded.resize(most, 0);
+            self.wire.all_gather(&padded, &mut all)?;
+        }
+        Ok(all.chunks_exact(most).zip(sizes).map(|(one, &size)| one[..size as usize].to_vec()).collect())
+    }
+}
+
+fn name(call: u8) -> &'static str {
+    CALLS.iter().find(|(one, _)| *one as u8 == call).map_or("something unknown", |(_, name)| name)
+}
+
+/// The sums of the rows of `all`, each as long as `sums`, in their order.
+fn add_up(all: &[f32], sums: &mut [f32]) {
+    let mut rows = all.chunks_exact(sums.len().max(1));
+    if let Some(first) = rows.next() {
+        sums.copy_from_slice(first);
+    }
+    for row in rows {
+        sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+    }
+}
+
+/// The values of a tensor on the host.
+///
+/// # Panics
+/// If the tensor has gradients.
+fn on_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    assert!(!tensor.device().is_autodiff(), "a group exchanges plain values, found a tensor with autodiff");
+    if tensor.shape().num_elements() == 0 {
+        return Vec::new(); // not every backend reads nothing
+    }
+    read_values(tensor).convert::<f32>().try_into_vec().expect("converted to float32")
+}
+
+impl Collective for HostGroup {
+    fn rank(&self) -> usize {
+        self.wire.rank()
+    }
+
+    fn size(&self) -> usize {
+        self.wire.size()
+    }
+
+    fn all_reduce_sum(&self, values: Tensor<1>) -> Tensor<1> {
+        let (device, dtype, shape) = (values.device(), values.dtype(), values.dims());
+        let mut sums = on_host(values);
+        self.call(Call::AllReduceSum, sums.len(), |sizes| {
+            let len = sizes[0];
+            assert!(sizes.iter().all(|size| *size == len), "sums of {sizes:?} values, expected one number");
+            sums.chunks_mut(BLOCK).try_for_each(|block| self.sum(block))
+        });
+        Tensor::from_data(TensorData::new(sums, shape), (&device, dtype))
+    }
+
+    fn all_gather(&self, rows: Tensor<2>) -> Tensor<2> {
+        let (device, dtype, [_, columns]) = (rows.device(), rows.dtype(), rows.dims());
+        let own = on_host(rows);
+        let bytes: &[u8] = bytemuck::cast_slice(&own);
+        let parts = self.call(Call::AllGather, bytes.len(), |sizes| self.gather(bytes, sizes));
+        let bytes = parts.concat();
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+        let shape = [values.len() / columns.max(1), columns];
+        Tensor::from_data(TensorData::new(values, shape), (&device, dtype))
+    }
+
+    fn broadcast(&self, bytes: Vec<u8>, root: usize) -> Vec<u8> {
+        assert!(root < self.size(), "broadcast from rank {root} in a group of {}", self.size());
+        self.call(Call::Broadcast, bytes.len(), |sizes| {
+            let mut bytes = if root == self.rank() { bytes } else { vec![0; sizes[root] as usize] };
+            if !bytes.is_empty() {
+                self.wire.broadcast(&mut bytes, root)?;
+            }
+            Ok(bytes)
+        })
+    }
+
+    fn gather_bytes(&self, bytes: Vec<u8>) -> Vec<Vec<u8>> {
+        self.call(Call::GatherBytes, bytes.len(), |sizes| self.gather(&bytes, sizes))
+    }
+
+    fn barrier(&self) {
+        self.call(Call::Barrier, 0, |_| Ok(()));
+    }
+
+    fn abort(&self) {
+        self.abort_all();
+    }
+
+    fn seconds(&self) -> f64 {
+        self.nanoseconds.load(Ordering::Relaxed) as f64 * 1e-9
+    }
+}
+
+#[cfg(test)]
+mod tests;

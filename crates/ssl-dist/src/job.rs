@@ -1,0 +1,204 @@
+//! The job that this process belongs to.
+
+use std::sync::Arc;
+
+use ssl_kernels::Group;
+
+use crate::group::HostGroup;
+use crate::launch::{self, Launch, Launcher, Local};
+#[cfg(feature = "mpi")]
+use crate::wire::Wire;
+
+/// The processes that a launcher started together; a process that was started alone is a job of one.
+///
+/// ```no_run
+/// let job = ssl_dist::Job::join()?;
+/// println!("process {} of {}", job.group().rank(), job.group().size());
+/// job.leave();
+/// # Ok::<(), ssl_dist::JobError>(())
+/// ```
+#[derive(Debug)]
+pub struct Job {
+    group: Group,
+    host: Option<Arc<HostGroup>>,
+    local: Option<Local>,
+    /// Ends the engine when dropped.
+    _engine: Engine,
+}
+
+#[derive(Debug)]
+enum Engine {
+    None,
+    #[cfg(feature = "mpi")]
+    Mpi {
+        _library: crate::mpi::Library,
+    },
+}
+
+/// Why a process cannot join its job.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The engine is not part of this program.
+    #[error(
+        "{launcher} started {processes} processes of this program, which was built without {engine}: build it with \
+         `--features {feature}`"
+    )]
+    NotCompiled {
+        /// What started the processes.
+        launcher: &'static str,
+        /// How many it started.
+        processes: usize,
+        /// The engine that they need.
+        engine: &'static str,
+        /// The cargo feature that adds it.
+        feature: &'static str,
+    },
+    /// Tasks that cannot find each other.
+    #[error(
+        "srun started {tasks} tasks without MPI, which would be {tasks} runs of their own: use `srun --mpi=pmix` (see \
+         `srun --mpi=list`), or `--ntasks=1`"
+    )]
+    SrunWithoutMpi {
+        /// How many it started.
+        tasks: usize,
+    },
+    /// A variable of `torchrun` is missing.
+    #[error("RANK and WORLD_SIZE are set, but not {name}: start the job with torchrun, or set it")]
+    NoVariable {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A variable of `torchrun` has no usable value.
+    #[error("{name} is '{value}', expected a number as torchrun sets it, RANK below WORLD_SIZE")]
+    Variable {
+        /// Its name.
+        name: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The engine does not start.
+    #[error("{engine} does not start: {reason}")]
+    Engine {
+        /// The engine.
+        engine: &'static str,
+        /// Its words.
+        reason: String,
+    },
+    /// The launcher and the engine disagree.
+    #[error(
+        "the launcher started {launched} processes, and {engine} connects {found}: use the launcher of the library that this \
+         program was built with"
+    )]
+    Size {
+        /// What the launcher says.
+        launched: usize,
+        /// The engine.
+        engine: &'static str,
+        /// What the engine says.
+        found: usize,
+    },
+}
+
+impl Job {
+    /// Joins the job that the environment of this process describes: one of `mpirun`, `mpiexec` or `srun` with feature `mpi`,
+    /// one of `torchrun` with feature `c10d`. To be called once, in the main thread.
+    ///
+    /// # Errors
+    /// If the engine is not compiled in or does not start, or if the environment is incomplete.
+    pub fn join() -> Result<Self, JobError> {
+        match launch::find(|name| std::env::var(name).ok())? {
+            Some(Launch { launcher: Launcher::Mpi, size, local }) => mpi(size, local),
+            Some(Launch { launcher: Launcher::Torchrun(meeting), local, .. }) if meeting.size > 1 => {
+                torchrun(&meeting, local)
+            }
+            _ => Ok(Self::alone()),
+        }
+    }
+
+    /// A job of one process.
+    pub fn alone() -> Self {
+        Self { group: Group::default(), host: None, local: None, _engine: Engine::None }
+    }
+
+    /// The processes of the job.
+    pub fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// The place of this process on its machine, if the launcher says.
+    pub fn local(&self) -> Option<Local> {
+        self.local
+    }
+
+    /// Whether this process is the one that speaks for all.
+    pub fn is_first(&self) -> bool {
+        self.group.rank() == 0
+    }
+
+    /// Tells all processes that this one failed; they end with [`Ended`](crate::Ended) in their next call. Returns whether this
+    /// process is to tell the user: of several that fail together, only the first is.
+    ///
+    /// If this process failed in the middle of a call, it cannot tell the others: [`leave`](Self::leave) then ends them.
+    pub fn fail(&self, message: &str) -> bool {
+        self.host.as_ref().is_none_or(|host| host.fail(message))
+    }
+
+    /// Waits until all processes have come to their end, and disconnects.
+    pub fn leave(self) {
+        let Some(host) = &self.host else { return };
+        if host.is_broken() {
+            host.abort_all();
+        }
+        host.part();
+    }
+
+    #[cfg(any(feature = "mpi", feature = "c10d"))]
+    fn of(host: HostGroup, local: Option<Local>, engine: Engine) -> Self {
+        let host = Arc::new(host);
+        let collective: Arc<dyn ssl_kernels::Collective> = host.clone();
+        Self { group: Group::from(collective), host: Some(host), local, _engine: engine }
+    }
+}
+
+#[cfg(feature = "mpi")]
+fn mpi(launched: Option<usize>, local: Option<Local>) -> Result<Job, JobError> {
+    let (library, wire) = crate::mpi::start()?;
+    let found = wire.size();
+    match launched {
+        Some(launched) if launched != found => Err(JobError::Size { launched, engine: "MPI", found }),
+        _ if found == 1 => Ok(Job { _engine: Engine::Mpi { _library: library }, ..Job::alone() }),
+        _ => {
+            let local = local.or_else(|| wire.local());
+            Ok(Job::of(HostGroup::new(wire), local, Engine::Mpi { _library: library }))
+        }
+    }
+}
+
+#[cfg(not(feature = "mpi"))]
+fn mpi(launched: Option<usize>, _local: Option<Local>) -> Result<Job, JobError> {
+    match launched {
+        Some(1) => Ok(Job::alone()),
+        launched => Err(JobError::NotCompiled {
+            launcher: "mpirun or srun",
+            processes: launched.unwrap_or(2),
+            engine: "MPI",
+            feature: "mpi",
+        }),
+    }
+}
+
+#[cfg(feature = "c10d")]
+fn torchrun(meeting: &launch::Meeting, local: Option<Local>) -> Result<Job, JobError> {
+    Ok(Job::of(HostGroup::new(crate::c10d::connect(meeting)?), local, Engine::None))
+}
+
+#[cfg(not(feature = "c10d"))]
+fn torchrun(meeting: &launch::Meeting, _local: Option<Local>) -> Result<Job, JobError> {
+    Err(JobError::NotCompiled {
+        launcher: "torchrun",
+        processes: meeting.size,
+        engine: "c10d",
+        feature: "c10d",
+    })
+}

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+
+mod group;
+mod job;
+mod launch;
+mod wire;
+
+#[cfg(feature = "c10d")]
+mod c10d;
+#[cfg(feature = "mpi")]
+mod mpi;
+
+pub use group::Ended;
+pub use job::{Job, JobError};
+pub use launch::{Local, is_first_by_environment};

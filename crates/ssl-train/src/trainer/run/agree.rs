@@ -1,0 +1,74 @@
+//! What the processes of a run have to agree on.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use ssl_core::{MethodRules, named};
+use ssl_data::Dataset;
+use xxhash_rust::xxh3::Xxh3;
+
+use super::{Networks, Run};
+use crate::TrainError;
+
+impl<M: MethodRules> Run<'_, M> {
+    /// Whether any process of the group says yes.
+    pub(super) fn any(&self, here: bool) -> bool {
+        let group = &self.trainer.group;
+        if group.is_solo() {
+            return here;
+        }
+        let vote = Tensor::from_floats([if here { 1.0 } else { 0.0 }], self.trainer.device);
+        group.all_reduce_sum(vote).into_scalar::<f32>() > 0.0
+    }
+
+    /// What the first process says, to all.
+    pub(super) fn first_says(&self, here: bool) -> bool {
+        self.any(here && self.writes())
+    }
+
+    /// Whether this process writes the files of the run.
+    pub(super) fn writes(&self) -> bool {
+        self.trainer.group.rank() == 0
+    }
+
+    /// Fails if the processes, which all compute the same step, no longer have the same weights.
+    pub(super) fn expect_same_weights<S: Module, T: Module>(
+        &self,
+        networks: &Networks<S, T>,
+    ) -> Result<(), TrainError> {
+        let group = &self.trainer.group;
+        if group.is_solo() {
+            return Ok(());
+        }
+        let mut hash = Xxh3::new();
+        for tensors in [named::collect(&networks.student), named::collect(&networks.state)] {
+            for (path, data) in &tensors {
+                hash.update(path.as_bytes());
+                hash.update(data.as_bytes());
+            }
+        }
+        let all = group.gather_bytes(hash.digest().to_le_bytes().to_vec());
+        match all.iter().position(|there| *there != all[0]) {
+            Some(rank) => Err(TrainError::Drift { step: self.at.step, rank }),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells every process the hashes of the images that the others have read.
+    pub(super) fn share_hashes(&mut self, data: &Dataset) {
+        let group = &self.trainer.group;
+        if group.is_solo() {
+            return;
+        }
+        let hashes = data.content_hashes();
+        self.shared.resize(hashes.len(), 0);
+        let news = hashes.iter().enumerate().filter(|&(index, &hash)| hash != self.shared[index]);
+        let news = news.flat_map(|(index, hash)| [index as u64, *hash]).flat_map(u64::to_le_bytes).collect();
+        for of_rank in group.gather_bytes(news) {
+            for pair in of_rank.as_chunks::<8>().0.chunks_exact(2) {
+                let [index, hash] = [pair[0], pair[1]].map(u64::from_le_bytes);
+                self.shared[index as usize] = hash;
+            }
+        }
+        data.expect_contents(&self.shared);
+    }
+}
