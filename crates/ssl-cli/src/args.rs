@@ -86,7 +86,7 @@ pub(crate) enum Command {
     /// Find near-duplicates among images, and write a table that says which to keep.
     #[command(after_help = "Examples:
   burn-ssl dedup --run run --data photos/ --out duplicates.csv
-  burn-ssl dedup --weights resnet50.safetensors --model resnet50 --image-size 224 --data photos/ --out duplicates.csv --distance 4")]
+  burn-ssl dedup --weights resnet50.safetensors --model resnet50 --image-size 224 --data photos/ --out duplicates.csv --distance 2")]
     Dedup(DedupArgs),
     /// Compare runs: recipes, losses, k-NN, rank and time.
     #[command(after_help = "Examples:

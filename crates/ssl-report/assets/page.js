@@ -9,7 +9,7 @@
   const RUNS = { light: ["#0072b2", "#d55e00", "#009e73", "#b5548f", "#b07800", "#3b8fc4"], dark: ["#5fb4ee", "#f08a4b", "#2fc79a", "#e69ac8", "#f0c54a", "#9bd0f5"] };
   const theme = () => (dark.matches && !print.matches ? "dark" : "light");
   const runColour = (run) => RUNS[theme()][run % RUNS.light.length];
-  const number = (value) => (value == null ? "–" : Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3) ? value.toExponential(3) : String(+value.toPrecision(5)));
+  const number = (value) => (value == null ? "–" : Math.abs(value) >= 1e5 || (value !== 0 && Math.abs(value) < 1e-3) ? (+value.toPrecision(4)).toExponential() : String(+value.toPrecision(5)));
   const redraws = [];
   const element = (tag, properties, ...children) => {
     const made = Object.assign(document.createElement(tag), properties);

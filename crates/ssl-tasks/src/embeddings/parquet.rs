@@ -119,7 +119,7 @@ mod tests {
             assert_eq!(rows.len(), 2);
             let class = if label == "1" { "\"a, b\"" } else { "null" };
             let expected =
-                format!("{{file: \"a, b/1.png\", label: {label}, class: {class}, features: [0.5, -1.0]}}");
+                format!("{{file: \"a, b/1.png\", label: {label}, class: {class}, features: [0.5, -1E0]}}");
             assert_eq!(rows[0], expected);
         }
     }
