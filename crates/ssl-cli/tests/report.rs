@@ -103,7 +103,7 @@ fn several_runs_are_compared_on_a_page() {
     let out = dir.path().join("both.html");
     json(&["report", "--run", text(&first), "--run", text(&second), "--out", text(&out)]);
     let html = page(&out);
-    assert_eq!(sections(&html), ["compared", "curves", "facts"]);
+    assert_eq!(sections(&html), ["compared", "curves", "differences", "facts"]);
     assert!(html.contains("Keys of the recipes that differ") && html.contains("<th scope=\"row\">seed</th>"));
     assert!(html.contains("Recipe of second"));
 }

@@ -40,7 +40,7 @@ fn page(images: usize) -> Result<Page, ssl_report::Error> {
             Tile { name: "loss".into(), value: "4.8".into(), note: "7.6 for guessing".into() },
         ],
         compared: vec![Table {
-            title: "Differences".into(),
+            title: "Two runs".into(),
             columns: text(&["key", "first", "second"]),
             rows: vec![text(&["optimizer.lr", "0.1", "0.2"])],
             notes: vec!["Other keys are the same.".into()],

@@ -26,6 +26,8 @@ pub struct Page {
     pub tiles: Vec<Tile>,
     /// Runs side by side.
     pub compared: Vec<Table>,
+    /// The keys of their recipes that differ.
+    pub differences: Option<Table>,
     /// Metrics over the course of training.
     pub curves: Option<Curves>,
     /// How well classes are told apart, and by which protocol.
@@ -200,6 +202,7 @@ impl Page {
         let all = [
             ("compared", "Runs", !self.compared.is_empty()),
             ("curves", "Curves", self.curves.is_some()),
+            ("differences", "Recipes", self.differences.is_some()),
             ("accuracy", "Accuracy", self.accuracy.is_some()),
             ("views", "Views", self.views.is_some()),
             ("map", "Map", gallery.is_some()),

@@ -48,6 +48,7 @@ fn an_empty_page_has_no_sections_and_a_full_one_has_all_in_order() {
             runs: vec!["a".into()],
             panels: vec![Panel { title: "loss".into(), main: true, lines }],
         }),
+        differences: Some(table.clone()),
         accuracy: Some(table),
         gallery: Some(gallery(20, 16)),
         facts: vec![Facts { title: "Recipe".into(), text: "seed = 0".into(), ..Facts::default() }],
@@ -55,7 +56,7 @@ fn an_empty_page_has_no_sections_and_a_full_one_has_all_in_order() {
     };
     let html = page.render().expect("a page");
     let after_the_verdict =
-        ["compared", "curves", "accuracy", "map", "neighbours", "clusters", "data", "facts"];
+        ["compared", "curves", "differences", "accuracy", "map", "neighbours", "clusters", "data", "facts"];
     assert_eq!(sections(&html)[1..], after_the_verdict);
     assert_eq!(links(&html), after_the_verdict);
 }

@@ -8,6 +8,7 @@ mod sample;
 mod several;
 mod told;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -148,10 +149,14 @@ pub(crate) struct Ended<'a, E> {
 impl<E: Encoder> Ended<'_, E> {
     /// Writes the page of the run, if it is to have one; the run is as good without it.
     pub(crate) fn write_report(&self) {
-        if self.options.report
-            && let Err(error) = self.try_to_write()
-        {
-            warn!("no report: {error}");
+        if !self.options.report {
+            return;
+        }
+        // An encoder from outside may panic where no training and no evaluation has called it.
+        match catch_unwind(AssertUnwindSafe(|| self.try_to_write())) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!("no report: {error}"),
+            Err(_) => warn!("no report: the encoder cannot be looked at"),
         }
     }
 

@@ -117,7 +117,7 @@ run_report_from! {
 
 impl fmt::Display for HtmlReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "report: {} ({})", self.out.display(), Bytes(self.bytes as f64))
+        write!(f, "report: {} ({:.1} MB)", self.out.display(), self.bytes as f64 / 1e6)
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) fn page(runs: &[PathBuf]) -> Result<Page, Error> {
         title: format!("{} runs", runs.len()),
         subtitle: names.join(", "),
         compared: tables(&report, &names),
+        differences: differences(&report.differences, &names),
         curves: curves::of(&histories),
         facts: recipes.collect::<Result<_, Error>>()?,
         ..Page::default()
@@ -49,8 +50,7 @@ fn tables(report: &CompareReport, names: &[String]) -> Vec<Table> {
         rows,
         notes: notes.map(|note| format!("Not everything could be read: {note}.")).collect(),
     };
-    let others = [of_seeds(&report.seeds, report, names), differences(&report.differences, names)];
-    std::iter::once(runs).chain(others.into_iter().flatten()).collect()
+    std::iter::once(runs).chain(of_seeds(&report.seeds, report, names)).collect()
 }
 
 fn of_seeds(groups: &[OfSeeds], report: &CompareReport, names: &[String]) -> Option<Table> {
