@@ -7,16 +7,17 @@ use ssl_encoders::AnyEncoder;
 use ssl_tasks::demo::{DemoOptions, DemoReport};
 use ssl_tasks::export::{ExportOptions, ExportReport};
 use ssl_tasks::{
-    EmbedOptions, EmbedReport, Error, FinetuneOptions, FinetuneReport, KnnOptions, KnnReport, LinearOptions,
-    LinearReport, Observer, PretrainOptions, PreviewOptions, PreviewReport, Recipe, Report, SegmentOptions,
-    SegmentReport, SimilarOptions, SimilarReport,
+    DedupOptions, DedupReport, EmbedOptions, EmbedReport, Error, FinetuneOptions, FinetuneReport, HtmlReport,
+    HtmlReportOptions, KnnOptions, KnnReport, LinearOptions, LinearReport, Observer, PretrainOptions,
+    PreviewOptions, PreviewReport, Recipe, Report, SegmentOptions, SegmentReport, SimilarOptions,
+    SimilarReport,
 };
 
 use crate::recipe::NamedRecipe;
 use crate::registry::BuiltIn;
 
-/// Pretrains an encoder and writes the run directory: `recipe.toml`, `metrics.jsonl`, `checkpoints/` and, at the end,
-/// `encoder.safetensors`.
+/// Pretrains an encoder and writes the run directory: `recipe.toml`, `metrics.jsonl`, `tensorboard/`, `checkpoints/` and, at the
+/// end, `encoder.safetensors` and `report.html`.
 ///
 /// Everything that can be checked is checked before the directory is created. A run stopped by the observer leaves a
 /// checkpoint. With [`resume`](PretrainOptions::resume) it continues; on the CPU it ends with the same bytes as an
@@ -146,6 +147,22 @@ pub fn embed_images(options: &EmbedOptions) -> Result<EmbedReport, Error> {
 /// If the encoder, the images, the queries, the device or the file cannot be used.
 pub fn similar(options: &SimilarOptions) -> Result<SimilarReport, Error> {
     ssl_tasks::similar(&BuiltIn, options)
+}
+
+/// Writes a page about runs, one HTML file that needs no network, see [`ssl_tasks::html_report`].
+///
+/// # Errors
+/// If there is no run, the file must not be overwritten, or the device cannot be used.
+pub fn html_report(options: &HtmlReportOptions) -> Result<HtmlReport, Error> {
+    ssl_tasks::html_report(&BuiltIn, options)
+}
+
+/// Finds near-duplicates among images, see [`ssl_tasks::dedup`].
+///
+/// # Errors
+/// If the encoder, the images, the device or the file cannot be used.
+pub fn dedup(options: &DedupOptions) -> Result<DedupReport, Error> {
+    ssl_tasks::dedup(&BuiltIn, options)
 }
 
 /// Writes the encoder of a run as a file for other libraries, see [`ssl_tasks::export::export`].

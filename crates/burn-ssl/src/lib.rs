@@ -51,17 +51,19 @@ pub use ssl_train as train;
 pub use ssl_vicreg as vicreg;
 
 pub use commands::{
-    embed_images, evaluate_knn, finetune, linear_probe, pretrain, pretrain_encoder, pretrain_with, preview,
-    segment, similar,
+    dedup, embed_images, evaluate_knn, finetune, html_report, linear_probe, pretrain, pretrain_encoder,
+    pretrain_with, preview, segment, similar,
 };
 pub use ssl_core::{share_cores, tune_process};
 pub use ssl_tasks::{
-    CompareOptions, CompareReport, ComparedRun, Difference, DistillOptions, DistillReport, EmbedOptions,
-    EmbedReport, EncoderOrigin, EncoderSource, EncoderSummary, Error, FinetuneOptions, FinetuneProtocol,
-    FinetuneReport, Found, KnnOptions, KnnReport, Learned, LinearOptions, LinearReport, Neighbour,
-    NoObserver, Observer, OfSeeds, PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport,
-    Protocol, Recipe, Report, RunReport, SegmentOptions, SegmentReport, SetOptions, SimilarOptions,
-    SimilarReport, Spread, Verdict, columns, compare, distill, embed_images_with, escaped, load_encoder,
+    CompareOptions, CompareReport, ComparedRun, DedupOptions, DedupReport, Difference, DistillOptions,
+    DistillReport, EmbedOptions, EmbedReport, EncoderOrigin, EncoderSource, EncoderSummary, Error,
+    FinetuneOptions, FinetuneProtocol, FinetuneReport, Found, HtmlReport, HtmlReportOptions, KnnOptions,
+    KnnReport, Learned, LinearOptions, LinearReport, ListedRun, Neighbour, NoObserver, Observer, OfSeeds,
+    PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport, Protocol, Recipe, Report,
+    RunReport, RunState, RunsOptions, RunsOrder, RunsReport, SegmentOptions, SegmentReport, SetOptions,
+    SimilarOptions, SimilarReport, Spread, Verdict, columns, compare, distill, embed_images_with, escaped,
+    load_encoder, runs,
 };
 pub use ssl_tasks::{images, memory};
 

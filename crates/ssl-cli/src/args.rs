@@ -16,7 +16,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use classifier::{EncoderArgs, LinearArgs, PreprocessingArgs, SegmentArgs, SetArgs};
 pub(crate) use recipe::{Asked, ModelArgs, RecipeArgs, TrainingArgs, set, weights_file};
-pub(crate) use tools::{CompareArgs, MethodsArgs, SimilarArgs};
+pub(crate) use tools::{CompareArgs, DedupArgs, MethodsArgs, ReportArgs, RunsArgs, SimilarArgs};
 pub(crate) use training::{DistillArgs, EmbedArgs, EncodedArgs, FinetuneArgs};
 
 /// Self-supervised learning of image representations: from a folder of images to a pretrained encoder.
@@ -76,6 +76,7 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   burn-ssl embed --run run --data photos/ --out features.csv
   burn-ssl embed --run run --data photos/ --out features.npy          (names and labels in features.csv)
+  burn-ssl embed --run run --data photos/ --out features.parquet      (for pandas, polars, DuckDB)
   burn-ssl embed --weights vit.pth --model vit-base --image-size 224 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --data photos/ --out features.csv")]
     Embed(EmbedArgs),
     /// Find the images that an encoder finds most similar to others.
@@ -83,11 +84,28 @@ pub(crate) enum Command {
   burn-ssl similar --run run --data photos/ --query cat.jpg --out sheet.png
   burn-ssl similar --run run --data photos.tar --query animals/cat.jpg --query animals/dog.jpg --top 5")]
     Similar(SimilarArgs),
+    /// Find near-duplicates among images, and write a table that says which to keep.
+    #[command(after_help = "Examples:
+  burn-ssl dedup --run run --data photos/ --out duplicates.csv
+  burn-ssl dedup --weights resnet50.safetensors --model resnet50 --image-size 224 --data photos/ --out duplicates.csv --distance 2")]
+    Dedup(DedupArgs),
     /// Compare runs: recipes, losses, k-NN, rank and time.
     #[command(after_help = "Examples:
   burn-ssl compare run-a run-b --plot curves.png
   burn-ssl compare runs/seed-*          (mean and standard deviation over seeds)")]
     Compare(CompareArgs),
+    /// Write a page about runs: curves, accuracies, a map of the features, neighbours, odd images. One HTML file, offline.
+    #[command(after_help = "Examples:
+  burn-ssl report --run run                      (run/report.html, which a run also writes at its end)
+  burn-ssl report --run run --images 2000 --out page.html
+  burn-ssl report --run runs/a --run runs/b --out comparison.html")]
+    Report(ReportArgs),
+    /// List all runs below a folder.
+    #[command(after_help = "Examples:
+  burn-ssl runs .
+  burn-ssl runs experiments/ --sort knn
+  burn-ssl runs experiments/ --json")]
+    Runs(RunsArgs),
     /// Write the encoder of a run for other programs, with a model card beside it.
     #[command(after_help = "Examples:
   burn-ssl export --run run --out encoder.safetensors --format torchvision          (prints the Python that loads it)
@@ -163,6 +181,9 @@ pub(crate) struct PretrainArgs {
     /// Go on although the images have changed since the run began.
     #[arg(long)]
     pub(crate) accept_changed_data: bool,
+    /// Write no page about the run (report.html) at its end.
+    #[arg(long)]
+    pub(crate) no_report: bool,
     /// Remove an earlier run in the directory.
     #[arg(long)]
     pub(crate) overwrite: bool,

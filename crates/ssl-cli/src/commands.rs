@@ -39,6 +39,9 @@ pub(crate) fn run(args: Args, here: &Here) -> Result<Ended> {
         Command::Embed(args) => training::run_embed(args, here)?,
         Command::Similar(args) => tools::run_similar(args, here)?,
         Command::Compare(args) => tools::run_compare(args)?,
+        Command::Report(args) => tools::run_report(args)?,
+        Command::Runs(args) => tools::run_runs(args)?,
+        Command::Dedup(args) => tools::run_dedup(args)?,
         Command::Export(args) => run_export(args)?,
         Command::Preview(args) => {
             next = Some(format!("pretrain on them:\n  {}", args.recipe.pretraining(&args.model)));
@@ -136,6 +139,7 @@ fn run_pretrain(args: PretrainArgs, here: &Here, stop: &mut Stop) -> Result<RunR
         overwrite: args.overwrite,
         resume: args.resume,
         accept_changed_data: args.accept_changed_data,
+        report: !args.no_report,
         group: here.group(),
         notes,
     };

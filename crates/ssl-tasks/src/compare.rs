@@ -15,7 +15,8 @@ use ssl_train::{RunDir, newest_intact_checkpoint};
 use crate::recipe::{Draft, RecipeError, leaves};
 use crate::self_check::{RANKME_TRAIN, VIEW_RETRIEVAL};
 use crate::{Error, Recipe, files};
-use history::History;
+pub(crate) use history::History;
+pub(crate) use text::{COLUMNS, row};
 
 /// Keys that change nothing about the result of a run.
 const WITHOUT_EFFECT: [&str; 1] = ["data.workers"];
@@ -159,24 +160,30 @@ pub fn compare(options: &CompareOptions) -> Result<CompareReport, Error> {
     if let Some(path) = &options.plot {
         plot::write(&opened, path, options.overwrite)?;
     }
-    Ok(CompareReport {
-        differences: differences(&opened),
-        seeds: of_seeds(&opened),
-        runs: opened.into_iter().map(|opened| opened.run).collect(),
-        plot: options.plot.clone(),
-    })
+    Ok(CompareReport { plot: options.plot.clone(), ..report(&opened) })
+}
+
+/// The comparison of runs whose files have been read.
+pub(crate) fn report(opened: &[Opened]) -> CompareReport {
+    CompareReport {
+        differences: differences(opened),
+        seeds: of_seeds(opened),
+        runs: opened.iter().map(|opened| opened.run.clone()).collect(),
+        plot: None,
+    }
 }
 
 /// A run whose files have been read.
-struct Opened {
-    run: ComparedRun,
+pub(crate) struct Opened {
+    pub(crate) run: ComparedRun,
+    pub(crate) recipe: Recipe,
     /// The values of its recipe by key, without those that have no effect.
     keys: BTreeMap<String, String>,
-    history: History,
+    pub(crate) history: History,
 }
 
 impl Opened {
-    fn read(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let dir = RunDir::open(path)?;
         let recipe = Draft::record(path)?;
         let mut notes = Vec::new();
@@ -206,7 +213,7 @@ impl Opened {
             rankme: metric("rankme").or_else(|| history.last("rankme")),
             notes,
         };
-        Ok(Self { run, keys: keys(&recipe)?, history })
+        Ok(Self { run, keys: keys(&recipe)?, recipe, history })
     }
 }
 

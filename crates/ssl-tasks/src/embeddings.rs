@@ -1,6 +1,7 @@
 //! Writes the features of images to a file for other programs.
 
 mod format;
+mod parquet;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,9 +33,10 @@ pub struct EmbedOptions {
     pub limit: Option<usize>,
     /// How images are prepared, where it differs from what the encoder's file says.
     pub preprocessing: PreprocessingOptions,
-    /// The file. Its extension selects the format: `.csv`, `.npy` (names and labels go to a `.csv` of the same name) or
-    /// `.safetensors` (tensors `features`, `labels`; names in the metadata). An [`Artifact`] describes the encoder: in the
-    /// metadata of a `.safetensors`, otherwise in a `.json` of the same name.
+    /// The file. Its extension selects the format: `.csv`, `.npy` (names and labels go to a `.csv` of the same name),
+    /// `.safetensors` (tensors `features`, `labels`; names in the metadata) or `.parquet` (columns `file`, `label`, `class` and
+    /// `features`, a list). An [`Artifact`] describes the encoder: in the metadata of a `.safetensors` or `.parquet`, otherwise in
+    /// a `.json` of the same name.
     pub out: PathBuf,
     /// Whether existing files may be overwritten. Default: no.
     pub overwrite: bool,
@@ -141,7 +143,7 @@ fn embedded<E: Encoder>(
     let table = Table::new(features, &indices, &set);
     let artifact = described(found, preprocessing);
     if options.group.rank() == 0 {
-        for (path, bytes) in format.files(&options.out, &table, artifact) {
+        for (path, bytes) in format.files(&options.out, &table, artifact)? {
             files::write(&path, &bytes, options.overwrite)?;
         }
     }

@@ -69,6 +69,9 @@ pub enum Error {
         /// The extensions that can be written.
         expected: &'static str,
     },
+    /// The page about a run cannot be made.
+    #[error("the report cannot be written: {0}")]
+    Page(String),
     /// A run has not written its encoder yet.
     #[error("{} holds no finished run: expected encoder.safetensors in it, which is written when the run ends", .0.display())]
     NotFinished(PathBuf),
@@ -273,7 +276,7 @@ pub enum Error {
     #[error("the options cannot be written as TOML: {0}")]
     NoRecord(String),
     /// The extension of a feature file is unknown.
-    #[error("{} has an unknown extension: expected .csv, .npy or .safetensors", .0.display())]
+    #[error("{} has an unknown extension: expected .csv, .npy, .safetensors or .parquet", .0.display())]
     UnknownEnding(PathBuf),
     /// A name that is neither an image file nor an image of the data set, or an image that cannot be decoded.
     #[error(

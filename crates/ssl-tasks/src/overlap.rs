@@ -1,43 +1,65 @@
 //! Images that a classifier is both trained and tested with.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use ssl_data::Dataset;
 use tracing::warn;
 
 /// Images of a set that are read for the comparison alone (our choice: seconds). An epoch leaves out less than a batch.
-const READ: usize = 1024;
+pub(crate) const READ: usize = 1024;
 
 /// Warns if test images are among the training images, by their pixels.
 ///
 /// It comes after the evaluation, which has read nearly all images. Of the others, [`READ`] are read; what is left, as after a
 /// training that was resumed at its end, is not compared.
 pub(crate) fn warn_of_overlap(train: &Dataset, test: &Dataset) {
-    if let Some(sentence) = overlap(train, test) {
+    if let Some(sentence) = shared(train, test, READ).sentence() {
         warn!("{sentence}");
     }
 }
 
-fn overlap(train: &Dataset, test: &Dataset) -> Option<String> {
-    let (known, tested) = (hashes(train), hashes(test));
+/// Test images that are also training images.
+pub(crate) struct Shared {
+    /// Their places in the test set and in the training set.
+    pub(crate) pairs: Vec<(usize, usize)>,
+    /// Test images.
+    of: usize,
+    /// Whether some images were not compared.
+    pub(crate) is_partial: bool,
+}
+
+/// Compares the images that have been read, and `read` more of each set, by their pixels.
+pub(crate) fn shared(train: &Dataset, test: &Dataset, read: usize) -> Shared {
+    let (known, tested) = (hashes(train, read), hashes(test, read));
     let is_partial = [&known, &tested].into_iter().any(|hashes| hashes.contains(&0));
-    let known: HashSet<u64> = known.into_iter().filter(|&hash| hash != 0).collect();
-    let shared = tested.iter().filter(|&hash| known.contains(hash)).count();
-    let (of, at_least) = (tested.len(), if is_partial { "at least " } else { "" });
-    (shared > 0).then(|| {
-        format!(
-            "{at_least}{shared} of {of} test images are also training images, by their pixels, so the accuracy says little about \
-             new images: take them out of one of the sets, or test with others"
-        )
-    })
+    let mut places = HashMap::new();
+    for (place, hash) in known.into_iter().enumerate().filter(|&(_, hash)| hash != 0) {
+        places.entry(hash).or_insert(place);
+    }
+    let found = tested.iter().enumerate().filter_map(|(test, hash)| Some((test, *places.get(hash)?)));
+    Shared { pairs: found.collect(), of: tested.len(), is_partial }
+}
+
+impl Shared {
+    /// What is to be said of them, if there are any.
+    pub(crate) fn sentence(&self) -> Option<String> {
+        let (shared, of, at_least) =
+            (self.pairs.len(), self.of, if self.is_partial { "at least " } else { "" });
+        (shared > 0).then(|| {
+            format!(
+                "{at_least}{shared} of {of} test images are also training images, by their pixels, so the accuracy says little about \
+                 new images: take them out of one of the sets, or test with others"
+            )
+        })
+    }
 }
 
 /// The hashes of the images, 0 for those that were not read.
-fn hashes(set: &Dataset) -> Vec<u64> {
+fn hashes(set: &Dataset, read: usize) -> Vec<u64> {
     let hashes = set.content_hashes();
     let unread = hashes.iter().enumerate().filter(|(_, hash)| **hash == 0).map(|(index, _)| index);
     // One that cannot be decoded has no pixels to compare.
-    if unread.take(READ).filter_map(|index| set.image(index).ok()).count() > 0 {
+    if unread.take(read).filter_map(|index| set.image(index).ok()).count() > 0 {
         set.content_hashes()
     } else {
         hashes
@@ -49,6 +71,10 @@ mod tests {
     use ssl_data::Image;
 
     use super::*;
+
+    fn overlap(train: &Dataset, test: &Dataset) -> Option<String> {
+        shared(train, test, READ).sentence()
+    }
 
     /// Images of one colour each, none of them read yet.
     fn set(shades: impl IntoIterator<Item = u16>) -> Dataset {
@@ -63,6 +89,7 @@ mod tests {
         train.image(0).expect("in memory");
         let sentence = overlap(&train, &test).expect("two are shared");
         assert!(sentence.starts_with("2 of 3 test images are also training images"), "{sentence}");
+        assert_eq!(shared(&train, &test, 0).pairs, [(0, 2), (2, 0)]);
         let twice = overlap(&set([7, 8]), &set([7, 8, 7])).expect("the same images");
         assert!(twice.starts_with("3 of 3 test images"), "{twice}");
     }

@@ -37,16 +37,17 @@ pub(crate) use verdict::{is_above, standard_error};
 use crate::encoder::initial;
 use crate::evaluation::{EvalScores, Evaluation};
 use crate::first::in_first;
+use crate::html::Ended;
 use crate::images::RunData;
 use crate::memory::{self, Estimate, Machine};
 use crate::methods::{Methods, WithMethod, options_of};
 use crate::preparation::EVAL_BATCH;
 use crate::recipe::RecipeError;
 use crate::self_check::{SelfCheck, SelfScores};
-use crate::{Error, Recipe, provenance, sheet};
+use crate::{Error, Recipe, html, provenance, sheet};
 
 /// The sheet of views in the directory of a run.
-const SHEET: &str = "views.png";
+pub(crate) const SHEET: &str = "views.png";
 /// Images on that sheet.
 const SHEET_ROWS: usize = 10;
 
@@ -63,6 +64,8 @@ pub struct PretrainOptions {
     pub resume: bool,
     /// Whether a run continues if its images have changed since it began. Default: no.
     pub accept_changed_data: bool,
+    /// Whether a page about the run, `report.html`, is written at its end. Default: yes.
+    pub report: bool,
     /// What the recipe is called, for the report. Default: nothing.
     pub recipe_name: Option<String>,
     /// The processes that train together; the first one writes the directory, which all have to see. Default: this one alone.
@@ -80,6 +83,7 @@ impl PretrainOptions {
             overwrite: false,
             resume: false,
             accept_changed_data: false,
+            report: true,
             recipe_name: None,
             group: Group::default(),
             notes: Vec::new(),
@@ -87,8 +91,8 @@ impl PretrainOptions {
     }
 }
 
-/// Pretrains an encoder and writes the run directory: `recipe.toml`, `metrics.jsonl`, `checkpoints/`, a sheet of some images
-/// and their views (`views.png`) and, at the end, `encoder.safetensors`.
+/// Pretrains an encoder and writes the run directory: `recipe.toml`, `metrics.jsonl`, `tensorboard/`, `checkpoints/`, a sheet of
+/// some images and their views (`views.png`) and, at the end, `encoder.safetensors` and a page about the run (`report.html`).
 ///
 /// Everything that can be checked is checked before the directory is created. A run stopped by the observer leaves a
 /// checkpoint. With [`resume`](PretrainOptions::resume) it continues; on the CPU it ends with the same bytes as an
@@ -319,6 +323,13 @@ where
                 run.check_there()?;
                 Ok(weights::save(&encoder, &run.encoder(), &artifact)?)
             })?;
+            if group.rank() == 0 {
+                let scale = method.loss_scale(config.micro_batch());
+                let (summary, device) = (&trained.summary, &this.device);
+                let (recipe, data, options) = (&this.recipe, &this.data, this.options);
+                Ended { run: &run, recipe, data, encoder: &encoder, device, summary, scale, options }
+                    .write_report();
+            }
         }
         let scale = method.loss_scale(config.micro_batch());
         let report = Report::new(&this.recipe, this.options, &trained.summary);
@@ -442,8 +453,9 @@ impl<'a, O, F> Pretraining<'a, O, F> {
     /// Writes the sheet of views, without which a run goes on.
     fn draw_views(&self, run: &RunDir) {
         let out = run.path().join(SHEET);
-        if let Err(error) = sheet::write(&self.data.train, &self.recipe, SHEET_ROWS, &out, true) {
-            warn!("no sheet of views: {error}");
+        match sheet::write(&self.data.train, &self.recipe, SHEET_ROWS, &out, true) {
+            Ok(_) => html::show_views(run, &out),
+            Err(error) => warn!("no sheet of views: {error}"),
         }
     }
 

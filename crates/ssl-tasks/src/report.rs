@@ -10,8 +10,8 @@ use crate::export::ExportReport;
 use crate::memory::Bytes;
 use crate::pretrain::{Verdict, is_above, standard_error};
 use crate::{
-    CompareReport, DistillReport, EmbedReport, FinetuneReport, KnnReport, LinearReport, PreviewReport,
-    Report, SegmentReport, SimilarReport,
+    CompareReport, DedupReport, DistillReport, EmbedReport, FinetuneReport, HtmlReport, KnnReport,
+    LinearReport, PreviewReport, Report, RunsReport, SegmentReport, SimilarReport,
 };
 
 /// The result of a command: text through [`Display`](fmt::Display), and JSON through [`Serialize`], with the fields of the
@@ -44,6 +44,12 @@ pub enum RunReport {
     Similar(SimilarReport),
     /// The result of [`compare`](crate::compare()).
     Compare(CompareReport),
+    /// The result of [`html_report`](crate::html_report).
+    Html(HtmlReport),
+    /// The result of [`runs`](crate::runs()).
+    Runs(RunsReport),
+    /// The result of [`dedup`](crate::dedup()).
+    Dedup(DedupReport),
 }
 
 impl RunReport {
@@ -74,6 +80,9 @@ impl fmt::Display for RunReport {
             Self::Preview(report) => report.fmt(f),
             Self::Similar(report) => report.fmt(f),
             Self::Compare(report) => report.fmt(f),
+            Self::Html(report) => report.fmt(f),
+            Self::Runs(report) => report.fmt(f),
+            Self::Dedup(report) => report.fmt(f),
         }
     }
 }
@@ -101,6 +110,15 @@ run_report_from! {
     Preview(PreviewReport),
     Similar(SimilarReport),
     Compare(CompareReport),
+    Html(HtmlReport),
+    Runs(RunsReport),
+    Dedup(DedupReport),
+}
+
+impl fmt::Display for HtmlReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "report: {} ({:.1} MB)", self.out.display(), self.bytes as f64 / 1e6)
+    }
 }
 
 impl fmt::Display for DemoReport {
@@ -117,7 +135,8 @@ impl fmt::Display for DemoReport {
             writeln!(f, "  {name:17}  {accuracy}")?;
         }
         write!(f, "encoder: {}", out.join("encoder.safetensors").display())?;
-        written(f, "views", self.run.sheet.clone())
+        written(f, "views", self.run.sheet.clone())?;
+        written(f, "report", self.run.report.clone())
     }
 }
 
@@ -136,6 +155,7 @@ impl fmt::Display for Report {
             write!(f, "\n{verdict}")?;
         }
         written(f, "views", self.sheet.clone())?;
+        written(f, "report", self.report.clone())?;
         written(f, "encoder", self.finished.then(|| out.join("encoder.safetensors")))
     }
 }
@@ -297,6 +317,7 @@ mod tests {
             max_mem: Some(1_240_000_000),
             expected_mem: None,
             sheet: Some("run/views.png".into()),
+            report: None,
             out: "run".into(),
             finished,
         }

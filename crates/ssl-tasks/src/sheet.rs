@@ -116,7 +116,7 @@ fn sheet(
 }
 
 /// The name of an image inside of its folder or archive.
-fn name(dataset: &Dataset, index: usize, path: &Path) -> String {
+pub(crate) fn name(dataset: &Dataset, index: usize, path: &Path) -> String {
     let name = dataset.name(index);
     let archive = format!(" in {}", path.display());
     let inside = Path::new(name.strip_suffix(&archive).unwrap_or(&name));
@@ -173,7 +173,7 @@ fn enlarged(view: &Image, zoom: u32) -> RgbImage {
     imageops::resize(&rgb(view), side(view.width()), side(view.height()), FilterType::Nearest)
 }
 
-fn rgb(image: &Image) -> RgbImage {
+pub(crate) fn rgb(image: &Image) -> RgbImage {
     let (width, height) = (image.width() as u32, image.height() as u32);
     RgbImage::from_raw(width, height, image.pixels().to_vec()).expect("an image has three bytes a pixel")
 }

@@ -5,6 +5,7 @@ mod checkpoint;
 mod chunks;
 mod descent;
 mod error;
+mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gradients;

@@ -83,6 +83,12 @@ impl RunLock {
         Ok(lock)
     }
 
+    /// Whether a process has locked a directory. Nothing is created there.
+    pub(crate) fn is_held(run: &Path) -> bool {
+        let file = File::open(run.join(LOCK));
+        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Whether the directory is still the one that was locked.
     pub(crate) fn is_there(&self) -> bool {
         same_file(&self.path, &self.file).unwrap_or(false)
@@ -133,7 +139,9 @@ mod tests {
         let error = RunLock::take(dir.path()).expect_err("it is locked").to_string();
         assert!(error.contains(&format!("process {} on {}", process::id(), host())), "{error}");
         assert!(error.contains(" s ago"), "{error}");
+        assert!(RunLock::is_held(dir.path()));
         drop(first);
+        assert!(!RunLock::is_held(dir.path()) && !RunLock::is_held(&dir.path().join("absent")));
         RunLock::take(dir.path()).expect("nobody else");
     }
 

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::TrainError;
+use crate::events::{Events, of_run};
 
 /// A key that every row about a training step has, and no row about an evaluation.
-const OF_TRAINING: &str = "lr";
+pub(crate) const OF_TRAINING: &str = "lr";
 
 /// A key that every row about a change of the run's length has, and no other.
 pub(crate) const OF_LENGTH: &str = "total_steps";
@@ -21,13 +22,16 @@ pub(crate) struct MetricsFile {
     file: Option<fs::File>,
     /// The steps whose evaluation already had a row when the file was opened.
     evaluated: Vec<u64>,
+    /// The same rows for TensorBoard.
+    events: Events,
 }
 
 impl MetricsFile {
     /// Opens the file. Removes rows past `step`, which a resumed run writes again, and rows that cannot be read.
     pub(crate) fn open(path: &Path, step: u64) -> Result<Self, TrainError> {
         let mut evaluated = Vec::new();
-        if path.exists() {
+        let goes_on = path.exists();
+        if goes_on {
             let bytes = fs::read(path).map_err(TrainError::io(path))?;
             let kept;
             (kept, evaluated) = kept_rows(&bytes, step);
@@ -35,12 +39,13 @@ impl MetricsFile {
         }
         let file =
             fs::OpenOptions::new().create(true).append(true).open(path).map_err(TrainError::io(path))?;
-        Ok(Self { path: path.to_owned(), file: Some(file), evaluated })
+        let events = Events::open(&of_run(path), goes_on.then_some(step));
+        Ok(Self { path: path.to_owned(), file: Some(file), evaluated, events })
     }
 
     /// No file: the first process of a group writes its own.
     pub(crate) fn of_another_process() -> Self {
-        Self { path: PathBuf::new(), file: None, evaluated: Vec::new() }
+        Self { path: PathBuf::new(), file: None, evaluated: Vec::new(), events: Events::default() }
     }
 
     /// Writes one row; numbers that JSON cannot hold are left out.
@@ -50,6 +55,7 @@ impl MetricsFile {
         for (name, value) in values.iter().filter(|(_, value)| value.is_finite()) {
             row.insert((*name).to_owned(), Value::from(*value));
         }
+        self.events.write(step, values);
         let line = format!("{}\n", Value::Object(row));
         file.write_all(line.as_bytes()).map_err(TrainError::io(&self.path))
     }

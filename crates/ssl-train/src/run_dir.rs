@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::TrainError;
+use crate::events;
 use crate::lock::{LOCK, RunLock};
+pub(crate) use leftovers::{remove_empty, remove_file};
 
-/// The directory of a run: `metrics.jsonl`, `checkpoints/`, `encoder.safetensors`, and `recipe.toml` of a pretraining run, or
-/// `classifier.toml` and `classifier.safetensors` of a training run with labels. Whoever writes it holds a lock on `run.lock`.
+/// The directory of a run: `metrics.jsonl`, `tensorboard/`, `checkpoints/`, `encoder.safetensors`, and `recipe.toml` and
+/// `report.html` of a pretraining run, or `classifier.toml` and `classifier.safetensors` of a training run with labels. Whoever
+/// writes it holds a lock on `run.lock`.
 #[derive(Clone, Debug)]
 pub struct RunDir {
     path: PathBuf,
@@ -64,6 +67,11 @@ impl RunDir {
         Ok(Self { lock: Some(Arc::new(lock)), ..self })
     }
 
+    /// Whether a process is writing to the directory at the moment.
+    pub fn is_running(&self) -> bool {
+        RunLock::is_held(&self.path)
+    }
+
     /// Fails if the directory has been removed or replaced since it was locked.
     ///
     /// # Errors
@@ -109,6 +117,16 @@ impl RunDir {
     /// `metrics.jsonl`
     pub fn metrics(&self) -> PathBuf {
         self.path.join("metrics.jsonl")
+    }
+
+    /// `tensorboard/`, with the rows of `metrics.jsonl` as event files.
+    pub fn events(&self) -> PathBuf {
+        events::of_run(&self.metrics())
+    }
+
+    /// `report.html`
+    pub fn report(&self) -> PathBuf {
+        self.path.join(leftovers::REPORT)
     }
 
     /// `checkpoints/`
@@ -206,6 +224,8 @@ mod tests {
         for name in ["recipe.toml", "metrics.jsonl", "encoder.safetensors", "checkpoints/last/meta.json"] {
             run.write_atomic(name, b"").expect("writable");
         }
+        let of_tensorboard = format!("{}/events.out.tfevents.1.host.2.burn-ssl", run.events().display());
+        ssl_files::write(of_tensorboard.as_ref(), b"").expect("writable");
         for name in ["checkpoints/step-7/student.safetensors", "checkpoints/last.damaged-1/meta.json"] {
             run.write_atomic(name, b"").expect("writable");
         }
@@ -221,6 +241,7 @@ mod tests {
         assert!(gone.iter().all(|name| !out.join(name).exists()));
         assert!(!out.join("checkpoints/step-7/student.safetensors").exists());
         assert!(!out.join("checkpoints/last.damaged-1").exists());
+        assert!(!out.join("tensorboard").exists(), "a folder that is left empty goes too");
     }
 
     #[test]

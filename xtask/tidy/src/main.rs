@@ -7,6 +7,7 @@
 mod adding;
 mod fuzz;
 mod nightly;
+mod report_check;
 mod tidy;
 
 use std::ffi::{OsStr, OsString};
@@ -30,6 +31,8 @@ enum Command {
     Fuzz(fuzz::Fuzz),
     /// Runs what takes too long for CI: Miri, twenty minutes of attacks, an hour of every fuzz target.
     Nightly(nightly::Nightly),
+    /// Opens the page about a run in headless Chromium, and checks what a script can.
+    ReportCheck(report_check::ReportCheck),
     /// Runs the cases of the numerical conformance suite, one row each, and counts passes, failures and skips.
     Conformance(Forwarded),
     /// Runs benchmarks, and compares with PyTorch if there is a `--baseline`.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
         Command::Torture(options) => torture(options),
         Command::Fuzz(fuzz) => fuzz.run().map(|()| ExitCode::SUCCESS),
         Command::Nightly(nightly) => nightly.run(attacked).map(|()| ExitCode::SUCCESS),
+        Command::ReportCheck(check) => check.run().map(|()| ExitCode::SUCCESS),
         Command::Conformance(forwarded) => forwarded.run("conformance"),
         Command::Bench(forwarded) => forwarded.run("bench"),
         Command::Journey(forwarded) => forwarded.run("journey"),

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use burn_ssl::{DistillOptions, EncoderSource, FinetuneOptions, SegmentOptions, SimilarOptions};
+use burn_ssl::{
+    DedupOptions, DistillOptions, EncoderSource, FinetuneOptions, SegmentOptions, SimilarOptions,
+};
 
 pub(super) fn finetune() -> FinetuneOptions {
     FinetuneOptions::new(any_encoder(), "")
@@ -18,6 +20,10 @@ pub(super) fn segment() -> SegmentOptions {
 
 pub(super) fn similar() -> SimilarOptions {
     SimilarOptions::new(any_encoder(), "", Vec::new())
+}
+
+pub(super) fn dedup() -> DedupOptions {
+    DedupOptions::new(any_encoder(), "", "")
 }
 
 fn any_encoder() -> EncoderSource {

@@ -1,10 +1,11 @@
-//! Options of `methods`, `similar` and `compare`.
+//! Options of the commands that look at encoders and runs.
 
 use std::path::PathBuf;
 
+use burn_ssl::RunsOrder;
 use clap::Args;
 
-use super::{EncodedArgs, defaults};
+use super::{EncodedArgs, MachineArgs, defaults};
 
 /// What a method is to be recommended for.
 #[derive(Args)]
@@ -49,4 +50,47 @@ pub(crate) struct CompareArgs {
     /// Replace an existing file.
     #[arg(long)]
     pub(crate) overwrite: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct ReportArgs {
+    /// Run directory; with several, the runs are compared.
+    #[arg(long, value_name = "DIR", required = true)]
+    pub(crate) run: Vec<PathBuf>,
+    /// File to write [default: report.html in the directory of a single run, else in the current one].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Training images to show, at most 2000 [default: 512, or 192 if they are larger than 64 pixels].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2000))]
+    pub(crate) images: Option<u32>,
+    /// Replace an existing file.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+#[derive(Args)]
+pub(crate) struct RunsArgs {
+    /// Folder to search, with the folders in it.
+    #[arg(value_name = "DIR", default_value = ".")]
+    pub(crate) folder: PathBuf,
+    /// Order: path, method, epochs, loss, knn, state or time; the best and the longest come first.
+    #[arg(long, value_name = "ORDER", default_value_t)]
+    pub(crate) sort: RunsOrder,
+}
+
+#[derive(Args)]
+pub(crate) struct DedupArgs {
+    #[command(flatten)]
+    pub(crate) encoded: EncodedArgs,
+    /// Table to write, a CSV: a row for each image with `keep`, and for near-duplicates their group.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Least cosine of the features of near-duplicates.
+    #[arg(long, value_name = "X", default_value_t = defaults::dedup().cosine, allow_negative_numbers = true)]
+    pub(crate) cosine: f64,
+    /// Most bits in which their perceptual hashes differ, of 64; 64 leaves it to the features.
+    #[arg(long, value_name = "N", default_value_t = defaults::dedup().distance)]
+    pub(crate) distance: u32,
 }

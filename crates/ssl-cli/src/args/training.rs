@@ -209,8 +209,8 @@ pub(crate) struct EncodedArgs {
 pub(crate) struct EmbedArgs {
     #[command(flatten)]
     pub(crate) encoded: EncodedArgs,
-    /// File to write: .csv, .npy (names and labels go to a .csv beside it) or .safetensors. The encoder is described in a .json
-    /// beside it, or in the metadata of a .safetensors.
+    /// File to write: .csv, .npy (names and labels go to a .csv beside it), .safetensors or .parquet. The encoder is described in
+    /// a .json beside it, or in the metadata of a .safetensors or .parquet.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }

@@ -1,9 +1,12 @@
 //! The commands that look at encoders and runs.
 
 use anyhow::Result;
-use burn_ssl::{CompareOptions, RunReport, SimilarOptions, compare, similar};
+use burn_ssl::{
+    CompareOptions, DedupOptions, HtmlReportOptions, RunReport, RunsOptions, SimilarOptions, compare, dedup,
+    html_report, runs, similar,
+};
 
-use crate::args::{CompareArgs, SimilarArgs};
+use crate::args::{CompareArgs, DedupArgs, ReportArgs, RunsArgs, SimilarArgs};
 use crate::here::Here;
 
 pub(super) fn run_similar(args: SimilarArgs, here: &Here) -> Result<RunReport> {
@@ -25,4 +28,37 @@ pub(super) fn run_similar(args: SimilarArgs, here: &Here) -> Result<RunReport> {
 pub(super) fn run_compare(args: CompareArgs) -> Result<RunReport> {
     let CompareArgs { runs, plot, overwrite } = args;
     Ok(compare(&CompareOptions { runs, plot, overwrite })?.into())
+}
+
+pub(super) fn run_report(args: ReportArgs) -> Result<RunReport> {
+    let options = HtmlReportOptions {
+        out: args.out,
+        images: args.images.map(|images| images as usize),
+        overwrite: args.overwrite,
+        workers: args.machine.workers.unwrap_or(0) as usize,
+        device: args.machine.device.parse()?,
+        ..HtmlReportOptions::new(args.run)
+    };
+    Ok(html_report(&options)?.into())
+}
+
+pub(super) fn run_runs(args: RunsArgs) -> Result<RunReport> {
+    let RunsArgs { folder, sort } = args;
+    Ok(runs(&RunsOptions { folder, sort })?.into())
+}
+
+pub(super) fn run_dedup(args: DedupArgs) -> Result<RunReport> {
+    let DedupArgs { encoded: args, out, cosine, distance } = args;
+    let encoder = args.encoder.source(args.seed as u64)?;
+    let options = DedupOptions {
+        limit: args.limit.map(|limit| limit as usize),
+        cosine,
+        distance,
+        preprocessing: args.preprocessing.options(),
+        overwrite: args.overwrite,
+        workers: args.machine.workers.unwrap_or(0) as usize,
+        device: args.machine.device.parse()?,
+        ..DedupOptions::new(encoder, args.data, out)
+    };
+    Ok(dedup(&options)?.into())
 }

@@ -6,15 +6,15 @@ use serde_json::{Map, Value};
 use ssl_train::{RunDir, TrainError};
 
 /// The rows of `metrics.jsonl`.
-pub(super) struct History {
+pub(crate) struct History {
     rows: Vec<Map<String, Value>>,
     /// Steps in an epoch, where the run has a checkpoint that says so.
-    pub(super) steps_per_epoch: Option<u64>,
+    pub(crate) steps_per_epoch: Option<u64>,
 }
 
 impl History {
     /// Reads the rows of a run; there are none if it has not written any. What is no row is left out: the run may be writing it.
-    pub(super) fn read(run: &RunDir, steps_per_epoch: Option<u64>) -> Result<Self, TrainError> {
+    pub(crate) fn read(run: &RunDir, steps_per_epoch: Option<u64>) -> Result<Self, TrainError> {
         let path = run.metrics();
         let bytes = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -24,23 +24,28 @@ impl History {
         Ok(Self { rows: rows.collect(), steps_per_epoch: steps_per_epoch.filter(|&steps| steps > 0) })
     }
 
+    /// The names of all metrics.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.rows.iter().flat_map(|row| row.keys().map(String::as_str))
+    }
+
     /// The values of a metric by step.
-    pub(super) fn values<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = (u64, f64)> + 'a {
+    pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = (u64, f64)> + 'a {
         self.rows.iter().filter_map(move |row| Some((step(row)?, row.get(name)?.as_f64()?)))
     }
 
     /// The last value of a metric.
-    pub(super) fn last(&self, name: &str) -> Option<f64> {
+    pub(crate) fn last(&self, name: &str) -> Option<f64> {
         self.values(name).next_back().map(|(_, value)| value)
     }
 
     /// The value of a metric before the first step.
-    pub(super) fn untrained(&self, name: &str) -> Option<f64> {
+    pub(crate) fn untrained(&self, name: &str) -> Option<f64> {
         self.values(name).find(|&(step, _)| step == 0).map(|(_, value)| value)
     }
 
     /// Steps done, as far as there are rows.
-    pub(super) fn last_step(&self) -> u64 {
+    pub(crate) fn last_step(&self) -> u64 {
         self.rows.iter().filter_map(step).max().unwrap_or(0)
     }
 }

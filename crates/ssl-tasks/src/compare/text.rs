@@ -5,7 +5,7 @@ use std::fmt;
 use super::{CompareReport, ComparedRun, OfSeeds, Spread};
 use crate::columns;
 
-const COLUMNS: [&str; 9] =
+pub(crate) const COLUMNS: [&str; 9] =
     ["run", "method", "seed", "epochs", "time", "loss", "views found %", "RankMe", "k-NN %"];
 
 impl fmt::Display for CompareReport {
@@ -34,7 +34,7 @@ impl fmt::Display for CompareReport {
     }
 }
 
-fn row(run: &ComparedRun) -> Vec<String> {
+pub(crate) fn row(run: &ComparedRun) -> Vec<String> {
     let ComparedRun { run: path, method, seed, finished, steps, epochs, seconds, .. } = run;
     let number = |value: Option<f64>, digits: usize| match value {
         Some(value) => format!("{value:.digits$}"),

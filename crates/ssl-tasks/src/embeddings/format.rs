@@ -19,6 +19,8 @@ pub(super) enum Format {
     Npy,
     /// Tensors `features` and `labels`; names, classes and the rest of the [`Artifact`] are JSON in the metadata.
     Safetensors,
+    /// Columns of names, labels, classes and features; the rest of the [`Artifact`] is JSON in the metadata.
+    Parquet,
 }
 
 impl Format {
@@ -28,6 +30,7 @@ impl Format {
             "csv" => Ok(Self::Csv),
             "npy" => Ok(Self::Npy),
             "safetensors" => Ok(Self::Safetensors),
+            "parquet" => Ok(Self::Parquet),
             _ => Err(Error::UnknownEnding(path.into())),
         }
     }
@@ -39,29 +42,38 @@ impl Format {
 
     /// The separate file that describes the encoder, if the format needs one.
     pub(super) fn about(self, out: &Path) -> Option<PathBuf> {
-        (self != Self::Safetensors).then(|| out.with_extension("json"))
+        matches!(self, Self::Csv | Self::Npy).then(|| out.with_extension("json"))
     }
 
     /// The files and their contents; `encoder` is the description of the encoder.
-    pub(super) fn files(self, out: &Path, table: &Table, encoder: Artifact) -> Vec<(PathBuf, Vec<u8>)> {
+    pub(super) fn files(
+        self,
+        out: &Path,
+        table: &Table,
+        encoder: Artifact,
+    ) -> Result<Vec<(PathBuf, Vec<u8>)>, Error> {
         let features = match self {
             Self::Csv => table.csv(true),
             Self::Npy => table.npy(),
             Self::Safetensors => table.safetensors(encoder.clone()),
+            Self::Parquet => {
+                let failed = |error| Error::Io { path: out.into(), source: std::io::Error::other(error) };
+                table.parquet(&String::from_utf8_lossy(&table.about(encoder.clone()))).map_err(failed)?
+            }
         };
         let names = self.names(out).map(|path| (path, table.csv(false)));
         let about = self.about(out).map(|path| (path, table.about(encoder)));
-        [Some((out.into(), features)), names, about].into_iter().flatten().collect()
+        Ok([Some((out.into(), features)), names, about].into_iter().flatten().collect())
     }
 }
 
 /// Features, with names and labels of the images.
 pub(super) struct Table {
     pub(super) dim: usize,
-    values: Vec<f32>,
-    names: Vec<String>,
-    labels: Option<Vec<i64>>,
-    class_names: Option<Vec<String>>,
+    pub(super) values: Vec<f32>,
+    pub(super) names: Vec<String>,
+    pub(super) labels: Option<Vec<i64>>,
+    pub(super) class_names: Option<Vec<String>>,
 }
 
 impl Table {
@@ -74,6 +86,11 @@ impl Table {
         Self { dim, values, names, labels: features.labels, class_names }
     }
 
+    /// The name of a class, if it has one.
+    pub(super) fn class(&self, label: i64) -> Option<&String> {
+        self.class_names.as_ref()?.get(usize::try_from(label).ok()?)
+    }
+
     fn csv(&self, with_features: bool) -> Vec<u8> {
         let dims = if with_features { self.dim } else { 0 };
         let columns = ["file", "label", "class"].map(str::to_owned).into_iter();
@@ -82,7 +99,7 @@ impl Table {
         write(columns.chain((0..dims).map(|dim| format!("f{dim}"))).collect());
         for (row, name) in self.names.iter().enumerate() {
             let label = self.labels.as_ref().map(|labels| labels[row]);
-            let class = label.and_then(|label| self.class_names.as_ref()?.get(label as usize).cloned());
+            let class = label.and_then(|label| self.class(label).cloned());
             let label = label.map_or_else(String::new, |label| label.to_string());
             let features = self.values[row * self.dim..][..dims].iter().map(f32::to_string);
             write([name.clone(), label, class.unwrap_or_default()].into_iter().chain(features).collect());
@@ -127,7 +144,7 @@ impl Table {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use ssl_core::named;
     use ssl_encoders::{EncoderConfig, Preprocessing};
@@ -136,7 +153,7 @@ mod tests {
         Artifact::new(&EncoderConfig::named("resnet50"), Preprocessing::new(224))
     }
 
-    fn table() -> Table {
+    pub(crate) fn table() -> Table {
         Table {
             dim: 2,
             values: vec![0.5, -1.0, 0.1, 3.0],
@@ -183,13 +200,14 @@ mod tests {
     fn a_file_without_room_for_a_description_has_one_beside_it() {
         let places = |name: &str| {
             let path = Path::new(name);
-            let files = Format::of(path).expect("known").files(path, &table(), encoder());
+            let files = Format::of(path).expect("known").files(path, &table(), encoder()).expect("in memory");
             files.into_iter().map(|(path, bytes)| (path.display().to_string(), bytes)).collect::<Vec<_>>()
         };
         let names = |name| places(name).into_iter().map(|(path, _)| path).collect::<Vec<_>>();
         assert_eq!(names("a/x.csv"), ["a/x.csv", "a/x.json"]);
         assert_eq!(names("a/x.npy"), ["a/x.npy", "a/x.csv", "a/x.json"]);
         assert_eq!(names("a/x.safetensors"), ["a/x.safetensors"]);
+        assert_eq!(names("a/x.parquet"), ["a/x.parquet"]);
         let about: Artifact = serde_json::from_slice(&places("x.csv")[1].1).expect("a description");
         let classes = Some(vec!["c".to_owned(), "a, b".to_owned()]);
         assert_eq!(about, encoder().with_kind(Kind::Embeddings { files: Vec::new(), classes }));
@@ -198,7 +216,10 @@ mod tests {
     #[test]
     fn the_ending_says_what_a_file_is() {
         assert_eq!(Format::of(Path::new("x.NPY")).ok(), Some(Format::Npy));
-        let error = Format::of(Path::new("x.parquet")).expect_err("unknown").to_string();
-        assert!(error.contains("x.parquet") && error.contains(".csv, .npy or .safetensors"), "{error}");
+        let error = Format::of(Path::new("x.arrow")).expect_err("unknown").to_string();
+        assert!(
+            error.contains("x.arrow") && error.contains(".csv, .npy, .safetensors or .parquet"),
+            "{error}"
+        );
     }
 }

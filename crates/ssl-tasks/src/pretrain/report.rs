@@ -59,6 +59,9 @@ pub struct Report {
     /// The sheet of some images and their views, if it could be drawn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sheet: Option<PathBuf>,
+    /// The page about the run, if it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<PathBuf>,
     /// The run directory.
     pub out: PathBuf,
     /// Whether the run reached its last step; false if it was stopped.
@@ -92,6 +95,7 @@ impl Report {
             max_mem: memory::peak(),
             expected_mem: None,
             sheet: Some(options.out.join(SHEET)).filter(|sheet| sheet.is_file()),
+            report: Some(options.out.join("report.html")).filter(|page| summary.finished && page.is_file()),
             out: options.out.clone(),
             finished: summary.finished,
         }

@@ -59,7 +59,7 @@ pub enum Learned {
 
 impl Verdict {
     /// The verdict on a finished run; none if its images were not checked before and after.
-    pub(super) fn of(summary: &Summary, scale: LossScale) -> Option<Self> {
+    pub(crate) fn of(summary: &Summary, scale: LossScale) -> Option<Self> {
         let value = |metrics: &[(String, f64)], name: &str| {
             metrics.iter().find(|(found, _)| found == name).map(|&(_, value)| value)
         };

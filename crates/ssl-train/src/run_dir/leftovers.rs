@@ -9,8 +9,17 @@ use crate::lock::{Holder, LOCK};
 use crate::run_dir::Existing;
 
 /// The files of a run, without those of its checkpoints.
-const FILES: [&str; 5] =
-    ["recipe.toml", "classifier.toml", "metrics.jsonl", "encoder.safetensors", "classifier.safetensors"];
+const FILES: [&str; 6] = [
+    "recipe.toml",
+    "classifier.toml",
+    "metrics.jsonl",
+    "encoder.safetensors",
+    "classifier.safetensors",
+    REPORT,
+];
+
+/// The page about a run.
+pub(super) const REPORT: &str = "report.html";
 
 const CHECKPOINTS: &str = "checkpoints";
 
@@ -54,6 +63,7 @@ pub(super) fn remove(path: &Path) -> Result<(), TrainError> {
             remove_file(&entry.path())?;
         }
     }
+    crate::events::remove(path)?;
     let checkpoints = path.join(CHECKPOINTS);
     if !checkpoints.is_dir() {
         return Ok(());
@@ -98,14 +108,14 @@ pub(super) fn has_record(path: &Path) -> bool {
     Holder::of(path).is_some() || (has("metrics.jsonl") && (has("recipe.toml") || has("classifier.toml")))
 }
 
-fn remove_file(path: &Path) -> Result<(), TrainError> {
+pub(crate) fn remove_file(path: &Path) -> Result<(), TrainError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(TrainError::io(path)(error)),
         _ => Ok(()),
     }
 }
 
-fn remove_empty(path: PathBuf) -> Result<(), TrainError> {
+pub(crate) fn remove_empty(path: PathBuf) -> Result<(), TrainError> {
     match fs::remove_dir(&path) {
         Err(error)
             if ![io::ErrorKind::NotFound, io::ErrorKind::DirectoryNotEmpty].contains(&error.kind()) =>

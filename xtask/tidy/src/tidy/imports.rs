@@ -6,6 +6,7 @@
 //! ssl-tasks, ssl-encoders, ssl-train, ssl-data -> ssl-files
 //! ssl-tasks -> ssl-onnx
 //! burn-ssl -> ssl-dist -> ssl-kernels
+//! ssl-tasks -> ssl-report; ssl-tasks, ssl-train -> ssl-tensorboard
 //! ```
 
 use super::Violation;
@@ -86,6 +87,10 @@ enum Room {
     Files,
     /// Formats of other programs, which know nothing of ours.
     Onnx,
+    /// The page about a run.
+    Page,
+    /// Files of another program.
+    Events,
     Train,
     Eval,
     Testing,
@@ -113,6 +118,8 @@ impl Room {
             "ssl-data" => Self::Data,
             "ssl-files" => Self::Files,
             "ssl-onnx" => Self::Onnx,
+            "ssl-report" => Self::Page,
+            "ssl-tensorboard" => Self::Events,
             "ssl-train" => Self::Train,
             "ssl-eval" => Self::Eval,
             "ssl-testing" => Self::Testing,
@@ -148,7 +155,8 @@ impl Room {
             (_, Testing) | (Method, Encoders | Fixtures) | (Cli, Journey | Xtask) => dev,
             (Core | Train | Dist, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
             (Encoders | Train | Data, Files) => true,
-            (Tasks, Core | Encoders | Data | Files | Onnx | Train | Eval) => true,
+            (Train, Events) => true,
+            (Tasks, Core | Encoders | Data | Files | Onnx | Page | Events | Train | Eval) => true,
             (Facade, Kernels | Dist | Core | Method | Encoders | Data | Files | Train | Eval | Tasks) => true,
             (Cli | Example, Facade) => true,
             (OneMethod, Method) => package == "ssl-simclr",
@@ -158,7 +166,7 @@ impl Room {
 
     fn rule(self) -> &'static str {
         match self {
-            Self::Kernels | Self::Files | Self::Onnx => {
+            Self::Kernels | Self::Files | Self::Onnx | Self::Page | Self::Events => {
                 "it may import none of our crates (in tests ssl-testing)"
             }
             Self::Data => "it may import ssl-files",
@@ -169,7 +177,7 @@ impl Room {
             }
             Self::Encoders => "it may import ssl-core and ssl-files (in tests ssl-testing)",
             Self::Train => {
-                "it may import ssl-core, ssl-kernels, ssl-data and ssl-files (in tests ssl-testing)"
+                "it may import ssl-core, ssl-kernels, ssl-data, ssl-files and ssl-tensorboard (in tests ssl-testing)"
             }
             Self::Eval => "it may import ssl-core and ssl-data (in tests ssl-testing)",
             Self::Testing => {
@@ -211,6 +219,8 @@ mod tests {
             "ssl-data",
             "ssl-files",
             "ssl-onnx",
+            "ssl-report",
+            "ssl-tensorboard",
             "ssl-train",
             "ssl-eval",
             "ssl-testing",
@@ -264,6 +274,8 @@ mod tests {
             ("ssl-data", "ssl-files"),
             ("ssl-tasks", "ssl-eval"),
             ("ssl-tasks", "ssl-onnx"),
+            ("ssl-tasks", "ssl-report"),
+            ("ssl-train", "ssl-tensorboard"),
             ("burn-ssl", "ssl-tasks"),
             ("ssl-encoders", "ssl-files"),
             ("ssl-train", "ssl-kernels"),
@@ -304,6 +316,9 @@ mod tests {
             ("ssl-files", "ssl-core"),
             ("ssl-onnx", "ssl-core"),
             ("ssl-encoders", "ssl-onnx"),
+            ("ssl-report", "ssl-core"),
+            ("ssl-train", "ssl-report"),
+            ("ssl-tensorboard", "ssl-files"),
             ("ssl-encoders", "ssl-kernels"),
             ("ssl-simclr", "ssl-kernels"),
             ("ssl-simclr", "ssl-train"),
