@@ -5,37 +5,18 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
-#include <exception>
 #include <iostream>
-#include <memory>
-#include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/from_blob.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
-#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <unistd.h>
 
+#include "connection.hpp"
+
 namespace {
-
-struct Connection {
-  c10::intrusive_ptr<c10d::Store> store;
-  std::unique_ptr<c10d::ProcessGroupGloo> gloo;
-};
-
-template <typename Body>
-const char* guarded(Body body) {
-  thread_local std::string message;
-  try {
-    body();
-    return nullptr;
-  } catch (const std::exception& error) {
-    message = error.what();
-    return message.c_str();
-  }
-}
 
 // Sends what is printed on standard output to standard error: Gloo says there that it is connected, and results belong there.
 class Aside {

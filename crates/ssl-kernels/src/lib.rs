@@ -7,6 +7,8 @@
 
 mod collective;
 pub mod device;
+#[cfg(feature = "tch")]
+pub mod libtorch;
 pub mod ops;
 mod tuning;
 
