@@ -20,7 +20,7 @@ type Names = BTreeSet<String>;
 const LAYOUTS: [Layout; 7] = [
     Layout {
         name: "the official ConvNeXt",
-        is_of: |names| convnext::is_official(names),
+        is_of: |names| convnext::is_official(names.iter()),
         own: |name, _| Some(convnext::own_name(name)),
     },
     Layout {
