@@ -19,7 +19,17 @@ fn c10d() {
     let root = env::var_os("LIBTORCH_INCLUDE").map(PathBuf::from).or(beside_library);
     let root = root.expect("torch-sys says where libtorch is, else LIBTORCH_INCLUDE has to");
     let abi = env::var("LIBTORCH_CXX11_ABI").unwrap_or_else(|_| "1".to_owned());
-    cc::Build::new()
+    let mut build = cc::Build::new();
+    #[cfg(feature = "nccl")]
+    {
+        println!("cargo:rerun-if-env-changed=CUDA_INCLUDE");
+        println!("cargo:rerun-if-env-changed=CUDA_HOME");
+        let toolkit =
+            env::var_os("CUDA_HOME").map_or_else(|| PathBuf::from("/usr/local/cuda"), PathBuf::from);
+        let folders = env::var_os("CUDA_INCLUDE").unwrap_or_else(|| toolkit.join("include").into_os_string());
+        build.includes(env::split_paths(&folders)).define("USE_C10D_NCCL", None).file("native/nccl.cpp");
+    }
+    build
         .cpp(true)
         .std("c++17")
         .warnings(false)

@@ -104,7 +104,8 @@ pub use shape::{EncoderWith, Predicted, TeacherState, WithPredictor};
 pub use siamese::{Passes, Siamese};
 pub use ssl_kernels::ops::{read_values, with_backend_kernels};
 pub use ssl_kernels::{
-    Collective, DeviceError, DeviceInfo, DeviceSpec, FoundDevice, Group, Solo, share_cores, tune_process,
+    Collective, DeviceError, DeviceInfo, DeviceSpec, FoundDevice, Group, Solo, Traffic, share_cores,
+    tune_process,
 };
 pub use tokens::{Masking, TokenEncoder, Tokens};
 pub use train_step::{TrainStep, train_step};

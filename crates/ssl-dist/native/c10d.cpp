@@ -5,35 +5,32 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
-#include <exception>
-#include <memory>
-#include <string>
+#include <iostream>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/from_blob.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
-#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
+#include <unistd.h>
+
+#include "connection.hpp"
 
 namespace {
 
-struct Connection {
-  c10::intrusive_ptr<c10d::Store> store;
-  std::unique_ptr<c10d::ProcessGroupGloo> gloo;
-};
-
-template <typename Body>
-const char* guarded(Body body) {
-  thread_local std::string message;
-  try {
-    body();
-    return nullptr;
-  } catch (const std::exception& error) {
-    message = error.what();
-    return message.c_str();
+// Sends what is printed on standard output to standard error: Gloo says there that it is connected, and results belong there.
+class Aside {
+ public:
+  Aside() : output_(dup(STDOUT_FILENO)) { dup2(STDERR_FILENO, STDOUT_FILENO); }
+  ~Aside() {
+    std::cout.flush();
+    dup2(output_, STDOUT_FILENO);
+    close(output_);
   }
-}
+
+ private:
+  int output_;
+};
 
 at::Tensor bytes(const void* memory, int64_t count) {
   return at::from_blob(const_cast<void*>(memory), {count}, at::TensorOptions().dtype(at::kByte));
@@ -62,6 +59,7 @@ const char* ssl_c10d_connect(Connection** out, const char* host, uint16_t port, 
                                 : c10d::ProcessGroupGloo::createDefaultDevice());
     // What a process waits for another one, which may be writing a checkpoint or evaluating.
     gloo->timeout = std::chrono::hours(24);
+    Aside aside;
     connection->gloo = std::make_unique<c10d::ProcessGroupGloo>(connection->store, rank, size, gloo);
     *out = connection.release();
   });

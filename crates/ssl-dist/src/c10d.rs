@@ -4,6 +4,7 @@
 use std::ffi::{CStr, CString, c_char};
 use std::fmt;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use crate::JobError;
 use crate::launch::Meeting;
@@ -13,7 +14,7 @@ use crate::wire::{Lost, Wire};
 const PATIENCE: i64 = 300;
 
 #[repr(C)]
-struct Connection {
+pub(crate) struct Connection {
     _opaque: [u8; 0],
 }
 
@@ -54,15 +55,39 @@ unsafe extern "C" {
 
 /// The processes of a job of torchrun.
 pub(crate) struct Gloo {
-    connection: NonNull<Connection>,
+    connection: Arc<Connected>,
     rank: usize,
     size: usize,
 }
 
+/// An open connection.
+#[derive(Debug)]
+pub(crate) struct Connected(NonNull<Connection>);
+
 // SAFETY: c10d's process groups may be called from any thread, and a group makes one call at a time.
-unsafe impl Send for Gloo {}
+unsafe impl Send for Connected {}
 // SAFETY: as above.
-unsafe impl Sync for Gloo {}
+unsafe impl Sync for Connected {}
+
+impl Connected {
+    pub(crate) fn as_ptr(&self) -> *mut Connection {
+        self.0.as_ptr()
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        // SAFETY: it is open, and nothing uses it any more.
+        unsafe { ssl_c10d_close(self.0.as_ptr()) }
+    }
+}
+
+impl Gloo {
+    #[cfg(feature = "nccl")]
+    pub(crate) fn connection(&self) -> &Arc<Connected> {
+        &self.connection
+    }
+}
 
 /// Meets the other processes.
 pub(crate) fn connect(meeting: &Meeting) -> Result<Gloo, JobError> {
@@ -87,11 +112,12 @@ pub(crate) fn connect(meeting: &Meeting) -> Result<Gloo, JobError> {
     };
     answer(error).map_err(|Lost(reason)| failed(reason))?;
     let connection = NonNull::new(connection).ok_or_else(|| failed("no connection".to_owned()))?;
+    let connection = Arc::new(Connected(connection));
     Ok(Gloo { connection, rank: meeting.rank, size: meeting.size })
 }
 
 /// An answer of the bridge: null, or the first line of a text.
-fn answer(error: *const c_char) -> Result<(), Lost> {
+pub(crate) fn answer(error: *const c_char) -> Result<(), Lost> {
     if error.is_null() {
         return Ok(());
     }
@@ -103,13 +129,6 @@ fn answer(error: *const c_char) -> Result<(), Lost> {
 impl fmt::Debug for Gloo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Gloo({} of {})", self.rank, self.size)
-    }
-}
-
-impl Drop for Gloo {
-    fn drop(&mut self) {
-        // SAFETY: the connection is open, and nothing uses it any more.
-        unsafe { ssl_c10d_close(self.connection.as_ptr()) }
     }
 }
 

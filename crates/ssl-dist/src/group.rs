@@ -1,15 +1,15 @@
 //! A group of processes whose tensors pass through the host.
 
 use std::panic::panic_any;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use burn::tensor::{Tensor, TensorData};
-use ssl_kernels::Collective;
+use burn::tensor::{Device, Tensor, TensorData};
 use ssl_kernels::ops::read_values;
+use ssl_kernels::{Collective, Traffic};
 
-use crate::wire::{Lost, Wire};
+use crate::wire::{DeviceWire, Lost, Wire};
 
 /// Values up to which every rank sums for itself what all ranks send it, in one message instead of two (our choice).
 const SMALL: usize = 1 << 12;
@@ -33,11 +33,13 @@ pub struct Ended {
 #[derive(Debug)]
 pub(crate) struct HostGroup {
     wire: Box<dyn Wire>,
+    /// For tensors of some devices.
+    between_devices: Option<Box<dyn DeviceWire>>,
     /// Held during a call.
     line: Mutex<()>,
     /// Set where the ranks no longer agree on what comes next.
     broken: AtomicBool,
-    nanoseconds: AtomicU64,
+    traffic: Mutex<Traffic>,
 }
 
 /// What a rank announces before a call.
@@ -67,10 +69,21 @@ impl HostGroup {
     pub(crate) fn new(wire: impl Wire) -> Self {
         Self {
             wire: Box::new(wire),
+            between_devices: None,
             line: Mutex::new(()),
             broken: AtomicBool::new(false),
-            nanoseconds: AtomicU64::new(0),
+            traffic: Mutex::default(),
         }
+    }
+
+    /// Lets tensors of some devices go past the host.
+    #[cfg(feature = "nccl")]
+    pub(crate) fn between_devices(self, wire: impl DeviceWire) -> Self {
+        Self { between_devices: Some(Box::new(wire)), ..self }
+    }
+
+    fn past_host(&self, device: &Device) -> Option<&dyn DeviceWire> {
+        self.between_devices.as_deref().filter(|wire| wire.connects(device))
     }
 
     /// Tells all ranks that this one failed, and waits for them to hear it. Returns whether this rank is the one to say so: of
@@ -118,8 +131,11 @@ impl HostGroup {
             let sizes: Vec<u64> = there.iter().map(|(_, size)| *size).collect();
             work(&sizes)
         });
-        let nanoseconds = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        let mut traffic = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
+        traffic.calls += 1;
+        traffic.bytes += if call == Call::AllReduceSum { 4 * size as u64 } else { size as u64 };
+        traffic.seconds += start.elapsed().as_secs_f64();
+        drop(traffic);
         match done {
             Ok(done) => {
                 self.broken.store(false, Ordering::SeqCst);
@@ -241,6 +257,20 @@ fn add_up(all: &[f32], sums: &mut [f32]) {
     }
 }
 
+/// The rows of all ranks, of which each has so many bytes of float32.
+fn gather_padded(wire: &dyn DeviceWire, rows: Tensor<2>, sizes: &[u64]) -> Result<Tensor<2>, Lost> {
+    let ([count, columns], device) = (rows.dims(), rows.device());
+    let counts: Vec<usize> = sizes.iter().map(|size| *size as usize / (4 * columns.max(1))).collect();
+    let most = counts.iter().copied().max().unwrap_or_default();
+    if counts.iter().all(|count| *count == most) {
+        return wire.all_gather(rows);
+    }
+    let missing = Tensor::zeros([most - count, columns], &device);
+    let all = wire.all_gather(if count == most { rows } else { Tensor::cat(vec![rows, missing], 0) })?;
+    let parts = counts.iter().enumerate().filter(|(_, count)| **count > 0);
+    Ok(Tensor::cat(parts.map(|(rank, &count)| all.clone().narrow(0, rank * most, count)).collect(), 0))
+}
+
 /// The values of a tensor on the host.
 ///
 /// # Panics
@@ -264,6 +294,15 @@ impl Collective for HostGroup {
 
     fn all_reduce_sum(&self, values: Tensor<1>) -> Tensor<1> {
         let (device, dtype, shape) = (values.device(), values.dtype(), values.dims());
+        if let Some(wire) = self.past_host(&device) {
+            return self.call(Call::AllReduceSum, shape[0], |sizes| {
+                assert!(
+                    sizes.iter().all(|size| *size == sizes[0]),
+                    "sums of {sizes:?} values, expected one number"
+                );
+                wire.all_reduce_sum(values)
+            });
+        }
         let mut sums = on_host(values);
         self.call(Call::AllReduceSum, sums.len(), |sizes| {
             let len = sizes[0];
@@ -274,7 +313,10 @@ impl Collective for HostGroup {
     }
 
     fn all_gather(&self, rows: Tensor<2>) -> Tensor<2> {
-        let (device, dtype, [_, columns]) = (rows.device(), rows.dtype(), rows.dims());
+        let (device, dtype, [count, columns]) = (rows.device(), rows.dtype(), rows.dims());
+        if let Some(wire) = self.past_host(&device) {
+            return self.call(Call::AllGather, 4 * count * columns, |sizes| gather_padded(wire, rows, sizes));
+        }
         let own = on_host(rows);
         let bytes: &[u8] = bytemuck::cast_slice(&own);
         let parts = self.call(Call::AllGather, bytes.len(), |sizes| self.gather(bytes, sizes));
@@ -307,8 +349,8 @@ impl Collective for HostGroup {
         self.abort_all();
     }
 
-    fn seconds(&self) -> f64 {
-        self.nanoseconds.load(Ordering::Relaxed) as f64 * 1e-9
+    fn traffic(&self) -> Traffic {
+        *self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -56,8 +56,8 @@ pub enum JobError {
     },
     /// Tasks that cannot find each other.
     #[error(
-        "srun started {tasks} tasks without MPI, which would be {tasks} runs of their own: use `srun --mpi=pmix` (see \
-         `srun --mpi=list`), or `--ntasks=1`"
+        "srun started {tasks} tasks without MPI, which would be {tasks} runs of their own: expected an MPI plugin of srun, such \
+         as pmix, or a single task"
     )]
     SrunWithoutMpi {
         /// How many it started.
@@ -190,7 +190,15 @@ fn mpi(launched: Option<usize>, _local: Option<Local>) -> Result<Job, JobError> 
 
 #[cfg(feature = "c10d")]
 fn torchrun(meeting: &launch::Meeting, local: Option<Local>) -> Result<Job, JobError> {
-    Ok(Job::of(HostGroup::new(crate::c10d::connect(meeting)?), local, Engine::None))
+    let gloo = crate::c10d::connect(meeting)?;
+    #[cfg(feature = "nccl")]
+    let group = {
+        let nccl = crate::nccl::Nccl::over(gloo.connection(), meeting.size)?;
+        HostGroup::new(gloo).between_devices(nccl)
+    };
+    #[cfg(not(feature = "nccl"))]
+    let group = HostGroup::new(gloo);
+    Ok(Job::of(group, local, Engine::None))
 }
 
 #[cfg(not(feature = "c10d"))]

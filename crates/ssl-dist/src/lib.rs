@@ -9,6 +9,8 @@ mod wire;
 mod c10d;
 #[cfg(feature = "mpi")]
 mod mpi;
+#[cfg(feature = "nccl")]
+mod nccl;
 
 pub use group::Ended;
 pub use job::{Job, JobError};

@@ -2,6 +2,8 @@
 
 use std::fmt::Debug;
 
+use burn::tensor::{Device, Tensor};
+
 /// A connection between the processes of a job. Every call blocks until all of them have made it.
 pub(crate) trait Wire: Debug + Send + Sync + 'static {
     /// The index of this process, from 0.
@@ -22,6 +24,19 @@ pub(crate) trait Wire: Debug + Send + Sync + 'static {
 
     /// Ends all processes at once, as far as the engine can.
     fn abort(&self);
+}
+
+/// A connection between the devices of the processes, for tensors that need not pass through the host.
+#[cfg_attr(not(feature = "nccl"), allow(dead_code))]
+pub(crate) trait DeviceWire: Debug + Send + Sync + 'static {
+    /// Whether it connects this device.
+    fn connects(&self, device: &Device) -> bool;
+
+    /// The sum over all ranks, with the same bits on each.
+    fn all_reduce_sum(&self, values: Tensor<1>) -> Result<Tensor<1>, Lost>;
+
+    /// The rows of all ranks, in rank order; all ranks have as many.
+    fn all_gather(&self, rows: Tensor<2>) -> Result<Tensor<2>, Lost>;
 }
 
 /// The connection to another process broke, with the engine's words.

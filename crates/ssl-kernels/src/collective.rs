@@ -1,7 +1,7 @@
 //! The processes that train one network together.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Sub};
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
@@ -56,14 +56,37 @@ pub trait Collective: fmt::Debug + Send + Sync + 'static {
     /// Waits for all ranks.
     fn barrier(&self);
 
-    /// Seconds that this process has spent in calls since the group exists, waiting for other ranks included; 0 where nothing
-    /// counts them.
-    fn seconds(&self) -> f64 {
-        0.0
+    /// What this process has exchanged since the group exists; zeros where nothing counts it.
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
     }
 
     /// Ends the group: a rank that is waiting in a call, or makes one later, panics instead of waiting forever.
     fn abort(&self);
+}
+
+/// What a process has exchanged with others.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Traffic {
+    /// Calls of a [`Collective`].
+    pub calls: u64,
+    /// Bytes that this process gave to them.
+    pub bytes: u64,
+    /// Seconds in them, waiting for other ranks included.
+    pub seconds: f64,
+}
+
+impl Sub for Traffic {
+    type Output = Self;
+
+    /// The traffic since `earlier`.
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            calls: self.calls - earlier.calls,
+            bytes: self.bytes - earlier.bytes,
+            seconds: self.seconds - earlier.seconds,
+        }
+    }
 }
 
 /// A process that trains alone: rank 0 of 1. Every call returns its argument.
@@ -162,7 +185,7 @@ mod tests {
         let rows = Tensor::<2>::from_floats([[1.0, 2.0], [3.0, 4.0]], &device);
         assert_eq!(group.all_gather(rows.clone()).into_data(), rows.into_data());
         assert_eq!(group.broadcast(vec![1, 2], 0), [1, 2]);
-        assert_eq!((group.gather_bytes(vec![3]), group.seconds()), (vec![vec![3]], 0.0));
+        assert_eq!((group.gather_bytes(vec![3]), group.traffic()), (vec![vec![3]], Traffic::default()));
         group.barrier();
         group.abort();
         assert_eq!(group, Group::new(Solo));

@@ -7,9 +7,11 @@
 
 mod collective;
 pub mod device;
+#[cfg(feature = "tch")]
+pub mod libtorch;
 pub mod ops;
 mod tuning;
 
-pub use collective::{Collective, Group, Solo};
+pub use collective::{Collective, Group, Solo, Traffic};
 pub use device::{DeviceError, DeviceInfo, DeviceSpec, FoundDevice};
 pub use tuning::{share_cores, tune_process};

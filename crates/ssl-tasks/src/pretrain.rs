@@ -440,7 +440,9 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         let images = &self.data.train;
         let evaluated = self.data.evaluation.as_ref().map_or(0, |sets| sets.bank.len().min(EVAL_BATCH));
         let teacher = self.teacher.as_ref().and_then(RunTeacher::footprint);
-        let run = memory::Run { recipe: &self.recipe, method, images, evaluated, teacher };
+        let mut recipe = self.recipe.clone();
+        recipe.schedule.batch_size = recipe.schedule.batch_size.div_ceil(self.options.group.size());
+        let run = memory::Run { recipe: &recipe, method, images, evaluated, teacher };
         let found = memory::of_run(&run)?;
         if let (Some(found), Some(machine)) = (&found, Machine::this()) {
             found.check(&machine)?;
@@ -464,6 +466,11 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         self.options.notes.iter().for_each(|note| info!("{note}"));
         let banner = Banner { steps_per_epoch, parameters, features, memory };
         banner.lines(&self.recipe, self.options).iter().for_each(|line| info!("{line}"));
+        let processes = self.options.group.size();
+        if processes > 1 {
+            let share = self.recipe.schedule.batch_size / processes;
+            info!("{processes} processes, each with {share} images of a step; memory is that of one");
+        }
         self.teacher.iter().for_each(|teacher| info!("{teacher}"));
         if let Some((memory, machine)) = memory.zip(Machine::this()) {
             memory.shortage(&machine).iter().for_each(|line| warn!("{line}"));

@@ -41,6 +41,8 @@ impl Observer for NoObserver {}
 
 /// How an encoder is evaluated during a run: before the first step, after every `eval_every_epochs` epochs and at the end.
 ///
+/// In a group of processes, each one calls it, so that they can share the work; the metrics of the first one are written.
+///
 /// Closures implement it.
 pub trait Evaluator<E> {
     /// The metrics of an encoder, which is on the device without gradients; empty if there is nothing to evaluate on.

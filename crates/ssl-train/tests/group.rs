@@ -119,9 +119,8 @@ fn loader(group: &Group) -> TrainLoader {
 /// Two epochs of three steps, each of two micro-batches.
 fn fit(kind: Kind, folder: &Path, group: Group, watch: &mut Watch) -> Result<Network, TrainError> {
     let config = TrainConfig {
-        batch: BatchConfig { accumulate: 2, ..BatchConfig::default() },
+        batch: BatchConfig::default().with_accumulate(2).with_sync_bn(true),
         schedule: ScheduleConfig { epochs: 2, batch_size: BATCH, ..ScheduleConfig::default() },
-        batch: BatchConfig::default().with_sync_bn(true),
         log_every: 1,
         ..TrainConfig::default()
     };

@@ -80,7 +80,7 @@ impl ModuleMapper for Replace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DeviceSpec, Init, LayerConfig, Mlp, Norm, Pass, named};
+    use crate::{DeviceSpec, Head, Init, LayerConfig, Mlp, Norm, Pass, named};
 
     #[test]
     fn every_process_has_the_mean_of_all_statistics_and_keeps_its_weights() {

@@ -172,11 +172,13 @@ fn ranks_that_make_different_calls_end_instead_of_waiting() {
 }
 
 #[test]
-fn the_time_of_calls_is_counted() {
-    let seconds = ranks(2, |group| {
-        let before = group.seconds();
+fn calls_are_counted_with_their_bytes_and_time() {
+    let traffic = ranks(2, |group| {
         group.barrier();
-        group.seconds() - before
+        let before = group.traffic();
+        group.all_reduce_sum(tensor(0, 5));
+        group.gather_bytes(vec![0; 3]);
+        group.traffic() - before
     });
-    assert!(seconds.iter().all(|seconds| *seconds > 0.0));
+    assert!(traffic.iter().all(|one| (one.calls, one.bytes) == (2, 23) && one.seconds > 0.0), "{traffic:?}");
 }

@@ -2,16 +2,18 @@
 
 use std::time::Instant;
 
+use ssl_core::Traffic;
+
 /// Seconds spent waiting for data and on steps, since the last row of metrics and in total.
 #[derive(Debug)]
 pub(super) struct Clock {
     mark: Instant,
     data: f64,
     step: f64,
-    /// In calls to other processes.
-    comm: f64,
-    /// The group's count of them when it was last read.
-    comm_mark: f64,
+    /// Exchanged with other processes in steps.
+    traffic: Traffic,
+    /// The group's count when it was last read.
+    traffic_mark: Traffic,
     steps: u64,
     total: f64,
 }
@@ -23,19 +25,27 @@ pub(super) struct Averages {
     pub(super) data_time: f64,
     /// Seconds per step, data included.
     pub(super) step_time: f64,
-    /// Seconds per step spent in calls to other processes, part of the step.
-    pub(super) comm_time: f64,
+    /// Exchanged with other processes per step: calls, bytes and seconds, which are part of the step.
+    pub(super) comm: [f64; 3],
 }
 
 impl Clock {
     pub(super) fn new(total: f64) -> Self {
-        Self { mark: Instant::now(), data: 0.0, step: 0.0, comm: 0.0, comm_mark: 0.0, steps: 0, total }
+        Self {
+            mark: Instant::now(),
+            data: 0.0,
+            step: 0.0,
+            traffic: Traffic::default(),
+            traffic_mark: Traffic::default(),
+            steps: 0,
+            total,
+        }
     }
 
-    /// Discards the time since the last mark. `comm` is the group's count of seconds.
-    pub(super) fn skip(&mut self, comm: f64) {
+    /// Discards the time since the last mark. `traffic` is the group's count.
+    pub(super) fn skip(&mut self, traffic: Traffic) {
         self.mark = Instant::now();
-        self.comm_mark = comm;
+        self.traffic_mark = traffic;
     }
 
     /// A batch has arrived.
@@ -43,11 +53,14 @@ impl Clock {
         self.data += self.lap();
     }
 
-    /// A step is done. `comm` is the group's count of seconds.
-    pub(super) fn step_is_done(&mut self, comm: f64) {
+    /// A step is done. `traffic` is the group's count.
+    pub(super) fn step_is_done(&mut self, traffic: Traffic) {
         self.step += self.lap();
-        self.comm += comm - self.comm_mark;
-        self.comm_mark = comm;
+        let of_step = traffic - self.traffic_mark;
+        self.traffic.calls += of_step.calls;
+        self.traffic.bytes += of_step.bytes;
+        self.traffic.seconds += of_step.seconds;
+        self.traffic_mark = traffic;
         self.steps += 1;
     }
 
@@ -61,9 +74,10 @@ impl Clock {
         let averages = Averages {
             data_time: self.data / steps,
             step_time: (self.data + self.step) / steps,
-            comm_time: self.comm / steps,
+            comm: [self.traffic.calls as f64, self.traffic.bytes as f64, self.traffic.seconds]
+                .map(|sum| sum / steps),
         };
-        (self.data, self.step, self.comm, self.steps) = (0.0, 0.0, 0.0, 0);
+        (self.data, self.step, self.traffic, self.steps) = (0.0, 0.0, Traffic::default(), 0);
         averages
     }
 

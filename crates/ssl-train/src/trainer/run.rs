@@ -168,7 +168,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         self.note_length(&mut metrics)?;
         let mut batches = self.batches(loader)?;
         let mut stopped = false;
-        self.clock.skip(self.trainer.group.seconds());
+        self.clock.skip(self.trainer.group.traffic());
         while self.at.step < self.at.total_steps && !stopped {
             if self.at.step.is_multiple_of(self.at.steps_per_epoch) {
                 self.losses.begin_epoch();
@@ -218,7 +218,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         if self.is_evaluated() {
             self.evaluation = self.evaluate(networks, observers, metrics)?;
         }
-        self.clock.skip(self.trainer.group.seconds());
+        self.clock.skip(self.trainer.group.traffic());
         Ok(())
     }
 

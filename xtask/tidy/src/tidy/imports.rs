@@ -5,6 +5,7 @@
 //!     -> ssl-core -> ssl-kernels -> burn
 //! ssl-tasks, ssl-encoders, ssl-train, ssl-data -> ssl-files
 //! ssl-tasks -> ssl-report; ssl-tasks, ssl-train -> ssl-tensorboard
+//! burn-ssl -> ssl-dist -> ssl-kernels
 //! ```
 
 use super::Violation;
@@ -76,6 +77,8 @@ fn is_backend(package: &str) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Room {
     Kernels,
+    /// Engines that connect processes.
+    Dist,
     Core,
     Method,
     Encoders,
@@ -106,6 +109,7 @@ impl Room {
     fn of(package: &str, methods: &Methods) -> Option<Self> {
         Some(match package {
             "ssl-kernels" => Self::Kernels,
+            "ssl-dist" => Self::Dist,
             "ssl-core" => Self::Core,
             "ssl-encoders" => Self::Encoders,
             "ssl-data" => Self::Data,
@@ -145,11 +149,11 @@ impl Room {
             (Fixtures, _) => matches!(imported, Core | Encoders),
             (Journey, _) => imported == Data,
             (_, Testing) | (Method, Encoders | Fixtures) | (Cli, Journey | Xtask) => dev,
-            (Core | Train, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
+            (Core | Train | Dist, Kernels) | (Method | Encoders, Core) | (Train | Eval, Core | Data) => true,
             (Encoders | Train | Data, Files) => true,
             (Train, Events) => true,
             (Tasks, Core | Encoders | Data | Files | Page | Events | Train | Eval) => true,
-            (Facade, Kernels | Core | Method | Encoders | Data | Files | Train | Eval | Tasks) => true,
+            (Facade, Kernels | Dist | Core | Method | Encoders | Data | Files | Train | Eval | Tasks) => true,
             (Cli | Example, Facade) => true,
             (OneMethod, Method) => package == "ssl-simclr",
             _ => false,
@@ -162,6 +166,7 @@ impl Room {
                 "it may import none of our crates (in tests ssl-testing)"
             }
             Self::Data => "it may import ssl-files",
+            Self::Dist => "it may import ssl-kernels",
             Self::Core => "it may import ssl-kernels (in tests ssl-testing)",
             Self::Method => {
                 "a method may import ssl-core alone, never another method (in tests ssl-testing, ssl-encoders, ssl-fixtures)"
@@ -202,6 +207,7 @@ mod tests {
     fn graph(importer: &str, imported: &str, dev: bool) -> Vec<Package> {
         let names = [
             "ssl-kernels",
+            "ssl-dist",
             "ssl-core",
             "ssl-simclr",
             "ssl-moco",
@@ -258,6 +264,8 @@ mod tests {
             ("ssl-train", "ssl-core"),
             ("ssl-train", "ssl-data"),
             ("ssl-train", "ssl-files"),
+            ("ssl-dist", "ssl-kernels"),
+            ("burn-ssl", "ssl-dist"),
             ("ssl-data", "ssl-files"),
             ("ssl-tasks", "ssl-eval"),
             ("ssl-tasks", "ssl-report"),
@@ -294,6 +302,8 @@ mod tests {
             ("ssl-kernels", "ssl-core"),
             ("ssl-data", "ssl-core"),
             ("ssl-core", "ssl-files"),
+            ("ssl-train", "ssl-dist"),
+            ("ssl-dist", "ssl-core"),
             ("ssl-tasks", "burn-ssl"),
             ("ssl-tasks", "ssl-simclr"),
             ("ssl-cli", "ssl-tasks"),

@@ -117,7 +117,7 @@ impl<M: MethodRules> Run<'_, M> {
         let mut report = StepReport { at: self.at, loss: None, lr: done.rates.lr, images_per_s: 0.0 };
         if logged {
             let loss = self.losses.read(self.not_finite())?;
-            self.clock.step_is_done(self.trainer.group.seconds());
+            self.clock.step_is_done(self.trainer.group.traffic());
             let averages = self.clock.averages();
             report.loss = Some(loss);
             report.images_per_s = self.trainer.config.schedule.batch_size as f64 / averages.step_time;
@@ -136,7 +136,8 @@ impl<M: MethodRules> Run<'_, M> {
                 ("step_time", averages.step_time),
             ]);
             if !self.trainer.group.is_solo() {
-                values.push(("comm_time", averages.comm_time));
+                let [calls, bytes, seconds] = averages.comm;
+                values.extend([("comm_calls", calls), ("comm_bytes", bytes), ("comm_time", seconds)]);
             }
             self.trainer.run.check_there()?;
             // Like an evaluation's row after the same step.
@@ -145,9 +146,9 @@ impl<M: MethodRules> Run<'_, M> {
                 let (done, speed) = (self.at.epoch(), report.images_per_s);
                 info!("epoch {done}: loss {:.4}, {speed:.0} images/s", self.losses.mean());
             }
-            self.clock.skip(self.trainer.group.seconds());
+            self.clock.skip(self.trainer.group.traffic());
         } else {
-            self.clock.step_is_done(self.trainer.group.seconds());
+            self.clock.step_is_done(self.trainer.group.traffic());
         }
         observer.on_step(&report);
         Ok(())
