@@ -11,7 +11,7 @@ burn_ssl=$(realpath "$1")
 kills=${2:-20} processes=${3:-2}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
 RANDOM=7
 
 run=(pretrain --recipe simclr/cifar10 --data demo:train --limit 64 --batch-size 16 --epochs 6 --model vit-tiny

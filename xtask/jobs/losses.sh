@@ -13,7 +13,7 @@ burn_ssl=$(realpath "$1") data=$2
 shift 2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
 methods=("$@")
 if ((${#methods[@]} == 0)); then mapfile -t methods < <("$burn_ssl" recipes | grep -oE '^[^/]+/cifar10-quick' | cut -d/ -f1); fi
 read -ra encoder <<<"${ENCODER:---model vit-tiny --set encoder.patch_size=4 --set encoder.embed_dim=48 --set encoder.heads=3 --set encoder.depth=2}"

@@ -10,7 +10,7 @@ set -euo pipefail
 burn_ssl=$(realpath "$1") data=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
 
 echo "# recipe, parameters in millions, then calls and bytes per process and step with 2 and with 4 images a process"
 for recipe in $("$burn_ssl" recipes | grep '/imagenet'); do
