@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Losses of jobs of 2 and 4 processes against those of one process, for every method: 40 steps of its quick recipe with
-# synchronised batch norm and a hundredth of its rate: at the full rate, a run of some methods multiplies rounding errors by five in a step.
+# synchronised batch norm and a thousandth of its rate: at the full rate, some methods multiply rounding errors by five in a step.
 #
 #     xtask/jobs/losses.sh BURN_SSL CIFAR_TRAIN_TAR [METHODS...] > docs/benchmarks/scaling/losses.txt
 #
@@ -35,7 +35,7 @@ echo "# method; 2 processes: first ten steps, 40 steps; 4 processes: the same"
 bad=0
 for method in "${methods[@]}"; do
   line=$method
-  rate=$("$burn_ssl" recipes "$method/cifar10-quick" | awk '/^\[/ { on = $1 == "[optimizer]" } on && $1 == "lr" { print $3 / 100; exit }')
+  rate=$("$burn_ssl" recipes "$method/cifar10-quick" | awk '/^\[/ { on = $1 == "[optimizer]" } on && $1 == "lr" { print $3 / 1000; exit }')
   for processes in 1 2 4; do
     if ! job $processes "$method"; then
       line+=" failed: $(grep -m1 '^error' "$work/log" || tail -1 "$work/log")"

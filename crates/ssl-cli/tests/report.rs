@@ -109,13 +109,20 @@ fn several_runs_are_compared_on_a_page() {
 }
 
 #[test]
-fn a_resumed_run_goes_on_in_an_event_file_of_its_own() {
+fn a_resumed_run_goes_on_in_an_event_file_of_its_own_and_ends_well_without_a_page() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (_, out) = finished(dir.path(), &["--no-report"]);
     let count = || fs::read_dir(out.join("tensorboard")).expect("a folder").count();
     let before = count();
-    let output = run(&["pretrain", "--resume", "--epochs", "3", "--out", text(&out), "--no-report"]);
+    // What no page can be written over.
+    fs::create_dir(out.join("report.html")).expect("writable");
+    let output = run(&["pretrain", "--resume", "--epochs", "3", "--out", text(&out)]);
     assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("no report: ") && !stdout(&output).contains("report:"),
+        "{}",
+        stderr(&output)
+    );
     assert_eq!(count(), before + 1);
 }
 

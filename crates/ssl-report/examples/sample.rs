@@ -40,11 +40,17 @@ fn page(images: usize) -> Result<Page, ssl_report::Error> {
             Tile { name: "loss".into(), value: "4.8".into(), note: "7.6 for guessing".into() },
         ],
         compared: vec![Table {
-            title: "Two runs".into(),
+            title: String::new(),
+            columns: text(&["run", "loss"]),
+            rows: vec![text(&["first", "4.8"]), text(&["second", "4.9"])],
+            notes: Vec::new(),
+        }],
+        differences: Some(Table {
+            title: "Keys of the recipes that differ".into(),
             columns: text(&["key", "first", "second"]),
             rows: vec![text(&["optimizer.lr", "0.1", "0.2"])],
             notes: vec!["Other keys are the same.".into()],
-        }],
+        }),
         curves: Some(curves()),
         accuracy: Some(Table {
             title: "Accuracy".into(),

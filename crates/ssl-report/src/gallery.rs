@@ -1,10 +1,13 @@
 //! What the features of a sample of images say about them.
 
+mod clusters;
+mod map;
+
 use image::RgbImage;
 use serde::Serialize;
 
 use crate::curves::rounded;
-use crate::rows::{Rows, kmeans, nearest, principal};
+use crate::rows::{Rows, kmeans, nearest};
 use crate::{Error, Thumbnails};
 
 /// Neighbours of an image that are looked at.
@@ -15,10 +18,6 @@ const OF_OUTLIERS: usize = 5;
 const SHOWN: usize = 12;
 /// Images with their neighbours that are shown.
 const QUERIES: usize = 10;
-/// Images of a cluster that are shown.
-const OF_CLUSTER: usize = 18;
-/// Folders that can have a colour each.
-const FOLDERS: usize = 20;
 
 /// An image of the sample.
 #[derive(Clone, Debug)]
@@ -161,69 +160,15 @@ impl Gallery {
             classes: labels
                 .as_ref()
                 .map(|labels| labels.iter().map(|&label| classes[label].clone()).collect()),
-            map: Map::new(&features, colourings(sample, classes, labels.as_deref(), &of_cluster)),
+            map: Map::new(&features, map::colourings(sample, classes, labels.as_deref(), &of_cluster)),
             neighbours: queries(labels.as_deref(), sample.len())
                 .map(|query| Neighbours::new(query, &near[query], labels.as_deref()))
                 .collect(),
-            clusters: clusters(&features, &of_cluster, classes, labels.as_deref()),
+            clusters: clusters::of(&features, &of_cluster, classes, labels.as_deref()),
             outliers: outliers(&near),
             alike: alike(&near, sample),
         })
     }
-}
-
-impl Map {
-    fn new(features: &Rows, colours: Vec<Colours>) -> Self {
-        let found = principal(features, 2);
-        let axis = |axis: usize| {
-            let values = found.coordinates.iter().map(|row| row.get(axis).copied().unwrap_or(0.0));
-            values.map(|value| rounded(value.into())).collect()
-        };
-        Self { x: axis(0), y: axis(1), share: 100.0 * found.shares.iter().sum::<f64>(), colours }
-    }
-}
-
-fn colourings(
-    sample: &[Sampled],
-    classes: &[String],
-    labels: Option<&[usize]>,
-    clusters: &[usize],
-) -> Vec<Colours> {
-    let label = labels.map(|labels| Colours {
-        name: "label".into(),
-        values: labels.to_vec(),
-        groups: classes.to_vec(),
-    });
-    let count = clusters.iter().max().map_or(0, |last| last + 1);
-    let cluster = Colours {
-        name: "cluster".into(),
-        values: clusters.to_vec(),
-        groups: (1..=count).map(|cluster| format!("cluster {cluster}")).collect(),
-    };
-    label.into_iter().chain([cluster, by_file(sample, labels)]).collect()
-}
-
-/// Folders that are not the classes, or the order of the files.
-fn by_file(sample: &[Sampled], labels: Option<&[usize]>) -> Colours {
-    let folder = |name: &str| name.rsplit_once('/').map_or(".", |(folder, _)| folder).to_owned();
-    let mut groups: Vec<String> = Vec::new();
-    let mut values = Vec::new();
-    for sampled in sample {
-        let folder = folder(&sampled.name);
-        let place = groups.iter().position(|group| *group == folder);
-        values.push(place.unwrap_or_else(|| {
-            groups.push(folder);
-            groups.len() - 1
-        }));
-    }
-    let same = |labels: &[usize]| {
-        let pairs: std::collections::BTreeSet<_> = labels.iter().zip(&values).collect();
-        pairs.len() == groups.len()
-    };
-    if (2..=FOLDERS).contains(&groups.len()) && !labels.is_some_and(same) {
-        return Colours { name: "folder".into(), values, groups };
-    }
-    Colours { name: "order of files".into(), values: (0..sample.len()).collect(), groups: Vec::new() }
 }
 
 /// One image of each class, or images from all over the sample.
@@ -254,44 +199,6 @@ impl Neighbours {
 impl Placed {
     fn new(image: usize, cosine: f32) -> Self {
         Self { image, cosine: rounded(cosine.into()) }
-    }
-}
-
-fn clusters(
-    features: &Rows,
-    of_cluster: &[usize],
-    classes: &[String],
-    labels: Option<&[usize]>,
-) -> Vec<Cluster> {
-    let count = of_cluster.iter().max().map_or(0, |last| last + 1);
-    let members =
-        |cluster: usize| (0..of_cluster.len()).filter(|&image| of_cluster[image] == cluster).collect();
-    (0..count)
-        .map(members)
-        .map(|members: Vec<usize>| Cluster::new(features, members, classes, labels))
-        .collect()
-}
-
-impl Cluster {
-    fn new(features: &Rows, mut members: Vec<usize>, classes: &[String], labels: Option<&[usize]>) -> Self {
-        let size = members.len();
-        let mut mean = vec![0.0; features.dim()];
-        for &image in &members {
-            mean.iter_mut().zip(features.row(image)).for_each(|(mean, value)| *mean += value);
-        }
-        let likeness = |image: usize| {
-            mean.iter().zip(features.row(image)).map(|(mean, value)| mean * value).sum::<f32>()
-        };
-        let most_frequent = |labels: &[usize]| {
-            let count = |class: usize| members.iter().filter(|&&image| labels[image] == class).count();
-            // The first of equal ones.
-            let best = (0..classes.len()).rev().max_by_key(|&class| count(class))?;
-            Some((classes[best].clone(), 100.0 * count(best) as f64 / size.max(1) as f64))
-        };
-        let mostly = labels.and_then(most_frequent);
-        members.sort_by(|&a, &b| likeness(b).total_cmp(&likeness(a)));
-        members.truncate(OF_CLUSTER);
-        Self { size, images: members, mostly }
     }
 }
 

@@ -31,7 +31,7 @@ pub fn principal(rows: &Rows, count: usize) -> Principal {
     let total: f64 = rows.iter().map(|row| f64::from(dot(row, row))).sum();
     let mut components: Vec<Vec<f32>> =
         directions.iter().map(|direction| rows.iter().map(|row| dot(row, direction)).collect()).collect();
-    components.iter_mut().for_each(point_upwards);
+    components.iter_mut().for_each(|component| point_upwards(component));
     let variance =
         |component: &Vec<f32>| component.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>();
     let shares = components.iter().map(|component| variance(component) / total.max(f64::MIN_POSITIVE));
@@ -70,7 +70,7 @@ fn orthonormalize(directions: &mut [Vec<f32>]) {
     }
 }
 
-fn point_upwards(component: &mut Vec<f32>) {
+fn point_upwards(component: &mut [f32]) {
     let largest = component.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(0.0);
     if largest < 0.0 {
         component.iter_mut().for_each(|value| *value = -*value);

@@ -71,7 +71,10 @@ impl<E: Encoder> Seen<'_, E> {
     /// The images at some places that can be read.
     fn read(&self, places: &[usize], transform: &EvalTransform) -> Vec<Read> {
         let set = &self.data.train;
-        let read = |place: usize| Some(read(place, &*set.image(place).ok()?, transform));
+        let read = |place: usize| {
+            let image = set.image(place).ok()?;
+            Some(read(place, &image, transform))
+        };
         in_threads(places, self.workers, read).into_iter().flatten().collect()
     }
 
@@ -96,7 +99,8 @@ impl<E: Encoder> Seen<'_, E> {
             format!("No test image{some} is also a training image, by its pixels.")
         }));
         let figure = |&(test, train): &(usize, usize)| {
-            let picture = squared(&sheet::rgb(&*sets.test.image(test).ok()?), SIDE);
+            let image = sets.test.image(test).ok()?;
+            let picture = squared(&sheet::rgb(&image), SIDE);
             let name = sheet::name(&sets.test, test, recipe.eval.test.as_deref()?);
             let same = sheet::name(&self.data.train, train, &recipe.data.path);
             let uri = data_uri(&picture, PICTURE).ok()?;
