@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use ssl_kernels::libtorch;
+use ssl_kernels::native;
 
 use crate::JobError;
 use crate::c10d::{Connected, Connection, answer};
@@ -60,12 +60,12 @@ impl Drop for Nccl {
 
 impl DeviceWire for Nccl {
     fn connects(&self, device: &Device) -> bool {
-        libtorch::is_cuda(device)
+        native::is_nvidia_gpu(device)
     }
 
     fn all_reduce_sum(&self, values: Tensor<1>) -> Result<Tensor<1>, Lost> {
         let mut done = Ok(());
-        let sums = libtorch::in_place(values, |values| {
+        let sums = native::in_place(values, |values| {
             // SAFETY: the address is that of a tensor, which lives through the call.
             done = answer(unsafe { ssl_nccl_all_reduce(self.gpus.as_ptr(), values) });
         });
@@ -76,8 +76,8 @@ impl DeviceWire for Nccl {
         let [count, columns] = rows.dims();
         let all = Tensor::zeros([self.size * count, columns], &rows.device());
         let mut done = Ok(());
-        let all = libtorch::in_place(all, |all| {
-            libtorch::in_place(rows, |rows| {
+        let all = native::in_place(all, |all| {
+            native::in_place(rows, |rows| {
                 // SAFETY: the addresses are those of tensors, which live through the call.
                 done = answer(unsafe { ssl_nccl_all_gather(self.gpus.as_ptr(), rows, all) });
             });

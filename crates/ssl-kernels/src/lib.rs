@@ -8,7 +8,7 @@
 mod collective;
 pub mod device;
 #[cfg(feature = "tch")]
-pub mod libtorch;
+pub mod native;
 pub mod ops;
 mod tuning;
 

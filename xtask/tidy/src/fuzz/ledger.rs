@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn a_search_goes_on_where_the_last_one_ended_only_if_asked_to() {
         let path = std::env::temp_dir().join(format!("ledger-{}", std::process::id()));
-        let one = Round { commit: "ba2d324".into(), seconds: 12.5, inputs: 100 };
+        let one = Round { commit: "1f2e3d4".into(), seconds: 12.5, inputs: 100 };
         Ledger::open(&path, false).expect("writable").add(one.clone()).expect("writable");
         Ledger::open(&path, true).expect("readable").add(one).expect("writable");
         let both = Ledger::open(&path, true).expect("readable");

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use burn_tch::TchTensor;
 
 /// Whether tensors of a device are libtorch's, on a CUDA GPU.
-pub fn is_cuda(device: &Device) -> bool {
+pub fn is_nvidia_gpu(device: &Device) -> bool {
     let probe = Tensor::<1>::zeros([1], device);
     probe.try_into_primitive::<LibTorch>().is_ok_and(|probe| probe.tensor.device().is_cuda())
 }
@@ -37,6 +37,6 @@ mod tests {
         let x = Tensor::<1>::from_floats([1.0, 2.0], &device);
         let same = in_place(x.clone(), |address| assert!(!address.is_null()));
         assert_eq!(same.into_data(), x.into_data());
-        assert!(!is_cuda(&device));
+        assert!(!is_nvidia_gpu(&device));
     }
 }
