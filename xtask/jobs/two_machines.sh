@@ -21,12 +21,10 @@ clean() {
 }
 trap clean EXIT
 
-if ! ip netns add "$one" 2>"$work/why"; then
-  echo "skipped: two machines, for no network namespace can be made: $(head -1 "$work/why")"
+if ! { ip netns add "$one" && ip netns add "$two" && ip link add c1 netns "$one" type veth peer name c2 netns "$two"; } 2>"$work/why"; then
+  echo "skipped: two machines, for no network namespaces with a cable can be made: $(head -1 "$work/why")"
   exit 0
 fi
-ip netns add "$two"
-ip link add c1 netns "$one" type veth peer name c2 netns "$two"
 for side in "$one c1 $network.1" "$two c2 $network.2"; do
   read -r name cable address <<<"$side"
   ip -n "$name" link set lo up
