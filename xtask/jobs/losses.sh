@@ -16,6 +16,7 @@ trap 'rm -rf "$work"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
 methods=("$@")
 if ((${#methods[@]} == 0)); then mapfile -t methods < <("$burn_ssl" recipes | grep -oE '^[^/]+/cifar10-quick' | cut -d/ -f1); fi
+((${#methods[@]} > 0)) || { echo "no methods: burn-ssl recipes names none" >&2; exit 1; }
 read -ra encoder <<<"${ENCODER:---model vit-tiny --set encoder.patch_size=4 --set encoder.embed_dim=48 --set encoder.heads=3 --set encoder.depth=2}"
 
 job() { # PROCESSES METHOD
@@ -45,7 +46,7 @@ for method in "${methods[@]}"; do
     if ((processes > 1)); then
       line+=$(paste <(losses 1) <(losses $processes) | awk '
         { d = $1 - $2; if (d < 0) d = -d; s = $1 < 0 ? -$1 : $1; d /= s; if (NR <= 10 && d > ten) ten = d; if (d > all) all = d }
-        END { printf " %.1e %.1e", ten, all; exit ten > 1e-4 }') || bad=1
+        END { printf " %.1e %.1e", ten, all; exit NR != 40 || ten > 1e-4 }') || bad=1
     fi
   done
   echo "$line"

@@ -13,12 +13,14 @@ trap 'rm -rf "$work"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
 
 echo "# recipe, parameters in millions, then calls and bytes per process and step with 2 and with 4 images a process"
+bad=0
 for recipe in $("$burn_ssl" recipes | grep '/imagenet'); do
   line=$recipe
   for batch in 4 8; do
     out=$work/run
     if ! mpirun --oversubscribe -n 2 "$burn_ssl" pretrain --recipe "$recipe" --data "$data" --batch-size $batch --max-steps 1 \
       --set eval.every_epochs=0 --out "$out" >"$work/log" 2>&1; then
+      bad=1
       line+=" failed: $(grep -m1 '^error' "$work/log" || tail -1 "$work/log")"
       break
     fi
@@ -31,3 +33,4 @@ for recipe in $("$burn_ssl" recipes | grep '/imagenet'); do
   done
   echo "$line"
 done
+exit $bad

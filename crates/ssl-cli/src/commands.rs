@@ -22,12 +22,15 @@ use crate::progress::Bar;
 
 /// Runs a command.
 pub(crate) fn run(args: Args, here: &Here) -> Result<Ended> {
-    let json = args.json;
-    if !here.speaks() && !is_shared(&args.command) {
+    let (json, shared) = (args.json, is_shared(&args.command));
+    let mut stop = Stop::default();
+    if !here.group().is_solo() {
+        stop = here.stop()?; // from the start: a scheduler may send its signal at any time
+    }
+    if !here.speaks() && !shared {
         return Ok(Ended::Done);
     }
     let mut next = None;
-    let mut stop = Stop::default();
     let report = match args.command {
         Command::Demo(args) => run_demo(args, here, &mut stop)?,
         Command::Pretrain(args) => run_pretrain(args, here, &mut stop)?,
@@ -53,7 +56,7 @@ pub(crate) fn run(args: Args, here: &Here) -> Result<Ended> {
         Command::Devices => return lists::devices(json).map(|()| Ended::Done),
     };
     if !here.speaks() {
-        return Ok(ended(&report, here, &stop));
+        return Ok(ended(&report, here, shared, &stop));
     }
     print(json, &report, &report)?;
     if matches!(report, RunReport::Demo(_)) {
@@ -63,7 +66,7 @@ pub(crate) fn run(args: Args, here: &Here) -> Result<Ended> {
     if let Some(next) = next.filter(|_| !json) {
         say(next);
     }
-    Ok(ended(&report, here, &stop))
+    Ok(ended(&report, here, shared, &stop))
 }
 
 /// Whether the processes of a job work on a command together; on others, the first one works alone.
@@ -73,7 +76,7 @@ fn is_shared(command: &Command) -> bool {
 }
 
 /// Says how to resume a training that was stopped.
-fn ended(report: &RunReport, here: &Here, stop: &Stop) -> Ended {
+fn ended(report: &RunReport, here: &Here, shared: bool, stop: &Stop) -> Ended {
     let Some(step) = report.stopped_after() else { return Ended::Done };
     let resume = match report {
         RunReport::Finetune(_) => "with the same options:\n  burn-ssl finetune ... --resume".to_owned(),
@@ -84,6 +87,9 @@ fn ended(report: &RunReport, here: &Here, stop: &Stop) -> Ended {
     };
     if here.speaks() {
         eprintln!("stopped and saved after step {step}; resume {resume}");
+    }
+    if !shared {
+        return Ended::Stopped(stop.code());
     }
     // The signal may have reached only one of the processes.
     let codes = here.job.group().gather_bytes(vec![stop.code()]);
@@ -100,7 +106,7 @@ fn run_demo(args: DemoArgs, here: &Here, stop: &mut Stop) -> Result<RunReport> {
     options.run.overwrite = args.overwrite;
     options.seed = args.seed as u64;
     options.workers = args.machine.workers.unwrap_or(0) as usize;
-    *stop = here.stop()?;
+    here.listen(stop)?;
     Ok(demo(&options, &mut Bar::new(&here.bars, stop.clone()))?.into())
 }
 
@@ -143,7 +149,7 @@ fn run_pretrain(args: PretrainArgs, here: &Here, stop: &mut Stop) -> Result<RunR
         group: here.group(),
         notes,
     };
-    *stop = here.stop()?;
+    here.listen(stop)?;
     Ok(pretrain(&recipe, &options, &mut Bar::new(&here.bars, stop.clone()))?.into())
 }
 

@@ -35,7 +35,10 @@ impl Here {
     pub(crate) fn device(&self, name: &str) -> Result<DeviceSpec> {
         Ok(match self.job.local() {
             Some(local) if matches!(name, "tch:cuda" | "cuda" | "rocm" | "wgpu" | "vulkan") => {
-                format!("{name}:{}", local.rank).parse()?
+                let first: DeviceSpec = format!("{name}:0").parse()?;
+                // A scheduler may show each process a GPU of its own.
+                let visible = first.found().ok().flatten().map_or(0, |found| found.len());
+                format!("{name}:{}", local.rank % visible.max(1)).parse()?
             }
             _ => name.parse()?,
         })
@@ -44,5 +47,13 @@ impl Here {
     /// Listens for signals.
     pub(crate) fn stop(&self) -> Result<Stop> {
         interrupt::on_signal(&self.bars, self.speaks())
+    }
+
+    /// Listens for signals from now on, if `stop` does not yet: until a training begins, Ctrl-C ends a process that is alone.
+    pub(crate) fn listen(&self, stop: &mut Stop) -> Result<()> {
+        if self.group().is_solo() {
+            *stop = self.stop()?;
+        }
+        Ok(())
     }
 }

@@ -15,7 +15,7 @@ use crate::wrap;
 const FILTER: &str = "error,burn_ssl=info,ssl_tasks=info,ssl_data=info,ssl_train=info,ssl_eval=info";
 
 /// What the other processes of a job log: what only they know of, images that cannot be read.
-const FILTER_OF_OTHERS: &str = "error,ssl_data=warn";
+const FILTER_OF_OTHERS: &str = "error,ssl_data::dataset::unreadable=warn";
 
 /// Logs to standard error, above the bars; lines of other ranks than 0 say so.
 pub(crate) fn init(bars: &MultiProgress, rank: usize) {

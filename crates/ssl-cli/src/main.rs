@@ -15,7 +15,7 @@ mod wrap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use burn_ssl::dist::{Ended as JobEnded, Job, is_first_by_environment};
+use burn_ssl::dist::{Ended as JobEnded, Job, rank_by_environment};
 use burn_ssl::escaped;
 use clap::Parser;
 
@@ -35,8 +35,13 @@ enum Ended {
 fn main() -> ExitCode {
     let job = match Job::join() {
         Ok(job) => job,
-        Err(error) if is_first_by_environment() => return fail(&error.to_string()),
-        Err(_) => return ExitCode::FAILURE,
+        Err(error) => {
+            return match rank_by_environment() {
+                0 => fail(&error.to_string()),
+                _ if error.is_of_all() => ExitCode::FAILURE,
+                rank => fail(&format!("rank {rank}: {error}")),
+            };
+        }
     };
     let args = match Args::try_parse() {
         Ok(args) => args,

@@ -79,6 +79,12 @@ fn encoder(run: &Path) -> Vec<u8> {
     fs::read(run.join("encoder.safetensors")).expect("a finished run")
 }
 
+/// The values of a safetensors file of float32.
+fn floats(file: &[u8]) -> Vec<f32> {
+    let header = u64::from_le_bytes(file[..8].try_into().expect("a length")) as usize;
+    file[8 + header..].as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+}
+
 fn has_checkpoint(run: &Path) -> bool {
     run.join("checkpoints/last/meta.json").exists()
 }
@@ -164,10 +170,14 @@ fn gradients_of_a_job_are_sums_and_not_means() {
             ["--max-steps", "1", "--set", "optimizer.momentum=0", "--set", "optimizer.weight_decay=0"];
         let first = ["--set", "schedule.warmup_epochs=0"];
         done(processes, &[&steps(text(&out), "4")[..], &plain, &first].concat());
-        column(&out, "grad_norm")[0]
+        (column(&out, "grad_norm")[0], floats(&encoder(&out)))
     };
-    let (one, two) = (moved(1), moved(2));
+    let ((one, after_one), (two, after_two)) = (moved(1), moved(2));
     assert!((one - two).abs() < 1e-4 * one, "{one} alone, {two} with two processes");
+    assert_eq!(after_one.len(), after_two.len());
+    let furthest = after_one.iter().zip(&after_two).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    // A step of this rate moves weights by up to a thousandth and more.
+    assert!(furthest < 1e-5, "weights differ by {furthest}");
 }
 
 #[test]

@@ -22,6 +22,8 @@ const char* guarded(Body body) {
     return nullptr;
   } catch (const std::exception& error) {
     message = error.what();
-    return message.c_str();
+  } catch (...) {
+    message = "an error without a text";
   }
+  return message.c_str();
 }

@@ -19,7 +19,8 @@ extern "C" {
 const char* ssl_nccl_connect(Gpus** out, Connection* connection) {
   return guarded([&] {
     auto options = c10d::ProcessGroupNCCL::Options::create();
-    options->timeout = std::chrono::hours(24);
+    // Only calls that all ranks have announced come here, so nobody waits longer for a rank that lives.
+    options->timeout = std::chrono::minutes(10);
     auto store = c10::make_intrusive<c10d::PrefixStore>("nccl", connection->store);
     auto gpus = std::make_unique<Gpus>();
     gpus->nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(store, connection->gloo->getRank(),

@@ -53,15 +53,18 @@ enum Call {
     Barrier,
     /// No call: the rank has failed.
     Failed,
+    /// No call: the rank is done.
+    Part,
 }
 
-const CALLS: [(Call, &str); 6] = [
+const CALLS: [(Call, &str); 7] = [
     (Call::AllReduceSum, "all_reduce_sum"),
     (Call::AllGather, "all_gather"),
     (Call::GatherBytes, "gather_bytes"),
     (Call::Broadcast, "broadcast"),
     (Call::Barrier, "barrier"),
     (Call::Failed, "failure"),
+    (Call::Part, "nothing more"),
 ];
 
 impl HostGroup {
@@ -108,8 +111,13 @@ impl HostGroup {
             return;
         }
         let _line = self.line();
-        let mut all = vec![0; self.wire.size()];
-        let _ = self.wire.all_gather(&[0], &mut all);
+        // One that fails now is heard, too.
+        while let Ok(there) = self.exchange(Call::Part, 0) {
+            let fails = there.iter().any(|(other, _)| *other == Call::Failed as u8);
+            if !fails || self.first_failure(&there, "").is_err() {
+                break;
+            }
+        }
     }
 
     /// Whether a call was left in the middle, so that the others cannot be told anything.
@@ -142,7 +150,8 @@ impl HostGroup {
                 done
             }
             Err(Lost(reason)) => {
-                let message = format!("the connection to another process is lost: {reason}");
+                let rank = self.wire.rank();
+                let message = format!("rank {rank} lost the connection to another process: {reason}");
                 // The launcher tells which process it was; two that speak are enough.
                 panic_any(Ended { message, speaks: self.wire.rank() < 2 })
             }
@@ -227,18 +236,21 @@ impl HostGroup {
     /// The bytes of all ranks, whose numbers are `sizes`.
     fn gather(&self, own: &[u8], sizes: &[u64]) -> Result<Vec<Vec<u8>>, Lost> {
         let most = sizes.iter().copied().max().unwrap_or_default() as usize;
-        if most == 0 {
-            return Ok(vec![Vec::new(); sizes.len()]);
-        }
-        let mut all = vec![0; most * sizes.len()];
-        if own.len() == most {
-            self.wire.all_gather(own, &mut all)?;
-        } else {
-            let mut padded = own.to_vec();
-            padded.resize(most, 0);
+        let mut gathered: Vec<Vec<u8>> = sizes.iter().map(|&size| Vec::with_capacity(size as usize)).collect();
+        // MPI counts bytes in 32 bits.
+        let block = (4 * BLOCK / sizes.len()).max(1);
+        for start in (0..most).step_by(block) {
+            let len = block.min(most - start);
+            let mut padded = own[start.min(own.len())..own.len().min(start + len)].to_vec();
+            padded.resize(len, 0);
+            let mut all = vec![0; len * sizes.len()];
             self.wire.all_gather(&padded, &mut all)?;
+            for ((of_rank, &size), part) in gathered.iter_mut().zip(sizes).zip(all.chunks_exact(len)) {
+                let left = size as usize - of_rank.len();
+                of_rank.extend_from_slice(&part[..len.min(left)]);
+            }
         }
-        Ok(all.chunks_exact(most).zip(sizes).map(|(one, &size)| one[..size as usize].to_vec()).collect())
+        Ok(gathered)
     }
 }
 

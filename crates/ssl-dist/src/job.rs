@@ -100,6 +100,13 @@ pub enum JobError {
     },
 }
 
+impl JobError {
+    /// Whether every process of the job has this error, so that one of them can say so for all.
+    pub fn is_of_all(&self) -> bool {
+        !matches!(self, Self::Engine { .. } | Self::Variable { .. })
+    }
+}
+
 impl Job {
     /// Joins the job that the environment of this process describes: one of `mpirun`, `mpiexec` or `srun` with feature `mpi`,
     /// one of `torchrun` with feature `c10d`. To be called once, in the main thread.
@@ -192,9 +199,9 @@ fn mpi(launched: Option<usize>, _local: Option<Local>) -> Result<Job, JobError> 
 fn torchrun(meeting: &launch::Meeting, local: Option<Local>) -> Result<Job, JobError> {
     let gloo = crate::c10d::connect(meeting)?;
     #[cfg(feature = "nccl")]
-    let group = {
-        let nccl = crate::nccl::Nccl::over(gloo.connection(), meeting.size)?;
-        HostGroup::new(gloo).between_devices(nccl)
+    let group = match crate::nccl::Nccl::over(gloo.connection(), meeting.size) {
+        Ok(nccl) => HostGroup::new(gloo).between_devices(nccl),
+        Err(_) => HostGroup::new(gloo), // without a GPU, every tensor is on the host
     };
     #[cfg(not(feature = "nccl"))]
     let group = HostGroup::new(gloo);

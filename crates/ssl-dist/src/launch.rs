@@ -67,10 +67,11 @@ pub(crate) fn find(variable: impl Fn(&str) -> Option<String>) -> Result<Option<L
     }
 }
 
-/// Whether this process is the first of its job, as far as its environment says: to report that it cannot join the job.
-pub fn is_first_by_environment() -> bool {
+/// The rank of this process, as far as its environment says: to report that it cannot join its job.
+pub fn rank_by_environment() -> usize {
     let ranks = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "RANK", "SLURM_PROCID"];
-    ranks.iter().find_map(|name| std::env::var(name).ok()).is_none_or(|rank| rank.trim() == "0")
+    let rank = ranks.iter().find_map(|name| std::env::var(name).ok());
+    rank.and_then(|rank| rank.trim().parse().ok()).unwrap_or(0)
 }
 
 fn torchrun(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<Launch>, JobError> {
@@ -81,6 +82,9 @@ fn torchrun(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<Launch>
     };
     let needed = |name: &'static str| variable(name).ok_or(JobError::NoVariable { name });
     let (rank, size) = (number("RANK", &rank)?, number("WORLD_SIZE", &size)?);
+    if size == 1 {
+        return Ok(None); // some containers set these variables for every program
+    }
     if rank >= size {
         return Err(JobError::Variable { name: "RANK", value: rank.to_string() });
     }
@@ -110,6 +114,7 @@ mod tests {
     #[test]
     fn a_process_without_a_launcher_is_alone() {
         assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&[("RANK", "0"), ("WORLD_SIZE", "1")]), Ok(None));
         assert_eq!(of(&[("SLURM_STEP_NUM_TASKS", "1"), ("SLURM_PROCID", "0")]), Ok(None));
     }
 

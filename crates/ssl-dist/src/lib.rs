@@ -14,4 +14,4 @@ mod nccl;
 
 pub use group::Ended;
 pub use job::{Job, JobError};
-pub use launch::{Local, is_first_by_environment};
+pub use launch::{Local, rank_by_environment};

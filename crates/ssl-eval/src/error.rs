@@ -14,12 +14,10 @@ pub enum EvalError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// There is nothing to embed.
-    #[error("{images} images are shared by {processes} processes, and one of them has none that can be read")]
+    #[error("none of {images} images can be read: expected at least one")]
     NoImages {
         /// Images of the set.
         images: usize,
-        /// Processes that share them.
-        processes: usize,
     },
     /// One of the two sets of k-NN has no labels.
     #[error(

@@ -393,6 +393,10 @@ impl<'a, O, F> Pretraining<'a, O, F> {
             return Err(Error::ViewSizes { views: expected, sizes });
         }
         self.recipe.train_config().check_method(method)?;
+        let (batch, processes) = (self.recipe.train_config().micro_batch(), self.options.group.size());
+        if !batch.is_multiple_of(processes) {
+            return Err(TrainError::Share { batch, processes }.into());
+        }
         if needs.labels && self.data.train.labels().is_none() {
             return Err(TrainError::Labels.into());
         }
@@ -406,9 +410,6 @@ impl<'a, O, F> Pretraining<'a, O, F> {
     /// The loader, with masks if the recipe has any.
     fn loader(&self, encoder: &impl Encoder, needs: &Needs) -> Result<TrainLoader, Error> {
         let (batch_size, group) = (self.recipe.train_config().micro_batch(), &self.options.group);
-        if !batch_size.is_multiple_of(group.size()) {
-            return Err(TrainError::Share { batch: batch_size, processes: group.size() }.into());
-        }
         let config = LoaderConfig { batch_size, workers: self.recipe.data.worker_threads() };
         let (views, data) = (self.recipe.views()?, Arc::clone(&self.data.train));
         let tokens = encoder.tokens();

@@ -102,6 +102,14 @@ pub enum TrainError {
         /// The newest intact checkpoint, if there is one.
         last_good: Option<PathBuf>,
     },
+    /// The processes of a run do not have the same run.
+    #[error(
+        "rank {rank} has another recipe, other images or another checkpoint than rank 0: expected every process to see the same files under the same paths"
+    )]
+    OtherRun {
+        /// The first process that differs.
+        rank: usize,
+    },
     /// The processes of a run have different weights.
     #[error(
         "after step {step} rank {rank} has other weights than rank 0, so nothing was saved: expected the same kind of processor, library and device in every process"

@@ -64,6 +64,9 @@ pub(crate) fn run(dir: Option<PathBuf>) -> ExitCode {
         true => examine_all(&paths),
         false => examine_in_job(&paths, job.group()),
     };
+    if !job.group().is_solo() && rows.iter().any(|row| row.result() == "fail") {
+        job.fail("a case failed"); // the others go no further either
+    }
     if !job.is_first() {
         job.leave();
         return ExitCode::SUCCESS; // the first process judges

@@ -41,7 +41,7 @@ pub(super) fn run_finetune(args: FinetuneArgs, here: &Here, stop: &mut Stop) -> 
         ..of_paper
     };
     args.optimizer.apply(&mut options.optimizer)?;
-    *stop = here.stop()?;
+    here.listen(stop)?;
     Ok(finetune(&options, &mut Bar::new(&here.bars, stop.clone()))?.into())
 }
 
@@ -74,7 +74,7 @@ pub(super) fn run_distill(args: DistillArgs, here: &Here, stop: &mut Stop) -> Re
         ..DistillOptions::new(args.teacher, args.data, args.out.out)
     };
     args.optimizer.apply(&mut options.optimizer)?;
-    *stop = here.stop()?;
+    here.listen(stop)?;
     Ok(distill(&options, &mut Bar::new(&here.bars, stop.clone()))?.into())
 }
 

@@ -53,6 +53,12 @@ impl Clock {
         self.data += self.lap();
     }
 
+    /// What came after a step belongs to it.
+    pub(super) fn step_goes_on(&mut self, traffic: Traffic) {
+        self.step_is_done(traffic);
+        self.steps -= 1;
+    }
+
     /// A step is done. `traffic` is the group's count.
     pub(super) fn step_is_done(&mut self, traffic: Traffic) {
         self.step += self.lap();

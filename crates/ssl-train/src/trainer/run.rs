@@ -95,6 +95,9 @@ impl<'a, M: MethodRules> Run<'a, M> {
         let loaded = self.optimizer.load_state_of(&networks.student, tensors, self.trainer.device);
         loaded.map_err(|reason| TrainError::Checkpoint { path, reason })?;
         let meta = checkpoint.meta();
+        if !self.trainer.group.is_solo() {
+            self.shared = checkpoint.image_hashes()?; // all processes have read them
+        }
         self.at.step = meta.step;
         self.losses = Losses::restored(meta.epoch_loss);
         self.untrained = meta.untrained.clone();
@@ -158,6 +161,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
             true => MetricsFile::open(&self.trainer.run.metrics(), self.at.step)?,
             false => MetricsFile::of_another_process(),
         };
+        self.expect_same_run()?;
         observers.observer.on_start(self.at);
         if self.at.step == 0 {
             self.untrained = self.evaluate(&networks, observers, &mut metrics)?;
@@ -179,6 +183,9 @@ impl<'a, M: MethodRules> Run<'a, M> {
             self.report(done, observers.observer, &mut metrics)?;
             self.note_length(&mut metrics)?;
             stopped = self.any(observers.observer.stop());
+            if !self.trainer.group.is_solo() {
+                self.clock.step_goes_on(self.trainer.group.traffic());
+            }
             self.between_steps(&networks, stopped, loader.dataset(), observers, &mut metrics)?;
         }
         let summary = self.summary();

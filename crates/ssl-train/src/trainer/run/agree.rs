@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::{MethodRules, named};
 use ssl_data::Dataset;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use super::{Networks, Run};
 use crate::TrainError;
@@ -28,6 +28,20 @@ impl<M: MethodRules> Run<'_, M> {
     /// Whether this process writes the files of the run.
     pub(super) fn writes(&self) -> bool {
         self.trainer.group.rank() == 0
+    }
+
+    /// Fails if the processes have other recipes, images or checkpoints than the first one.
+    pub(super) fn expect_same_run(&self) -> Result<(), TrainError> {
+        let group = &self.trainer.group;
+        if group.is_solo() {
+            return Ok(());
+        }
+        let run = format!("{:?} {:?} {:?}", self.trainer.recipe, self.data, self.at);
+        let all = group.gather_bytes(xxh3_64(run.as_bytes()).to_le_bytes().to_vec());
+        match all.iter().position(|there| *there != all[0]) {
+            Some(rank) => Err(TrainError::OtherRun { rank }),
+            None => Ok(()),
+        }
     }
 
     /// Fails if the processes, which all compute the same step, no longer have the same weights.
@@ -60,7 +74,7 @@ impl<M: MethodRules> Run<'_, M> {
             return;
         }
         let hashes = data.content_hashes();
-        self.shared.resize(hashes.len(), 0);
+        self.shared.resize(hashes.len(), 0); // as long in all processes, which have the same images
         let news = hashes.iter().enumerate().filter(|&(index, &hash)| hash != self.shared[index]);
         let news = news.flat_map(|(index, hash)| [index as u64, *hash]).flat_map(u64::to_le_bytes).collect();
         for of_rank in group.gather_bytes(news) {
