@@ -236,7 +236,8 @@ impl HostGroup {
     /// The bytes of all ranks, whose numbers are `sizes`.
     fn gather(&self, own: &[u8], sizes: &[u64]) -> Result<Vec<Vec<u8>>, Lost> {
         let most = sizes.iter().copied().max().unwrap_or_default() as usize;
-        let mut gathered: Vec<Vec<u8>> = sizes.iter().map(|&size| Vec::with_capacity(size as usize)).collect();
+        let mut gathered: Vec<Vec<u8>> =
+            sizes.iter().map(|&size| Vec::with_capacity(size as usize)).collect();
         // MPI counts bytes in 32 bits.
         let block = (4 * BLOCK / sizes.len()).max(1);
         for start in (0..most).step_by(block) {
