@@ -291,8 +291,9 @@ impl Log {
             .without_time()
             .with_ansi(false)
             .finish();
+        // A test beside this one may come by the same events while nobody listens to them; somebody always does.
+        let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry());
         tracing::subscriber::with_default(subscriber, || {
-            // A test beside this one may have come by the same events first, while nobody listened.
             tracing::callsite::rebuild_interest_cache();
             run()
         })
