@@ -244,7 +244,7 @@ mod tests {
         let row = |place: usize| match place {
             5 => [0.0, 0.0, -1.0],
             7 => [1.0, 0.0, 0.0],
-            _ if place % 2 == 0 => [1.0, 0.05 * place as f32, 0.0],
+            _ if place.is_multiple_of(2) => [1.0, 0.05 * place as f32, 0.0],
             _ => [0.0, 1.0, 0.05 * place as f32],
         };
         let rows = Rows::new((0..8).flat_map(row).collect(), 3);
