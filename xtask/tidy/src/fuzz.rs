@@ -22,6 +22,8 @@ const ALONE_FLAGS: &str = "-Cpasses=sancov-module -Ccodegen-units=1 -Cdebug-asse
     -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares";
 /// The longest input, in bytes.
 const LONGEST: usize = 1 << 16;
+/// Seconds of a round, after which the ledger is written.
+const ROUND: f64 = 600.0;
 /// What a planted bug says.
 const PLANTED: &str = "the planted bug";
 
@@ -138,7 +140,8 @@ impl Fuzz {
         let mut ledger = Ledger::open(&folder.join("ledger.txt"), self.resume)?;
         let mut status = ExitStatus::default();
         while status.success() && ledger.seconds() < (60 * self.minutes) as f64 {
-            let left = (60.0 * self.minutes as f64 - ledger.seconds()).ceil() as u64;
+            // Short enough that little is lost if the machine goes away.
+            let left = (60.0 * self.minutes as f64 - ledger.seconds()).ceil().min(ROUND) as u64;
             let mut search = Command::new(place.binary(target)?);
             search.arg(&kept).arg(place.root.join(target.corpus()));
             search.arg(format!("-max_total_time={left}")).arg(format!("-max_len={LONGEST}"));
