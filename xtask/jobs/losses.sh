@@ -5,8 +5,8 @@
 #     xtask/jobs/losses.sh BURN_SSL CIFAR_TRAIN_TAR [METHODS...] > docs/benchmarks/scaling/losses.txt
 #
 # A line is the method and, for 2 and 4 processes, the largest relative difference of the loss in the first ten steps and in all.
-# An epoch is one step, so that every step has a row. Encoders are narrow ViTs, in which no rounding error changes the sign of
-# an activation, or what `ENCODER` holds instead. Ends with 1 if a difference in the first ten steps exceeds 1e-4.
+# An epoch is one step, so that every step has a row. The encoder is a narrow ViT, which has no ReLU (heads may), or what
+# `ENCODER` says. Ends with 1 if a difference in the first ten steps exceeds 1e-4.
 set -euo pipefail
 
 burn_ssl=$(realpath "$1") data=$2

@@ -43,7 +43,7 @@ fn sentences(processes: usize, args: &[&str]) -> Vec<String> {
     lines.iter().filter_map(|line| line.strip_prefix("error: ")).map(str::to_owned).collect()
 }
 
-/// A network without ReLU in it, where a rounding error that changes a sign moves whole gradients.
+/// An encoder without ReLU, where a rounding error that changes a sign would change whole gradients.
 const SMOOTH: [&str; 12] = [
     "--recipe",
     "simclr/cifar10",

@@ -1,6 +1,7 @@
 //! Features of all images of a set.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use bytemuck::Pod;
 use ssl_core::{Encoder, Group, Pass};
 use ssl_data::{Batch, EvalLoader, epoch_order};
 
@@ -108,21 +109,16 @@ fn collect(
         group.gather_bytes((values[0].dims()[1] as u64).to_le_bytes().to_vec());
     }
     if !group.is_solo() {
-        indices = of_all(&indices, group, u64::to_le_bytes, u64::from_le_bytes);
+        indices = numbers_of_all(&indices, group);
     }
     let labels = loader.dataset().labels().is_some().then_some(labels);
     Ok((Features { values: Tensor::cat(values, 0), labels }.of_all(group), indices))
 }
 
 /// The numbers of all processes, in rank order.
-fn of_all<T: Copy>(
-    numbers: &[T],
-    group: &Group,
-    to_bytes: impl Fn(T) -> [u8; 8],
-    from_bytes: impl Fn([u8; 8]) -> T,
-) -> Vec<T> {
-    let bytes = group.gather_bytes(numbers.iter().flat_map(|&number| to_bytes(number)).collect()).concat();
-    bytes.as_chunks().0.iter().map(|&number| from_bytes(number)).collect()
+pub fn numbers_of_all<T: Pod>(numbers: &[T], group: &Group) -> Vec<T> {
+    let bytes = group.gather_bytes(bytemuck::cast_slice(numbers).to_vec()).concat();
+    bytemuck::pod_collect_to_vec(&bytes)
 }
 
 fn images(mut batch: Batch, device: &Device) -> Tensor<4> {
@@ -137,7 +133,7 @@ impl Features {
         if group.is_solo() {
             return self;
         }
-        let labels = self.labels.map(|labels| of_all(&labels, group, i64::to_le_bytes, i64::from_le_bytes));
+        let labels = self.labels.map(|labels| numbers_of_all(&labels, group));
         Self { values: group.all_gather(self.values), labels }
     }
 

@@ -19,7 +19,9 @@ pub use accuracy::Accuracy;
 pub use classifier::{Classifier, linear_head};
 pub use distillation::{Distillation, DistillationConfig};
 pub use error::EvalError;
-pub use features::{Embedder, Features, embed, embed_batch, embed_with, embed_with_indices, raw_pixels};
+pub use features::{
+    Embedder, Features, embed, embed_batch, embed_with, embed_with_indices, numbers_of_all, raw_pixels,
+};
 pub use fine_tuning::FineTuning;
 pub use fraction::fraction;
 pub use knn::{Knn, KnnConfig, knn, knn_among, neighbours};

@@ -392,11 +392,9 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         if global.iter().any(|size| *size != global[0]) || local.iter().any(|size| *size > global[0]) {
             return Err(Error::ViewSizes { views: expected, sizes });
         }
-        self.recipe.train_config().check_method(method)?;
-        let (batch, processes) = (self.recipe.train_config().micro_batch(), self.options.group.size());
-        if !batch.is_multiple_of(processes) {
-            return Err(TrainError::Share { batch, processes }.into());
-        }
+        let config = self.recipe.train_config();
+        config.check_method(method)?;
+        config.check_share(self.options.group.size())?;
         if needs.labels && self.data.train.labels().is_none() {
             return Err(TrainError::Labels.into());
         }

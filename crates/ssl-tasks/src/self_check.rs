@@ -5,7 +5,9 @@ use std::sync::Arc;
 use burn::tensor::{Tensor, TensorData};
 use ssl_core::{Encoder, Pass};
 use ssl_data::{Dataset, EvalTransform, Image, SampleKey, Scratch, Views};
-use ssl_eval::{Embedder, EvalError, Features, rankme, view_retrieval, view_retrieval_chance};
+use ssl_eval::{
+    Embedder, EvalError, Features, numbers_of_all, rankme, view_retrieval, view_retrieval_chance,
+};
 
 use crate::evaluation::RANKME_EPS;
 use crate::preparation::{Preparation, eval_transform};
@@ -170,11 +172,8 @@ impl Seen {
             };
             vec![group.all_gather(own)]
         };
-        let places = self.places.iter().flat_map(|&place| (place as u64).to_le_bytes()).collect();
-        let places = group.gather_bytes(places).concat();
-        let places = places.as_chunks().0.iter().map(|&place| u64::from_le_bytes(place) as usize);
         Self {
-            places: places.collect(),
+            places: numbers_of_all(&self.places, group),
             first: gather(self.first),
             second: gather(self.second),
             whole: gather(self.whole),

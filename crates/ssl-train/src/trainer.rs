@@ -60,6 +60,16 @@ impl TrainConfig {
         }
     }
 
+    /// # Errors
+    /// If processes cannot share a micro-batch equally.
+    pub fn check_share(&self, processes: usize) -> Result<(), TrainError> {
+        let batch = self.micro_batch();
+        match batch.is_multiple_of(processes) {
+            true => Ok(()),
+            false => Err(TrainError::Share { batch, processes }),
+        }
+    }
+
     /// Images that pass through the network at a time: those of a chunk or of a micro-batch.
     pub fn pass(&self) -> usize {
         self.batch.embed_chunk.unwrap_or(self.micro_batch())
@@ -205,10 +215,7 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
     {
         self.config.validate()?;
         self.config.check_method(self.method)?;
-        let (batch, processes) = (self.config.micro_batch(), self.group.size());
-        if !batch.is_multiple_of(processes) {
-            return Err(TrainError::Share { batch, processes });
-        }
+        self.config.check_share(self.group.size())?;
         self.method.check(&encoder, self.config.micro_batch())?;
         self.config.precision.check(self.device)?;
         let init = Init::new(self.config.seed ^ HEADS, &self.device.clone().autodiff());

@@ -59,7 +59,7 @@ impl EvalLoader {
     /// If no threads can be started. The iterator yields an error and ends where too many images are unreadable
     /// or a worker panicked.
     pub fn batches(&self) -> Result<Batches, DataError> {
-        Batches::start(&self.dataset, &self.task, self.workers, 0)
+        self.batches_of_part(0, 1)
     }
 
     /// [`batches`](Self::batches) of the `rank`-th of `of` parts of the images, which are as long as each other, give or take one.

@@ -55,18 +55,17 @@ impl Clock {
 
     /// What came after a step belongs to it.
     pub(super) fn step_goes_on(&mut self, traffic: Traffic) {
-        self.step_is_done(traffic);
-        self.steps -= 1;
-    }
-
-    /// A step is done. `traffic` is the group's count.
-    pub(super) fn step_is_done(&mut self, traffic: Traffic) {
         self.step += self.lap();
         let of_step = traffic - self.traffic_mark;
         self.traffic.calls += of_step.calls;
         self.traffic.bytes += of_step.bytes;
         self.traffic.seconds += of_step.seconds;
         self.traffic_mark = traffic;
+    }
+
+    /// A step is done. `traffic` is the group's count.
+    pub(super) fn step_is_done(&mut self, traffic: Traffic) {
+        self.step_goes_on(traffic);
         self.steps += 1;
     }
 

@@ -295,8 +295,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         };
         let parts = Parts { student: &networks.student, state: &networks.state, optimizer: &self.optimizer };
         let keep = self.trainer.config.checkpoint.keep;
-        let hashes = if self.shared.is_empty() { data.content_hashes() } else { self.shared.clone() };
-        self.checkpoints.save(&parts, &data::as_bytes(&hashes), &meta, keep)
+        self.checkpoints.save(&parts, &data::hashes_of(data), &meta, keep)
     }
 
     fn summary(self) -> Summary {

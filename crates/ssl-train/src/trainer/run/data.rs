@@ -69,9 +69,9 @@ fn hex(hash: &Xxh3) -> String {
     format!("{:016x}", hash.digest())
 }
 
-/// Hashes of images in the format of their file.
-pub(super) fn as_bytes(hashes: &[u64]) -> Vec<u8> {
-    hashes.iter().copied().flat_map(u64::to_le_bytes).collect()
+/// The hashes of the images read so far, in the format of their file.
+pub(super) fn hashes_of(data: &Dataset) -> Vec<u8> {
+    data.content_hashes().into_iter().flat_map(u64::to_le_bytes).collect()
 }
 
 impl<M: MethodRules> Run<'_, M> {
