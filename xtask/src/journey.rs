@@ -1,4 +1,4 @@
-//! `cargo xtask journey`: the first hour of three new users, with the time and memory of every step.
+//! `cargo xtask journey`: the first hour of new users, with the time and memory of every step.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,9 @@ use xtask_journey::{Length, Settings, Step};
 
 use crate::bench::{build, target_folder};
 
-/// Goes through the first hour of three new users, and reports what each step takes.
+/// Goes through the first hour of new users, and reports what each step takes.
 ///
-/// The steps are the commands and the code of README.md and docs/adding-a-method.md. What they write stays in
+/// The steps are the commands and the code of README.md, docs/guide.md and docs/adding-a-method.md. What they write stays in
 /// target/journey.
 #[derive(Args)]
 pub(crate) struct Journey {
@@ -21,6 +21,9 @@ pub(crate) struct Journey {
     /// Photographs of the engineer, a folder [default: made images].
     #[arg(long, value_name = "DIR")]
     photos: Option<PathBuf>,
+    /// A Python with onnxruntime and Pillow, for the program of the guide [default: that program is left out].
+    #[arg(long, value_name = "PYTHON")]
+    python: Option<PathBuf>,
     /// Columns of the terminal.
     #[arg(long, value_name = "N", default_value_t = 80)]
     columns: u16,
@@ -41,6 +44,8 @@ enum User {
     Researcher,
     /// Starts a package outside of this workspace.
     Programmer,
+    /// Follows docs/guide.md, from photographs to a classifier.
+    Guide,
 }
 
 impl Journey {
@@ -84,11 +89,13 @@ impl Journey {
             columns: self.columns,
             length: if self.short { Length::Short } else { Length::Whole },
             photos: self.photos.clone(),
+            python: self.python.clone(),
         };
         match user {
             User::Engineer => xtask_journey::engineer(&settings),
             User::Researcher => xtask_journey::researcher(&settings),
             User::Programmer => xtask_journey::programmer(&settings),
+            User::Guide => xtask_journey::guide(&settings),
         }
     }
 }
@@ -98,6 +105,7 @@ fn name(user: User) -> &'static str {
         User::Engineer => "engineer",
         User::Researcher => "researcher",
         User::Programmer => "programmer",
+        User::Guide => "guide",
     }
 }
 

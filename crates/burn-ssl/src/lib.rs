@@ -56,14 +56,14 @@ pub use commands::{
 };
 pub use ssl_core::{share_cores, tune_process};
 pub use ssl_tasks::{
-    CompareOptions, CompareReport, ComparedRun, DedupOptions, DedupReport, Difference, DistillOptions,
-    DistillReport, EmbedOptions, EmbedReport, EncoderOrigin, EncoderSource, EncoderSummary, Error,
-    FinetuneOptions, FinetuneProtocol, FinetuneReport, Found, HtmlReport, HtmlReportOptions, KnnOptions,
-    KnnReport, Learned, LinearOptions, LinearReport, ListedRun, Neighbour, NoObserver, Observer, OfSeeds,
-    PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport, Protocol, Recipe, Report,
-    RunReport, RunState, RunsOptions, RunsOrder, RunsReport, SegmentOptions, SegmentReport, SetOptions,
-    SimilarOptions, SimilarReport, Spread, Verdict, columns, compare, distill, embed_images_with, escaped,
-    load_encoder, runs,
+    Classified, ClassifyOptions, ClassifyReport, CompareOptions, CompareReport, ComparedRun, DedupOptions,
+    DedupReport, Difference, DistillOptions, DistillReport, EmbedOptions, EmbedReport, EncoderOrigin,
+    EncoderSource, EncoderSummary, Error, FinetuneOptions, FinetuneProtocol, FinetuneReport, Found,
+    HtmlReport, HtmlReportOptions, KnnOptions, KnnReport, Learned, LinearOptions, LinearReport, ListedRun,
+    Neighbour, NoObserver, Observer, OfSeeds, PreprocessingOptions, PretrainOptions, PreviewOptions,
+    PreviewReport, Protocol, Recipe, Report, RunReport, RunState, RunsOptions, RunsOrder, RunsReport, Scored,
+    SegmentOptions, SegmentReport, SetOptions, SimilarOptions, SimilarReport, Spread, Verdict, classify,
+    columns, compare, distill, embed_images_with, escaped, load_encoder, runs,
 };
 pub use ssl_tasks::{images, memory};
 

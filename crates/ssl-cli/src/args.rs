@@ -16,7 +16,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use classifier::{EncoderArgs, LinearArgs, PreprocessingArgs, SegmentArgs, SetArgs};
 pub(crate) use recipe::{Asked, ModelArgs, RecipeArgs, TrainingArgs, set, weights_file};
-pub(crate) use tools::{CompareArgs, DedupArgs, MethodsArgs, ReportArgs, RunsArgs, SimilarArgs};
+pub(crate) use tools::{
+    ClassifyArgs, CompareArgs, DedupArgs, MethodsArgs, ReportArgs, RunsArgs, SimilarArgs,
+};
 pub(crate) use training::{DistillArgs, EmbedArgs, EncodedArgs, FinetuneArgs};
 
 /// Self-supervised learning of image representations: from a folder of images to a pretrained encoder.
@@ -79,6 +81,11 @@ pub(crate) enum Command {
   burn-ssl embed --run run --data photos/ --out features.parquet      (for pandas, polars, DuckDB)
   burn-ssl embed --weights vit.pth --model vit-base --image-size 224 --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --data photos/ --out features.csv")]
     Embed(EmbedArgs),
+    /// Find the classes of images with a fine-tuned or distilled classifier.
+    #[command(after_help = "Examples:
+  burn-ssl classify --run finetuned --data photos/ --out classes.csv
+  burn-ssl classify --run finetuned --data photos/ --top 3          (prints them)")]
+    Classify(ClassifyArgs),
     /// Find the images that an encoder finds most similar to others.
     #[command(after_help = "Examples:
   burn-ssl similar --run run --data photos/ --query cat.jpg --out sheet.png

@@ -40,6 +40,7 @@ pub(crate) fn run(args: Args, here: &Here) -> Result<Ended> {
         Command::Finetune(args) => training::run_finetune(args, here, &mut stop)?,
         Command::Distill(args) => training::run_distill(args, here, &mut stop)?,
         Command::Embed(args) => training::run_embed(args, here)?,
+        Command::Classify(args) => tools::run_classify(args, here)?,
         Command::Similar(args) => tools::run_similar(args, here)?,
         Command::Compare(args) => tools::run_compare(args)?,
         Command::Report(args) => tools::run_report(args)?,

@@ -103,6 +103,28 @@ fn what_a_probe_cannot_see_is_named() {
 }
 
 #[test]
+fn a_classifier_gives_images_the_classes_that_it_was_tested_with() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, pretraining) = pretrained(dir.path());
+    let (tuned, table) = (dir.path().join("tuned"), dir.path().join("classes.csv"));
+    let tested = json(&finetune(text(&pretraining), text(&images), text(&tuned)));
+    let classify = ["classify", "--run", text(&tuned), "--data", text(&images)];
+    let report = json(&[&classify[..], &["--top", "2", "--out", text(&table)]].concat());
+    assert_eq!(report["accuracy"], tested["finetune_top1"], "the same images, prepared alike");
+    assert_eq!((report["images"].as_u64(), report.get("classified")), (Some(20), None));
+    let table = String::from_utf8(read(table)).expect("text");
+    let mut rows = table.lines();
+    assert_eq!(rows.next(), Some("file,class,score,class_2,score_2"));
+    assert_eq!(rows.clone().count(), 20);
+    assert!(rows.all(|row| row.contains("bright") && row.contains("dark")), "{table}");
+
+    let printed = json(&[&classify[..], &["--limit", "3"]].concat());
+    assert_eq!(printed["classified"].as_array().map(Vec::len), Some(3), "{printed}");
+    let words = sentence(&["classify", "--run", text(&pretraining), "--data", text(&images)]);
+    assert!(words.contains("classifier"), "{words}");
+}
+
+#[test]
 fn fine_tuning_moves_the_encoder_and_what_it_writes_can_be_used() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (images, pretraining) = pretrained(dir.path());

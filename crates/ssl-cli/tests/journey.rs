@@ -17,6 +17,7 @@ fn goes(user: fn(&Settings) -> Result<Vec<Step>>, columns: u16) {
         columns,
         length: Length::Short,
         photos: None,
+        python: std::env::var_os("BURN_SSL_PYTHON").map(PathBuf::from),
     };
     let steps = user(&settings).expect("README has the steps");
     let wrong = steps.iter().filter(|step| !step.problems.is_empty());
@@ -32,6 +33,11 @@ fn an_engineer_gets_from_photographs_to_similar_ones_in_a_narrow_terminal() {
 #[test]
 fn an_engineer_gets_from_photographs_to_similar_ones_in_a_wide_terminal() {
     goes(xtask_journey::engineer, 120);
+}
+
+#[test]
+fn a_reader_of_the_guide_gets_from_photographs_to_a_classifier() {
+    goes(xtask_journey::guide, 80);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod classifier;
+mod classify;
 mod columns;
 mod compare;
 mod dedup;
@@ -34,6 +35,7 @@ mod sheet;
 mod similar;
 mod threads;
 
+pub use classify::{Classified, ClassifyOptions, ClassifyReport, Scored, classify};
 pub use columns::columns;
 pub use compare::{CompareOptions, CompareReport, ComparedRun, Difference, OfSeeds, Spread, compare};
 pub use dedup::{DedupOptions, DedupReport, dedup};

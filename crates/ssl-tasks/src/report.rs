@@ -10,8 +10,8 @@ use crate::export::ExportReport;
 use crate::memory::Bytes;
 use crate::pretrain::{Verdict, is_above, standard_error};
 use crate::{
-    CompareReport, DedupReport, DistillReport, EmbedReport, FinetuneReport, HtmlReport, KnnReport,
-    LinearReport, PreviewReport, Report, RunsReport, SegmentReport, SimilarReport,
+    ClassifyReport, CompareReport, DedupReport, DistillReport, EmbedReport, FinetuneReport, HtmlReport,
+    KnnReport, LinearReport, PreviewReport, Report, RunsReport, SegmentReport, SimilarReport,
 };
 
 /// The result of a command: text through [`Display`](fmt::Display), and JSON through [`Serialize`], with the fields of the
@@ -36,6 +36,8 @@ pub enum RunReport {
     Distill(DistillReport),
     /// The result of [`embed_images`](crate::embed_images).
     Embed(EmbedReport),
+    /// The result of [`classify`](crate::classify()).
+    Classify(ClassifyReport),
     /// The result of [`export`](crate::export::export).
     Export(ExportReport),
     /// The result of [`preview`](crate::preview).
@@ -76,6 +78,7 @@ impl fmt::Display for RunReport {
             Self::Finetune(report) => report.fmt(f),
             Self::Distill(report) => report.fmt(f),
             Self::Embed(report) => report.fmt(f),
+            Self::Classify(report) => report.fmt(f),
             Self::Export(report) => report.fmt(f),
             Self::Preview(report) => report.fmt(f),
             Self::Similar(report) => report.fmt(f),
@@ -106,6 +109,7 @@ run_report_from! {
     Finetune(FinetuneReport),
     Distill(DistillReport),
     Embed(EmbedReport),
+    Classify(ClassifyReport),
     Export(ExportReport),
     Preview(PreviewReport),
     Similar(SimilarReport),

@@ -21,8 +21,17 @@ pub(crate) fn photos(folder: &Path, count: usize) -> Result<()> {
 
 /// Writes a folder of small images for each class, a fifth of them into `test`, the others into `train`.
 pub(crate) fn class_folders(folder: &Path, count: usize) -> Result<()> {
+    sets(folder, count, SMALL)
+}
+
+/// [`class_folders`] of photographs.
+pub(crate) fn labelled(folder: &Path, count: usize) -> Result<()> {
+    sets(folder, count, PHOTO)
+}
+
+fn sets(folder: &Path, count: usize, size: usize) -> Result<()> {
     for (set, seed, count) in [("train", 4, count - count / 5), ("test", 5, count / 5)] {
-        let images = Synthetic::new(seed, count, SMALL);
+        let images = Synthetic::new(seed, count, size);
         for index in 0..count {
             let class = folder.join(set).join(Synthetic::CLASS_NAMES[images.label(index) as usize]);
             fs::create_dir_all(&class)?;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use crate::step::Step;
 use crate::users::{Length, Settings};
 use crate::{documents, images};
-use project::{Package, Workspace};
+pub(crate) use project::{Package, Workspace};
 
 /// The page on methods of one's own, and the program that it quotes.
 const GUIDE: (&str, &str) = ("docs/adding-a-method.md", "examples/custom-method");
@@ -31,8 +31,8 @@ pub fn programmer(settings: &Settings) -> Result<Vec<Step>> {
     let readme = settings.read("README.md")?;
     let guide = settings.read(GUIDE.0)?;
     let workspace = Workspace::new(&settings.folder, &settings.repository)?;
-    let quickstart = Package::of_page(&readme)?;
-    let method = Package::of_page(&guide)?.with_files(&settings.repository.join(GUIDE.1))?;
+    let quickstart = Package::of_page(&readme, USER)?;
+    let method = Package::of_page(&guide, USER)?.with_files(&settings.repository.join(GUIDE.1))?;
     workspace.write(&[&quickstart, &method])?;
     let mut steps = vec![workspace.build(&settings.program)?];
     if steps[0].problems.is_empty() {
@@ -48,7 +48,7 @@ impl Settings {
         let folder = self.folder.join(&package.name);
         images::photos(&folder.join("photos"), PHOTOS)?;
         let program = self.program.with_file_name(&package.name);
-        let lines = calls(page);
+        let lines = calls(page, USER);
         let lines = lines.iter().filter(|line| self.length == Length::Whole || line.contains("photos"));
         let steps = lines.map(|line| run(&program, &folder, self, line));
         steps.collect::<Result<Vec<_>>>()
@@ -64,16 +64,16 @@ fn run(program: &Path, folder: &Path, settings: &Settings, line: &str) -> Result
     Ok(step)
 }
 
-/// The calls of `cargo run` that a page prints for the programmer.
-fn calls(page: &str) -> Vec<String> {
-    let blocks = documents::blocks(page, USER);
+/// The calls of `cargo run` that a page prints for a user.
+pub(crate) fn calls(page: &str, user: &str) -> Vec<String> {
+    let blocks = documents::blocks(page, user);
     let lines = blocks.iter().flat_map(|block| block.lines()).filter(|line| line.starts_with("cargo run "));
     lines.map(|line| line.split(" #").next().unwrap_or(line).trim().to_owned()).collect()
 }
 
-/// The one block of a page that is for the programmer and begins like this.
-fn block(page: &str, start: &str) -> Result<String> {
-    let blocks = documents::blocks(page, USER);
+/// The one block of a page that is for a user and begins like this.
+pub(crate) fn block(page: &str, user: &str, start: &str) -> Result<String> {
+    let blocks = documents::blocks(page, user);
     let found = blocks.into_iter().find(|block| block.starts_with(start));
-    found.with_context(|| format!("no block for the {USER} begins with `{start}`"))
+    found.with_context(|| format!("no block for the {user} begins with `{start}`"))
 }

@@ -12,7 +12,7 @@ const MEMORY: u64 = 4_000_000_000;
 
 /// What a call of the tool says, wherever lines break. Before the first step of a training: recipe and why, length, device,
 /// threads and memory; at the end the memory and whether it learned anything. Every other command names its encoder.
-const SAYS: [(&str, &[&str]); 10] = [
+const SAYS: [(&str, &[&str]); 12] = [
     ("pretrain --resume", &["the run is finished: all "]),
     (
         "pretrain",
@@ -37,6 +37,8 @@ const SAYS: [(&str, &[&str]); 10] = [
     ("knn", &["encoder: simclr, resnet18", "k-NN accuracy on "]),
     ("linear", &["encoder: simclr, resnet18", "linear accuracy on "]),
     ("finetune", &["encoder: simclr, resnet18", "accuracy on ", "classifier: "]),
+    ("dedup", &["encoder: simclr, resnet18", " images are near-duplicates of others"]),
+    ("classify", &["classifier: resnet18 of ", " images: "]),
     ("compare", &["differ in the seed alone", "curves: "]),
 ];
 

@@ -42,6 +42,8 @@ pub struct Settings {
     pub length: Length,
     /// Photographs for the engineer; made ones if there are none.
     pub photos: Option<PathBuf>,
+    /// A Python with onnxruntime and Pillow, for who follows the guide.
+    pub python: Option<PathBuf>,
 }
 
 /// An engineer with some hundred photographs without labels, who wants to search them.
@@ -49,17 +51,8 @@ pub struct Settings {
 /// # Errors
 /// If images or README cannot be read or written.
 pub fn engineer(settings: &Settings) -> Result<Vec<Step>> {
-    let photos = settings.folder.join("photos");
-    match &settings.photos {
-        Some(real) => symlink(fs::canonicalize(real)?, &photos)?,
-        None => images::photos(&photos, settings.count(PHOTOS))?,
-    }
-    // The image that README searches with.
-    let mut files = fs::read_dir(&photos)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    files.sort();
-    let first = files.first().with_context(|| format!("{} is empty", photos.display()))?;
-    fs::copy(first, settings.folder.join("cat.jpg"))?;
-    settings.walk("engineer")
+    settings.take_photos(PHOTOS)?;
+    settings.walk("README.md", "engineer")
 }
 
 /// A researcher with small images in a folder for each class.
@@ -68,21 +61,35 @@ pub fn engineer(settings: &Settings) -> Result<Vec<Step>> {
 /// If images or README cannot be read or written.
 pub fn researcher(settings: &Settings) -> Result<Vec<Step>> {
     images::class_folders(&settings.folder, settings.count(IMAGES))?;
-    settings.walk("researcher")
+    settings.walk("README.md", "researcher")
 }
 
 impl Settings {
-    fn count(&self, images: usize) -> usize {
+    /// Puts photographs into `photos`, and the first one beside it as `cat.jpg`, with which the documents search.
+    pub(crate) fn take_photos(&self, count: usize) -> Result<()> {
+        let photos = self.folder.join("photos");
+        match &self.photos {
+            Some(real) => symlink(fs::canonicalize(real)?, &photos)?,
+            None => images::photos(&photos, self.count(count))?,
+        }
+        let mut files = fs::read_dir(&photos)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+        files.sort();
+        let first = files.first().with_context(|| format!("{} is empty", photos.display()))?;
+        fs::copy(first, self.folder.join("cat.jpg"))?;
+        Ok(())
+    }
+
+    pub(crate) fn count(&self, images: usize) -> usize {
         match self.length {
             Length::Whole => images,
             Length::Short => (images / 10).min(100),
         }
     }
 
-    /// Takes the steps that README marks with the name of a user.
-    fn walk(&self, user: &str) -> Result<Vec<Step>> {
-        let commands = documents::commands(&self.read("README.md")?, user);
-        ensure!(commands.len() > 2, "README.md has {} commands of the {user}", commands.len());
+    /// Takes the steps that a document marks with the name of a user.
+    pub(crate) fn walk(&self, document: &str, user: &str) -> Result<Vec<Step>> {
+        let commands = documents::commands(&self.read(document)?, user);
+        ensure!(commands.len() > 2, "{document} has {} commands of the {user}", commands.len());
         let step = |command: String| {
             let line = match self.length {
                 Length::Whole => command,

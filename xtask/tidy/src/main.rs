@@ -39,6 +39,8 @@ enum Command {
     Bench(Forwarded),
     /// Goes through the first hour of three new users, and reports what each step takes.
     Journey(Forwarded),
+    /// Follows docs/guide.md, from photographs to a classifier: `journey guide`.
+    Guide(Forwarded),
     /// Packs binaries, baseline scripts and a few images for a machine without network and without Rust.
     Pack(Forwarded),
 }
@@ -61,10 +63,11 @@ fn main() -> ExitCode {
         Command::Fuzz(fuzz) => fuzz.run().map(|()| ExitCode::SUCCESS),
         Command::Nightly(nightly) => nightly.run(attacked).map(|()| ExitCode::SUCCESS),
         Command::ReportCheck(check) => check.run().map(|()| ExitCode::SUCCESS),
-        Command::Conformance(forwarded) => forwarded.run("conformance"),
-        Command::Bench(forwarded) => forwarded.run("bench"),
-        Command::Journey(forwarded) => forwarded.run("journey"),
-        Command::Pack(forwarded) => forwarded.run("pack"),
+        Command::Conformance(forwarded) => forwarded.run(&["conformance"]),
+        Command::Bench(forwarded) => forwarded.run(&["bench"]),
+        Command::Journey(forwarded) => forwarded.run(&["journey"]),
+        Command::Guide(forwarded) => forwarded.run(&["journey", "guide"]),
+        Command::Pack(forwarded) => forwarded.run(&["pack"]),
     };
     // Printed here, because a returned error would bring its backtrace along.
     done.unwrap_or_else(|error| {
@@ -105,10 +108,10 @@ fn torture(mut options: xtask::torture::Options) -> Result<ExitCode> {
 
 impl Forwarded {
     /// Builds `xtask-checks`, runs one of its commands and passes on the exit code.
-    fn run(&self, command: &str) -> Result<ExitCode> {
+    fn run(&self, command: &[&str]) -> Result<ExitCode> {
         let cargo = cargo();
-        let run = ["run", "--release", "--package", "xtask-checks", "--", command];
-        let status = process::Command::new(&cargo).args(run).args(&self.arguments).status();
+        let run = ["run", "--release", "--package", "xtask-checks", "--"];
+        let status = process::Command::new(&cargo).args(run).args(command).args(&self.arguments).status();
         let status = status.with_context(|| format!("{} cannot be started", cargo.display()))?;
         // A process ended by a signal has no exit code.
         let code = status.code().and_then(|code| u8::try_from(code).ok());

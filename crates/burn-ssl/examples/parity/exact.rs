@@ -13,9 +13,9 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use tempfile::TempDir;
 
-use crate::Case;
 use crate::inputs::Inputs;
 use crate::record::Record;
+use crate::{Case, Part};
 
 /// The option that makes the program such a process, with a folder after it.
 pub(crate) const OPTION: &str = "--float64";
@@ -33,12 +33,13 @@ pub(crate) fn compute(cases: &[Case], folder: &Path) -> Result<()> {
 /// Results in float64 that another process computed.
 pub(crate) struct Exact(TempDir);
 
-/// Starts this program again to compute the cases whose name has `only`, and waits for it.
-pub(crate) fn in_another_process(only: &str) -> Result<Exact> {
+/// Starts this program again to compute a part of the cases whose name has `only`, and waits for it.
+pub(crate) fn in_another_process(only: &str, part: Part) -> Result<Exact> {
     let folder = tempfile::tempdir()?;
     let program = std::env::current_exe()?;
-    let arguments = [OPTION.as_ref(), folder.path().as_os_str(), "--only".as_ref(), only.as_ref()];
-    let status = Command::new(program).args(arguments).status()?;
+    let mut command = Command::new(program);
+    command.arg(OPTION).arg(folder.path()).args(["--only", only, "--part", &part.to_string()]);
+    let status = command.status()?;
     ensure!(status.success(), "the process that computes in float64 ended with {status}, expected results");
     Ok(Exact(folder))
 }

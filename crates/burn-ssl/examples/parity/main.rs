@@ -7,7 +7,7 @@
 //! compares `flex` and the named devices, `tch` also with libtorch's own kernels, and fails if one of them cannot be opened
 //! or a result is further off than [`difference`] allows. Without names it takes one device of every kind that the build has,
 //! says which could not be opened, and fails if none could. `--only TEXT` leaves the cases whose name has the text, such as
-//! `--only layer`.
+//! `--only layer`, and `--part I/N` every Nth case from the Ith on, so that several processes can share the cases.
 
 mod difference;
 mod exact;
@@ -18,11 +18,13 @@ mod optimizers;
 mod record;
 mod steps;
 
+use std::fmt::{self, Display, Formatter};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Error, Result, bail, ensure};
 use burn::tensor::Device;
 use burn_ssl::core::with_backend_kernels;
 use burn_ssl::prelude::*;
@@ -64,9 +66,12 @@ fn main() -> Result<()> {
     let arguments = Arguments::parse()?;
     let groups = [layers::cases(), losses::cases(), optimizers::cases(), steps::cases()];
     let cases = groups.into_iter().flatten().filter(|case| case.name.contains(&arguments.only));
-    let cases: Vec<Case> = cases.collect();
-    let only = &arguments.only;
-    ensure!(!cases.is_empty(), "no case is named '{only}', expected a part of a name such as 'step simclr'");
+    let cases: Vec<Case> = arguments.part.of(cases);
+    let Arguments { only, part, .. } = &arguments;
+    ensure!(
+        !cases.is_empty(),
+        "no case of part {part} is named '{only}', expected a part of a name such as 'step simclr'"
+    );
     match &arguments.float64 {
         Some(folder) => exact::compute(&cases, folder),
         None => compare(&cases, &arguments),
@@ -76,7 +81,7 @@ fn main() -> Result<()> {
 #[allow(clippy::print_stdout)] // the report of the program
 fn compare(cases: &[Case], arguments: &Arguments) -> Result<()> {
     let subjects = subjects(&arguments.devices)?;
-    let exact = exact::in_another_process(&arguments.only)?;
+    let exact = exact::in_another_process(&arguments.only, arguments.part)?;
     let (mut failed, mut by_rounding) = (0, 0);
     for case in cases {
         let rounded = Inputs::nudged(&subjects[0].device);
@@ -113,24 +118,60 @@ struct Arguments {
     devices: Vec<String>,
     /// What names of cases have to contain.
     only: String,
+    part: Part,
     /// Where to write the results in float64: the program calls itself with it.
     float64: Option<PathBuf>,
 }
 
 impl Arguments {
     fn parse() -> Result<Self> {
-        let mut parsed = Self { devices: Vec::new(), only: String::new(), float64: None };
+        let mut parsed = Self { devices: Vec::new(), only: String::new(), part: Part::ALL, float64: None };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut value =
                 || arguments.next().with_context(|| format!("{argument} is last, expected a value after it"));
             match argument.as_str() {
                 "--only" => parsed.only = value()?,
+                "--part" => parsed.part = value()?.parse()?,
                 exact::OPTION => parsed.float64 = Some(value()?.into()),
                 _ => parsed.devices.push(argument),
             }
         }
         Ok(parsed)
+    }
+}
+
+/// Every `of`th case from the `index`th on, counted from 1.
+#[derive(Clone, Copy)]
+pub(crate) struct Part {
+    index: usize,
+    of: usize,
+}
+
+impl Part {
+    const ALL: Self = Self { index: 1, of: 1 };
+
+    fn of<T>(self, cases: impl Iterator<Item = T>) -> Vec<T> {
+        cases.skip(self.index - 1).step_by(self.of).collect()
+    }
+}
+
+impl FromStr for Part {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let numbers =
+            text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
+        match numbers {
+            Some((index, of)) if (1..=of).contains(&index) => Ok(Self { index, of }),
+            _ => bail!("found the part '{text}', expected one such as 1/2"),
+        }
+    }
+}
+
+impl Display for Part {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.index, self.of)
     }
 }
 

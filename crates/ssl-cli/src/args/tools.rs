@@ -40,6 +40,30 @@ pub(crate) struct SimilarArgs {
 }
 
 #[derive(Args)]
+pub(crate) struct ClassifyArgs {
+    /// Directory of a classifier, as finetune and distill write it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) run: PathBuf,
+    /// Images, labelled or not.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) data: PathBuf,
+    /// Use only N of them.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: Option<u32>,
+    /// Classes to name for each image, the most likely first.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) top: u32,
+    /// Table to write, a CSV with `file`, `class` and `score` [default: none, print them].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Replace an existing file.
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+#[derive(Args)]
 pub(crate) struct CompareArgs {
     /// Run directories: in progress, stopped or finished.
     #[arg(value_name = "RUN", required = true)]

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use burn_ssl::{
-    CompareOptions, DedupOptions, HtmlReportOptions, RunReport, RunsOptions, SimilarOptions, compare, dedup,
-    html_report, runs, similar,
+    ClassifyOptions, CompareOptions, DedupOptions, HtmlReportOptions, RunReport, RunsOptions, SimilarOptions,
+    classify, compare, dedup, html_report, runs, similar,
 };
 
-use crate::args::{CompareArgs, DedupArgs, ReportArgs, RunsArgs, SimilarArgs};
+use crate::args::{ClassifyArgs, CompareArgs, DedupArgs, ReportArgs, RunsArgs, SimilarArgs};
 use crate::here::Here;
 
 pub(super) fn run_similar(args: SimilarArgs, here: &Here) -> Result<RunReport> {
@@ -23,6 +23,20 @@ pub(super) fn run_similar(args: SimilarArgs, here: &Here) -> Result<RunReport> {
         ..SimilarOptions::new(encoder, args.data, query)
     };
     Ok(similar(&options)?.into())
+}
+
+pub(super) fn run_classify(args: ClassifyArgs, here: &Here) -> Result<RunReport> {
+    let options = ClassifyOptions {
+        limit: args.limit.map(|limit| limit as usize),
+        top: args.top as usize,
+        out: args.out,
+        overwrite: args.overwrite,
+        workers: args.machine.workers.unwrap_or(0) as usize,
+        device: here.device(&args.machine.device)?,
+        ..ClassifyOptions::new(args.run, args.data)
+    };
+    // A table has the rows.
+    Ok(classify(&options)?.summary().into())
 }
 
 pub(super) fn run_compare(args: CompareArgs) -> Result<RunReport> {

@@ -21,8 +21,8 @@ const SHARED: &str = "as-here";
 const OTHER_BACKENDS: [&str; 4] = ["burn-tch", "burn-wgpu", "tch", "torch-sys"];
 
 /// A package that a page describes.
-pub(super) struct Package {
-    pub(super) name: String,
+pub(crate) struct Package {
+    pub(crate) name: String,
     manifest: Table,
     /// Contents by path.
     files: BTreeMap<PathBuf, String>,
@@ -30,16 +30,16 @@ pub(super) struct Package {
 
 impl Package {
     /// The manifest that a page prints, and its program, if it prints the whole.
-    pub(super) fn of_page(page: &str) -> Result<Self> {
-        let manifest: Table = block(page, "[package]")?.parse()?;
+    pub(crate) fn of_page(page: &str, user: &str) -> Result<Self> {
+        let manifest: Table = block(page, user, "[package]")?.parse()?;
         let name = manifest["package"]["name"].as_str().context("a package has a name")?.to_owned();
-        let main = block(page, "use ").ok().filter(|code| code.contains("fn main()"));
+        let main = block(page, user, "use ").ok().filter(|code| code.contains("fn main()"));
         let files = main.map(|code| (PathBuf::from("src/main.rs"), code)).into_iter().collect();
         Ok(Self { name, manifest, files })
     }
 
     /// The sources that a page goes through are those of a folder.
-    pub(super) fn with_files(mut self, folder: &Path) -> Result<Self> {
+    pub(crate) fn with_files(mut self, folder: &Path) -> Result<Self> {
         for entry in WalkDir::new(folder).into_iter() {
             let path = entry?.into_path();
             let inside = path.strip_prefix(folder)?.to_owned();
@@ -71,7 +71,7 @@ impl Package {
 }
 
 /// A workspace of packages in a folder of its own.
-pub(super) struct Workspace {
+pub(crate) struct Workspace {
     folder: PathBuf,
     repository: PathBuf,
     /// The manifest of this workspace.
@@ -79,7 +79,7 @@ pub(super) struct Workspace {
 }
 
 impl Workspace {
-    pub(super) fn new(folder: &Path, repository: &Path) -> Result<Self> {
+    pub(crate) fn new(folder: &Path, repository: &Path) -> Result<Self> {
         let repository = fs::canonicalize(repository)?;
         let here = fs::read_to_string(repository.join("Cargo.toml"))?.parse()?;
         // The versions that are built here.
@@ -88,7 +88,7 @@ impl Workspace {
     }
 
     /// Writes the packages and, beside them, what they need to share crates with this workspace.
-    pub(super) fn write(&self, packages: &[&Package]) -> Result<()> {
+    pub(crate) fn write(&self, packages: &[&Package]) -> Result<()> {
         for package in packages {
             let folder = self.folder.join(&package.name);
             write(&folder.join("Cargo.toml"), &package.manifest(&self.repository)?.to_string())?;
@@ -140,7 +140,7 @@ impl Workspace {
     }
 
     /// Builds all packages at once into the folder that a program of this workspace is from.
-    pub(super) fn build(&self, program: &Path) -> Result<Step> {
+    pub(crate) fn build(&self, program: &Path) -> Result<Step> {
         let built = program.parent().context("a program is in a folder")?;
         let target = built.parent().context("a program is in a folder of a profile")?;
         let is_release = built.ends_with("release");
