@@ -86,6 +86,20 @@ pub fn mean(values: Tensor<1>, group: &Group) -> Tensor<1> {
     group.all_reduce_sum(values.without_autodiff()).div_scalar(group.size() as f64)
 }
 
+/// The mean over all processes, with the gradient of this process's part of it.
+///
+/// # Shapes
+/// - `values` and the result: `[value]`
+pub fn mean_with_own(values: Tensor<1>, group: &Group) -> Tensor<1> {
+    if group.is_solo() {
+        return values;
+    }
+    let plain = values.clone().without_autodiff();
+    let others = group.all_reduce_sum(plain.clone()) - plain;
+    let others = if values.is_autodiff() { others.autodiff() } else { others };
+    (values + others).div_scalar(group.size() as f64)
+}
+
 /// A loss over the images of all processes, as a term of one that is a mean over the images of each process: gradients of such a
 /// loss are averaged over processes, and those of this term have to be summed.
 ///
@@ -116,5 +130,17 @@ mod tests {
         });
         // Three times 2 x, of which the mean over processes is 2 x where only one has the row.
         assert_eq!(gradients, [0.0, 6.0, 12.0]);
+    }
+
+    #[test]
+    fn a_mean_over_processes_has_the_gradient_of_its_own_part() {
+        let found = ssl_testing::ranks(2, |group| {
+            let device = DeviceSpec::Flex.open().expect("flex is compiled in").autodiff();
+            let own = Tensor::<1>::full([1], 1.0 + group.rank() as f32, &device).require_grad();
+            let mean = mean_with_own(own.clone(), &group);
+            let gradient = own.grad(&mean.clone().square().sum().backward()).expect("its own value");
+            (mean.into_scalar::<f32>(), gradient.into_scalar::<f32>())
+        });
+        assert_eq!(found, [(1.5, 1.5), (1.5, 1.5)]);
     }
 }

@@ -83,31 +83,6 @@ impl HiddenPatches {
     }
 }
 
-/// The rows of all processes, of which each has a number of its own, in rank order and without gradient; `None` if there are
-/// none. All processes must call it.
-///
-/// # Shapes
-/// - `rows`: `[row, dim]`, at least one, of which the first `counts[rank]` are taken
-/// - `counts`: the number of each process
-/// - returns: `[sum of counts, dim]`
-pub fn gather_counted(rows: Tensor<2>, counts: &[usize], group: &Group) -> Option<Tensor<2>> {
-    let (rows, own) = (rows.without_autodiff(), counts[group.rank()]);
-    let most = *counts.iter().max()?;
-    if most == 0 {
-        return None;
-    }
-    if group.is_solo() {
-        return Some(rows.narrow(0, 0, own));
-    }
-    let [_, dim] = rows.dims();
-    let padding = Tensor::zeros([most, dim], &rows.device());
-    let padded = Tensor::cat(vec![rows.narrow(0, 0, own.max(1)), padding], 0).narrow(0, 0, most);
-    let all = group.all_gather(padded);
-    let of_rank = |(rank, &count): (usize, &usize)| all.clone().narrow(0, rank * most, count);
-    let present = counts.iter().enumerate().filter(|(_, count)| **count > 0);
-    Some(Tensor::cat(present.map(of_rank).collect(), 0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,28 +120,12 @@ mod tests {
     }
 
     #[test]
-    fn processes_with_other_numbers_of_rows_see_those_of_all() {
+    fn processes_know_how_many_are_hidden_in_each() {
         let masks = [[true, false, true], [false; 3], [false, true, false]];
-        let results = ranks(3, |group| {
-            let rank = group.rank();
-            let hidden = HiddenPatches::of(Tensor::from_data([masks[rank]], &device()));
-            let tokens = Tensor::<1, Int>::arange(0..3, &device()).float() + 10.0 * rank as f64;
-            let rows = hidden.take(tokens.reshape([1, 3, 1]));
-            let counts = hidden.counts(&group);
-            (counts.clone(), floats(gather_counted(rows, &counts, &group).expect("some are hidden")))
+        let counts = ranks(3, |group| {
+            let hidden = HiddenPatches::of(Tensor::from_data([masks[group.rank()]], &device()));
+            hidden.counts(&group)
         });
-        for (counts, rows) in results {
-            assert_eq!((counts, rows), (vec![2, 0, 1], vec![0.0, 2.0, 21.0]));
-        }
-    }
-
-    #[test]
-    fn where_no_process_hides_anything_there_are_no_rows() {
-        let none = ranks(2, |group| {
-            let hidden = HiddenPatches::of(Tensor::from_data([[false; 3]], &device()));
-            let counts = hidden.counts(&group);
-            gather_counted(Tensor::ones([1, 2], &device()), &counts, &group).is_none()
-        });
-        assert_eq!(none, [true, true]);
+        assert_eq!(counts, vec![vec![2, 0, 1]; 3]);
     }
 }

@@ -2,8 +2,7 @@
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use ssl_core::hidden::gather_counted;
-use ssl_core::loss::{mean_logits, sinkhorn};
+use ssl_core::loss::{mean_logits, sinkhorn, sinkhorn_in_group};
 use ssl_core::{Group, HiddenPatches, group, names};
 
 /// How the teacher's outputs are kept in balance, so that none of them wins everywhere.
@@ -52,25 +51,22 @@ impl TeacherLogits<'_> {
 
     /// Balanced assignments of the class tokens of each crop, over those of all crops and processes.
     pub(crate) fn assign_class(&self, temperature: f64, iterations: usize) -> Vec<Tensor<2>> {
-        let rows = Tensor::cat(self.class.clone(), 0).without_autodiff();
-        let all = group::gather(rows, self.group);
-        let [count, _] = all.dims();
-        let codes = group::share(sinkhorn(all, temperature, iterations, count), self.group);
+        let rows = Tensor::cat(self.class.clone(), 0);
+        let [count, _] = rows.dims();
+        let codes = sinkhorn_in_group(rows, temperature, iterations, count, true, self.group);
         codes.chunk(self.class.len(), 0)
     }
 
     /// Balanced assignments of the hidden patches, over those of all processes.
     pub(crate) fn assign_patches(&self, temperature: f64, iterations: usize) -> Tensor<2> {
-        let assign = |rows: Tensor<2>| {
-            let [count, _] = rows.dims();
-            sinkhorn(rows, temperature, iterations, count)
-        };
-        let counts = self.hidden.counts(self.group);
-        let (own, before) = (self.hidden.count, counts[..self.group.rank()].iter().sum());
-        match gather_counted(self.patches.clone(), &counts, self.group) {
-            Some(all) if own > 0 => assign(all).narrow(0, before, own),
-            // The row that stands where nothing is hidden counts nowhere.
-            _ => assign(self.patches.clone()),
+        let [rows, _] = self.patches.dims();
+        // Where nothing is hidden, a row stands that counts nowhere.
+        let counts = self.hidden.count > 0;
+        match self.hidden.counts(self.group).iter().any(|&count| count > 0) {
+            true => {
+                sinkhorn_in_group(self.patches.clone(), temperature, iterations, rows, counts, self.group)
+            }
+            false => sinkhorn(self.patches.clone(), temperature, iterations, rows),
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::{log_softmax, softmax};
-use ssl_core::loss::sinkhorn;
+use ssl_core::group::{as_share, mean_with_own};
+use ssl_core::loss::sinkhorn_in_group;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize, soft_cross_entropy};
-use ssl_core::{Loss, assert_shape};
+use ssl_core::{Group, Loss, assert_shape};
 
 /// The logits of the prototypes that embeddings are assigned to.
 ///
@@ -71,26 +72,28 @@ impl Loss for MsnLoss {
         let fixed = prototypes.clone().without_autodiff();
         let anchors = assignments(anchors, prototypes, self.temperature);
         let targets = assignments(targets.without_autodiff(), fixed, self.temperature);
-        msn(anchors, targets_of(targets, self), self.regularization_weight)
+        let alone = Group::default();
+        msn(anchors, targets_of(targets, self, &alone), self.regularization_weight, &alone)
     }
 }
 
 /// The targets of anchors: assignments that are sharpened and balanced, without gradient.
 ///
 /// # Shapes
-/// - `logits`: `[batch, prototype]`, the [`assignments`] of all target views
+/// - `logits`: `[batch, prototype]`, the [`assignments`] of the target views of this process; they are balanced over those of
+///   all processes
 /// - returns: `[batch, prototype]`, each row with sum 1
 ///
 /// # Source
 /// Assran et al. 2022, section 3; official `losses.py`.
-pub fn targets_of(logits: Tensor<2>, loss: &MsnLoss) -> Tensor<2> {
+pub fn targets_of(logits: Tensor<2>, loss: &MsnLoss, group: &Group) -> Tensor<2> {
     let [batch, _] = logits.dims();
     // The power of a distribution, with sum 1 again, in log space.
     let sharp =
         log_softmax(log_softmax(logits.without_autodiff(), 1).div_scalar(loss.sharpen_temperature), 1);
     match loss.sinkhorn_iterations {
         0 => sharp.exp(),
-        iterations => sinkhorn(sharp, 1.0, iterations, batch),
+        iterations => sinkhorn_in_group(sharp, 1.0, iterations, batch, true, group),
     }
 }
 
@@ -99,18 +102,18 @@ pub fn targets_of(logits: Tensor<2>, loss: &MsnLoss) -> Tensor<2> {
 /// # Shapes
 /// - `anchors`: `[view · batch, prototype]`, logits, view by view
 /// - `targets`: `[batch, prototype]`, distributions, the same for each view
-/// - returns: `[1]`
+/// - returns: `[1]`, a mean over the anchors of this process, with the entropy of those of all
 ///
 /// # Panics
 /// If there are not as many anchors of each target.
-pub fn msn(anchors: Tensor<2>, targets: Tensor<2>, regularization_weight: f64) -> Tensor<1> {
+pub fn msn(anchors: Tensor<2>, targets: Tensor<2>, regularization_weight: f64, group: &Group) -> Tensor<1> {
     let ([rows, prototypes], [batch, _]) = (anchors.dims(), targets.dims());
     assert!(rows.is_multiple_of(batch), "MSN: {rows} anchors of {batch} targets");
     assert_shape!(targets, [batch, prototypes]);
-    let mean = softmax(anchors.clone(), 1).mean_dim(0);
+    let mean = mean_with_own(softmax(anchors.clone(), 1).mean_dim(0).squeeze_dim::<1>(0), group);
     // A prototype that nobody is assigned to adds nothing.
     let entropy = (mean.clone() * mean.clamp_min(f64::from(f32::MIN_POSITIVE)).log()).sum().neg();
-    let collapse = entropy.neg().add_scalar((prototypes as f64).ln());
+    let collapse = as_share(entropy.neg().add_scalar((prototypes as f64).ln()), group);
     let targets = targets.repeat_dim(0, rows / batch);
     soft_cross_entropy(targets, anchors) + collapse.mul_scalar(regularization_weight)
 }
@@ -153,7 +156,7 @@ mod tests {
     #[test]
     fn balanced_targets_that_are_all_alike_belong_to_every_prototype() {
         let logits = assignments(collapsed(4), rows(5, 9.0), LOSS.temperature);
-        let all = |loss: &MsnLoss| floats(targets_of(logits.clone(), loss));
+        let all = |loss: &MsnLoss| floats(targets_of(logits.clone(), loss, &Group::default()));
         assert!(all(&LOSS).iter().all(|share| (share - 0.2).abs() < 1e-4), "{:?}", all(&LOSS));
         assert!(all(&PLAIN)[0] > 0.99, "{:?}", all(&PLAIN));
     }
@@ -162,7 +165,7 @@ mod tests {
     fn targets_are_sharper_than_assignments_and_sum_to_one() {
         let logits = assignments(rows(4, 0.0), rows(5, 9.0), 1.0);
         let entropy = |loss: &MsnLoss| -> f32 {
-            let target = targets_of(logits.clone(), loss);
+            let target = targets_of(logits.clone(), loss, &Group::default());
             assert!(floats(target.clone().sum_dim(1)).iter().all(|sum| (sum - 1.0).abs() < 1e-5));
             (target.clone() * target.log()).sum().neg().into_scalar()
         };
@@ -217,7 +220,8 @@ mod tests {
     #[test]
     fn uniform_assignments_cost_the_logarithm_of_the_number_of_prototypes() {
         let logits = Tensor::<2>::zeros([8, 5], &device());
-        let found: f32 = msn(logits.clone(), softmax(logits.narrow(0, 0, 4), 1), 1.0).into_scalar();
+        let found: f32 =
+            msn(logits.clone(), softmax(logits.narrow(0, 0, 4), 1), 1.0, &Group::default()).into_scalar();
         assert!((found - 5.0_f32.ln()).abs() < 1e-5, "{found}");
     }
 }

@@ -2,7 +2,6 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use ssl_core::group::{gather, gather_each};
 use ssl_core::nn::{Linear, LinearConfig};
 use ssl_core::{
     Encoder, EncoderWith, Footprint, HeadShape, Init, LayerConfig, LossScale, MaskKind, MethodRules, Metrics,
@@ -103,13 +102,13 @@ impl<E: Encoder> SslMethod<E> for Msn {
         let prototypes = student.prototypes.weight.val();
         let target = state.teacher.network().embed(views.crops[0].clone(), &context.teacher_pass());
         let target = assignments(target, prototypes.clone().without_autodiff(), temperature);
-        let targets = targets_of(gather(target, group), &self.loss);
+        let targets = targets_of(target, &self.loss, group);
 
         let z = embed_anchors(&student.target(), views, &context.pass("student"));
         let metrics = Metrics::of_embeddings(Tensor::cat(z.clone(), 0));
         let logits = z.into_iter().map(|z| assignments(z, prototypes.clone(), temperature)).collect();
-        let anchors = Tensor::cat(gather_each(logits, group), 0);
-        Step::of_group(msn(anchors, targets, self.loss.regularization_weight), ()).with_metrics(metrics)
+        let loss = msn(Tensor::cat(logits, 0), targets, self.loss.regularization_weight, group);
+        Step::of_share(loss, ()).with_metrics(metrics)
     }
 
     fn after_step(&self, student: &Self::Student, mut state: Self::State, at: Progress) -> Self::State {

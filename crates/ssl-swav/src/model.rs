@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::embed::embed_crops;
-use ssl_core::loss::sinkhorn;
+use ssl_core::loss::sinkhorn_in_group;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::nn::{Linear, LinearConfig};
 use ssl_core::{
@@ -168,18 +168,25 @@ impl Swav {
         past: Option<&(&CropQueue, Tensor<2>)>,
         group: &Group,
     ) -> Tensor<2> {
-        let scores = group::gather(scores.without_autodiff(), group);
-        let [batch, _] = scores.dims();
+        let (scores, [batch, _]) = (scores.without_autodiff(), scores.dims());
         let scores = match past {
-            Some((queue, prototypes)) => {
-                let of_past = queue.of_crop(crop).matmul(prototypes.clone().transpose());
-                Tensor::cat(vec![of_past, scores], 0)
-            }
+            Some((queue, prototypes)) => match part(queue.of_crop(crop), group) {
+                Some(past) => Tensor::cat(vec![past.matmul(prototypes.clone().transpose()), scores], 0),
+                None => scores,
+            },
             None => scores,
         };
-        let codes = sinkhorn(scores, self.config.epsilon, self.config.sinkhorn_iterations, batch);
-        group::share(codes, group)
+        let SwavConfig { epsilon, sinkhorn_iterations, .. } = self.config;
+        sinkhorn_in_group(scores, epsilon, sinkhorn_iterations, batch, true, group)
     }
+}
+
+/// The rows of a queue, which all processes have, that this one assigns, if there are any.
+fn part(queue: Tensor<2>, group: &Group) -> Option<Tensor<2>> {
+    let [rows, _] = queue.dims();
+    let end = |rank: usize| rank * rows / group.size();
+    let (start, end) = (end(group.rank()), end(group.rank() + 1));
+    (end > start).then(|| queue.narrow(0, start, end - start))
 }
 
 /// The share of prototypes that are the top assignment of some crop; 1 / their number after a collapse.

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
+use ssl_kernels::Group;
 
 /// Codes: soft assignments of samples to prototypes, balanced so that all prototypes are used equally.
 ///
@@ -34,6 +35,53 @@ pub fn sinkhorn(scores: Tensor<2>, epsilon: f64, iterations: usize, take_last: u
     let start = of_total.reshape([samples, prototypes]).add_scalar((samples as f64).ln());
     let log_codes = (0..iterations).fold(start, |codes, _| log_softmax(log_softmax(codes, 0), 1));
     log_codes.narrow(0, samples - take_last, take_last).exp()
+}
+
+/// [`sinkhorn`] of the samples of all processes: the codes of this one's.
+///
+/// Processes exchange a largest score and a sum for each prototype, twice per iteration, and no scores of samples.
+///
+/// # Shapes
+/// - `scores`: `[sample, prototype]`, those of this process, used without gradient; each sample belongs to one process
+/// - `counts`: whether they are samples at all; a process without any passes some row that must not count
+/// - returns: `[take_last, prototype]`, the codes of the last samples of this process
+///
+/// # Panics
+/// If `take_last` exceeds the number of samples, or `iterations` is 0 and there are several processes.
+pub fn sinkhorn_in_group(
+    scores: Tensor<2>,
+    epsilon: f64,
+    iterations: usize,
+    take_last: usize,
+    counts: bool,
+    group: &Group,
+) -> Tensor<2> {
+    if group.is_solo() {
+        return sinkhorn(scores, epsilon, iterations, take_last);
+    }
+    let [samples, _] = scores.dims();
+    assert!(take_last <= samples, "Sinkhorn: the last {take_last} of {samples} samples");
+    assert!(iterations > 0, "Sinkhorn: without an iteration, nothing is balanced");
+    let start = scores.without_autodiff().div_scalar(epsilon);
+    let log_codes = (0..iterations).fold(start, |codes, _| {
+        let of_prototypes = log_sum_exp(&codes, counts, group);
+        log_softmax(codes - of_prototypes, 1)
+    });
+    log_codes.narrow(0, samples - take_last, take_last).exp()
+}
+
+/// The logarithm of the sum of exponentials over the rows of all processes, `[1, column]`.
+fn log_sum_exp(rows: &Tensor<2>, counts: bool, group: &Group) -> Tensor<2> {
+    /// Less than any score, and finite.
+    const LEAST: f32 = f32::MIN / 4.0;
+    let (device, [_, columns]) = (rows.device(), rows.dims());
+    let largest = if counts { rows.clone().max_dim(0) } else { Tensor::full([1, columns], LEAST, &device) };
+    let largest = group.all_gather(largest).max_dim(0);
+    let sum = match counts {
+        true => (rows.clone() - largest.clone()).exp().sum_dim(0),
+        false => Tensor::zeros([1, columns], &device),
+    };
+    largest + group.all_reduce_sum(sum.reshape([columns])).reshape([1, columns]).log()
 }
 
 #[cfg(test)]
@@ -123,5 +171,30 @@ mod tests {
             leaf.grad(&(leaf.clone() * codes).sum().backward()).is_some(),
             "codes are constants to a loss"
         );
+    }
+
+    #[test]
+    fn processes_assign_as_one_would() {
+        let all = scores(9, 4);
+        let want = sinkhorn(all.clone(), 0.1, 3, 9);
+        // Two, three and four samples, of which the last two, three and two are assigned; the last process has none.
+        let parts = [(0, 2, 2), (2, 3, 3), (5, 4, 2), (0, 1, 1)];
+        let codes = ssl_testing::ranks(4, |group| {
+            let (from, count, last) = parts[group.rank()];
+            let own = scores(9, 4).narrow(0, from, count);
+            values(sinkhorn_in_group(own, 0.1, 3, last, group.rank() < 3, &group))
+        });
+        let want = |from, count| values(want.clone().narrow(0, from, count));
+        for (found, want) in codes.iter().zip([want(0, 2), want(2, 3), want(7, 2)]) {
+            let gap = found.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(gap < 1e-6, "{found:?} is not {want:?}");
+        }
+        assert!(codes[3].iter().all(|code| code.is_finite()), "{:?}", codes[3]);
+    }
+
+    #[test]
+    fn one_process_has_the_same_bits() {
+        let alone = sinkhorn_in_group(scores(6, 5), 0.05, 3, 4, true, &Group::default());
+        assert_eq!(alone.into_data(), sinkhorn(scores(6, 5), 0.05, 3, 4).into_data());
     }
 }
