@@ -97,13 +97,15 @@
     window.burnSslCharts = charts;
   }
 
-  function map({ x, y, colours }) {
+  function map({ layouts, colours }) {
     const canvas = byId("map-canvas"), tip = byId("map-tip"), context = canvas.getContext("2d");
     const select = byId("colour"), legend = byId("map-legend");
     const view = { x: 0, y: 0, zoom: 1 };
     let only = null, sprite = null, hovered = null, grabbed = null;
     const span = (values) => { const low = Math.min(...values), high = Math.max(...values); return [low, high - low || 1]; };
-    const [left, width] = span(x), [bottom, height] = span(y);
+    let x, y, left, width, bottom, height;
+    const lay = (layout) => { ({ x, y } = layout); [left, width] = span(x); [bottom, height] = span(y); };
+    lay(layouts[0]);
     const colouring = () => colours[+select.value];
 
     function colour(place) {
@@ -223,6 +225,8 @@
     byId("map-all").onclick = () => zoom(0);
     byId("points").onchange = draw;
     select.onchange = () => { key(); draw(); };
+    const layout = byId("layout");
+    if (layout) layout.onchange = () => { lay(layouts[+layout.value]); zoom(0); };
     new ResizeObserver(draw).observe(canvas);
     const uri = getComputedStyle(tip.firstElementChild).backgroundImage.slice(5, -2), image = new Image();
     image.onload = () => { sprite = image; draw(); };

@@ -69,14 +69,23 @@ pub struct Gallery {
 /// Images in two dimensions.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Map {
+    /// Where the points are: by the first two principal components, and with the feature `tsne` also by t-SNE.
+    pub layouts: Vec<Layout>,
+    /// The share of the variance that the two principal components show, in per cent.
+    pub share: f64,
+    /// Ways to colour the points.
+    pub colours: Vec<Colours>,
+}
+
+/// Where points are.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Layout {
+    /// What puts them there.
+    pub name: String,
     /// Horizontal coordinates.
     pub x: Vec<f64>,
     /// Vertical ones.
     pub y: Vec<f64>,
-    /// The share of the variance that the two dimensions show, in per cent.
-    pub share: f64,
-    /// Ways to colour the points.
-    pub colours: Vec<Colours>,
 }
 
 /// A way to colour points.
@@ -279,7 +288,7 @@ mod tests {
         let map = gallery().map;
         let names: Vec<_> = map.colours.iter().map(|colours| colours.name.as_str()).collect();
         assert_eq!(names, ["label", "cluster", "folder"]);
-        assert_eq!((map.x.len(), map.colours[2].groups.len()), (8, 3));
+        assert_eq!((map.layouts[0].x.len(), map.colours[2].groups.len()), (8, 3));
         assert!(map.share > 50.0 && map.share <= 100.1, "{}", map.share);
     }
 

@@ -3,10 +3,14 @@
 mod clusters;
 mod nearest;
 mod principal;
+#[cfg(feature = "tsne")]
+mod tsne;
 
 pub use clusters::kmeans;
 pub use nearest::nearest;
 pub use principal::{Principal, principal};
+#[cfg(feature = "tsne")]
+pub use tsne::tsne;
 
 /// Feature vectors, a row for each image.
 #[derive(Clone, Debug, PartialEq)]

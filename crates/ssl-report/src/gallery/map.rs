@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Colours, Map, Sampled};
+use super::{Colours, Layout, Map, Sampled};
 use crate::curves::rounded;
 use crate::rows::{Rows, principal};
 
@@ -12,12 +12,28 @@ const FOLDERS: usize = 20;
 impl Map {
     pub(super) fn new(features: &Rows, colours: Vec<Colours>) -> Self {
         let found = principal(features, 2);
-        let axis = |axis: usize| {
-            let values = found.coordinates.iter().map(|row| row.get(axis).copied().unwrap_or(0.0));
-            values.map(|value| rounded(value.into())).collect()
-        };
-        Self { x: axis(0), y: axis(1), share: 100.0 * found.shares.iter().sum::<f64>(), colours }
+        let point = |row: &Vec<f32>| [0, 1].map(|axis| row.get(axis).copied().unwrap_or(0.0));
+        let components = Layout::new("principal components", found.coordinates.iter().map(point));
+        let layouts = std::iter::once(components).chain(by_neighbours(features)).collect();
+        Self { layouts, share: 100.0 * found.shares.iter().sum::<f64>(), colours }
     }
+}
+
+impl Layout {
+    fn new(name: &str, points: impl Iterator<Item = [f32; 2]>) -> Self {
+        let (x, y) = points.map(|[x, y]| (rounded(x.into()), rounded(y.into()))).unzip();
+        Self { name: name.to_owned(), x, y }
+    }
+}
+
+#[cfg(feature = "tsne")]
+fn by_neighbours(features: &Rows) -> Option<Layout> {
+    Some(Layout::new("t-SNE", crate::tsne(features)?.into_iter()))
+}
+
+#[cfg(not(feature = "tsne"))]
+fn by_neighbours(_features: &Rows) -> Option<Layout> {
+    None
 }
 
 pub(super) fn colourings(
