@@ -28,7 +28,7 @@ use crate::registry::BuiltIn;
 pub fn pretrain(
     recipe: &Recipe,
     options: &PretrainOptions,
-    observer: &mut impl Observer,
+    observer: &mut dyn Observer,
 ) -> Result<Report, Error> {
     ssl_tasks::pretrain(&BuiltIn, recipe, options, observer)
 }
@@ -57,7 +57,7 @@ pub fn pretrain_with<C, M>(
     build: impl FnOnce(&C) -> Result<M, ConfigError>,
     recipe: &Recipe,
     options: &PretrainOptions,
-    observer: &mut impl Observer,
+    observer: &mut dyn Observer,
 ) -> Result<Report, Error>
 where
     C: Serialize + DeserializeOwned,
@@ -93,7 +93,7 @@ pub fn pretrain_encoder<E: Encoder>(
     encoder: impl FnOnce(&mut Init) -> E,
     recipe: &Recipe,
     options: &PretrainOptions,
-    observer: &mut impl Observer,
+    observer: &mut dyn Observer,
 ) -> Result<Report, Error> {
     ssl_tasks::pretrain_encoder(&BuiltIn, name, encoder, recipe, options, observer)
 }
@@ -104,7 +104,7 @@ pub fn pretrain_encoder<E: Encoder>(
 ///
 /// # Errors
 /// If the options, the encoder, the images, the device or the directory cannot be used.
-pub fn finetune(options: &FinetuneOptions, observer: &mut impl Observer) -> Result<FinetuneReport, Error> {
+pub fn finetune(options: &FinetuneOptions, observer: &mut dyn Observer) -> Result<FinetuneReport, Error> {
     ssl_tasks::finetune(&BuiltIn, options, observer)
 }
 
@@ -128,7 +128,7 @@ pub fn segment(options: &SegmentOptions) -> Result<SegmentReport, Error> {
 ///
 /// # Errors
 /// If the encoder, the sets, the device or the optimizer cannot be used.
-pub fn linear_probe(options: &LinearOptions, observer: &mut impl Observer) -> Result<LinearReport, Error> {
+pub fn linear_probe(options: &LinearOptions, observer: &mut dyn Observer) -> Result<LinearReport, Error> {
     ssl_tasks::linear_probe(&BuiltIn, options, observer)
 }
 
@@ -185,6 +185,6 @@ pub fn preview(recipe: &Recipe, options: &PreviewOptions) -> Result<PreviewRepor
 ///
 /// # Errors
 /// If the device or the directory cannot be used.
-pub fn demo(options: &DemoOptions, observer: &mut impl Observer) -> Result<DemoReport, Error> {
+pub fn demo(options: &DemoOptions, observer: &mut dyn Observer) -> Result<DemoReport, Error> {
     ssl_tasks::demo::demo(&BuiltIn, Recipe::named("demo")?, options, observer)
 }

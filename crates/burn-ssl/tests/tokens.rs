@@ -78,7 +78,7 @@ impl Observer for StopAfterFour {
 fn run(
     recipe: &Recipe,
     options: &PretrainOptions,
-    observer: &mut impl Observer,
+    observer: &mut dyn Observer,
 ) -> Result<Vec<Vec<i64>>, Error> {
     let method = Kept::default();
     let seen = Arc::clone(&method.seen);

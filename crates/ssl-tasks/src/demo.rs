@@ -46,7 +46,7 @@ pub fn demo(
     methods: &impl Methods,
     mut recipe: Recipe,
     options: &DemoOptions,
-    observer: &mut impl Observer,
+    observer: &mut dyn Observer,
 ) -> Result<DemoReport, Error> {
     (recipe.seed, recipe.data.workers) = (options.seed, options.workers);
     let recipe = recipe.resolved_by(methods)?;

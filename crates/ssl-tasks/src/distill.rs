@@ -158,7 +158,7 @@ pub struct DistillReport {
 ///
 /// # Source
 /// SimCLR v2, section 2, <https://arxiv.org/abs/2006.10029>; see [`Distillation`](ssl_eval::Distillation) for the loss and how it differs.
-pub fn distill(options: &DistillOptions, observer: &mut impl Observer) -> Result<DistillReport, Error> {
+pub fn distill(options: &DistillOptions, observer: &mut dyn Observer) -> Result<DistillReport, Error> {
     classifier::check_apart(&options.teacher, &options.out)?;
     let device = options.device.open()?;
     let Teacher { network: teacher, artifact, head } = Teacher::load(&options.teacher, &device)?;

@@ -157,7 +157,7 @@ pub struct FinetuneReport {
 pub fn finetune(
     methods: &impl Methods,
     options: &FinetuneOptions,
-    observer: &mut impl Observer,
+    observer: &mut dyn Observer,
 ) -> Result<FinetuneReport, Error> {
     let share = options.fraction;
     ConfigError::check(share > 0.0 && share <= 1.0, "fraction", share, "a number above 0 and at most 1")?;

@@ -144,7 +144,7 @@ pub struct LinearReport {
 pub fn linear_probe(
     methods: &impl Methods,
     options: &LinearOptions,
-    observer: &mut impl Observer,
+    observer: &mut dyn Observer,
 ) -> Result<LinearReport, Error> {
     options.check_input()?;
     let device = options.device.open()?;
@@ -199,11 +199,7 @@ struct Probing<'a> {
 }
 
 impl Probing<'_> {
-    fn train<E: Encoder>(
-        &self,
-        encoder: &E,
-        observer: &mut impl Observer,
-    ) -> Result<Descended<Probe>, Error> {
+    fn train<E: Encoder>(&self, encoder: &E, observer: &mut dyn Observer) -> Result<Descended<Probe>, Error> {
         let seen = |images: Tensor<4>| self.options.input.of(encoder, images);
         if !self.options.cached {
             let loader =
@@ -234,7 +230,7 @@ impl Probing<'_> {
         &self,
         batches_per_epoch: usize,
         features: impl Iterator<Item = Result<Features, Error>>,
-        observer: &mut impl Observer,
+        observer: &mut dyn Observer,
     ) -> Result<Descended<Probe>, Error> {
         let LinearOptions { optimizer, seed, head, .. } = self.options;
         let schedule = self.options.schedule(self.batch_size);

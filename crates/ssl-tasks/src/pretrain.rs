@@ -106,24 +106,23 @@ pub fn pretrain(
     methods: &impl Methods,
     recipe: &Recipe,
     options: &PretrainOptions,
-    observer: &mut impl Observer,
+    observer: &mut dyn Observer,
 ) -> Result<Report, Error> {
     let recipe = recipe.clone().resolved_by(methods)?;
     pretrain_known(methods, recipe, options, built_in, observer)
 }
 
 /// Pretrains with a method of the registry.
-fn pretrain_known<E, F, O>(
+fn pretrain_known<E, F>(
     methods: &impl Methods,
     mut recipe: Recipe,
     options: &PretrainOptions,
     make: F,
-    observer: &mut O,
+    observer: &mut dyn Observer,
 ) -> Result<Report, Error>
 where
     E: Encoder,
     F: FnOnce(&Recipe, &mut Init) -> Result<E, Error>,
-    O: Observer,
 {
     let name = recipe.method.clone();
     let defaults = methods.resolve(&name, &Table::new())?;
@@ -159,7 +158,7 @@ pub fn pretrain_with<C, M>(
     build: impl FnOnce(&C) -> Result<M, ConfigError>,
     recipe: &Recipe,
     options: &PretrainOptions,
-    observer: &mut impl Observer,
+    observer: &mut dyn Observer,
 ) -> Result<Report, Error>
 where
     C: Serialize + DeserializeOwned,
@@ -187,7 +186,7 @@ pub fn pretrain_encoder<E: Encoder>(
     encoder: impl FnOnce(&mut Init) -> E,
     recipe: &Recipe,
     options: &PretrainOptions,
-    observer: &mut impl Observer,
+    observer: &mut dyn Observer,
 ) -> Result<Report, Error> {
     let recipe = recipe.clone().resolved_for_encoder(name, methods)?;
     pretrain_known(methods, recipe, options, |_: &Recipe, init: &mut Init| Ok(encoder(init)), observer)
@@ -241,7 +240,7 @@ pub(crate) fn start(resume: bool) -> Start {
     if resume { Start::Resume } else { Start::New }
 }
 
-struct Pretraining<'a, O, F> {
+struct Pretraining<'a, F> {
     recipe: Recipe,
     /// The defaults of the method's options.
     defaults: Table,
@@ -252,10 +251,10 @@ struct Pretraining<'a, O, F> {
     data: RunData,
     /// Builds the encoder of a recipe.
     make: F,
-    observer: &'a mut O,
+    observer: &'a mut dyn Observer,
 }
 
-impl<'a, O, F> Pretraining<'a, O, F> {
+impl<'a, F> Pretraining<'a, F> {
     /// The device and the images of a resolved recipe.
     fn open(
         recipe: Recipe,
@@ -263,7 +262,7 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         teacher: Option<RunTeacher>,
         options: &'a PretrainOptions,
         make: F,
-        observer: &'a mut O,
+        observer: &'a mut dyn Observer,
     ) -> Result<Self, Error> {
         let device = options.device.open()?;
         let data = RunData::open(&recipe)?;
@@ -271,10 +270,9 @@ impl<'a, O, F> Pretraining<'a, O, F> {
     }
 }
 
-impl<E, O, F> WithMethod<E> for Pretraining<'_, O, F>
+impl<E, F> WithMethod<E> for Pretraining<'_, F>
 where
     E: Encoder,
-    O: Observer,
     F: FnOnce(&Recipe, &mut Init) -> Result<E, Error>,
 {
     type Output = Result<Report, Error>;
@@ -356,14 +354,14 @@ fn trainer<'t, M: MethodRules>(
         .with_group(options.group.clone())
 }
 
-impl<'a, O, F> Pretraining<'a, O, F> {
+impl<'a, F> Pretraining<'a, F> {
     /// The initial encoder, on the device of `init`. The weights of a checkpoint replace those that the run started from,
     /// whose file may be gone.
     fn with_encoder<E>(
         self,
         init: &mut Init,
         resumed: Option<&Resumed>,
-    ) -> Result<(Pretraining<'a, O, ()>, E), Error>
+    ) -> Result<(Pretraining<'a, ()>, E), Error>
     where
         F: FnOnce(&Recipe, &mut Init) -> Result<E, Error>,
     {

@@ -207,8 +207,8 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
         encoder: E,
         loader: &TrainLoader,
         start: Start,
-        evaluator: &mut impl Evaluator<E>,
-        observer: &mut impl Observer,
+        evaluator: &mut dyn Evaluator<E>,
+        observer: &mut dyn Observer,
     ) -> Result<Trained<M::Student, M::State>, TrainError>
     where
         M: SslMethod<E>,

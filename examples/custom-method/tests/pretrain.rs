@@ -21,7 +21,7 @@ fn recipe() -> Recipe {
     recipe
 }
 
-fn run(recipe: &Recipe, options: &PretrainOptions, observer: &mut impl Observer) -> Result<Report, Error> {
+fn run(recipe: &Recipe, options: &PretrainOptions, observer: &mut dyn Observer) -> Result<Report, Error> {
     pretrain_with(AlignUniformConfig::default(), AlignUniformConfig::build, recipe, options, observer)
 }
 

@@ -1,5 +1,6 @@
-use fast_image_resize::images::{CroppedImage, Image as Target, ImageRef as Source};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions};
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::image::Image;
@@ -8,6 +9,9 @@ use crate::ops::Planes;
 /// Pixels between the two passes of a resize, which goes down first: columns of the crop times rows of the result. Of views
 /// of 224 pixels, only crops with 300,000 columns have more.
 const MOST_ON_THE_WAY: usize = 1 << 26;
+
+/// An image of three 8-bit channels.
+type Source<'a> = TypedImageRef<'a, U8x3>;
 
 /// A box inside an image, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,13 +121,22 @@ impl Resizer {
         .map(|size| u32::try_from(size).expect("image sizes fit 32 bits"));
         out.resize(3 * out_width as usize * out_height as usize, 0);
 
-        let source = Source::new(width, height, source.pixels, PixelType::U8x3).expect("an Image is whole");
-        let source = CroppedImage::new(&source, left, top, crop_width, crop_height)
+        let source = Source::from_buffer(width, height, source.pixels).expect("an Image is whole");
+        let source = TypedCroppedImage::new(source, left, top, crop_width, crop_height)
             .unwrap_or_else(|_| panic!("{crop:?} does not lie inside of {width} x {height} pixels"));
-        let mut target =
-            Target::from_slice_u8(out_width, out_height, out, PixelType::U8x3).expect("just resized to fit");
-        let options = options(interpolation);
-        self.inner.resize(&source, &mut target, &options).expect("both images hold three 8-bit channels");
+        self.fill(&source, [out_width, out_height], &options(interpolation), out);
+    }
+
+    /// The one call of the resizer, whose code is made anew for every type of images that it is called with.
+    fn fill(
+        &mut self,
+        source: &TypedCroppedImage<'_, Source<'_>>,
+        [width, height]: [u32; 2],
+        options: &ResizeOptions,
+        out: &mut [u8],
+    ) {
+        let mut target = TypedImage::<U8x3>::from_buffer(width, height, out).expect("just resized to fit");
+        self.inner.resize_typed(source, &mut target, options).expect("a box inside of the source");
     }
 }
 
@@ -165,12 +178,11 @@ impl Resizer {
         let (left, top) = (part.left as f64 * x_scale, part.top as f64 * y_scale);
         let box_width = (part.width as f64 * x_scale).min(source.width as f64 - left);
         let box_height = (part.height as f64 * y_scale).min(source.height as f64 - top);
-        let source = Source::new(source_width, source_height, source.pixels, PixelType::U8x3)
-            .expect("an Image is whole");
-        let mut target = Target::from_slice_u8(part_width, part_height, out, PixelType::U8x3)
-            .expect("just resized to fit");
+        let whole = Source::from_buffer(source_width, source_height, source.pixels);
+        let whole = whole.expect("an Image is whole");
+        let source = TypedCroppedImage::new(whole, 0, 0, source_width, source_height).expect("all of it");
         let options = options(interpolation).crop(left, top, box_width, box_height);
-        self.inner.resize(&source, &mut target, &options).expect("both images hold three 8-bit channels");
+        self.fill(&source, [part_width, part_height], &options, out);
     }
 }
 

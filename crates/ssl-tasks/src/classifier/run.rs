@@ -105,7 +105,7 @@ impl ClassifierRun<'_> {
         method: &M,
         network: Classifier<AnyEncoder>,
         loader: &TrainLoader,
-        observer: &mut impl Observer,
+        observer: &mut dyn Observer,
     ) -> Result<Tested, Error>
     where
         M: SslMethod<Classifier<AnyEncoder>, Student = Classifier<AnyEncoder>>,

@@ -30,7 +30,7 @@ pub(super) fn started_from(recipe: &Recipe, resumed: Option<&Resumed>) -> Recipe
     recipe
 }
 
-impl<O, F> Pretraining<'_, O, F> {
+impl<F> Pretraining<'_, F> {
     /// The run to resume, locked, if there is one, after checking that the recipe is still its own. The recipe gets the lengths
     /// that the run had before.
     pub(super) fn resumed(&mut self) -> Result<Option<Resumed>, Error> {

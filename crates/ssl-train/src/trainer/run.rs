@@ -39,9 +39,9 @@ pub(super) struct Networks<S, T> {
 }
 
 /// The figures and outputs of a run.
-pub(super) struct Observers<'a, V, O> {
-    pub(super) evaluator: &'a mut V,
-    pub(super) observer: &'a mut O,
+pub(super) struct Observers<'a, E> {
+    pub(super) evaluator: &'a mut dyn Evaluator<E>,
+    pub(super) observer: &'a mut dyn Observer,
 }
 
 impl<'a, M: MethodRules> Run<'a, M> {
@@ -152,7 +152,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         mut self,
         mut networks: Networks<M::Student, M::State>,
         loader: &TrainLoader,
-        observers: &mut Observers<'_, impl Evaluator<E>, impl Observer>,
+        observers: &mut Observers<'_, E>,
     ) -> Result<Trained<M::Student, M::State>, TrainError>
     where
         M: SslMethod<E>,
@@ -210,7 +210,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         networks: &Networks<M::Student, M::State>,
         stopped: bool,
         data: &Dataset,
-        observers: &mut Observers<'_, impl Evaluator<E>, impl Observer>,
+        observers: &mut Observers<'_, E>,
         metrics: &mut MetricsFile,
     ) -> Result<(), TrainError>
     where
@@ -238,7 +238,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
     fn evaluate<E: Encoder>(
         &self,
         networks: &Networks<M::Student, M::State>,
-        observers: &mut Observers<'_, impl Evaluator<E>, impl Observer>,
+        observers: &mut Observers<'_, E>,
         metrics: &mut MetricsFile,
     ) -> Result<Vec<(String, f64)>, TrainError>
     where

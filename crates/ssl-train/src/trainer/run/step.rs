@@ -109,7 +109,7 @@ impl<M: MethodRules> Run<'_, M> {
     pub(super) fn report(
         &mut self,
         done: StepOutcome,
-        observer: &mut impl Observer,
+        observer: &mut dyn Observer,
         metrics: &mut MetricsFile,
     ) -> Result<(), TrainError> {
         let logged = self.is_logged();
