@@ -51,19 +51,19 @@ pub use ssl_train as train;
 pub use ssl_vicreg as vicreg;
 
 pub use commands::{
-    dedup, embed_images, evaluate_knn, finetune, html_report, linear_probe, pretrain, pretrain_encoder,
-    pretrain_with, preview, segment, similar,
+    choose_auto, dedup, embed_images, evaluate_knn, finetune, html_report, linear_probe, plan, plan_encoder,
+    plan_with, pretrain, pretrain_encoder, pretrain_with, preview, segment, similar,
 };
 pub use ssl_core::{share_cores, tune_process};
 pub use ssl_tasks::{
-    CompareOptions, CompareReport, ComparedRun, DedupOptions, DedupReport, Difference, DistillOptions,
-    DistillReport, EmbedOptions, EmbedReport, EncoderOrigin, EncoderSource, EncoderSummary, Error,
-    FinetuneOptions, FinetuneProtocol, FinetuneReport, Found, HtmlReport, HtmlReportOptions, KnnOptions,
-    KnnReport, Learned, LinearOptions, LinearReport, ListedRun, Neighbour, NoObserver, Observer, OfSeeds,
-    PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport, Protocol, Recipe, Report,
-    RunReport, RunState, RunsOptions, RunsOrder, RunsReport, SegmentOptions, SegmentReport, SetOptions,
-    SimilarOptions, SimilarReport, Spread, Verdict, columns, compare, distill, embed_images_with, escaped,
-    load_encoder, runs,
+    Advice, Assignment, AutoOptions, CompareOptions, CompareReport, ComparedRun, DedupOptions, DedupReport,
+    Difference, DistillOptions, DistillReport, EmbedOptions, EmbedReport, EncoderOrigin, EncoderSource,
+    EncoderSummary, Error, FinetuneOptions, FinetuneProtocol, FinetuneReport, Found, HtmlReport,
+    HtmlReportOptions, KnnOptions, KnnReport, Learned, LinearOptions, LinearReport, ListedRun, Neighbour,
+    NoObserver, Observer, OfSeeds, PlanOptions, PlanReport, Planned, PreprocessingOptions, PretrainOptions,
+    PreviewOptions, PreviewReport, Protocol, Recipe, Report, RunReport, RunState, RunsOptions, RunsOrder,
+    RunsReport, SegmentOptions, SegmentReport, SetOptions, Severity, SimilarOptions, SimilarReport, Spread,
+    Verdict, choose_auto_for, columns, compare, distill, embed_images_with, escaped, load_encoder, runs,
 };
 pub use ssl_tasks::{images, memory};
 
