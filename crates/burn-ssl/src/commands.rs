@@ -7,13 +7,13 @@ use ssl_encoders::AnyEncoder;
 use ssl_tasks::demo::{DemoOptions, DemoReport};
 use ssl_tasks::export::{ExportOptions, ExportReport};
 use ssl_tasks::{
-    DedupOptions, DedupReport, EmbedOptions, EmbedReport, Error, FinetuneOptions, FinetuneReport, HtmlReport,
-    HtmlReportOptions, KnnOptions, KnnReport, LinearOptions, LinearReport, Observer, PretrainOptions,
-    PreviewOptions, PreviewReport, Recipe, Report, SegmentOptions, SegmentReport, SimilarOptions,
-    SimilarReport,
+    AutoOptions, DedupOptions, DedupReport, EmbedOptions, EmbedReport, Error, FinetuneOptions,
+    FinetuneReport, HtmlReport, HtmlReportOptions, KnnOptions, KnnReport, LinearOptions, LinearReport,
+    Observer, PlanOptions, PlanReport, PretrainOptions, PreviewOptions, PreviewReport, Recipe, Report,
+    SegmentOptions, SegmentReport, SimilarOptions, SimilarReport,
 };
 
-use crate::recipe::NamedRecipe;
+use crate::recipe::{Draft, NamedRecipe};
 use crate::registry::BuiltIn;
 
 /// Pretrains an encoder and writes the run directory: `recipe.toml`, `metrics.jsonl`, `tensorboard/`, `checkpoints/` and, at the
@@ -96,6 +96,63 @@ pub fn pretrain_encoder<E: Encoder>(
     observer: &mut dyn Observer,
 ) -> Result<Report, Error> {
     ssl_tasks::pretrain_encoder(&BuiltIn, name, encoder, recipe, options, observer)
+}
+
+/// Says what a run will take and what its user should know before it starts: takes a few steps and writes nothing, see
+/// [`ssl_tasks::plan`].
+///
+/// ```no_run
+/// # use burn_ssl::prelude::*;
+/// use burn_ssl::{PlanOptions, plan};
+///
+/// let plan = plan(&Recipe::named("demo")?, &PlanOptions::new(PretrainOptions::new("run")))?;
+/// println!("{plan}");
+/// # Ok::<(), burn_ssl::Error>(())
+/// ```
+///
+/// # Errors
+/// Those of [`pretrain`].
+pub fn plan(recipe: &Recipe, options: &PlanOptions) -> Result<PlanReport, Error> {
+    ssl_tasks::plan(&BuiltIn, recipe, options)
+}
+
+/// [`plan`] with a custom method, see [`pretrain_with`].
+///
+/// # Errors
+/// Those of [`pretrain_with`].
+pub fn plan_with<C, M>(
+    defaults: C,
+    build: impl FnOnce(&C) -> Result<M, ConfigError>,
+    recipe: &Recipe,
+    options: &PlanOptions,
+) -> Result<PlanReport, Error>
+where
+    C: Serialize + DeserializeOwned,
+    M: SslMethod<AnyEncoder>,
+{
+    ssl_tasks::plan_with(&BuiltIn, defaults, build, recipe, options)
+}
+
+/// [`plan`] with a custom encoder, see [`pretrain_encoder`].
+///
+/// # Errors
+/// Those of [`pretrain_encoder`].
+pub fn plan_encoder<E: Encoder>(
+    name: &str,
+    encoder: impl FnOnce(&mut Init) -> E,
+    recipe: &Recipe,
+    options: &PlanOptions,
+) -> Result<PlanReport, Error> {
+    ssl_tasks::plan_encoder(&BuiltIn, name, encoder, recipe, options)
+}
+
+/// Chooses `schedule.batch_size` and `schedule.epochs` where a draft leaves them to images and device (`"auto"`), see
+/// [`ssl_tasks::choose_auto`].
+///
+/// # Errors
+/// If the draft is no recipe, its images cannot be opened, or nothing fits.
+pub fn choose_auto(draft: &mut Draft, options: AutoOptions) -> Result<Vec<String>, Error> {
+    ssl_tasks::choose_auto(&BuiltIn, draft, options)
 }
 
 /// Fine-tunes an encoder with labels, together with the first layers of its projector if the method keeps some.

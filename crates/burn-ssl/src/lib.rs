@@ -51,19 +51,20 @@ pub use ssl_train as train;
 pub use ssl_vicreg as vicreg;
 
 pub use commands::{
-    dedup, embed_images, evaluate_knn, finetune, html_report, linear_probe, pretrain, pretrain_encoder,
-    pretrain_with, preview, segment, similar,
+    choose_auto, dedup, embed_images, evaluate_knn, finetune, html_report, linear_probe, plan, plan_encoder,
+    plan_with, pretrain, pretrain_encoder, pretrain_with, preview, segment, similar,
 };
 pub use ssl_core::{share_cores, tune_process};
 pub use ssl_tasks::{
-    Classified, ClassifyOptions, ClassifyReport, CompareOptions, CompareReport, ComparedRun, DedupOptions,
-    DedupReport, Difference, DistillOptions, DistillReport, EmbedOptions, EmbedReport, EncoderOrigin,
-    EncoderSource, EncoderSummary, Error, FinetuneOptions, FinetuneProtocol, FinetuneReport, Found,
-    HtmlReport, HtmlReportOptions, KnnOptions, KnnReport, Learned, LinearOptions, LinearReport, ListedRun,
-    Neighbour, NoObserver, Observer, OfSeeds, PreprocessingOptions, PretrainOptions, PreviewOptions,
-    PreviewReport, Protocol, Recipe, Report, RunReport, RunState, RunsOptions, RunsOrder, RunsReport, Scored,
-    SegmentOptions, SegmentReport, SetOptions, SimilarOptions, SimilarReport, Spread, Verdict, classify,
-    columns, compare, distill, embed_images_with, escaped, load_encoder, runs,
+    Advice, Assignment, AutoOptions, Classified, ClassifyOptions, ClassifyReport, CompareOptions,
+    CompareReport, ComparedRun, DedupOptions, DedupReport, Difference, DistillOptions, DistillReport,
+    EmbedOptions, EmbedReport, EncoderOrigin, EncoderSource, EncoderSummary, Error, FinetuneOptions,
+    FinetuneProtocol, FinetuneReport, Found, HtmlReport, HtmlReportOptions, KnnOptions, KnnReport, Learned,
+    LinearOptions, LinearReport, ListedRun, Neighbour, NoObserver, Observer, OfSeeds, PlanOptions,
+    PlanReport, Planned, PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport, Protocol,
+    Recipe, Report, RunReport, RunState, RunsOptions, RunsOrder, RunsReport, Scored, SegmentOptions,
+    SegmentReport, SetOptions, Severity, SimilarOptions, SimilarReport, Spread, Verdict, choose_auto_for,
+    classify, columns, compare, distill, embed_images_with, escaped, load_encoder, runs,
 };
 pub use ssl_tasks::{images, memory};
 

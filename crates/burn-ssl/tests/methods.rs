@@ -13,7 +13,10 @@ use burn_ssl::recipe::{Draft, RecipeName};
 use burn_ssl::recipe::{NamedDraft, NamedRecipe};
 use burn_ssl::registry::{METHODS, resolve_options};
 use burn_ssl::train::StepReport;
-use burn_ssl::{NoObserver, Observer, PretrainOptions, PreviewOptions, Recipe, Report, pretrain, preview};
+use burn_ssl::{
+    NoObserver, Observer, PlanOptions, PretrainOptions, PreviewOptions, Recipe, Report, plan, plan_encoder,
+    pretrain, preview,
+};
 
 /// Narrow heads; queues, freezes and warm-ups that begin or end in the fifth step or later, of nine in three epochs. A method
 /// gets those that it has as options.
@@ -264,4 +267,21 @@ fn an_encoder_of_split_batch_norm_is_evaluated_on_any_number_of_images() {
     (recipe.eval.test, recipe.eval.limit) = (Some("demo:test".into()), Some(13));
     let report = run(&recipe, &dir.path().join("run"));
     assert!(report.knn_top1.is_some_and(f64::is_finite), "{report:?}");
+}
+
+/// A few steps of each, with its own views, state and masks.
+#[test]
+fn every_method_can_be_planned_and_an_encoder_from_outside_too() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let options = PlanOptions::new(PretrainOptions::new(dir.path().join("run")));
+    for method in METHODS {
+        let recipe = narrowed(&format!("{}/cifar10", method.name));
+        let found = plan(&recipe, &options).unwrap_or_else(|error| panic!("{}: {error}", method.name));
+        assert!(found.measured.is_some_and(|taken| taken.checkpoint_bytes > 0), "{}: {found}", method.name);
+        assert!(!options.run.out.exists(), "{} wrote something", method.name);
+    }
+    let net = |init: &mut Init| burn_ssl::encoders::ResNetConfig::resnet18().with_width(2).init(init);
+    let found = plan_encoder("small-net", net, &narrowed("simclr/cifar10"), &options).expect("usable");
+    assert_eq!((found.model.as_str(), found.expected_mem), ("small-net", None));
+    assert!(found.measured.is_some());
 }

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use ssl_core::{
-    Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, LossScale, MethodRules, Metrics, Mlp, Predicted,
-    Progress, SslMethod, Step, StepContext, TeacherState, Views, WithPredictor, schedule,
+    Advice, Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, LossScale, MethodRules, Metrics, Mlp,
+    Plan, Predicted, Progress, SslMethod, Step, StepContext, TeacherState, Views, WithPredictor, schedule,
 };
 
 use crate::{ByolConfig, ByolInput, ByolLoss};
@@ -23,6 +23,14 @@ pub struct Byol {
     pub(crate) loss: ByolLoss,
 }
 
+impl Byol {
+    /// The momentum of the teacher at this step.
+    fn momentum_at(&self, at: Progress) -> f64 {
+        let ByolConfig { momentum, momentum_end, .. } = self.config;
+        schedule::cosine(at.step as f64, at.total_steps as f64, momentum, momentum_end)
+    }
+}
+
 impl MethodRules for Byol {
     /// Views whose embeddings are at right angles, and views that agree.
     fn loss_scale(&self, _batch: usize) -> LossScale {
@@ -34,6 +42,10 @@ impl MethodRules for Byol {
         let predictor = HeadShape::new(projector.outputs(), self.config.head());
         let loss = 8.0 * (images * predictor.outputs()) as f64;
         Footprint { teacher_heads: Some(1), loss, ..Footprint::of_heads([projector, predictor]) }
+    }
+
+    fn advice(&self, plan: &Plan) -> Vec<Advice> {
+        Advice::of_teacher(plan, "momentum", |at| self.momentum_at(at)).into_iter().collect()
     }
 }
 
@@ -64,9 +76,7 @@ impl<E: Encoder> SslMethod<E> for Byol {
     }
 
     fn after_step(&self, student: &Self::Student, state: Self::State, at: Progress) -> Self::State {
-        let (start, end) = (self.config.momentum, self.config.momentum_end);
-        let momentum = schedule::cosine(at.step as f64, at.total_steps as f64, start, end);
-        TeacherState { teacher: state.teacher.follow(&student.target(), momentum) }
+        TeacherState { teacher: state.teacher.follow(&student.target(), self.momentum_at(at)) }
     }
 
     fn encoder<'a>(&self, student: &'a Self::Student, _state: &'a Self::State) -> &'a E {

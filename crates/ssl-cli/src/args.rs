@@ -43,9 +43,19 @@ pub(crate) enum Command {
   burn-ssl pretrain --method simclr --data photos/ --out run
   burn-ssl pretrain --method simclr --data cifar10-train.tar --eval-test cifar10-test.tar --epochs 100 --out run
   burn-ssl pretrain --method dino --data photos/ --init dino_vitsmall16_pretrain.pth --out run
+  burn-ssl pretrain --data photos/ --out run                 (proposes a method; goes on with --yes)
+  burn-ssl pretrain --method simclr --data photos/ --batch-size auto --epochs auto --out run
   burn-ssl pretrain --resume --out run
   burn-ssl pretrain --resume --epochs 200 --out run          (longer than it was to be)")]
     Pretrain(PretrainArgs),
+    /// Say what a pretraining run will take (memory, time, disk) and what speaks against it, from a few steps; writes nothing.
+    #[command(after_help = "Takes the options of pretrain. Exit code 1: the run cannot work.
+
+Examples:
+  burn-ssl plan --method simclr --data photos/ --out run
+  burn-ssl plan --method swav --data photos/ --batch-size auto --epochs auto
+  burn-ssl plan --recipe simclr/cifar10 --data cifar10-train.tar --no-steps --json")]
+    Plan(PlanArgs),
     /// Evaluate an encoder with k-NN: classify test images by their nearest neighbours in a labelled set.
     #[command(after_help = "Examples:
   burn-ssl knn --run run --train train/ --test test/
@@ -140,6 +150,27 @@ pub(crate) enum Command {
     /// List the devices that this build can use.
     #[command(after_help = "Example:\n  burn-ssl devices")]
     Devices,
+    /// Print a script that completes commands and options in a shell.
+    #[command(after_help = "Examples:
+  burn-ssl completions bash > ~/.local/share/bash-completion/completions/burn-ssl
+  burn-ssl completions zsh > ~/.zfunc/_burn-ssl
+  burn-ssl completions fish > ~/.config/fish/completions/burn-ssl.fish")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one for every command.
+    #[command(after_help = "Examples:
+  burn-ssl man | man -l -
+  burn-ssl man --out ~/.local/share/man/man1")]
+    Man {
+        /// Folder for the pages, such as burn-ssl-pretrain.1 [default: the main page on standard output].
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// Replace existing pages.
+        #[arg(long, requires = "out")]
+        overwrite: bool,
+    },
 }
 
 #[derive(ClapArgs)]
@@ -171,6 +202,28 @@ pub(crate) struct MachineArgs {
 #[derive(ClapArgs)]
 pub(crate) struct PretrainArgs {
     #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Run directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Run directory that the run is to have; nothing is written to it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Look at the recipe and the images alone: take no steps.
+    #[arg(long)]
+    pub(crate) no_steps: bool,
+}
+
+/// A pretraining run.
+#[derive(ClapArgs)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
     pub(crate) recipe: RecipeArgs,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -178,13 +231,13 @@ pub(crate) struct PretrainArgs {
     pub(crate) training: TrainingArgs,
     #[command(flatten)]
     pub(crate) machine: MachineArgs,
-    /// Run directory.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) out: PathBuf,
     /// Resume the run in the directory; needs no other option than --out. With --epochs or --max-steps, a finished or stopped run
     /// gets another length.
-    #[arg(long, conflicts_with = "overwrite")]
+    #[arg(long, conflicts_with = "overwrite", requires = "out")]
     pub(crate) resume: bool,
+    /// Go on with the method that is proposed if none is named.
+    #[arg(long)]
+    pub(crate) yes: bool,
     /// Go on although the images have changed since the run began.
     #[arg(long)]
     pub(crate) accept_changed_data: bool,

@@ -2,6 +2,8 @@
 
 mod classifier;
 mod lists;
+mod manual;
+mod pretraining;
 mod tools;
 mod training;
 
@@ -10,11 +12,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use burn_ssl::demo::{DemoOptions, demo};
 use burn_ssl::export::{ExportOptions, export};
-use burn_ssl::recipe::{Chosen, Draft, fit_warmup};
-use burn_ssl::{PretrainOptions, PreviewOptions, RunReport, pretrain, preview};
+use burn_ssl::{PreviewOptions, RunReport, preview};
 
 use crate::Ended;
-use crate::args::{Args, Asked, Command, DemoArgs, ExportArgs, PretrainArgs, PreviewArgs, set};
+use crate::args::{Args, Asked, Command, DemoArgs, ExportArgs, PreviewArgs};
 use crate::here::Here;
 use crate::interrupt::Stop;
 use crate::output::{print, say};
@@ -33,7 +34,11 @@ pub(crate) fn run(args: Args, here: &Here) -> Result<Ended> {
     let mut next = None;
     let report = match args.command {
         Command::Demo(args) => run_demo(args, here, &mut stop)?,
-        Command::Pretrain(args) => run_pretrain(args, here, &mut stop)?,
+        Command::Pretrain(args) => match pretraining::run_pretrain(args, json, here, &mut stop)? {
+            Some(report) => report,
+            None => return Ok(Ended::NoRun(pretraining::UNDECIDED)),
+        },
+        Command::Plan(args) => return pretraining::run_plan(args, json, here),
         Command::Knn(args) => classifier::run_knn(args, here)?,
         Command::Segment(args) => classifier::run_segment(args, here)?,
         Command::Linear(args) => classifier::run_linear(args, here)?,
@@ -55,6 +60,10 @@ pub(crate) fn run(args: Args, here: &Here) -> Result<Ended> {
         Command::Models => return lists::models(json).map(|()| Ended::Done),
         Command::Recipes { name } => return lists::recipes(name.as_deref(), json).map(|()| Ended::Done),
         Command::Devices => return lists::devices(json).map(|()| Ended::Done),
+        Command::Completions { shell } => return manual::completions(shell).map(|()| Ended::Done),
+        Command::Man { out, overwrite } => {
+            return manual::pages(out.as_deref(), overwrite, json).map(|()| Ended::Done);
+        }
     };
     if !here.speaks() {
         return Ok(ended(&report, here, shared, &stop));
@@ -72,8 +81,8 @@ pub(crate) fn run(args: Args, here: &Here) -> Result<Ended> {
 
 /// Whether the processes of a job work on a command together; on others, the first one works alone.
 fn is_shared(command: &Command) -> bool {
-    use Command::{Distill, Embed, Finetune, Knn, Linear, Pretrain};
-    matches!(command, Pretrain(_) | Knn(_) | Linear(_) | Finetune(_) | Distill(_) | Embed(_))
+    use Command::{Distill, Embed, Finetune, Knn, Linear, Plan, Pretrain};
+    matches!(command, Plan(_) | Pretrain(_) | Knn(_) | Linear(_) | Finetune(_) | Distill(_) | Embed(_))
 }
 
 /// Says how to resume a training that was stopped.
@@ -117,41 +126,6 @@ fn free_folder() -> PathBuf {
         std::iter::once("burn-ssl-demo".to_owned()).chain((2_u64..).map(|n| format!("burn-ssl-demo-{n}")));
     let mut folders = names.map(PathBuf::from).filter(|folder| !folder.exists());
     folders.next().unwrap_or_default()
-}
-
-fn run_pretrain(args: PretrainArgs, here: &Here, stop: &mut Stop) -> Result<RunReport> {
-    let device = here.device(&args.machine.device)?;
-    let Chosen { name, draft, mut notes } = if args.resume {
-        Chosen { name: None, draft: Draft::of_run(&args.out)?, notes: Vec::new() }
-    } else {
-        args.recipe.base(&Asked { model: args.model.name(), batch: args.training.batch(), device })?
-    };
-    // A checkpoint has the weights of a resumed run, and their file may be gone.
-    let weights = if args.resume { None } else { args.training.weights()? };
-    // A file may leave to the options what every recipe needs.
-    let usual = draft.clone().finish().ok().map(|recipe| recipe.schedule);
-    let mut draft = args.recipe.applied_to(draft, |draft| {
-        args.model.apply(draft, weights.as_deref())?;
-        args.training.apply(draft)?;
-        set(draft, "data.workers", args.machine.workers)
-    })?;
-    if let Some(usual) = usual.filter(|_| !args.resume && !args.recipe.sets("schedule.warmup_epochs")) {
-        notes.extend(fit_warmup(&mut draft, &usual)?);
-    }
-    let recipe = draft.finish()?;
-    let options = PretrainOptions {
-        recipe_name: name,
-        out: args.out,
-        device,
-        overwrite: args.overwrite,
-        resume: args.resume,
-        accept_changed_data: args.accept_changed_data,
-        report: !args.no_report,
-        group: here.group(),
-        notes,
-    };
-    here.listen(stop)?;
-    Ok(pretrain(&recipe, &options, &mut Bar::new(&here.bars, stop.clone()))?.into())
 }
 
 fn run_export(args: ExportArgs) -> Result<RunReport> {

@@ -1,10 +1,10 @@
 //! Flags for the errors of the library, which knows none.
 
-use burn_ssl::Error;
 use burn_ssl::core::ConfigError;
 use burn_ssl::encoders::{EncoderError, MODELS};
 use burn_ssl::recipe::{DidYouMean, RecipeError};
 use burn_ssl::train::TrainError;
+use burn_ssl::{Assignment, Error};
 
 /// The error as one sentence, with the flag that helps where there is one.
 pub(crate) fn sentence(error: &anyhow::Error) -> String {
@@ -26,6 +26,14 @@ fn model(error: &Error) -> Option<DidYouMean> {
     Some(DidYouMean::of(found.trim_matches('\''), MODELS.iter().map(|model| model.name)))
 }
 
+/// What to type to change a key of a recipe. `--image-size` takes the views along.
+pub(crate) fn assignment(Assignment { key, value }: &Assignment) -> String {
+    match key.as_str() {
+        "data.image_size" => format!("--image-size {value}"),
+        key => format!("--set {key}={value}"),
+    }
+}
+
 /// What to type against an error.
 fn flag(error: &Error) -> Option<String> {
     Some(match error {
@@ -40,6 +48,7 @@ fn flag(error: &Error) -> Option<String> {
         Error::NoImageSize => "--image-size N".to_owned(),
         Error::NoSuchForm { expected, .. } => format!("--format {expected}"),
         Error::NoGraph(_) => "--format onnx".to_owned(),
+        Error::CannotWork(advice) => advice.alternatives(assignment)?,
         Error::NoData => "--data PATH".to_owned(),
         Error::NoTeacher => "--set method_options.teacher=PATH".to_owned(),
         Error::OtherRecipe { .. } => "--resume with --out alone".to_owned(),
@@ -79,6 +88,18 @@ mod tests {
             let sentence = sentence(&error.into());
             assert!(sentence.ends_with(end), "{sentence}");
         }
+    }
+
+    #[test]
+    fn a_run_that_cannot_work_is_answered_with_the_keys_to_set() {
+        let changes = [("method_options.prototypes", "64"), ("data.image_size", "32")];
+        let changes =
+            changes.map(|(key, value)| Assignment { key: key.into(), value: value.into() }).to_vec();
+        let (found, expected) = ("too many".to_owned(), "fewer".to_owned());
+        let advice = burn_ssl::Advice { severity: burn_ssl::Severity::CannotWork, found, expected, changes };
+        let sentence = sentence(&Error::CannotWork(advice.into()).into());
+        let expected = "too many, expected fewer; try --set method_options.prototypes=64 or --image-size 32";
+        assert_eq!(sentence, expected);
     }
 
     #[test]

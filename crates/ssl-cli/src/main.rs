@@ -30,6 +30,8 @@ enum Ended {
     Done,
     /// By a signal, with the exit code that tells which kind it was.
     Stopped(u8),
+    /// Without a run, since it cannot work or nobody has agreed to it; with the exit code that tells which.
+    NoRun(u8),
 }
 
 fn main() -> ExitCode {
@@ -67,7 +69,7 @@ fn main() -> ExitCode {
     };
     let code = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(Ended::Done)) => ExitCode::SUCCESS,
-        Ok(Ok(Ended::Stopped(code))) => ExitCode::from(code),
+        Ok(Ok(Ended::Stopped(code) | Ended::NoRun(code))) => ExitCode::from(code),
         Ok(Err(error)) => fail_job(&here.job, &hint::sentence(&error)),
         Err(panic) => match panic.downcast_ref::<JobEnded>() {
             Some(ended) if ended.speaks => fail(&ended.message),

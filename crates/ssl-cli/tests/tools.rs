@@ -232,3 +232,31 @@ fn methods_have_costs_and_one_is_recommended() {
     let unknown = sentence(&["methods", "--labels"]);
     assert!(unknown.contains("--images N or --data PATH"), "{unknown}");
 }
+
+#[test]
+fn completions_and_manual_pages_know_every_command() {
+    let help = stdout(&run(&["--help"]));
+    let listed = help.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
+    let names = listed.take_while(|line| !line.is_empty()).filter_map(|line| {
+        let name = line.strip_prefix("  ")?.split_whitespace().next()?;
+        (!line.starts_with("   ") && name != "help").then_some(name)
+    });
+    let names: Vec<_> = names.collect();
+    assert!(names.len() > 20 && names.contains(&"plan"), "{help}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = stdout(&run(&["completions", shell]));
+        assert!(names.iter().all(|name| script.contains(name)) && script.contains("batch-size"), "{shell}");
+    }
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let folder = dir.path().join("man1");
+    let write = run(&["man", "--out", text(&folder)]);
+    assert!(write.status.success(), "{}", stderr(&write));
+    for name in &names {
+        let page = fs::read_to_string(folder.join(format!("burn-ssl-{name}.1"))).expect("a page");
+        assert!(page.contains(".SH SYNOPSIS") && page.contains("burn\\-ssl"), "{name}: {page}");
+    }
+    let main = fs::read_to_string(folder.join("burn-ssl.1")).expect("the main page");
+    assert_eq!(main, stdout(&run(&["man"])));
+    assert!(sentence(&["man", "--out", text(&folder)]).contains("already exists"));
+    assert!(run(&["man", "--out", text(&folder), "--overwrite"]).status.success());
+}

@@ -39,9 +39,11 @@
 //!   in chunks
 //! - [`momentum`], [`queue`], [`counter`]: state that no optimizer sees; [`frozen`]: networks that never change
 //! - [`init`], [`precision`], [`named`]: seeded initial values, the precision of large products, tensors by path
-//! - [`footprint`], [`limits`]: what a method keeps in memory, and the most that a configuration may ask for
+//! - [`footprint`], [`limits`], [`advice`]: what a method keeps in memory, the most that a configuration may ask for, and what a
+//!   method says of a run before it starts
 //! - [`assert_shape!`], [`setters!`], [`names!`]: boilerplate of losses, configurations and option enums
 
+pub mod advice;
 mod assert_shape;
 pub mod context;
 pub mod counter;
@@ -79,6 +81,7 @@ pub mod tokens;
 mod train_step;
 pub mod views;
 
+pub use advice::{Advice, Change, Plan, Severity};
 pub use context::StepContext;
 pub use counter::Counter;
 pub use draws::Draws;

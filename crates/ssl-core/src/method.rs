@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 
 use crate::named::is_under;
 use crate::{
-    ConfigError, EmbeddingLoss, Encoder, Footprint, FrozenEncoder, Init, MaskKind, Metrics, Mlp, StepContext,
-    TokenShape, Views,
+    Advice, ConfigError, EmbeddingLoss, Encoder, Footprint, FrozenEncoder, Init, MaskKind, Metrics, Mlp,
+    Plan, StepContext, TokenShape, Views,
 };
 
 /// A self-supervised method: a loss over views, and the updates around an optimizer step.
@@ -127,6 +127,13 @@ pub trait MethodRules {
     /// [`SslMethod::init`], and again when a run is resumed. Ignored by default.
     fn learn_from(&mut self, teacher: Arc<dyn FrozenEncoder>) {
         let _ = teacher;
+    }
+
+    /// What the user should know of a run before it starts, such as a queue that holds the keys of many epochs; nothing by
+    /// default. What no run could do is an error of [`SslMethod::check`] or of the configuration instead.
+    fn advice(&self, plan: &Plan) -> Vec<Advice> {
+        let _ = plan;
+        Vec::new()
     }
 
     /// What values of the loss mean, for batches of `batch` images, counted over all processes; nothing by default.

@@ -6,8 +6,8 @@ use ssl_core::embed::embed_crops;
 use ssl_core::loss::{mean_logits, next_center};
 use ssl_core::math::softmax_entropy;
 use ssl_core::{
-    Encoder, Footprint, GradientRules, HeadShape, Init, LayerConfig, Loss, LossScale, MethodRules, Metrics,
-    Needs, Progress, PrototypeHead, SslMethod, Step, StepContext, Teacher, Views, group,
+    Advice, Encoder, Footprint, GradientRules, HeadShape, Init, LayerConfig, Loss, LossScale, MethodRules,
+    Metrics, Needs, Plan, Progress, PrototypeHead, SslMethod, Step, StepContext, Teacher, Views, group,
 };
 
 use crate::{DinoConfig, DinoInput, DinoLoss};
@@ -86,6 +86,16 @@ impl MethodRules for Dino {
             loss,
             ..Footprint::of_heads([head, last])
         }
+    }
+
+    fn advice(&self, plan: &Plan) -> Vec<Advice> {
+        let teacher = Advice::of_teacher(plan, "teacher_momentum", |at| self.config.teacher_momentum_at(at));
+        let (field, steps) = (
+            "freeze_last_layer_epochs",
+            self.config.freeze_last_layer_epochs.saturating_mul(plan.steps_per_epoch),
+        );
+        let frozen = Advice::of_frozen_layer(plan, field, "the last layer of the head", steps);
+        teacher.into_iter().chain(frozen).collect()
     }
 }
 

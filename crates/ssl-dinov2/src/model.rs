@@ -7,8 +7,8 @@ use ssl_core::loss::{centered_softmax, next_center};
 use ssl_core::math::entropy;
 use ssl_core::tokens::check_class_and_mask;
 use ssl_core::{
-    ConfigError, Encoder, Footprint, GradientRules, Head, HiddenPatches, Init, MaskKind, Masking,
-    MethodRules, Metrics, Needs, Pass, Progress, PrototypeHead, SslMethod, Step, StepContext, Teacher,
+    Advice, ConfigError, Encoder, Footprint, GradientRules, Head, HiddenPatches, Init, MaskKind, Masking,
+    MethodRules, Metrics, Needs, Pass, Plan, Progress, PrototypeHead, SslMethod, Step, StepContext, Teacher,
     TokenShape, Views, group,
 };
 
@@ -84,6 +84,16 @@ impl MethodRules for DinoV2 {
 
     fn token_footprint(&self, shape: &TokenShape) -> Footprint {
         footprint::of(&self.config, shape)
+    }
+
+    fn advice(&self, plan: &Plan) -> Vec<Advice> {
+        let teacher = Advice::of_teacher(plan, "teacher_momentum", |at| self.config.teacher_momentum_at(at));
+        let (field, steps) = (
+            "freeze_last_layer_epochs",
+            self.config.freeze_last_layer_epochs.saturating_mul(plan.steps_per_epoch),
+        );
+        let frozen = Advice::of_frozen_layer(plan, field, "the last layer of the head", steps);
+        teacher.into_iter().chain(frozen).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod escape;
+mod free;
 mod regular;
 
 use std::ffi::OsStr;
@@ -9,6 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 pub use escape::{escaped, shown};
+pub use free::free_space;
 pub use regular::{open_regular, read, read_text};
 
 /// Writes a file, replacing an existing one. Its folder is created if it is missing.

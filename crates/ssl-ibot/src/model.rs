@@ -7,9 +7,9 @@ use ssl_core::loss::{mean_logits, next_center};
 use ssl_core::math::softmax_entropy;
 use ssl_core::tokens::check_class_and_mask;
 use ssl_core::{
-    ConfigError, Encoder, Footprint, GradientRules, Head, HeadShape, HiddenPatches, Init, LayerConfig,
-    MaskKind, Masking, MethodRules, Metrics, Needs, Pass, Progress, PrototypeHead, SslMethod, Step,
-    StepContext, Teacher, TokenShape, Views, group,
+    Advice, ConfigError, Encoder, Footprint, GradientRules, Head, HeadShape, HiddenPatches, Init,
+    LayerConfig, MaskKind, Masking, MethodRules, Metrics, Needs, Pass, Plan, Progress, PrototypeHead,
+    SslMethod, Step, StepContext, Teacher, TokenShape, Views, group,
 };
 
 use crate::{IBotConfig, IBotInput, IBotLoss};
@@ -99,6 +99,16 @@ impl MethodRules for IBot {
             loss: outputs * (rows + 3.0 * dim) + of_patches,
             ..heads
         }
+    }
+
+    fn advice(&self, plan: &Plan) -> Vec<Advice> {
+        let teacher = Advice::of_teacher(plan, "teacher_momentum", |at| self.config.teacher_momentum_at(at));
+        let (field, steps) = (
+            "freeze_last_layer_epochs",
+            self.config.freeze_last_layer_epochs.saturating_mul(plan.steps_per_epoch),
+        );
+        let frozen = Advice::of_frozen_layer(plan, field, "the last layer of the head", steps);
+        teacher.into_iter().chain(frozen).collect()
     }
 }
 

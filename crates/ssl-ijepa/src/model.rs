@@ -4,8 +4,8 @@ use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use ssl_core::nn::TransformerBlock;
 use ssl_core::{
-    Encoder, Footprint, Init, LossScale, Mask, MaskKind, Masking, MethodRules, Metrics, Needs, Progress,
-    SslMethod, Step, StepContext, Teacher, TokenEncoder, TokenShape, Views,
+    Advice, Encoder, Footprint, Init, LossScale, Mask, MaskKind, Masking, MethodRules, Metrics, Needs, Plan,
+    Progress, SslMethod, Step, StepContext, Teacher, TokenEncoder, TokenShape, Views,
 };
 
 use crate::{IJepaConfig, Predictor, PredictorInput, ijepa};
@@ -81,6 +81,11 @@ impl MethodRules for IJepa {
             seen: Some(shape.seen),
             ..Footprint::default()
         }
+    }
+
+    fn advice(&self, plan: &Plan) -> Vec<Advice> {
+        let momentum = |at| self.config.teacher_momentum_at(at);
+        Advice::of_teacher(plan, "teacher_momentum", momentum).into_iter().collect()
     }
 }
 

@@ -6,8 +6,8 @@ use ssl_core::group::{gather, gather_images, share};
 use ssl_core::loss::block_values;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::{
-    ConfigError, Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, LossScale, MethodRules, Metrics,
-    Mlp, Progress, Queue, SslMethod, Step, StepContext, Teacher, Views,
+    Advice, ConfigError, Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, LossScale, MethodRules,
+    Metrics, Mlp, Plan, Progress, Queue, SslMethod, Step, StepContext, Teacher, Views,
 };
 
 use crate::shuffle::in_order;
@@ -94,6 +94,14 @@ impl MethodRules for MoCo {
             loss: block_values(images as f64, rows),
             ..Footprint::of_heads([projector])
         }
+    }
+
+    fn advice(&self, plan: &Plan) -> Vec<Advice> {
+        let MoCoConfig { momentum, queue_len, symmetric, .. } = self.config;
+        let keys = if symmetric { 2 * plan.batch } else { plan.batch };
+        let mut advice = Advice::of_queue(plan, "queue_len", queue_len, keys, 0);
+        advice.extend(Advice::of_teacher(plan, "momentum", |_| momentum));
+        advice
     }
 }
 

@@ -4,8 +4,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::nn::{Linear, LinearConfig};
 use ssl_core::{
-    Encoder, EncoderWith, Footprint, HeadShape, Init, LayerConfig, LossScale, MaskKind, MethodRules, Metrics,
-    Mlp, Needs, Progress, SslMethod, Step, StepContext, Teacher, TeacherState, Views,
+    Advice, Encoder, EncoderWith, Footprint, HeadShape, Init, LayerConfig, LossScale, MaskKind, MethodRules,
+    Metrics, Mlp, Needs, Plan, Progress, SslMethod, Step, StepContext, Teacher, TeacherState, Views,
 };
 
 use crate::anchors::embed_anchors;
@@ -74,6 +74,17 @@ impl MethodRules for Msn {
             loss: 6.0 * rows * config.prototypes as f64,
             ..Footprint::of_heads([projector, prototypes])
         }
+    }
+
+    fn advice(&self, plan: &Plan) -> Vec<Advice> {
+        let MsnConfig { prototypes, .. } = self.config;
+        // The mean over all anchors is to use every prototype.
+        let anchors = plan.batch * plan.views.saturating_sub(1);
+        let mut advice: Vec<_> =
+            Advice::of_prototypes(plan, "prototypes", prototypes, anchors, Vec::new()).into_iter().collect();
+        let momentum = |at| self.config.teacher_momentum_at(at);
+        advice.extend(Advice::of_teacher(plan, "teacher_momentum", momentum));
+        advice
     }
 }
 

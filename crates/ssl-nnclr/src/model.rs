@@ -6,8 +6,8 @@ use ssl_core::group::{gather, gather_each};
 use ssl_core::loss::block_values;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::{
-    ConfigError, Encoder, Footprint, HeadShape, Init, Loss, LossScale, MethodRules, Metrics, Mlp, Predicted,
-    Queue, SslMethod, Step, StepContext, Views, WithPredictor,
+    Advice, ConfigError, Encoder, Footprint, HeadShape, Init, Loss, LossScale, MethodRules, Metrics, Mlp,
+    Plan, Predicted, Queue, SslMethod, Step, StepContext, Views, WithPredictor,
 };
 
 use crate::nearest::BLOCK;
@@ -63,6 +63,13 @@ impl MethodRules for NnClr {
             loss: look_up.max(block_values(images, images)),
             ..Footprint::of_heads([projector, predictor])
         }
+    }
+
+    fn advice(&self, plan: &Plan) -> Vec<Advice> {
+        let NnClrConfig { temperature, queue_len, .. } = self.config;
+        let mut advice = Advice::of_queue(plan, "queue_len", queue_len, plan.batch, 0);
+        advice.extend(Advice::of_negatives(plan, "temperature", temperature));
+        advice
     }
 }
 

@@ -2,7 +2,9 @@
 
 use burn::tensor::{Int, Tensor};
 use ssl_core::loss::block_values;
-use ssl_core::{Footprint, HeadShape, LayerConfig, Loss, LossScale, MethodRules, Passes, Siamese};
+use ssl_core::{
+    Advice, Footprint, HeadShape, LayerConfig, Loss, LossScale, MethodRules, Passes, Plan, Siamese,
+};
 
 use crate::{NtXentInput, NtXentLoss, SimClrConfig};
 
@@ -37,6 +39,10 @@ impl MethodRules for SimClr {
         let projector = HeadShape::new(feature_dim, self.config.projector(feature_dim));
         let rows = 2.0 * images as f64;
         Footprint { joint: true, loss: block_values(rows, rows), ..Footprint::of_heads([projector]) }
+    }
+
+    fn advice(&self, plan: &Plan) -> Vec<Advice> {
+        Advice::of_negatives(plan, "temperature", self.config.temperature).into_iter().collect()
     }
 }
 

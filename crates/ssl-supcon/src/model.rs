@@ -2,7 +2,9 @@
 
 use burn::tensor::{Int, Tensor};
 use ssl_core::loss::block_values;
-use ssl_core::{Footprint, HeadShape, LayerConfig, Loss, LossScale, MethodRules, Needs, Passes, Siamese};
+use ssl_core::{
+    Advice, Footprint, HeadShape, LayerConfig, Loss, LossScale, MethodRules, Needs, Passes, Plan, Siamese,
+};
 
 use crate::{SupConConfig, SupConInput, SupConLoss};
 
@@ -41,6 +43,18 @@ impl MethodRules for SupCon {
         // The positives are a second matrix of the size of the logits.
         let loss = 2.0 * block_values(rows, rows);
         Footprint { joint: true, loss, ..Footprint::of_heads([projector]) }
+    }
+
+    /// An image of a class that the batch has once attracts its own other view alone, as without labels.
+    fn advice(&self, plan: &Plan) -> Vec<Advice> {
+        let Some(classes) = plan.classes.filter(|&classes| plan.batch < 2 * classes) else {
+            return Vec::new();
+        };
+        let found = format!("batches of {} images have {classes} classes", plan.batch);
+        let expected = "two images of a class or more, or labels say little";
+        let batch = (2 * classes).next_power_of_two();
+        let changes = if batch <= plan.images { vec![plan.with_batch(batch)] } else { Vec::new() };
+        vec![Advice::unwise(found, expected, changes)]
     }
 }
 

@@ -7,8 +7,9 @@ use ssl_core::loss::sinkhorn_in_group;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::nn::{Linear, LinearConfig};
 use ssl_core::{
-    ConfigError, Encoder, Footprint, GradientRules, Group, HeadShape, Init, LayerConfig, Loss, LossScale,
-    MethodRules, Metrics, Mlp, Needs, Norm, Progress, SslMethod, Step, StepContext, Views, group,
+    Advice, Change, ConfigError, Encoder, Footprint, GradientRules, Group, HeadShape, Init, LayerConfig,
+    Loss, LossScale, MethodRules, Metrics, Mlp, Needs, Norm, Plan, Progress, SslMethod, Step, StepContext,
+    Views, group,
 };
 
 use crate::{CropQueue, SwavConfig, SwavInput, SwavLoss};
@@ -76,6 +77,27 @@ impl MethodRules for Swav {
         let loss = classes * (4.0 * images * views as f64 + 2.0 * (images + queue));
         let state = 2.0 * queue * config.output_dim as f64;
         Footprint { joint: true, state, loss, ..Footprint::of_heads([projector, prototypes]) }
+    }
+
+    fn advice(&self, plan: &Plan) -> Vec<Advice> {
+        let SwavConfig { prototypes, queue_len, queue_start_epoch, freeze_prototypes_steps, .. } =
+            self.config;
+        // One of the two global crops at a time, together with its queue.
+        let rows = plan.batch + queue_len;
+        let queue = Change::option("queue_len", prototypes.next_multiple_of(plan.batch.max(1)));
+        let mut advice: Vec<_> =
+            Advice::of_prototypes(plan, "prototypes", prototypes, rows, vec![queue]).into_iter().collect();
+        if queue_len > 0 {
+            let first = queue_start_epoch * plan.steps_per_epoch;
+            advice.extend(Advice::of_queue(plan, "queue_len", queue_len, plan.batch, first));
+        }
+        advice.extend(Advice::of_frozen_layer(
+            plan,
+            "freeze_prototypes_steps",
+            "the layer of prototypes",
+            freeze_prototypes_steps,
+        ));
+        advice
     }
 }
 

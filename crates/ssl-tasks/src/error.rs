@@ -12,6 +12,7 @@ use ssl_files::{escaped, shown};
 use ssl_onnx::OnnxError;
 use ssl_train::TrainError;
 
+use crate::advice::Advice;
 use crate::export::ExportFormat;
 use crate::memory::{Bytes, Part};
 use crate::recipe::{RecipeError, changeable};
@@ -127,6 +128,9 @@ pub enum Error {
         /// The largest part.
         part: Part,
     },
+    /// The run would fail or learn nothing.
+    #[error("{}, expected {}", .0.found, .0.expected)]
+    CannotWork(Box<Advice>),
     /// The recipe names no teacher, and its method learns from one.
     #[error("the recipe names no teacher: expected a run or a file of weights in method_options.teacher")]
     NoTeacher,

@@ -1,8 +1,10 @@
 //! k-NN of an encoder on two labelled sets.
 
-use ssl_core::Encoder;
+use std::time::Instant;
+
+use ssl_core::{Encoder, Pass};
 use ssl_data::EvalLoader;
-use ssl_eval::{Embedder, EvalError, KnnConfig, embed, knn, rankme, raw_pixels};
+use ssl_eval::{Embedder, EvalError, KnnConfig, embed, embed_batch, knn, rankme, raw_pixels};
 
 use crate::images::EvalData;
 use crate::preparation::Preparation;
@@ -10,6 +12,9 @@ use crate::{Error, Recipe};
 
 /// Added to the normalised singular values, see [`rankme`].
 pub(crate) const RANKME_EPS: f64 = 1e-7;
+
+/// Batches that an evaluation is timed with.
+const SAMPLED: usize = 2;
 
 /// Two labelled sets, ready to be embedded.
 pub(crate) struct Evaluation {
@@ -59,6 +64,25 @@ impl Evaluation {
         let found = knn(&bank, &test, &self.config)?;
         let rankme = rankme(test.values, RANKME_EPS);
         Ok(EvalScores { top1: 100.0 * found.top1, top5: 100.0 * found.top5, rankme })
+    }
+
+    /// The seconds that [`of`](Self::of) takes, from the first images of the test set.
+    pub(crate) fn seconds<E: Encoder>(&self, encoder: &E) -> Result<f64, EvalError> {
+        let (start, mut images) = (Instant::now(), 0);
+        for batch in self.test.batches()?.take(SAMPLED) {
+            let features =
+                embed_batch(batch?, &self.at.device, |images| encoder.encode(images, &Pass::eval()));
+            images += features.values.dims()[0];
+            features.check_finite("test")?; // waits for the device
+        }
+        let all = self.bank.dataset().len() + self.test.dataset().len();
+        let each = start.elapsed().as_secs_f64() / images.max(1) as f64;
+        Ok(each * all as f64 / self.at.group.size() as f64)
+    }
+
+    /// Bytes of the features of all images.
+    pub(crate) fn feature_bytes(&self, feature_dim: usize) -> f64 {
+        4.0 * feature_dim as f64 * (self.bank.dataset().len() + self.test.dataset().len()) as f64
     }
 
     /// k-NN top-1 on the raw pixels in per cent: the figure to beat.

@@ -17,6 +17,9 @@ const RENDERED_SIZE: usize = 32;
 /// Number of images inspected to find out whether all have the same size (our choice: a fraction of a second).
 const LOOKED_AT: usize = 64;
 
+/// Number of images inspected to find out how large they usually are (our choice: photographs take a tenth of a second each).
+const LOOKED_AT_FOR_SIZE: usize = 9;
+
 /// Opens the data set at `path`: anything that [`Dataset::open`] recognises, or one of the rendered sets `demo:train` and
 /// `demo:test`.
 ///
@@ -62,6 +65,15 @@ pub(crate) fn common_size(dataset: &Dataset) -> Option<usize> {
         (1, Some(&(width, height))) if width == height => Some(width),
         _ => None,
     }
+}
+
+/// The longer side of the images in pixels: the median of nine spread over the set, of those that can be read.
+pub(crate) fn usual_side(dataset: &Dataset) -> Option<usize> {
+    let stride = dataset.len().div_ceil(LOOKED_AT_FOR_SIZE);
+    let images = (0..dataset.len()).step_by(stride).filter_map(|index| dataset.image(index).ok());
+    let mut sides: Vec<_> = images.map(|image| image.width().max(image.height())).collect();
+    sides.sort_unstable();
+    sides.get(sides.len() / 2).copied()
 }
 
 /// The images of a run.

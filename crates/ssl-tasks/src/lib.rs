@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod advice;
+mod auto;
 mod classifier;
 mod classify;
 mod columns;
@@ -35,6 +37,8 @@ mod sheet;
 mod similar;
 mod threads;
 
+pub use advice::{Advice, Assignment, Severity};
+pub use auto::{AutoOptions, choose_auto, choose_auto_for};
 pub use classify::{Classified, ClassifyOptions, ClassifyReport, Scored, classify};
 pub use columns::columns;
 pub use compare::{CompareOptions, CompareReport, ComparedRun, Difference, OfSeeds, Spread, compare};
@@ -49,7 +53,10 @@ pub use knn::{KnnOptions, KnnReport, evaluate_knn};
 pub use linear::{LinearOptions, LinearReport, Protocol, linear_probe};
 pub use methods::{Methods, WithMethod};
 pub use preparation::PreprocessingOptions;
-pub use pretrain::{Learned, PretrainOptions, Report, Verdict, pretrain, pretrain_encoder, pretrain_with};
+pub use pretrain::{
+    Learned, PlanOptions, PlanReport, Planned, PretrainOptions, Report, Verdict, plan, plan_encoder,
+    plan_with, pretrain, pretrain_encoder, pretrain_with,
+};
 pub use recipe::Recipe;
 pub use report::RunReport;
 pub use runs::{ListedRun, RunState, RunsOptions, RunsOrder, RunsReport, runs};

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub(crate) use estimate::{Run, of_run};
+pub(crate) use estimate::{Run, kept_images, of_checkpoint, of_run};
 pub use machine::{Machine, peak};
 
 use crate::Error;
@@ -100,11 +100,9 @@ impl Estimate {
         }
     }
 
-    /// What to say if the run is expected to need more than is free.
-    pub(crate) fn shortage(&self, machine: &Machine) -> Option<String> {
-        let part = self.largest().filter(|_| self.bytes() > machine.available)?;
-        let free = Bytes(machine.available);
-        Some(format!("the run needs about {self}, and {free} are free: try {}", part.keys))
+    /// What would help if the run is expected to need more than is free.
+    pub(crate) fn short_of(&self, machine: &Machine) -> Option<&'static str> {
+        Some(self.largest().filter(|_| self.bytes() > machine.available)?.keys)
     }
 }
 
@@ -170,6 +168,7 @@ impl fmt::Display for Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::advice::of_memory;
 
     fn estimate(bytes: f64) -> Estimate {
         let part = |kind, bytes| Part { kind, bytes, keys: "schedule.batch_size" };
@@ -198,11 +197,13 @@ mod tests {
             "the run needs about 21.0 GB of memory, of it 17.0 GB for activations of the encoder, \
              and this machine has 10.0 GB: expected schedule.batch_size"
         );
-        assert_eq!(estimate(6e9).shortage(&machine), None);
+        let shortage =
+            |bytes| of_memory(Some(&estimate(bytes)), Some(&machine)).map(|found| found.to_string());
+        assert_eq!(shortage(6e9), None);
         assert_eq!(
-            estimate(8e9).shortage(&machine).expect("more than is free"),
+            shortage(8e9).expect("more than is free"),
             "the run needs about 8.0 GB, of it 4.0 GB for activations of the encoder, \
-             and 7.0 GB are free: try schedule.batch_size"
+             and 7.0 GB are free, expected schedule.batch_size"
         );
     }
 

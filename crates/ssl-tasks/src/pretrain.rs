@@ -2,6 +2,7 @@
 
 mod banner;
 mod masks;
+mod plan;
 mod report;
 mod resume;
 mod teacher;
@@ -28,12 +29,14 @@ use toml::Table;
 use tracing::{info, warn};
 
 use banner::Banner;
+pub use plan::{PlanOptions, PlanReport, Planned, plan, plan_encoder, plan_with};
 pub use report::Report;
 use resume::Resumed;
 use teacher::RunTeacher;
 pub use verdict::{Learned, Verdict};
 pub(crate) use verdict::{is_above, standard_error};
 
+use crate::advice::{self, Advice, Severity, Situation};
 use crate::encoder::initial;
 use crate::evaluation::{EvalScores, Evaluation};
 use crate::first::in_first;
@@ -115,7 +118,7 @@ pub fn pretrain(
 /// Pretrains with a method of the registry.
 fn pretrain_known<E, F>(
     methods: &impl Methods,
-    mut recipe: Recipe,
+    recipe: Recipe,
     options: &PretrainOptions,
     make: F,
     observer: &mut dyn Observer,
@@ -124,13 +127,25 @@ where
     E: Encoder,
     F: FnOnce(&Recipe, &mut Init) -> Result<E, Error>,
 {
+    let (name, method_options, run) = open_known(methods, recipe, options, make, observer)?;
+    methods.with(&name, &method_options, run)?
+}
+
+/// A run of a method of the registry, with the name and the options of the method.
+fn open_known<'a, F>(
+    methods: &impl Methods,
+    mut recipe: Recipe,
+    options: &'a PretrainOptions,
+    make: F,
+    observer: &'a mut dyn Observer,
+) -> Result<(String, Table, Pretraining<'a, F>), Error> {
     let name = recipe.method.clone();
     let defaults = methods.resolve(&name, &Table::new())?;
     let needs = methods.with::<AnyEncoder, _>(&name, &recipe.method_options, AskNeeds)?;
     let teacher = RunTeacher::find(methods, &mut recipe, &needs, options)?;
     let method_options = recipe.method_options.clone();
     let run = Pretraining::open(recipe, defaults, teacher, options, make, observer)?;
-    methods.with(&name, &method_options, run)?
+    Ok((name, method_options, run))
 }
 
 /// Asks a method for its needs.
@@ -164,11 +179,29 @@ where
     C: Serialize + DeserializeOwned,
     M: SslMethod<AnyEncoder>,
 {
+    let (method, run) = open_with(methods, defaults, build, recipe, options, observer)?;
+    run.run(method)
+}
+
+/// A custom method, and a run of it.
+fn open_with<'a, C, M>(
+    methods: &impl Methods,
+    defaults: C,
+    build: impl FnOnce(&C) -> Result<M, ConfigError>,
+    recipe: &Recipe,
+    options: &'a PretrainOptions,
+    observer: &'a mut dyn Observer,
+) -> Result<(M, Pretraining<'a, MakeBuiltIn>), Error>
+where
+    C: Serialize + DeserializeOwned,
+    M: SslMethod<AnyEncoder>,
+{
     let unset = options_of(&defaults)?;
     let (mut recipe, config) = recipe.clone().resolved_with(defaults, methods)?;
     let method = build(&config).map_err(RecipeError::method_option)?;
     let teacher = RunTeacher::find(methods, &mut recipe, &method.needs(), options)?;
-    Pretraining::open(recipe, unset, teacher, options, built_in, observer)?.run(method)
+    let make: MakeBuiltIn = built_in;
+    Ok((method, Pretraining::open(recipe, unset, teacher, options, make, observer)?))
 }
 
 /// [`pretrain`] with a custom encoder, under a `name` that no built-in model has. The recipe's `[encoder]` is ignored.
@@ -219,6 +252,9 @@ impl Checks {
         Ok(metrics)
     }
 }
+
+/// Builds the encoder that a recipe describes.
+type MakeBuiltIn = fn(&Recipe, &mut Init) -> Result<AnyEncoder, Error>;
 
 /// The encoder that a recipe describes.
 fn built_in(recipe: &Recipe, init: &mut Init) -> Result<AnyEncoder, Error> {
@@ -277,19 +313,11 @@ where
 {
     type Output = Result<Report, Error>;
 
-    fn run<M: SslMethod<E>>(mut self, mut method: M) -> Result<Report, Error> {
-        let resumed = self.resumed()?;
-        self.check(&method)?;
-        if let Some(teacher) = &self.teacher {
-            method.learn_from(teacher.network());
+    fn run<M: SslMethod<E>>(self, mut method: M) -> Result<Report, Error> {
+        let Ready { this, resumed, estimate, encoder, loader, advice } = self.ready(&mut method)?;
+        if let Some(advice) = advice.iter().find(|advice| advice.severity == Severity::CannotWork) {
+            return Err(Error::CannotWork(advice.clone().into()));
         }
-        let estimate = self.memory(&method)?;
-        let mut init = Init::new(self.recipe.seed, &self.device.clone().autodiff());
-        init = init.with_precision(self.recipe.precision);
-        let (this, encoder) = self.with_encoder(&mut init, resumed.as_ref())?;
-        let loader = this.loader(&encoder, &method.needs())?;
-        let fits = method.check(&encoder, this.recipe.train_config().micro_batch());
-        fits.map_err(RecipeError::MethodOption)?;
         let checks = this.checks(&method)?;
         let text = this.recipe.to_toml()?;
         let (group, config) = (&this.options.group, this.recipe.train_config());
@@ -306,6 +334,7 @@ where
         let run = made.map_or_else(|| RunDir::open(&this.options.out), Ok)?;
         let trainer = trainer(&method, &config, &run, &this.device, this.options, &text);
         this.announce(&encoder, &loader, estimate.as_ref());
+        advice.iter().for_each(|advice| warn!("{}: {advice}", advice.severity));
         let start = start(this.options.resume);
         let mut evaluate = |encoder: &E, at: Progress| Ok(checks.of(encoder, at.step)?);
         let mut trained = trainer.fit(encoder, &loader, start, &mut evaluate, this.observer)?;
@@ -354,7 +383,43 @@ fn trainer<'t, M: MethodRules>(
         .with_group(options.group.clone())
 }
 
+/// A run that has passed all checks.
+struct Ready<'a, E> {
+    this: Pretraining<'a, ()>,
+    /// The run that goes on, if one does.
+    resumed: Option<Resumed>,
+    estimate: Option<Estimate>,
+    encoder: E,
+    loader: TrainLoader,
+    /// What its user should know; nothing of a run that goes on.
+    advice: Vec<Advice>,
+}
+
 impl<'a, F> Pretraining<'a, F> {
+    /// Checks what can be checked before a directory is made.
+    fn ready<E, M>(mut self, method: &mut M) -> Result<Ready<'a, E>, Error>
+    where
+        E: Encoder,
+        M: SslMethod<E>,
+        F: FnOnce(&Recipe, &mut Init) -> Result<E, Error>,
+    {
+        let resumed = self.resumed()?;
+        self.check(method)?;
+        if let Some(teacher) = &self.teacher {
+            method.learn_from(teacher.network());
+        }
+        let estimate = self.memory(method)?;
+        let mut init = Init::new(self.recipe.seed, &self.device.clone().autodiff());
+        init = init.with_precision(self.recipe.precision);
+        let (this, encoder) = self.with_encoder(&mut init, resumed.as_ref())?;
+        let loader = this.loader(&encoder, &method.needs())?;
+        let fits = method.check(&encoder, this.recipe.train_config().micro_batch());
+        fits.map_err(RecipeError::MethodOption)?;
+        let advice =
+            if resumed.is_none() { this.advice(method, &loader, estimate.as_ref())? } else { Vec::new() };
+        Ok(Ready { this, resumed, estimate, encoder, loader, advice })
+    }
+
     /// The initial encoder, on the device of `init`. The weights of a checkpoint replace those that the run started from,
     /// whose file may be gone.
     fn with_encoder<E>(
@@ -430,21 +495,72 @@ impl<'a, F> Pretraining<'a, F> {
 
     /// The expected memory of a run on the CPU, if anything is known of its encoder.
     fn memory(&self, method: &impl MethodRules) -> Result<Option<Estimate>, Error> {
-        let device = self.options.device;
-        if !matches!(device, DeviceSpec::Flex | DeviceSpec::Tch) {
+        if !self.is_on_cpu() {
             return Ok(None);
         }
-        let images = &self.data.train;
-        let evaluated = self.data.evaluation.as_ref().map_or(0, |sets| sets.bank.len().min(EVAL_BATCH));
-        let teacher = self.teacher.as_ref().and_then(RunTeacher::footprint);
-        let mut recipe = self.recipe.clone();
-        recipe.schedule.batch_size = recipe.schedule.batch_size.div_ceil(self.options.group.size());
-        let run = memory::Run { recipe: &recipe, method, images, evaluated, teacher };
-        let found = memory::of_run(&run)?;
+        let recipe = self.share();
+        let found = memory::of_run(&self.memory_run(&recipe, method))?;
         if let (Some(found), Some(machine)) = (&found, Machine::this()) {
             found.check(&machine)?;
         }
         Ok(found)
+    }
+
+    fn is_on_cpu(&self) -> bool {
+        matches!(self.options.device, DeviceSpec::Flex | DeviceSpec::Tch)
+    }
+
+    /// The recipe with this process's share of a batch.
+    fn share(&self) -> Recipe {
+        let mut recipe = self.recipe.clone();
+        recipe.schedule.batch_size = recipe.schedule.batch_size.div_ceil(self.options.group.size());
+        recipe
+    }
+
+    /// The run whose memory is estimated.
+    fn memory_run<'r, M>(&'r self, recipe: &'r Recipe, method: &'r M) -> memory::Run<'r, M> {
+        let images = &self.data.train;
+        let evaluated = self.data.evaluation.as_ref().map_or(0, |sets| sets.bank.len().min(EVAL_BATCH));
+        let teacher = self.teacher.as_ref().and_then(RunTeacher::footprint);
+        memory::Run { recipe, method, images, evaluated, teacher }
+    }
+
+    /// What the user of a new run should know before it starts.
+    fn advice(
+        &self,
+        method: &impl MethodRules,
+        loader: &TrainLoader,
+        memory: Option<&Estimate>,
+    ) -> Result<Vec<Advice>, Error> {
+        let (recipe, images) = (&self.recipe, &*self.data.train);
+        let (out, bytes) = (&self.options.out, memory::of_checkpoint(&self.memory_run(recipe, method))?);
+        // What is overwritten makes room.
+        let disk = bytes.filter(|_| !self.options.overwrite).map(|bytes| (out.as_path(), bytes));
+        let (processes, steps_per_epoch) = (self.options.group.size(), self.steps_per_epoch(loader));
+        let situation = Situation { recipe, images, processes, steps_per_epoch, disk };
+        let mut advice = advice::of_run(&situation, method);
+        advice.extend(advice::of_memory(memory, Machine::this().as_ref()));
+        Ok(advice)
+    }
+
+    fn steps_per_epoch(&self, loader: &TrainLoader) -> u64 {
+        loader.batches_per_epoch() as u64 / self.recipe.train.accumulate as u64
+    }
+
+    /// What the run is, in lines.
+    fn banner(&self, encoder: &impl Encoder, loader: &TrainLoader, memory: Option<&Estimate>) -> Vec<String> {
+        let steps_per_epoch = self.steps_per_epoch(loader);
+        let (parameters, features) = (Module::num_params(encoder), encoder.feature_dim());
+        let banner = Banner { steps_per_epoch, parameters, features, memory };
+        let mut lines = banner.lines(&self.recipe, self.options);
+        let processes = self.options.group.size();
+        if processes > 1 {
+            let share = self.recipe.schedule.batch_size / processes;
+            lines.push(format!(
+                "{processes} processes, each with {share} images of a step; memory is that of one"
+            ));
+        }
+        lines
     }
 
     /// Writes the sheet of views, without which a run goes on.
@@ -457,20 +573,9 @@ impl<'a, F> Pretraining<'a, F> {
     }
 
     fn announce(&self, encoder: &impl Encoder, loader: &TrainLoader, memory: Option<&Estimate>) {
-        let steps_per_epoch = loader.batches_per_epoch() as u64 / self.recipe.train.accumulate as u64;
-        let (parameters, features) = (Module::num_params(encoder), encoder.feature_dim());
         info!("images: {}", self.data.train);
         self.options.notes.iter().for_each(|note| info!("{note}"));
-        let banner = Banner { steps_per_epoch, parameters, features, memory };
-        banner.lines(&self.recipe, self.options).iter().for_each(|line| info!("{line}"));
-        let processes = self.options.group.size();
-        if processes > 1 {
-            let share = self.recipe.schedule.batch_size / processes;
-            info!("{processes} processes, each with {share} images of a step; memory is that of one");
-        }
+        self.banner(encoder, loader, memory).iter().for_each(|line| info!("{line}"));
         self.teacher.iter().for_each(|teacher| info!("{teacher}"));
-        if let Some((memory, machine)) = memory.zip(Machine::this()) {
-            memory.shortage(&machine).iter().for_each(|line| warn!("{line}"));
-        }
     }
 }

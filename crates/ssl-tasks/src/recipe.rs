@@ -5,6 +5,7 @@ mod draft;
 mod error;
 mod hash;
 mod keys;
+mod made_for;
 mod resume;
 mod upgrade;
 
@@ -27,6 +28,7 @@ pub(crate) use draft::{difference, typed};
 pub use error::RecipeError;
 pub use hash::hash;
 pub(crate) use hash::leaves;
+pub use made_for::MadeFor;
 pub(crate) use resume::{TEACHER, TEACHER_HASH, changeable};
 pub(crate) use upgrade::upgrade;
 
@@ -69,6 +71,9 @@ pub struct Recipe {
     pub train: BatchConfig,
     /// Length of the training and learning rates.
     pub schedule: ScheduleConfig,
+    /// What its numbers were chosen for. Default: not stated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_for: Option<MadeFor>,
     /// k-NN evaluation before, during and after training.
     #[serde(default)]
     pub eval: EvalConfig,
@@ -257,11 +262,20 @@ impl Recipe {
         let expected = "at most 1024: threads beyond one per core make nothing faster";
         ConfigError::check(self.data.workers <= MAX_WORKERS, "data.workers", self.data.workers, expected)?;
         self.views()?;
+        self.made_for.map_or(Ok(()), |made_for| made_for.validate())?;
+        self.check_layer_decay()?;
+        self.check_batch()?;
+        Ok(self)
+    }
+
+    /// Checks the size of a batch and how it is cut, with the rest of what the trainer is told.
+    ///
+    /// # Errors
+    /// The first value that does not fit.
+    pub(crate) fn check_batch(&self) -> Result<(), RecipeError> {
         let config = self.train_config();
         config.validate()?;
-        self.check_layer_decay()?;
-        self.check_splits(config.pass())?;
-        Ok(self)
+        self.check_splits(config.pass())
     }
 
     /// Checks what only new runs must meet: a run of an earlier version that does not is still resumed.

@@ -11,7 +11,7 @@ use crate::memory::Bytes;
 use crate::pretrain::{Verdict, is_above, standard_error};
 use crate::{
     ClassifyReport, CompareReport, DedupReport, DistillReport, EmbedReport, FinetuneReport, HtmlReport,
-    KnnReport, LinearReport, PreviewReport, Report, RunsReport, SegmentReport, SimilarReport,
+    KnnReport, LinearReport, PlanReport, PreviewReport, Report, RunsReport, SegmentReport, SimilarReport,
 };
 
 /// The result of a command: text through [`Display`](fmt::Display), and JSON through [`Serialize`], with the fields of the
@@ -22,6 +22,8 @@ use crate::{
 pub enum RunReport {
     /// The result of [`demo`](crate::demo::demo).
     Demo(DemoReport),
+    /// The result of [`plan`](crate::plan()).
+    Plan(PlanReport),
     /// The result of [`pretrain`](crate::pretrain()).
     Pretrain(Report),
     /// The result of [`evaluate_knn`](crate::evaluate_knn).
@@ -71,6 +73,7 @@ impl fmt::Display for RunReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Demo(report) => report.fmt(f),
+            Self::Plan(report) => report.fmt(f),
             Self::Pretrain(report) => report.fmt(f),
             Self::Knn(report) => report.fmt(f),
             Self::Segment(report) => report.fmt(f),
@@ -102,6 +105,7 @@ macro_rules! run_report_from {
 
 run_report_from! {
     Demo(DemoReport),
+    Plan(PlanReport),
     Pretrain(Report),
     Knn(KnnReport),
     Segment(SegmentReport),

@@ -4,8 +4,8 @@ use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
 use ssl_core::group::gather;
 use ssl_core::{
-    Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, LossScale, MethodRules, Metrics, Mlp, Progress,
-    SslMethod, Step, StepContext, Teacher, Views, schedule,
+    Advice, Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, LossScale, MethodRules, Metrics, Mlp,
+    Plan, Progress, SslMethod, Step, StepContext, Teacher, Views, schedule,
 };
 
 use crate::{TiCoConfig, TiCoInput, TiCoLoss, next_covariance};
@@ -44,6 +44,14 @@ impl<E: Encoder> TiCoState<E> {
     }
 }
 
+impl TiCo {
+    /// The momentum of the teacher at this step.
+    fn momentum_at(&self, at: Progress) -> f64 {
+        let TiCoConfig { momentum, momentum_end, .. } = self.config;
+        schedule::cosine(at.step as f64, at.total_steps as f64, momentum, momentum_end)
+    }
+}
+
 impl MethodRules for TiCo {
     /// Views whose embeddings are at right angles and spread evenly; if that costs more than to be all equal, embeddings
     /// that are.
@@ -64,6 +72,10 @@ impl MethodRules for TiCo {
             loss,
             ..Footprint::of_heads([projector])
         }
+    }
+
+    fn advice(&self, plan: &Plan) -> Vec<Advice> {
+        Advice::of_teacher(plan, "momentum", |at| self.momentum_at(at)).into_iter().collect()
     }
 }
 
@@ -102,9 +114,7 @@ impl<E: Encoder> SslMethod<E> for TiCo {
     }
 
     fn after_step(&self, student: &Self::Student, mut state: Self::State, at: Progress) -> Self::State {
-        let (start, end) = (self.config.momentum, self.config.momentum_end);
-        let momentum = schedule::cosine(at.step as f64, at.total_steps as f64, start, end);
-        state.teacher = state.teacher.follow(student, momentum);
+        state.teacher = state.teacher.follow(student, self.momentum_at(at));
         state
     }
 

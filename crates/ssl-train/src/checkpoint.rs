@@ -59,6 +59,16 @@ impl CheckpointConfig {
         ConfigError::check(self.every_steps != Some(0), "checkpoint.every_steps", 0, expected)
     }
 
+    /// How many checkpoints a run of `steps` steps writes.
+    pub fn count(&self, steps: u64, steps_per_epoch: u64) -> u64 {
+        let of_epoch = self.every_epochs.saturating_mul(steps_per_epoch);
+        match (self.every_steps.unwrap_or(0), of_epoch) {
+            (0, 0) => 1,
+            (0, every) | (every, 0) => steps.div_ceil(every),
+            (one, other) => steps.div_ceil(one.min(other)),
+        }
+    }
+
     /// Whether a checkpoint is due after `step` steps.
     pub(crate) fn is_due(&self, step: u64, steps_per_epoch: u64) -> bool {
         let every = |n: u64| n > 0 && step.is_multiple_of(n);
@@ -116,6 +126,11 @@ impl<S: Module, T: Module> Parts<'_, S, T> {
             "state" => named::collect(self.state),
             _ => self.optimizer.state(),
         }
+    }
+
+    /// The size of the files with tensors, in bytes. They are made as for a checkpoint, one after the other.
+    pub(crate) fn bytes(&self) -> u64 {
+        PARTS.iter().map(|part| named::encode(&self.tensors(part), "checkpoint").len() as u64).sum()
     }
 }
 

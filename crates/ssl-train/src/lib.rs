@@ -33,4 +33,4 @@ pub use optim::{
 };
 pub use run_dir::{Existing, RunDir};
 pub use schedule::{EarlierLength, ScheduleConfig, Warmup};
-pub use trainer::{ChangedData, Start, Summary, TrainConfig, Trained, Trainer, needs_of_views};
+pub use trainer::{ChangedData, Rehearsal, Start, Summary, TrainConfig, Trained, Trainer, needs_of_views};

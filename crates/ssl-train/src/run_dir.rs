@@ -67,6 +67,19 @@ impl RunDir {
         Ok(Self { lock: Some(Arc::new(lock)), ..self })
     }
 
+    /// A directory that nothing is written to, and that need not exist: see [`Trainer::rehearse`](crate::Trainer::rehearse).
+    pub fn unwritten(path: &Path) -> Self {
+        Self { path: path.to_owned(), lock: None }
+    }
+
+    /// Fails where [`create`](Self::create) would because of what is there; nothing is written.
+    ///
+    /// # Errors
+    /// [`TrainError::Exists`] and [`TrainError::NotARun`].
+    pub fn check_new(path: &Path, existing: Existing) -> Result<(), TrainError> {
+        leftovers::check(path, existing, leftovers::has_record(path))
+    }
+
     /// Whether a process is writing to the directory at the moment.
     pub fn is_running(&self) -> bool {
         RunLock::is_held(&self.path)

@@ -5,6 +5,7 @@ mod readings;
 mod run;
 mod views;
 
+pub use run::Rehearsal;
 pub use views::needs_of_views;
 
 use burn::tensor::Device;
@@ -213,6 +214,32 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
     where
         M: SslMethod<E>,
     {
+        let mut networks = self.networks(encoder)?;
+        let mut run = Run::new(self, loader)?;
+        if start == Start::Resume {
+            networks = run.restore(networks, loader.dataset())?;
+        }
+        run.finish(networks, loader, &mut Observers { evaluator, observer })
+    }
+
+    /// Takes the first steps of a run with `encoder`, which must be on the autodiff device, and measures them. Nothing is written,
+    /// and the run directory need not exist.
+    ///
+    /// # Errors
+    /// Those of [`fit`](Self::fit).
+    pub fn rehearse<E: Encoder>(&self, encoder: E, loader: &TrainLoader) -> Result<Rehearsal, TrainError>
+    where
+        M: SslMethod<E>,
+    {
+        let networks = self.networks(encoder)?;
+        Run::new(self, loader)?.rehearse(networks, loader)
+    }
+
+    /// The networks before the first step.
+    fn networks<E: Encoder>(&self, encoder: E) -> Result<Networks<M::Student, M::State>, TrainError>
+    where
+        M: SslMethod<E>,
+    {
         self.config.validate()?;
         self.config.check_method(self.method)?;
         self.config.check_share(self.group.size())?;
@@ -222,11 +249,6 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
         let mut init = init.with_precision(self.config.precision);
         let (student, state) = self.method.init(encoder, &mut init);
         self.config.optimizer.check_module(&student)?;
-        let mut networks = Networks { student, state };
-        let mut run = Run::new(self, loader)?;
-        if start == Start::Resume {
-            networks = run.restore(networks, loader.dataset())?;
-        }
-        run.finish(networks, loader, &mut Observers { evaluator, observer })
+        Ok(Networks { student, state })
     }
 }

@@ -214,3 +214,39 @@ fn a_run_in_use_is_not_resumed() {
     drop(other);
     run.until(9, &loader).expect("nobody else");
 }
+
+#[test]
+fn a_rehearsal_takes_steps_leaves_nothing_behind_and_knows_the_size_of_a_checkpoint() {
+    let (run, loader, device) = (Run::new(), loader(12, 0), device());
+    let nowhere = RunDir::unwritten(&run.folder.path().join("nowhere"));
+    let method = Shrinking { scale: 1.0 };
+    let rehearse = |method: &Shrinking| {
+        Trainer::new(method, &run.config, &nowhere, &device).rehearse(Pixels::init(), &loader)
+    };
+    let found = rehearse(&method).expect("steps");
+    assert!(!nowhere.path().exists());
+    // The run has twelve steps, and quick ones are repeated.
+    assert!(
+        found.steps >= 2 && found.step_seconds > 0.0 && found.data_seconds <= found.step_seconds,
+        "{found:?}"
+    );
+    assert_eq!(found.parameters, 48 * 3 + 3);
+    run.until(12, &loader).expect("a run");
+    let files =
+        fs::read_dir(run.path("checkpoints/last")).expect("a checkpoint").map(|file| file.expect("a file"));
+    let kept = files.filter(|file| !file.file_name().to_string_lossy().ends_with(".json"));
+    let bytes: u64 = kept.map(|file| file.metadata().expect("a file").len()).sum();
+    assert_eq!(found.checkpoint_bytes, bytes);
+    let error = rehearse(&Shrinking { scale: f64::NAN }).expect_err("no number").to_string();
+    assert!(error.contains("NaN"), "{error}");
+}
+
+#[test]
+fn checkpoints_are_counted_as_the_run_writes_them() {
+    let count = |every_steps, every_epochs, steps| {
+        let config = ssl_train::CheckpointConfig { every_steps, every_epochs, keep: 0 };
+        config.count(steps, 10)
+    };
+    assert_eq!((count(None, 1, 100), count(None, 3, 100), count(None, 0, 100)), (10, 4, 1));
+    assert_eq!((count(Some(4), 0, 100), count(Some(4), 1, 100), count(Some(20), 1, 5)), (25, 25, 1));
+}

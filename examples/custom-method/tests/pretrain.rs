@@ -88,3 +88,23 @@ fn unusable_options_and_the_name_of_another_method_are_refused_before_the_direct
     );
     assert!(!options.out.exists());
 }
+
+#[test]
+fn a_run_can_be_planned_and_its_batch_and_epochs_left_to_the_images() {
+    use burn_ssl::{AutoOptions, PlanOptions, choose_auto_for, plan_with};
+
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let options = PlanOptions::new(PretrainOptions::new(dir.path().join("run")));
+    let recipe = recipe();
+    let plan = plan_with(AlignUniformConfig::default(), AlignUniformConfig::build, &recipe, &options);
+    let plan = plan.expect("a usable recipe");
+    assert_eq!((plan.method.as_str(), plan.steps, plan.images), ("align-uniform", 4, 16));
+    assert!(plan.measured.is_some_and(|measured| measured.seconds > 0.0) && !options.run.out.exists());
+
+    let method = AlignUniformConfig::default().build().expect("usable");
+    let mut draft = Draft::parse("its text", &recipe.to_toml().expect("TOML")).expect("TOML");
+    draft.set("schedule.batch_size", "auto").expect("a key");
+    let notes = choose_auto_for(&method, &mut draft, AutoOptions::default()).expect("16 images");
+    assert!(notes[0].starts_with("schedule.batch_size is "), "{notes:?}");
+    assert!(draft.finish().is_ok_and(|recipe| recipe.schedule.batch_size <= 16));
+}

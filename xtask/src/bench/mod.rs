@@ -14,6 +14,7 @@ mod loader;
 mod loss;
 mod machine;
 mod memory;
+mod plan;
 mod program;
 mod step;
 
@@ -49,6 +50,8 @@ enum What {
     Knn(knn::Knn),
     /// The memory that runs expect, against the peak that they reach: every method, ResNets and ViTs, on `flex`.
     Memory(memory::Memory),
+    /// What `burn-ssl plan` says of runs, against what the finished runs take.
+    Plan(plan::Plan),
     /// All of these with their defaults: the figures that the documentation quotes.
     All(all::All),
     /// k-NN accuracy of every method after short runs, ours and PyTorch's, in phases; takes hours.
@@ -92,6 +95,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         What::Loss(loss) => ("loss", &loss.common, loss.run()?),
         What::Knn(knn) => ("knn", &knn.common, knn.run()?),
         What::Memory(memory) => return memory.run(),
+        What::Plan(plan) => return plan.run(),
         What::All(all) => return all.run(),
         What::Accuracy(accuracy) => return accuracy.run(),
     };

@@ -1,8 +1,15 @@
 //! Which method suits which images, and what the methods cost.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
+use ssl_core::DeviceSpec;
+use ssl_data::Dataset;
+use ssl_encoders::EncoderConfig;
+use ssl_tasks::images;
 
 use super::{METHODS, MethodInfo};
+use crate::recipe::{Batch, Chosen, Wanted};
 
 /// The table that [`COSTS`] is from.
 pub const COSTS_SOURCE: &str = "docs/benchmarks/2026-11-24-epyc-2core/README.md";
@@ -13,6 +20,14 @@ pub const COSTS_OF: &str =
 /// Below this many images in a batch, there are too few others to compare an image with (our choice: the smallest batch in
 /// SimCLR's figure 9 is 256).
 const FEW_NEGATIVES: usize = 128;
+/// On a CPU, runs are short, and there a smaller batch does (the recipe for photographs on a CPU has 64).
+const FEW_NEGATIVES_ON_A_CPU: usize = 64;
+/// Images of more pixels are photographs to us, as in the choice of recipes.
+const SMALL: usize = 64;
+/// Half of the queue of MoCo's ImageNet recipes: with fewer images, its keys would be those of more than two epochs.
+const HALF_OF_LARGE_QUEUE: usize = 32_768;
+/// The batch of a recipe where none is known.
+const USUAL_BATCH: usize = 256;
 /// Images that the queue of the CIFAR recipes of MoCo holds: a smaller set would fill it with the same images again and again.
 const QUEUE: usize = 4096;
 
@@ -57,17 +72,44 @@ impl MethodInfo {
 /// What is known of a training before it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Situation {
-    /// Whether every image has a label.
-    pub labels: bool,
+    /// Number of classes, if every image has a label.
+    pub classes: Option<usize>,
     /// Images in a batch.
     pub batch_size: usize,
     /// Number of images.
     pub images: usize,
+    /// Their longer side in pixels, if known.
+    pub pixels: Option<usize>,
+    /// Whether the network is a ViT.
+    pub vit: bool,
+    /// Whether the device is a CPU.
+    pub cpu: bool,
+}
+
+impl Situation {
+    /// The situation of a set of images; batch and network are those of the recipe that would be chosen, unless asked for.
+    pub fn of(images: &Dataset, model: Option<&str>, batch_size: Option<usize>, device: DeviceSpec) -> Self {
+        let pixels = images::pixels(images);
+        let classes = images.labels().map(|labels| labels.iter().collect::<BTreeSet<_>>().len());
+        let (count, batch) = (images.len(), Batch::Fitting);
+        let usual =
+            Wanted { method: "simclr", model, image_size: None, pixels, batch, images: count, device };
+        let usual = Chosen::by(usual).and_then(|chosen| chosen.draft.finish());
+        let usual = usual.map_or(USUAL_BATCH, |recipe| recipe.schedule.batch_size);
+        Self {
+            classes,
+            batch_size: batch_size.unwrap_or(usual).min(count),
+            images: count,
+            pixels,
+            vit: model.is_some_and(|name| EncoderConfig::named(name).is_vit()),
+            cpu: matches!(device, DeviceSpec::Flex | DeviceSpec::Tch),
+        }
+    }
 }
 
 /// A method to start with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Advice {
+pub struct Recommended {
     /// The method.
     pub method: &'static str,
     /// Why, in one clause.
@@ -76,12 +118,21 @@ pub struct Advice {
 
 /// The method to start with, of those in this build; none if it has none of those that could be recommended.
 ///
-/// The reasons are those of `docs/methods.md`, section "Choosing".
-pub fn recommend(situation: Situation) -> Option<Advice> {
-    let Situation { labels, batch_size, images } = situation;
+/// The rules and their sources are in `docs/plan.md`.
+pub fn recommend(situation: Situation) -> Option<Recommended> {
+    let Situation { classes, batch_size, images, pixels, vit, cpu } = situation;
     let few_negatives = batch_size < FEW_NEGATIVES;
+    let photos = pixels.is_some_and(|pixels| pixels > SMALL);
+    let labels = classes.is_some_and(|classes| classes > 1 && 2 * classes <= batch_size);
     let candidates = [
         (labels, "supcon", "every image has a label, and it is the method that learns from labels"),
+        (vit && photos, "dino", "the network is a ViT and the images are photographs, for which it was made"),
+        (vit, "moco-v3", "the network is a ViT and the images are small, for which it has a recipe"),
+        (
+            cpu && batch_size >= FEW_NEGATIVES_ON_A_CPU,
+            "simclr",
+            "it learns most in short runs, and runs on a CPU are short",
+        ),
         (
             few_negatives && images > QUEUE,
             "moco-v2",
@@ -93,6 +144,11 @@ pub fn recommend(situation: Situation) -> Option<Advice> {
             "it compares an image with no others, of which a small batch of few images has too few",
         ),
         (
+            photos && images >= HALF_OF_LARGE_QUEUE && batch_size <= USUAL_BATCH,
+            "moco-v2",
+            "these are many photographs, and its queue supplies more images to compare with than a batch that fits a GPU",
+        ),
+        (
             true,
             "simclr",
             "the batch has enough images to compare with; it has the fewest parts and does not collapse",
@@ -100,7 +156,7 @@ pub fn recommend(situation: Situation) -> Option<Advice> {
     ];
     let known = |name: &str| METHODS.iter().any(|method| method.name == name);
     let found = candidates.into_iter().find(|&(suits, method, _)| suits && known(method));
-    found.map(|(_, method, why)| Advice { method, why })
+    found.map(|(_, method, why)| Recommended { method, why })
 }
 
 #[cfg(test)]
@@ -110,17 +166,57 @@ mod tests {
 
     use super::*;
 
-    fn method(labels: bool, batch_size: usize, images: usize) -> &'static str {
-        recommend(Situation { labels, batch_size, images }).expect("a method").method
+    fn situation(batch_size: usize, images: usize) -> Situation {
+        Situation { classes: None, batch_size, images, pixels: None, vit: false, cpu: false }
+    }
+
+    fn method(situation: Situation) -> &'static str {
+        recommend(situation).expect("a method").method
     }
 
     #[test]
     fn labels_batch_and_number_of_images_decide() {
-        assert_eq!(method(true, 16, 100), "supcon");
-        assert_eq!(method(false, 256, 100), "simclr");
-        assert_eq!(method(false, 32, 50_000), "moco-v2");
-        assert_eq!(method(false, 32, 200), "byol");
-        assert_eq!(method(false, 128, 200), "simclr");
+        let of = |batch_size, images| method(situation(batch_size, images));
+        assert_eq!(
+            (of(256, 100), of(32, 50_000), of(32, 200), of(128, 200)),
+            ("simclr", "moco-v2", "byol", "simclr")
+        );
+        let labelled = |classes| method(Situation { classes: Some(classes), ..situation(16, 100) });
+        assert_eq!((labelled(8), labelled(9), labelled(1)), ("supcon", "byol", "byol"));
+    }
+
+    #[test]
+    fn device_network_and_size_of_the_images_decide() {
+        let on_cpu = Situation { cpu: true, ..situation(64, 5000) };
+        assert_eq!((method(on_cpu), method(situation(64, 5000))), ("simclr", "moco-v2"));
+        let photos = |images| Situation { pixels: Some(500), ..situation(256, images) };
+        assert_eq!((method(photos(100_000)), method(photos(10_000))), ("moco-v2", "simclr"));
+        let large_batch = Situation { batch_size: 1024, ..photos(100_000) };
+        assert_eq!(method(large_batch), "simclr");
+        let vit = |pixels| method(Situation { vit: true, pixels: Some(pixels), ..on_cpu });
+        assert_eq!((vit(224), vit(32)), ("dino", "moco-v3"));
+    }
+
+    #[test]
+    fn a_situation_is_read_off_the_images_the_device_and_the_recipe_they_get() {
+        let grey = |side: usize| ssl_data::Image::new(side, side, vec![0; 3 * side * side]);
+        let of = |side, count: i64, batch, device| {
+            let labels = (0..count).map(|index| index % 2).collect();
+            let images = Dataset::from_images((0..count).map(|_| grey(side)).collect(), Some(labels));
+            Situation::of(&images, Some("vit-tiny"), batch, device)
+        };
+        let small = of(32, 200, None, DeviceSpec::Flex);
+        let expected = Situation {
+            classes: Some(2),
+            batch_size: 128,
+            images: 200,
+            pixels: Some(32),
+            vit: true,
+            cpu: true,
+        };
+        assert_eq!(small, expected);
+        assert_eq!(of(32, 10, Some(64), DeviceSpec::Wgpu).batch_size, 10);
+        assert!(!of(32, 10, None, DeviceSpec::Wgpu).cpu);
     }
 
     #[test]

@@ -8,13 +8,14 @@ use burn_ssl::encoders::weights::describe;
 use burn_ssl::encoders::{EncoderConfig, Family};
 use burn_ssl::images;
 use burn_ssl::recipe::{Batch, Chosen, Draft, NamedDraft, RecipeName, Value, Wanted, fit_batch};
+use burn_ssl::registry::advice::{Recommended, Situation, recommend};
 use clap::Args;
 
 /// The name that leaves the choice of a recipe to images and device.
 const AUTO: &str = "auto";
 
 /// Options about the method and its images.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct RecipeArgs {
     /// Method; `burn-ssl methods` lists them.
     #[arg(long, value_name = "NAME")]
@@ -57,15 +58,16 @@ pub(crate) struct ModelArgs {
 /// Options about training and its evaluation.
 #[derive(Args)]
 pub(crate) struct TrainingArgs {
-    /// Number of passes over the images.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    epochs: Option<u32>,
+    /// Number of passes over the images, or auto: as many as draw the number of images that the recipe was made for, within bounds
+    /// (docs/plan.md).
+    #[arg(long, value_name = "N|auto", value_parser = at_least_one)]
+    epochs: Option<Count>,
     /// Stop after N steps at the latest.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_steps: Option<u32>,
-    /// Images per step.
-    #[arg(long, value_name = "N")]
-    batch_size: Option<u32>,
+    /// Images per step, or auto: the largest power of two that fits, up to what the recipe was made for.
+    #[arg(long, value_name = "N|auto", value_parser = count)]
+    batch_size: Option<Count>,
     /// Learning rate, for the batch size that the recipe scales it from.
     #[arg(long, value_name = "X")]
     lr: Option<f64>,
@@ -88,6 +90,37 @@ pub(crate) struct TrainingArgs {
     /// Epochs between evaluations; 0 for only the first and the last.
     #[arg(long, value_name = "N")]
     eval_every: Option<u32>,
+}
+
+/// A number, or the choice of one by images and device.
+#[derive(Clone, Copy)]
+pub(crate) enum Count {
+    Auto,
+    Of(u32),
+}
+
+impl From<Count> for Value {
+    fn from(count: Count) -> Self {
+        match count {
+            Count::Auto => AUTO.into(),
+            Count::Of(number) => number.into(),
+        }
+    }
+}
+
+fn count(text: &str) -> Result<Count, String> {
+    match text.parse() {
+        _ if text == AUTO => Ok(Count::Auto),
+        Ok(number) => Ok(Count::Of(number)),
+        Err(_) => Err(format!("expected a whole number of at most {}, or auto", u32::MAX)),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<Count, String> {
+    match count(text)? {
+        Count::Of(0) => Err("expected at least 1, or auto".to_owned()),
+        count => Ok(count),
+    }
 }
 
 /// What other options say that decides which recipe a run starts from.
@@ -122,6 +155,32 @@ impl RecipeArgs {
             draft.assign(assignment)?;
         }
         Ok(draft)
+    }
+
+    /// The method to propose, if neither a method nor a recipe is named and there are images.
+    pub(crate) fn proposal(
+        &self,
+        model: Option<&str>,
+        batch_size: Option<usize>,
+        device: DeviceSpec,
+    ) -> Result<Option<(Situation, Recommended)>> {
+        let is_named = self.method.is_some() || self.recipe.as_deref().is_some_and(|name| name != AUTO);
+        let Some(path) = self.data.as_ref().filter(|_| !is_named) else { return Ok(None) };
+        let found = images::open(path, self.limit.map(|limit| limit as usize))?;
+        let situation = Situation::of(&found, model, batch_size, device);
+        Ok(recommend(situation).map(|recommended| (situation, recommended)))
+    }
+
+    /// The same options with a method.
+    pub(crate) fn with_method(&self, name: &str) -> Self {
+        let mut args = self.clone();
+        args.set_method(name);
+        args
+    }
+
+    /// Names the method.
+    pub(crate) fn set_method(&mut self, name: &str) {
+        self.method = Some(name.to_owned());
     }
 
     /// Whether `--set` names a key.
@@ -254,6 +313,14 @@ impl TrainingArgs {
 
     pub(crate) fn batch(&self) -> Batch {
         if self.batch_size.is_some() { Batch::Asked } else { Batch::Fitting }
+    }
+
+    /// The number of images of a step, if one is asked for.
+    pub(crate) fn batch_size(&self) -> Option<usize> {
+        match self.batch_size? {
+            Count::Of(number) => Some(number as usize),
+            Count::Auto => None,
+        }
     }
 
     pub(crate) fn apply(&self, draft: &mut Draft) -> Result<()> {

@@ -7,13 +7,15 @@ use burn_ssl::encoders::MODELS;
 use burn_ssl::images;
 use burn_ssl::recipe::NamedDraft;
 use burn_ssl::recipe::{Draft, RecipeName};
-use burn_ssl::registry::advice::{Advice, COSTS_OF, COSTS_SOURCE, Cost, Situation, recommend};
+use burn_ssl::registry::advice::{COSTS_OF, COSTS_SOURCE, Cost, Recommended, Situation, recommend};
 use burn_ssl::registry::{METHODS, MethodInfo};
 use serde_json::json;
 
 use crate::args::MethodsArgs;
-
 use crate::output::print;
+
+/// Classes of images of which no more is known than that they have labels.
+const FEW_CLASSES: usize = 2;
 
 pub(super) fn methods(args: &MethodsArgs, json: bool) -> Result<()> {
     let row = |method: &MethodInfo| {
@@ -25,8 +27,8 @@ pub(super) fn methods(args: &MethodsArgs, json: bool) -> Result<()> {
     let advice = situation(args)?.and_then(|situation| Some((situation, recommend(situation)?)));
     let mut words = columns(&METHODS.iter().map(row).collect::<Vec<_>>());
     words += &format!("\ncosts: {COSTS_OF} ({COSTS_SOURCE})");
-    if let Some((Situation { labels, batch_size, images }, Advice { method, why })) = advice {
-        let labels = if labels { "with" } else { "without" };
+    if let Some((Situation { classes, batch_size, images, .. }, Recommended { method, why })) = advice {
+        let labels = if classes.is_some() { "with" } else { "without" };
         words += &format!(
             "\nrecommended for {images} images {labels} labels in batches of {batch_size}: {method}, since {why}"
         );
@@ -45,16 +47,19 @@ fn situation(args: &MethodsArgs) -> Result<Option<Situation>> {
     let batch_size = args.batch_size as usize;
     let known = match (&args.data, args.images) {
         (Some(path), _) => {
-            let found = images::open(path, None)?;
-            Some((found.labels().is_some(), found.len()))
+            Some(Situation::of(&images::open(path, None)?, None, Some(batch_size), DeviceSpec::Flex))
         }
-        (None, Some(images)) => Some((args.labels, images as usize)),
+        (None, Some(images)) => {
+            let (images, classes) = (images as usize, args.labels.then_some(FEW_CLASSES));
+            let batch_size = batch_size.min(images);
+            Some(Situation { classes, batch_size, images, pixels: None, vit: false, cpu: true })
+        }
         (None, None) if args.labels => {
             bail!("the number of images is not known: expected --images N or --data PATH")
         }
         (None, None) => None,
     };
-    Ok(known.map(|(labels, images)| Situation { labels, batch_size: batch_size.min(images), images }))
+    Ok(known)
 }
 
 pub(super) fn models(json: bool) -> Result<()> {

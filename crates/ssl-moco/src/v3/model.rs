@@ -4,9 +4,9 @@ use burn::tensor::{Int, Tensor};
 use ssl_core::group::{gather, gather_each};
 use ssl_core::loss::block_values;
 use ssl_core::{
-    ConfigError, Embedded, EmbeddingLoss, Encoder, EncoderWith, Footprint, GradientRules, HeadShape, Init,
-    Loss, LossScale, MethodRules, Metrics, Mlp, Pass, Predicted, Progress, SslMethod, Step, StepContext,
-    TeacherState, Views, WithPredictor, schedule,
+    Advice, ConfigError, Embedded, EmbeddingLoss, Encoder, EncoderWith, Footprint, GradientRules, HeadShape,
+    Init, Loss, LossScale, MethodRules, Metrics, Mlp, Pass, Plan, Predicted, Progress, SslMethod, Step,
+    StepContext, TeacherState, Views, WithPredictor, schedule,
 };
 
 use super::{MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss};
@@ -25,6 +25,14 @@ use super::{MoCoV3Config, MoCoV3Heads, MoCoV3Input, MoCoV3Loss};
 pub struct MoCoV3 {
     pub(super) config: MoCoV3Config,
     pub(super) loss: MoCoV3Loss,
+}
+
+impl MoCoV3 {
+    /// The momentum of the teacher at this step.
+    fn momentum_at(&self, at: Progress) -> f64 {
+        let MoCoV3Config { momentum, momentum_end, .. } = self.config;
+        schedule::cosine(at.step as f64, at.total_steps as f64, momentum, momentum_end)
+    }
 }
 
 impl MethodRules for MoCoV3 {
@@ -46,6 +54,12 @@ impl MethodRules for MoCoV3 {
         let predictor = HeadShape::new(projector.outputs(), self.config.predictor());
         let loss = block_values(images as f64, images as f64);
         Footprint { teacher_heads: Some(1), loss, ..Footprint::of_heads([projector, predictor]) }
+    }
+
+    fn advice(&self, plan: &Plan) -> Vec<Advice> {
+        let negatives = Advice::of_negatives(plan, "temperature", self.config.temperature);
+        let teacher = Advice::of_teacher(plan, "momentum", |at| self.momentum_at(at));
+        negatives.into_iter().chain(teacher).collect()
     }
 }
 
@@ -79,9 +93,7 @@ impl<E: Encoder> SslMethod<E> for MoCoV3 {
         state: Self::State,
         at: Progress,
     ) -> (Self::Student, Self::State) {
-        let (start, end) = (self.config.momentum, self.config.momentum_end);
-        let momentum = schedule::cosine(at.step as f64, at.total_steps as f64, start, end);
-        let teacher = state.teacher.follow(&student.target(), momentum);
+        let teacher = state.teacher.follow(&student.target(), self.momentum_at(at));
         (student, TeacherState { teacher })
     }
 

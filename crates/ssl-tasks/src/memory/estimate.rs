@@ -41,6 +41,22 @@ pub(crate) struct Run<'a, M> {
 /// # Errors
 /// If the recipe has no usable views.
 pub(crate) fn of_run(run: &Run<'_, impl MethodRules>) -> Result<Option<Estimate>, RecipeError> {
+    let Some(counts) = counts(run)? else { return Ok(None) };
+    let mut parts = counts.parts(run.recipe);
+    parts.push(images(run.images, run.recipe.data.worker_threads()));
+    Ok(Some(Estimate::new(parts)))
+}
+
+/// The bytes of a checkpoint; `None` for a custom encoder.
+///
+/// # Errors
+/// If the recipe has no usable views.
+pub(crate) fn of_checkpoint(run: &Run<'_, impl MethodRules>) -> Result<Option<f64>, RecipeError> {
+    Ok(counts(run)?.map(|counts| counts.checkpoint(run.recipe)))
+}
+
+/// What is known of a run; nothing of a custom encoder.
+fn counts(run: &Run<'_, impl MethodRules>) -> Result<Option<Counts>, RecipeError> {
     let recipe = run.recipe;
     let views = recipe.views()?;
     let sizes: Vec<usize> = (0..views.len()).map(|view| views.size(view)).collect();
@@ -64,18 +80,23 @@ pub(crate) fn of_run(run: &Run<'_, impl MethodRules>) -> Result<Option<Estimate>
     let evaluated = run.evaluated as f64 * of_image;
     let frozen = run.teacher.map_or(0.0, |teacher| teacher.parameters + pass as f64 * teacher.plain);
     let (batch, pass) = (batch as f64, pass as f64);
-    let counts = Counts { sizes, encoders, method, batch, pass, evaluated, frozen };
-    let mut parts = counts.parts(recipe);
-    parts.push(images(run.images, recipe.data.worker_threads()));
-    Ok(Some(Estimate::new(parts)))
+    Ok(Some(Counts { sizes, encoders, method, batch, pass, evaluated, frozen }))
+}
+
+/// Bytes of decoded images that the data set will keep.
+pub(crate) fn kept_images(images: &Dataset) -> f64 {
+    (bytes_of_image(images) * images.len() as f64).min(DatasetOptions::default().cache_bytes as f64)
+}
+
+/// Bytes of the first readable image.
+fn bytes_of_image(images: &Dataset) -> f64 {
+    let first = (0..images.len()).find_map(|index| images.image(index).ok());
+    first.map_or(0.0, |image| image.pixels().len() as f64)
 }
 
 /// Decoded images: those that the data set keeps, and those in the hands of the workers.
 fn images(images: &Dataset, workers: usize) -> Part {
-    let first = (0..images.len()).find_map(|index| images.image(index).ok());
-    let bytes = first.map_or(0.0, |image| image.pixels().len() as f64);
-    let kept = (bytes * images.len() as f64).min(DatasetOptions::default().cache_bytes as f64);
-    let bytes = kept + DECODING * bytes * workers as f64;
+    let bytes = kept_images(images) + DECODING * bytes_of_image(images) * workers as f64;
     Part { kind: PartKind::Images, bytes, keys: "smaller images, or fewer data.workers" }
 }
 
@@ -97,13 +118,25 @@ struct Counts {
 }
 
 impl Counts {
-    fn parts(&self, recipe: &Recipe) -> Vec<Part> {
+    /// Parameters of the student and of its teacher.
+    fn networks(&self) -> [f64; 2] {
         let (encoder, heads) = (self.encoders[0].parameters, self.method.parameters());
-        let student = encoder + heads;
         let teacher = match self.method.teacher_heads {
             Some(_) => encoder + self.method.teacher_parameters(),
             None => 0.0,
         };
+        [encoder + heads, teacher]
+    }
+
+    /// Bytes of the networks, the optimizer and the state of the method.
+    fn checkpoint(&self, recipe: &Recipe) -> f64 {
+        let [student, teacher] = self.networks();
+        FLOAT * (student * (1.0 + moments(&recipe.optimizer.algorithm)) + teacher + self.method.state)
+    }
+
+    fn parts(&self, recipe: &Recipe) -> Vec<Part> {
+        let (encoder, heads) = (self.encoders[0].parameters, self.method.parameters());
+        let [student, teacher] = self.networks();
         let moments = moments(&recipe.optimizer.algorithm);
         let sums = if recipe.train.accumulate > 1 { 2.0 } else { 1.0 };
         let copies = COPIES * student.max(teacher).max(moments * student);

@@ -20,6 +20,13 @@ pub(super) struct Resumed {
     lengths: Option<[u64; 2]>,
 }
 
+impl Resumed {
+    /// Steps that are done.
+    pub(super) fn step(&self) -> u64 {
+        self.checkpoint.as_ref().map_or(0, IntactCheckpoint::step)
+    }
+}
+
 /// The recipe to build the encoder from. Where a checkpoint replaces the initial weights, it does not name their file, which
 /// may be gone.
 pub(super) fn started_from(recipe: &Recipe, resumed: Option<&Resumed>) -> Recipe {

@@ -4,13 +4,18 @@ use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use ssl_encoders::EncoderConfig;
-use ssl_train::OptimizerName;
+use ssl_train::{OptimizerName, ScheduleConfig};
 use toml::Table;
 pub use toml::Value;
 
 use super::keys::{example, leaves_of, paths, without};
 use super::upgrade::{MOVED_TO_TRAIN, upgrade};
 use super::{DidYouMean, Recipe, RecipeError};
+
+/// What stands for a value that images and device are to decide.
+const AUTO: &str = "auto";
+/// The keys that may be left to images and device.
+const OF_AUTO: [&str; 2] = ["schedule.batch_size", "schedule.epochs"];
 
 /// A recipe that has not been checked yet: TOML whose keys can still be set.
 ///
@@ -127,6 +132,28 @@ impl Draft {
         self.root.get(key)?.as_str()
     }
 
+    /// The keys whose value is `auto`, of `schedule.batch_size` and `schedule.epochs`: see [`choose_auto`](crate::choose_auto).
+    pub fn autos(&self) -> Vec<&'static str> {
+        let value = |key: &str| key.split('.').try_fold(&self.root, |value, part| value.get(part));
+        OF_AUTO.into_iter().filter(|key| value(key).and_then(Value::as_str) == Some(AUTO)).collect()
+    }
+
+    /// The recipe with what it was made for in place of `auto`.
+    ///
+    /// # Errors
+    /// Those of [`finish`](Self::finish).
+    pub(crate) fn settled(&self) -> Result<Recipe, RecipeError> {
+        let mut draft = self.clone();
+        let usual = ScheduleConfig::default();
+        for key in self.autos() {
+            let name = key.rsplit('.').next().unwrap_or(key);
+            let made_for = self.root.get("made_for").and_then(|made_for| made_for.get(name)).cloned();
+            let usual = if name == "epochs" { usual.epochs as i64 } else { usual.batch_size as i64 };
+            draft.set(key, made_for.unwrap_or(Value::Integer(usual)))?;
+        }
+        draft.finish()
+    }
+
     /// Removes the key `base`, which names the recipe that this one changes.
     ///
     /// # Errors
@@ -174,7 +201,7 @@ impl Draft {
     /// # Errors
     /// If the recipe declares no sizes.
     pub fn set_image_size(&mut self, size: usize) -> Result<(), RecipeError> {
-        let recipe = self.clone().finish()?;
+        let recipe = self.settled()?;
         let old = recipe.data.image_size.max(1);
         let patch = recipe.encoder.patch_pixels().unwrap_or(1).max(1);
         for (index, view) in recipe.views.iter().enumerate() {
@@ -193,7 +220,7 @@ impl Draft {
     /// # Errors
     /// If the recipe declares no network.
     pub fn set_model(&mut self, name: &str) -> Result<(), RecipeError> {
-        let recipe = self.clone().finish()?;
+        let recipe = self.settled()?;
         let family = EncoderConfig::named(name).family();
         if family.is_some() && recipe.encoder.family() != family {
             self.set("encoder", Table::new())?;
@@ -204,7 +231,7 @@ impl Draft {
     /// The recipe.
     ///
     /// # Errors
-    /// The first key that is unknown or missing, or whose value has the wrong type.
+    /// The first key that is unknown or missing, or whose value has the wrong type or is `auto`.
     pub fn finish(self) -> Result<Recipe, RecipeError> {
         for key in MOVED_TO_TRAIN {
             if self.root.get("optimizer").is_some_and(|optimizer| optimizer.get(key).is_some()) {
@@ -213,6 +240,9 @@ impl Draft {
                     to: format!("train.{key}"),
                 });
             }
+        }
+        if let Some(key) = self.autos().first() {
+            return Err(RecipeError::Auto(key));
         }
         typed("", self.root.clone()).map_err(|error| self.with_similar_keys(error))
     }
@@ -310,6 +340,22 @@ mod tests {
         assert_eq!(assigned("data.path=a=b").expect("usable").data.path.to_str(), Some("a=b"));
         assert_eq!(assigned("views[0].size=24").expect("usable").views[0].size, 24);
         assert_eq!(assigned("data.mean=[0, 0.5, 1]").expect("usable").data.mean, [0.0, 0.5, 1.0]);
+    }
+
+    #[test]
+    fn a_number_that_is_left_to_the_images_is_known_and_no_recipe_holds_it() {
+        let mut draft = draft();
+        assert!(draft.autos().is_empty());
+        draft
+            .assign("schedule.batch_size=auto")
+            .and_then(|()| draft.set("schedule.epochs", "auto"))
+            .expect("keys");
+        assert_eq!(draft.autos(), ["schedule.batch_size", "schedule.epochs"]);
+        let schedule = draft.settled().expect("what it was made for").schedule;
+        assert_eq!((schedule.batch_size, schedule.epochs), (512, 200));
+        draft.set_image_size(48).and_then(|()| draft.set_model("vit-tiny")).expect("neither needs to know");
+        let error = draft.finish().expect_err("no number").to_string();
+        assert!(error.starts_with("schedule.batch_size is 'auto', which is a choice"), "{error}");
     }
 
     #[test]

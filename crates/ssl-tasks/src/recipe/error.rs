@@ -11,6 +11,9 @@ use super::DidYouMean;
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecipeError {
+    /// A value is left to the images and the device, where a number is needed.
+    #[error("{0} is 'auto', which is a choice by images and device: expected a number here")]
+    Auto(&'static str),
     /// No method of this build has that name.
     #[error("unknown method '{name}': expected one of {known}{similar}")]
     Method {

@@ -20,11 +20,12 @@ enum Effect {
 }
 
 /// The keys and sections that may change when a run is resumed. All others are those of its first step.
-const CHANGEABLE: [(&str, Effect); 5] = [
+const CHANGEABLE: [(&str, Effect); 6] = [
     ("schedule.epochs", Effect::Length),
     ("schedule.max_steps", Effect::Length),
     ("data.workers", Effect::None),
     ("eval", Effect::None),
+    ("made_for", Effect::None),
     ("checkpoint", Effect::None),
 ];
 

@@ -2,6 +2,7 @@
 
 mod agree;
 mod data;
+mod rehearsal;
 mod step;
 
 use burn::module::Module;
@@ -9,6 +10,7 @@ use ssl_core::{Encoder, MethodRules, Progress, SslMethod};
 use ssl_data::{Batches, DataError, Dataset, TrainLoader};
 use tracing::{info, warn};
 
+pub use self::rehearsal::Rehearsal;
 use self::step::last_good;
 use super::clock::Clock;
 use super::{Summary, Trained, Trainer};

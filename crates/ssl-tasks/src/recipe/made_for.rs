@@ -1,0 +1,35 @@
+//! What the numbers of a recipe were chosen for.
+
+use serde::{Deserialize, Serialize};
+use ssl_core::ConfigError;
+
+/// What the numbers of a recipe were chosen for: the `[made_for]` section of a recipe.
+///
+/// It changes nothing in a run. It tells one that is far shorter from what the recipe was made for, and is what
+/// `schedule.batch_size = "auto"` and `schedule.epochs = "auto"` start from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MadeFor {
+    /// Number of training images.
+    pub images: usize,
+    /// Passes over them.
+    pub epochs: u64,
+    /// Images of a step.
+    pub batch_size: usize,
+}
+
+impl MadeFor {
+    /// # Errors
+    /// The first field that is 0.
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        let Self { images, epochs, batch_size } = *self;
+        ConfigError::check(images > 0, "made_for.images", images, "at least 1")?;
+        ConfigError::check(epochs > 0, "made_for.epochs", epochs, "at least 1")?;
+        ConfigError::check(batch_size > 0, "made_for.batch_size", batch_size, "at least 1")
+    }
+
+    /// Images that are drawn in all epochs together.
+    pub(crate) fn drawn(&self) -> f64 {
+        self.images as f64 * self.epochs as f64
+    }
+}
