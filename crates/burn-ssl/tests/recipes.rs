@@ -125,3 +125,19 @@ fn every_head_names_source_and_measurement() {
         assert!(text.contains(" % ") || text.contains("No accuracy has been published"), "{name}");
     }
 }
+
+#[test]
+fn every_recipe_says_what_it_was_made_for_and_has_the_schedule_of_that() {
+    for name in RecipeName::all() {
+        let recipe = Recipe::named(name.as_str()).expect("a recipe of the library");
+        let made_for = recipe.made_for.unwrap_or_else(|| panic!("{name} does not say"));
+        let schedule = &recipe.schedule;
+        assert_eq!((made_for.epochs, made_for.batch_size), (schedule.epochs, schedule.batch_size), "{name}");
+        let images = match name.as_str() {
+            short if short == "demo" || short.ends_with("-quick") => 4000..=20_000,
+            photos if photos.contains("/imagenet") => 1_281_167..=1_281_167,
+            _ => 50_000..=50_000,
+        };
+        assert!(images.contains(&made_for.images), "{name}: {}", made_for.images);
+    }
+}

@@ -9,11 +9,11 @@ use crate::Progress;
 const INITIAL_SHARE: f64 = 0.25;
 /// The share that is proposed instead (our choice).
 const PROPOSED_SHARE: f64 = 0.05;
-/// Epochs after which the keys of a queue are those of networks long gone (our choice: the queue of MoCo holds a twentieth of
-/// ImageNet, and that of its CIFAR-10 demo a twelfth of the images).
+/// Epochs after which the keys of a queue are those of networks long gone (our choice: official queues hold a twentieth of
+/// ImageNet and a twelfth of CIFAR-10).
 const OLD_EPOCHS: usize = 2;
-/// Prototypes for each embedding that is assigned to one, from which on no run is started (our choice: lightly's CIFAR-10 benchmark
-/// of SwAV still learns with 4, 512 for a batch of 128).
+/// Prototypes for each embedding that is assigned to one, from which on no run is started (our choice: in lightly's CIFAR-10
+/// benchmark, 512 for a batch of 128 still learn).
 const FAR_TOO_MANY: usize = 16;
 /// Steps at which a schedule is looked at.
 const SAMPLES: u64 = 1000;

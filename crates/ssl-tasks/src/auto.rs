@@ -115,38 +115,35 @@ impl Choosing<'_> {
 
     /// The batch size, and why.
     fn batch_size(&mut self, method: &impl MethodRules, images: &Dataset) -> Result<(i64, String), Error> {
-        let most = self.recipe.schedule.batch_size;
+        let (most, count) = (self.recipe.schedule.batch_size, images.len());
         let on_cpu = matches!(self.options.device, DeviceSpec::Flex | DeviceSpec::Tch);
         let machine = Machine::this().filter(|_| on_cpu);
-        let sizes = (1..=most.min(images.len()).max(1).ilog2()).rev().map(|power| 1_usize << power);
-        let mut refused = None;
-        for size in sizes {
+        let mut refused = Vec::new();
+        for power in (1..=most.min(count).max(1).ilog2()).rev() {
+            let size = 1_usize << power;
             self.recipe.schedule.batch_size = size;
-            match self.hindrance(method, images, machine.as_ref())? {
-                None => {
-                    let memory = match &machine {
-                        Some(machine) => format!("fits into the {} of free memory", Bytes(machine.available)),
-                        None => "the device is not asked for its memory".to_owned(),
-                    };
-                    let more =
-                        refused.map(|why| format!("; twice as many do not work: {why}")).unwrap_or_default();
-                    let made_for =
-                        if self.recipe.made_for.is_some() { ", which the recipe was made for," } else { "" };
-                    let count = images.len();
-                    let reason = format!(
-                        "the largest power of two up to {most}{made_for} that the {count} images have; {memory}{more}"
-                    );
-                    return Ok((size as i64, reason));
-                }
-                Some(why) => refused = Some(why),
-            }
+            let Some(why) = self.hindrance(method, images, machine.as_ref())? else {
+                let made_for =
+                    if self.recipe.made_for.is_some() { ", which the recipe was made for," } else { "" };
+                let memory = match &machine {
+                    Some(machine) => format!("fits into the {} of free memory", Bytes(machine.available)),
+                    None => "the device is not asked for its memory".to_owned(),
+                };
+                let twice = refused
+                    .last()
+                    .map(|why| format!("; twice as many do not work: {why}"))
+                    .unwrap_or_default();
+                let reason = format!(
+                    "the largest power of two up to {most}{made_for} that the {count} images have; {memory}{twice}"
+                );
+                return Ok((size as i64, reason));
+            };
+            refused.push(why);
         }
-        let reason = refused.unwrap_or_else(|| format!("there are {} images", images.len()));
-        Err(RecipeError::Value {
-            key: "schedule.batch_size".to_owned(),
-            reason: format!("found 'auto', and no power of two works: {reason}; expected a number"),
-        }
-        .into())
+        let reason = refused.into_iter().next().unwrap_or_else(|| format!("there are {count} images"));
+        let reason =
+            format!("found 'auto', and no power of two up to {most} works: {reason}; expected a number");
+        Err(RecipeError::Value { key: "schedule.batch_size".to_owned(), reason }.into())
     }
 
     /// Why the batch of the recipe does not work.

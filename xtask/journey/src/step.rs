@@ -12,7 +12,11 @@ const MEMORY: u64 = 4_000_000_000;
 
 /// What a call of the tool says, wherever lines break. Before the first step of a training: recipe and why, length, device,
 /// threads and memory; at the end the memory and whether it learned anything. Every other command names its encoder.
-const SAYS: [(&str, &[&str]); 12] = [
+const SAYS: [(&str, &[&str]); 13] = [
+    (
+        "plan",
+        &["images: ", "recipe: ", " steps of ", "measured in ", "memory: ", " images/s, ", "end: ", "disk: "],
+    ),
     ("pretrain --resume", &["the run is finished: all "]),
     (
         "pretrain",

@@ -137,6 +137,7 @@ mod tests {
             ("data.workers=7", false, false),
             ("eval.every_epochs=7", false, false),
             ("checkpoint.keep=7", false, false),
+            ("made_for.images=7", false, false),
         ] {
             let other = changed(assignment);
             assert_eq!(recipe.kept_difference(&other).is_some(), is_kept, "{assignment}");

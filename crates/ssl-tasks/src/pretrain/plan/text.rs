@@ -4,7 +4,8 @@ use std::fmt;
 
 use chrono::{DateTime, Local, TimeDelta};
 
-use super::{PlanReport, Planned, bytes};
+use super::report::bytes;
+use super::{PlanReport, Planned};
 use crate::advice::Assignment;
 
 impl PlanReport {
