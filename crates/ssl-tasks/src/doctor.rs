@@ -50,7 +50,7 @@ impl Setting {
             workers: recipe.data.worker_threads(),
             scale: method.loss_scale(recipe.train_config().micro_batch()),
             hides_patches: needs.masks.is_some(),
-            copies: needs.teacher.is_some(),
+            copies: needs.teacher,
         }
     }
 

@@ -8,7 +8,7 @@ use super::{Case, Rule, Seen, number};
 const ROWS: usize = 3;
 
 /// All rules, in the order of `docs/doctor.md`.
-pub(super) const RULES: [Rule; 12] = [
+pub(super) const RULES: [Rule; 13] = [
     Rule {
         name: "images-alike",
         kind: Collapse,
@@ -48,6 +48,14 @@ pub(super) const RULES: [Rule; 12] = [
         reference: "Wang & Liu 2021, Understanding the behaviour of contrastive loss, section 3, arXiv:2012.09740",
         check: loss_of_guessing,
         remedy: usual_temperature,
+    },
+    Rule {
+        name: "gradient-vanished",
+        kind: Collapse,
+        cause: "the gradient is zero, so that nothing is trained: the loss no longer depends on the embeddings",
+        reference: "Pascanu et al. 2013, On the difficulty of training recurrent neural networks, section 2, arXiv:1211.5063",
+        check: gradient_vanished,
+        remedy: |case| reset(case, "prototypes").unwrap_or_else(|| usual_temperature(case)),
     },
     Rule {
         name: "teacher-on-one-output",
@@ -150,6 +158,11 @@ fn loss_of_guessing(case: &Case<'_>) -> Option<Seen> {
     stays.then(|| Seen { since, evidence: format!("train_loss {loss:.4}, {guess:.4} for guessing") })
 }
 
+fn gradient_vanished(case: &Case<'_>) -> Option<Seen> {
+    let (since, norm) = case.rows.lasting("grad_norm", ROWS, |norm| norm < 1e-7)?;
+    Some(Seen { since, evidence: format!("grad_norm {norm:.1e}") })
+}
+
 fn teacher_on_one_output(case: &Case<'_>) -> Option<Seen> {
     let (since, entropy) = case.rows.lasting("teacher_entropy", ROWS, |entropy| entropy < 0.01)?;
     Some(Seen { since, evidence: format!("teacher_entropy {entropy:.1e}") })
@@ -236,4 +249,31 @@ fn shorter_queue(case: &Case<'_>) -> String {
 
 fn more_workers(case: &Case<'_>) -> String {
     format!("data.workers={}", 2 * case.setting.workers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RULES;
+
+    #[test]
+    fn the_page_about_the_doctor_lists_the_rules_in_order() {
+        let page = include_str!("../../../../docs/doctor.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+        let row = |line: &str| {
+            let mut cells = line.split(" | ");
+            let name = cells.next().unwrap_or_default().trim_end_matches('`').to_owned();
+            (name, cells.next().unwrap_or_default().to_owned())
+        };
+        let listed: Vec<_> = rows.map(row).collect();
+        let rule = |rule: &super::Rule| (rule.name.to_owned(), format!("{:?}", rule.kind).to_lowercase());
+        assert_eq!(listed, RULES.iter().map(rule).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_cause_is_a_sentence_without_a_full_stop_and_a_reference_leads_somewhere() {
+        for rule in &RULES {
+            assert!(rule.cause.len() > 40 && !rule.cause.ends_with('.'), "{}", rule.cause);
+            assert!(rule.reference.contains("arXiv:") || rule.reference.starts_with("docs/"), "{}", rule.name);
+        }
+    }
 }
