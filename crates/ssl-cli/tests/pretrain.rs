@@ -82,8 +82,14 @@ fn a_run_that_is_to_stop_when_it_collapses_ends_with_exit_code_3() {
     let [warning, error] = ["warning: step 0: ", "error: "].map(|start| {
         said.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no {start}in {said}"))
     });
-    assert!(warning.contains("(images-alike: RankMe 1.00 before training); try --set data.path="), "{warning}");
-    assert!(error.contains("so the run was stopped after step 0") && error.contains("; try --set "), "{error}");
+    assert!(
+        warning.contains("(images-alike: RankMe 1.00 before training); try --set data.path="),
+        "{warning}"
+    );
+    assert!(
+        error.contains("so the run was stopped after step 0") && error.contains("; try --set "),
+        "{error}"
+    );
 
     let warned = run(&[&args[..], &["--overwrite"]].concat());
     assert!(warned.status.success() && stderr(&warned).contains("images-alike"), "{}", stderr(&warned));

@@ -6,8 +6,8 @@ use std::f64::consts::TAU;
 
 use image::{Rgb, RgbImage};
 use ssl_report::{
-    Curves, Facts, Figure, Gallery, GalleryOptions, Line, Looks, Note, Page, Panel, Row, Rows, Sampled, Table,
-    Tile, Tone, Verdict, coloured, data_uri, heat,
+    Curves, Facts, Figure, Gallery, GalleryOptions, Line, Looks, Note, Page, Panel, Row, Rows, Sampled,
+    Table, Tile, Tone, Verdict, coloured, data_uri, heat,
 };
 
 /// Images of the sample unless a second argument says how many.

@@ -64,7 +64,12 @@ impl MetricsFile {
     }
 
     /// Writes what was found wrong.
-    pub(crate) fn write_finding(&mut self, step: u64, epoch: u64, finding: &Finding) -> Result<(), TrainError> {
+    pub(crate) fn write_finding(
+        &mut self,
+        step: u64,
+        epoch: u64,
+        finding: &Finding,
+    ) -> Result<(), TrainError> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let mut row = Map::from_iter([("step".into(), step.into()), ("epoch".into(), epoch.into())]);
         if let Ok(Value::Object(found)) = serde_json::to_value(finding) {

@@ -8,14 +8,14 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData, Tolerance};
 use ssl_core::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use ssl_core::{
-    DeviceSpec, Encoder, Group, Init, MethodRules, Metrics, NoState, Pass, Progress, SslMethod, Step, StepContext,
-    Views, group, named,
+    DeviceSpec, Encoder, Group, Init, MethodRules, Metrics, NoState, Pass, Progress, SslMethod, Step,
+    StepContext, Views, group, named,
 };
 use ssl_data::{Dataset, Image, LoaderConfig, Normalization, TrainLoader, ViewConfig};
 use ssl_testing::{Fault, ranks};
 use ssl_train::{
-    BatchConfig, Existing, Finding, FindingKind, NoEvaluation, Observer, OnCollapse, RunDir, ScheduleConfig, Start, StepReport, TrainConfig,
-    TrainError, Trainer,
+    BatchConfig, Existing, Finding, FindingKind, NoEvaluation, Observer, OnCollapse, RunDir, ScheduleConfig,
+    Start, StepReport, TrainConfig, TrainError, Trainer,
 };
 
 const BATCH: usize = 8;

@@ -40,9 +40,16 @@ impl<E: Encoder> SslMethod<E> for Bare {
         (WithPredictor::init(encoder, &head, &head, init), NoState {})
     }
 
-    fn loss(&self, student: &Self::Student, _state: &NoState, views: &Views, context: &StepContext) -> Step<()> {
+    fn loss(
+        &self,
+        student: &Self::Student,
+        _state: &NoState,
+        views: &Views,
+        context: &StepContext,
+    ) -> Step<()> {
         let (v1, v2) = views.pair();
-        let Predicted { embeddings: z, predictions: p } = student.predict(&[v1, v2], &context.pass("student"));
+        let Predicted { embeddings: z, predictions: p } =
+            student.predict(&[v1, v2], &context.pass("student"));
         let metrics = Metrics::of_embeddings(Tensor::cat(z.clone(), 0));
         let (p, targets) = match self {
             Self::WithoutPredictor => (z.clone(), z.into_iter().map(Tensor::detach).collect()),

@@ -139,7 +139,8 @@ fn images_that_are_all_the_same_end_a_run_that_is_to_stop() {
     }
     let mut recipe = recipe("simclr/cifar10-quick", &[]);
     (recipe.data.path, recipe.train.on_collapse) = (images, OnCollapse::Stop);
-    let ended = pretrain(&recipe, &PretrainOptions::new(&out), &mut NoObserver).expect_err("nothing to learn");
+    let ended =
+        pretrain(&recipe, &PretrainOptions::new(&out), &mut NoObserver).expect_err("nothing to learn");
     let Error::Train(TrainError::Collapsed { step: 0, finding, last_good: None }) = ended else {
         panic!("{ended}")
     };
@@ -184,7 +185,10 @@ fn a_queue_of_many_epochs_is_told_once_also_by_a_run_that_was_killed() {
     let rows = fs::read_to_string(&metrics).expect("metrics");
     let without: String = rows.split_inclusive('\n').filter(|row| !row.contains("queue-too-old")).collect();
     fs::write(&metrics, without).expect("writable");
-    let longer = Recipe { schedule: burn_ssl::train::ScheduleConfig { epochs: 4, ..recipe.schedule.clone() }, ..recipe };
+    let longer = Recipe {
+        schedule: burn_ssl::train::ScheduleConfig { epochs: 4, ..recipe.schedule.clone() },
+        ..recipe
+    };
     pretrain(&longer, &resumed, &mut NoObserver).expect("it goes on");
     assert_eq!(findings(&resumed.out), ["queue-too-old"], "nothing is forgotten");
 }

@@ -46,7 +46,8 @@ pub(super) struct Rows {
 impl Rows {
     /// Takes a row; false if it is none that rules look at.
     pub(super) fn push(&mut self, at: Progress, values: &[(&str, f64)]) -> bool {
-        let values: BTreeMap<_, _> = values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        let values: BTreeMap<_, _> =
+            values.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
         let row = Row { at, values };
         if row.get(OF_LENGTH).is_some() {
             return false;
@@ -95,7 +96,12 @@ impl Rows {
 
     /// The step of the first of the last `count` rows about training, and the last value of a metric, if `holds` for its value in
     /// all of them.
-    pub(super) fn lasting(&self, name: &str, count: usize, holds: impl Fn(f64) -> bool) -> Option<(u64, f64)> {
+    pub(super) fn lasting(
+        &self,
+        name: &str,
+        count: usize,
+        holds: impl Fn(f64) -> bool,
+    ) -> Option<(u64, f64)> {
         let values = self.values(name, count)?;
         let since = self.lately(count)?.first()?.at.step;
         values.iter().all(|&value| holds(value)).then_some((since, *values.last()?))

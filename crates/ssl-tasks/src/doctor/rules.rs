@@ -130,8 +130,12 @@ fn loss_at_floor(case: &Case<'_>) -> Option<Seen> {
     if case.setting.hides_patches || case.setting.copies || guess <= floor {
         return None;
     }
-    let (since, loss) = case.rows.lasting("train_loss", ROWS, |loss| loss - floor < 0.01 * (guess - floor))?;
-    Some(Seen { since, evidence: format!("train_loss {loss:.4}, at best {floor:.4}, {guess:.4} for guessing") })
+    let (since, loss) =
+        case.rows.lasting("train_loss", ROWS, |loss| loss - floor < 0.01 * (guess - floor))?;
+    Some(Seen {
+        since,
+        evidence: format!("train_loss {loss:.4}, at best {floor:.4}, {guess:.4} for guessing"),
+    })
 }
 
 fn dimensions_collapsed(case: &Case<'_>) -> Option<Seen> {
@@ -148,7 +152,9 @@ const GUESSING: (usize, u64) = (5, 2);
 
 fn loss_of_guessing(case: &Case<'_>) -> Option<Seen> {
     let guess = case.setting.scale.guess.filter(|guess| *guess > 0.0)?;
-    case.setting.number("temperature")?;
+    let usual = number(&case.setting.defaults, "temperature")?;
+    // Many healthy runs begin at the loss of guessing.
+    case.setting.number("temperature").filter(|now| *now > 2.0 * usual)?;
     let (rows, epochs) = GUESSING;
     let last = case.rows.last()?.at;
     let (since, loss) = case.rows.lasting("train_loss", rows, |loss| (loss - guess).abs() < 0.02 * guess)?;
@@ -209,7 +215,8 @@ fn waiting_for_data(case: &Case<'_>) -> Option<Seen> {
     let share = waited / seconds;
     let evidence = || format!("{:.0} % of {seconds:.0} s", 100.0 * share);
     let matters = waited > WAITED && share > 0.5;
-    matters.then(|| Seen { since: case.rows.first.first().map_or(0, |row| row.at.step), evidence: evidence() })
+    matters
+        .then(|| Seen { since: case.rows.first.first().map_or(0, |row| row.at.step), evidence: evidence() })
 }
 
 fn lower_rate(case: &Case<'_>) -> String {
@@ -273,7 +280,11 @@ mod tests {
     fn a_cause_is_a_sentence_without_a_full_stop_and_a_reference_leads_somewhere() {
         for rule in &RULES {
             assert!(rule.cause.len() > 40 && !rule.cause.ends_with('.'), "{}", rule.cause);
-            assert!(rule.reference.contains("arXiv:") || rule.reference.starts_with("docs/"), "{}", rule.name);
+            assert!(
+                rule.reference.contains("arXiv:") || rule.reference.starts_with("docs/"),
+                "{}",
+                rule.name
+            );
         }
     }
 }
