@@ -1,5 +1,7 @@
 //! A doctor: rules over what is logged anyway, which say what is wrong with a run, why, and what to change.
 
+mod checks;
+mod remedies;
 mod rows;
 mod rules;
 mod watched;

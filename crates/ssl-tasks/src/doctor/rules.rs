@@ -2,10 +2,16 @@
 
 use ssl_train::FindingKind::{Advice, Collapse};
 
-use super::{Case, Rule, Seen, number};
-
-/// Rows that have to show something, unless a rule says otherwise (our choice: 30 steps, or three epochs of few images).
-const ROWS: usize = 3;
+use super::Rule;
+use super::checks::{
+    center_at_rest, dimensions_collapsed, embeddings_collapsed, gradient_vanished, images_alike,
+    loss_at_floor, loss_of_guessing, one_prototype, prototypes_unused, queue_too_old, teacher_on_one_output,
+    teacher_undecided, waiting_for_data,
+};
+use super::remedies::{
+    follow_with_the_centre, lower_rate, more_workers, reset, sharpen, shorter_queue, usual_prototypes,
+    usual_temperature,
+};
 
 /// All rules, in the order of `docs/doctor.md`.
 pub(super) const RULES: [Rule; 13] = [
@@ -114,149 +120,6 @@ pub(super) const RULES: [Rule; 13] = [
         remedy: more_workers,
     },
 ];
-
-fn images_alike(case: &Case<'_>) -> Option<Seen> {
-    let rank = case.rows.untrained.as_ref()?.get("rankme_train")?;
-    (rank < 1.05).then(|| Seen { since: 0, evidence: format!("RankMe {rank:.2} before training") })
-}
-
-fn embeddings_collapsed(case: &Case<'_>) -> Option<Seen> {
-    let (since, spread) = case.rows.lasting("z_std", ROWS, |spread| spread < 1e-3)?;
-    Some(Seen { since, evidence: format!("z_std {spread:.1e}") })
-}
-
-fn loss_at_floor(case: &Case<'_>) -> Option<Seen> {
-    let (guess, floor) = case.setting.scale.guess.zip(case.setting.scale.floor)?;
-    if case.setting.hides_patches || case.setting.copies || guess <= floor {
-        return None;
-    }
-    let (since, loss) =
-        case.rows.lasting("train_loss", ROWS, |loss| loss - floor < 0.01 * (guess - floor))?;
-    Some(Seen {
-        since,
-        evidence: format!("train_loss {loss:.4}, at best {floor:.4}, {guess:.4} for guessing"),
-    })
-}
-
-fn dimensions_collapsed(case: &Case<'_>) -> Option<Seen> {
-    let row = case.rows.evaluated.as_ref()?;
-    let (rank, before) = (row.get("rankme_train")?, case.rows.untrained.as_ref()?.get("rankme_train")?);
-    // Networks that predict pixels or tokens keep fewer dimensions for the image as a whole.
-    let limit = if case.setting.hides_patches { 0.1 } else { 0.25 };
-    let evidence = || format!("RankMe {rank:.1}, {before:.1} before training");
-    (rank < limit * before).then(|| Seen { since: row.at.step, evidence: evidence() })
-}
-
-/// Rows that have to be at the loss of guessing, and epochs that have to be over.
-const GUESSING: (usize, u64) = (5, 2);
-
-fn loss_of_guessing(case: &Case<'_>) -> Option<Seen> {
-    let guess = case.setting.scale.guess.filter(|guess| *guess > 0.0)?;
-    let usual = number(&case.setting.defaults, "temperature")?;
-    // Many healthy runs begin at the loss of guessing.
-    case.setting.number("temperature").filter(|now| *now > 2.0 * usual)?;
-    let (rows, epochs) = GUESSING;
-    let last = case.rows.last()?.at;
-    let (since, loss) = case.rows.lasting("train_loss", rows, |loss| (loss - guess).abs() < 0.02 * guess)?;
-    let losses = case.rows.values("train_loss", rows)?;
-    let [low, high] = [f64::min, f64::max].map(|of| losses.iter().copied().fold(loss, of));
-    let stays = high - low < 0.01 * guess && last.step >= epochs * last.steps_per_epoch;
-    stays.then(|| Seen { since, evidence: format!("train_loss {loss:.4}, {guess:.4} for guessing") })
-}
-
-fn gradient_vanished(case: &Case<'_>) -> Option<Seen> {
-    let (since, norm) = case.rows.lasting("grad_norm", ROWS, |norm| norm < 1e-7)?;
-    Some(Seen { since, evidence: format!("grad_norm {norm:.1e}") })
-}
-
-fn teacher_on_one_output(case: &Case<'_>) -> Option<Seen> {
-    let (since, entropy) = case.rows.lasting("teacher_entropy", ROWS, |entropy| entropy < 0.01)?;
-    Some(Seen { since, evidence: format!("teacher_entropy {entropy:.1e}") })
-}
-
-fn teacher_undecided(case: &Case<'_>) -> Option<Seen> {
-    let most = case.setting.number("output_dim")?.ln();
-    let (since, entropy) = case.rows.lasting("teacher_entropy", ROWS, |entropy| entropy > 0.999 * most)?;
-    Some(Seen { since, evidence: format!("teacher_entropy {entropy:.4}, at most {most:.4}") })
-}
-
-fn center_at_rest(case: &Case<'_>) -> Option<Seen> {
-    let (since, _) = case.rows.lasting("center_norm", ROWS, |norm| norm == 0.0)?;
-    Some(Seen { since, evidence: "center_norm 0".to_owned() })
-}
-
-fn one_prototype(case: &Case<'_>) -> Option<Seen> {
-    let prototypes = case.setting.number("prototypes")?;
-    let (since, usage) = case.rows.lasting("prototype_usage", ROWS, |usage| usage * prototypes < 1.5)?;
-    Some(Seen { since, evidence: format!("prototype_usage {usage:.4} of {prototypes}") })
-}
-
-fn prototypes_unused(case: &Case<'_>) -> Option<Seen> {
-    let rows = &case.rows;
-    let first: Vec<f64> = rows.first.iter().filter_map(|row| row.get("prototype_usage")).collect();
-    let usual = first.iter().sum::<f64>() / first.len().max(1) as f64;
-    let (since, usage) = rows.lasting("prototype_usage", ROWS, |usage| usage < 0.7 * usual)?;
-    Some(Seen { since, evidence: format!("prototype_usage {usage:.2}, {usual:.2} at first") })
-}
-
-fn queue_too_old(case: &Case<'_>) -> Option<Seen> {
-    let queue = case.setting.number("queue_len").filter(|queue| *queue > 0.0)?;
-    let row = case.rows.last()?;
-    let epochs = queue / case.setting.images as f64;
-    let evidence = || format!("queue_len {queue}, {epochs:.1} times {} images", case.setting.images);
-    (epochs > 2.0).then(|| Seen { since: row.at.step, evidence: evidence() })
-}
-
-/// Seconds of waiting from which on it matters.
-const WAITED: f64 = 5.0;
-
-fn waiting_for_data(case: &Case<'_>) -> Option<Seen> {
-    let (waited, seconds) = (case.rows.waited, case.rows.seconds);
-    let share = waited / seconds;
-    let evidence = || format!("{:.0} % of {seconds:.0} s", 100.0 * share);
-    let matters = waited > WAITED && share > 0.5;
-    matters
-        .then(|| Seen { since: case.rows.first.first().map_or(0, |row| row.at.step), evidence: evidence() })
-}
-
-fn lower_rate(case: &Case<'_>) -> String {
-    let digits = |value: f64| format!("{value:.1e}").parse::<f64>().unwrap_or(value);
-    format!("optimizer.lr={}", digits(case.setting.lr / 10.0))
-}
-
-/// An assignment of the default to an option of the method, unless it has that value.
-fn reset(case: &Case<'_>, option: &str) -> Option<String> {
-    let [now, usual] = [&case.setting.options, &case.setting.defaults].map(|table| number(table, option));
-    let usual = usual.filter(|_| now != usual)?;
-    Some(format!("method_options.{option}={usual}"))
-}
-
-fn usual_temperature(case: &Case<'_>) -> String {
-    reset(case, "temperature").unwrap_or_else(|| lower_rate(case))
-}
-
-fn usual_prototypes(case: &Case<'_>) -> String {
-    reset(case, "prototypes").unwrap_or_else(|| lower_rate(case))
-}
-
-fn follow_with_the_centre(case: &Case<'_>) -> String {
-    let of_others = || reset(case, "teacher_temperature");
-    reset(case, "center_momentum").or_else(of_others).unwrap_or_else(|| lower_rate(case))
-}
-
-fn sharpen(case: &Case<'_>) -> String {
-    let warmup = || reset(case, "warmup_teacher_temperature");
-    reset(case, "teacher_temperature").or_else(warmup).unwrap_or_else(|| lower_rate(case))
-}
-
-fn shorter_queue(case: &Case<'_>) -> String {
-    let (batch, images) = (case.setting.batch, case.setting.images);
-    format!("method_options.queue_len={}", (images / batch * batch).max(2 * batch))
-}
-
-fn more_workers(case: &Case<'_>) -> String {
-    format!("data.workers={}", 2 * case.setting.workers)
-}
 
 #[cfg(test)]
 mod tests {
