@@ -45,6 +45,7 @@ pub(crate) enum Command {
   burn-ssl pretrain --method dino --data photos/ --init dino_vitsmall16_pretrain.pth --out run
   burn-ssl pretrain --data photos/ --out run                 (proposes a method; goes on with --yes)
   burn-ssl pretrain --method simclr --data photos/ --batch-size auto --epochs auto --out run
+  burn-ssl pretrain --method byol --data photos/ --on-collapse stop --out run      (docs/doctor.md)
   burn-ssl pretrain --resume --out run
   burn-ssl pretrain --resume --epochs 200 --out run          (longer than it was to be)")]
     Pretrain(PretrainArgs),

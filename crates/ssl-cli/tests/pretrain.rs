@@ -30,8 +30,10 @@ fn a_run_writes_all_its_files_and_can_be_evaluated_and_exported() {
     let (images, out) = (class_folders(dir.path(), 10), dir.path().join("run"));
     let (images, out_text) = (text(&images), text(&out));
     let result = json(&[&tiny(images, out_text)[..], &["--eval-test", images, "--eval-every", "1"]].concat());
-    for key in ["steps", "epochs", "seconds", "train_loss", "images_per_s", "knn_top1", "knn_top1_untrained"]
-    {
+    let of_run = ["steps", "epochs", "seconds", "train_loss", "images_per_s"];
+    let [knn, linear] =
+        ["knn", "linear"].map(|name| ["", "_untrained", "_pixels"].map(|of| format!("{name}_top1{of}")));
+    for key in of_run.map(str::to_owned).iter().chain(&knn).chain(&linear) {
         assert!(result[key].as_f64().is_some_and(f64::is_finite), "{key} in {result}");
     }
     assert_eq!((result["method"].as_str(), result["device"].as_str()), (Some("simclr"), Some("flex")));
@@ -41,7 +43,7 @@ fn a_run_writes_all_its_files_and_can_be_evaluated_and_exported() {
     assert!(recipe.contains("width = 4") && recipe.contains("stem = \"cifar\""), "{recipe}");
     let metrics = fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
     assert_eq!(
-        metrics.matches("knn_top1").count(),
+        metrics.matches("knn_top1\"").count(),
         3,
         "before, after the first epoch, at the end:\n{metrics}"
     );
@@ -62,6 +64,37 @@ fn a_run_writes_all_its_files_and_can_be_evaluated_and_exported() {
     assert_eq!(exported["format"], "torchvision");
     let weights = json(&["knn", "--weights", text(&file), "--train", images, "--test", images]);
     assert_eq!(weights["knn_top1"], result["knn_top1"], "the exported file is the encoder");
+}
+
+#[test]
+fn a_run_that_is_to_stop_when_it_collapses_ends_with_exit_code_3() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (dir.path().join("images"), dir.path().join("run"));
+    fs::create_dir(&images).expect("writable");
+    for index in 0..16 {
+        let grey = image::RgbImage::from_pixel(16, 16, image::Rgb([90, 120, 100]));
+        grey.save(images.join(format!("{index}.png"))).expect("writable");
+    }
+    let args = tiny(text(&images), text(&out));
+    let stopped = run(&[&args[..], &["--on-collapse", "stop"]].concat());
+    let said = stderr(&stopped);
+    assert_eq!(stopped.status.code(), Some(3), "{said}");
+    let [warning, error] = ["warning: step 0: ", "error: "].map(|start| {
+        said.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no {start}in {said}"))
+    });
+    assert!(
+        warning.contains("(images-alike: RankMe 1.00 before training); try --set data.path="),
+        "{warning}"
+    );
+    assert!(
+        error.contains("so the run was stopped after step 0") && error.contains("; try --set "),
+        "{error}"
+    );
+
+    let warned = run(&[&args[..], &["--overwrite"]].concat());
+    assert!(warned.status.success() && stderr(&warned).contains("images-alike"), "{}", stderr(&warned));
+    let other = common::sentence(&[&args[..], &["--overwrite", "--on-collapse", "wait"]].concat());
+    assert_eq!(other, "unknown on_collapse 'wait': expected warn or stop");
 }
 
 #[test]

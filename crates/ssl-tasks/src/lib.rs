@@ -2,6 +2,7 @@
 
 mod advice;
 mod auto;
+mod baselines;
 mod classifier;
 mod classify;
 mod columns;
@@ -9,6 +10,7 @@ mod compare;
 mod dedup;
 pub mod demo;
 mod distill;
+mod doctor;
 mod embeddings;
 mod encoder;
 mod error;

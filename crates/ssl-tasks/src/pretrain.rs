@@ -1,6 +1,7 @@
 //! Pretraining: from a recipe to a run directory.
 
 mod banner;
+mod checks;
 mod masks;
 mod plan;
 mod ready;
@@ -18,31 +19,33 @@ use serde::de::DeserializeOwned;
 use ssl_core::{ConfigError, DeviceSpec, Encoder, Group, Init, MethodRules, Needs, Progress, SslMethod};
 use ssl_data::TrainLoader;
 use ssl_encoders::{AnyEncoder, weights};
-use ssl_eval::{Embedder, EvalError};
-use ssl_train::{
-    ChangedData, Evaluation as Metrics, Existing, Observer, RunDir, Start, TrainConfig, Trainer,
-};
+use ssl_eval::Embedder;
+use ssl_train::{ChangedData, Existing, Observer, RunDir, Start, TrainConfig, Trainer};
 use toml::Table;
 use tracing::{info, warn};
 
 use banner::Banner;
+use checks::Checks;
 pub use plan::{PlanOptions, PlanReport, Planned, plan, plan_encoder, plan_with};
 use ready::Ready;
 pub use report::Report;
+use resume::Resumed;
 use teacher::RunTeacher;
 pub use verdict::{Learned, Verdict};
 pub(crate) use verdict::{is_above, standard_error};
 
 use crate::advice::Severity;
+use crate::baselines::Baselines;
+use crate::compare::History;
+use crate::doctor::{Doctor, Setting, Watched};
 use crate::encoder::initial;
-use crate::evaluation::{EvalScores, Evaluation};
 use crate::first::in_first;
 use crate::html::Ended;
 use crate::images::RunData;
 use crate::memory::Estimate;
 use crate::methods::{Methods, WithMethod, options_of};
 use crate::recipe::RecipeError;
-use crate::self_check::{SelfCheck, SelfScores};
+use crate::self_check::SelfCheck;
 use crate::{Error, Recipe, html, provenance, sheet};
 
 /// The sheet of views in the directory of a run.
@@ -221,34 +224,6 @@ pub fn pretrain_encoder<E: Encoder>(
     pretrain_known(methods, recipe, options, |_: &Recipe, init: &mut Init| Ok(encoder(init)), observer)
 }
 
-/// What is measured of an encoder during a run.
-struct Checks {
-    /// On labelled sets, if there are any.
-    knn: Option<Evaluation>,
-    /// On the training images, without labels.
-    own: SelfCheck,
-}
-
-impl Checks {
-    /// Checks an encoder after `step` steps and logs what was found.
-    fn of(&self, encoder: &impl Encoder, step: u64) -> Result<Metrics, EvalError> {
-        let mut metrics = Metrics::new();
-        if let Some(found) = self.own.of(encoder)? {
-            let SelfScores { view_retrieval, chance, rankme, .. } = found;
-            info!("step {step}: views found {view_retrieval:.1} %, chance {chance:.1} %, RankMe {rankme:.1}");
-            metrics.extend(found.metrics());
-        }
-        if let Some(found) = self.knn.as_ref().map(|knn| knn.of(encoder)).transpose()? {
-            let EvalScores { top1, top5, rankme } = found;
-            info!(
-                "step {step}: k-NN top-1 {top1:.2} %, top-5 {top5:.2} %, RankMe of the test images {rankme:.1}"
-            );
-            metrics.extend(found.metrics());
-        }
-        Ok(metrics)
-    }
-}
-
 /// Builds the encoder that a recipe describes.
 type MakeBuiltIn = fn(&Recipe, &mut Init) -> Result<AnyEncoder, Error>;
 
@@ -314,7 +289,7 @@ where
         if let Some(advice) = advice.iter().find(|advice| advice.severity == Severity::CannotWork) {
             return Err(Error::CannotWork(advice.clone().into()));
         }
-        let checks = this.checks(&method)?;
+        let mut checks = this.checks(&method, resumed.as_ref())?;
         let text = this.recipe.to_toml()?;
         let (group, config) = (&this.options.group, this.recipe.train_config());
         let made = in_first(group, || {
@@ -333,7 +308,9 @@ where
         advice.iter().for_each(|advice| warn!("{}: {advice}", advice.severity));
         let start = start(this.options.resume);
         let mut evaluate = |encoder: &E, at: Progress| Ok(checks.of(encoder, at.step)?);
-        let mut trained = trainer.fit(encoder, &loader, start, &mut evaluate, this.observer)?;
+        let setting = Setting::of(&this.recipe, &this.defaults, &method, this.data.train.len());
+        let mut observer = Watched::new(this.observer, Doctor::new(setting), &run);
+        let mut trained = trainer.fit(encoder, &loader, start, &mut evaluate, &mut observer)?;
         if trained.summary.finished {
             let encoder = method.encoder(&trained.student, &trained.state).valid();
             if trained.summary.evaluation.is_empty() {
@@ -380,12 +357,16 @@ fn trainer<'t, M: MethodRules>(
 }
 
 impl<F> Pretraining<'_, F> {
-    fn checks(&self, method: &impl MethodRules) -> Result<Checks, Error> {
+    fn checks(&self, method: &impl MethodRules, resumed: Option<&Resumed>) -> Result<Checks, Error> {
         let sets = self.data.evaluation.as_ref();
         let at = Embedder::on(&self.device).in_group(&self.options.group);
-        let knn = sets.map(|sets| self.recipe.evaluation(sets, &at)).transpose()?;
-        let own = SelfCheck::new(&self.recipe, &self.data.train, method.needs().labels, &at)?;
-        Ok(Checks { knn, own })
+        let history = resumed.map(|resumed| History::read(resumed.run(), None)).transpose()?;
+        Ok(Checks {
+            labelled: sets.map(|sets| self.recipe.evaluation(sets, &at)).transpose()?,
+            own: SelfCheck::new(&self.recipe, &self.data.train, method.needs().labels, &at)?,
+            image_size: self.recipe.data.image_size,
+            baselines: history.map(|rows| Baselines::of(|name| rows.untrained(name))).unwrap_or_default(),
+        })
     }
 
     fn steps_per_epoch(&self, loader: &TrainLoader) -> u64 {

@@ -74,7 +74,7 @@ pub struct Recipe {
     /// What its numbers were chosen for. Default: not stated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made_for: Option<MadeFor>,
-    /// k-NN evaluation before, during and after training.
+    /// k-NN and a linear classifier before, during and after training.
     #[serde(default)]
     pub eval: EvalConfig,
     /// When checkpoints are written.
@@ -127,12 +127,15 @@ pub struct EvalConfig {
     pub k: usize,
     /// Temperature of their votes. Default 0.07 (DINO).
     pub temperature: f64,
+    /// Whether a linear classifier is fitted too, in closed form: see [`ridge`](ssl_eval::ridge()). Default: yes.
+    #[serde(skip_serializing_if = "Clone::clone")]
+    pub linear: bool,
 }
 
 impl Default for EvalConfig {
     fn default() -> Self {
         let KnnConfig { k, temperature } = KnnConfig::default();
-        Self { train: None, test: None, every_epochs: 10, limit: None, k, temperature }
+        Self { train: None, test: None, every_epochs: 10, limit: None, k, temperature, linear: true }
     }
 }
 

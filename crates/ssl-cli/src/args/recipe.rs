@@ -9,6 +9,7 @@ use burn_ssl::encoders::{EncoderConfig, Family};
 use burn_ssl::images;
 use burn_ssl::recipe::{Batch, Chosen, Draft, NamedDraft, RecipeName, Value, Wanted, fit_batch};
 use burn_ssl::registry::advice::{Recommended, Situation, recommend};
+use burn_ssl::train::OnCollapse;
 use clap::Args;
 
 /// The name that leaves the choice of a recipe to images and device.
@@ -78,10 +79,10 @@ pub(crate) struct TrainingArgs {
     /// run; the network is that of the file, unless --model, --width or --stem name it.
     #[arg(long, value_name = "FILE|DIR")]
     init: Option<PathBuf>,
-    /// Labelled images for k-NN before, during and after training.
+    /// Labelled images for k-NN and a linear classifier before, during and after training.
     #[arg(long, value_name = "PATH")]
     eval_test: Option<PathBuf>,
-    /// Labelled images to search for neighbours [default: the training images].
+    /// Labelled images to search for neighbours, and to fit the classifier to [default: the training images].
     #[arg(long, value_name = "PATH")]
     eval_train: Option<PathBuf>,
     /// Use the first N images of the test set.
@@ -90,6 +91,10 @@ pub(crate) struct TrainingArgs {
     /// Epochs between evaluations; 0 for only the first and the last.
     #[arg(long, value_name = "N")]
     eval_every: Option<u32>,
+    /// What to do when the run collapses: warn, or stop with exit code 3, where earlier checkpoints stay (docs/doctor.md) [default:
+    /// warn].
+    #[arg(long, value_name = "WHAT")]
+    on_collapse: Option<String>,
 }
 
 /// A number, or the choice of one by images and device.
@@ -333,7 +338,9 @@ impl TrainingArgs {
         set(draft, "eval.test", self.eval_test.as_deref().map(text).transpose()?)?;
         set(draft, "eval.train", self.eval_train.as_deref().map(text).transpose()?)?;
         set(draft, "eval.limit", self.eval_limit)?;
-        set(draft, "eval.every_epochs", self.eval_every)
+        set(draft, "eval.every_epochs", self.eval_every)?;
+        let on_collapse = self.on_collapse.as_deref().map(str::parse::<OnCollapse>).transpose()?;
+        set(draft, "train.on_collapse", on_collapse.map(|what| what.to_string()))
     }
 }
 

@@ -25,6 +25,10 @@ impl Resumed {
     pub(super) fn step(&self) -> u64 {
         self.checkpoint.as_ref().map_or(0, IntactCheckpoint::step)
     }
+
+    pub(super) fn run(&self) -> &RunDir {
+        &self.run
+    }
 }
 
 /// The recipe to build the encoder from. Where a checkpoint replaces the initial weights, it does not name their file, which

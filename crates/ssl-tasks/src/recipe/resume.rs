@@ -27,6 +27,7 @@ const CHANGEABLE: [(&str, Effect); 6] = [
     ("eval", Effect::None),
     ("made_for", Effect::None),
     ("checkpoint", Effect::None),
+    ("train.on_collapse", Effect::None),
 ];
 
 /// The keys and sections that may change when a run is resumed, in words.
@@ -138,6 +139,8 @@ mod tests {
             ("eval.every_epochs=7", false, false),
             ("checkpoint.keep=7", false, false),
             ("made_for.images=7", false, false),
+            ("eval.linear=false", false, false),
+            ("train.on_collapse=stop", false, false),
         ] {
             let other = changed(assignment);
             assert_eq!(recipe.kept_difference(&other).is_some(), is_kept, "{assignment}");
