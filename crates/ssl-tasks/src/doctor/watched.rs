@@ -7,8 +7,8 @@ use super::Doctor;
 use crate::compare::History;
 
 /// An observer with a doctor beside it.
-pub(crate) struct Watched<'a, O> {
-    observer: &'a mut O,
+pub(crate) struct Watched<'a> {
+    observer: &'a mut dyn Observer,
     doctor: Doctor,
     /// What a killed process found and could not write any more.
     unsaid: Vec<Finding>,
@@ -16,8 +16,8 @@ pub(crate) struct Watched<'a, O> {
     run: &'a RunDir,
 }
 
-impl<'a, O: Observer> Watched<'a, O> {
-    pub(crate) fn new(observer: &'a mut O, doctor: Doctor, run: &'a RunDir) -> Self {
+impl<'a> Watched<'a> {
+    pub(crate) fn new(observer: &'a mut dyn Observer, doctor: Doctor, run: &'a RunDir) -> Self {
         Self { observer, doctor, unsaid: Vec::new(), run }
     }
 
@@ -44,7 +44,7 @@ impl<'a, O: Observer> Watched<'a, O> {
     }
 }
 
-impl<O: Observer> Observer for Watched<'_, O> {
+impl Observer for Watched<'_> {
     fn on_start(&mut self, at: Progress) {
         if at.step > 0 {
             self.catch_up(at);
