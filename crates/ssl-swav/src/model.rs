@@ -190,7 +190,8 @@ impl Swav {
         past: Option<&(&CropQueue, Tensor<2>)>,
         group: &Group,
     ) -> Tensor<2> {
-        let (scores, [batch, _]) = (scores.without_autodiff(), scores.dims());
+        let [batch, _] = scores.dims();
+        let scores = scores.without_autodiff();
         let scores = match past {
             Some((queue, prototypes)) => match part(queue.of_crop(crop), group) {
                 Some(past) => Tensor::cat(vec![past.matmul(prototypes.clone().transpose()), scores], 0),
