@@ -13,7 +13,7 @@ impl<M: MethodRules> Run<'_, M> {
     pub(super) fn examine(
         &self,
         values: &[(&'static str, f64)],
-        observer: &mut impl Observer,
+        observer: &mut dyn Observer,
         metrics: &mut MetricsFile,
     ) -> Result<(), TrainError> {
         let has_row = self.writes() && !values.is_empty();
