@@ -87,7 +87,7 @@ where
 }
 
 struct Planning<'a, F> {
-    run: Pretraining<'a, NoObserver, F>,
+    run: Pretraining<'a, F>,
     steps: bool,
 }
 
@@ -115,7 +115,7 @@ where
     }
 }
 
-impl<E: Encoder> Ready<'_, NoObserver, E> {
+impl<E: Encoder> Ready<'_, E> {
     /// What is known before the first step.
     fn report(&self) -> PlanReport {
         let Self { this, estimate, encoder, loader, .. } = self;
@@ -160,8 +160,8 @@ impl<E: Encoder> Ready<'_, NoObserver, E> {
         let (start, untrained) = (Instant::now(), encoder.valid());
         checks.own.of(&untrained)?;
         let own = start.elapsed().as_secs_f64();
-        let knn = checks.knn.as_ref().map(|knn| knn.seconds(&untrained)).transpose()?.unwrap_or(0.0);
-        let features = checks.knn.as_ref().map_or(0.0, |knn| knn.feature_bytes(encoder.feature_dim()));
+        let knn = checks.labelled.as_ref().map(|knn| knn.seconds(&untrained)).transpose()?.unwrap_or(0.0);
+        let features = checks.labelled.as_ref().map_or(0.0, |knn| knn.feature_bytes(encoder.feature_dim()));
         drop(untrained);
         let (config, run) = (this.recipe.train_config(), RunDir::unwritten(&this.options.out));
         let trainer = trainer(method, &config, &run, &this.device, this.options, "");
