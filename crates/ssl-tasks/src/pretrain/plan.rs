@@ -107,7 +107,7 @@ where
         let ready = self.run.ready(&mut method)?;
         let mut report = ready.report();
         if self.steps && !report.cannot_work() {
-            let checks = ready.this.checks(&method)?;
+            let checks = ready.this.checks(&method, ready.resumed.as_ref())?;
             report.measured = Some(ready.measure(&method, &checks, &report)?);
             report.add_shortage(free_space(out));
         }

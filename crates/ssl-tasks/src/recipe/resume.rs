@@ -20,7 +20,7 @@ enum Effect {
 }
 
 /// The keys and sections that may change when a run is resumed. All others are those of its first step.
-const CHANGEABLE: [(&str, Effect); 6] = [
+const CHANGEABLE: [(&str, Effect); 7] = [
     ("schedule.epochs", Effect::Length),
     ("schedule.max_steps", Effect::Length),
     ("data.workers", Effect::None),
