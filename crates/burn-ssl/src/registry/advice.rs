@@ -215,8 +215,8 @@ mod tests {
             cpu: true,
         };
         assert_eq!(small, expected);
-        assert_eq!(of(32, 10, Some(64), DeviceSpec::Wgpu).batch_size, 10);
-        assert!(!of(32, 10, None, DeviceSpec::Wgpu).cpu);
+        assert_eq!(of(32, 10, Some(64), DeviceSpec::Wgpu(None)).batch_size, 10);
+        assert!(!of(32, 10, None, DeviceSpec::Wgpu(None)).cpu);
     }
 
     #[test]
