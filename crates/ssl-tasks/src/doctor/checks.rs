@@ -81,14 +81,6 @@ pub(super) fn one_prototype(case: &Case<'_>) -> Option<Seen> {
     Some(Seen { since, evidence: format!("prototype_usage {usage:.4} of {prototypes}") })
 }
 
-pub(super) fn prototypes_unused(case: &Case<'_>) -> Option<Seen> {
-    let rows = &case.rows;
-    let first: Vec<f64> = rows.first.iter().filter_map(|row| row.get("prototype_usage")).collect();
-    let usual = first.iter().sum::<f64>() / first.len().max(1) as f64;
-    let (since, usage) = rows.lasting("prototype_usage", ROWS, |usage| usage < 0.7 * usual)?;
-    Some(Seen { since, evidence: format!("prototype_usage {usage:.2}, {usual:.2} at first") })
-}
-
 pub(super) fn queue_too_old(case: &Case<'_>) -> Option<Seen> {
     let queue = case.setting.number("queue_len").filter(|queue| *queue > 0.0)?;
     let row = case.rows.last()?;

@@ -5,8 +5,8 @@ use ssl_train::FindingKind::{Advice, Collapse};
 use super::Rule;
 use super::checks::{
     center_at_rest, dimensions_collapsed, embeddings_collapsed, gradient_vanished, images_alike,
-    loss_at_floor, loss_of_guessing, one_prototype, prototypes_unused, queue_too_old, teacher_on_one_output,
-    teacher_undecided, waiting_for_data,
+    loss_at_floor, loss_of_guessing, one_prototype, queue_too_old, teacher_on_one_output, teacher_undecided,
+    waiting_for_data,
 };
 use super::remedies::{
     follow_with_the_centre, lower_rate, more_workers, reset, sharpen, shorter_queue, usual_prototypes,
@@ -14,7 +14,7 @@ use super::remedies::{
 };
 
 /// All rules, in the order of `docs/doctor.md`.
-pub(super) const RULES: [Rule; 13] = [
+pub(super) const RULES: [Rule; 12] = [
     Rule {
         name: "images-alike",
         kind: Collapse,
@@ -94,14 +94,6 @@ pub(super) const RULES: [Rule; 13] = [
         reference: "Caron et al. 2020, SwAV, section 3.1, arXiv:2006.09882",
         check: one_prototype,
         remedy: usual_prototypes,
-    },
-    Rule {
-        name: "prototypes-unused",
-        kind: Advice,
-        cause: "fewer and fewer prototypes are assigned, as happens at a rate that is too high",
-        reference: "Caron et al. 2020, SwAV, section 3.1, arXiv:2006.09882",
-        check: prototypes_unused,
-        remedy: lower_rate,
     },
     Rule {
         name: "queue-too-old",
