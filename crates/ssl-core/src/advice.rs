@@ -9,6 +9,8 @@ use crate::Progress;
 const INITIAL_SHARE: f64 = 0.25;
 /// The share that is proposed instead (our choice).
 const PROPOSED_SHARE: f64 = 0.05;
+/// The least momentum that is proposed (our choice: with less, the teacher is hardly an average).
+const LEAST_MOMENTUM: f64 = 0.5;
 /// Epochs after which the keys of a queue are those of networks long gone (our choice: official queues hold a twentieth of
 /// ImageNet and a twelfth of CIFAR-10).
 const OLD_EPOCHS: usize = 2;
@@ -140,7 +142,7 @@ impl Advice {
         let first = momentum(plan.at(0));
         let slower = ((1.0 - (1.0 - first) * factor) * 1e3).floor() / 1e3;
         let mut changes = vec![plan.with_length(factor)];
-        if slower > 0.0 {
+        if slower >= LEAST_MOMENTUM {
             changes.insert(0, Change::option(field, slower));
         }
         let found = format!(

@@ -310,7 +310,7 @@ mod tests {
             .expect_err("no power of two")
             .to_string();
         assert!(
-            error.starts_with("schedule.batch_size: found 'auto', and no power of two works: "),
+            error.starts_with("schedule.batch_size: found 'auto', and no power of two up to 512 works: "),
             "{error}"
         );
         let three = AutoOptions { processes: 3, ..AutoOptions::default() };
