@@ -108,9 +108,9 @@ mod tests {
     fn line() -> Line {
         Line {
             at: Some(Progress { step: 32, total_steps: 50, steps_per_epoch: 10 }),
-            loss: Some(4.12345),
+            loss: Some(4.1234),
             knn: Some(45.12),
-            linear: Some(50.25),
+            linear: Some(50.2),
             rank: Some(23.44),
             images_per_s: Some(512.4),
             data_share: Some(0.124),
@@ -134,7 +134,7 @@ mod tests {
     fn what_matters_least_goes_first_where_there_is_no_room() {
         assert_eq!(line().text(60), "ep 3.2/5  loss 4.123  k-NN 45.1  512/s  data 12%  3m left");
         assert_eq!(line().text(50), "ep 3.2/5  loss 4.123  k-NN 45.1  512/s  3m left");
-        assert_eq!(line().text(20), "ep 3.2/5 3m left");
+        assert_eq!(line().text(20), "ep 3.2/5  3m left");
         assert_eq!(line().text(3), "3m left");
     }
 
