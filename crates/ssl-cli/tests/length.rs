@@ -103,7 +103,11 @@ fn a_finished_run_is_extended_twice_and_its_recipe_tells_the_whole_run() {
     assert_eq!((report["steps"].as_u64(), report["epochs"].as_u64()), (Some(14), Some(7)));
     assert_eq!(changes(&out), [[4.0, 4.0, 10.0], [10.0, 10.0, 14.0]]);
     let metrics = fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
-    assert_eq!(metrics.matches("knn_top1").count(), 4, "before the first step, and at every end: {metrics}");
+    assert_eq!(
+        metrics.matches("knn_top1\"").count(),
+        4,
+        "before the first step, and at every end: {metrics}"
+    );
 
     let (recipe, whole) = (out.join("recipe.toml"), dir.path().join("whole"));
     let args = ["pretrain", "--recipe", text(&recipe), "--out", text(&whole)];

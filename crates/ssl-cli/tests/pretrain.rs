@@ -30,8 +30,10 @@ fn a_run_writes_all_its_files_and_can_be_evaluated_and_exported() {
     let (images, out) = (class_folders(dir.path(), 10), dir.path().join("run"));
     let (images, out_text) = (text(&images), text(&out));
     let result = json(&[&tiny(images, out_text)[..], &["--eval-test", images, "--eval-every", "1"]].concat());
-    for key in ["steps", "epochs", "seconds", "train_loss", "images_per_s", "knn_top1", "knn_top1_untrained"]
-    {
+    let of_run = ["steps", "epochs", "seconds", "train_loss", "images_per_s"];
+    let [knn, linear] =
+        ["knn", "linear"].map(|name| ["", "_untrained", "_pixels"].map(|of| format!("{name}_top1{of}")));
+    for key in of_run.map(str::to_owned).iter().chain(&knn).chain(&linear) {
         assert!(result[key].as_f64().is_some_and(f64::is_finite), "{key} in {result}");
     }
     assert_eq!((result["method"].as_str(), result["device"].as_str()), (Some("simclr"), Some("flex")));
@@ -41,7 +43,7 @@ fn a_run_writes_all_its_files_and_can_be_evaluated_and_exported() {
     assert!(recipe.contains("width = 4") && recipe.contains("stem = \"cifar\""), "{recipe}");
     let metrics = fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
     assert_eq!(
-        metrics.matches("knn_top1").count(),
+        metrics.matches("knn_top1\"").count(),
         3,
         "before, after the first epoch, at the end:\n{metrics}"
     );

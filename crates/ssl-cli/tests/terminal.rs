@@ -15,11 +15,14 @@ fn the_bar_of_a_long_run_takes_one_row_and_an_answer_to_ctrl_c_stays_readable() 
     let images = class_folders(dir.path(), 12);
     for columns in WIDTHS {
         let out = dir.path().join(columns.to_string());
-        let args = [&tiny(text(&images), text(&out))[..], &["--epochs", "400000"]].concat();
+        let labelled = ["--eval-test", text(&images), "--eval-every", "0"];
+        let args = [&tiny(text(&images), text(&out))[..], &["--epochs", "40000"], &labelled].concat();
         let mut terminal = Terminal::start(columns, command(&args));
-        let rows = terminal.rows_where(|row| row.contains("  loss ") && row.ends_with(" left"));
-        let bar: Vec<_> = rows.iter().skip_while(|row| !row.contains("/1200000 steps  loss ")).collect();
-        assert!(matches!(&bar[..], [bar] if bar.ends_with(" left")), "{columns} columns: {rows:#?}");
+        let rows = terminal.rows_where(|row| row.contains(" loss ") && row.ends_with(" left"));
+        let bar: Vec<_> = rows.iter().skip_while(|row| !row.contains("/40000 ")).collect();
+        let figures = [" loss ", " k-NN ", " lin", " rank ", "/s ", " data ", " left"];
+        let shows_all = |row: &String| figures.iter().all(|figure| row.contains(figure));
+        assert!(matches!(&bar[..], [bar] if shows_all(bar)), "{columns} columns: {rows:#?}");
 
         terminal.interrupt();
         let Ended { status, rows, .. } = terminal.end();

@@ -11,6 +11,7 @@ mod knn;
 mod metrics;
 mod mixing;
 mod probe;
+mod ridge;
 mod segmentation;
 #[cfg(test)]
 mod testing;
@@ -28,5 +29,6 @@ pub use knn::{Knn, KnnConfig, knn, knn_among, neighbours};
 pub use metrics::{alignment, rankme, uniformity, view_retrieval, view_retrieval_chance};
 pub use mixing::MixingConfig;
 pub use probe::{AttentivePool, Probe, ProbeHead, ProbeInput};
+pub use ridge::{Ridge, ridge};
 pub use segmentation::{PatchFeatures, Segmentation, segment};
 pub use ssl_core::math::feature_std;

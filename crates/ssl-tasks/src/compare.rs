@@ -12,6 +12,7 @@ use ssl_core::ConfigError;
 use ssl_encoders::Artifact;
 use ssl_train::{RunDir, newest_intact_checkpoint};
 
+use crate::baselines::{KNN_TOP1, LINEAR_TOP1};
 use crate::recipe::{Draft, RecipeError, leaves};
 use crate::self_check::{RANKME_TRAIN, VIEW_RETRIEVAL};
 use crate::{Error, Recipe, files};
@@ -76,6 +77,12 @@ pub struct ComparedRun {
     /// k-NN top-1 of the last evaluation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knn_top1: Option<f64>,
+    /// Top-1 of a linear classifier, fitted in closed form, before the first step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_top1_untrained: Option<f64>,
+    /// The same of the last evaluation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_top1: Option<f64>,
     /// How often a view of a training image found another view of it, in per cent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view_retrieval: Option<f64>,
@@ -117,6 +124,9 @@ pub struct OfSeeds {
     /// Of the k-NN top-1 accuracies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knn_top1: Option<Spread>,
+    /// Of the top-1 accuracies of the linear classifiers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_top1: Option<Spread>,
     /// Of how often views were found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub view_retrieval: Option<Spread>,
@@ -206,8 +216,10 @@ impl Opened {
             epochs: history.steps_per_epoch.map(|per_epoch| steps / per_epoch),
             seconds: checkpoint.as_ref().map(|checkpoint| checkpoint.seconds()),
             train_loss: metric("train_loss").or_else(|| history.last("train_loss")),
-            knn_top1_untrained: history.untrained("knn_top1"),
-            knn_top1: metric("knn_top1").or_else(|| history.last("knn_top1")),
+            knn_top1_untrained: history.untrained(KNN_TOP1),
+            knn_top1: metric(KNN_TOP1).or_else(|| history.last(KNN_TOP1)),
+            linear_top1_untrained: history.untrained(LINEAR_TOP1),
+            linear_top1: metric(LINEAR_TOP1).or_else(|| history.last(LINEAR_TOP1)),
             view_retrieval: history.last(VIEW_RETRIEVAL),
             rankme_train: history.last(RANKME_TRAIN),
             rankme: metric("rankme").or_else(|| history.last("rankme")),
@@ -267,6 +279,7 @@ fn of_seeds(runs: &[Opened]) -> Vec<OfSeeds> {
             OfSeeds {
                 train_loss: spread(|run| run.train_loss),
                 knn_top1: spread(|run| run.knn_top1),
+                linear_top1: spread(|run| run.linear_top1),
                 view_retrieval: spread(|run| run.view_retrieval),
                 rankme: spread(ComparedRun::rank),
                 seconds: spread(|run| run.seconds),

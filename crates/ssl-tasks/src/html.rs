@@ -206,7 +206,7 @@ impl<E: Encoder> Seen<'_, E> {
                 page.data.push(format!("{what} could not be shown: {error}."));
             }
         };
-        let measured = accuracy::Measured::of(recipe, self.data, self.device);
+        let measured = accuracy::Measured::of(recipe, self.data, self.device, &told.baselines());
         page.accuracy = Some(accuracy::table(told, &measured));
         let done = self.add_gallery(page, recipe);
         or_note("The sample of images", done, page);

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod baselines;
 mod classifier;
 mod columns;
 mod compare;

@@ -1,6 +1,7 @@
 //! Pretraining: from a recipe to a run directory.
 
 mod banner;
+mod checks;
 mod masks;
 mod report;
 mod resume;
@@ -19,23 +20,24 @@ use ssl_core::{
 };
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
 use ssl_encoders::{AnyEncoder, weights};
-use ssl_eval::{Embedder, EvalError};
+use ssl_eval::Embedder;
 use ssl_train::{
-    ChangedData, Evaluation as Metrics, Existing, Observer, RunDir, Start, TrainConfig, TrainError, Trainer,
-    needs_of_views,
+    ChangedData, Existing, Observer, RunDir, Start, TrainConfig, TrainError, Trainer, needs_of_views,
 };
 use toml::Table;
 use tracing::{info, warn};
 
 use banner::Banner;
+use checks::Checks;
 pub use report::Report;
 use resume::Resumed;
 use teacher::RunTeacher;
 pub use verdict::{Learned, Verdict};
 pub(crate) use verdict::{is_above, standard_error};
 
+use crate::baselines::Baselines;
+use crate::compare::History;
 use crate::encoder::initial;
-use crate::evaluation::{EvalScores, Evaluation};
 use crate::first::in_first;
 use crate::html::Ended;
 use crate::images::RunData;
@@ -43,7 +45,7 @@ use crate::memory::{self, Estimate, Machine};
 use crate::methods::{Methods, WithMethod, options_of};
 use crate::preparation::EVAL_BATCH;
 use crate::recipe::RecipeError;
-use crate::self_check::{SelfCheck, SelfScores};
+use crate::self_check::SelfCheck;
 use crate::{Error, Recipe, html, provenance, sheet};
 
 /// The sheet of views in the directory of a run.
@@ -193,34 +195,6 @@ pub fn pretrain_encoder<E: Encoder>(
     pretrain_known(methods, recipe, options, |_: &Recipe, init: &mut Init| Ok(encoder(init)), observer)
 }
 
-/// What is measured of an encoder during a run.
-struct Checks {
-    /// On labelled sets, if there are any.
-    knn: Option<Evaluation>,
-    /// On the training images, without labels.
-    own: SelfCheck,
-}
-
-impl Checks {
-    /// Checks an encoder after `step` steps and logs what was found.
-    fn of(&self, encoder: &impl Encoder, step: u64) -> Result<Metrics, EvalError> {
-        let mut metrics = Metrics::new();
-        if let Some(found) = self.own.of(encoder)? {
-            let SelfScores { view_retrieval, chance, rankme, .. } = found;
-            info!("step {step}: views found {view_retrieval:.1} %, chance {chance:.1} %, RankMe {rankme:.1}");
-            metrics.extend(found.metrics());
-        }
-        if let Some(found) = self.knn.as_ref().map(|knn| knn.of(encoder)).transpose()? {
-            let EvalScores { top1, top5, rankme } = found;
-            info!(
-                "step {step}: k-NN top-1 {top1:.2} %, top-5 {top5:.2} %, RankMe of the test images {rankme:.1}"
-            );
-            metrics.extend(found.metrics());
-        }
-        Ok(metrics)
-    }
-}
-
 /// The encoder that a recipe describes.
 fn built_in(recipe: &Recipe, init: &mut Init) -> Result<AnyEncoder, Error> {
     initial(&recipe.encoder, recipe.data.image_size, init)
@@ -292,7 +266,7 @@ where
         let loader = this.loader(&encoder, &method.needs())?;
         let fits = method.check(&encoder, this.recipe.train_config().micro_batch());
         fits.map_err(RecipeError::MethodOption)?;
-        let checks = this.checks(&method)?;
+        let mut checks = this.checks(&method, resumed.as_ref())?;
         let text = this.recipe.to_toml()?;
         let (group, config) = (&this.options.group, this.recipe.train_config());
         let made = in_first(group, || {
@@ -372,12 +346,16 @@ impl<'a, O, F> Pretraining<'a, O, F> {
         Ok((Pretraining { recipe, defaults, teacher, options, device, data, make: (), observer }, encoder))
     }
 
-    fn checks(&self, method: &impl MethodRules) -> Result<Checks, Error> {
+    fn checks(&self, method: &impl MethodRules, resumed: Option<&Resumed>) -> Result<Checks, Error> {
         let sets = self.data.evaluation.as_ref();
         let at = Embedder::on(&self.device).in_group(&self.options.group);
-        let knn = sets.map(|sets| self.recipe.evaluation(sets, &at)).transpose()?;
-        let own = SelfCheck::new(&self.recipe, &self.data.train, method.needs().labels, &at)?;
-        Ok(Checks { knn, own })
+        let history = resumed.map(|resumed| History::read(resumed.run(), None)).transpose()?;
+        Ok(Checks {
+            labelled: sets.map(|sets| self.recipe.evaluation(sets, &at)).transpose()?,
+            own: SelfCheck::new(&self.recipe, &self.data.train, method.needs().labels, &at)?,
+            image_size: self.recipe.data.image_size,
+            baselines: history.map(|rows| Baselines::of(|name| rows.untrained(name))).unwrap_or_default(),
+        })
     }
 
     /// Checks that recipe and images fit the method.

@@ -69,7 +69,7 @@ pub struct Recipe {
     pub train: BatchConfig,
     /// Length of the training and learning rates.
     pub schedule: ScheduleConfig,
-    /// k-NN evaluation before, during and after training.
+    /// k-NN and a linear classifier before, during and after training.
     #[serde(default)]
     pub eval: EvalConfig,
     /// When checkpoints are written.
@@ -122,12 +122,15 @@ pub struct EvalConfig {
     pub k: usize,
     /// Temperature of their votes. Default 0.07 (DINO).
     pub temperature: f64,
+    /// Whether a linear classifier is fitted too, in closed form: see [`ridge`](ssl_eval::ridge()). Default: yes.
+    #[serde(skip_serializing_if = "Clone::clone")]
+    pub linear: bool,
 }
 
 impl Default for EvalConfig {
     fn default() -> Self {
         let KnnConfig { k, temperature } = KnnConfig::default();
-        Self { train: None, test: None, every_epochs: 10, limit: None, k, temperature }
+        Self { train: None, test: None, every_epochs: 10, limit: None, k, temperature, linear: true }
     }
 }
 

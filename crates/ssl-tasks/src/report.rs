@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::baselines::Baselines;
 use crate::demo::DemoReport;
 use crate::export::ExportReport;
 use crate::memory::Bytes;
@@ -123,16 +124,19 @@ impl fmt::Display for HtmlReport {
 
 impl fmt::Display for DemoReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { knn_top1_untrained, knn_top1, out, .. } = &self.run;
-        writeln!(f, "k-NN accuracy on 10 classes of rendered images, without labels in training:")?;
+        let Report { knn_top1, linear_top1, out, .. } = &self.run;
+        let Baselines { knn, linear } = self.run.baselines();
+        writeln!(f, "accuracy on 10 classes of rendered images, without labels in training of the encoder:")?;
+        writeln!(f, "  {:17}  {:>7}  {:>7}", "", "k-NN", "linear")?;
         let rows = [
-            ("raw pixels", Some(self.knn_top1_pixels)),
-            ("untrained network", *knn_top1_untrained),
-            ("trained network", *knn_top1),
+            ("raw pixels", knn.pixels, linear.pixels),
+            ("untrained network", knn.untrained, linear.untrained),
+            ("trained network", *knn_top1, *linear_top1),
         ];
-        for (name, accuracy) in rows {
-            let accuracy = accuracy.map_or("not evaluated".to_owned(), |value| format!("{value:5.1} %"));
-            writeln!(f, "  {name:17}  {accuracy}")?;
+        for (name, knn, linear) in rows {
+            let [knn, linear] = [knn, linear]
+                .map(|accuracy| accuracy.map_or("-".to_owned(), |value| format!("{value:.1} %")));
+            writeln!(f, "  {name:17}  {knn:>7}  {linear:>7}")?;
         }
         write!(f, "encoder: {}", out.join("encoder.safetensors").display())?;
         written(f, "views", self.run.sheet.clone())?;
@@ -150,7 +154,7 @@ impl fmt::Display for Report {
         if let Some(bytes) = max_mem {
             write!(f, "; max mem {}", Bytes(*bytes as f64))?;
         }
-        write_knn(f, self)?;
+        write_accuracies(f, self)?;
         if let Some(verdict) = &self.verdict {
             write!(f, "\n{verdict}")?;
         }
@@ -167,17 +171,23 @@ fn write_scale(f: &mut fmt::Formatter<'_>, verdict: Option<&Verdict>) -> fmt::Re
     loss_floor.map_or(Ok(()), |floor| write!(f, ", {floor:.4} at best"))
 }
 
-/// The k-NN accuracies with their standard errors, and whether the gain is more than noise.
-fn write_knn(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
-    let (Some(untrained), Some(trained), Some(images)) =
-        (report.knn_top1_untrained, report.knn_top1, report.knn_images)
-    else {
-        return Ok(());
-    };
-    let [before, after] =
-        [untrained, trained].map(|share| format!("{share:.2} ± {:.2} %", standard_error(share, images)));
-    let verdict = if is_above(trained, untrained, images) { "" } else { ", not above the untrained network" };
-    write!(f, "\nk-NN accuracy: {before} untrained, {after} trained{verdict}")
+/// The accuracies with their standard errors, as multiples of the baselines, and whether the gain is more than noise.
+fn write_accuracies(f: &mut fmt::Formatter<'_>, report: &Report) -> fmt::Result {
+    let Baselines { knn, linear } = report.baselines();
+    for (name, baseline, trained) in [("k-NN", knn, report.knn_top1), ("linear", linear, report.linear_top1)]
+    {
+        let (Some(untrained), Some(trained), Some(images)) = (baseline.untrained, trained, report.knn_images)
+        else {
+            continue;
+        };
+        let [before, after] =
+            [untrained, trained].map(|share| format!("{share:.2} ± {:.2} %", standard_error(share, images)));
+        let noise =
+            if is_above(trained, untrained, images) { "" } else { ", not above the untrained network" };
+        let multiples = baseline.multiples(trained);
+        write!(f, "\n{name} accuracy: {before} untrained, {after} trained{multiples}{noise}")?;
+    }
+    Ok(())
 }
 
 impl fmt::Display for KnnReport {
@@ -310,6 +320,10 @@ mod tests {
             images_per_s: 99.6,
             knn_top1: Some(50.0),
             knn_top1_untrained: Some(10.0),
+            knn_top1_pixels: Some(25.0),
+            linear_top1: None,
+            linear_top1_untrained: None,
+            linear_top1_pixels: None,
             knn_images: Some(100),
             verdict: None,
             rankme: Some(3.5),
@@ -347,7 +361,8 @@ mod tests {
     fn a_pretraining_names_its_encoder_once_there_is_one() {
         let text = RunReport::from(pretraining(true)).to_string();
         let first = "40 steps, 2 epochs in 3 s, 100 images/s; loss of the last epoch 1.2500; max mem 1.2 GB";
-        let second = "k-NN accuracy: 10.00 ± 3.00 % untrained, 50.00 ± 5.00 % trained";
+        let second =
+            "k-NN accuracy: 10.00 ± 3.00 % untrained, 50.00 ± 5.00 % trained (2.0x pixels, 5.0x untrained)";
         let views = "views: run/views.png";
         assert_eq!(text, format!("{first}\n{second}\n{views}\nencoder: run/encoder.safetensors"));
         assert_eq!(RunReport::from(pretraining(false)).to_string(), format!("{first}\n{second}\n{views}"));
@@ -363,7 +378,29 @@ mod tests {
     #[test]
     fn a_gain_that_chance_explains_is_called_so() {
         let noise = Report { knn_top1: Some(12.0), sheet: None, ..pretraining(false) }.to_string();
-        assert!(noise.ends_with("12.00 ± 3.25 % trained, not above the untrained network"), "{noise}");
+        let end = "12.00 ± 3.25 % trained (0.5x pixels, 1.2x untrained), not above the untrained network";
+        assert!(noise.ends_with(end), "{noise}");
+    }
+
+    #[test]
+    fn a_linear_accuracy_has_a_line_and_a_column_of_its_own() {
+        let run = Report {
+            linear_top1: Some(80.0),
+            linear_top1_untrained: Some(20.0),
+            linear_top1_pixels: Some(40.0),
+            ..pretraining(false)
+        };
+        let expected = "\nlinear accuracy: 20.00 ± 4.00 % untrained, 80.00 ± 4.00 % trained (2.0x pixels, 4.0x untrained)";
+        assert!(run.to_string().contains(expected), "{run}");
+        let text = DemoReport { run }.to_string();
+        let rows: Vec<&str> = text.lines().skip(1).take(4).collect();
+        let expected = [
+            "                        k-NN   linear",
+            "  raw pixels          25.0 %   40.0 %",
+            "  untrained network   10.0 %   20.0 %",
+            "  trained network     50.0 %   80.0 %",
+        ];
+        assert_eq!(rows, expected);
     }
 
     #[test]

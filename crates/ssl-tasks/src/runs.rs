@@ -44,6 +44,8 @@ pub enum RunsOrder {
     Loss,
     /// The highest k-NN accuracy first.
     Knn,
+    /// The highest accuracy of a linear classifier first.
+    Linear,
     /// Running ones first, then those that were stopped, then finished ones.
     State,
     /// The longest first, by seconds of training.
@@ -51,12 +53,13 @@ pub enum RunsOrder {
 }
 
 /// The orders by name.
-const ORDERS: [(&str, RunsOrder); 7] = [
+const ORDERS: [(&str, RunsOrder); 8] = [
     ("path", RunsOrder::Path),
     ("method", RunsOrder::Method),
     ("epochs", RunsOrder::Epochs),
     ("loss", RunsOrder::Loss),
     ("knn", RunsOrder::Knn),
+    ("linear", RunsOrder::Linear),
     ("state", RunsOrder::State),
     ("time", RunsOrder::Time),
 ];
@@ -66,7 +69,7 @@ impl FromStr for RunsOrder {
 
     fn from_str(name: &str) -> Result<Self, ConfigError> {
         let known = ORDERS.iter().find(|(known, _)| *known == name).map(|&(_, order)| order);
-        let expected = "path, method, epochs, loss, knn, state or time";
+        let expected = "path, method, epochs, loss, knn, linear, state or time";
         ConfigError::check(known.is_some(), "sort", format!("'{name}'"), expected)?;
         Ok(known.unwrap_or_default())
     }
@@ -167,15 +170,20 @@ impl RunsOrder {
             Self::Method => (&a_run.method, &a_run.model).cmp(&(&b_run.method, &b_run.model)),
             Self::Epochs => b_run.epochs.cmp(&a_run.epochs),
             Self::Loss => smallest_first(a_run.train_loss, b_run.train_loss),
-            Self::Knn => smallest_first(a_run.knn_top1.map(|top1| -top1), b_run.knn_top1.map(|top1| -top1)),
+            Self::Knn => largest_first(a_run.knn_top1, b_run.knn_top1),
+            Self::Linear => largest_first(a_run.linear_top1, b_run.linear_top1),
             Self::State => a.state.cmp(&b.state),
-            Self::Time => smallest_first(a_run.seconds.map(|time| -time), b_run.seconds.map(|time| -time)),
+            Self::Time => largest_first(a_run.seconds, b_run.seconds),
         }
     }
 }
 
 fn smallest_first(a: Option<f64>, b: Option<f64>) -> Ordering {
     a.unwrap_or(f64::INFINITY).total_cmp(&b.unwrap_or(f64::INFINITY))
+}
+
+fn largest_first(a: Option<f64>, b: Option<f64>) -> Ordering {
+    smallest_first(a.map(|value| -value), b.map(|value| -value))
 }
 
 impl fmt::Display for RunState {
@@ -190,7 +198,18 @@ impl fmt::Display for RunState {
 
 impl fmt::Display for RunsReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let heads = ["run", "method", "model", "state", "epochs", "loss", "views found %", "k-NN %", "time"];
+        let heads = [
+            "run",
+            "method",
+            "model",
+            "state",
+            "epochs",
+            "loss",
+            "views found %",
+            "k-NN %",
+            "linear %",
+            "time",
+        ];
         let rows = std::iter::once(heads.map(str::to_owned).to_vec()).chain(self.runs.iter().map(row));
         match self.runs.is_empty() {
             true => write!(f, "no runs")?,
@@ -215,6 +234,7 @@ fn row(listed: &ListedRun) -> Vec<String> {
         number(run.train_loss, 4),
         number(run.view_retrieval, 1),
         number(run.knn_top1, 2),
+        number(run.linear_top1, 2),
         run.seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.0} s")),
     ]
 }
@@ -285,7 +305,7 @@ mod tests {
         assert!(runs(&RunsOptions::new(folder.path().join("absent"))).is_err());
         assert_eq!(
             "size".parse::<RunsOrder>().expect_err("unknown").to_string(),
-            "sort is 'size', expected path, method, epochs, loss, knn, state or time"
+            "sort is 'size', expected path, method, epochs, loss, knn, linear, state or time"
         );
     }
 }

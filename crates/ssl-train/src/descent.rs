@@ -96,7 +96,7 @@ struct Reports {
 impl Reports {
     /// The report on the step that led to `at`.
     fn of_step(&mut self, at: Progress, lr: f64) -> Result<StepReport, TrainError> {
-        let mut report = StepReport { at, loss: None, lr, images_per_s: 0.0 };
+        let mut report = StepReport { at, loss: None, lr, images_per_s: 0.0, data_share: None };
         let due = at.step.is_multiple_of(READ_EVERY) || at.step.is_multiple_of(at.steps_per_epoch);
         if !due && at.step != at.total_steps {
             return Ok(report);

@@ -79,4 +79,6 @@ pub struct StepReport {
     pub lr: f64,
     /// Images per second since the last report, each image counted once however many views it has.
     pub images_per_s: f64,
+    /// Share of that time spent waiting for data, 0 to 1; `None` at steps where the loss is not read, and where nothing is loaded.
+    pub data_share: Option<f64>,
 }

@@ -76,10 +76,10 @@ pub(crate) struct TrainingArgs {
     /// run; the network is that of the file, unless --model, --width or --stem name it.
     #[arg(long, value_name = "FILE|DIR")]
     init: Option<PathBuf>,
-    /// Labelled images for k-NN before, during and after training.
+    /// Labelled images for k-NN and a linear classifier before, during and after training.
     #[arg(long, value_name = "PATH")]
     eval_test: Option<PathBuf>,
-    /// Labelled images to search for neighbours [default: the training images].
+    /// Labelled images to search for neighbours, and to fit the classifier to [default: the training images].
     #[arg(long, value_name = "PATH")]
     eval_train: Option<PathBuf>,
     /// Use the first N images of the test set.

@@ -75,7 +75,7 @@ pub(crate) struct RunsArgs {
     /// Folder to search, with the folders in it.
     #[arg(value_name = "DIR", default_value = ".")]
     pub(crate) folder: PathBuf,
-    /// Order: path, method, epochs, loss, knn, state or time; the best and the longest come first.
+    /// Order: path, method, epochs, loss, knn, linear, state or time; the best and the longest come first.
     #[arg(long, value_name = "ORDER", default_value_t)]
     pub(crate) sort: RunsOrder,
 }

@@ -8,6 +8,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::Opened;
+use crate::baselines::{KNN_TOP1, LINEAR_TOP1};
 use crate::self_check::VIEW_RETRIEVAL;
 use crate::sheet::text::{FONT, embed_font};
 use crate::{Error, sheet};
@@ -33,10 +34,11 @@ struct Panel {
     legend: SeriesLabelPosition,
 }
 
-const PANELS: [Panel; 3] = [
+const PANELS: [Panel; 4] = [
     Panel { metric: "train_loss", title: "loss", legend: SeriesLabelPosition::UpperRight },
     Panel { metric: VIEW_RETRIEVAL, title: "views found, %", legend: SeriesLabelPosition::LowerRight },
-    Panel { metric: "knn_top1", title: "k-NN accuracy, %", legend: SeriesLabelPosition::LowerRight },
+    Panel { metric: KNN_TOP1, title: "k-NN accuracy, %", legend: SeriesLabelPosition::LowerRight },
+    Panel { metric: LINEAR_TOP1, title: "linear accuracy, %", legend: SeriesLabelPosition::LowerRight },
 ];
 
 type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;

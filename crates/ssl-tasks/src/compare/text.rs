@@ -5,8 +5,8 @@ use std::fmt;
 use super::{CompareReport, ComparedRun, OfSeeds, Spread};
 use crate::columns;
 
-pub(crate) const COLUMNS: [&str; 9] =
-    ["run", "method", "seed", "epochs", "time", "loss", "views found %", "RankMe", "k-NN %"];
+pub(crate) const COLUMNS: [&str; 10] =
+    ["run", "method", "seed", "epochs", "time", "loss", "views found %", "RankMe", "k-NN %", "linear %"];
 
 impl fmt::Display for CompareReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -42,7 +42,7 @@ pub(crate) fn row(run: &ComparedRun) -> Vec<String> {
     };
     let length = epochs.map_or(format!("{steps} steps"), |epochs| epochs.to_string());
     let state = if *finished { "" } else { ", unfinished" };
-    let knn = match (run.knn_top1_untrained, run.knn_top1) {
+    let accuracy = |untrained: Option<f64>, trained: Option<f64>| match (untrained, trained) {
         (Some(untrained), Some(trained)) => format!("{untrained:.2} → {trained:.2}"),
         (_, trained) => number(trained, 2),
     };
@@ -55,7 +55,8 @@ pub(crate) fn row(run: &ComparedRun) -> Vec<String> {
         number(run.train_loss, 4),
         number(run.view_retrieval, 1),
         number(run.rank(), 1),
-        knn,
+        accuracy(run.knn_top1_untrained, run.knn_top1),
+        accuracy(run.linear_top1_untrained, run.linear_top1),
     ]
 }
 
@@ -68,6 +69,7 @@ impl fmt::Display for OfSeeds {
             ("views found", self.view_retrieval, 1, " %"),
             ("RankMe", self.rankme, 1, ""),
             ("k-NN", self.knn_top1, 2, " %"),
+            ("linear", self.linear_top1, 2, " %"),
             ("time", self.seconds, 0, " s"),
         ];
         let known = values.into_iter().filter_map(|(name, value, digits, unit)| {
@@ -88,11 +90,12 @@ mod tests {
             runs: vec!["a".into(), "b".into()],
             train_loss: Some(Spread { mean: 4.25, deviation: 0.125 }),
             knn_top1: Some(Spread { mean: 55.0, deviation: 1.5 }),
+            linear_top1: Some(Spread { mean: 65.0, deviation: 0.5 }),
             view_retrieval: None,
             rankme: None,
             seconds: Some(Spread { mean: 60.0, deviation: 2.0 }),
         };
-        let expected = "a, b differ in the seed alone: loss 4.2500 ± 0.1250, k-NN 55.00 ± 1.50 %, time 60 ± 2 s (mean and standard deviation)";
+        let expected = "a, b differ in the seed alone: loss 4.2500 ± 0.1250, k-NN 55.00 ± 1.50 %, linear 65.00 ± 0.50 %, time 60 ± 2 s (mean and standard deviation)";
         assert_eq!(group.to_string(), expected);
     }
 }

@@ -7,19 +7,18 @@ use ssl_eval::Embedder;
 use ssl_report::Table;
 
 use super::told::Told;
+use crate::baselines::{Baselines, LINEAR_TOP5, times};
+use crate::evaluation::PixelScores;
 use crate::images::RunData;
 use crate::pretrain::{is_above, standard_error};
 use crate::recipe::{EvalConfig, Recipe};
 use crate::self_check::VIEW_RETRIEVAL;
 
-/// Products of pixels that comparing them may take (our choice: a second on a CPU).
-const PRODUCTS: usize = 20_000_000_000;
-
 /// What is found out about the labelled sets of a run, if it has any.
 #[derive(Default)]
 pub(super) struct Measured {
-    /// k-NN top-1 on raw pixels in per cent, unless the sets are too large to compare pixels in passing.
-    pixels: Option<f64>,
+    /// The accuracies of raw pixels, for runs that did not measure them.
+    pixels: PixelScores,
     /// Test images.
     images: Option<u64>,
     /// The accuracy of guessing in per cent.
@@ -27,22 +26,31 @@ pub(super) struct Measured {
 }
 
 impl Measured {
-    pub(super) fn of(recipe: &Recipe, data: &RunData, device: &Device) -> Self {
+    /// `known` is what the run measured.
+    pub(super) fn of(recipe: &Recipe, data: &RunData, device: &Device, known: &Baselines) -> Self {
         let Some(sets) = &data.evaluation else { return Self::default() };
-        let dim = 3 * recipe.data.image_size * recipe.data.image_size;
-        let products = sets.bank.len().saturating_mul(sets.test.len()).saturating_mul(dim);
-        let evaluation = recipe.evaluation(sets, &Embedder::on(device)).ok().filter(|_| products <= PRODUCTS);
+        let is_known = known.knn.pixels.is_some() || known.linear.pixels.is_some();
+        let evaluation = recipe.evaluation(sets, &Embedder::on(device)).ok().filter(|_| !is_known);
+        let pixels = evaluation.and_then(|evaluation| evaluation.of_pixels(recipe.data.image_size).ok());
         Self {
-            pixels: evaluation.and_then(|evaluation| evaluation.of_pixels().ok()),
+            pixels: pixels.unwrap_or_default(),
             images: Some(sets.test.len() as u64),
             chance: sets.classes().ok().map(|classes| 100.0 / classes.max(1) as f64),
         }
+    }
+
+    /// The baselines of the run, completed.
+    fn complete(&self, told: &Told) -> Baselines {
+        let Baselines { mut knn, mut linear } = told.baselines();
+        knn.pixels = knn.pixels.or(self.pixels.knn);
+        linear.pixels = linear.pixels.or(self.pixels.linear);
+        Baselines { knn, linear }
     }
 }
 
 /// Raw pixels, the untrained network and the trained one side by side.
 pub(super) fn table(told: &Told, measured: &Measured) -> Table {
-    let columns = ["features", "k-NN top-1", "top-5", "views found"];
+    let columns = ["features", "k-NN top-1", "k-NN top-5", "linear top-1", "linear top-5", "views found"];
     let rows = rows(told, measured);
     // Without labels, there are no accuracies.
     let is_there = |column: &usize| *column == 0 || rows.iter().any(|row| row[*column] != NONE);
@@ -59,30 +67,44 @@ pub(super) fn table(told: &Told, measured: &Measured) -> Table {
 const NONE: &str = "–";
 
 fn rows(told: &Told, measured: &Measured) -> Vec<Vec<String>> {
-    let (run, history) = (&told.run, &told.history);
+    let (run, history, Baselines { knn, linear }) = (&told.run, &told.history, measured.complete(told));
     let plain = |value: Option<f64>| value.map_or(NONE.to_owned(), |value| format!("{value:.1} %"));
     let share = |value: Option<f64>| match value.zip(measured.images) {
         Some((value, images)) => format!("{value:.1} ± {:.1} %", standard_error(value, images)),
         None => plain(value),
     };
-    let row = |name: &str, knn: String, top5: Option<f64>, views: Option<f64>| {
-        vec![name.to_owned(), knn, plain(top5), plain(views)]
+    let row = |name: &str, top1: [Option<f64>; 2], top5: [Option<f64>; 2], views: Option<f64>| {
+        let [[knn, linear], [knn5, linear5]] = [top1.map(share), top5.map(plain)];
+        vec![name.to_owned(), knn, knn5, linear, linear5, plain(views)]
     };
-    let chance = measured.chance.filter(|_| run.knn_top1.is_some());
+    let times = |name: &str, of: [Option<f64>; 2]| {
+        let [knn, linear] = [run.knn_top1.zip(of[0]), run.linear_top1.zip(of[1])]
+            .map(|pair| pair.and_then(|(value, of)| times(value, Some(of))).unwrap_or(NONE.to_owned()));
+        vec![name.to_owned(), knn, NONE.to_owned(), linear, NONE.to_owned(), NONE.to_owned()]
+    };
     let chance_of_views = told.verdict.as_ref().map(|verdict| verdict.view_retrieval_chance);
+    let chance = |trained: Option<f64>| plain(measured.chance.filter(|_| trained.is_some()));
+    let [of_knn, of_linear] = [chance(run.knn_top1), chance(run.linear_top1)];
+    let guess =
+        vec!["chance".into(), of_knn, NONE.to_owned(), of_linear, NONE.to_owned(), plain(chance_of_views)];
     let untrained = |name: &str| history.untrained(name);
     let mut rows = vec![
-        row("chance", plain(chance), None, chance_of_views),
-        row("raw pixels", share(measured.pixels), None, None),
+        guess,
+        row("raw pixels", [knn.pixels, linear.pixels], [None; 2], None),
         row(
             "untrained network",
-            share(run.knn_top1_untrained),
-            untrained("knn_top5"),
+            [knn.untrained, linear.untrained],
+            ["knn_top5", LINEAR_TOP5].map(untrained),
             untrained(VIEW_RETRIEVAL),
         ),
-        row("trained network", share(run.knn_top1), history.last("knn_top5"), run.view_retrieval),
-        // Of whoever writes it into the metrics.
-        row("linear probe", share(history.last("linear_top1")), history.last("linear_top5"), None),
+        row(
+            "trained network",
+            [run.knn_top1, run.linear_top1],
+            ["knn_top5", LINEAR_TOP5].map(|name| history.last(name)),
+            run.view_retrieval,
+        ),
+        times("times raw pixels", [knn.pixels, linear.pixels]),
+        times("times untrained", [knn.untrained, linear.untrained]),
     ];
     rows.retain(|row| row[1..].iter().any(|cell| cell != NONE));
     rows
@@ -106,10 +128,13 @@ fn notes(told: &Told, measured: &Measured) -> Vec<String> {
         .zip(measured.images)
         .is_none_or(|(before, images)| unlike_chance(before, images));
     let chance = "The accuracy is not above that of the untrained network by more than chance explains.";
-    let large = "Raw pixels were not compared: the sets are too large to do so in passing.";
-    let is_large = measured.images.is_some() && measured.pixels.is_none();
+    let large = "Raw pixels have no k-NN accuracy: the sets are too large to compare them in passing.";
+    let Baselines { knn, linear } = measured.complete(told);
+    let is_large = measured.images.is_some() && knn.pixels.is_none();
+    let of_linear = told.run.linear_top1.map(|_| linear_protocol(linear.pixels.is_some()));
     [
         Some(protocol(&told.recipe, measured.images)),
+        of_linear,
         (!above).then(|| chance.to_owned()),
         is_large.then(|| large.to_owned()),
         views,
@@ -128,5 +153,13 @@ fn protocol(recipe: &Recipe, images: Option<u64>) -> String {
     let test = test.as_ref().map_or("the test set".into(), |test| name(test));
     format!(
         "k-NN: {of}{test} are classified by the {k} images of {bank} whose features are most similar, weighted by exp(cosine / {temperature}), as whole images without augmentation. Errors are one standard error for that number of images."
+    )
+}
+
+/// How the accuracies of linear classifiers were measured.
+fn linear_protocol(pixels: bool) -> String {
+    let pixels = if pixels { " Raw pixels are those of images shrunk to at most 16 x 16." } else { "" };
+    format!(
+        "Linear: a classifier fitted to the same features in closed form, as ridge regression (docs/evaluation.md); a trained probe, as by burn-ssl linear, may do better.{pixels}"
     )
 }

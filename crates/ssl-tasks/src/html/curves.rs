@@ -4,16 +4,19 @@ use std::collections::BTreeSet;
 
 use ssl_report::{Curves, Line, Panel};
 
+use crate::baselines::{KNN_TOP1, KNN_TOP1_PIXELS, LINEAR_TOP1, LINEAR_TOP1_PIXELS, LINEAR_TOP5};
 use crate::compare::History;
 use crate::self_check::{RANKME_TRAIN, VIEW_RETRIEVAL, VIEW_RETRIEVAL_CHANCE, VIEW_RETRIEVAL_IMAGES};
 
 /// Metrics in the order of their panels, with their titles; those marked are shown at once.
-const KNOWN: [(&str, &str, bool); 9] = [
+const KNOWN: [(&str, &str, bool); 11] = [
     ("train_loss", "loss", true),
     (VIEW_RETRIEVAL, "views found, %", true),
-    ("knn_top1", "k-NN accuracy, %", true),
+    (KNN_TOP1, "k-NN accuracy, %", true),
+    (LINEAR_TOP1, "linear accuracy, %", true),
     (RANKME_TRAIN, "RankMe of training images", true),
     ("knn_top5", "k-NN top-5 accuracy, %", false),
+    (LINEAR_TOP5, "linear top-5 accuracy, %", false),
     ("rankme", "RankMe of test images", false),
     ("lr", "learning rate", false),
     ("grad_norm", "norm of the gradient", false),
@@ -21,7 +24,9 @@ const KNOWN: [(&str, &str, bool); 9] = [
 ];
 
 /// Numbers of a row that are no curve: they say where it stands, or never change.
-const NO_CURVES: [&str; 8] = [
+const NO_CURVES: [&str; 10] = [
+    KNN_TOP1_PIXELS,
+    LINEAR_TOP1_PIXELS,
     "step",
     "epoch",
     VIEW_RETRIEVAL_CHANCE,

@@ -70,12 +70,15 @@ fn of_seeds(groups: &[OfSeeds], report: &CompareReport, names: &[String]) -> Opt
             cell(group.view_retrieval, 1),
             cell(group.rankme, 1),
             cell(group.knn_top1, 2),
+            cell(group.linear_top1, 2),
             cell(group.seconds, 0),
         ]
     };
     (!groups.is_empty()).then(|| Table {
         title: "Runs that differ in the seed alone".into(),
-        columns: ["runs", "loss", "views found %", "RankMe", "k-NN %", "time, s"].map(str::to_owned).to_vec(),
+        columns: ["runs", "loss", "views found %", "RankMe", "k-NN %", "linear %", "time, s"]
+            .map(str::to_owned)
+            .to_vec(),
         rows: groups.iter().map(row).collect(),
         notes: vec!["Mean and standard deviation over the seeds.".into()],
     })

@@ -8,6 +8,7 @@ use ssl_report::{Figure, Page, Tile, Tone, data_uri};
 use ssl_train::Summary;
 
 use super::{Ended, accuracy, curves, facts};
+use crate::baselines::{Baselines, KNN_TOP1, LINEAR_TOP1};
 use crate::compare::{History, Opened};
 use crate::methods::{Methods, WithMethod};
 use crate::pretrain::{SHEET, Verdict};
@@ -61,8 +62,10 @@ impl Told {
             epochs: Some(summary.epochs),
             seconds: Some(summary.seconds),
             train_loss: Some(summary.train_loss),
-            knn_top1_untrained: history.untrained("knn_top1"),
-            knn_top1: metric("knn_top1"),
+            knn_top1_untrained: history.untrained(KNN_TOP1),
+            knn_top1: metric(KNN_TOP1),
+            linear_top1_untrained: history.untrained(LINEAR_TOP1),
+            linear_top1: metric(LINEAR_TOP1),
             view_retrieval: metric(VIEW_RETRIEVAL),
             rankme_train: metric(RANKME_TRAIN),
             rankme: metric("rankme"),
@@ -121,7 +124,28 @@ impl Told {
             "The features use {:.1} dimensions (RankMe), {:.1} before training.",
             verdict.rankme_train, verdict.rankme_train_untrained
         );
-        ssl_report::Verdict { tone, sentence: sentence.to_owned(), details: vec![found, rank] }
+        let accuracies = self.accuracies();
+        let details = [found, rank].into_iter().chain(accuracies).collect();
+        ssl_report::Verdict { tone, sentence: sentence.to_owned(), details }
+    }
+
+    /// The accuracies as multiples of their baselines, if there are labels.
+    fn accuracies(&self) -> Option<String> {
+        let Baselines { knn, linear } = self.baselines();
+        let known = [("k-NN", knn, self.run.knn_top1), ("A linear classifier", linear, self.run.linear_top1)];
+        let known = known.into_iter().filter_map(|(name, baseline, accuracy)| {
+            let accuracy = accuracy?;
+            Some(format!(
+                "{name} finds the class of {accuracy:.1} % of test images{}.",
+                baseline.multiples(accuracy)
+            ))
+        });
+        let sentences: Vec<_> = known.collect();
+        (!sentences.is_empty()).then(|| sentences.join(" "))
+    }
+
+    pub(super) fn baselines(&self) -> Baselines {
+        Baselines::of(|name| self.history.untrained(name))
     }
 
     fn tiles(&self) -> Vec<Tile> {
@@ -141,7 +165,8 @@ impl Told {
             self.history.last("images_per_s").map_or(String::new(), |speed| format!("{speed:.0} images/s"));
         let time = run.seconds.map(|seconds| Tile { name: "time".into(), value: time(seconds), note: speed });
         [
-            tile("k-NN accuracy", run.knn_top1, 1, " %", untrained("knn_top1", 1, " %")),
+            tile("k-NN accuracy", run.knn_top1, 1, " %", untrained(KNN_TOP1, 1, " %")),
+            tile("linear accuracy", run.linear_top1, 1, " %", untrained(LINEAR_TOP1, 1, " %")),
             tile("views found", run.view_retrieval, 1, " %", views),
             tile("RankMe", run.rankme_train, 1, "", untrained(RANKME_TRAIN, 1, "")),
             tile("loss", run.train_loss, 3, "", guess),

@@ -6,9 +6,10 @@ use serde::Serialize;
 use ssl_train::Summary;
 
 use super::{PretrainOptions, SHEET, Verdict};
+use crate::baselines::{Baseline, Baselines, KNN_TOP1, KNN_TOP1_PIXELS, LINEAR_TOP1, LINEAR_TOP1_PIXELS};
 use crate::{Recipe, memory};
 
-/// The result of a run. k-NN accuracies are in per cent.
+/// The result of a run. Accuracies are in per cent.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// Name of the method.
@@ -38,13 +39,25 @@ pub struct Report {
     /// k-NN top-1 before the first step, if evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knn_top1_untrained: Option<f64>,
+    /// k-NN top-1 of the raw pixels, if measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub knn_top1_pixels: Option<f64>,
+    /// Top-1 of a linear classifier at the end, fitted in closed form ([`ridge`](ssl_eval::ridge())), if evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_top1: Option<f64>,
+    /// The same before the first step, if evaluated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_top1_untrained: Option<f64>,
+    /// The same of the raw pixels of images shrunk to at most 16 x 16, if measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_top1_pixels: Option<f64>,
     /// RankMe of the test images at the end, the effective number of dimensions of their features, if evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rankme: Option<f64>,
     /// RankMe of the test images before the first step, if evaluated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rankme_untrained: Option<f64>,
-    /// Test images of the k-NN accuracies.
+    /// Test images of the accuracies.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub knn_images: Option<u64>,
     /// Whether the run learned anything; none if it was stopped, or has fewer than two images that can be read.
@@ -70,6 +83,16 @@ pub struct Report {
 }
 
 impl Report {
+    /// What the accuracies are compared with.
+    pub(crate) fn baselines(&self) -> Baselines {
+        let [knn, linear] = [
+            [self.knn_top1_pixels, self.knn_top1_untrained],
+            [self.linear_top1_pixels, self.linear_top1_untrained],
+        ]
+        .map(|[pixels, untrained]| Baseline { pixels, untrained });
+        Baselines { knn, linear }
+    }
+
     pub(super) fn new(recipe: &Recipe, options: &PretrainOptions, summary: &Summary) -> Self {
         let metric = |metrics: &[(String, f64)], wanted: &str| {
             metrics.iter().find(|(name, _)| name == wanted).map(|&(_, value)| value)
@@ -86,8 +109,12 @@ impl Report {
             seconds: summary.seconds,
             train_loss: summary.train_loss,
             images_per_s: summary.images_per_s,
-            knn_top1: metric(trained, "knn_top1"),
-            knn_top1_untrained: metric(untrained, "knn_top1"),
+            knn_top1: metric(trained, KNN_TOP1),
+            knn_top1_untrained: metric(untrained, KNN_TOP1),
+            knn_top1_pixels: metric(untrained, KNN_TOP1_PIXELS),
+            linear_top1: metric(trained, LINEAR_TOP1),
+            linear_top1_untrained: metric(untrained, LINEAR_TOP1),
+            linear_top1_pixels: metric(untrained, LINEAR_TOP1_PIXELS),
             rankme: metric(trained, "rankme"),
             rankme_untrained: metric(untrained, "rankme"),
             knn_images: None,

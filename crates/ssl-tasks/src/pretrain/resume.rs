@@ -20,6 +20,12 @@ pub(super) struct Resumed {
     lengths: Option<[u64; 2]>,
 }
 
+impl Resumed {
+    pub(super) fn run(&self) -> &RunDir {
+        &self.run
+    }
+}
+
 /// The recipe to build the encoder from. Where a checkpoint replaces the initial weights, it does not name their file, which
 /// may be gone.
 pub(super) fn started_from(recipe: &Recipe, resumed: Option<&Resumed>) -> Recipe {

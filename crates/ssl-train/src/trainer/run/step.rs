@@ -114,13 +114,15 @@ impl<M: MethodRules> Run<'_, M> {
     ) -> Result<(), TrainError> {
         let logged = self.is_logged();
         self.at.step += 1;
-        let mut report = StepReport { at: self.at, loss: None, lr: done.rates.lr, images_per_s: 0.0 };
+        let lr = done.rates.lr;
+        let mut report = StepReport { at: self.at, loss: None, lr, images_per_s: 0.0, data_share: None };
         if logged {
             let loss = self.losses.read(self.not_finite())?;
             self.clock.step_is_done(self.trainer.group.traffic());
             let averages = self.clock.averages();
             report.loss = Some(loss);
             report.images_per_s = self.trainer.config.schedule.batch_size as f64 / averages.step_time;
+            report.data_share = Some(averages.data_time / averages.step_time.max(f64::MIN_POSITIVE));
             let read =
                 |tensor: Option<Tensor<1>>| tensor.map_or(f64::NAN, |t| f64::from(t.into_scalar::<f32>()));
             let mut values = vec![
