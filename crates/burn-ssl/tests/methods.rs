@@ -1,5 +1,7 @@
 //! Every method and every recipe of the library, narrowed to a few steps on rendered images.
 
+mod doctor;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -153,6 +155,9 @@ fn a_killed_run_of_every_method_goes_on_to_the_bytes_of_an_undisturbed_one() {
         assert!(report.finished && report.steps == 9, "{report:?}");
         for (file, bytes) in kept(&whole) {
             assert!(kept(&killed)[file] == bytes, "{}: {file} differs", method.name);
+        }
+        for out in [&whole, &killed] {
+            assert_eq!(doctor::findings(out), [""; 0], "{} is healthy", method.name);
         }
     }
 }

@@ -41,6 +41,7 @@ pub(crate) enum Command {
   burn-ssl pretrain --method simclr --data photos/ --out run
   burn-ssl pretrain --method simclr --data cifar10-train.tar --eval-test cifar10-test.tar --epochs 100 --out run
   burn-ssl pretrain --method dino --data photos/ --init dino_vitsmall16_pretrain.pth --out run
+  burn-ssl pretrain --method byol --data photos/ --on-collapse stop --out run      (docs/doctor.md)
   burn-ssl pretrain --resume --out run
   burn-ssl pretrain --resume --epochs 200 --out run          (longer than it was to be)")]
     Pretrain(PretrainArgs),

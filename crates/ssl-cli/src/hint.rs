@@ -33,6 +33,7 @@ fn flag(error: &Error) -> Option<String> {
         Error::Train(TrainError::Exists(_)) => {
             "--resume to continue or --overwrite to start again".to_owned()
         }
+        Error::Train(TrainError::Collapsed { finding, .. }) => format!("--set {}", finding.remedy),
         Error::Train(TrainError::NotARun(_)) => "another --out".to_owned(),
         Error::Train(TrainError::ChangedData(_)) => "--accept-changed-data".to_owned(),
         Error::NotFinished(_) => "the command that started it with --resume".to_owned(),
@@ -55,6 +56,19 @@ fn flag(error: &Error) -> Option<String> {
 mod tests {
     use super::*;
     use burn_ssl::export::ExportFormat;
+    use burn_ssl::train::{Finding, FindingKind};
+
+    fn collapse() -> Finding {
+        Finding {
+            rule: "a-rule".into(),
+            kind: FindingKind::Collapse,
+            since: 3,
+            cause: "all is equal".into(),
+            evidence: "z_std 0".into(),
+            remedy: "optimizer.lr=0.1".into(),
+            reference: "a paper".into(),
+        }
+    }
 
     #[test]
     fn an_error_that_a_flag_helps_with_names_it_at_the_end() {
@@ -69,6 +83,10 @@ mod tests {
             ),
             (TrainError::ChangedData("other images".into()).into(), "; try --accept-changed-data"),
             (TrainError::NotARun("photos".into()).into(), "; try another --out"),
+            (
+                TrainError::Collapsed { step: 9, finding: Box::new(collapse()), last_good: None }.into(),
+                "such as one with optimizer.lr=0.1; try --set optimizer.lr=0.1",
+            ),
             (Error::NoGraph(ExportFormat::Timm), "expected the format onnx; try --format onnx"),
             (Error::NoData, "; try --data PATH"),
             (Error::NoTeacher, "; try --set method_options.teacher=PATH"),

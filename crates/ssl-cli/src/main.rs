@@ -16,7 +16,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use burn_ssl::dist::{Ended as JobEnded, Job, rank_by_environment};
-use burn_ssl::escaped;
+use burn_ssl::train::TrainError;
+use burn_ssl::{Error, escaped};
 use clap::Parser;
 
 use args::Args;
@@ -24,6 +25,9 @@ use here::Here;
 
 /// Characters that are shown of each end of a long message (our choice).
 const SHOWN: usize = 400;
+
+/// The exit code of a run that was to stop when it collapses, and did.
+const COLLAPSED: u8 = 3;
 
 /// How a command ended, if it did not fail.
 enum Ended {
@@ -68,7 +72,10 @@ fn main() -> ExitCode {
     let code = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(Ended::Done)) => ExitCode::SUCCESS,
         Ok(Ok(Ended::Stopped(code))) => ExitCode::from(code),
-        Ok(Err(error)) => fail_job(&here.job, &hint::sentence(&error)),
+        Ok(Err(error)) => match (fail_job(&here.job, &hint::sentence(&error)), has_collapsed(&error)) {
+            (_, true) => ExitCode::from(COLLAPSED),
+            (code, false) => code,
+        },
         Err(panic) => match panic.downcast_ref::<JobEnded>() {
             Some(ended) if ended.speaks => fail(&ended.message),
             Some(_) => ExitCode::FAILURE,
@@ -91,6 +98,10 @@ fn quieten_panics() {
             usual(panic);
         }
     }));
+}
+
+fn has_collapsed(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Error::Train(TrainError::Collapsed { .. })))
 }
 
 /// Ends all processes with the sentence of the first one that failed.

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use burn_ssl::Observer;
 use burn_ssl::core::Progress;
-use burn_ssl::train::StepReport;
+use burn_ssl::train::{Finding, StepReport};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tracing::warn;
 
 use crate::interrupt::Stop;
 use line::Line;
@@ -86,6 +87,11 @@ impl Observer for Bar {
         self.line.knn = value("knn_top1");
         self.line.linear = value("linear_top1");
         self.line.rank = value("rankme_train").or_else(|| value("rankme"));
+    }
+
+    fn on_finding(&mut self, at: Progress, finding: &Finding) {
+        let Finding { rule, cause, evidence, remedy, reference, .. } = finding;
+        warn!("step {}: {cause} ({rule}: {evidence}); try --set {remedy}; see {reference}", at.step);
     }
 
     fn stop(&self) -> bool {

@@ -67,6 +67,37 @@ fn a_run_writes_all_its_files_and_can_be_evaluated_and_exported() {
 }
 
 #[test]
+fn a_run_that_is_to_stop_when_it_collapses_ends_with_exit_code_3() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (dir.path().join("images"), dir.path().join("run"));
+    fs::create_dir(&images).expect("writable");
+    for index in 0..16 {
+        let grey = image::RgbImage::from_pixel(16, 16, image::Rgb([90, 120, 100]));
+        grey.save(images.join(format!("{index}.png"))).expect("writable");
+    }
+    let args = tiny(text(&images), text(&out));
+    let stopped = run(&[&args[..], &["--on-collapse", "stop"]].concat());
+    let said = stderr(&stopped);
+    assert_eq!(stopped.status.code(), Some(3), "{said}");
+    let [warning, error] = ["warning: step 0: ", "error: "].map(|start| {
+        said.lines().find(|line| line.starts_with(start)).unwrap_or_else(|| panic!("no {start}in {said}"))
+    });
+    assert!(
+        warning.contains("(images-alike: RankMe 1.00 before training); try --set data.path="),
+        "{warning}"
+    );
+    assert!(
+        error.contains("so the run was stopped after step 0") && error.contains("; try --set "),
+        "{error}"
+    );
+
+    let warned = run(&[&args[..], &["--overwrite"]].concat());
+    assert!(warned.status.success() && stderr(&warned).contains("images-alike"), "{}", stderr(&warned));
+    let other = common::sentence(&[&args[..], &["--overwrite", "--on-collapse", "wait"]].concat());
+    assert_eq!(other, "unknown on_collapse 'wait': expected warn or stop");
+}
+
+#[test]
 fn the_number_of_workers_does_not_change_a_byte() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let images = class_folders(dir.path(), 10);

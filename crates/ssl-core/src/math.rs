@@ -52,6 +52,15 @@ pub fn soft_cross_entropy(targets: Tensor<2>, logits: Tensor<2>) -> Tensor<1> {
     (targets.detach() * log_softmax(logits, 1)).sum_dim(1).mean().neg()
 }
 
+/// The Euclidean length of a vector.
+///
+/// # Shapes
+/// - `x`: `[dim]`
+/// - returns: `[1]`
+pub fn length(x: Tensor<1>) -> Tensor<1> {
+    x.square().sum().sqrt()
+}
+
 /// Mean over rows of the entropy of the distributions that logits stand for.
 ///
 /// ```text

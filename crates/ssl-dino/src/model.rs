@@ -4,7 +4,7 @@ use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
 use ssl_core::embed::embed_crops;
 use ssl_core::loss::{mean_logits, next_center};
-use ssl_core::math::softmax_entropy;
+use ssl_core::math::{length, softmax_entropy};
 use ssl_core::{
     Encoder, Footprint, GradientRules, HeadShape, Init, LayerConfig, Loss, LossScale, MethodRules, Metrics,
     Needs, Progress, PrototypeHead, SslMethod, Step, StepContext, Teacher, Views, group,
@@ -121,7 +121,10 @@ impl<E: Encoder> SslMethod<E> for Dino {
 
         let (center, temperature) = (state.center.val(), self.config.teacher_temperature_at(context.at));
         let metrics = Metrics::of_embeddings(embeddings);
-        let metrics = metrics.with("teacher_entropy", entropy(teacher.clone(), center.clone(), temperature));
+        let of_center = center.clone();
+        let metrics = metrics
+            .with("teacher_entropy", entropy(teacher.clone(), center.clone(), temperature))
+            .with("center_norm", move || length(of_center));
         let loss = DinoLoss::new(self.config.student_temperature, temperature);
         let loss = loss.forward(DinoInput { student, teacher, center });
         Step::of_share(loss, carry).with_metrics(metrics)

@@ -117,7 +117,10 @@ fn every_parameter_of_the_student_gets_a_gradient_but_the_lengths_of_the_last_la
     let out = method.loss(&student, &state, &crops(0.0), &context(0));
     assert!(!out.carry.is_autodiff());
     let offers = out.metrics.read();
-    assert_eq!(offers.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["z_std", "teacher_entropy"]);
+    assert_eq!(
+        offers.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        ["z_std", "teacher_entropy", "center_norm"]
+    );
     let outputs = student.head.last_layer.weight_v.val().dims()[0] as f64;
     assert!(0.0 < offers[1].1 && offers[1].1 < outputs.ln(), "{offers:?}");
     let mut gradients = out.loss.backward();

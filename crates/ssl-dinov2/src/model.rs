@@ -4,7 +4,7 @@ use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Bool, Tensor};
 use ssl_core::embed::{CropTokens, embed_crop_tokens};
 use ssl_core::loss::{centered_softmax, next_center};
-use ssl_core::math::entropy;
+use ssl_core::math::{entropy, length};
 use ssl_core::tokens::check_class_and_mask;
 use ssl_core::{
     ConfigError, Encoder, Footprint, GradientRules, Head, HiddenPatches, Init, MaskKind, Masking,
@@ -145,6 +145,10 @@ impl<E: Encoder> SslMethod<E> for DinoV2 {
         let metrics = Metrics::of_embeddings(student.z)
             .with("teacher_entropy", move || entropy(of_class))
             .with("teacher_patch_entropy", move || entropy(of_patches));
+        let metrics = match state.center.as_ref().map(Param::val) {
+            Some(center) => metrics.with("center_norm", move || length(center)),
+            None => metrics,
+        };
         let metrics = with_terms(metrics, &terms);
         // KoLeo is of the images of all processes, and the others of those of this one.
         let koleo = terms.koleo.map(|koleo| group::as_share(koleo, &context.group));

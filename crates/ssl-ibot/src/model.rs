@@ -4,7 +4,7 @@ use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Bool, Tensor};
 use ssl_core::embed::{CropTokens, embed_crop_tokens};
 use ssl_core::loss::{mean_logits, next_center};
-use ssl_core::math::softmax_entropy;
+use ssl_core::math::{length, softmax_entropy};
 use ssl_core::tokens::check_class_and_mask;
 use ssl_core::{
     ConfigError, Encoder, Footprint, GradientRules, Head, HeadShape, HiddenPatches, Init, LayerConfig,
@@ -148,7 +148,11 @@ impl<E: Encoder> SslMethod<E> for IBot {
         let class = entropy(class, center.clone(), loss.teacher_temperature);
         let patch = entropy(teacher.patches.clone(), patch_center.clone(), loss.teacher_patch_temperature);
         let metrics = Metrics::of_embeddings(student.z);
-        let metrics = metrics.with("teacher_entropy", class).with("teacher_patch_entropy", patch);
+        let of_center = center.clone();
+        let metrics = metrics
+            .with("teacher_entropy", class)
+            .with("teacher_patch_entropy", patch)
+            .with("center_norm", move || length(of_center));
         let [of_class, of_patches] = loss.terms(IBotInput {
             student: student.class,
             teacher: teacher.class,

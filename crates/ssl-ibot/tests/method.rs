@@ -87,7 +87,8 @@ fn the_student_is_trained_but_for_fixed_parts_and_the_teacher_is_not() {
         let (student, state) = start(&config);
         let step = method(&config).loss(&student, &state, &views(0.0), &context(0));
         let names: Vec<_> = step.metrics.names().collect();
-        let expected = ["z_std", "teacher_entropy", "teacher_patch_entropy", "class_loss", "patch_loss"];
+        let expected =
+            ["z_std", "teacher_entropy", "teacher_patch_entropy", "center_norm", "class_loss", "patch_loss"];
         assert_eq!(names, expected);
         for (name, entropy) in step.metrics.read().into_iter().skip(1).take(2) {
             assert!(0.0 < entropy && entropy < (OUTPUTS as f64).ln(), "{name} is {entropy}");

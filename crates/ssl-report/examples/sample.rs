@@ -6,8 +6,8 @@ use std::f64::consts::TAU;
 
 use image::{Rgb, RgbImage};
 use ssl_report::{
-    Curves, Facts, Figure, Gallery, GalleryOptions, Line, Looks, Page, Panel, Row, Rows, Sampled, Table,
-    Tile, Tone, Verdict, coloured, data_uri, heat,
+    Curves, Facts, Figure, Gallery, GalleryOptions, Line, Looks, Note, Page, Panel, Row, Rows, Sampled,
+    Table, Tile, Tone, Verdict, coloured, data_uri, heat,
 };
 
 /// Images of the sample unless a second argument says how many.
@@ -39,6 +39,13 @@ fn page(images: usize) -> Result<Page, ssl_report::Error> {
             Tile { name: "k-NN".into(), value: "55.0 %".into(), note: "untrained 31.2 %".into() },
             Tile { name: "loss".into(), value: "4.8".into(), note: "7.6 for guessing".into() },
         ],
+        findings: vec![Note {
+            tone: Tone::Bad,
+            title: "embeddings-collapsed, since step 40".into(),
+            text: "The embeddings of all images have become equal (z_std 2.1e-5).".into(),
+            remedy: "optimizer.lr=0.006".into(),
+            reference: "Chen & He 2020, SimSiam, section 4.1".into(),
+        }],
         compared: vec![Table {
             title: String::new(),
             columns: text(&["run", "loss"]),

@@ -11,7 +11,7 @@ mod thumbnails;
 pub use curves::{Curves, Line, Panel};
 pub use error::Error;
 pub use gallery::{Cluster, Gallery, GalleryOptions, Map, Neighbours, Pair, Placed, Sampled};
-pub use page::{Facts, Figure, Looks, Page, Row, Table, Tile, Tone, Verdict};
+pub use page::{Facts, Figure, Looks, Note, Page, Row, Table, Tile, Tone, Verdict};
 pub use picture::{coloured, data_uri, enlarged, heat, squared};
 pub use rows::{Principal, Rows, kmeans, nearest, principal};
 pub use thumbnails::Thumbnails;

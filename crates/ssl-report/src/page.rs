@@ -24,6 +24,8 @@ pub struct Page {
     pub verdict: Option<Verdict>,
     /// The most important figures.
     pub tiles: Vec<Tile>,
+    /// What was wrong with the run.
+    pub findings: Vec<Note>,
     /// Runs side by side.
     pub compared: Vec<Table>,
     /// The keys of their recipes that differ.
@@ -80,6 +82,21 @@ pub struct Tile {
     pub value: String,
     /// What it is to be compared with.
     pub note: String,
+}
+
+/// Something to know, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// How good it is.
+    pub tone: Tone,
+    /// What it is called, and when it was seen.
+    pub title: String,
+    /// What it is, as a sentence.
+    pub text: String,
+    /// What to do.
+    pub remedy: String,
+    /// Where to read more.
+    pub reference: String,
 }
 
 /// A table of text.
@@ -200,6 +217,7 @@ impl Page {
     fn sections(&self) -> Vec<Section> {
         let gallery = self.gallery.as_ref();
         let all = [
+            ("findings", "Doctor", !self.findings.is_empty()),
             ("compared", "Runs", !self.compared.is_empty()),
             ("curves", "Curves", self.curves.is_some()),
             ("differences", "Recipes", self.differences.is_some()),

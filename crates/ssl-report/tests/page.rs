@@ -2,7 +2,7 @@
 
 use image::{Rgb, RgbImage};
 use ssl_report::{
-    Curves, Facts, Gallery, GalleryOptions, Line, Page, Panel, Rows, Sampled, Table, Tone, Verdict,
+    Curves, Facts, Gallery, GalleryOptions, Line, Note, Page, Panel, Rows, Sampled, Table, Tone, Verdict,
 };
 
 /// The ids of the sections, in order.
@@ -42,6 +42,13 @@ fn an_empty_page_has_no_sections_and_a_full_one_has_all_in_order() {
     let lines = vec![Line::new(0, [(0.0, 2.0), (1.0, 1.0)])];
     let page = Page {
         verdict: Some(Verdict { tone: Tone::Bad, sentence: "No.".into(), details: vec![] }),
+        findings: vec![Note {
+            tone: Tone::Bad,
+            title: "a-rule".into(),
+            text: "All is equal.".into(),
+            remedy: "optimizer.lr=0.1".into(),
+            reference: "a paper".into(),
+        }],
         compared: vec![table.clone()],
         curves: Some(Curves {
             unit: "epoch".into(),
@@ -55,9 +62,20 @@ fn an_empty_page_has_no_sections_and_a_full_one_has_all_in_order() {
         ..Page::new("all")
     };
     let html = page.render().expect("a page");
-    let after_the_verdict =
-        ["compared", "curves", "differences", "accuracy", "map", "neighbours", "clusters", "data", "facts"];
+    let after_the_verdict = [
+        "findings",
+        "compared",
+        "curves",
+        "differences",
+        "accuracy",
+        "map",
+        "neighbours",
+        "clusters",
+        "data",
+        "facts",
+    ];
     assert_eq!(sections(&html)[1..], after_the_verdict);
+    assert!(html.contains("<code>optimizer.lr=0.1</code>"));
     assert_eq!(links(&html), after_the_verdict);
 }
 

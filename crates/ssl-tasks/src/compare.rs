@@ -20,7 +20,7 @@ pub(crate) use history::History;
 pub(crate) use text::{COLUMNS, row};
 
 /// Keys that change nothing about the result of a run.
-const WITHOUT_EFFECT: [&str; 1] = ["data.workers"];
+const WITHOUT_EFFECT: [&str; 2] = ["data.workers", "train.on_collapse"];
 
 /// Options of [`compare`].
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -7,6 +7,7 @@ mod compare;
 mod dedup;
 pub mod demo;
 mod distill;
+mod doctor;
 mod embeddings;
 mod encoder;
 mod error;

@@ -37,6 +37,7 @@ pub(crate) use verdict::{is_above, standard_error};
 
 use crate::baselines::Baselines;
 use crate::compare::History;
+use crate::doctor::{Doctor, Setting, Watched};
 use crate::encoder::initial;
 use crate::first::in_first;
 use crate::html::Ended;
@@ -284,7 +285,9 @@ where
         this.announce(&encoder, &loader, estimate.as_ref());
         let start = start(this.options.resume);
         let mut evaluate = |encoder: &E, at: Progress| Ok(checks.of(encoder, at.step)?);
-        let mut trained = trainer.fit(encoder, &loader, start, &mut evaluate, this.observer)?;
+        let setting = Setting::of(&this.recipe, &this.defaults, &method, this.data.train.len());
+        let mut observer = Watched::new(this.observer, Doctor::new(setting), &run);
+        let mut trained = trainer.fit(encoder, &loader, start, &mut evaluate, &mut observer)?;
         if trained.summary.finished {
             let encoder = method.encoder(&trained.student, &trained.state).valid();
             if trained.summary.evaluation.is_empty() {

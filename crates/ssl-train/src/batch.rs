@@ -1,11 +1,11 @@
-//! How the batch of a step passes through the network.
+//! How the batch of a step passes through the network, and when a run is given up.
 
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, setters};
 
-use crate::TrainError;
+use crate::{OnCollapse, TrainError};
 
-/// How the batch of a step passes through the network: the `[train]` section of a recipe.
+/// How the batch of a step passes through the network, and when a run is given up: the `[train]` section of a recipe.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BatchConfig {
@@ -22,11 +22,14 @@ pub struct BatchConfig {
     /// processes is another run.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub sync_bn: bool,
+    /// What is done when the run collapses. Default: a warning.
+    #[serde(skip_serializing_if = "OnCollapse::is_default")]
+    pub on_collapse: OnCollapse,
 }
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        Self { accumulate: 1, embed_chunk: None, sync_bn: false }
+        Self { accumulate: 1, embed_chunk: None, sync_bn: false, on_collapse: OnCollapse::Warn }
     }
 }
 
@@ -34,6 +37,7 @@ setters!(BatchConfig {
     with_accumulate: accumulate = usize,
     with_embed_chunk: embed_chunk = Option<usize>,
     with_sync_bn: sync_bn = bool,
+    with_on_collapse: on_collapse = OnCollapse,
 });
 
 impl BatchConfig {

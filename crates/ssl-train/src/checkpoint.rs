@@ -12,6 +12,7 @@ use burn::tensor::TensorData;
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, named, setters};
 
+pub(crate) use intact::newest_until;
 pub use intact::{DamagedCheckpoint, IntactCheckpoint, newest_intact_checkpoint};
 
 use crate::{Optimizer, RunDir, TrainError};

@@ -7,7 +7,7 @@ use ssl_core::ConfigError;
 use ssl_core::named::NamedError;
 use ssl_data::DataError;
 
-use crate::{DamagedCheckpoint, EvaluationError};
+use crate::{DamagedCheckpoint, EvaluationError, Finding};
 
 /// Why a run cannot start, continue or be resumed.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +131,19 @@ pub enum TrainError {
         /// The first tensor that is not finite.
         tensor: String,
         /// The newest intact checkpoint, if there is one.
+        last_good: Option<PathBuf>,
+    },
+    /// The run has collapsed, and was to stop then.
+    #[error(
+        "{} ({}: {}, since step {}), so the run was stopped after step {step} and nothing was saved: expected a recipe that does not collapse, such as one with {}{}",
+        finding.cause, finding.rule, finding.evidence, finding.since, finding.remedy, good(last_good)
+    )]
+    Collapsed {
+        /// The step.
+        step: u64,
+        /// What was found.
+        finding: Box<Finding>,
+        /// The newest intact checkpoint of before; if there is none, the newest one.
         last_good: Option<PathBuf>,
     },
     /// The loss is no longer finite, in a run without checkpoints.

@@ -6,6 +6,7 @@ mod chunks;
 mod descent;
 mod error;
 mod events;
+mod finding;
 #[doc(hidden)]
 pub mod fuzzing;
 mod gradients;
@@ -25,6 +26,7 @@ pub use checkpoint::{
 pub use chunks::{MicroBatch, in_chunks};
 pub use descent::{Descended, Descent};
 pub use error::TrainError;
+pub use finding::{Finding, FindingKind, OnCollapse};
 pub use gradients::Gradients;
 pub use observer::{Evaluation, EvaluationError, Evaluator, NoEvaluation, NoObserver, Observer, StepReport};
 pub use optim::{

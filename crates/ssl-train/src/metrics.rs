@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::TrainError;
 use crate::events::{Events, of_run};
+use crate::{Finding, TrainError};
 
 /// A key that every row about a training step has, and no row about an evaluation.
 pub(crate) const OF_TRAINING: &str = "lr";
 
 /// A key that every row about a change of the run's length has, and no other.
 pub(crate) const OF_LENGTH: &str = "total_steps";
+
+/// A key that every row about a finding has, and no other.
+pub(crate) const OF_FINDING: &str = "finding";
 
 /// Appends rows to a metrics file.
 pub(crate) struct MetricsFile {
@@ -60,6 +63,22 @@ impl MetricsFile {
         file.write_all(line.as_bytes()).map_err(TrainError::io(&self.path))
     }
 
+    /// Writes what was found wrong.
+    pub(crate) fn write_finding(
+        &mut self,
+        step: u64,
+        epoch: u64,
+        finding: &Finding,
+    ) -> Result<(), TrainError> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let mut row = Map::from_iter([("step".into(), step.into()), ("epoch".into(), epoch.into())]);
+        if let Ok(Value::Object(found)) = serde_json::to_value(finding) {
+            row.extend(found);
+        }
+        let line = format!("{}\n", Value::Object(row));
+        file.write_all(line.as_bytes()).map_err(TrainError::io(&self.path))
+    }
+
     /// Whether the evaluation after a step already had a row when the file was opened.
     pub(crate) fn has_evaluation(&self, step: u64) -> bool {
         self.evaluated.contains(&step)
@@ -101,8 +120,9 @@ impl Row {
     /// `None` for a row that is damaged, or that a killed process left half written.
     fn read(row: &[u8]) -> Option<Self> {
         let row: Value = serde_json::from_slice(row).ok()?;
-        let [is_of_training, is_of_length] = [OF_TRAINING, OF_LENGTH].map(|key| row.get(key).is_some());
-        let is_evaluation = !is_of_training && !is_of_length;
+        let [is_of_training, is_of_length, is_of_finding] =
+            [OF_TRAINING, OF_LENGTH, OF_FINDING].map(|key| row.get(key).is_some());
+        let is_evaluation = !is_of_training && !is_of_length && !is_of_finding;
         Some(Self { step: row.get("step")?.as_u64()?, is_evaluation, is_of_length })
     }
 }
@@ -139,11 +159,11 @@ mod tests {
     fn rows_that_are_no_text_are_dropped_and_evaluations_are_known() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let path = dir.path().join("metrics.jsonl");
-        let rows = b"{\"step\":0,\"knn_top1\":9}\n{\"step\":1,\"\xff\n{\"step\":2,\"lr\":1}\n{\"step\":2,\"knn_top1\":9}\n{\"step\":4,\"lr\":1}\n";
+        let rows = b"{\"step\":0,\"knn_top1\":9}\n{\"step\":3,\"finding\":\"a\"}\n{\"step\":1,\"\xff\n{\"step\":2,\"lr\":1}\n{\"step\":2,\"knn_top1\":9}\n{\"step\":4,\"lr\":1}\n";
         fs::write(&path, rows).expect("writable");
         let metrics = MetricsFile::open(&path, 4).expect("readable");
-        assert_eq!([0, 2, 4].map(|step| metrics.has_evaluation(step)), [true, true, false]);
-        assert_eq!(fs::read_to_string(&path).expect("UTF-8").lines().count(), 4);
+        assert_eq!([0, 2, 3, 4].map(|step| metrics.has_evaluation(step)), [true, true, false, false]);
+        assert_eq!(fs::read_to_string(&path).expect("UTF-8").lines().count(), 5);
         MetricsFile::open(&path, 0).expect("readable");
         assert_eq!(fs::read(&path).expect("readable"), b"", "a run that starts anew has no rows yet");
     }

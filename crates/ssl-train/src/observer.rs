@@ -3,6 +3,9 @@
 use std::error::Error;
 
 use ssl_core::Progress;
+use tracing::warn;
+
+use crate::Finding;
 
 /// An error of a caller's evaluation.
 pub type EvaluationError = Box<dyn Error + Send + Sync>;
@@ -10,7 +13,7 @@ pub type EvaluationError = Box<dyn Error + Send + Sync>;
 /// Metrics of an evaluation, by the names of the metrics file: `knn_top1`, `knn_top5`, `rankme`.
 pub type Evaluation = Vec<(&'static str, f64)>;
 
-/// Watches a run, and may stop it. Every function has a default that does nothing.
+/// Watches a run, and may stop it. Every function has a default; all but one do nothing.
 pub trait Observer {
     /// The run is about to start, or to resume at `at`.
     fn on_start(&mut self, at: Progress) {
@@ -25,6 +28,19 @@ pub trait Observer {
     /// The encoder was evaluated; metrics have their names in the metrics file.
     fn on_evaluation(&mut self, at: Progress, metrics: &[(&'static str, f64)]) {
         let _ = (at, metrics);
+    }
+
+    /// A row was written to the metrics file; returns what is wrong with the run, which is then written too. In a job of several
+    /// processes, the first one is asked.
+    fn on_row(&mut self, at: Progress, values: &[(&'static str, f64)]) -> Vec<Finding> {
+        let _ = (at, values);
+        Vec::new()
+    }
+
+    /// Something was found to be wrong. By default it is logged.
+    fn on_finding(&mut self, at: Progress, finding: &Finding) {
+        let Finding { rule, cause, evidence, remedy, reference, .. } = finding;
+        warn!("step {}: {cause} ({rule}: {evidence}); try {remedy}; see {reference}", at.step);
     }
 
     /// Whether to save and stop the run after this step.

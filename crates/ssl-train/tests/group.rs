@@ -8,14 +8,14 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData, Tolerance};
 use ssl_core::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use ssl_core::{
-    DeviceSpec, Encoder, Group, Init, MethodRules, Metrics, NoState, Pass, SslMethod, Step, StepContext,
-    Views, group, named,
+    DeviceSpec, Encoder, Group, Init, MethodRules, Metrics, NoState, Pass, Progress, SslMethod, Step,
+    StepContext, Views, group, named,
 };
 use ssl_data::{Dataset, Image, LoaderConfig, Normalization, TrainLoader, ViewConfig};
 use ssl_testing::{Fault, ranks};
 use ssl_train::{
-    BatchConfig, Existing, NoEvaluation, Observer, RunDir, ScheduleConfig, Start, StepReport, TrainConfig,
-    TrainError, Trainer,
+    BatchConfig, Existing, Finding, FindingKind, NoEvaluation, Observer, OnCollapse, RunDir, ScheduleConfig,
+    Start, StepReport, TrainConfig, TrainError, Trainer,
 };
 
 const BATCH: usize = 8;
@@ -88,6 +88,8 @@ impl SslMethod<Network> for Kind {
 struct Watch {
     losses: Vec<f64>,
     stop_after: Option<u64>,
+    /// The step at which a collapse is found, which ends the run.
+    collapses_at: Option<u64>,
     done: u64,
 }
 
@@ -95,6 +97,19 @@ impl Observer for Watch {
     fn on_step(&mut self, report: &StepReport) {
         self.losses.extend(report.loss);
         self.done = report.at.step;
+    }
+
+    fn on_row(&mut self, at: Progress, _values: &[(&'static str, f64)]) -> Vec<Finding> {
+        let finding = Finding {
+            rule: "a-rule".into(),
+            kind: FindingKind::Collapse,
+            since: at.step - 1,
+            cause: "all is equal".into(),
+            evidence: "z_std 0".into(),
+            remedy: "optimizer.lr=0.1".into(),
+            reference: "a paper".into(),
+        };
+        self.collapses_at.filter(|&step| step == at.step).map(|_| finding).into_iter().collect()
     }
 
     fn stop(&self) -> bool {
@@ -118,8 +133,9 @@ fn loader(group: &Group) -> TrainLoader {
 
 /// Two epochs of three steps, each of two micro-batches.
 fn fit(kind: Kind, folder: &Path, group: Group, watch: &mut Watch) -> Result<Network, TrainError> {
+    let on_collapse = if watch.collapses_at.is_some() { OnCollapse::Stop } else { OnCollapse::Warn };
     let config = TrainConfig {
-        batch: BatchConfig::default().with_accumulate(2).with_sync_bn(true),
+        batch: BatchConfig::default().with_accumulate(2).with_sync_bn(true).with_on_collapse(on_collapse),
         schedule: ScheduleConfig { epochs: 2, batch_size: BATCH, ..ScheduleConfig::default() },
         log_every: 1,
         ..TrainConfig::default()
@@ -207,6 +223,32 @@ fn all_ranks_stop_where_one_is_asked_to_and_the_first_writes_the_checkpoint() {
     });
     assert_eq!(done, [2, 2]);
     assert!(run.join("checkpoints/last").is_dir());
+}
+
+#[test]
+fn a_collapse_that_the_first_rank_finds_ends_all_and_leaves_the_checkpoint_of_before() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = folder.path().join("run");
+    new_run(&run);
+    for size in [1, 2] {
+        let errors = ranks(size, |group| {
+            // The others are not asked.
+            let collapses_at = Some(if group.rank() == 0 { 4 } else { 1 });
+            let mut watch = Watch { collapses_at, ..Watch::default() };
+            fit(Kind::Share, &run, group, &mut watch).map(|_| ()).expect_err("a collapse").to_string()
+        });
+        let last = run.join("checkpoints/last");
+        let expected = format!(
+            "all is equal (a-rule: z_std 0, since step 3), so the run was stopped after step 4 and nothing was saved: expected a \
+             recipe that does not collapse, such as one with optimizer.lr=0.1 (the last good checkpoint is {})",
+            last.display()
+        );
+        assert!(errors.iter().all(|error| *error == expected), "{errors:#?}");
+        let meta = std::fs::read_to_string(last.join("meta.json")).expect("a checkpoint");
+        assert!(meta.contains("\"step\":3") || meta.contains("\"step\": 3"), "{meta}");
+        let rows = std::fs::read_to_string(run.join("metrics.jsonl")).expect("metrics");
+        assert_eq!(rows.matches("\"finding\":\"a-rule\"").count(), 1, "{rows}");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use burn_ssl::encoders::weights::describe;
 use burn_ssl::encoders::{EncoderConfig, Family};
 use burn_ssl::images;
 use burn_ssl::recipe::{Batch, Chosen, Draft, NamedDraft, RecipeName, Value, Wanted, fit_batch};
+use burn_ssl::train::OnCollapse;
 use clap::Args;
 
 /// The name that leaves the choice of a recipe to images and device.
@@ -88,6 +89,10 @@ pub(crate) struct TrainingArgs {
     /// Epochs between evaluations; 0 for only the first and the last.
     #[arg(long, value_name = "N")]
     eval_every: Option<u32>,
+    /// What to do when the run collapses: warn, or stop with exit code 3, where earlier checkpoints stay (docs/doctor.md) [default:
+    /// warn].
+    #[arg(long, value_name = "WHAT")]
+    on_collapse: Option<String>,
 }
 
 /// What other options say that decides which recipe a run starts from.
@@ -266,7 +271,9 @@ impl TrainingArgs {
         set(draft, "eval.test", self.eval_test.as_deref().map(text).transpose()?)?;
         set(draft, "eval.train", self.eval_train.as_deref().map(text).transpose()?)?;
         set(draft, "eval.limit", self.eval_limit)?;
-        set(draft, "eval.every_epochs", self.eval_every)
+        set(draft, "eval.every_epochs", self.eval_every)?;
+        let on_collapse = self.on_collapse.as_deref().map(str::parse::<OnCollapse>).transpose()?;
+        set(draft, "train.on_collapse", on_collapse.map(|what| what.to_string()))
     }
 }
 

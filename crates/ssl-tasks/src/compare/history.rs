@@ -3,7 +3,10 @@
 use std::{fs, io};
 
 use serde_json::{Map, Value};
-use ssl_train::{RunDir, TrainError};
+use ssl_train::{Finding, RunDir, TrainError};
+
+/// A key that every row about a finding has, and no other.
+const FINDING: &str = "finding";
 
 /// The rows of `metrics.jsonl`.
 pub(crate) struct History {
@@ -26,12 +29,33 @@ impl History {
 
     /// The names of all metrics.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.rows.iter().flat_map(|row| row.keys().map(String::as_str))
+        self.metrics().flat_map(|row| row.keys().map(String::as_str))
+    }
+
+    /// The rows that are not about findings.
+    fn metrics(&self) -> impl DoubleEndedIterator<Item = &Map<String, Value>> {
+        self.rows.iter().filter(|row| !row.contains_key(FINDING))
+    }
+
+    /// The numbers of each row by step.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = (u64, Vec<(&str, f64)>)> {
+        self.metrics().filter_map(|row| {
+            let numbers = row.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_f64()?)));
+            Some((step(row)?, numbers.collect()))
+        })
+    }
+
+    /// What was found wrong, by step.
+    pub(crate) fn findings(&self) -> impl Iterator<Item = (u64, Finding)> {
+        self.rows.iter().filter_map(|row| {
+            let finding = serde_json::from_value(Value::Object(row.clone())).ok()?;
+            Some((step(row)?, finding))
+        })
     }
 
     /// The values of a metric by step.
     pub(crate) fn values<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = (u64, f64)> + 'a {
-        self.rows.iter().filter_map(move |row| Some((step(row)?, row.get(name)?.as_f64()?)))
+        self.metrics().filter_map(move |row| Some((step(row)?, row.get(name)?.as_f64()?)))
     }
 
     /// The last value of a metric.

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use ssl_core::{DeviceSpec, LossScale, SslMethod};
 use ssl_encoders::AnyEncoder;
-use ssl_report::{Figure, Page, Tile, Tone, data_uri};
-use ssl_train::Summary;
+use ssl_report::{Figure, Note, Page, Tile, Tone, data_uri};
+use ssl_train::{Finding, FindingKind, Summary};
 
 use super::{Ended, accuracy, curves, facts};
 use crate::baselines::{Baselines, KNN_TOP1, LINEAR_TOP1};
@@ -89,6 +89,7 @@ impl Told {
             ),
             verdict: Some(self.verdict()),
             tiles: self.tiles(),
+            findings: self.findings(),
             accuracy: Some(accuracy::table(self, &accuracy::Measured::default())),
             curves: curves::of(&[(name(run), &self.history)]),
             views: self.views(),
@@ -148,6 +149,18 @@ impl Told {
         Baselines::of(|name| self.history.untrained(name))
     }
 
+    /// What the doctor found.
+    fn findings(&self) -> Vec<Note> {
+        let note = |(_, finding): (u64, Finding)| Note {
+            tone: if finding.kind == FindingKind::Collapse { Tone::Bad } else { Tone::Unclear },
+            title: format!("{}, since step {}", finding.rule, finding.since),
+            text: format!("{} ({}).", capitalised(&finding.cause), finding.evidence),
+            remedy: finding.remedy,
+            reference: finding.reference,
+        };
+        self.history.findings().map(note).collect()
+    }
+
     fn tiles(&self) -> Vec<Tile> {
         let run = &self.run;
         let untrained = |name: &str, digits: usize, unit: &str| {
@@ -189,6 +202,12 @@ impl Told {
             caption: caption.into(),
         })
     }
+}
+
+/// A sentence with a large first letter.
+fn capitalised(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A verdict in words.

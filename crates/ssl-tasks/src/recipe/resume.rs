@@ -20,12 +20,13 @@ enum Effect {
 }
 
 /// The keys and sections that may change when a run is resumed. All others are those of its first step.
-const CHANGEABLE: [(&str, Effect); 5] = [
+const CHANGEABLE: [(&str, Effect); 6] = [
     ("schedule.epochs", Effect::Length),
     ("schedule.max_steps", Effect::Length),
     ("data.workers", Effect::None),
     ("eval", Effect::None),
     ("checkpoint", Effect::None),
+    ("train.on_collapse", Effect::None),
 ];
 
 /// The keys and sections that may change when a run is resumed, in words.
@@ -136,6 +137,8 @@ mod tests {
             ("data.workers=7", false, false),
             ("eval.every_epochs=7", false, false),
             ("checkpoint.keep=7", false, false),
+            ("eval.linear=false", false, false),
+            ("train.on_collapse=stop", false, false),
         ] {
             let other = changed(assignment);
             assert_eq!(recipe.kept_difference(&other).is_some(), is_kept, "{assignment}");

@@ -71,6 +71,13 @@ fn newest_of(folder: PathBuf) -> Result<Option<IntactCheckpoint>, TrainError> {
     if has_any { Err(TrainError::NoIntactCheckpoint { folder, damaged }) } else { Ok(None) }
 }
 
+/// The folder of the newest intact checkpoint of a run that is not after `step`, if there is one.
+pub(crate) fn newest_until(run: &RunDir, step: u64) -> Option<PathBuf> {
+    let found = Candidate::all(&run.checkpoints()).ok()?;
+    let is_early = |folder: &Path| checked(folder).is_ok_and(|meta| meta.step <= step);
+    found.into_iter().map(|candidate| candidate.folder).find(|folder| is_early(folder))
+}
+
 impl IntactCheckpoint {
     /// Its folder.
     pub fn folder(&self) -> &Path {

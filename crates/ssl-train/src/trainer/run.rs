@@ -2,6 +2,7 @@
 
 mod agree;
 mod data;
+mod examine;
 mod step;
 
 use burn::module::Module;
@@ -218,11 +219,16 @@ impl<'a, M: MethodRules> Run<'a, M> {
     {
         let (step, last) = (self.at.step, self.at.step == self.at.total_steps);
         let config = self.trainer.config;
+        // A failed evaluation loses nothing; a collapse is not to be saved.
+        let first = self.is_evaluated() && self.stops_on_collapse();
+        if first {
+            self.evaluation = self.evaluate(networks, observers, metrics)?;
+        }
         if last || stopped || config.checkpoint.is_due(step, self.at.steps_per_epoch) {
             metrics.flush()?;
             self.save(networks, data)?;
         }
-        if self.is_evaluated() {
+        if self.is_evaluated() && !first {
             self.evaluation = self.evaluate(networks, observers, metrics)?;
         }
         self.clock.skip(self.trainer.group.traffic());
@@ -252,6 +258,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
                 observers.observer.on_evaluation(self.at, &found);
             }
         }
+        self.examine(&found, observers.observer, metrics)?;
         Ok(found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
 

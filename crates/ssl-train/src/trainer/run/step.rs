@@ -144,6 +144,7 @@ impl<M: MethodRules> Run<'_, M> {
             self.trainer.run.check_there()?;
             // Like an evaluation's row after the same step.
             metrics.write(self.at.step, self.at.epoch(), &values)?;
+            self.examine(&values, observer, metrics)?;
             if self.at.step.is_multiple_of(self.at.steps_per_epoch) {
                 let (done, speed) = (self.at.epoch(), report.images_per_s);
                 info!("epoch {done}: loss {:.4}, {speed:.0} images/s", self.losses.mean());

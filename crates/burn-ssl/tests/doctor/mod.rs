@@ -1,0 +1,207 @@
+//! Every rule of the doctor speaks of a run that is broken on purpose.
+
+mod doubles;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+
+use burn_ssl::core::Progress;
+use burn_ssl::data::OpConfig;
+use burn_ssl::recipe::{Draft, NamedDraft};
+use burn_ssl::train::{Finding, OnCollapse, StepReport, TrainError};
+use burn_ssl::{Error, NoObserver, Observer, PretrainOptions, Recipe, pretrain, pretrain_with};
+
+use doubles::{Bare, NoOptions};
+
+/// The rules that spoke of a run, by the rows of its metrics.
+pub(crate) fn findings(run: &Path) -> Vec<String> {
+    let rows = fs::read_to_string(run.join("metrics.jsonl")).expect("metrics");
+    let found = rows.lines().filter_map(|row| serde_json::from_str::<Finding>(row).ok());
+    found.map(|finding| finding.rule).collect()
+}
+
+/// Stops a run when a rule has spoken.
+struct Listener {
+    rule: &'static str,
+    heard: Option<Finding>,
+}
+
+impl Observer for Listener {
+    fn on_finding(&mut self, _at: Progress, finding: &Finding) {
+        if finding.rule == self.rule {
+            self.heard = Some(finding.clone());
+        }
+    }
+
+    fn stop(&self) -> bool {
+        self.heard.is_some()
+    }
+}
+
+/// A short recipe on rendered images of 16 pixels, with some changes.
+fn recipe(name: &str, changes: &[&str]) -> Recipe {
+    let mut draft = Draft::named(name).expect("a recipe of the library");
+    draft.set_image_size(16).expect("it has views");
+    let short = [
+        "data.path=demo:train",
+        "data.limit=128",
+        "encoder.width=4",
+        "schedule.batch_size=32",
+        "schedule.epochs=10",
+        "schedule.warmup_epochs=0",
+    ];
+    for change in short.iter().chain(changes) {
+        draft.assign(change).unwrap_or_else(|error| panic!("{name}, {change}: {error}"));
+    }
+    draft.finish().expect("usable")
+}
+
+/// Runs a recipe until a rule speaks, and gives what it recommends.
+fn remedy(rule: &'static str, recipe: &Recipe, double: Option<Bare>) -> String {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let options = PretrainOptions { report: false, ..PretrainOptions::new(dir.path().join("run")) };
+    let mut listener = Listener { rule, heard: None };
+    let ended = match double {
+        Some(double) => pretrain_with(NoOptions {}, |_| Ok(double), recipe, &options, &mut listener),
+        None => pretrain(recipe, &options, &mut listener),
+    };
+    ended.unwrap_or_else(|error| panic!("{}: {error}", recipe.method));
+    let found = findings(&options.out);
+    assert_eq!(found.iter().filter(|found| *found == rule).count(), 1, "{rule}, {double:?}: {found:?}");
+    listener.heard.expect("it was written").remedy
+}
+
+/// [`remedy`] of a method of the library.
+fn remedy_of(rule: &'static str, name: &str, changes: &[&str]) -> String {
+    remedy(rule, &recipe(name, changes), None)
+}
+
+#[test]
+fn simsiam_without_a_predictor_or_without_a_stopped_gradient_collapses() {
+    let mut recipe = recipe("simsiam/cifar10-quick", &["optimizer.lr=2", "schedule.epochs=40"]);
+    (recipe.method, recipe.method_options) = ("bare".to_owned(), toml::Table::new());
+    for double in [Bare::WithoutPredictor, Bare::WithoutStopGradient] {
+        assert_eq!(remedy("loss-at-floor", &recipe, Some(double)), "optimizer.lr=0.2");
+    }
+}
+
+#[test]
+fn a_hundred_times_the_rate_collapses_dimensions() {
+    let remedy = remedy_of("dimensions-collapsed", "simclr/cifar10-quick", &["optimizer.lr=12"]);
+    assert_eq!(remedy, "optimizer.lr=1.2");
+}
+
+#[test]
+fn a_temperature_of_ten_leaves_the_loss_at_that_of_guessing() {
+    for (name, usual) in [("simclr/cifar10-quick", "0.1"), ("moco-v2/cifar10-quick", "0.2")] {
+        let hot = ["method_options.temperature=10", "schedule.epochs=20"];
+        let remedy = remedy_of("loss-of-guessing", name, &hot);
+        assert_eq!(remedy, format!("method_options.temperature={usual}"), "{name}");
+    }
+}
+
+#[test]
+fn a_teacher_whose_centre_rests_puts_everything_on_one_output() {
+    let resting = ["method_options.center_momentum=1", "optimizer.lr=1", "schedule.epochs=20"];
+    for rule in ["center-at-rest", "teacher-on-one-output"] {
+        assert_eq!(remedy_of(rule, "dino/cifar10-quick", &resting), "method_options.center_momentum=0.9");
+    }
+}
+
+#[test]
+fn a_teacher_that_does_not_sharpen_is_undecided() {
+    let flat = ["method_options.teacher_temperature=1", "method_options.warmup_teacher_temperature=1"];
+    let remedy = remedy_of("teacher-undecided", "dino/cifar10-quick", &flat);
+    assert_eq!(remedy, "method_options.teacher_temperature=0.04");
+}
+
+#[test]
+fn one_prototype_leaves_nothing_to_learn() {
+    for rule in ["one-prototype", "gradient-vanished"] {
+        let one = remedy_of(rule, "swav/cifar10-quick", &["method_options.prototypes=1"]);
+        assert_eq!(one, "method_options.prototypes=3000");
+    }
+}
+
+/// A folder of images that are all the same.
+fn same_images(folder: &Path) -> PathBuf {
+    let images = folder.join("images");
+    fs::create_dir(&images).expect("writable");
+    for index in 0..64 {
+        let grey = image::RgbImage::from_pixel(16, 16, image::Rgb([90, 120, 100]));
+        grey.save(images.join(format!("{index}.png"))).expect("writable");
+    }
+    images
+}
+
+#[test]
+fn images_that_are_all_the_same_have_the_same_embedding() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut recipe = recipe("simsiam/cifar10-quick", &["optimizer.lr=0.2"]);
+    recipe.data.path = same_images(dir.path());
+    recipe.views[0].ops.clear();
+    for rule in ["embeddings-collapsed", "gradient-vanished"] {
+        assert_eq!(remedy(rule, &recipe, None), "optimizer.lr=0.02");
+    }
+}
+
+#[test]
+fn images_that_are_all_the_same_end_a_run_that_is_to_stop() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (same_images(dir.path()), dir.path().join("run"));
+    let mut recipe = recipe("simclr/cifar10-quick", &[]);
+    (recipe.data.path, recipe.train.on_collapse) = (images, OnCollapse::Stop);
+    let ended =
+        pretrain(&recipe, &PretrainOptions::new(&out), &mut NoObserver).expect_err("nothing to learn");
+    let Error::Train(TrainError::Collapsed { step: 0, finding, last_good: None }) = ended else {
+        panic!("{ended}")
+    };
+    assert_eq!((finding.rule.as_str(), findings(&out)), ("images-alike", vec![finding.rule.clone()]));
+    assert!(!out.join("checkpoints/last").exists() && !out.join("encoder.safetensors").exists());
+}
+
+#[test]
+fn views_that_take_longer_than_the_network_are_waited_for() {
+    let mut recipe = recipe("simclr/cifar10-quick", &["schedule.epochs=10000", "data.workers=1"]);
+    let jitter = recipe.views[0].ops.iter().find(|op| matches!(op, OpConfig::ColorJitter { .. }));
+    recipe.views[0].ops = vec![jitter.expect("SimCLR jitters colours").clone(); 400];
+    assert_eq!(remedy("waiting-for-data", &recipe, None), "data.workers=2");
+}
+
+/// Ends a run after step 6, as a kill would.
+struct Killer;
+
+impl Observer for Killer {
+    fn on_step(&mut self, report: &StepReport) {
+        if report.at.step == 6 {
+            resume_unwind(Box::new("killed"));
+        }
+    }
+}
+
+#[test]
+fn a_queue_of_many_epochs_is_told_once_also_by_a_run_that_was_killed() {
+    let long = ["method_options.queue_len=512", "schedule.epochs=3", "checkpoint.every_steps=5"];
+    assert_eq!(remedy_of("queue-too-old", "moco-v2/cifar10-quick", &long), "method_options.queue_len=128");
+
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let recipe = recipe("moco-v2/cifar10-quick", &long);
+    let options = PretrainOptions { report: false, ..PretrainOptions::new(dir.path().join("run")) };
+    let death = catch_unwind(AssertUnwindSafe(|| pretrain(&recipe, &options, &mut Killer)));
+    assert!(death.is_err() && findings(&options.out) == ["queue-too-old"]);
+    let resumed = PretrainOptions { resume: true, ..options };
+    pretrain(&recipe, &resumed, &mut NoObserver).expect("it goes on");
+    assert_eq!(findings(&resumed.out), ["queue-too-old"], "nothing is said twice");
+    // A finding that a kill kept from being written is made up for.
+    let metrics = resumed.out.join("metrics.jsonl");
+    let rows = fs::read_to_string(&metrics).expect("metrics");
+    let without: String = rows.split_inclusive('\n').filter(|row| !row.contains("queue-too-old")).collect();
+    fs::write(&metrics, without).expect("writable");
+    let longer = Recipe {
+        schedule: burn_ssl::train::ScheduleConfig { epochs: 4, ..recipe.schedule.clone() },
+        ..recipe
+    };
+    pretrain(&longer, &resumed, &mut NoObserver).expect("it goes on");
+    assert_eq!(findings(&resumed.out), ["queue-too-old"], "nothing is forgotten");
+}

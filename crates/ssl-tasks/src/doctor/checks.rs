@@ -1,0 +1,102 @@
+//! What rules look for in rows.
+
+use super::{Case, Seen, number};
+
+/// Rows that have to show something, unless a rule says otherwise (our choice: 30 steps, or three epochs of few images).
+const ROWS: usize = 3;
+
+pub(super) fn images_alike(case: &Case<'_>) -> Option<Seen> {
+    let rank = case.rows.untrained.as_ref()?.get("rankme_train")?;
+    (rank < 1.05).then(|| Seen { since: 0, evidence: format!("RankMe {rank:.2} before training") })
+}
+
+pub(super) fn embeddings_collapsed(case: &Case<'_>) -> Option<Seen> {
+    let (since, spread) = case.rows.lasting("z_std", ROWS, |spread| spread < 1e-3)?;
+    Some(Seen { since, evidence: format!("z_std {spread:.1e}") })
+}
+
+pub(super) fn loss_at_floor(case: &Case<'_>) -> Option<Seen> {
+    let (guess, floor) = case.setting.scale.guess.zip(case.setting.scale.floor)?;
+    if case.setting.hides_patches || case.setting.copies || guess <= floor {
+        return None;
+    }
+    let (since, loss) =
+        case.rows.lasting("train_loss", ROWS, |loss| loss - floor < 0.01 * (guess - floor))?;
+    Some(Seen {
+        since,
+        evidence: format!("train_loss {loss:.4}, at best {floor:.4}, {guess:.4} for guessing"),
+    })
+}
+
+pub(super) fn dimensions_collapsed(case: &Case<'_>) -> Option<Seen> {
+    let row = case.rows.evaluated.as_ref()?;
+    let (rank, before) = (row.get("rankme_train")?, case.rows.untrained.as_ref()?.get("rankme_train")?);
+    // Networks that predict pixels or tokens keep fewer dimensions for the image as a whole.
+    let limit = if case.setting.hides_patches { 0.1 } else { 0.25 };
+    let evidence = || format!("RankMe {rank:.1}, {before:.1} before training");
+    (rank < limit * before).then(|| Seen { since: row.at.step, evidence: evidence() })
+}
+
+/// Rows that have to be at the loss of guessing, and epochs that have to be over.
+const GUESSING: (usize, u64) = (5, 2);
+
+pub(super) fn loss_of_guessing(case: &Case<'_>) -> Option<Seen> {
+    let guess = case.setting.scale.guess.filter(|guess| *guess > 0.0)?;
+    let usual = number(&case.setting.defaults, "temperature")?;
+    // Many healthy runs begin at the loss of guessing.
+    case.setting.number("temperature").filter(|now| *now > 2.0 * usual)?;
+    let (rows, epochs) = GUESSING;
+    let last = case.rows.last()?.at;
+    let (since, loss) = case.rows.lasting("train_loss", rows, |loss| (loss - guess).abs() < 0.02 * guess)?;
+    let losses = case.rows.values("train_loss", rows)?;
+    let [low, high] = [f64::min, f64::max].map(|of| losses.iter().copied().fold(loss, of));
+    let stays = high - low < 0.01 * guess && last.step >= epochs * last.steps_per_epoch;
+    stays.then(|| Seen { since, evidence: format!("train_loss {loss:.4}, {guess:.4} for guessing") })
+}
+
+pub(super) fn gradient_vanished(case: &Case<'_>) -> Option<Seen> {
+    let (since, norm) = case.rows.lasting("grad_norm", ROWS, |norm| norm < 1e-7)?;
+    Some(Seen { since, evidence: format!("grad_norm {norm:.1e}") })
+}
+
+pub(super) fn teacher_on_one_output(case: &Case<'_>) -> Option<Seen> {
+    let (since, entropy) = case.rows.lasting("teacher_entropy", ROWS, |entropy| entropy < 0.01)?;
+    Some(Seen { since, evidence: format!("teacher_entropy {entropy:.1e}") })
+}
+
+pub(super) fn teacher_undecided(case: &Case<'_>) -> Option<Seen> {
+    let most = case.setting.number("output_dim")?.ln();
+    let (since, entropy) = case.rows.lasting("teacher_entropy", ROWS, |entropy| entropy > 0.999 * most)?;
+    Some(Seen { since, evidence: format!("teacher_entropy {entropy:.4}, at most {most:.4}") })
+}
+
+pub(super) fn center_at_rest(case: &Case<'_>) -> Option<Seen> {
+    let (since, _) = case.rows.lasting("center_norm", ROWS, |norm| norm == 0.0)?;
+    Some(Seen { since, evidence: "center_norm 0".to_owned() })
+}
+
+pub(super) fn one_prototype(case: &Case<'_>) -> Option<Seen> {
+    let prototypes = case.setting.number("prototypes")?;
+    let (since, usage) = case.rows.lasting("prototype_usage", ROWS, |usage| usage * prototypes < 1.5)?;
+    Some(Seen { since, evidence: format!("prototype_usage {usage:.4} of {prototypes}") })
+}
+
+pub(super) fn queue_too_old(case: &Case<'_>) -> Option<Seen> {
+    let queue = case.setting.number("queue_len").filter(|queue| *queue > 0.0)?;
+    let row = case.rows.last()?;
+    let epochs = queue / case.setting.images as f64;
+    let evidence = || format!("queue_len {queue}, {epochs:.1} times {} images", case.setting.images);
+    (epochs > 2.0).then(|| Seen { since: row.at.step, evidence: evidence() })
+}
+
+/// Seconds of waiting from which on it matters.
+const WAITED: f64 = 5.0;
+
+pub(super) fn waiting_for_data(case: &Case<'_>) -> Option<Seen> {
+    let (waited, seconds) = (case.rows.waited, case.rows.seconds);
+    let share = waited / seconds;
+    let evidence = || format!("{:.0} % of {seconds:.0} s", 100.0 * share);
+    let matters = waited > WAITED && share > 0.5;
+    matters
+        .then(|| Seen { since: case.rows.first.first().map_or(0, |row| row.at.step), evidence: evidence() })
+}

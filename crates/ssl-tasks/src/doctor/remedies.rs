@@ -1,0 +1,42 @@
+//! Keys of a recipe and values that help.
+
+use super::{Case, number};
+
+pub(super) fn lower_rate(case: &Case<'_>) -> String {
+    let digits = |value: f64| format!("{value:.1e}").parse::<f64>().unwrap_or(value);
+    format!("optimizer.lr={}", digits(case.setting.lr / 10.0))
+}
+
+/// An assignment of the default to an option of the method, unless it has that value.
+pub(super) fn reset(case: &Case<'_>, option: &str) -> Option<String> {
+    let [now, usual] = [&case.setting.options, &case.setting.defaults].map(|table| number(table, option));
+    let usual = usual.filter(|_| now != usual)?;
+    Some(format!("method_options.{option}={usual}"))
+}
+
+pub(super) fn usual_temperature(case: &Case<'_>) -> String {
+    reset(case, "temperature").unwrap_or_else(|| lower_rate(case))
+}
+
+pub(super) fn usual_prototypes(case: &Case<'_>) -> String {
+    reset(case, "prototypes").unwrap_or_else(|| lower_rate(case))
+}
+
+pub(super) fn follow_with_the_centre(case: &Case<'_>) -> String {
+    let of_others = || reset(case, "teacher_temperature");
+    reset(case, "center_momentum").or_else(of_others).unwrap_or_else(|| lower_rate(case))
+}
+
+pub(super) fn sharpen(case: &Case<'_>) -> String {
+    let warmup = || reset(case, "warmup_teacher_temperature");
+    reset(case, "teacher_temperature").or_else(warmup).unwrap_or_else(|| lower_rate(case))
+}
+
+pub(super) fn shorter_queue(case: &Case<'_>) -> String {
+    let (batch, images) = (case.setting.batch, case.setting.images);
+    format!("method_options.queue_len={}", (images / batch * batch).max(2 * batch))
+}
+
+pub(super) fn more_workers(case: &Case<'_>) -> String {
+    format!("data.workers={}", 2 * case.setting.workers)
+}
