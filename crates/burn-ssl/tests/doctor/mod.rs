@@ -165,7 +165,7 @@ fn images_that_are_all_the_same_end_a_run_that_is_to_stop() {
 fn views_that_take_longer_than_the_network_are_waited_for() {
     let mut recipe = recipe("simclr/cifar10-quick", &["schedule.epochs=10000", "data.workers=1"]);
     let jitter = recipe.views[0].ops.iter().find(|op| matches!(op, OpConfig::ColorJitter { .. }));
-    recipe.views[0].ops = vec![jitter.expect("SimCLR jitters colours").clone(); 400];
+    recipe.views[0].ops = vec![jitter.expect("SimCLR jitters colours").clone(); 2000];
     assert_eq!(remedy("waiting-for-data", &recipe, None), "data.workers=2");
 }
 
