@@ -1,13 +1,19 @@
 //! What rules look for in rows.
 
 use super::{Case, Seen, number};
+use crate::pretrain::is_above;
+use crate::self_check::{RANKME_TRAIN, VIEW_RETRIEVAL, VIEW_RETRIEVAL_CHANCE, VIEW_RETRIEVAL_IMAGES};
 
 /// Rows that have to show something, unless a rule says otherwise (our choice: 30 steps, or three epochs of few images).
 const ROWS: usize = 3;
 
 pub(super) fn images_alike(case: &Case<'_>) -> Option<Seen> {
-    let rank = case.rows.untrained.as_ref()?.get("rankme_train")?;
-    (rank < 1.05).then(|| Seen { since: 0, evidence: format!("RankMe {rank:.2} before training") })
+    let row = case.rows.untrained.as_ref()?;
+    let (rank, found) = (row.get(RANKME_TRAIN)?, row.get(VIEW_RETRIEVAL)?);
+    let (chance, images) = (row.get(VIEW_RETRIEVAL_CHANCE)?, row.get(VIEW_RETRIEVAL_IMAGES)?);
+    // A network whose blocks begin at almost nothing (LayerScale) has little rank as well, but finds views.
+    let alike = rank < 1.05 && !is_above(found, chance, images as u64);
+    alike.then(|| Seen { since: 0, evidence: format!("RankMe {rank:.2} before training") })
 }
 
 pub(super) fn embeddings_collapsed(case: &Case<'_>) -> Option<Seen> {
@@ -64,9 +70,17 @@ pub(super) fn teacher_on_one_output(case: &Case<'_>) -> Option<Seen> {
     Some(Seen { since, evidence: format!("teacher_entropy {entropy:.1e}") })
 }
 
+/// Rows that have to be undecided, as at the beginning of a run they may be, and epochs that have to be over.
+const UNDECIDED: (usize, u64) = (8, 2);
+
 pub(super) fn teacher_undecided(case: &Case<'_>) -> Option<Seen> {
     let most = case.setting.number("output_dim")?.ln();
-    let (since, entropy) = case.rows.lasting("teacher_entropy", ROWS, |entropy| entropy > 0.999 * most)?;
+    let last = case.rows.last()?.at;
+    if last.step < UNDECIDED.1 * last.steps_per_epoch {
+        return None;
+    }
+    let (since, entropy) =
+        case.rows.lasting("teacher_entropy", UNDECIDED.0, |entropy| entropy > 0.999 * most)?;
     Some(Seen { since, evidence: format!("teacher_entropy {entropy:.4}, at most {most:.4}") })
 }
 
