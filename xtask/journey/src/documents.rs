@@ -23,7 +23,9 @@ pub(crate) fn blocks(document: &str, name: &str) -> Vec<String> {
 pub(crate) fn commands(document: &str, name: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for block in blocks(document, name) {
-        for line in block.lines().filter(|line| line.starts_with("burn-ssl ")) {
+        // Not the line of a manifest that names the crate.
+        let is_call = |line: &&str| line.starts_with("burn-ssl ") && !line.starts_with("burn-ssl = ");
+        for line in block.lines().filter(is_call) {
             let command = line.split(" #").next().unwrap_or(line);
             let command = command.split_whitespace().collect::<Vec<_>>().join(" ");
             if !found.contains(&command) {

@@ -12,7 +12,7 @@ const MEMORY: u64 = 4_000_000_000;
 
 /// What a call of the tool says, wherever lines break. Before the first step of a training: recipe and why, length, device,
 /// threads and memory; at the end the memory and whether it learned anything. Every other command names its encoder.
-const SAYS: [(&str, &[&str]); 13] = [
+const SAYS: [(&str, &[&str]); 14] = [
     (
         "plan",
         &["images: ", "recipe: ", " steps of ", "measured in ", "memory: ", " images/s, ", "end: ", "disk: "],
@@ -35,6 +35,7 @@ const SAYS: [(&str, &[&str]); 13] = [
         ],
     ),
     ("preview", &["views in ", "burn-ssl pretrain --method "]),
+    ("export --run tuned", &["encoder: finetune, resnet18", " tensors and a classifier of ", "import "]),
     ("export", &["encoder: simclr, resnet18", " tensors in ", "import "]),
     ("embed", &["encoder: simclr, resnet18", " features each: "]),
     ("similar", &["encoder: simclr, resnet18", "cat.jpg"]),

@@ -10,8 +10,8 @@ use super::format::GraphInput;
 pub(super) fn onnx(file: &Path, input: GraphInput, preprocessing: &Preprocessing, scores: bool) -> String {
     let Preprocessing { size, resize, mean, std } = *preprocessing;
     let resize = resize.max(size);
-    let outputs =
-        if scores { "  # of a PIL image; with output=\"scores\", its scores" } else { "  # of a PIL image" };
+    let of =
+        if scores { "# Of a PIL image; with output=\"scores\", its scores." } else { "# Of a PIL image." };
     let mut lines = vec![
         "import numpy as np".to_owned(),
         "import onnxruntime".to_owned(),
@@ -19,7 +19,8 @@ pub(super) fn onnx(file: &Path, input: GraphInput, preprocessing: &Preprocessing
         String::new(),
         format!("session = onnxruntime.InferenceSession({:?})", file.display().to_string()),
         String::new(),
-        format!("def features(image, output=\"features\"):{outputs}"),
+        of.to_owned(),
+        "def features(image, output=\"features\"):".to_owned(),
         "    image = image.convert(\"RGB\")".to_owned(),
         format!("    if image.size != ({size}, {size}):"),
         format!("        width, height = (side * {resize} // min(image.size) for side in image.size)"),

@@ -17,8 +17,8 @@ use crate::step::Step;
 const WIDE: u16 = 400;
 /// A package without code that asks for the features that crates have here: others would mean to build Burn again.
 const SHARED: &str = "as-here";
-/// What this workspace builds for other backends alone.
-const OTHER_BACKENDS: [&str; 4] = ["burn-tch", "burn-wgpu", "tch", "torch-sys"];
+/// What this workspace builds for other backends or features alone.
+const NOT_BUILT: [&str; 5] = ["bhtsne", "burn-tch", "burn-wgpu", "tch", "torch-sys"];
 
 /// A package that a page describes.
 pub(crate) struct Package {
@@ -125,8 +125,7 @@ impl Workspace {
             ("edition".to_owned(), Value::from("2024")),
         ]);
         let others = self.dependencies()?;
-        let others =
-            others.filter(|(name, value)| !is_ours(value) && !OTHER_BACKENDS.contains(&name.as_str()));
+        let others = others.filter(|(name, value)| !is_ours(value) && !NOT_BUILT.contains(&name.as_str()));
         let others = others.map(|(name, value)| (name.clone(), value.clone())).collect::<Table>();
         Ok(Table::from_iter([
             ("package".to_owned(), package.into()),
