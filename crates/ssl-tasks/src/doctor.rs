@@ -36,6 +36,8 @@ pub(crate) struct Setting {
     pub(crate) scale: LossScale,
     /// Whether the method hides patches, so that its loss and its features are of another kind.
     pub(crate) hides_patches: bool,
+    /// Whether blocks begin at almost nothing, so that an untrained network hardly tells images apart.
+    pub(crate) layer_scale: bool,
     /// Whether the method learns what a frozen network says, which it may do perfectly.
     pub(crate) copies: bool,
 }
@@ -52,6 +54,7 @@ impl Setting {
             workers: recipe.data.worker_threads(),
             scale: method.loss_scale(recipe.train_config().micro_batch()),
             hides_patches: needs.masks.is_some(),
+            layer_scale: recipe.encoder.layer_scale.is_some(),
             copies: needs.teacher,
         }
     }

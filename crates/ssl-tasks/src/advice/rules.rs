@@ -153,7 +153,8 @@ impl Situation<'_> {
         if needed <= free {
             return None;
         }
-        let found = format!("checkpoints take {}, and {} are free", Bytes(needed), Bytes(free));
+        let place = path.display();
+        let found = format!("checkpoints take {}, and {} are free for {place}", Bytes(needed), Bytes(free));
         let changes = if keep > 0 { vec![Change::key("checkpoint.keep", 0)] } else { Vec::new() };
         Some(Found::cannot_work(found, "more space, or a smaller network", changes))
     }

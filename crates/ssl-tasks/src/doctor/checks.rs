@@ -11,8 +11,7 @@ pub(super) fn images_alike(case: &Case<'_>) -> Option<Seen> {
     let row = case.rows.untrained.as_ref()?;
     let (rank, found) = (row.get(RANKME_TRAIN)?, row.get(VIEW_RETRIEVAL)?);
     let (chance, images) = (row.get(VIEW_RETRIEVAL_CHANCE)?, row.get(VIEW_RETRIEVAL_IMAGES)?);
-    // A network whose blocks begin at almost nothing (LayerScale) has little rank as well, but finds views.
-    let alike = rank < 1.05 && !is_above(found, chance, images as u64);
+    let alike = !case.setting.layer_scale && rank < 1.05 && !is_above(found, chance, images as u64);
     alike.then(|| Seen { since: 0, evidence: format!("RankMe {rank:.2} before training") })
 }
 
