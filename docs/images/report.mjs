@@ -1,7 +1,7 @@
 // Takes the pictures of a report: node report.mjs MODULES REPORT
 //
 //     burn-ssl demo --seed 0 --out demo
-//     node docs/images/report.mjs target/report-check demo/report.html
+//     node docs/images/report.mjs target/report-check/modules demo/report.html
 //
 // MODULES is a folder with playwright-core in its node_modules, such as the one of `cargo xtask report-check`. Writes
 // report-light.png and report-dark.png beside itself: verdict and curves, and the map with the images.

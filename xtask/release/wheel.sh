@@ -14,14 +14,16 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/maturin"
-"$work/maturin/bin/pip" install --quiet maturin==1.16.0
-"$work/maturin/bin/maturin" build --out "$work/wheels" "$@"
+bin=bin
+[[ -d $work/maturin/Scripts ]] && bin=Scripts # on Windows
+"$work/maturin/$bin/pip" install --quiet maturin==1.16.0
+"$work/maturin/$bin/maturin" build --out "$work/wheels" "$@"
 
 wheel=$(echo "$work"/wheels/*.whl)
 python3 -m venv "$work/fresh"
-"$work/fresh/bin/pip" install --quiet --no-index "$wheel"
-version=$("$work/fresh/bin/burn-ssl" --version)
-"$work/fresh/bin/burn-ssl" devices >/dev/null
-(cd "$work" && fresh/bin/burn-ssl recipes demo >/dev/null)
+"$work/fresh/$bin/pip" install --quiet --no-index "$wheel"
+version=$("$work/fresh/$bin/burn-ssl" --version)
+"$work/fresh/$bin/burn-ssl" devices >/dev/null
+(cd "$work" && "fresh/$bin/burn-ssl" recipes demo >/dev/null)
 mv "$wheel" "$out/"
 echo "$out/$(basename "$wheel"): $version"

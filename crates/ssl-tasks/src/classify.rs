@@ -65,7 +65,7 @@ impl ClassifyOptions {
 /// The result of [`classify`].
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassifyReport {
-    /// The images and their classes, without those that could not be read. In JSON only if no table was written.
+    /// The images and their classes, without those that could not be read. Empty in a [`summary`](Self::summary) if a table has them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classified: Vec<Classified>,
     /// Images.
