@@ -3,15 +3,16 @@
 mod doubles;
 
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use burn_ssl::core::Progress;
 use burn_ssl::data::OpConfig;
 use burn_ssl::recipe::{Draft, NamedDraft};
-use burn_ssl::train::{Finding, OnCollapse, StepReport, TrainError};
+use burn_ssl::train::{Finding, OnCollapse, TrainError};
 use burn_ssl::{Error, NoObserver, Observer, PretrainOptions, Recipe, pretrain, pretrain_with};
 
+use crate::Killer;
 use doubles::{Bare, NoOptions};
 
 /// The rules that spoke of a run, by the rows of its metrics.
@@ -167,17 +168,6 @@ fn views_that_take_longer_than_the_network_are_waited_for() {
     let jitter = recipe.views[0].ops.iter().find(|op| matches!(op, OpConfig::ColorJitter { .. }));
     recipe.views[0].ops = vec![jitter.expect("SimCLR jitters colours").clone(); 2000];
     assert_eq!(remedy("waiting-for-data", &recipe, None), "data.workers=2");
-}
-
-/// Ends a run after step 6, as a kill would.
-struct Killer;
-
-impl Observer for Killer {
-    fn on_step(&mut self, report: &StepReport) {
-        if report.at.step == 6 {
-            resume_unwind(Box::new("killed"));
-        }
-    }
 }
 
 #[test]
