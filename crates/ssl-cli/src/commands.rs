@@ -74,7 +74,7 @@ pub(crate) fn run(args: Args, here: &Here) -> Result<Ended> {
             Some("your own images:\n  burn-ssl pretrain --method simclr --data FOLDER --out run".to_owned());
     }
     if let Some(next) = next.filter(|_| !json) {
-        say(next);
+        say(next)?;
     }
     Ok(ended(&report, here, shared, &stop))
 }

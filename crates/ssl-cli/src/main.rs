@@ -1,6 +1,5 @@
 //! The command-line tool `burn-ssl`: arguments, progress and exit codes. The commands themselves are in the library of the
 //! same name.
-#![expect(clippy::print_stdout, reason = "results go to standard output")]
 
 mod args;
 mod commands;

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::{class_folders, finished, json, run, sentence, stderr, stdout, text, tiny};
+use common::{class_folders, command, finished, json, run, sentence, stderr, stdout, text, tiny};
 
 /// What a run leaves that was stopped after its third step.
 fn stopped_after_three(out: &Path) {
@@ -259,4 +259,16 @@ fn completions_and_manual_pages_know_every_command() {
     assert_eq!(main, stdout(&run(&["man"])));
     assert!(sentence(&["man", "--out", text(&folder)]).contains("already exists"));
     assert!(run(&["man", "--out", text(&folder), "--overwrite"]).status.success());
+}
+
+#[test]
+fn a_reader_of_the_output_that_has_seen_enough_is_no_failure() {
+    for args in
+        [&["recipes", "simclr/cifar10"][..], &["recipes", "--json"], &["completions", "bash"], &["man"]]
+    {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let output = command(args).stdout(writer).output().expect("burn-ssl starts");
+        assert!(output.status.success() && output.stderr.is_empty(), "{args:?}: {}", stderr(&output));
+    }
 }

@@ -231,6 +231,23 @@ impl Advice {
         Some(Self::unwise(found, expected, changes))
     }
 
+    /// [`of_teacher`](Self::of_teacher) and [`of_frozen_layer`](Self::of_frozen_layer) for methods whose student learns the outputs of
+    /// its own average through a head, the last layer of which stays as it was drawn for some epochs. The fields are
+    /// `teacher_momentum` and `freeze_last_layer_epochs`.
+    ///
+    /// # Source
+    /// Official DINO code, `utils.cancel_gradients_last_layer` and the schedule of the teacher's momentum.
+    pub fn of_self_distillation(
+        plan: &Plan,
+        frozen_epochs: u64,
+        momentum: impl Fn(Progress) -> f64,
+    ) -> Vec<Self> {
+        let steps = frozen_epochs.saturating_mul(plan.steps_per_epoch);
+        let frozen =
+            Self::of_frozen_layer(plan, "freeze_last_layer_epochs", "the last layer of the head", steps);
+        Self::of_teacher(plan, "teacher_momentum", momentum).into_iter().chain(frozen).collect()
+    }
+
     /// Whether a loss that tells an image from the others of its batch has few others, at so low a temperature that the nearest of
     /// them alone count. `field` is the temperature's.
     ///

@@ -89,13 +89,10 @@ impl MethodRules for Dino {
     }
 
     fn advice(&self, plan: &Plan) -> Vec<Advice> {
-        let teacher = Advice::of_teacher(plan, "teacher_momentum", |at| self.config.teacher_momentum_at(at));
-        let (field, steps) = (
-            "freeze_last_layer_epochs",
-            self.config.freeze_last_layer_epochs.saturating_mul(plan.steps_per_epoch),
-        );
-        let frozen = Advice::of_frozen_layer(plan, field, "the last layer of the head", steps);
-        teacher.into_iter().chain(frozen).collect()
+        let config = &self.config;
+        Advice::of_self_distillation(plan, config.freeze_last_layer_epochs, |at| {
+            config.teacher_momentum_at(at)
+        })
     }
 }
 

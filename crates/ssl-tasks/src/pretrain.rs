@@ -309,7 +309,8 @@ where
         let start = start(this.options.resume);
         let mut evaluate = |encoder: &E, at: Progress| Ok(checks.of(encoder, at.step)?);
         let setting = Setting::of(&this.recipe, &this.defaults, &method, this.data.train.len());
-        let mut observer = Watched::new(this.observer, Doctor::new(setting), &run);
+        let on_collapse = this.recipe.train.on_collapse;
+        let mut observer = Watched::new(this.observer, Doctor::new(setting), &run, on_collapse);
         let mut trained = trainer.fit(encoder, &loader, start, &mut evaluate, &mut observer)?;
         if trained.summary.finished {
             let encoder = method.encoder(&trained.student, &trained.state).valid();

@@ -163,6 +163,24 @@ fn images_that_are_all_the_same_end_a_run_that_is_to_stop() {
 }
 
 #[test]
+fn a_run_that_has_collapsed_ends_when_it_is_resumed_to_stop() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut recipe = recipe("simsiam/cifar10-quick", &["optimizer.lr=0.2"]);
+    recipe.data.path = same_images(dir.path());
+    recipe.views[0].ops.clear();
+    let options = PretrainOptions { report: false, ..PretrainOptions::new(dir.path().join("run")) };
+    let mut listener = Listener { rule: "embeddings-collapsed", heard: None };
+    pretrain(&recipe, &options, &mut listener).expect("a warning");
+    let until = listener.heard.expect("it was written").since;
+
+    recipe.train.on_collapse = OnCollapse::Stop;
+    let resumed = PretrainOptions { resume: true, ..options };
+    let ended = pretrain(&recipe, &resumed, &mut NoObserver).expect_err("it has collapsed");
+    let Error::Train(TrainError::Collapsed { step, .. }) = ended else { panic!("{ended}") };
+    assert!(step > until, "collapsed at step {until}, and ended at step {step}");
+}
+
+#[test]
 fn views_that_take_longer_than_the_network_are_waited_for() {
     let mut recipe = recipe("simclr/cifar10-quick", &["schedule.epochs=10000", "data.workers=1"]);
     let jitter = recipe.views[0].ops.iter().find(|op| matches!(op, OpConfig::ColorJitter { .. }));

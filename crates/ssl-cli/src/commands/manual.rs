@@ -1,7 +1,6 @@
 //! Completions of shells, and manual pages.
 
 use std::fs;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow, bail};
@@ -10,19 +9,19 @@ use clap_complete::Shell;
 use clap_mangen::Man;
 
 use crate::args::Args;
-use crate::output::print;
+use crate::output::{print, write};
 
 pub(super) fn completions(shell: Shell) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Args::command(), "burn-ssl", &mut script);
-    Ok(io::stdout().write_all(&script)?)
+    write(&script)
 }
 
 /// Prints the main page, or writes all pages into a folder.
 pub(super) fn pages(out: Option<&Path>, overwrite: bool, json: bool) -> Result<()> {
     let mut command = Args::command();
     command.build();
-    let Some(folder) = out else { return Ok(io::stdout().write_all(&page(&command)?.1)?) };
+    let Some(folder) = out else { return write(&page(&command)?.1) };
     let mut all = vec![page(&command)?];
     for command in command.get_subcommands() {
         all.push(page(command)?);

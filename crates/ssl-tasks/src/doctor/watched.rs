@@ -1,7 +1,7 @@
 //! The doctor beside a caller's observer.
 
 use ssl_core::Progress;
-use ssl_train::{Finding, Observer, RunDir, StepReport};
+use ssl_train::{Finding, FindingKind, Observer, OnCollapse, RunDir, StepReport};
 
 use super::Doctor;
 use crate::compare::History;
@@ -14,18 +14,26 @@ pub(crate) struct Watched<'a> {
     unsaid: Vec<Finding>,
     /// The rows of a resumed run are there.
     run: &'a RunDir,
+    on_collapse: OnCollapse,
 }
 
 impl<'a> Watched<'a> {
-    pub(crate) fn new(observer: &'a mut dyn Observer, doctor: Doctor, run: &'a RunDir) -> Self {
-        Self { observer, doctor, unsaid: Vec::new(), run }
+    pub(crate) fn new(
+        observer: &'a mut dyn Observer,
+        doctor: Doctor,
+        run: &'a RunDir,
+        on_collapse: OnCollapse,
+    ) -> Self {
+        Self { observer, doctor, unsaid: Vec::new(), run, on_collapse }
     }
 
-    /// Looks at the rows that a run has written so far, so that nothing is said twice and nothing is forgotten.
+    /// Looks at the rows that a run has written so far, so that nothing is said twice and nothing is forgotten. A collapse is said
+    /// again where it is to end the run.
     fn catch_up(&mut self, at: Progress) {
         let Ok(history) = History::read(self.run, Some(at.steps_per_epoch)) else { return };
         for (step, finding) in history.findings() {
-            if step <= at.step {
+            let ends = finding.kind == FindingKind::Collapse && self.on_collapse == OnCollapse::Stop;
+            if step <= at.step && !ends {
                 self.doctor.has_said(&finding.rule);
             }
         }
