@@ -18,13 +18,14 @@ pub struct StepContext {
     /// Whether batch norm uses the statistics of all processes. Default `false`: each process uses those of its own
     /// images, as in the official code of most methods.
     pub sync_batch_norm: bool,
+    images: Option<usize>,
 }
 
 impl StepContext {
     /// Creates the context of one micro-batch, in a single-process run with the given seed.
     pub fn new(seed: u64, at: Progress, micro_batch: usize) -> Self {
         let draws = Draws::new(seed, at.step, micro_batch);
-        Self { at, micro_batch, draws, group: Group::default(), sync_batch_norm: false }
+        Self { at, micro_batch, draws, group: Group::default(), sync_batch_norm: false, images: None }
     }
 
     /// Sets the processes that train together.
@@ -39,14 +40,19 @@ impl StepContext {
         self
     }
 
-    /// A training pass: batch statistics, updated running statistics, and random choices whose names start with `call`
-    /// and the rank.
+    /// Sets the number of images that this process has, so that random choices for an image are the same with any number of
+    /// processes.
+    pub fn with_images(mut self, images: usize) -> Self {
+        self.images = Some(images);
+        self
+    }
+
+    /// A training pass: batch statistics, updated running statistics, and random choices whose names start with `call`.
     pub fn pass(&self, call: &str) -> Pass {
-        let call = match self.group.is_solo() {
-            true => call.to_owned(),
-            false => format!("{call}.rank{}", self.group.rank()),
-        };
-        self.teacher_pass().with_draws(self.draws.clone(), &call)
+        let pass = self.teacher_pass().with_draws(self.draws.clone(), call);
+        let Some(images) = self.images else { return pass };
+        let first = self.group.rank() * images;
+        pass.with_images(first..first + images, self.group.size() * images)
     }
 
     /// A teacher's pass: batch statistics and updated running statistics, but no random choices.
@@ -71,6 +77,18 @@ mod tests {
         for other in [order(0, 2, 3), order(1, 0, 3), order(1, 2, 0)] {
             assert_ne!(other, order(1, 2, 3));
         }
+    }
+
+    #[test]
+    fn the_choices_of_all_processes_are_those_of_one() {
+        let at = Progress { step: 0, total_steps: 1, steps_per_epoch: 1 };
+        let choices = |context: StepContext, images: usize| {
+            let pass = context.with_images(images).pass("student");
+            pass.uniform("a", 2 * images).expect("a pass with draws")
+        };
+        let one = choices(StepContext::new(0, at, 0), 6);
+        let two = ssl_testing::ranks(2, |group| choices(StepContext::new(0, at, 0).with_group(group), 3));
+        assert_eq!([&two[0][..3], &two[1][..3], &two[0][3..], &two[1][3..]].concat(), one);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! How a batch passes through a network.
 
+use std::ops::Range;
+
 use ssl_kernels::Group;
 
 use crate::{Draws, Mode};
@@ -26,6 +28,15 @@ pub struct Pass {
     pub group: Group,
     draws: Option<Draws>,
     call: String,
+    images: Option<Images>,
+}
+
+/// Where the images of a pass are in a batch.
+#[derive(Clone, Debug)]
+struct Images {
+    range: Range<usize>,
+    /// Images of the batch.
+    of: usize,
 }
 
 impl Pass {
@@ -45,7 +56,7 @@ impl Pass {
     }
 
     fn of_mode(mode: Mode) -> Self {
-        Self { mode, group: Group::default(), draws: None, call: String::new() }
+        Self { mode, group: Group::default(), draws: None, call: String::new(), images: None }
     }
 
     /// Lets layers make random choices, under names that start with `call`.
@@ -53,6 +64,21 @@ impl Pass {
         self.draws = Some(draws);
         call.clone_into(&mut self.call);
         self
+    }
+
+    /// Says which images of a batch of `of` images pass, so that random choices for an image do not depend on who computes it.
+    pub fn with_images(mut self, range: Range<usize>, of: usize) -> Self {
+        self.images = Some(Images { range, of });
+        self
+    }
+
+    /// Some of the images of this pass, which keep their random choices.
+    ///
+    /// # Panics
+    /// If it was not told which images pass.
+    pub fn of_images(&self, part: Range<usize>) -> Self {
+        let Images { range, of } = self.images.clone().expect("a pass that knows its images");
+        self.clone().with_images(range.start + part.start..range.start + part.end, of)
     }
 
     /// Sets the processes whose images share the batch statistics.
@@ -74,10 +100,19 @@ impl Pass {
         }
     }
 
-    /// Returns `count` numbers in `[0, 1)` for the choice `name`, or `None` if the pass makes no random choices, in
-    /// which case a layer drops nothing.
+    /// Returns `count` numbers in `[0, 1)` for the choice `name`, one for each image of one or more views, or `None` if the pass
+    /// makes no random choices, in which case a layer drops nothing.
+    ///
+    /// # Panics
+    /// If `count` is not a multiple of the images of the pass, where it knows them.
     pub fn uniform(&self, name: &str, count: usize) -> Option<Vec<f32>> {
-        self.draws.as_ref().map(|draws| draws.uniform(&format!("{}.{name}", self.call), count))
+        let draws = self.draws.as_ref()?;
+        let name = format!("{}.{name}", self.call);
+        let Some(Images { range, of }) = &self.images else { return Some(draws.uniform(&name, count)) };
+        let own = range.len();
+        assert!(count.is_multiple_of(own), "{count} choices of '{name}' for views of {own} images each");
+        let of_batch = draws.uniform(&name, count / own * of);
+        Some(of_batch.chunks(*of).flat_map(|view| &view[range.clone()]).copied().collect())
     }
 }
 
@@ -101,6 +136,22 @@ mod tests {
             of(&pass("student").part("view", 1), "a"),
         ];
         assert!(others.iter().all(|other| *other != one) && others[2] != others[3], "{others:?}");
+    }
+
+    #[test]
+    fn the_choices_for_an_image_do_not_depend_on_the_others_of_the_pass() {
+        let of = |pass: &Pass, count| pass.uniform("a", count).expect("a pass with draws");
+        let whole = of(&pass("student"), 12);
+        assert_eq!(of(&pass("student").with_images(0..6, 6), 12), whole, "all images of two views");
+        let second = pass("student").with_images(2..4, 6);
+        assert_eq!(of(&second, 4), [&whole[2..4], &whole[8..10]].concat(), "two images of both views");
+        assert_eq!(of(&second.of_images(1..2), 2), [whole[3], whole[9]]);
+    }
+
+    #[test]
+    #[should_panic(expected = "5 choices of 'student.a' for views of 2 images each")]
+    fn choices_for_a_part_of_a_view_are_refused() {
+        pass("student").with_images(2..4, 6).uniform("a", 5);
     }
 
     #[test]

@@ -46,8 +46,11 @@ pub fn in_chunks<S: Module, T>(
 ) -> MicroBatch {
     let chunks = views.chunks(chunk);
     let plain = student.valid();
-    // Both passes of a chunk make the same random choices, since these depend on the name of the pass.
-    let pass = |index: usize| context.pass("student").part("chunk", index);
+    let images = views.batch();
+    let context = &context.clone().with_images(images);
+    // Both passes of a chunk make the same random choices, since these depend on the names of the pass and on the images.
+    let pass =
+        |index: usize| context.pass("student").of_images(index * chunk..images.min((index + 1) * chunk));
     let first = |(index, views)| method.embed(&plain, views, &pass(index).with_mode(Mode::BatchStats));
     let embedded: Vec<Embedded> = chunks.iter().enumerate().map(first).collect();
     let targets = joined(chunks.iter().map(|views| method.targets(state, views, &context.teacher_pass())));

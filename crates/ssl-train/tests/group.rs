@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData, Tolerance};
-use ssl_core::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
+use ssl_core::nn::{BatchNorm, BatchNormConfig, DropPath, Linear, LinearConfig};
 use ssl_core::{
     DeviceSpec, Encoder, Group, Init, MethodRules, Metrics, NoState, Pass, Progress, SslMethod, Step,
     StepContext, Views, group, named,
@@ -22,7 +22,7 @@ const BATCH: usize = 8;
 
 type Tensors = BTreeMap<String, TensorData>;
 
-/// A linear layer and a batch norm.
+/// A linear layer that some images leave out, and a batch norm.
 #[derive(Module, Debug)]
 struct Network {
     linear: Linear,
@@ -38,7 +38,9 @@ impl Network {
 
 impl Encoder for Network {
     fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
-        self.norm.forward(self.linear.forward(images.flatten(1, 3)), pass)
+        let branch = self.linear.forward(images.flatten(1, 3)).unsqueeze_dim(1);
+        let branch = DropPath { block: 0, rate: 0.3 }.forward(branch, "drop_path", pass);
+        self.norm.forward(branch.squeeze_dim(1), pass)
     }
 
     fn feature_dim(&self) -> usize {

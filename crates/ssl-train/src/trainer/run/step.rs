@@ -53,6 +53,7 @@ impl<M: MethodRules> Run<'_, M> {
             self.clock.data_is_here();
             let context = StepContext::new(config.seed, at, micro_batch);
             let context = context.with_group(group.clone()).with_sync_batch_norm(config.batch.sync_bn);
+            let context = context.with_images(views.batch());
             let (next, done) = self.micro_batch(&student, state, &views, &context);
             state = next;
             gradients.add(done.gradients);
