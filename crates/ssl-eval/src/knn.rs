@@ -1,6 +1,7 @@
 //! Weighted k-nearest-neighbour classification.
 
 use burn::tensor::Tensor;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::{ConfigError, limits};
@@ -10,6 +11,8 @@ use crate::{Accuracy, EvalError, Features};
 
 /// Cosines computed at a time (our choice: 64 MB of float32).
 const BLOCK: usize = 1 << 24;
+/// Cosines that are passed over together if none of them is among the largest so far.
+const PASSED: usize = 64;
 
 /// Hyper-parameters of k-NN.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,7 +126,7 @@ pub fn neighbours(
     for block in queries.split(rows, 0) {
         let cosines = block.matmul(bank.clone()).into_data().convert::<f32>();
         let cosines = cosines.as_slice::<f32>().expect("converted to float32");
-        found.extend(cosines.chunks(images).map(|row| nearest(row, k)));
+        found.par_extend(cosines.par_chunks(images).map(|row| nearest(row, k)));
     }
     Ok(found)
 }
@@ -136,14 +139,25 @@ fn unit_rows(features: &Features, name: &'static str) -> Result<Tensor<2>, EvalE
 /// The indices and values of the `k` largest cosines, largest first, equal ones by index.
 fn nearest(cosines: &[f32], k: usize) -> Vec<(usize, f32)> {
     let mut found: Vec<(usize, f32)> = Vec::with_capacity(k.min(cosines.len()) + 1);
-    for (place, &cosine) in cosines.iter().enumerate() {
-        if found.len() == k && found.last().is_some_and(|&(_, worst)| cosine <= worst) {
+    // What a cosine has to exceed.
+    let mut worst = f32::NEG_INFINITY;
+    for (index, piece) in cosines.chunks(PASSED).enumerate() {
+        let largest = piece.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+        if largest <= worst {
             continue;
         }
-        // Behind its equals, which come earlier in the bank.
-        let rank = found.partition_point(|&(_, better)| better >= cosine);
-        found.insert(rank, (place, cosine));
-        found.truncate(k);
+        for (place, &cosine) in piece.iter().enumerate() {
+            if cosine <= worst {
+                continue;
+            }
+            // Behind its equals, which come earlier in the bank.
+            let rank = found.partition_point(|&(_, better)| better >= cosine);
+            found.insert(rank, (index * PASSED + place, cosine));
+            found.truncate(k);
+            if found.len() == k {
+                worst = found[k - 1].1;
+            }
+        }
     }
     found
 }
@@ -172,6 +186,16 @@ mod tests {
         assert_eq!(nearest(&[0.5, 0.9, 0.5, 0.9, 0.1], 3), [(1, 0.9), (3, 0.9), (0, 0.5)]);
         assert_eq!(nearest(&[0.5, 0.5, 0.9], 2), [(2, 0.9), (0, 0.5)]);
         assert_eq!(nearest(&[0.1, 0.2], 5), [(1, 0.2), (0, 0.1)]);
+    }
+
+    #[test]
+    fn the_nearest_of_many_are_the_first_of_all_in_order() {
+        let cosines: Vec<f32> = (0..1000).map(|i| (i * 7919 % 211) as f32 / 211.0).collect();
+        let mut all: Vec<_> = cosines.iter().copied().enumerate().collect();
+        all.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+        for k in [1, 20, 999, 1000] {
+            assert_eq!(nearest(&cosines, k), all[..k], "k = {k}");
+        }
     }
 
     #[test]

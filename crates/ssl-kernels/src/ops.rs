@@ -8,6 +8,7 @@ mod average;
 mod batch_norm;
 mod batch_norm_output;
 mod choice;
+mod contrast;
 mod conv;
 #[cfg(any(feature = "flex", feature = "tch"))]
 mod cpu;
@@ -26,6 +27,7 @@ mod relu;
 mod sgd;
 mod sgd_rates;
 mod sum;
+mod sum_of_squares;
 
 pub use adamw::{AdamWRates, adamw};
 pub use add_scaled::add_scaled;
@@ -35,6 +37,7 @@ pub use average::average;
 pub use batch_norm::{batch_norm_eval, batch_norm_relu_train, batch_norm_train};
 pub use batch_norm_output::BatchNormOutput;
 pub use choice::with_backend_kernels;
+pub use contrast::{Contrast, Contrasted, contrast};
 pub use conv::conv2d;
 #[cfg(any(feature = "flex", feature = "tch"))]
 pub(crate) use cpu::instructions;
@@ -48,3 +51,4 @@ pub use relu::relu;
 pub use sgd::sgd_momentum;
 pub use sgd_rates::SgdRates;
 pub use sum::sum;
+pub use sum_of_squares::sum_of_squares;

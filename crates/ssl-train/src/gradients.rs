@@ -7,7 +7,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Gradients as Recorded, Tensor};
 use ssl_core::named::{Path, is_under};
 use ssl_core::{GradientRules, Group};
-use ssl_kernels::ops::sum;
+use ssl_kernels::ops::sum_of_squares;
 
 use crate::OptimizerConfig;
 
@@ -88,7 +88,7 @@ impl Gradients {
 
     /// The norm of all gradients taken as one vector, `[1]`; `None` without gradients.
     pub fn norm(&self) -> Option<Tensor<1>> {
-        let squares = self.by_path.values().map(|gradient| sum(gradient.clone().square()));
+        let squares = self.by_path.values().map(sum_of_squares);
         squares.reduce(|a, b| a + b).map(Tensor::sqrt)
     }
 
@@ -142,7 +142,7 @@ impl Gradients {
     /// Official DINO code, `utils.clip_gradients`.
     pub fn clip_each(&mut self, max_norm: f64) {
         self.map(|gradient| {
-            let factor = clip_factor(sum(gradient.clone().square()).sqrt(), max_norm);
+            let factor = clip_factor(sum_of_squares(&gradient).sqrt(), max_norm);
             gradient * factor
         });
     }

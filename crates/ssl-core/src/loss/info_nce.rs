@@ -11,7 +11,8 @@ use super::{RowLoss, Similarities};
 /// L = mean over rows i of −log( exp(s_i⁺ / T) / (exp(s_i⁺ / T) + Σ_j exp(s_ij⁻ / T)) )
 /// ```
 ///
-/// The similarities `s⁻` are computed one block of rows at a time, see [`Similarities`].
+/// The similarities `s⁻` are computed some rows at a time, see [`Similarities`]; on `flex`, and on `tch` on the CPU, by
+/// [`ops::contrast`](ssl_kernels::ops::contrast).
 ///
 /// # Shapes
 /// - `positive`: `[anchor, 1]`, the similarity of each anchor to its positive
@@ -23,6 +24,16 @@ use super::{RowLoss, Similarities};
 pub fn info_nce(positive: Tensor<2>, negatives: &Similarities) -> Tensor<1> {
     let temperature = negatives.temperature();
     let logit = positive.clone().without_autodiff().div_scalar(temperature);
+    let (loss, share) = negatives.contrast(logit.clone()).unwrap_or_else(|| in_blocks(&logit, negatives));
+    if !positive.is_tracked() {
+        return loss;
+    }
+    let [count, _] = positive.dims();
+    with_gradient(loss, &positive, share.div_scalar(-(count as f64) * temperature))
+}
+
+/// The loss, and the total probability of the negatives of each anchor, with Burn's own operations.
+fn in_blocks(logit: &Tensor<2>, negatives: &Similarities) -> (Tensor<1>, Tensor<2>) {
     let mut shares = Vec::new();
     let loss = negatives.mean_loss(|rows, logits| {
         let positive = logit.clone().narrow(0, rows.start, rows.len());
@@ -30,12 +41,7 @@ pub fn info_nce(positive: Tensor<2>, negatives: &Similarities) -> Tensor<1> {
         shares.push(share);
         block
     });
-    if !positive.is_tracked() {
-        return loss;
-    }
-    let [count, _] = positive.dims();
-    let gradient = Tensor::cat(shares, 0).div_scalar(-(count as f64) * temperature);
-    with_gradient(loss, &positive, gradient)
+    (loss, Tensor::cat(shares, 0))
 }
 
 /// The cross entropy of some rows, and the total probability of their negatives, `[row, 1]`.

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use burn::tensor::Tensor;
+use ssl_kernels::ops::{self, Contrast};
 
 use crate::assert_shape;
 
@@ -36,7 +37,8 @@ pub struct Similarities {
     candidates: Tensor<2>,
     temperature: f64,
     without_own: bool,
-    block_logits: usize,
+    /// Given, it also keeps kernels from choosing for themselves.
+    block_logits: Option<usize>,
 }
 
 /// The loss of some rows of logits, and its derivative.
@@ -60,7 +62,7 @@ impl Similarities {
     pub fn new(anchors: Tensor<2>, candidates: Tensor<2>, temperature: f64) -> Self {
         let ([_, dim], [candidate, _]) = (anchors.dims(), candidates.dims());
         assert_shape!(candidates, [candidate, dim]);
-        Self { anchors, candidates, temperature, without_own: false, block_logits: BLOCK_LOGITS }
+        Self { anchors, candidates, temperature, without_own: false, block_logits: None }
     }
 
     /// Excludes candidates from the anchor's own image: candidates are the anchors, or several sets of embeddings of
@@ -80,7 +82,7 @@ impl Similarities {
 
     /// Sets the number of logits held at once; a block has at least one row.
     pub fn with_block_logits(self, block_logits: usize) -> Self {
-        Self { block_logits, ..self }
+        Self { block_logits: Some(block_logits), ..self }
     }
 
     /// The mean over all anchors of a loss of their logits.
@@ -91,7 +93,6 @@ impl Similarities {
     /// # Shapes
     /// - returns: `[1]`
     pub fn mean_loss(&self, mut row_loss: impl FnMut(Range<usize>, Tensor<2>) -> RowLoss) -> Tensor<1> {
-        let [count, _] = self.anchors.dims();
         let scaled = self.anchors.clone().without_autodiff().div_scalar(self.temperature);
         let candidates = self.candidates.clone().without_autodiff();
         let mut loss = Tensor::<1>::zeros([1], &scaled.device());
@@ -109,15 +110,44 @@ impl Similarities {
                 of_anchors.push(block.gradient.matmul(candidates.clone()));
             }
         }
-        let mut loss = loss.div_scalar(count as f64);
-        if self.anchors.is_tracked() {
-            let gradient = Tensor::cat(of_anchors, 0).div_scalar(count as f64 * self.temperature);
-            loss = with_gradient(loss, &self.anchors, gradient);
+        let of_candidates = of_candidates.map(|sum: Tensor<2>| sum.mul_scalar(self.temperature));
+        let of_anchors = (!of_anchors.is_empty()).then(|| Tensor::cat(of_anchors, 0));
+        self.mean(loss, of_anchors, of_candidates)
+    }
+
+    /// The loss of [`info_nce`](super::info_nce) with the gradients of anchors and candidates, and the probability of the negatives
+    /// of each anchor, `[anchor, 1]`, where the backend has a kernel for it.
+    pub(super) fn contrast(&self, positive: Tensor<2>) -> Option<(Tensor<1>, Tensor<2>)> {
+        if self.block_logits.is_some() {
+            return None;
         }
-        match of_candidates {
-            Some(gradient) => with_gradient(loss, &self.candidates, gradient.div_scalar(count as f64)),
+        let found = ops::contrast(&Contrast {
+            anchors: self.anchors.clone().without_autodiff(),
+            candidates: self.candidates.clone().without_autodiff(),
+            positive,
+            scale: 1.0 / self.temperature,
+            without_own: self.without_own,
+            with_candidates: self.candidates.is_tracked(),
+        })?;
+        let of_anchors = self.anchors.is_tracked().then_some(found.of_anchors);
+        Some((self.mean(found.loss.sum(), of_anchors, found.of_candidates), found.share))
+    }
+
+    /// The mean of losses whose sum is `sum`, with its gradients: those of the sum are given times the temperature.
+    fn mean(
+        &self,
+        sum: Tensor<1>,
+        of_anchors: Option<Tensor<2>>,
+        of_candidates: Option<Tensor<2>>,
+    ) -> Tensor<1> {
+        let [count, _] = self.anchors.dims();
+        let gradients = [(&self.anchors, of_anchors), (&self.candidates, of_candidates)];
+        gradients.into_iter().fold(sum.div_scalar(count as f64), |loss, (input, gradient)| match gradient {
+            Some(gradient) => {
+                with_gradient(loss, input, gradient.div_scalar(count as f64 * self.temperature))
+            }
             None => loss,
-        }
+        })
     }
 
     /// The temperature.
@@ -127,7 +157,7 @@ impl Similarities {
 
     fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let ([anchors, _], [candidates, _]) = (self.anchors.dims(), self.candidates.dims());
-        let rows = (self.block_logits / candidates.max(1)).max(1);
+        let rows = (self.block_logits.unwrap_or(BLOCK_LOGITS) / candidates.max(1)).max(1);
         (0..anchors).step_by(rows).map(move |start| start..anchors.min(start + rows))
     }
 
@@ -203,7 +233,7 @@ mod tests {
         dim: usize,
         others: usize,
         temperature: f64,
-        block: usize,
+        block: Option<usize>,
     ) -> Result<(), TestCaseError> {
         let leaves = || [leaf(count, dim, 0.0), leaf(count, dim, 1.0), leaf(others, dim, 2.0)];
         for own in [true, false] {
@@ -213,7 +243,8 @@ mod tests {
                 let candidates = if own { Tensor::cat(vec![a.clone(), b.clone()], 0) } else { c };
                 let positive = (a.clone() * b).sum_dim(1);
                 let loss = if in_blocks {
-                    let all = Similarities::new(a, candidates, temperature).with_block_logits(block);
+                    let all =
+                        Similarities { block_logits: block, ..Similarities::new(a, candidates, temperature) };
                     info_nce(positive, &if own { all.without_own() } else { all })
                 } else {
                     plain(positive, a, candidates, temperature, own)
@@ -248,29 +279,33 @@ mod tests {
             temperature in 0.05_f64..2.0,
             block in 1_usize..80,
         ) {
-            assert_same(count, dim, others, temperature, block)?;
+            assert_same(count, dim, others, temperature, Some(block))?;
+            assert_same(count, dim, others, temperature, None)?;
         }
     }
 
     #[test]
     fn logits_of_a_hundred_do_not_overflow_in_blocks() {
-        assert_same(9, 4, 11, 0.01, 30).expect("the same");
+        for block in [Some(30), None] {
+            assert_same(9, 4, 11, 0.01, block).expect("the same");
+        }
     }
 
     #[test]
     fn anchors_that_are_their_own_candidates_get_the_gradient_of_both_parts() {
-        let run = |in_blocks: bool| {
+        let gradient = |loss: &dyn Fn(Tensor<2>, Tensor<2>) -> Tensor<1>| {
             let z = leaf(7, 3, 0.5);
-            let positive = Tensor::<2>::ones([7, 1], &device());
-            let loss = if in_blocks {
-                let others = Similarities::new(unit(&z), unit(&z), 0.3).without_own();
-                info_nce(positive, &others.with_block_logits(20))
-            } else {
-                plain(positive, unit(&z), unit(&z), 0.3, true)
-            };
+            let loss = loss(Tensor::<2>::ones([7, 1], &device()), unit(&z));
             z.grad(&loss.backward()).expect("z is a leaf").into_data()
         };
-        run(true).assert_approx_eq::<f32>(&run(false), Tolerance::absolute(2e-6).set_relative(1e-4));
+        let want = gradient(&|positive, z| plain(positive, z.clone(), z, 0.3, true));
+        for block in [Some(20), None] {
+            let found = gradient(&|positive, z| {
+                let others = Similarities { block_logits: block, ..Similarities::new(z.clone(), z, 0.3) };
+                info_nce(positive, &others.without_own())
+            });
+            found.assert_approx_eq::<f32>(&want, Tolerance::absolute(2e-6).set_relative(1e-4));
+        }
     }
 
     #[test]

@@ -8,8 +8,10 @@ mod adamw;
 mod attention;
 mod average;
 mod batch_norm;
+mod contrast;
 mod conv;
 mod depthwise_conv;
+mod exponentials;
 mod feed_forward;
 mod layer_norm;
 mod linear;
@@ -20,6 +22,7 @@ mod pool;
 mod products;
 mod sgd;
 mod simd;
+mod sum_of_squares;
 #[cfg(all(test, feature = "flex"))]
 mod transformer_tests;
 
@@ -32,6 +35,7 @@ pub(super) use adamw::adamw;
 pub(super) use attention::attention;
 pub(super) use average::average;
 pub(super) use batch_norm::batch_norm_train;
+pub(super) use contrast::contrast;
 pub(super) use conv::conv2d;
 pub(super) use depthwise_conv::{KERNEL as DEPTHWISE_KERNEL, depthwise_conv2d};
 pub(super) use feed_forward::feed_forward;
@@ -43,6 +47,7 @@ pub(super) use sgd::sgd_momentum;
 #[cfg(all(test, feature = "flex"))]
 pub(super) use simd::alone;
 pub(crate) use simd::instructions;
+pub(super) use sum_of_squares::sum_of_squares;
 
 /// A backend whose float32 tensors are in the memory of this process.
 pub(super) trait Host: Backend {

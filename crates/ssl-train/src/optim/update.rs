@@ -2,7 +2,7 @@
 
 use burn::tensor::{Bool, Tensor};
 use ssl_core::math::add_scaled;
-use ssl_kernels::ops::{self, AdamWRates, SgdRates, sgd_momentum, sum};
+use ssl_kernels::ops::{self, AdamWRates, SgdRates, sgd_momentum, sum_of_squares};
 
 use super::{AdamWConfig, LarcConfig, LarsConfig, ParamState, SgdConfig};
 
@@ -64,9 +64,10 @@ pub(super) fn lars(
         return lars_1d(config, state, p, g, rates.lr);
     }
     let g = decayed(&p, g, rates.decay);
-    let degenerate = degenerate(&p, &g);
-    let denominator = norm(&g).mask_fill(degenerate.clone(), 1.0);
-    let factor = norm(&p).mul_scalar(config.trust_coefficient) / denominator;
+    let (p_norm, g_norm) = (norm(&p), norm(&g));
+    let degenerate = degenerate(&p_norm, &g_norm);
+    let denominator = g_norm.mask_fill(degenerate.clone(), 1.0);
+    let factor = p_norm.mul_scalar(config.trust_coefficient) / denominator;
     lars_1d(config, state, p, g * factor.mask_fill(degenerate, 1.0), rates.lr)
 }
 
@@ -117,8 +118,9 @@ fn with_layer_factor(
     g: Tensor<1>,
     ParamRates { lr, decay }: ParamRates,
 ) -> Tensor<1> {
-    let (p_norm, degenerate) = (norm(p), degenerate(p, &g));
-    let denominator = norm(&g) + p_norm.clone().mul_scalar(decay) + 1e-8;
+    let (p_norm, g_norm) = (norm(p), norm(&g));
+    let degenerate = degenerate(&p_norm, &g_norm);
+    let denominator = g_norm + p_norm.clone().mul_scalar(decay) + 1e-8;
     let factor = p_norm.mul_scalar(trust_coefficient) / denominator;
     let factor = match (clip_lr, lr > 0.0) {
         (true, true) => factor.div_scalar(lr).clamp_max(1.0),
@@ -179,10 +181,10 @@ fn decayed(p: &Tensor<1>, g: Tensor<1>, decay: f64) -> Tensor<1> {
 }
 
 /// Whether a norm is 0, so that there is no ratio. Computed on the device: reading a norm back would stall a GPU.
-fn degenerate(p: &Tensor<1>, g: &Tensor<1>) -> Tensor<1, Bool> {
-    norm(p).equal_elem(0.0).bool_or(norm(g).equal_elem(0.0))
+fn degenerate(p_norm: &Tensor<1>, g_norm: &Tensor<1>) -> Tensor<1, Bool> {
+    p_norm.clone().equal_elem(0.0).bool_or(g_norm.clone().equal_elem(0.0))
 }
 
 fn norm(x: &Tensor<1>) -> Tensor<1> {
-    sum(x.clone().square()).sqrt()
+    sum_of_squares(x).sqrt()
 }

@@ -1,5 +1,6 @@
 //! What happens to the rows of a block between its products.
 
+use crate::ops::cpu::exponentials::{exponentials, largest};
 use crate::ops::cpu::matrix::{Matrix, MatrixMut};
 use crate::ops::cpu::normal::exp;
 use crate::ops::cpu::simd::{Instructions, Job};
@@ -52,37 +53,6 @@ impl Job for Exponentials<'_, '_> {
             }
         }
     }
-}
-
-#[inline(always)]
-fn largest(values: &[f32]) -> f32 {
-    let (whole, rest) = values.as_chunks::<SIDE>();
-    let greater = |a: f32, b: f32| if b > a { b } else { a };
-    let mut all = [f32::NEG_INFINITY; SIDE];
-    for values in whole {
-        for i in 0..SIDE {
-            all[i] = greater(all[i], values[i]);
-        }
-    }
-    rest.iter().chain(&all).fold(f32::NEG_INFINITY, |a, b| greater(a, *b))
-}
-
-/// Replaces values by `exp(value − largest)`, and returns their sum.
-#[inline(always)]
-fn exponentials(values: &mut [f32], largest: f32) -> f32 {
-    let (whole, rest) = values.as_chunks_mut::<SIDE>();
-    let mut sums = [0.0; SIDE];
-    for values in whole {
-        for i in 0..SIDE {
-            values[i] = exp(values[i] - largest);
-            sums[i] += values[i];
-        }
-    }
-    for (sum, value) in sums.iter_mut().zip(rest) {
-        *value = exp(*value - largest);
-        *sum += *value;
-    }
-    sums.iter().sum()
 }
 
 /// Divides every row by its sum of exponentials.
