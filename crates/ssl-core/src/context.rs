@@ -18,7 +18,8 @@ pub struct StepContext {
     /// Whether batch norm uses the statistics of all processes. Default `false`: each process uses those of its own
     /// images, as in the official code of most methods.
     pub sync_batch_norm: bool,
-    images: Option<usize>,
+    /// The number of images that this process has, see [`with_images`](Self::with_images). `None` outside of a trainer.
+    pub images: Option<usize>,
 }
 
 impl StepContext {

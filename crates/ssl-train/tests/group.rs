@@ -38,7 +38,7 @@ impl Network {
 
 impl Encoder for Network {
     fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
-        let branch = self.linear.forward(images.flatten(1, 3)).unsqueeze_dim(1);
+        let branch = self.linear.forward::<2>(images.flatten(1, 3)).unsqueeze_dim(1);
         let branch = DropPath { block: 0, rate: 0.3 }.forward(branch, "drop_path", pass);
         self.norm.forward(branch.squeeze_dim(1), pass)
     }
