@@ -17,10 +17,12 @@ pub(super) struct Quick {
 }
 
 impl Quick {
-    /// The recipe `<method>/cifar10-quick` of the library.
+    /// The recipe `<method>/cifar10-quick` of the library, without what it was made for, which decides nothing.
     pub(super) fn of(method: &str) -> Result<Self> {
         let text = RecipeName::find(&format!("{method}/cifar10-quick"))?.text();
-        Ok(Self { method: method.to_owned(), table: text.parse()? })
+        let mut table: Table = text.parse()?;
+        table.remove("made_for");
+        Ok(Self { method: method.to_owned(), table })
     }
 
     /// Its file, relative to the root of the repository.
