@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::group::{gather, gather_each};
-use ssl_core::loss::block_values;
+use ssl_core::loss::info_nce_values;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::{
     Advice, ConfigError, Encoder, Footprint, HeadShape, Init, Loss, LossScale, MethodRules, Metrics, Mlp,
@@ -60,7 +60,7 @@ impl MethodRules for NnClr {
         let look_up = 2.0 * rows * dim + (images * rows).min((BLOCK as f64).max(rows));
         Footprint {
             state: rows * dim,
-            loss: look_up.max(block_values(images, images)),
+            loss: look_up.max(info_nce_values(images, images, dim, true)),
             ..Footprint::of_heads([projector, predictor])
         }
     }

@@ -40,13 +40,22 @@ pub enum EncoderSource {
         /// The seed.
         seed: u64,
     },
+    /// The network of a run, or of a fine-tuned or distilled classifier, without its training.
+    UntrainedRun {
+        /// The directory. Images are prepared as its record says.
+        run: PathBuf,
+        /// The seed of the initial values.
+        seed: u64,
+    },
 }
 
 impl EncoderSource {
     /// The recipe of the run, if the encoder comes from one.
     pub(crate) fn run_recipe(&self) -> Result<Option<Recipe>, Error> {
         match self {
-            Self::Run(path) if !classifier::is_classifier(path) => Ok(Some(Draft::record(path)?)),
+            Self::Run(path) | Self::UntrainedRun { run: path, .. } if !classifier::is_classifier(path) => {
+                Ok(Some(Draft::record(path)?))
+            }
             _ => Ok(None),
         }
     }
@@ -67,7 +76,7 @@ impl EncoderSource {
     /// Fails if the encoder is in the directory that is to be written.
     pub(crate) fn check_apart_from(&self, out: &Path) -> Result<(), Error> {
         match self {
-            Self::Run(path) => classifier::check_apart(path, out),
+            Self::Run(path) | Self::UntrainedRun { run: path, .. } => classifier::check_apart(path, out),
             Self::Weights { path, .. } => {
                 path.parent().map_or(Ok(()), |folder| classifier::check_apart(folder, out))
             }
@@ -82,6 +91,9 @@ impl fmt::Display for EncoderSource {
             Self::Run(path) => write!(f, "run {}", classifier::absolute(path).display()),
             Self::Weights { path, .. } => write!(f, "weights {}", classifier::absolute(path).display()),
             Self::Untrained { config, seed } => write!(f, "untrained {}, seed {seed}", config.name),
+            Self::UntrainedRun { run, seed } => {
+                write!(f, "untrained network of run {}, seed {seed}", classifier::absolute(run).display())
+            }
         }
     }
 }

@@ -15,13 +15,13 @@ use super::{MachineArgs, ModelArgs, defaults};
 #[derive(Args)]
 pub(crate) struct EncoderArgs {
     /// Directory of a run; of one that is not finished, the newest checkpoint is taken.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "untrained", "model", "width", "stem"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "model", "width", "stem"])]
     run: Option<PathBuf>,
     /// File of weights, of burn-ssl, torchvision, timm, MoCo, DINO and others (docs/other-programs.md); or the directory of a run.
     /// The network is found in the file, unless --model, --width or --stem name it.
     #[arg(long, value_name = "FILE|DIR")]
     weights: Option<PathBuf>,
-    /// An untrained network, to compare with; --model, --width and --stem say which.
+    /// An untrained network, to compare with: that of --run, or the one that --model, --width and --stem name.
     #[arg(long, conflicts_with = "weights")]
     untrained: bool,
     #[command(flatten)]
@@ -33,6 +33,7 @@ impl EncoderArgs {
     pub(crate) fn source(self, seed: u64) -> Result<EncoderSource> {
         let config = self.model.config()?;
         Ok(match (self.run, self.weights) {
+            (Some(run), _) if self.untrained => EncoderSource::UntrainedRun { run, seed },
             (Some(run), _) => EncoderSource::Run(run),
             (None, Some(run)) if run.is_dir() => EncoderSource::Run(run),
             (None, Some(path)) => EncoderSource::Weights { path, config },
@@ -129,7 +130,7 @@ pub(crate) struct SegmentArgs {
     #[command(flatten)]
     preprocessing: PreprocessingArgs,
     /// Seed of an untrained network [default: 0].
-    #[arg(long, value_name = "N", conflicts_with_all = ["run", "weights"], value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "N", requires = "untrained", value_parser = clap::value_parser!(i64).range(0..))]
     seed: Option<i64>,
     #[command(flatten)]
     machine: MachineArgs,

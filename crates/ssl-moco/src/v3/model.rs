@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 use ssl_core::group::{gather, gather_each};
-use ssl_core::loss::block_values;
+use ssl_core::loss::info_nce_values;
 use ssl_core::{
     Advice, ConfigError, Embedded, EmbeddingLoss, Encoder, EncoderWith, Footprint, GradientRules, HeadShape,
     Init, Loss, LossScale, MethodRules, Metrics, Mlp, Pass, Plan, Predicted, Progress, SslMethod, Step,
@@ -52,7 +52,8 @@ impl MethodRules for MoCoV3 {
     fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
         let projector = HeadShape::new(feature_dim, self.config.projector());
         let predictor = HeadShape::new(projector.outputs(), self.config.predictor());
-        let loss = block_values(images as f64, images as f64);
+        let (images, dim) = (images as f64, projector.outputs() as f64);
+        let loss = info_nce_values(images, images, dim, false);
         Footprint { teacher_heads: Some(1), loss, ..Footprint::of_heads([projector, predictor]) }
     }
 

@@ -9,6 +9,7 @@ use clap::Args;
 use toml::Table;
 
 use super::choice::{Chosen, Scored, candidates, settings};
+use super::labels::by_labels;
 use super::quick::Quick;
 use super::record::figure;
 use super::sides::{Job, Runs};
@@ -53,7 +54,7 @@ impl Choose {
         let chosen = Mutex::new(chosen);
         pool::each(&trials, self.runs.jobs, |trial| {
             let scored = self.score(trial, &program, &queries[&trial.recipe.images()], &commit)?;
-            println!("{} {}: {:.2}", trial.recipe.method, trial.settings.join(" "), scored.knn_top1);
+            println!("{} {}: {:.2}", trial.recipe.method, trial.settings.join(" "), scored.score());
             let mut chosen = chosen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             chosen.take(&trial.recipe.method, scored, &trial.known);
             chosen.write()
@@ -69,6 +70,8 @@ impl Choose {
             images: trial.recipe.images(),
             queries,
             query_limit: places::VALIDATION_IMAGES,
+            finetuning: None,
+            is_vit: false,
         };
         let report = job.ours(program)?.report;
         let number = |name: &str| figure(&report, name);
@@ -77,6 +80,7 @@ impl Choose {
             recipe: trial.recipe.hash(),
             knn_top1: number("knn_top1")?,
             knn_top1_untrained: number("knn_top1_untrained")?,
+            linear_top1: by_labels(&trial.recipe.method).then(|| number("linear_top1")).transpose()?,
             train_loss: number("train_loss")?,
             seconds: number("seconds")?,
             commit: commit.to_owned(),

@@ -1,10 +1,11 @@
-//! `cargo xtask bench accuracy`: k-NN accuracy of every method after a short run, ours and PyTorch's on the same recipe.
+//! `cargo xtask bench accuracy`: accuracy of every method after a short run, ours and PyTorch's on the same recipe.
 //!
 //! The numbers of the recipes `<method>/cifar10-quick` are chosen on validation images (`choose`), committed, and only then
 //! tested (`test`); `table` writes the page of results from their files.
 
 mod choice;
 mod choose;
+mod labels;
 mod places;
 mod pool;
 mod quick;

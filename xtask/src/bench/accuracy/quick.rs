@@ -9,6 +9,8 @@ use burn_ssl::recipe::NamedRecipe;
 use burn_ssl::recipe::{Draft, RecipeName, hash};
 use toml::{Table, Value};
 
+use super::labels::{Finetuning, by_labels};
+
 /// A recipe as written in its file; whatever the file leaves out has its default.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Quick {
@@ -49,6 +51,12 @@ impl Quick {
     /// A hash of the recipe's contents that does not depend on the order of its keys.
     pub(super) fn hash(&self) -> String {
         hash(&self.table)
+    }
+
+    /// What runs of the test phase are known by: [`hash`](Self::hash), and that of the numbers of fine-tuning where there is some.
+    pub(super) fn run_hash(&self) -> Result<String> {
+        let recipe = self.hash();
+        Ok(if by_labels(&self.method) { format!("{recipe}-{}", Finetuning::hash()?) } else { recipe })
     }
 
     /// The recipe with every key written out.

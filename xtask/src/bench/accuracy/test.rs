@@ -14,6 +14,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::choice::{Chosen, candidates};
+use super::labels::{Finetuning, by_labels};
 use super::quick::Quick;
 use super::record::{Figures, Record};
 use super::sides::{Job, Runs, Side};
@@ -110,7 +111,7 @@ impl Test {
             let all = candidates.get(&recipe.method).map_or(&[][..], Vec::as_slice);
             chosen.verify(recipe, all)?;
         }
-        let mut files = vec![Chosen::file()];
+        let mut files = vec![Chosen::file(), format!("{}/finetune.toml", places::CHOICE)];
         files.extend(recipes.iter().map(|recipe| Quick::file(&recipe.method)));
         places::ensure_committed(&places::root(), &files)?;
         Ok(recipes)
@@ -134,7 +135,7 @@ impl Test {
 
     fn is_to_do(&self, recipe: &Quick, side: Side, seed: u64) -> Result<bool> {
         let path = Record::path(&recipe.method, side, seed);
-        let has_result = path.exists() && Record::read(&path)?.recipe == recipe.hash();
+        let has_result = path.exists() && Record::read(&path)?.recipe == recipe.run_hash()?;
         let name = path.display();
         ensure!(
             self.resume || !has_result,
@@ -146,6 +147,8 @@ impl Test {
     fn measure(&self, trial: &Trial, bench: &Bench) -> Result<Record> {
         let Trial { recipe, files: [for_ours, for_theirs], side, seed } = trial;
         let images = recipe.images();
+        let is_vit = recipe.resolved()?.encoder.is_vit();
+        let finetuning = by_labels(&recipe.method).then(Finetuning::read).transpose()?;
         let job = |recipe| Job {
             recipe,
             seed: *seed,
@@ -153,6 +156,8 @@ impl Test {
             images,
             queries: &self.test,
             query_limit: places::TEST_IMAGES,
+            finetuning: finetuning.as_ref(),
+            is_vit,
         };
         let (finished, commit) = match side {
             Side::Ours => {
@@ -169,7 +174,7 @@ impl Test {
             side: *side,
             seed: *seed,
             figures: Figures::of(&finished.report, bench.pixels[&images])?,
-            recipe: recipe.hash(),
+            recipe: recipe.run_hash()?,
             command: finished.command,
             commit,
             setup: bench.setup.clone(),
