@@ -25,6 +25,7 @@ def main():
     recipe = read_recipe(args.recipe)
     if args.epochs:
         recipe["schedule"]["epochs"] = args.epochs
+    settings = tomllib.loads(Path(args.finetune).read_text()) if args.finetune else None
     sets = open_sets(recipe, args)
     images, labels = sets[:2]
 
@@ -49,12 +50,12 @@ def main():
     found = {"method": recipe["method"]}
     found["knn_top1_pixels"] = scores("_pixels", lambda images: normalize(images).flatten(1))["knn_top1_pixels"]
     found |= scores("_untrained", encoded)
-    if args.finetune:
-        found["finetune_top1_untrained"] = finetuned(method, sets, recipe, normalize, args, pretrained=False)
+    if settings:
+        found["finetune_top1_untrained"] = finetuned(method, settings | {"layer_decay": None}, sets, recipe, normalize, args)
     loss, seconds, seen = train(method, recipe, TrainingViews(images, labels, recipe["views"]), normalize, args)
     found |= scores("", encoded)
-    if args.finetune:
-        found["finetune_top1"] = finetuned(method, sets, recipe, normalize, args, pretrained=True)
+    if settings:
+        found["finetune_top1"] = finetuned(method, settings, sets, recipe, normalize, args)
     about = {
         "train_loss": loss,
         "seconds": round(seconds, 2),
@@ -192,14 +193,13 @@ def encode(encoder, normalize, images):
     return features
 
 
-def finetuned(method, sets, recipe, normalize, args, pretrained):
+def finetuned(method, settings, sets, recipe, normalize, args):
     """Accuracy in per cent after training everything on a share of the labels."""
-    settings = tomllib.loads(Path(args.finetune).read_text())
     images, labels, test_images, test_labels = sets
     part = part_of_each_class(labels, settings["fraction"], args.seed)
     classes, feature_dim = int(labels.max()) + 1, encode(method.encoder, normalize, images[:1]).shape[1]
     tuned = FineTuning(method, feature_dim, classes).to(args.device, memory_format=layout(args.variant))
-    tuning = finetuning(settings, recipe["data"]["image_size"], pretrained)
+    tuning = finetuning(settings, recipe["data"]["image_size"])
     train(tuned, tuning, TrainingViews(images[part], labels[part], tuning["views"]), normalize, args)
     right = encode(tuned, normalize, test_images).argmax(dim=1) == test_labels
     return round(100 * right.float().mean().item(), 2)

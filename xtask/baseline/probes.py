@@ -56,7 +56,7 @@ class FineTuning(Method):
         return F.cross_entropy(self(batch.views[0]), batch.labels)
 
 
-def finetuning(settings, image_size, pretrained):
+def finetuning(settings, image_size):
     """Settings of `xtask/accuracy/finetune.toml` as the sections of a recipe."""
     optimizer = {
         "name": "adamw",
@@ -64,9 +64,8 @@ def finetuning(settings, image_size, pretrained):
         "betas": [0.9, 0.999],
         "weight_decay": settings["weight_decay"],
         "no_decay": "bias-norm-and-tokens",
+        "layer_decay": settings["layer_decay"],
     }
-    if pretrained:
-        optimizer["layer_decay"] = settings["layer_decay"]
     schedule = {
         "epochs": settings["epochs"],
         "batch_size": settings["batch_size"],
