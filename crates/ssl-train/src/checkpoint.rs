@@ -421,6 +421,22 @@ mod tests {
     }
 
     #[test]
+    fn checksums_of_some_files_do_not_speak_for_the_others() {
+        let (_dir, run) = run();
+        save(&mut Checkpoints::of(&run), 1, 10, 0);
+        let path = run.checkpoints().join("last").join(sums::SUMS);
+        let whole: BTreeMap<String, serde_json::Value> =
+            serde_json::from_slice(&fs::read(&path).expect("readable")).expect("a list");
+        for name in file_names().filter(|name| name != sums::SUMS) {
+            let mut some = whole.clone();
+            some.remove(&name).expect("every file is listed");
+            fs::write(&path, serde_json::to_vec(&some).expect("JSON")).expect("writable");
+            let error = newest_intact_checkpoint(&run).expect_err("a file is unknown").to_string();
+            assert!(error.contains(&format!("checksums.json does not list {name}")), "{error}");
+        }
+    }
+
+    #[test]
     fn a_missing_last_is_told_of_and_none_intact_is_an_error() {
         let (_dir, run) = run();
         let mut checkpoints = Checkpoints::of(&run);
