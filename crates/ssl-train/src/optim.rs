@@ -343,8 +343,7 @@ mod tests {
             let gradients = ones(&[("layers.0.linear.weight", 4), ("layers.0.linear.bias", 2)]);
             optimizer.step(network(), gradients, RATES, &GradientRules::default());
             // The other layer has had no gradient, as if it were frozen.
-            let loaded =
-                Optimizer::new(config.clone()).load_state_of(&network(), optimizer.state(), &device);
+            let loaded = Optimizer::new(config.clone()).load_state_of(&network(), optimizer.state(), &device);
             assert_eq!(loaded, Ok(()), "{config:?}");
         }
     }
