@@ -419,6 +419,56 @@ fn trainings_with_labels_resume_as_carefully() {
 }
 
 #[test]
+fn a_distillation_does_not_go_on_with_another_teacher() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 4);
+    let (images, teacher, student) = (text(&images), dir.path().join("teacher"), dir.path().join("student"));
+    let tune = |seed: &str| {
+        let args = [&finetuning(images, text(&teacher))[..], &["--overwrite", "--seed", seed]].concat();
+        let output = run(&args);
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    tune("0");
+    let args = ["distill", "--teacher", text(&teacher), "--data", images, "--out", text(&student)];
+    let distill = [&args[..], &["--epochs", "1", "--batch-size", "8"]].concat();
+    assert!(run(&distill).status.success());
+    let resumed = [&distill[..], &["--resume"]].concat();
+    let output = run(&resumed);
+    assert!(output.status.success(), "the same teacher: {}", stderr(&output));
+
+    tune("1");
+    let output = run(&resumed);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("options.teacher_hash is ") && said.contains("expected the same options"),
+        "{said}"
+    );
+}
+
+#[test]
+fn trainings_with_labels_accept_another_number_of_images_on_request() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, tuned) = (class_folders(dir.path(), 4), dir.path().join("tuned"));
+    let (teacher, student) = (dir.path().join("teacher"), dir.path().join("student"));
+    assert!(run(&finetuning(text(&images), text(&teacher))).status.success());
+    let finetune = finetuning(text(&images), text(&tuned));
+    let args = ["distill", "--teacher", text(&teacher), "--data", text(&images), "--out", text(&student)];
+    let distill = [&args[..], &["--epochs", "1", "--batch-size", "8"]].concat();
+    assert!(run(&finetune).status.success() && run(&distill).status.success());
+
+    fs::copy(images.join("dark/00.png"), images.join("dark/zz.png")).expect("writable");
+    for command in [finetune, distill] {
+        let resumed = [&command[..], &["--resume"]].concat();
+        let said = stderr(&run(&resumed));
+        assert!(said.contains("there are 9 images, and the run started with 8"), "{said}");
+        assert!(said.trim_end().ends_with("try --accept-changed-data"), "{said}");
+        let output = run(&[&resumed[..], &["--accept-changed-data"]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_stopped_run_whose_recipe_was_edited_is_described_by_its_checkpoint() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (images, out) = finished(dir.path(), &["--seed", "3"]);

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use serde::Serialize;
 use ssl_core::{DeviceSpec, Group, Init};
 use ssl_data::{Dataset, EvalLoader};
-use ssl_encoders::{AnyEncoder, ClassifierHead, EncoderConfig};
+use ssl_encoders::{AnyEncoder, ClassifierHead, EncoderConfig, weights};
 use ssl_eval::{Classifier, DistillationConfig, EvalError};
 use ssl_train::{NoDecay, OptimizerConfig, ScheduleConfig, SgdConfig};
 use toml::Value;
@@ -16,6 +16,7 @@ use crate::classifier::{self, ClassifierRun, Record, Teacher, Tested, absolute};
 use crate::encoder::initial;
 use crate::preparation::Preparation;
 use crate::provenance::data_summary;
+use crate::recipe::TEACHER_HASH;
 use crate::{Error, Observer, images};
 
 /// Names of the accuracies in the metrics file.
@@ -163,8 +164,15 @@ pub fn distill(options: &DistillOptions, observer: &mut dyn Observer) -> Result<
     let device = options.device.open()?;
     let Teacher { network: teacher, artifact, head } = Teacher::load(&options.teacher, &device)?;
     let preparation = Preparation { preprocessing: artifact.preprocessing, workers: options.workers };
-    let distilling =
-        Distilling { options, device: &device, preparation, teacher: &artifact.encoder, head: &head };
+    let teacher_hash = weights::fingerprint(&teacher);
+    let distilling = Distilling {
+        options,
+        device: &device,
+        preparation,
+        teacher: &artifact.encoder,
+        teacher_hash: &teacher_hash,
+        head: &head,
+    };
     let data = distilling.data()?;
     let schedule = options.schedule(data.len())?;
     let network = distilling.student()?;
@@ -200,6 +208,8 @@ struct Distilling<'a> {
     preparation: Preparation,
     /// The teacher's encoder.
     teacher: &'a EncoderConfig,
+    /// The hash of the teacher's tensors.
+    teacher_hash: &'a str,
     /// The teacher's classes.
     head: &'a ClassifierHead,
 }
@@ -278,6 +288,8 @@ impl<'a> Distilling<'a> {
         let own = [("temperature", Value::Float(temperature)), ("alpha", Value::Float(alpha))];
         // Written only if set, so that runs of older versions can be resumed.
         let own = own.into_iter().chain(t2_scale.then_some(("t2_scale", Value::Boolean(true))));
+        // The path alone would let another teacher take its place when the run is resumed.
+        let own = own.chain([(TEACHER_HASH, Value::String(self.teacher_hash.to_owned()))]);
         Record {
             made_by: "distill",
             from: format!("classifier {}", absolute(&options.teacher).display()),
