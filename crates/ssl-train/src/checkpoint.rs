@@ -10,7 +10,7 @@ use std::{fs, io};
 use burn::module::Module;
 use burn::tensor::TensorData;
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, named, setters};
+use ssl_core::{ConfigError, limits, named, setters};
 
 pub(crate) use intact::newest_until;
 pub use intact::{DamagedCheckpoint, IntactCheckpoint, newest_intact_checkpoint};
@@ -57,7 +57,10 @@ impl CheckpointConfig {
     /// The first field whose value no run could use.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let expected = "at least 1; without the key, only every_epochs counts";
-        ConfigError::check(self.every_steps != Some(0), "checkpoint.every_steps", 0, expected)
+        ConfigError::check(self.every_steps != Some(0), "checkpoint.every_steps", 0, expected)?;
+        limits::steps("checkpoint.every_steps", self.every_steps.unwrap_or_default())?;
+        limits::epochs("checkpoint.every_epochs", self.every_epochs)?;
+        limits::steps("checkpoint.keep", self.keep as u64)
     }
 
     /// How many checkpoints a run of `steps` steps writes.
@@ -490,5 +493,14 @@ mod tests {
         assert!(!CheckpointConfig::default().with_every_epochs(u64::MAX).is_due(20, 10));
         let error = config.with_every_steps(0).validate().expect_err("no number of steps").field;
         assert_eq!(error, "checkpoint.every_steps");
+    }
+
+    #[test]
+    fn checkpoints_that_no_run_comes_to_are_named() {
+        let config = CheckpointConfig::default;
+        let error = |config: CheckpointConfig| config.validate().expect_err("too many").field;
+        assert_eq!(error(config().with_every_steps(1 << 40)), "checkpoint.every_steps");
+        assert_eq!(error(config().with_every_epochs(1 << 40)), "checkpoint.every_epochs");
+        assert_eq!(error(config().with_keep(usize::MAX)), "checkpoint.keep");
     }
 }
