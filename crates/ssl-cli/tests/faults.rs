@@ -419,6 +419,27 @@ fn trainings_with_labels_resume_as_carefully() {
 }
 
 #[test]
+fn trainings_with_labels_that_no_machine_has_room_for_leave_no_directory() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, teacher, out) =
+        (class_folders(dir.path(), 32), dir.path().join("teacher"), dir.path().join("out"));
+    let sets = ["finetune", "--train", text(&images), "--test", text(&images), "--batch-size", "64"];
+    let network = ["--untrained", "--model", "resnet50", "--image-size", "8192", "--out", text(&out)];
+    let said = sentence(&[&sets[..], &network].concat());
+    assert!(
+        said.starts_with("the run needs about ") && said.contains("activations of the encoder"),
+        "{said}"
+    );
+    assert!(said.ends_with("expected a smaller batch_size or smaller images") && !out.exists(), "{said}");
+
+    assert!(run(&finetuning(text(&images), text(&teacher))).status.success());
+    let args = ["distill", "--teacher", text(&teacher), "--data", text(&images), "--out", text(&out)];
+    let said = sentence(&[&args[..], &["--model", "resnet152", "--width", "2048"]].concat());
+    assert!(said.starts_with("the run needs about ") && said.contains(", of it "), "{said}");
+    assert!(said.ends_with("expected a smaller network") && !out.exists(), "{said}");
+}
+
+#[test]
 fn a_distillation_does_not_go_on_with_another_teacher() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let images = class_folders(dir.path(), 4);
