@@ -31,10 +31,11 @@ enum Number {
 }
 
 /// Keys that recipes leave out, with a usual value.
-const MORE: [(&str, &str, f64); 10] = [
+const MORE: [(&str, &str, f64); 11] = [
     ("", "seed", 0.0),
     ("encoder", "bn_splits", 1.0),
     ("data", "workers", 1.0),
+    ("data", "max_image_bytes", 2_147_483_648.0),
     ("train", "accumulate", 1.0),
     ("schedule", "lr_start", 0.0),
     ("eval", "every_epochs", 1.0),
