@@ -499,7 +499,7 @@ mod tests {
     fn checkpoints_that_no_run_comes_to_are_named() {
         let config = CheckpointConfig::default;
         let error = |config: CheckpointConfig| config.validate().expect_err("too many").field;
-        assert_eq!(error(config().with_every_steps(1 << 40)), "checkpoint.every_steps");
+        assert_eq!(error(config().with_every_steps(1_u64 << 40)), "checkpoint.every_steps");
         assert_eq!(error(config().with_every_epochs(1 << 40)), "checkpoint.every_epochs");
         assert_eq!(error(config().with_keep(usize::MAX)), "checkpoint.keep");
     }
