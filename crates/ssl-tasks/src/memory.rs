@@ -6,14 +6,35 @@ mod machine;
 use std::fmt;
 
 use serde::Serialize;
+use ssl_core::DeviceSpec;
 
-pub(crate) use estimate::{Run, kept_images, of_checkpoint, of_run};
+use estimate::of_classifier;
+pub(crate) use estimate::{Run, Training, kept_images, of_checkpoint, of_run};
 pub use machine::{Machine, peak};
 
 use crate::Error;
 
 /// A run is refused from this many times the memory of the machine on: no error of the estimate is that large.
 const IMPOSSIBLE: f64 = 2.0;
+
+/// Whether a device computes in the memory of the machine, for which estimates are made.
+pub(crate) fn is_of_machine(device: &DeviceSpec) -> bool {
+    matches!(device, DeviceSpec::Flex | DeviceSpec::Tch)
+}
+
+/// Checks that this machine can train a classifier on a device, as far as anything is known of both and of the encoder.
+///
+/// # Errors
+/// If it needs more than twice the machine's memory.
+pub(crate) fn check_classifier(training: &Training<'_>, device: &DeviceSpec) -> Result<(), Error> {
+    if !is_of_machine(device) {
+        return Ok(());
+    }
+    match of_classifier(training).zip(Machine::this()) {
+        Some((found, machine)) => found.check(&machine),
+        None => Ok(()),
+    }
+}
 
 /// The memory that a run is expected to take at its peak, part by part.
 ///

@@ -38,6 +38,9 @@ use crate::{images, preparation};
 /// The smallest images, in pixels a side (our choice).
 pub(crate) const SMALLEST: usize = 8;
 
+/// The most that one image may be allowed to take while it is decoded (our choice: 32 times what the largest takes).
+const MOST_IMAGE_BYTES: u64 = 1 << 36;
+
 /// Everything that determines a run, except the device: method, network, images, views, optimizer and schedule.
 ///
 /// A [`Draft`] builds one. As text it is TOML; a run directory contains it with every key written out.
@@ -257,10 +260,11 @@ impl Recipe {
         let expected = "at least 8: the smallest that methods are used with have 28 pixels";
         ConfigError::check(size >= SMALLEST, "data.image_size", size, expected)?;
         check_largest("data.image_size", size)?;
-        ConfigError::check(self.data.limit != Some(0), "data.limit", 0, "at least 1")?;
+        for (field, limit) in [("data.limit", self.data.limit), ("eval.limit", self.eval.limit)] {
+            limit.map_or(Ok(()), |limit| limits::images(field, limit))?;
+        }
         self.data.check_max_image_bytes()?;
-        ConfigError::check(self.eval.limit != Some(0), "eval.limit", 0, "at least 1")?;
-        ConfigError::check(self.eval.k > 0, "eval.k", 0, "at least 1")?;
+        limits::neighbours("eval.k", self.eval.k)?;
         limits::temperature("eval.temperature", self.eval.temperature)?;
         let expected = "at most 1024: threads beyond one per core make nothing faster";
         ConfigError::check(self.data.workers <= MAX_WORKERS, "data.workers", self.data.workers, expected)?;
@@ -322,7 +326,9 @@ impl DataConfig {
     fn check_max_image_bytes(&self) -> Result<(), ConfigError> {
         let bytes = self.max_image_bytes.unwrap_or(MAX_IMAGE_BYTES);
         let expected = "at least 1048576, which an image of 400 x 400 pixels takes";
-        ConfigError::check(bytes >= 1 << 20, "data.max_image_bytes", bytes, expected)
+        ConfigError::check(bytes >= 1 << 20, "data.max_image_bytes", bytes, expected)?;
+        let expected = "at most 68719476736: the largest image that is decoded takes 2 GiB beside its file";
+        ConfigError::check(bytes as u64 <= MOST_IMAGE_BYTES, "data.max_image_bytes", bytes, expected)
     }
 
     /// Mean and standard deviation of the channels.

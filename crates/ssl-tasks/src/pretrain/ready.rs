@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ssl_core::{DeviceSpec, Encoder, Init, MethodRules, Needs, SslMethod, TokenEncoder};
+use ssl_core::{Encoder, Init, MethodRules, Needs, SslMethod, TokenEncoder};
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
 use ssl_train::{TrainError, needs_of_views};
 
@@ -119,7 +119,7 @@ impl<'a, F> Pretraining<'a, F> {
 
     /// The expected memory of a run on the CPU, if anything is known of its encoder.
     fn memory(&self, method: &impl MethodRules) -> Result<Option<Estimate>, Error> {
-        if !self.is_on_cpu() {
+        if !memory::is_of_machine(&self.options.device) {
             return Ok(None);
         }
         let recipe = self.share();
@@ -128,10 +128,6 @@ impl<'a, F> Pretraining<'a, F> {
             found.check(&machine)?;
         }
         Ok(found)
-    }
-
-    fn is_on_cpu(&self) -> bool {
-        matches!(self.options.device, DeviceSpec::Flex | DeviceSpec::Tch)
     }
 
     /// The recipe with this process's share of a batch.

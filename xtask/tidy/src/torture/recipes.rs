@@ -31,10 +31,11 @@ enum Number {
 }
 
 /// Keys that recipes leave out, with a usual value.
-const MORE: [(&str, &str, f64); 10] = [
+const MORE: [(&str, &str, f64); 11] = [
     ("", "seed", 0.0),
     ("encoder", "bn_splits", 1.0),
     ("data", "workers", 1.0),
+    ("data", "max_image_bytes", 2_147_483_648.0),
     ("train", "accumulate", 1.0),
     ("schedule", "lr_start", 0.0),
     ("eval", "every_epochs", 1.0),
@@ -44,21 +45,8 @@ const MORE: [(&str, &str, f64); 10] = [
     ("checkpoint", "keep", 1.0),
 ];
 
-/// Keys of which any integer above 0 makes sense, or means as many or as late as there is.
-const WITHOUT_END: [&str; 12] = [
-    "seed",
-    "limit",
-    "k",
-    "every_epochs",
-    "every_steps",
-    "keep",
-    "max_steps",
-    "queue_start_epoch",
-    "freeze_prototypes_steps",
-    "freeze_last_layer_epochs",
-    "warmup_teacher_temperature_epochs",
-    "threshold",
-];
+/// Keys of which any integer above 0 makes sense.
+const WITHOUT_END: [&str; 1] = ["seed"];
 /// Keys of which any finite number makes sense.
 const OF_ANY_SIGN: [&str; 1] = ["mean"];
 /// What a message about a number may speak of instead of its key.
