@@ -14,9 +14,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, Precision, limits};
-use ssl_data::{
-    EvalTransform, MAX_IMAGE_BYTES, MAX_VIEW_SIZE, MAX_WORKERS, MaskConfig, Normalization, ViewConfig, Views,
-};
+use ssl_data::{EvalTransform, MAX_VIEW_SIZE, MAX_WORKERS, MaskConfig, Normalization, ViewConfig, Views};
 use ssl_encoders::{EncoderConfig, MODELS, Preprocessing};
 use ssl_eval::KnnConfig;
 use ssl_train::{BatchConfig, CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
@@ -98,7 +96,7 @@ pub struct DataConfig {
     #[serde(default)]
     pub workers: usize,
     /// Bytes that one image may take while it is decoded, its file included; each worker decodes one at a time. A larger
-    /// image is unreadable. Default: [`MAX_IMAGE_BYTES`], 2 GiB.
+    /// image is unreadable. Default: [`MAX_IMAGE_BYTES`](ssl_data::MAX_IMAGE_BYTES), 2 GiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_image_bytes: Option<usize>,
     /// Mean of each channel, of pixels from 0 to 1.
@@ -258,7 +256,7 @@ impl Recipe {
         ConfigError::check(size >= SMALLEST, "data.image_size", size, expected)?;
         check_largest("data.image_size", size)?;
         ConfigError::check(self.data.limit != Some(0), "data.limit", 0, "at least 1")?;
-        self.data.check_max_image_bytes()?;
+        images::check_bytes("data.max_image_bytes", self.data.max_image_bytes)?;
         ConfigError::check(self.eval.limit != Some(0), "eval.limit", 0, "at least 1")?;
         ConfigError::check(self.eval.k > 0, "eval.k", 0, "at least 1")?;
         limits::temperature("eval.temperature", self.eval.temperature)?;
@@ -319,12 +317,6 @@ pub(crate) fn check_largest(field: &'static str, size: usize) -> Result<(), Conf
 }
 
 impl DataConfig {
-    fn check_max_image_bytes(&self) -> Result<(), ConfigError> {
-        let bytes = self.max_image_bytes.unwrap_or(MAX_IMAGE_BYTES);
-        let expected = "at least 1048576, which an image of 400 x 400 pixels takes";
-        ConfigError::check(bytes >= 1 << 20, "data.max_image_bytes", bytes, expected)
-    }
-
     /// Mean and standard deviation of the channels.
     pub fn normalization(&self) -> Normalization {
         Normalization { mean: self.mean.map(|value| value as f32), std: self.std.map(|value| value as f32) }
