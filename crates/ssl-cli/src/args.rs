@@ -8,6 +8,7 @@ mod training;
 
 use std::path::PathBuf;
 
+use burn_ssl::data::MAX_IMAGE_BYTES;
 use burn_ssl::demo::DemoOptions;
 use burn_ssl::eval::KnnConfig;
 use burn_ssl::export::{ExportFormat, GraphInput};
@@ -198,6 +199,16 @@ pub(crate) struct MachineArgs {
     /// Threads that decode and augment images [default: one per core]; results do not depend on the number.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) workers: Option<u32>,
+}
+
+/// The memory of one image. Commands with a recipe have a key for it.
+#[derive(ClapArgs)]
+pub(crate) struct ImageArgs {
+    #[arg(long, value_name = "BYTES", help = format!(
+        "Bytes that one image may take while it is decoded, its file included; a larger one is unreadable [default: as in the recipe \
+         of the pretraining run that is named, else {MAX_IMAGE_BYTES}, which is 2 GiB]",
+    ))]
+    pub(crate) max_image_bytes: Option<usize>,
 }
 
 #[derive(ClapArgs)]

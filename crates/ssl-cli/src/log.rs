@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use burn_ssl::escaped;
 use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
@@ -51,7 +52,8 @@ where
             line += &format!("rank {}: ", self.rank);
         }
         context.field_format().format_fields(Writer::new(&mut line), event)?;
-        writeln!(writer, "{}", wrap::for_terminal(io::stderr(), &line))
+        // Names of files and directories may hold anything, line breaks included.
+        writeln!(writer, "{}", wrap::for_terminal(io::stderr(), &escaped(&line)))
     }
 }
 
@@ -64,5 +66,44 @@ impl Write for AboveBars {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_a_name() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .event_format(Plain { rank: 2 })
+            .with_writer(move || writer.clone())
+            .finish();
+        let name = "runs/a\nerror: b\u{1b}[31m\u{202e}c";
+        tracing::subscriber::with_default(subscriber, || tracing::warn!("{name} is damaged"));
+        let bytes = lines.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let said = String::from_utf8(bytes).expect("text");
+        let line = said.strip_suffix('\n').expect("a line");
+        assert!(line.starts_with("warning: rank 2: runs/a\\nerror: b"), "{line:?}");
+        assert!(line.ends_with(" is damaged") && line.contains("\\u{202e}c"), "{line:?}");
+        assert!(!line.chars().any(char::is_control), "{line:?}");
     }
 }

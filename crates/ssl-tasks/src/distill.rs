@@ -35,6 +35,9 @@ pub struct DistillOptions {
     pub data: PathBuf,
     /// Use only this many of them. Default: all.
     pub limit: Option<usize>,
+    /// Bytes that one image may take while it is decoded, its file included; a larger one is unreadable. Default:
+    /// [`MAX_IMAGE_BYTES`](ssl_data::MAX_IMAGE_BYTES), 2 GiB.
+    pub max_image_bytes: Option<usize>,
     /// Labelled images to test with. Default: the teacher's test set.
     pub test: Option<PathBuf>,
     /// Use only this many of them. Default: all.
@@ -84,6 +87,7 @@ impl DistillOptions {
             teacher: teacher.into(),
             data: data.into(),
             limit: None,
+            max_image_bytes: None,
             test: None,
             test_limit: None,
             student: None,
@@ -162,6 +166,7 @@ pub struct DistillReport {
 /// SimCLR v2, section 2, <https://arxiv.org/abs/2006.10029>; see [`Distillation`](ssl_eval::Distillation) for the loss and how it differs.
 pub fn distill(options: &DistillOptions, observer: &mut dyn Observer) -> Result<DistillReport, Error> {
     classifier::check_apart(&options.teacher, &options.out)?;
+    images::check_bytes("max_image_bytes", options.max_image_bytes)?;
     let device = options.device.open()?;
     let Teacher { network: teacher, artifact, head } = Teacher::load(&options.teacher, &device)?;
     let preparation = Preparation { preprocessing: artifact.preprocessing, workers: options.workers };
@@ -219,7 +224,8 @@ struct Distilling<'a> {
 impl<'a> Distilling<'a> {
     /// The training images; where labels count, classes are numbered as the teacher numbers them.
     fn data(&self) -> Result<Arc<Dataset>, Error> {
-        let mut data = images::open(&self.options.data, self.options.limit)?;
+        let DistillOptions { data, limit, max_image_bytes, .. } = self.options;
+        let mut data = images::open_within(data, *limit, *max_image_bytes)?;
         if self.options.distillation.alpha < 1.0 {
             if data.labels().is_none() {
                 return Err(EvalError::NoLabels("training").into());
@@ -278,7 +284,7 @@ impl<'a> Distilling<'a> {
             None => classifier::recorded_test(&self.options.teacher)?,
         };
         let Some(path) = path else { return Ok(None) };
-        let mut test = images::open(&path, self.options.test_limit)?;
+        let mut test = images::open_within(&path, self.options.test_limit, self.options.max_image_bytes)?;
         if test.labels().is_none() {
             return Err(EvalError::NoLabels("test").into());
         }

@@ -31,6 +31,9 @@ pub struct EmbedOptions {
     pub data: PathBuf,
     /// Use only this many of them. Default: all.
     pub limit: Option<usize>,
+    /// Bytes that one image may take while it is decoded, its file included; a larger one is unreadable. Default: as in the
+    /// recipe of the run that the encoder comes from, else [`MAX_IMAGE_BYTES`](ssl_data::MAX_IMAGE_BYTES), 2 GiB.
+    pub max_image_bytes: Option<usize>,
     /// How images are prepared, where it differs from what the encoder's file says.
     pub preprocessing: PreprocessingOptions,
     /// The file. Its extension selects the format: `.csv`, `.npy` (names and labels go to a `.csv` of the same name),
@@ -55,6 +58,7 @@ impl EmbedOptions {
             encoder,
             data: data.into(),
             limit: None,
+            max_image_bytes: None,
             preprocessing: PreprocessingOptions::default(),
             out: out.into(),
             overwrite: false,
@@ -131,7 +135,8 @@ fn embedded<E: Encoder>(
     let format = Format::of(&options.out)?;
     let (names, about) = (format.names(&options.out), format.about(&options.out));
     let device = options.device.open()?;
-    let set = Arc::new(images::open(&options.data, options.limit)?);
+    let bytes = options.encoder.max_image_bytes(options.max_image_bytes)?;
+    let set = Arc::new(images::open_within(&options.data, options.limit, bytes)?);
     let preprocessing = options.preprocessing.resolve_for(&options.encoder, found.artifact.as_ref(), &set)?;
     let encoder = open(preprocessing.size, &device)?;
     let loader = Preparation { preprocessing, workers: options.workers }.eval_loader(&set)?;

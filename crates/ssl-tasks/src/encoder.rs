@@ -17,7 +17,7 @@ pub use summary::{EncoderOrigin, EncoderSummary};
 
 use crate::methods::Methods;
 use crate::recipe::Draft;
-use crate::{Error, Recipe, classifier};
+use crate::{Error, Recipe, classifier, images};
 
 /// Where the encoder of a command comes from.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +57,15 @@ impl EncoderSource {
                 Ok(Some(Draft::record(path)?))
             }
             _ => Ok(None),
+        }
+    }
+
+    /// Bytes that one image may take: as asked for, else as in the recipe of the run. `None` leaves it to the default.
+    pub(crate) fn max_image_bytes(&self, asked: Option<usize>) -> Result<Option<usize>, Error> {
+        images::check_bytes("max_image_bytes", asked)?;
+        match asked {
+            Some(bytes) => Ok(Some(bytes)),
+            None => Ok(self.run_recipe()?.and_then(|recipe| recipe.data.max_image_bytes)),
         }
     }
 

@@ -14,9 +14,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, Precision, limits};
-use ssl_data::{
-    EvalTransform, MAX_IMAGE_BYTES, MAX_VIEW_SIZE, MAX_WORKERS, MaskConfig, Normalization, ViewConfig, Views,
-};
+use ssl_data::{EvalTransform, MAX_VIEW_SIZE, MAX_WORKERS, MaskConfig, Normalization, ViewConfig, Views};
 use ssl_encoders::{EncoderConfig, MODELS, Preprocessing};
 use ssl_eval::KnnConfig;
 use ssl_train::{BatchConfig, CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
@@ -37,9 +35,6 @@ use crate::{images, preparation};
 
 /// The smallest images, in pixels a side (our choice).
 pub(crate) const SMALLEST: usize = 8;
-
-/// The most that one image may be allowed to take while it is decoded (our choice: 32 times what the largest takes).
-const MOST_IMAGE_BYTES: u64 = 1 << 36;
 
 /// Everything that determines a run, except the device: method, network, images, views, optimizer and schedule.
 ///
@@ -101,7 +96,7 @@ pub struct DataConfig {
     #[serde(default)]
     pub workers: usize,
     /// Bytes that one image may take while it is decoded, its file included; each worker decodes one at a time. A larger
-    /// image is unreadable. Default: [`MAX_IMAGE_BYTES`], 2 GiB.
+    /// image is unreadable. Default: [`MAX_IMAGE_BYTES`](ssl_data::MAX_IMAGE_BYTES), 2 GiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_image_bytes: Option<usize>,
     /// Mean of each channel, of pixels from 0 to 1.
@@ -263,7 +258,7 @@ impl Recipe {
         for (field, limit) in [("data.limit", self.data.limit), ("eval.limit", self.eval.limit)] {
             limit.map_or(Ok(()), |limit| limits::images(field, limit))?;
         }
-        self.data.check_max_image_bytes()?;
+        images::check_bytes("data.max_image_bytes", self.data.max_image_bytes)?;
         limits::neighbours("eval.k", self.eval.k)?;
         limits::temperature("eval.temperature", self.eval.temperature)?;
         let expected = "at most 1024: threads beyond one per core make nothing faster";
@@ -323,14 +318,6 @@ pub(crate) fn check_largest(field: &'static str, size: usize) -> Result<(), Conf
 }
 
 impl DataConfig {
-    fn check_max_image_bytes(&self) -> Result<(), ConfigError> {
-        let bytes = self.max_image_bytes.unwrap_or(MAX_IMAGE_BYTES);
-        let expected = "at least 1048576, which an image of 400 x 400 pixels takes";
-        ConfigError::check(bytes >= 1 << 20, "data.max_image_bytes", bytes, expected)?;
-        let expected = "at most 68719476736: the largest image that is decoded takes 2 GiB beside its file";
-        ConfigError::check(bytes as u64 <= MOST_IMAGE_BYTES, "data.max_image_bytes", bytes, expected)
-    }
-
     /// Mean and standard deviation of the channels.
     pub fn normalization(&self) -> Normalization {
         Normalization { mean: self.mean.map(|value| value as f32), std: self.std.map(|value| value as f32) }

@@ -9,7 +9,7 @@ use clap::Args;
 
 use crate::here::Here;
 
-use super::{MachineArgs, ModelArgs, defaults};
+use super::{ImageArgs, MachineArgs, ModelArgs, defaults};
 
 /// Where the encoder comes from.
 #[derive(Args)]
@@ -65,6 +65,8 @@ pub(crate) struct SetArgs {
     #[arg(long, value_name = "N", visible_alias = "eval-limit", value_parser = clap::value_parser!(u32).range(1..))]
     test_limit: Option<u32>,
     #[command(flatten)]
+    images: ImageArgs,
+    #[command(flatten)]
     preprocessing: PreprocessingArgs,
 }
 
@@ -105,6 +107,7 @@ impl SetArgs {
             train_limit: number(self.train_limit),
             test: self.test,
             test_limit: number(self.test_limit),
+            max_image_bytes: self.images.max_image_bytes,
             preprocessing: self.preprocessing.options(),
             workers: machine.workers.unwrap_or(0) as usize,
         }

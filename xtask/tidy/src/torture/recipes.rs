@@ -332,7 +332,8 @@ fn small(mut table: Table, images: &str) -> Table {
     }
     for (section, key, value) in [
         ("data", "image_size", 32),
-        ("data", "limit", 16),
+        // Three steps an epoch, of which 2^63 - 1 epochs are more than 64 bits hold.
+        ("data", "limit", 24),
         ("schedule", "epochs", 1),
         ("schedule", "max_steps", 1),
         ("schedule", "batch_size", 8),
@@ -417,6 +418,14 @@ mod tests {
         *at(&mut value, &places[1]).expect("there") = 7.into();
         assert_eq!(value["b"][0]["c"].as_integer(), Some(7));
         assert_eq!((key(&places[1]), key(&vec!["scale".to_owned(), "0".to_owned()])), ("c", "scale"));
+    }
+
+    #[test]
+    fn as_many_epochs_as_a_recipe_can_say_have_more_steps_than_64_bits_hold() {
+        let small = small(Table::new(), "images");
+        let number = |section: &str, key: &str| small[section][key].as_integer().expect("a number");
+        let steps = number("data", "limit") / number("schedule", "batch_size");
+        assert_eq!((i64::MAX as u64).checked_mul(steps as u64), None, "{steps} steps an epoch");
     }
 
     #[test]
