@@ -113,7 +113,8 @@ impl ScheduleConfig {
         limits::rate("schedule.lr_start", self.lr_start)?;
         limits::rate("schedule.lr_end", self.lr_end)?;
         let drops = &self.lr_drops;
-        let rising = drops.is_sorted_by(|a, b| a < b) && drops.iter().all(|&epoch| (1..=1_000_000).contains(&epoch));
+        let rising =
+            drops.is_sorted_by(|a, b| a < b) && drops.iter().all(|&epoch| (1..=1_000_000).contains(&epoch));
         let expected = "rising epochs from 1 to 1000000, as schedule.epochs, such as [120, 160]";
         ConfigError::check(rising, "schedule.lr_drops", format!("{drops:?}"), expected)?;
         self.validate_lengths()

@@ -97,7 +97,10 @@ mod tests {
     #[test]
     fn every_job_holds_similarities_and_gradients() {
         // One job of 10 anchors, then 8 jobs of 128 rows each.
-        assert_eq!(contrast_values(10.0, 20.0, 4.0, true), 10.0 * 20.0 + 20.0 * 4.0 + 10.0 * 4.0 + 20.0 * 4.0);
+        assert_eq!(
+            contrast_values(10.0, 20.0, 4.0, true),
+            10.0 * 20.0 + 20.0 * 4.0 + 10.0 * 4.0 + 20.0 * 4.0
+        );
         assert_eq!(contrast_values(1024.0, 2048.0, 128.0, false), 8.0 * 128.0 * 2048.0 + 1024.0 * 128.0);
     }
 }

@@ -315,7 +315,10 @@ mod tests {
         let page = page(&runs("mae", Side::Ours, [27.5, 28.0, 28.5]), &recipes);
         let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `mae` |")).collect();
         assert_eq!(rows.len(), 3, "k-NN, a linear classifier, fine-tuning: {rows:?}");
-        assert!(rows[1].starts_with("| `mae` | 38.00 ± 0.50 | missing | missing | missing | 35.00 ± 0.00 |"), "{rows:?}");
+        assert!(
+            rows[1].starts_with("| `mae` | 38.00 ± 0.50 | missing | missing | missing | 35.00 ± 0.00 |"),
+            "{rows:?}"
+        );
         assert!(rows[2].starts_with("| `mae` | missing | "), "{rows:?}");
         assert_eq!(page.lines().filter(|line| line.starts_with("| `byol` |")).count(), 1);
     }
