@@ -177,6 +177,22 @@ fn evaluation_on_images_without_labels_is_refused_before_training() {
     assert!(bare.starts_with("the test images have no labels"), "{bare}");
 }
 
+#[test]
+fn a_method_that_learns_from_labels_is_refused_on_images_without_any() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 8), dir.path().join("run"));
+    let bare = images.join("dark");
+    let run = ["--method", "supcon", "--data", text(&bare), "--out", text(&out)];
+    let small = ["--width", "4", "--batch-size", "8", "--epochs", "2"];
+    for command in ["pretrain", "plan"] {
+        let said = sentence(&[&[command][..], &run, &small].concat());
+        let expected = "this method needs labels, and the data set has none: expected a folder or archive with one folder \
+                        per class, or a list with labels";
+        assert_eq!(said, expected, "{command}");
+        assert!(!out.exists(), "{command} left a directory behind");
+    }
+}
+
 /// A set of two classes with an image each, which takes more memory than the least bound, and one of the two.
 fn large_images(parent: &Path) -> (PathBuf, PathBuf) {
     let folder = parent.join("large");

@@ -110,12 +110,8 @@ pub fn embed_images_with<E: Encoder>(
     encoder: impl FnOnce(&mut Init) -> E,
     options: &EmbedOptions,
 ) -> Result<EmbedReport, Error> {
-    let run = options.encoder.run_dir()?.ok_or_else(|| Error::NoRun(options.encoder.to_string()))?;
     check_free(options)?;
-    if !run.encoder().is_file() {
-        return Err(Error::NotFinished(run.path().into()));
-    }
-    let found = FoundEncoder::of_file(run.encoder(), options.encoder.run_recipe()?.as_ref())?;
+    let (run, found) = FoundEncoder::of_outside(&options.encoder)?;
     embedded(options, &found, |_, device| load_encoder(&run, encoder, device))
 }
 

@@ -96,6 +96,16 @@ impl FoundEncoder {
         }
     }
 
+    /// A finished run whose network the caller makes, and what its file says of the encoder.
+    pub(crate) fn of_outside(source: &EncoderSource) -> Result<(RunDir, Self), Error> {
+        let run = source.run_dir()?.ok_or_else(|| Error::NoRun(source.to_string()))?;
+        if !run.encoder().is_file() {
+            return Err(Error::NotFinished(run.path().into()));
+        }
+        let found = Self::of_file(run.encoder(), source.run_recipe()?.as_ref())?;
+        Ok((run, found))
+    }
+
     /// The encoder of a finished run, or of a classifier.
     pub(crate) fn of_file(file: PathBuf, recipe: Option<&Recipe>) -> Result<Self, Error> {
         let artifact = Artifact::read(&file)?.ok_or_else(|| Error::UnknownModel(file.clone()))?;
