@@ -183,7 +183,7 @@ impl<E: Encoder, M: SslMethod<E>> SslMethod<E> for Recording<'_, M> {
         self.method.before_step(student, state, at)
     }
 
-    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<M::Student, M::State>> {
+    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<M::Student, M::State, Carry = M::Carry>> {
         self.method.embedding_loss()
     }
 

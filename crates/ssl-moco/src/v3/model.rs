@@ -105,14 +105,14 @@ impl<E: Encoder> SslMethod<E> for MoCoV3 {
         views: &Views,
         context: &StepContext,
     ) -> Step<()> {
-        let Embedded { outputs, embeddings } = self.embed(student, views, &context.pass("student"));
-        let targets = self.targets(state, views, &context.teacher_pass());
-        let loss =
-            EmbeddingLoss::<Self::Student, Self::State>::loss_of(self, outputs, targets, None, context);
+        let method: &dyn EmbeddingLoss<Self::Student, Self::State, Carry = ()> = self;
+        let Embedded { outputs, embeddings } = method.embed(student, views, &context.pass("student"));
+        let targets = method.targets(state, views, &context.teacher_pass());
+        let (loss, ()) = method.loss_of(state, outputs, targets, None, context);
         Step::of_group(loss, ()).with_metrics(Metrics::of_embeddings(embeddings))
     }
 
-    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, Self::State>> {
+    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, Self::State, Carry = ()>> {
         Some(self)
     }
 
@@ -126,6 +126,8 @@ impl<E: Encoder> SslMethod<E> for MoCoV3 {
 }
 
 impl<E: Encoder> EmbeddingLoss<WithPredictor<E>, TeacherState<EncoderWith<E>>> for MoCoV3 {
+    type Carry = ();
+
     fn embed(&self, student: &WithPredictor<E>, views: &Views, pass: &Pass) -> Embedded {
         let (v1, v2) = views.pair();
         let Predicted { embeddings, predictions } = student.predict(&[v1, v2], pass);
@@ -139,16 +141,17 @@ impl<E: Encoder> EmbeddingLoss<WithPredictor<E>, TeacherState<EncoderWith<E>>> f
 
     fn loss_of(
         &self,
+        _state: &TeacherState<EncoderWith<E>>,
         mut q: Vec<Tensor<2>>,
         k: Vec<Tensor<2>>,
         _labels: Option<Tensor<1, Int>>,
         context: &StepContext,
-    ) -> Tensor<1> {
+    ) -> (Tensor<1>, ()) {
         let group = &context.group;
         let mut k = gather_each(k, group);
         let (q2, q1) = (gather(q.remove(1), group), gather(q.remove(0), group));
         let (k2, k1) = (k.remove(1), k.remove(0));
-        self.loss.forward(MoCoV3Input { q1, q2, k1, k2 })
+        (self.loss.forward(MoCoV3Input { q1, q2, k1, k2 }), ())
     }
 }
 

@@ -93,8 +93,8 @@ impl<M: MethodRules> Run<'_, M> {
     {
         let (method, chunk) = (self.trainer.method, self.trainer.config.batch.embed_chunk);
         if let Some((loss, chunk)) = method.embedding_loss().zip(chunk) {
-            let done = in_chunks(loss, student, &state, views, chunk, context);
-            return (state, done);
+            let (done, carry) = in_chunks(loss, student, &state, views, chunk, context);
+            return (method.absorb(state, carry), done);
         }
         let step = method.loss(student, &state, views, context);
         let mut gradients = Gradients::of(step.loss.backward(), student);
