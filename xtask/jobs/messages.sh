@@ -38,6 +38,7 @@ needs() { # RECIPE
   case $1 in
   moco-v1/* | moco-v2/*) batches=(32 48) ;; # 8 groups of batch norm in each of two processes
   msn/*) batches=(8 16) ;;                  # fewer anchors than a sixteenth of its prototypes are refused
+  supcon/*) own=(--set data.path=demo:train) ;; # photographs have no labels
   distill-features/*)
     if [[ ! -d $work/teacher ]]; then
       step "$work/teacher" "$burn_ssl" -- --recipe simclr/imagenet --batch-size 4 --seed 1 --model vit-tiny --set encoder.patch_size=14 \
