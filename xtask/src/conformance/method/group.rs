@@ -139,6 +139,17 @@ mod tests {
     }
 
     #[test]
+    fn a_second_run_has_the_same_bits() {
+        for name in CASES {
+            let path = cases_dir().join(format!("{name}.safetensors"));
+            let case = Case::read(&path).expect("a case of the repository");
+            let (_, op) = OPS.iter().find(|(op, _)| *op == case.op).expect("an implementation");
+            let [first, second] = [(); 2].map(|()| run(&path, *op, 4).expect("four ranks share the batch"));
+            assert!(first == second, "{name}");
+        }
+    }
+
+    #[test]
     fn the_proof_fails_where_sums_or_gathered_rows_are_wrong() {
         for name in CASES {
             assert!(passes(name, None), "{name}");
