@@ -140,9 +140,7 @@ impl HostGroup {
             work(&sizes)
         });
         let mut traffic = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
-        traffic.calls += 1;
-        traffic.bytes += if call == Call::AllReduceSum { 4 * size as u64 } else { size as u64 };
-        traffic.seconds += start.elapsed().as_secs_f64();
+        *traffic = *traffic + of_call(call, size, start.elapsed().as_secs_f64());
         drop(traffic);
         match done {
             Ok(done) => {
@@ -253,6 +251,16 @@ impl HostGroup {
         }
         Ok(gathered)
     }
+}
+
+/// What a call of this process adds to its traffic. `size` counts the values of a sum, and the bytes of any other call.
+fn of_call(call: Call, size: usize, seconds: f64) -> Traffic {
+    let (summed, gathered) = match call {
+        Call::AllReduceSum if size > SMALL => (4 * size as u64, 0),
+        Call::AllReduceSum => (0, 4 * size as u64), // every rank gets the values of all others
+        _ => (0, size as u64),
+    };
+    Traffic { calls: 1, summed, gathered, seconds }
 }
 
 fn name(call: u8) -> &'static str {

@@ -17,6 +17,7 @@ mod recipe;
 mod tree;
 
 use std::any::Any;
+use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -114,19 +115,32 @@ fn examine_all(paths: &[PathBuf]) -> Vec<Row> {
             .filter_map(|path| examine_shared(path, size, |op| method::group::run(path, op, size)));
         rows.extend(shared.inspect(|row| row.print(width)));
     }
+    rows.extend(unshared(paths).inspect(|row| row.print(width)));
     panic::set_hook(hook);
     rows
 }
 
-/// The trajectories whose batches the processes of a job can share. The first case that fails is the last.
+/// A failure for each method that no case checks on two ranks, or on more.
+fn unshared(paths: &[PathBuf]) -> impl Iterator<Item = Row> {
+    let cases: Vec<Case> = paths.iter().filter_map(|path| Case::read(path).ok()).collect();
+    let row = |(method, reason)| Row {
+        case: format!("method.{method}, ranks"),
+        tolerance: String::new(),
+        verdict: Verdict::Failed(reason),
+    };
+    method::group::unshared(&cases).into_iter().map(row)
+}
+
+/// The trajectories whose batches the processes of a job can share, the first of each method twice. The first case that fails is
+/// the last.
 fn examine_in_job(paths: &[PathBuf], group: &Group) -> Vec<Row> {
     let width = paths.iter().map(|path| stem(path).len()).max().unwrap_or_default();
-    let mut rows = Vec::new();
+    let (mut rows, mut repeated) = (Vec::new(), BTreeSet::new());
     for path in paths {
-        let Some(row) = examine_shared(path, group.size(), |op| method::group::run_in_job(path, op, group))
-        else {
-            continue;
-        };
+        let again = !repeated.contains(&method_of(path));
+        let run = |op: Op| method::group::run_in_job(path, op, group, again);
+        let Some(row) = examine_shared(path, group.size(), run) else { continue };
+        repeated.insert(method_of(path));
         if group.rank() == 0 {
             row.print(width);
         }
@@ -212,6 +226,12 @@ impl Row {
             _ => String::new(),
         }
     }
+}
+
+/// The name of a case without its variant.
+fn method_of(path: &Path) -> String {
+    let name = stem(path);
+    name.rsplit_once('.').map_or(name.clone(), |(method, _)| method.to_owned())
 }
 
 fn stem(path: &Path) -> String {

@@ -139,8 +139,9 @@ impl<M: MethodRules> Run<'_, M> {
                 ("step_time", averages.step_time),
             ]);
             if !self.trainer.group.is_solo() {
-                let [calls, bytes, seconds] = averages.comm;
-                values.extend([("comm_calls", calls), ("comm_bytes", bytes), ("comm_time", seconds)]);
+                let [calls, bytes, gathered, seconds] = averages.comm;
+                values.extend([("comm_calls", calls), ("comm_bytes", bytes)]);
+                values.extend([("comm_gathered", gathered), ("comm_time", seconds)]);
             }
             self.trainer.run.check_there()?;
             // Like an evaluation's row after the same step.
