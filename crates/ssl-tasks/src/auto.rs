@@ -158,6 +158,7 @@ impl Choosing<'_> {
         let (recipe, processes) = (&self.recipe, self.options.processes.max(1));
         let config = recipe.train_config();
         let cut = recipe.check_batch().and_then(|()| Ok(config.check_share(processes)?));
+        let cut = cut.and_then(|()| recipe.check_splits_of_share(processes));
         if let Err(error) = cut {
             return Ok(Some(error.to_string()));
         }

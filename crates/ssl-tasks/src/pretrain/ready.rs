@@ -85,6 +85,7 @@ impl<'a, F> Pretraining<'a, F> {
         let config = self.recipe.train_config();
         config.check_method(method)?;
         config.check_share(self.options.group.size())?;
+        self.recipe.check_splits_of_share(self.options.group.size())?;
         if needs.labels && self.data.train.labels().is_none() {
             return Err(TrainError::Labels.into());
         }
