@@ -374,12 +374,12 @@ fn images_that_one_process_cannot_read_end_all() {
         for index in 2..12 {
             let path = damaged.join(class).join(format!("{index:02}.png"));
             let bytes = fs::read(&path).expect("an image");
-            fs::write(&path, vec![0; bytes.len()]).expect("writable");
+            fs::write(&path, vec![0_u8; bytes.len()]).expect("writable");
         }
     }
     // One path for both processes, so that they have one recipe, to the images of each.
     let args = [&tiny("/proc/self/cwd/images-12", text(&out))[..], &["--epochs", "400"]].concat();
-    let output = ended(spawned(in_folders(&[&good, &bad], &args)));
+    let output = ended(spawned(in_folders(&[good.as_path(), bad.as_path()], &args)));
     let said = sentences_of(&output);
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].starts_with("rank 1: ") && said[0].contains("of 24 images cannot be read"), "{said:?}");
