@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use burn_ssl::escaped;
 use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -20,12 +21,23 @@ const FILTER_OF_OTHERS: &str = "error,ssl_data::dataset::unreadable=warn";
 
 /// Logs to standard error, above the bars; lines of other ranks than 0 say so.
 pub(crate) fn init(bars: &MultiProgress, rank: usize) {
-    let filter = if rank == 0 { FILTER } else { FILTER_OF_OTHERS };
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(filter));
+    let filter = filter(rank, EnvFilter::try_from_default_env().ok());
     let bars = bars.clone();
     let lines =
         tracing_subscriber::fmt().event_format(Plain { rank }).with_writer(move || AboveBars(bars.clone()));
     lines.with_env_filter(filter).init();
+}
+
+/// What a process logs, where `RUST_LOG` may have asked for something. Of the others in a job, it can only make less: what it adds
+/// would be said as often as there are processes.
+fn filter(rank: usize, asked: Option<EnvFilter>) -> EnvFilter {
+    let is_quiet =
+        |asked: &EnvFilter| asked.max_level_hint().is_some_and(|level| level <= LevelFilter::ERROR);
+    match asked {
+        Some(asked) if rank == 0 || is_quiet(&asked) => asked,
+        _ if rank == 0 => EnvFilter::new(FILTER),
+        _ => EnvFilter::new(FILTER_OF_OTHERS),
+    }
 }
 
 /// One line per event, without time and place.
@@ -87,6 +99,21 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_said_by_the_first_process_alone() {
+        let most = |rank, asked: Option<&str>| {
+            let asked = asked.map(|asked| EnvFilter::try_new(asked).expect("a filter"));
+            filter(rank, asked).max_level_hint()
+        };
+        assert_eq!(most(0, None), Some(LevelFilter::INFO));
+        assert_eq!(most(0, Some("trace")), Some(LevelFilter::TRACE));
+        assert_eq!(most(0, Some("off")), Some(LevelFilter::OFF));
+        assert_eq!(most(1, None), Some(LevelFilter::WARN), "images that only it cannot read");
+        assert_eq!(most(1, Some("trace")), Some(LevelFilter::WARN));
+        assert_eq!(most(1, Some("error")), Some(LevelFilter::ERROR));
+        assert_eq!(most(1, Some("off")), Some(LevelFilter::OFF));
     }
 
     #[test]

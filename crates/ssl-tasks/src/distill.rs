@@ -316,7 +316,7 @@ impl<'a> Distilling<'a> {
             evaluated: test.map_or(0, |test| test.dataset().len().min(EVAL_BATCH)),
             teacher,
         };
-        memory::check_classifier(&training, &options.device)
+        memory::check_classifier(&training, &options.device, &options.group)
     }
 
     fn record(&self, test: Option<PathBuf>, schedule: ScheduleConfig, train_images: usize) -> Record {

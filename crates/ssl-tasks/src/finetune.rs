@@ -267,7 +267,7 @@ fn check_memory(
         evaluated: sets.test.len().min(EVAL_BATCH),
         teacher: None,
     };
-    memory::check_classifier(&training, &options.device)
+    memory::check_classifier(&training, &options.device, &options.group)
 }
 
 /// The first layers of the projector of a run, from its last checkpoint.

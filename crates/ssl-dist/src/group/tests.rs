@@ -188,3 +188,14 @@ fn calls_are_counted_with_their_bytes_and_time() {
         assert!(one.bytes() == summed + 23 && one.seconds > 0.0, "{traffic:?}");
     }
 }
+
+#[test]
+fn copies_between_device_and_host_take_time_and_are_no_calls() {
+    let pause = std::time::Duration::from_millis(20);
+    let traffic = ranks(1, |group| {
+        group.copied(|| thread::sleep(pause));
+        group.traffic()
+    });
+    assert_eq!((traffic[0].calls, traffic[0].bytes), (0, 0));
+    assert!(traffic[0].seconds >= pause.as_secs_f64(), "{traffic:?}");
+}

@@ -394,7 +394,7 @@ mod tests {
     fn a_classifier_that_is_too_large_is_refused_by_its_largest_part() {
         let estimate = classifier(|training| training.batch = 100_000).expect("a known encoder");
         let machine = crate::memory::Machine { total: 1e9, available: 1e9 };
-        let error = estimate.check(&machine).expect_err("more than twice the memory").to_string();
+        let error = estimate.check(&machine, 1).expect_err("more than twice the memory").to_string();
         assert!(error.contains("for activations of the encoder, and this machine has 1.0 GB"), "{error}");
         assert!(error.ends_with("expected a smaller batch_size or smaller images"), "{error}");
     }
