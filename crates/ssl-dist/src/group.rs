@@ -157,9 +157,7 @@ impl HostGroup {
     /// Adds to what has been exchanged.
     fn count(&self, more: Traffic) {
         let mut traffic = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
-        traffic.calls += more.calls;
-        traffic.bytes += more.bytes;
-        traffic.seconds += more.seconds;
+        *traffic = *traffic + more;
     }
 
     /// Copies values between a device and the host, which is part of what an exchange costs.

@@ -196,6 +196,6 @@ fn copies_between_device_and_host_take_time_and_are_no_calls() {
         group.copied(|| thread::sleep(pause));
         group.traffic()
     });
-    assert_eq!((traffic[0].calls, traffic[0].bytes), (0, 0));
+    assert_eq!((traffic[0].calls, traffic[0].bytes()), (0, 0));
     assert!(traffic[0].seconds >= pause.as_secs_f64(), "{traffic:?}");
 }
