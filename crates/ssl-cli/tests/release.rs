@@ -16,16 +16,17 @@ fn value(row: &str, key: &str) -> Option<String> {
     Some(rest[..end].trim().trim_matches('"').to_owned())
 }
 
+fn targets<'a>(rows: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    rows.map(|row| value(row, "target").expect("a target")).collect()
+}
+
 /// `archive.sh` puts features into the name of an archive, and a wheel is made without them alone.
 #[test]
 fn every_target_of_a_release_has_an_archive_and_a_wheel_without_features() {
     let workflow = read(".github/workflows/release.yml");
-    let rows: Vec<&str> = workflow.lines().filter(|line| line.contains("- { os: ")).collect();
-    let targets = |rows: &mut dyn Iterator<Item = &&str>| {
-        rows.map(|row| value(row, "target").expect("a target")).collect::<BTreeSet<_>>()
-    };
-    let all = targets(&mut rows.iter());
-    let plain = targets(&mut rows.iter().filter(|row| value(row, "features").as_deref() == Some("")));
+    let rows = || workflow.lines().filter(|line| line.contains("- { os: "));
+    let all = targets(rows());
+    let plain = targets(rows().filter(|row| value(row, "features").as_deref() == Some("")));
     assert!(all.iter().any(|target| target.ends_with("apple-darwin")), "{all:?}");
     assert_eq!(plain, all, "targets without features, and all targets");
     assert!(workflow.contains("- if: matrix.features == ''\n        run: xtask/release/wheel.sh "));
