@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Device;
 use serde::Serialize;
 use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, LossScale};
-use ssl_report::Page;
+use ssl_report::{Page, room};
 use ssl_tensorboard::EventFile;
 use ssl_train::{RunDir, Summary};
 use tracing::{info, warn};
@@ -29,8 +29,6 @@ const IMAGES: usize = 512;
 const LARGE_IMAGES: usize = 192;
 /// See [`LARGE_IMAGES`].
 const SMALL: usize = 64;
-/// The most images that a page has room for.
-const MOST_IMAGES: usize = 2000;
 
 /// Options of [`html_report`].
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +56,7 @@ impl HtmlReportOptions {
     fn check(&self) -> Result<(), Error> {
         ConfigError::check(!self.runs.is_empty(), "runs", 0, "at least 1")?;
         let images = self.images.unwrap_or(1);
-        ConfigError::check((1..=MOST_IMAGES).contains(&images), "images", images, "1 to 2000")?;
+        ConfigError::check((1..=room::IMAGES).contains(&images), "images", images, "1 to 2000")?;
         match (&self.out, &self.runs[..]) {
             // A page in the directory of its run is the run's own.
             (None, [_]) => Ok(()),
