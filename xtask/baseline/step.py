@@ -24,7 +24,7 @@ from common import (
     versions,
 )
 from lightly import __version__ as lightly_version
-from ssl_methods import Batch, Progress, Training, build_method, draw_masks, rates_at, read_recipe, total_steps
+from ssl_methods import Batch, Progress, Training, build_encoder, build_method, draw_masks, rates_at, read_recipe, total_steps
 from ssl_methods.encoders import VITS
 from timm import __version__ as timm_version
 
@@ -115,7 +115,7 @@ def masks(recipe, args):
 def make_step(recipe, batch, args, compiled):
     """A function that runs one step. All variants without `amp` (bfloat16 autocast) compute in float32."""
     torch.manual_seed(0)
-    method = build_method(recipe).to(args.device, memory_format=layout(args.variant))
+    method = build_method(recipe, teacher_of(recipe)).to(args.device, memory_format=layout(args.variant))
     quicken(method, recipe)
     check_attention(method)
     if "amp" in args.variant:
@@ -127,6 +127,13 @@ def make_step(recipe, batch, args, compiled):
     # Another number in each step would make compiled functions be compiled again.
     at = Progress(total // 2, total, STEPS_PER_EPOCH)
     return lambda: training.step(batch, at)
+
+
+def teacher_of(recipe):
+    """A frozen network like the student, as on our side, for methods that learn from one."""
+    if recipe["method"] != "distill-features":
+        return None
+    return build_encoder(recipe["encoder"], recipe["data"]["image_size"])
 
 
 def quicken(method, recipe):
