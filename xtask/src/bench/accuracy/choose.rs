@@ -38,7 +38,7 @@ impl Choose {
         let chosen = Chosen::read()?;
         let candidates = candidates()?;
         let mut trials = Vec::new();
-        for method in methods(&self.runs.only)? {
+        for method in methods(&self.runs.only, self.runs.teacher.is_some())? {
             let all = candidates.get(method).map_or(&[][..], Vec::as_slice);
             trials.extend(without_score(&Quick::of(method)?, all, &chosen));
         }
@@ -62,7 +62,8 @@ impl Choose {
     }
 
     fn score(&self, trial: &Trial, program: &Path, queries: &Path, commit: &str) -> Result<Scored> {
-        let [recipe, _] = trial.recipe.save(&places::scratch("recipes")?)?;
+        let recipe = trial.recipe.taught_by(self.runs.teacher.as_deref())?;
+        let [recipe, _] = recipe.save(&places::scratch("recipes")?)?;
         let job = Job {
             recipe: &recipe,
             seed: SEED,

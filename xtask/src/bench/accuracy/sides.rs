@@ -39,6 +39,9 @@ pub(super) struct Runs {
     /// Tar of training images, <class>/<name>.jpg, with the classes in turn.
     #[arg(long, value_name = "TAR")]
     pub(super) train: PathBuf,
+    /// What `distill-features` learns from, which is left out otherwise: an `encoder.safetensors` of burn-ssl.
+    #[arg(long, value_name = "FILE")]
+    pub(super) teacher: Option<PathBuf>,
     /// Only these methods.
     #[arg(long, value_name = "METHODS", value_delimiter = ',')]
     pub(super) only: Vec<String>,

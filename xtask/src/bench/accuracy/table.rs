@@ -20,13 +20,18 @@ const PAGE: &str = include_str!("../../../accuracy/page.md");
 pub(super) fn write() -> Result<()> {
     let path = places::root().join(places::RESULTS).join("README.md");
     fs::create_dir_all(path.parent().unwrap_or(&path))?;
-    fs::write(&path, page(&Record::all()?, &recipes()?))
+    let records = Record::all()?;
+    fs::write(&path, page(&records, &recipes(&records)?))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Every method and the hash of its recipe.
-fn recipes() -> Result<Vec<(&'static str, String)>> {
-    super::comparable().into_iter().map(|method| Ok((method, Quick::of(method)?.run_hash()?))).collect()
+/// Every method and the hash of its recipe; those that learn from a frozen network once they have a run.
+fn recipes(records: &[Record]) -> Result<Vec<(&'static str, String)>> {
+    let has_teacher = records.iter().any(|record| super::learns_from_network(&record.method));
+    super::comparable(has_teacher)
+        .into_iter()
+        .map(|method| Ok((method, Quick::of(method)?.run_hash()?)))
+        .collect()
 }
 
 /// The page for the given runs. Only runs of today's recipes count.
@@ -337,7 +342,8 @@ mod tests {
     fn the_page_of_this_checkout_is_that_of_its_runs() {
         let path = places::root().join(places::RESULTS).join("README.md");
         let found = fs::read_to_string(path).expect("the page");
-        let expected = page(&Record::all().expect("whole files"), &super::recipes().expect("recipes"));
+        let records = Record::all().expect("whole files");
+        let expected = page(&records, &super::recipes(&records).expect("recipes"));
         assert!(found == expected, "the page differs: run `cargo xtask bench accuracy table`");
     }
 }

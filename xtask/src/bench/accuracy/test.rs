@@ -106,7 +106,8 @@ impl Test {
     /// The recipes of the methods, if they hold what was chosen, and the choice is committed.
     fn recipes(&self) -> Result<Vec<Quick>> {
         let (chosen, candidates) = (Chosen::read()?, candidates()?);
-        let recipes: Vec<_> = methods(&self.runs.only)?.into_iter().map(Quick::of).collect::<Result<_>>()?;
+        let methods = methods(&self.runs.only, self.runs.teacher.is_some())?;
+        let recipes: Vec<_> = methods.into_iter().map(Quick::of).collect::<Result<_>>()?;
         for recipe in &recipes {
             let all = candidates.get(&recipe.method).map_or(&[][..], Vec::as_slice);
             chosen.verify(recipe, all)?;
@@ -124,7 +125,7 @@ impl Test {
             for recipe in recipes {
                 for &side in &self.sides {
                     if self.is_to_do(recipe, side, seed)? {
-                        let files = recipe.save(&folder)?;
+                        let files = recipe.taught_by(self.runs.teacher.as_deref())?.save(&folder)?;
                         trials.push(Trial { recipe: recipe.clone(), files, side, seed });
                     }
                 }
@@ -216,6 +217,9 @@ impl Test {
         // Every side has its own commit.
         if let Some(keys) = setup.as_object_mut() {
             keys.shift_remove("commit");
+        }
+        if let Some(teacher) = &self.runs.teacher {
+            setup["teacher"] = teacher.display().to_string().into();
         }
         setup
     }
