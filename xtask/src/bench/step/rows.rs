@@ -37,8 +37,11 @@ static ROWS: [Row; 9] = [
     Row::new("byol-resnet18-16", "byol/cifar10", "resnet18", 32, 64, &["encoder.width=16"]),
 ];
 
+/// Whether a group has a row.
+type Choice = fn(&Row) -> bool;
+
 /// Names of several rows.
-static GROUPS: [(&str, fn(&Row) -> bool); 3] =
+static GROUPS: [(&str, Choice); 3] =
     [("all", |_| true), ("transformers", Row::is_transformer), ("convolutions", |row| !row.is_transformer())];
 
 impl Row {
