@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use anyhow::{Result, ensure};
 use burn::tensor::Tensor;
@@ -53,15 +52,15 @@ pub(in crate::conformance) fn unshared(cases: &[Case]) -> Vec<(String, String)> 
 }
 
 /// Runs a trajectory on `size` ranks and returns what the first computes; all must compute the same bits.
-pub(in crate::conformance) fn run(path: &Path, op: Op, size: usize) -> Result<Outputs> {
-    run_in(path, op, size, |group| group)
+pub(in crate::conformance) fn run(case: &Case, op: Op, size: usize) -> Result<Outputs> {
+    run_in(case, op, size, |group| group)
 }
 
 /// [`run`] in modified groups.
-fn run_in(path: &Path, op: Op, size: usize, change: impl Fn(Group) -> Group + Sync) -> Result<Outputs> {
+fn run_in(case: &Case, op: Op, size: usize, change: impl Fn(Group) -> Group + Sync) -> Result<Outputs> {
     let results = ranks(size, |group| -> Result<Outputs> {
         GROUP.set(change(group));
-        op(&Case::read(path)?)
+        op(case)
     });
     let mut outputs = results.into_iter().collect::<Result<Vec<_>>>()?;
     let first = outputs.swap_remove(0);
@@ -73,10 +72,10 @@ fn run_in(path: &Path, op: Op, size: usize, change: impl Fn(Group) -> Group + Sy
 
 /// Runs a trajectory on the processes of a job, and returns what this one computes; all must compute the same bits, also when
 /// they run it `again`.
-pub(in crate::conformance) fn run_in_job(path: &Path, op: Op, group: &Group, again: bool) -> Result<Outputs> {
+pub(in crate::conformance) fn run_in_job(case: &Case, op: Op, group: &Group, again: bool) -> Result<Outputs> {
     GROUP.set(group.clone());
-    let outputs = op(&Case::read(path)?)?;
-    let second = if again { Some(op(&Case::read(path)?)?) } else { None };
+    let outputs = op(case)?;
+    let second = if again { Some(op(case)?) } else { None };
     let all = group.gather_bytes(format!("{outputs:?} {second:?}").into_bytes());
     ensure!(all.iter().all(|of_rank| *of_rank == all[0]), "two ranks have different values");
     ensure!(second.is_none_or(|second| second == outputs), "a second run has other values than the first");
@@ -117,7 +116,7 @@ mod tests {
             Some(fault) => fault.in_group(group),
             None => group,
         };
-        let Ok(outputs) = run_in(&path, *op, 2, change) else { return false };
+        let Ok(outputs) = run_in(&case, *op, 2, change) else { return false };
         case.compare(&outputs).expect("all outputs").iter().all(|(_, comparison)| comparison.passes())
     }
 
@@ -144,7 +143,7 @@ mod tests {
             let path = cases_dir().join(format!("{name}.safetensors"));
             let case = Case::read(&path).expect("a case of the repository");
             let (_, op) = OPS.iter().find(|(op, _)| *op == case.op).expect("an implementation");
-            let [first, second] = [(); 2].map(|()| run(&path, *op, 4).expect("four ranks share the batch"));
+            let [first, second] = [(); 2].map(|()| run(&case, *op, 4).expect("four ranks share the batch"));
             assert!(first == second, "{name}");
         }
     }
