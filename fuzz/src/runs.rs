@@ -1,6 +1,7 @@
 //! Targets of `ssl-train` and `ssl-tasks`.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +54,7 @@ pub fn metrics(bytes: &[u8]) -> bool {
 }
 
 /// Looks for the checkpoint of a run whose files are `bytes`: recipe, metadata, checksums and student, with a line `%%` between
-/// them. If the checksums are empty, they are those of the metadata. Returns whether the checkpoint is intact.
+/// them. If the checksums are empty, they are those of the files. Returns whether the checkpoint is intact.
 pub fn run(bytes: &[u8]) -> bool {
     with_folder(|folder| {
         write_run(folder, bytes);
@@ -71,15 +72,28 @@ fn write_run(folder: &Path, bytes: &[u8]) {
     let mut parts = split(bytes).into_iter();
     let mut next = || parts.next().unwrap_or_default();
     let (recipe, meta, sums, student) = (next(), next(), next(), next());
-    let own = json!({ "meta.json": { "bytes": meta.len(), "xxh3": format!("{:016x}", xxh3_64(meta)) } })
-        .to_string();
+    // Checksums count only if they are those of all files.
+    let files: [(&str, &[u8]); 5] = [
+        ("meta.json", meta),
+        ("student.safetensors", student),
+        ("state.safetensors", &[]),
+        ("optimizer.safetensors", &[]),
+        ("images.bin", &[]),
+    ];
+    let own = sums_of(&files);
     let sums = if sums.is_empty() { own.as_bytes() } else { sums };
     let write = |path: PathBuf, bytes: &[u8]| fs::write(path, bytes).expect("a folder of our own");
     fs::create_dir_all(&last).expect("a folder of our own");
     write(folder.join("recipe.toml"), recipe);
-    write(last.join("meta.json"), meta);
     write(last.join("checksums.json"), sums);
-    write(last.join("student.safetensors"), student);
+    files.iter().for_each(|(name, bytes)| write(last.join(name), bytes));
+}
+
+/// The list of the checksums of files, as a run writes it.
+fn sums_of(files: &[(&str, &[u8])]) -> String {
+    let sum = |bytes: &[u8]| json!({ "bytes": bytes.len(), "xxh3": format!("{:016x}", xxh3_64(bytes)) });
+    let sums: BTreeMap<_, _> = files.iter().map(|(name, bytes)| (*name, sum(bytes))).collect();
+    json!(sums).to_string()
 }
 
 fn split(bytes: &[u8]) -> Vec<&[u8]> {

@@ -88,5 +88,6 @@ fn no_change_to_metrics_makes_reading_them_panic() {
 
 #[test]
 fn no_change_to_a_run_makes_looking_for_its_checkpoint_panic() {
-    replay("corpus/run", 2, 5_000, xtask_fuzz::run);
+    // The other file has a list of no checksums, which speaks for no file.
+    replay("corpus/run", 1, 5_000, xtask_fuzz::run);
 }

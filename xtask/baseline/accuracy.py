@@ -1,15 +1,17 @@
-"""Trains one method by a resolved recipe on a tar of small images, then runs k-NN: PyTorch's side of an accuracy table."""
+"""Trains one method by a resolved recipe on a tar of small images, and tests it: PyTorch's side of an accuracy table."""
 
 import argparse
 import math
 import sys
 import time
+import tomllib  # Python 3.11
+from pathlib import Path
 
 from common import at_least_one, check_device, layout, print_result, run, torch, variant, versions
 from images import indices, read_tar
 from lightly import __version__ as lightly_version
+from probes import FineTuning, finetuning, knn_top1, linear_top1, part_of_each_class
 from ssl_methods import Batch, Progress, Training, build_method, draw_masks, rates_at, read_recipe, total_steps
-from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 from views import views_of
@@ -23,7 +25,9 @@ def main():
     recipe = read_recipe(args.recipe)
     if args.epochs:
         recipe["schedule"]["epochs"] = args.epochs
-    images, labels, test_images, test_labels = open_sets(recipe, args)
+    settings = tomllib.loads(Path(args.finetune).read_text()) if args.finetune else None
+    sets = open_sets(recipe, args)
+    images, labels = sets[:2]
 
     torch.manual_seed(args.seed)
     method = build_method(recipe).to(args.device, memory_format=layout(args.variant))
@@ -32,24 +36,32 @@ def main():
     apply_variant(method, args)
     normalize = normalization(recipe["data"])
 
-    def knn(features):
-        bank, queries = features(images), features(test_images)
-        return round(100 * knn_top1(bank, labels, queries, test_labels, recipe["eval"]), 2)
+    def scores(suffix, features):
+        bank, queries = features(sets[0]), features(sets[2])
+        knn = knn_top1(bank, labels, queries, sets[3], recipe["eval"])
+        found = {f"knn_top1{suffix}": knn, f"linear_top1{suffix}": linear_top1(bank, labels, queries, sets[3])}
+        found = {name: round(100 * value, 2) for name, value in found.items()}
+        say(", ".join(f"{name} {value}" for name, value in found.items()))
+        return found
 
-    pixels = knn(lambda x: normalize(x).flatten(1))
-    untrained = knn(lambda x: encode(method.encoder, normalize, x))
-    say(f"k-NN top-1: pixels {pixels}, untrained {untrained}")
+    def encoded(images):
+        return encode(method.encoder, normalize, images)
+
+    found = {"method": recipe["method"]}
+    found["knn_top1_pixels"] = scores("_pixels", lambda images: normalize(images).flatten(1))["knn_top1_pixels"]
+    found |= scores("_untrained", encoded)
+    if settings:
+        found["finetune_top1_untrained"] = finetuned(method, settings | {"layer_decay": None}, sets, recipe, normalize, args)
     loss, seconds, seen = train(method, recipe, TrainingViews(images, labels, recipe["views"]), normalize, args)
-    result = {
-        "method": recipe["method"],
-        "knn_top1_untrained": untrained,
-        "knn_top1_pixels": pixels,
-        "knn_top1": knn(lambda x: encode(method.encoder, normalize, x)),
+    found |= scores("", encoded)
+    if settings:
+        found["finetune_top1"] = finetuned(method, settings, sets, recipe, normalize, args)
+    about = {
         "train_loss": loss,
         "seconds": round(seconds, 2),
         "images_per_s": round(seen / seconds, 1),
         "images": len(images),
-        "test_images": len(test_images),
+        "test_images": len(sets[2]),
         "epochs": recipe["schedule"]["epochs"],
         "threads": args.threads,
         "workers": args.workers,
@@ -57,7 +69,7 @@ def main():
         "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
         "variant": "+".join(sorted(args.variant)) or "eager",
     }
-    print_result(result | versions() | {"lightly": lightly_version})
+    print_result(found | about | versions() | {"lightly": lightly_version})
 
 
 def arguments():
@@ -70,6 +82,8 @@ def arguments():
     parser.add_argument("--eval-limit", type=at_least_one, help="use only this many test images (the recipe's)")
     parser.add_argument("--eval-skip", type=int, default=0, help="skip the first N test images of the tar (0)")
     parser.add_argument("--epochs", type=at_least_one, help="passes over the images (the recipe's)")
+    told = "TOML of settings: fine-tune on a share of the labels, pretrained and from scratch"
+    parser.add_argument("--finetune", help=told)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=at_least_one, default=1, help="threads of the tensor operations (1)")
     parser.add_argument("--workers", type=int, default=0, help="processes that make views; 0: only this one (0)")
@@ -179,14 +193,16 @@ def encode(encoder, normalize, images):
     return features
 
 
-def knn_top1(bank, bank_labels, queries, query_labels, config):
-    """Share of correct predictions: k nearest by cosine, ties to the lower bank index, votes weighted by exp(cosine / T)."""
-    cosines = F.normalize(queries, dim=1) @ F.normalize(bank, dim=1).T
-    nearest = cosines.sort(dim=1, descending=True, stable=True)
-    weights = (nearest.values[:, : config["k"]] / config["temperature"]).exp()
-    voted = bank_labels[nearest.indices[:, : config["k"]]]
-    scores = torch.zeros(len(queries), int(bank_labels.max()) + 1).scatter_add_(1, voted, weights)
-    return (scores.argmax(dim=1) == query_labels).float().mean().item()
+def finetuned(method, settings, sets, recipe, normalize, args):
+    """Accuracy in per cent after training everything on a share of the labels."""
+    images, labels, test_images, test_labels = sets
+    part = part_of_each_class(labels, settings["fraction"], args.seed)
+    classes, feature_dim = int(labels.max()) + 1, encode(method.encoder, normalize, images[:1]).shape[1]
+    tuned = FineTuning(method, feature_dim, classes).to(args.device, memory_format=layout(args.variant))
+    tuning = finetuning(settings, recipe["data"]["image_size"])
+    train(tuned, tuning, TrainingViews(images[part], labels[part], tuning["views"]), normalize, args)
+    right = encode(tuned, normalize, test_images).argmax(dim=1) == test_labels
+    return round(100 * right.float().mean().item(), 2)
 
 
 def say(text):

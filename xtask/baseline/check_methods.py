@@ -13,7 +13,7 @@ from ssl_methods.recipe import Rates
 from ssl_methods.tokens import TokenVit
 
 NAMES = {"simclr_v2": "simclr-v2", "moco_v1": "moco-v1", "moco_v2": "moco-v2", "moco_v3": "moco-v3", "sup_con": "supcon"}
-NAMES |= {"barlow_twins": "barlow-twins"}
+NAMES |= {"barlow_twins": "barlow-twins", "distill": "distill-features"}
 ON_TOKENS = {"mae", "simmim", "ijepa", "ibot", "dinov2", "msn"}
 
 
@@ -106,7 +106,7 @@ def replay(case):
 
 def build(case):
     encoder, feature_dim = build_encoder(case.params["encoder"], case.method)
-    method = METHODS[case.method](options(case), encoder, feature_dim).double()
+    method = METHODS[case.method](options(case), encoder, feature_dim, **frozen_teacher(case)).double()
     tables = case.params
     if "ema" in tables:
         method.momentum_at = lambda at: tables["ema"]["momentum"][at.step]
@@ -115,13 +115,22 @@ def build(case):
     if case.method == "ibot":
         method.patch_temperature_at = lambda at: tables["loss"]["teacher_patch_temp"][at.step]
     queue = {key: case.under("init.")[key] for key in ("queue", "queue_ptr", "cov") if f"init.{key}" in case.tensors}
-    start = {key: value for key, value in case.under("init.").items() if key not in queue}
+    start = {key: value for key, value in case.under("init.").items() if key not in queue and not key.startswith("teacher.")}
     load_tensors(method.student, start)
     if method.teacher:
         load_tensors(method.teacher, {key: start[key] for key in named_tensors(method.teacher)})
     for key, value in queue.items():
         method.state()[key].copy_(value)
     return method
+
+
+def frozen_teacher(case):
+    """What a method that learns from a frozen network is given."""
+    if "teacher" not in case.params:
+        return {}
+    network, feature_dim = build_encoder(case.params["teacher"]["encoder"], case.method)
+    network.double().load_state_dict(case.under("init.teacher.encoder."))
+    return {"teacher": (network, feature_dim)}
 
 
 def build_encoder(spec, method):
@@ -207,7 +216,18 @@ def options(case):
             found["freeze_prototypes_steps"] = params["freeze_first_steps"]["prototypes."]
         case "dino":
             found |= dino_options(params)
+        case "distill-features":
+            found |= distill_options(params)
     return found
+
+
+def distill_options(params):
+    """The terms of the loss, and the width of the adapters."""
+    found, layers = {}, params.get("projector") or params["token_projector"]
+    for key, name in (("pooled", "pooled"), ("tokens", "token")):
+        term = params["loss"].get(key, {"weight": 0.0, "distance": "cosine", "teacher_norm": "none"})
+        found |= {f"{name}_weight": term["weight"], f"{name}_distance": term["distance"], f"{name}_norm": term["teacher_norm"]}
+    return found | {"hidden_dim": layers[0]["out"]}
 
 
 def narrow(name, spec):

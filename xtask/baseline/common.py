@@ -1,4 +1,4 @@
-"""Shared by the baseline scripts: SimCLR in PyTorch, variants, memory, errors in one sentence, JSON results."""
+"""Shared by the baseline scripts: networks and NT-Xent in PyTorch, variants, memory, errors in one sentence, JSON results."""
 
 import contextlib
 import ctypes
@@ -26,32 +26,7 @@ ARCHITECTURES = {
     "resnet152": (tv_resnet.Bottleneck, [3, 8, 36, 3]),
 }
 
-# Dimension, blocks and heads.
-VITS = {"vit-tiny": (192, 12, 3), "vit-small": (384, 12, 6), "vit-base": (768, 12, 12)}
-
-
 CONVNEXTS = ["convnext-tiny", "convnext-small", "convnext-base"]
-
-
-class SimClr(nn.Module):
-    """Images [n, 3, h, w] -> embeddings [n, out_dim]: encoder, then projector."""
-
-    def __init__(self, encoder, out_dim=128):
-        super().__init__()
-        self.encoder, feature_dim = encoder
-        self.projector = projector(feature_dim, out_dim)
-
-    def forward(self, images):
-        return self.projector(self.encoder(images))
-
-
-def vit(name, image_size, patch_size):
-    """timm's vision transformer, whose attention is PyTorch's fused one, and its feature dimension."""
-    from timm.models.vision_transformer import VisionTransformer
-
-    dim, depth, heads = VITS[name]
-    shape = {"embed_dim": dim, "depth": depth, "num_heads": heads}
-    return VisionTransformer(img_size=image_size, patch_size=patch_size, num_classes=0, **shape), dim
 
 
 def convnext(name, stem, **sizes):
@@ -98,19 +73,6 @@ def init_as_torchvision(net):
     for module in net.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-
-def projector(feature_dim, out_dim):
-    """Two linear layers without bias, batch norm after each, ReLU between; the last batch norm has no shift."""
-    last = nn.BatchNorm1d(out_dim)
-    last.bias.requires_grad_(False)
-    return nn.Sequential(
-        nn.Linear(feature_dim, feature_dim, bias=False),
-        nn.BatchNorm1d(feature_dim),
-        nn.ReLU(inplace=True),
-        nn.Linear(feature_dim, out_dim, bias=False),
-        last,
-    )
 
 
 def nt_xent(z, temperature):

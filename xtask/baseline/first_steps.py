@@ -76,7 +76,11 @@ class Steps:
     def batch(self, step):
         views, shuffles = self.under(f"views.{step}."), self.under(f"aux.{step}.shuffle.")
         labels = self.tensor(f"labels.{step}") if f"labels.{step}" in self.keys else None
-        return Batch([views[str(i)] for i in range(len(views))], labels, [shuffles[str(i)] for i in range(len(shuffles))])
+        orders = [shuffles[str(i)] for i in range(len(shuffles))]
+        aux = self.under(f"aux.{step}.")
+        masks = {key.removeprefix("ids_"): value for key, value in aux.items() if key.startswith("ids_") or key == "mask"}
+        slices = aux["slices"] / aux["slices"].norm(dim=0) if "slices" in aux else None
+        return Batch([views[str(i)] for i in range(len(views))], labels, orders, slices, masks)
 
     def at(self, step):
         return Progress(step, self.total_steps, self.steps_per_epoch)
@@ -142,7 +146,7 @@ def suite_name(path):
     return f"{who}.{rest}"
 
 
-STATE_NAMES = {"queue.rows": "queue", "queue.next": "queue_ptr"}
+STATE_NAMES = {"queue.rows": "queue", "queue.next": "queue_ptr", "covariance": "cov"}
 
 
 def taken(tensors, prefix):
@@ -184,7 +188,7 @@ class Comparison:
         recipe = self.file.recipe
         found = {
             "method": recipe["method"],
-            "encoder": f"{recipe['encoder']['name']}, width {recipe['encoder']['width']}",
+            "encoder": encoder_name(recipe["encoder"]),
             "optimizer": recipe["optimizer"]["name"],
             "batch_size": recipe["schedule"]["batch_size"],
             "device": self.file.device,
@@ -215,6 +219,11 @@ class Comparison:
         for name, (found, itself) in (self.end or {}).items():
             if not found <= max(END_TOLERANCE, ROUNDING_FACTOR * itself):
                 raise ValueError(f"{name} is {found:.1e} apart after the last step, PyTorch from itself {itself:.1e}")
+
+
+def encoder_name(encoder):
+    size = "embed_dim" if "embed_dim" in encoder else "width"
+    return f"{encoder['name']}, {size} {encoder[size]}"
 
 
 def end_differences(file, torch_run, perturbed):

@@ -47,6 +47,18 @@ case_ swav swav/cifar10-quick "$warmup" -- optimizer.lr=1e-4
 case_ dino dino/cifar10-quick "$warmup" -- optimizer.lr=0.02
 case_ barlow-twins barlow-twins/cifar10-quick "$warmup" -- optimizer.lr=0.005 optimizer.lr_1d=0.00012
 case_ supcon supcon/cifar10-quick -- optimizer.lr=0.006
+case_ dcl dcl/cifar10-quick -- optimizer.lr=0.006
+case_ dclw dclw/cifar10-quick -- optimizer.lr=0.006
+case_ nnclr nnclr/cifar10-quick -- optimizer.lr=0.006
+case_ vicreg vicreg/cifar10-quick "$warmup" -- optimizer.lr=0.005 optimizer.lr_1d=0.00012
+case_ tico tico/cifar10-quick "$warmup" -- optimizer.lr=0.006
+case_ lejepa lejepa/cifar10-quick "$warmup" -- optimizer.lr=2e-4
+case_ mae mae/cifar10-quick -- optimizer.lr=1.5e-4
+case_ simmim simmim/cifar10-quick -- optimizer.lr=1e-4
+case_ ijepa ijepa/cifar10-quick -- optimizer.lr=1e-4
+case_ msn msn/cifar10-quick -- optimizer.lr=1e-4
+case_ ibot ibot/cifar10-quick -- optimizer.lr=1e-4
+case_ dinov2 dinov2/cifar10-quick -- optimizer.lr=2e-4
 # The recipe's own rate.
 case_ simclr-full-rate simclr/cifar10-quick
 # Keys in the order of the queries, one direction.
@@ -65,9 +77,12 @@ case_ dino-adamw dino/cifar10 optimizer.name=adamw optimizer.lr=1e-3 optimizer.n
   method_options.freeze_last_layer_epochs=1 method_options.teacher_temperature=0.07 \
   method_options.warmup_teacher_temperature_epochs=2 -- optimizer.lr=3e-4
 
+# The networks of the recipes are ResNets of width 16 and narrow ViTs, but for those of full length.
 steps() {
+  local width=()
+  [[ $2 == */cifar10 ]] && width=(--set encoder.width=16)
   "${CARGO:-cargo}" run --quiet -p burn-ssl --example first_steps -- --data "$data" "$@" \
-    --set encoder.width=16 --set schedule.batch_size=64
+    "${width[@]}" --set schedule.batch_size=64
 }
 
 compare() {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compares burn-ssl with the PyTorch of this machine. Needs bash, tar, xz (or a Python with lzma) and a Python with
-# torch and torchvision, for the training in PyTorch also lightly, from Python 3.11 on; no network, no Rust, nothing
+# torch, torchvision, lightly and timm, from Python 3.11 on; no network, no Rust, nothing
 # outside this folder.
 #
 #   ./run.sh PYTHON [DEVICE...]       such as: ./run.sh python3 tch:cuda:0 cuda:0 vulkan

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
-# Builds the release binary and packs it with its licences, completions and man pages, beside a checksum.
+# Builds the release binary, packs it with its licences, completions and man pages, beside a checksum, and unpacks it to see that
+# it runs.
 #
-#   xtask/release/archive.sh OUT [CARGO-OPTION...]     such as: xtask/release/archive.sh dist --features wgpu
+#   xtask/release/archive.sh OUT [CARGO-OPTION...]     such as: xtask/release/archive.sh dist --features=wgpu
 #
-# TARGET names another target than the host's, which has to be able to run its programs. On Windows it writes a .zip.
+# TARGET names another target than the host's, which has to be able to run its programs. On Windows it writes a .zip. Options have
+# their value behind a `=`; the profile is `dist` unless `--profile=NAME` is among them.
 set -euo pipefail
-[[ $# -ge 1 ]] || { sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 2; }
+[[ $# -ge 1 ]] || { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; }
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
 shift
@@ -14,13 +16,27 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 target=${TARGET:-$(rustc -vV | sed -n 's/^host: //p')}
 version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 folder=burn-ssl-$version-$target
+profile=dist
 # The features of a program are part of its name, apart from those of the default one.
-for option; do case $option in --features=*) folder+=-${option#--features=} ;; esac; done
+for option; do
+  case $option in
+    --features=*) folder+=-${option#--features=} ;;
+    --profile=*) profile=${option#--profile=} ;;
+    *=*) ;;
+    *) echo "found the option $option, expected its value behind a '=', such as --features=wgpu" >&2; exit 2 ;;
+  esac
+done
 folder=${folder//,/-}
+[[ " $* " == *" --profile="* ]] || set -- --profile=dist "$@"
 
-cargo build --locked --profile dist -p ssl-cli --bin burn-ssl --target "$target" "$@"
-built=${CARGO_TARGET_DIR:-target}/$target/dist
-program=$built/burn-ssl
+# A folder of the target's own only where it was asked for: otherwise, what other builds have made serves this one, too.
+built=${CARGO_TARGET_DIR:-target}
+if [[ -n ${TARGET:-} ]]; then
+  built+=/$target
+  set -- --target="$target" "$@"
+fi
+cargo build --locked -p ssl-cli --bin burn-ssl "$@"
+program=$built/${profile/#dev/debug}/burn-ssl
 [[ $target == *windows* ]] && program+=.exe
 
 work=$(mktemp -d)
@@ -41,4 +57,14 @@ else
 fi
 cd "$out"
 { sha256sum "$archive" 2>/dev/null || shasum -a 256 "$archive"; } >"$archive.sha256"
+
+# What users get, and where `cargo binstall` looks for the program.
+mkdir "$work/unpacked"
+if [[ $archive == *.zip ]]; then python3 -m zipfile -e "$archive" "$work/unpacked"; else tar -C "$work/unpacked" -xzf "$archive"; fi
+unpacked=$work/unpacked/$folder
+found=$("$unpacked/$(basename "$program")" --version)
+[[ $found == "burn-ssl $version" ]] || { echo "the program in $archive is $found, expected burn-ssl $version" >&2; exit 1; }
+for file in LICENSE-MIT NOTICE README.md completions/burn-ssl.bash man/burn-ssl.1; do
+  [[ -s $unpacked/$file ]] || { echo "$archive lacks $file" >&2; exit 1; }
+done
 echo "$out/$archive: $(wc -c <"$program") bytes of program"

@@ -1,46 +1,47 @@
-//! Seconds per training step: forward, backward and SGD on views made once. `cargo xtask bench step` runs it.
+//! Seconds per training step of a recipe: forward, backward and optimizer on views and masks made once. `cargo xtask bench step` runs
+//! it.
 //!
-//! `cargo run --release -p burn-ssl --example step_time -- --model resnet18 --width 16 --batch 64 --device flex`
-//! prints one JSON object.
+//! `cargo run --release -p burn-ssl --example step_time -- --recipe simclr/cifar10 --batch 64 --device flex`
+//! prints one JSON object. Instead of a name, `--recipe` takes a file.
 
 mod measure;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::Result;
-use burn::tensor::{Device, Tensor, TensorData};
+use anyhow::{Context, Result, ensure};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_ssl::core::frozen::Frozen;
-use burn_ssl::core::{Mask, MaskKind, Needs};
+use burn_ssl::core::{Mask, Needs};
+use burn_ssl::data::{Mask as HostMask, MaskKey, Masks, PatchIndices, PatchMask, ViewConfig};
 use burn_ssl::encoders::Family;
 use burn_ssl::prelude::*;
+use burn_ssl::recipe::Draft;
 use burn_ssl::registry::{WithMethod, with_method};
-use burn_ssl::train::{Gradients, Optimizer, OptimizerConfig, Rates};
+use burn_ssl::train::{BatchConfig, Gradients, Optimizer, OptimizerConfig, needs_of_views};
 use serde_json::{Value, json};
 
-const RATES: Rates = Rates { lr: 0.06, lr_1d: 0.06, lr_constant: 0.06, weight_decay: 5e-4 };
+/// Steps of an epoch: the steps are taken from the middle of the run. `xtask/baseline/step.py` has the same number.
+const STEPS_PER_EPOCH: u64 = 100;
 
 fn main() -> Result<()> {
     burn_ssl::tune_process();
     let options = Options::from_command_line()?;
+    let recipe = options.recipe()?;
     let spec = options.device.parse::<DeviceSpec>()?;
     let device = spec.open()?;
-    options.small().measure(&device)?;
-    let mut result = options.measure(&device)?;
+    timed(&small(&recipe), &device, 0, 1)?;
+    let mut result = timed(&recipe, &device, options.warmup, options.steps)?;
     result["device"] = options.device.clone().into();
     result["vectors"] = spec.vectors().into();
-    result["method"] = options.method.clone().into();
+    result["method"] = recipe.method.clone().into();
     measure::print(&result);
     Ok(())
 }
 
-#[derive(Clone)]
 struct Options {
-    method: String,
-    model: String,
-    width: usize,
-    image_size: usize,
-    patch_size: usize,
+    recipe: String,
+    /// Images of a step; 0 means those of the recipe.
     batch: usize,
     device: String,
     steps: usize,
@@ -51,12 +52,8 @@ impl Options {
     fn from_command_line() -> Result<Self> {
         let mut given = measure::Options::from_command_line()?;
         let options = Self {
-            method: given.text("method", "simclr"),
-            model: given.text("model", "resnet18"),
-            width: given.number("width", 16)?,
-            image_size: given.number("image-size", 32)?,
-            patch_size: given.number("patch-size", 16)?,
-            batch: given.number("batch", 64)?,
+            recipe: given.text("recipe", "simclr/cifar10"),
+            batch: given.number("batch", 0)?,
             device: given.text("device", "flex"),
             steps: given.number("steps", 5)?,
             warmup: given.number("warmup", 2)?,
@@ -65,39 +62,46 @@ impl Options {
         Ok(options)
     }
 
-    /// One step of small images, which loads the code. Methods with large heads would leave memory to the pool.
-    fn small(&self) -> Self {
-        let width = if self.family() == Some(Family::Vit) { self.width } else { 8 };
-        Self { method: "simclr".into(), width, batch: 2, steps: 1, warmup: 0, ..self.clone() }
-    }
-
-    fn encoder(&self) -> EncoderConfig {
-        let named = EncoderConfig::named(&self.model);
-        match self.family() {
-            Some(Family::Vit) => {
-                EncoderConfig { width: self.width, patch_size: Some(self.patch_size), ..named }
-            }
-            // Twice as wide in each stage, as all published ones.
-            Some(Family::ConvNext) => {
-                EncoderConfig { dims: Some([0, 1, 2, 3].map(|stage| self.width << stage)), ..named }
-            }
-            _ => EncoderConfig { width: self.width, ..named },
+    fn recipe(&self) -> Result<Recipe> {
+        let mut draft = Draft::open(&self.recipe)?;
+        if self.batch > 0 {
+            draft.set("schedule.batch_size", self.batch as i64)?;
         }
+        let recipe = draft.finish()?.resolved()?;
+        let whole = recipe.train == BatchConfig::default();
+        ensure!(whole, "the recipe takes a batch in pieces, expected no section [train]");
+        Ok(recipe)
     }
+}
 
-    fn family(&self) -> Option<Family> {
-        EncoderConfig::named(&self.model).family()
+/// One step of SimCLR on two images, which loads the code. Methods with large heads would leave memory to the pool.
+fn small(recipe: &Recipe) -> Recipe {
+    let mut small = recipe.clone();
+    small.method = "simclr".to_owned();
+    small.method_options.clear();
+    small.mask = None;
+    small.views = recipe.views.iter().take(1).map(|view| ViewConfig { count: 2, ..view.clone() }).collect();
+    small.optimizer = OptimizerConfig::default();
+    small.schedule.batch_size = 2;
+    small.encoder.bn_splits = 1;
+    match recipe.encoder.family() {
+        Some(Family::ResNet) => small.encoder.width = 8,
+        Some(Family::ConvNext) => small.encoder.dims = Some([8, 16, 32, 64]),
+        _ => {}
     }
+    small
+}
 
-    fn measure(&self, device: &Device) -> Result<Value> {
-        let timing = Timing { device: device.clone(), options: self };
-        with_method(&self.method, &Default::default(), timing)?
-    }
+fn timed(recipe: &Recipe, device: &Device, warmup: usize, steps: usize) -> Result<Value> {
+    let timing = Timing { device: device.clone(), recipe, warmup, steps };
+    with_method(&recipe.method, &recipe.method_options, timing)?
 }
 
 struct Timing<'a> {
     device: Device,
-    options: &'a Options,
+    recipe: &'a Recipe,
+    warmup: usize,
+    steps: usize,
 }
 
 impl WithMethod<AnyEncoder> for Timing<'_> {
@@ -106,37 +110,42 @@ impl WithMethod<AnyEncoder> for Timing<'_> {
     fn run<M: SslMethod<AnyEncoder>>(self, mut method: M) -> Result<Value> {
         if method.needs().teacher {
             let mut init = Init::new(1, &self.device);
-            let teacher = self.options.encoder().init(self.options.image_size, &mut init)?;
+            let teacher = self.recipe.encoder.init(self.recipe.data.image_size, &mut init)?;
             method.learn_from(Arc::new(Frozen::new(teacher)));
         }
-        let views = self.views(method.needs());
+        let views = self.views(method.needs())?;
         let memory = measure::Memory::start();
-        let mut seconds = self.steps(&method, &views)?;
-        let mut result = json!({ "step_seconds": seconds.split_off(self.options.warmup) });
+        let mut seconds = self.seconds(&method, &views)?;
+        let mut result = json!({ "step_seconds": seconds.split_off(self.warmup) });
         memory.add_to(&mut result);
         Ok(result)
     }
 }
 
 impl Timing<'_> {
-    /// Seconds of the first steps of a new model.
-    fn steps<M: SslMethod<AnyEncoder>>(&self, method: &M, views: &Views) -> Result<Vec<f64>> {
-        let options = self.options;
-        let mut init = Init::new(0, &self.device.clone().autodiff());
-        let mask_token = method.needs().masks.map(|_| true);
-        let encoder = EncoderConfig { mask_token, ..options.encoder() };
-        let encoder = encoder.init(options.image_size, &mut init)?;
+    /// Seconds of the first steps of a new model, in the order of the trainer.
+    fn seconds<M: SslMethod<AnyEncoder>>(&self, method: &M, views: &Views) -> Result<Vec<f64>> {
+        let recipe = self.recipe;
+        let mut init =
+            Init::new(recipe.seed, &self.device.clone().autodiff()).with_precision(recipe.precision);
+        let encoder = recipe.encoder.init(recipe.data.image_size, &mut init)?;
+        method.check(&encoder, views.batch())?;
         let (mut student, mut state) = method.init(encoder, &mut init);
-        let mut optimizer = Optimizer::new(OptimizerConfig::default());
+        let mut optimizer = Optimizer::new(recipe.optimizer.clone());
         let mut seconds = Vec::new();
-        for index in 0..options.warmup + options.steps {
-            let at = Progress { step: index as u64, total_steps: 1000, steps_per_epoch: 100 };
+        for index in 0..self.warmup + self.steps {
+            let at = self.progress(index as u64);
             let start = Instant::now();
             (student, state) = method.before_step(student, state, at);
-            let step = method.loss(&student, &state, views, &StepContext::new(0, at, 0));
-            let gradients = Gradients::of(step.loss.backward(), &student);
+            let context = StepContext::new(recipe.seed, at, 0).with_images(views.batch());
+            let step = method.loss(&student, &state, views, &context);
+            let mut gradients = Gradients::of(step.loss.backward(), &student);
             state = method.absorb(state, step.carry);
-            student = optimizer.step(student, gradients, RATES, &method.gradient_rules(at));
+            let rules = method.gradient_rules(at);
+            gradients.clip(&recipe.optimizer);
+            gradients.drop_frozen(&rules);
+            let rates = recipe.schedule.rates(&recipe.optimizer, at);
+            student = optimizer.step(student, gradients, rates, &rules);
             state = method.after_step(&student, state, at);
             self.device.sync().expect("the device finishes its work");
             seconds.push(start.elapsed().as_secs_f64());
@@ -144,45 +153,58 @@ impl Timing<'_> {
         Ok(seconds)
     }
 
-    fn views(&self, needs: Needs) -> Views {
-        let count = needs.global_views;
-        let batch = self.options.batch;
-        let shape = [batch, 3, self.options.image_size, self.options.image_size];
-        let crop = |view: usize| measure::random(shape, view as u64, &self.device);
-        let labels = (0..batch as i64).map(|i| i % 10).collect::<Vec<_>>();
-        let labels = Tensor::from_data(TensorData::new(labels, [batch]), &self.device);
-        let masks = needs.masks.map(|kind| vec![Some(self.mask(kind)); count]).unwrap_or_default();
-        Views { labels: Some(labels), masks, ..Views::new((0..count).map(crop).collect(), count) }
+    /// A step after the middle of the run, when nothing warms up or is frozen any more.
+    fn progress(&self, index: u64) -> Progress {
+        let total_steps = self.recipe.schedule.total_steps(STEPS_PER_EPOCH);
+        Progress { step: total_steps / 2 + index, total_steps, steps_per_epoch: STEPS_PER_EPOCH }
     }
 
-    /// A mask that keeps every fourth patch, hides every third one of every second image, or has every second one as its context and
-    /// four blocks of a sixth of the others.
-    fn mask(&self, kind: MaskKind) -> Mask {
-        let (batch, device) = (self.options.batch, &self.device);
-        let patches = (self.options.image_size / self.options.patch_size).pow(2);
-        match kind {
-            MaskKind::Keep => {
-                let list = |image: usize| (0..patches / 4).map(|place| 4 * place + image % 4).collect();
-                let lists: Vec<_> = (0..batch).map(list).collect();
-                Mask::keep(&lists, patches, device).expect("a quarter of the patches")
+    fn views(&self, needs: Needs) -> Result<Views> {
+        let declared = self.recipe.views()?;
+        let sizes: Vec<usize> = (0..declared.len()).map(|view| declared.size(view)).collect();
+        needs_of_views(&needs, sizes.len())?;
+        let batch = self.recipe.schedule.batch_size;
+        let random = |(view, &size): (usize, &usize)| {
+            measure::random([batch, 3, size, size], view as u64, &self.device)
+        };
+        let crops: Vec<Tensor<4>> = sizes.iter().enumerate().map(random).collect();
+        let labels: Vec<i64> = (0..batch as i64).map(|image| image % 10).collect();
+        let labels = Tensor::from_data(TensorData::new(labels, [batch]), &self.device);
+        let masks = self.masks(&sizes)?;
+        let has_masks = needs.masks.is_none() || !masks.is_empty();
+        ensure!(has_masks, "{} hides patches, expected a section [mask]", self.recipe.method);
+        Ok(Views::new(crops, needs.global_views).with_labels(labels).with_masks(masks))
+    }
+
+    /// The masks of the first batch. `cargo xtask bench step` draws the same for PyTorch.
+    fn masks(&self, sizes: &[usize]) -> Result<Vec<Option<Mask>>> {
+        let Some(config) = &self.recipe.mask else { return Ok(Vec::new()) };
+        let patch = self.recipe.encoder.patch_pixels();
+        let patch = patch.context("the recipe hides patches of a network without any, expected a ViT")?;
+        let grids: Vec<[usize; 2]> = sizes.iter().map(|size| [size / patch; 2]).collect();
+        let masks = Masks::new(config.clone(), &grids)?;
+        let samples: Vec<u64> = (0..self.recipe.schedule.batch_size as u64).collect();
+        let drawn = masks.draw(MaskKey { seed: self.recipe.seed, step: 0 }, &samples);
+        Ok(drawn.views.iter().map(|mask| mask.as_ref().map(|mask| self.on_device(mask))).collect())
+    }
+
+    fn on_device(&self, mask: &HostMask) -> Mask {
+        match mask {
+            HostMask::Replace(PatchMask { hidden, .. }) => {
+                let shape = [mask.len(), hidden.len() / mask.len()];
+                Mask::Replace(Tensor::from_data(TensorData::new(hidden.clone(), shape), &self.device))
             }
-            MaskKind::Predict => {
-                let of = |count: usize, place: fn(usize) -> usize| -> Vec<i64> {
-                    (0..batch).flat_map(|_| (0..count).map(move |index| place(index) as i64)).collect()
-                };
-                let (kept, targets) = (patches / 2, (patches / 12).max(1));
-                let context = TensorData::new(of(kept, |index| 2 * index), [batch, kept]);
-                let blocks =
-                    TensorData::new(of(4 * targets, |index| 2 * (index / 4) + 1), [batch, 4, targets]);
-                let context = Tensor::from_data(context, device);
-                Mask::Predict { context, targets: Tensor::from_data(blocks, device) }
-            }
-            MaskKind::Replace => {
-                let hidden =
-                    |image: usize| (0..patches).map(move |patch| image.is_multiple_of(2) && patch % 3 == 0);
-                let hidden: Vec<_> = (0..batch).flat_map(hidden).collect();
-                Mask::Replace(Tensor::from_data(TensorData::new(hidden, [batch, patches]), device))
+            HostMask::Keep(kept) => Mask::Keep(self.lists(kept).squeeze_dim(1)),
+            HostMask::Predict { context, targets } => {
+                let context = self.lists(context).squeeze_dim(1);
+                Mask::Predict { context, targets: self.lists(targets) }
             }
         }
+    }
+
+    /// `[batch, block, patch]`
+    fn lists(&self, indices: &PatchIndices) -> Tensor<3, Int> {
+        let shape = [indices.len(), indices.blocks, indices.patches];
+        Tensor::from_data(TensorData::new(indices.indices.clone(), shape), &self.device)
     }
 }

@@ -71,7 +71,8 @@ where
 /// `encoder` builds the network on the device of the `Init` and draws its initial values from it; it is called again when a
 /// run is resumed. The run directory has everything that any other has. `encoder.safetensors` names tensors by the paths of
 /// the network's fields; [`load_encoder`](crate::load_encoder) reads it back, and
-/// [`embed_images_with`](crate::embed_images_with) uses it.
+/// [`embed_images_with`](crate::embed_images_with), [`html_report_with`](crate::html_report_with) and
+/// [`export_with`](crate::export::export_with) use it.
 ///
 /// ```no_run
 /// # use burn_ssl::prelude::*;
@@ -212,6 +213,18 @@ pub fn similar(options: &SimilarOptions) -> Result<SimilarReport, Error> {
 /// If there is no run, the file must not be overwritten, or the device cannot be used.
 pub fn html_report(options: &HtmlReportOptions) -> Result<HtmlReport, Error> {
     ssl_tasks::html_report(&BuiltIn, options)
+}
+
+/// [`html_report`] about a run with a custom encoder, see [`pretrain_encoder`]. `encoder` makes the network as it did for the run.
+///
+/// # Errors
+/// Those of [`html_report`], and if there are several runs, the run is not finished, or the network does not have the tensors of
+/// its file.
+pub fn html_report_with<E: Encoder>(
+    encoder: impl FnOnce(&mut Init) -> E,
+    options: &HtmlReportOptions,
+) -> Result<HtmlReport, Error> {
+    ssl_tasks::html_report_with(&BuiltIn, encoder, options)
 }
 
 /// Finds near-duplicates among images, see [`ssl_tasks::dedup`].

@@ -51,8 +51,8 @@ pub use ssl_train as train;
 pub use ssl_vicreg as vicreg;
 
 pub use commands::{
-    choose_auto, dedup, embed_images, evaluate_knn, finetune, html_report, linear_probe, plan, plan_encoder,
-    plan_with, pretrain, pretrain_encoder, pretrain_with, preview, segment, similar,
+    choose_auto, dedup, embed_images, evaluate_knn, finetune, html_report, html_report_with, linear_probe,
+    plan, plan_encoder, plan_with, pretrain, pretrain_encoder, pretrain_with, preview, segment, similar,
 };
 pub use ssl_core::{share_cores, tune_process};
 pub use ssl_tasks::{
@@ -70,7 +70,7 @@ pub use ssl_tasks::{images, memory};
 
 /// The encoder of a run as a file for other libraries.
 pub mod export {
-    pub use ssl_tasks::export::{ExportFormat, ExportOptions, ExportReport, GraphInput};
+    pub use ssl_tasks::export::{ExportFormat, ExportOptions, ExportReport, GraphInput, export_with};
 
     pub use crate::commands::export;
 }

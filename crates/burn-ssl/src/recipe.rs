@@ -191,6 +191,34 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_no_run_comes_to_are_named_by_their_key() {
+        let error = |assignment: &str| {
+            let (key, _) = assignment.split_once('=').expect("a key and a value");
+            let mut draft = Draft::named("simclr/cifar10").expect("a recipe of the library");
+            draft.assign(assignment).expect("a key");
+            let said = draft.finish().and_then(Recipe::resolved).expect_err("unusable").to_string();
+            assert!(
+                said.starts_with(&format!("{key} is ")) && said.contains(", expected at most "),
+                "{said}"
+            );
+        };
+        for key in [
+            "data.limit",
+            "data.max_image_bytes",
+            "eval.limit",
+            "eval.k",
+            "eval.every_epochs",
+            "checkpoint.every_steps",
+            "checkpoint.every_epochs",
+            "checkpoint.keep",
+        ] {
+            for value in [1_i64 << 40, i64::MAX] {
+                error(&format!("{key}={value}"));
+            }
+        }
+    }
+
+    #[test]
     fn unusable_values_are_named_by_their_key() {
         let error = |change: fn(&mut Recipe)| {
             let mut recipe = Recipe::named("simclr/cifar10").expect("a recipe of the library");

@@ -124,7 +124,7 @@ impl Observer for Killer {
 }
 
 #[test]
-fn every_recipe_trains_at_a_finite_loss() {
+fn every_recipe_trains_at_a_finite_loss_and_ends_with_a_report() {
     for name in RecipeName::all() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut draft = draft(name.as_str());
@@ -133,8 +133,14 @@ fn every_recipe_trains_at_a_finite_loss() {
         let is_vit = draft.clone().finish().expect("usable").encoder.is_vit();
         let steps = if is_vit { 1 } else { 3 };
         draft.set("schedule.max_steps", steps).expect("it has a schedule");
-        let report = run(&draft.finish().expect("usable"), &dir.path().join("run"));
+        let out = dir.path().join("run");
+        let report = run(&draft.finish().expect("usable"), &out);
         assert!(report.steps == steps as u64 && report.train_loss.is_finite(), "{name}: {report:?}");
+        // A report that cannot be written, or not whole, is only a warning.
+        let html =
+            fs::read_to_string(out.join("report.html")).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let whole = ["map", "looks"].map(|section| html.contains(&format!("<section id=\"{section}\"")));
+        assert!(whole == [true; 2] && !html.contains("not be shown"), "{name}: {whole:?}");
     }
 }
 

@@ -8,6 +8,7 @@ mod training;
 
 use std::path::PathBuf;
 
+use burn_ssl::data::MAX_IMAGE_BYTES;
 use burn_ssl::demo::DemoOptions;
 use burn_ssl::eval::KnnConfig;
 use burn_ssl::export::{ExportFormat, GraphInput};
@@ -61,12 +62,12 @@ Examples:
     #[command(after_help = "Examples:
   burn-ssl knn --run run --train train/ --test test/
   burn-ssl knn --weights resnet50.safetensors --model resnet50 --image-size 224 --train train/ --test test/
-  burn-ssl knn --untrained --model resnet18 --train train/ --test test/")]
+  burn-ssl knn --run run --untrained --train train/ --test test/      (the run's network without its training)")]
     Knn(KnnArgs),
     /// Evaluate the features of places: segment rendered images by the nearest neighbours of every patch.
     #[command(after_help = "Examples:
   burn-ssl segment --run run
-  burn-ssl segment --untrained --model vit-tiny --image-size 32       (to compare with)")]
+  burn-ssl segment --run run --untrained       (the run's network without its training)")]
     Segment(SegmentArgs),
     /// Evaluate an encoder with a linear probe: a linear classifier on its frozen features.
     #[command(after_help = "Examples:
@@ -200,6 +201,16 @@ pub(crate) struct MachineArgs {
     pub(crate) workers: Option<u32>,
 }
 
+/// The memory of one image. Commands with a recipe have a key for it.
+#[derive(ClapArgs)]
+pub(crate) struct ImageArgs {
+    #[arg(long, value_name = "BYTES", help = format!(
+        "Bytes that one image may take while it is decoded, its file included; a larger one is unreadable [default: as in the recipe \
+         of the pretraining run that is named, else {MAX_IMAGE_BYTES}, which is 2 GiB]",
+    ))]
+    pub(crate) max_image_bytes: Option<usize>,
+}
+
 #[derive(ClapArgs)]
 pub(crate) struct PretrainArgs {
     #[command(flatten)]
@@ -257,7 +268,7 @@ pub(crate) struct KnnArgs {
     #[command(flatten)]
     pub(crate) sets: SetArgs,
     /// Seed of an untrained network [default: 0].
-    #[arg(long, value_name = "N", conflicts_with_all = ["run", "weights"], value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "N", requires = "untrained", value_parser = clap::value_parser!(i64).range(0..))]
     pub(crate) seed: Option<i64>,
     /// Number of neighbours that vote.
     #[arg(short, long, value_name = "N", default_value_t = KnnConfig::default().k)]

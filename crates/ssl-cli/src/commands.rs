@@ -25,8 +25,8 @@ use crate::progress::Bar;
 pub(crate) fn run(args: Args, here: &Here) -> Result<Ended> {
     let (json, shared) = (args.json, is_shared(&args.command));
     let mut stop = Stop::default();
-    if !here.group().is_solo() {
-        stop = here.stop()?; // from the start: a scheduler may send its signal at any time
+    if !here.group().is_solo() && can_stop(&args.command) {
+        stop = here.stop()?; // from the start: a scheduler may send its signal at any time, and to all
     }
     if !here.speaks() && !shared {
         return Ok(Ended::Done);
@@ -85,6 +85,12 @@ fn is_shared(command: &Command) -> bool {
     matches!(command, Plan(_) | Pretrain(_) | Knn(_) | Linear(_) | Finetune(_) | Distill(_) | Embed(_))
 }
 
+/// Whether a command ends at a signal with a checkpoint; of any other, a signal ends the process.
+fn can_stop(command: &Command) -> bool {
+    use Command::{Demo, Distill, Finetune, Pretrain};
+    matches!(command, Demo(_) | Pretrain(_) | Finetune(_) | Distill(_))
+}
+
 /// Says how to resume a training that was stopped.
 fn ended(report: &RunReport, here: &Here, shared: bool, stop: &Stop) -> Ended {
     let Some(step) = report.stopped_after() else { return Ended::Done };
@@ -140,4 +146,36 @@ fn run_preview(args: &PreviewArgs) -> Result<RunReport> {
     let draft = args.recipe.base(&asked)?.draft;
     let recipe = args.recipe.applied_to(draft, |draft| args.model.apply(draft, None))?.finish()?;
     Ok(preview(&recipe, &options)?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[test]
+    fn commands_without_checkpoints_leave_signals_alone() {
+        let stops = |line: &str| {
+            let args = Args::try_parse_from(line.split(' ')).expect("a command");
+            can_stop(&args.command)
+        };
+        for line in [
+            "burn-ssl demo",
+            "burn-ssl pretrain --data a --out b",
+            "burn-ssl finetune --run a --out b",
+            "burn-ssl distill --teacher a --data b --out c",
+        ] {
+            assert!(stops(line), "{line}");
+        }
+        for line in [
+            "burn-ssl plan --data a",
+            "burn-ssl knn --run a",
+            "burn-ssl linear --run a",
+            "burn-ssl embed --run a --data b --out c",
+            "burn-ssl models",
+        ] {
+            assert!(!stops(line), "{line}");
+        }
+    }
 }

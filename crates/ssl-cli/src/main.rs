@@ -14,7 +14,7 @@ mod wrap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
-use burn_ssl::dist::{Ended as JobEnded, Job, rank_by_environment};
+use burn_ssl::dist::{Ended as JobEnded, Job, local_rank_by_environment, rank_by_environment};
 use burn_ssl::train::TrainError;
 use burn_ssl::{Error, escaped};
 use clap::Parser;
@@ -38,15 +38,9 @@ enum Ended {
 }
 
 fn main() -> ExitCode {
-    let job = match Job::join() {
+    let job = match join() {
         Ok(job) => job,
-        Err(error) => {
-            return match rank_by_environment() {
-                0 => fail(&error.to_string()),
-                _ if error.is_of_all() => ExitCode::FAILURE,
-                rank => fail(&format!("rank {rank}: {error}")),
-            };
-        }
+        Err(code) => return code,
     };
     let args = match Args::try_parse() {
         Ok(args) => args,
@@ -60,7 +54,8 @@ fn main() -> ExitCode {
     };
     burn_ssl::tune_process();
     if let Some(local) = job.local() {
-        burn_ssl::share_cores(local.rank, local.size);
+        // A process that does not know how many others there are keeps all cores.
+        burn_ssl::share_cores(local.rank, local.size.unwrap_or(1));
     }
     let here = Here::of(job);
     log::init(&here.bars, here.group().rank());
@@ -88,6 +83,18 @@ fn main() -> ExitCode {
     };
     here.job.leave();
     code
+}
+
+/// The job of this process, or the exit code of one that cannot join it.
+fn join() -> Result<Job, ExitCode> {
+    Job::join().map_err(|error| {
+        let rank = rank_by_environment();
+        match error.is_told_by(rank, local_rank_by_environment()) {
+            false => ExitCode::FAILURE,
+            true if rank == 0 => fail(&error.to_string()),
+            true => fail(&format!("rank {rank}: {error}")),
+        }
+    })
 }
 
 /// Backends report some errors by panicking, and a group that another process has failed; the sentence at the end says enough.

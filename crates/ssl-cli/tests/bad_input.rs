@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::{class_folders, run, sentence, stderr, text, tiny};
 
@@ -175,6 +175,92 @@ fn evaluation_on_images_without_labels_is_refused_before_training() {
     let images = class_folders(dir.path(), 4);
     let bare = refused(&images, &["--eval-test", text(&images.join("dark"))]);
     assert!(bare.starts_with("the test images have no labels"), "{bare}");
+}
+
+#[test]
+fn a_method_that_learns_from_labels_is_refused_on_images_without_any() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 8), dir.path().join("run"));
+    let bare = images.join("dark");
+    let run = ["--method", "supcon", "--data", text(&bare), "--out", text(&out)];
+    let small = ["--width", "4", "--batch-size", "8", "--epochs", "2"];
+    for command in ["pretrain", "plan"] {
+        let said = sentence(&[&[command][..], &run, &small].concat());
+        let expected = "this method needs labels, and the data set has none: expected a folder or archive with one folder \
+                        per class, or a list with labels";
+        assert_eq!(said, expected, "{command}");
+        assert!(!out.exists(), "{command} left a directory behind");
+    }
+}
+
+/// A set of two classes with an image each, which takes more memory than the least bound, and one of the two.
+fn large_images(parent: &Path) -> (PathBuf, PathBuf) {
+    let folder = parent.join("large");
+    let image = folder.join("bright/1.ppm");
+    let mut file = b"P6 640 640 255\n".to_vec();
+    file.resize(file.len() + 3 * 640 * 640, 7);
+    for class in ["bright", "dark"] {
+        fs::create_dir_all(folder.join(class)).expect("writable");
+        fs::write(folder.join(class).join("1.ppm"), &file).expect("writable");
+    }
+    (folder, image)
+}
+
+/// Runs a command that has to fail since an image is too large for it.
+fn too_large(args: &[&str]) {
+    let output = run(args);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+    let sentence = said.lines().last().unwrap_or_default();
+    assert!(sentence.starts_with("error: ") && sentence.contains("1.ppm"), "{args:?}: {said}");
+    let way_out = "more than the 1048576 allowed: expected a smaller image, or a larger max_image_bytes";
+    assert!(sentence.contains(way_out), "{args:?}: {said}");
+}
+
+#[test]
+fn every_command_that_opens_images_bounds_the_memory_of_one() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (small, (large, image)) = (class_folders(dir.path(), 3), large_images(dir.path()));
+    let (small, large, image) = (text(&small), text(&large), text(&image));
+    let files = ["tuned", "other", "student", "a.csv"].map(|name| dir.path().join(name));
+    let [tuned, other, student, table] = [0, 1, 2, 3].map(|file| text(&files[file]));
+    let network = ["--untrained", "--width", "2", "--image-size", "16"];
+    let short = ["--epochs", "1", "--batch-size", "2"];
+    let sets = ["--train", large, "--test", large];
+    let tuning = ["finetune", "--train", small, "--test", small, "--out", tuned];
+    common::json(&[&tuning[..], &network, &short].concat());
+
+    for args in [
+        [&["embed", "--data", large, "--out", table][..], &network].concat(),
+        [&["dedup", "--data", large, "--out", table][..], &network].concat(),
+        [&["similar", "--data", large, "--query", "bright/1.ppm"][..], &network].concat(),
+        [&["similar", "--data", small, "--query", image][..], &network].concat(),
+        [&["knn"][..], &network, &sets].concat(),
+        [&["linear", "--cached"][..], &network, &sets, &short].concat(),
+        [&["finetune", "--out", other][..], &network, &sets, &short].concat(),
+        vec!["classify", "--run", tuned, "--data", large],
+        [&["distill", "--teacher", tuned, "--data", large, "--out", student][..], &short].concat(),
+        [&["distill", "--teacher", tuned, "--data", small, "--test", large, "--out", student][..], &short]
+            .concat(),
+    ] {
+        too_large(&[&args[..], &["--max-image-bytes", "1048576"]].concat());
+        let tiny = sentence(&[&args[..], &["--max-image-bytes", "5"]].concat());
+        assert!(tiny.starts_with("max_image_bytes is 5, expected at least 1048576"), "{args:?}: {tiny}");
+    }
+    common::json(&[&["embed", "--data", large, "--out", table][..], &network].concat());
+}
+
+#[test]
+fn the_bound_on_the_memory_of_an_image_is_that_of_the_run_unless_told_otherwise() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (large, _) = large_images(dir.path());
+    let (_, out) = common::finished(dir.path(), &["--set", "data.max_image_bytes=1048576"]);
+    let table = dir.path().join("a.csv");
+    let embed = ["embed", "--run", text(&out), "--data", text(&large), "--out", text(&table)];
+    too_large(&embed);
+    too_large(&["knn", "--run", text(&out), "--train", text(&large), "--test", text(&large)]);
+    let report = common::json(&[&embed[..], &["--max-image-bytes", "3000000000"]].concat());
+    assert_eq!(report["images"].as_u64(), Some(2), "{report}");
 }
 
 #[test]

@@ -42,6 +42,9 @@ fn a_linear_probe_tells_bright_from_dark_and_leaves_the_run_alone() {
     let untrained =
         json(&[&sets[..], &["--untrained", "--width", "4", "--image-size", "16", "--cached"]].concat());
     assert!(untrained["linear_top1"].as_f64().is_some(), "{untrained}");
+    let of_run = json(&[&sets[..], &["--run", text(&run), "--untrained", "--cached"]].concat());
+    assert!(of_run["linear_top1"].as_f64().is_some(), "{of_run}");
+    assert_eq!(of_run["encoder"], untrained["encoder"], "{of_run}");
 }
 
 /// An untrained ViT of two blocks on 16 pixels.

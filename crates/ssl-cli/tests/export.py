@@ -1,7 +1,7 @@
 """Runs what `burn-ssl export` wrote and prints the features (and scores) of images as JSON, one line for each image.
 
-`onnx FILE PROGRAM IMAGE...` checks the graph and runs it with the printed program; `timm FOLDER PROGRAM IMAGE...` loads the folder
-into timm, without the program's resize.
+`onnx FILE PROGRAM IMAGE...` checks the graph and runs it with the printed program, then on several images at a time: what these give
+is under `batched`. `timm FOLDER PROGRAM IMAGE...` loads the folder into timm, without the program's resize.
 """
 
 import json
@@ -9,17 +9,32 @@ import sys
 
 from PIL import Image
 
+# Images at a time, beside one.
+BATCHES = [2, 3]
+
 
 def main():
     kind, written, program, *images = sys.argv[1:]
     names = {}
     exec(program, names)
     run = {"onnx": onnx_outputs, "timm": timm_outputs}[kind](written, names)
-    for image in images:
-        print(json.dumps(run(Image.open(image))))
+    for found in run([Image.open(image) for image in images]):
+        print(json.dumps(found))
+
+
+class Recorder:
+    """A session that keeps what it is given: the pixels as the program prepares them."""
+
+    def __init__(self, session):
+        self.session, self.pixels = session, []
+
+    def run(self, outputs, inputs):
+        self.pixels.append(inputs["images"])
+        return self.session.run(outputs, inputs)
 
 
 def onnx_outputs(written, names):
+    import numpy as np
     import onnx
 
     model = onnx.load(written)
@@ -27,7 +42,24 @@ def onnx_outputs(written, names):
     assert model.opset_import[0].version >= 17
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
     outputs = [output.name for output in model.graph.output]
-    return lambda image: {name: names["features"](image, name).tolist() for name in outputs}
+    recorder = names["session"] = Recorder(names["session"])
+
+    def in_batches(pixels, size):
+        starts = range(0, len(pixels), size)
+        parts = [recorder.session.run(outputs, {"images": pixels[start : start + size]}) for start in starts]
+        assert [len(part) for part in parts[0]] == [size] * len(outputs), "an output has another number of rows"
+        return [np.concatenate(rows) for rows in zip(*parts)]
+
+    def run(images):
+        found = [{name: names["features"](image, name).tolist() for name in outputs} for image in images]
+        pixels = np.concatenate(recorder.pixels[:: len(outputs)])
+        batched = [in_batches(pixels, size) for size in BATCHES]
+        for place, of_image in enumerate(found):
+            rows = [[output[place].tolist() for output in outputs_of_size] for outputs_of_size in batched]
+            of_image["batched"] = [dict(zip(outputs, values)) for values in rows]
+        return found
+
+    return run
 
 
 def timm_outputs(written, names):
@@ -51,7 +83,7 @@ def timm_outputs(written, names):
                 found["scores"] = model.forward_head(maps)[0].tolist()
         return found
 
-    return run
+    return lambda images: [run(image) for image in images]
 
 
 if __name__ == "__main__":

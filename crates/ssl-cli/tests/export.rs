@@ -30,7 +30,7 @@ fn trained(folder: &Path, images: &Path, more: &[&str]) -> PathBuf {
 fn tuned(folder: &Path, run_dir: &Path, images: &Path, more: &[&str]) -> PathBuf {
     let out = folder.join("finetuned");
     let base = ["finetune", "--run", text(run_dir), "--train", text(images), "--test", text(images)];
-    let length = ["--epochs", "1", "--batch-size", "8", "--overwrite", "--out", text(&out)];
+    let length = ["--epochs", "10", "--batch-size", "8", "--overwrite", "--out", text(&out)];
     let output = run(&[&base[..], &length, more].concat());
     assert!(output.status.success(), "{}", stderr(&output));
     out
@@ -88,28 +88,51 @@ fn check(python: &str, folder: &Path, run_dir: &Path, images: &Path, options: &[
     assert_eq!(ours.len(), theirs.len());
     let has_scores = run_dir.join("classifier.safetensors").exists();
     for ((image, features), theirs) in ours.iter().zip(&theirs) {
-        assert_close(features, &theirs["features"], &format!("{options:?} of {image}"));
-        assert_eq!(theirs.get("scores").is_some(), has_scores, "{theirs}");
+        // Alone, in a batch of two and in one of three.
+        assert_eq!(outputs(theirs).count(), if kind == "onnx" { 3 } else { 1 }, "{theirs}");
+        for found in outputs(theirs) {
+            assert_close(features, &found["features"], &format!("{options:?} of {image}"));
+            assert_eq!(found.get("scores").is_some(), has_scores, "{found}");
+        }
     }
     if has_scores {
-        let scores: Vec<&Value> = theirs.iter().map(|found| &found["scores"]).collect();
-        check_accuracy(run_dir, images, &names, &scores);
+        check_scores(run_dir, images, &names, &theirs);
     }
 }
 
-/// Compares the accuracy of scores with the one that the classifier had at the end of its training, on the same images.
-fn check_accuracy(run_dir: &Path, images: &Path, names: &[String], scores: &[&Value]) {
-    let is_right = |(name, scores): (&String, &&Value)| {
-        let scores: Vec<f64> = serde_json::from_value((*scores).clone()).expect("numbers");
-        let dark = Path::new(name).strip_prefix(images).unwrap_or(Path::new(name)).starts_with("dark");
-        (scores[1] > scores[0]) == dark
-    };
-    let right = names.iter().zip(scores).filter(|pair| is_right(*pair)).count();
-    let metrics = fs::read_to_string(run_dir.join("metrics.jsonl")).expect("metrics");
-    let rows = metrics.lines().map(|row| serde_json::from_str::<Value>(row).expect("JSON"));
-    let known = rows.rev().find_map(|row| row["finetune_top1"].as_f64()).expect("an accuracy");
-    let found = 100.0 * right as f64 / names.len() as f64;
-    assert!((found - known).abs() < 1e-3, "{found} % of the scores are right, {known} % in burn-ssl");
+/// What Python computes for an image alone, and in batches.
+fn outputs(found: &Value) -> impl Iterator<Item = &Value> {
+    std::iter::once(found).chain(found["batched"].as_array().into_iter().flatten())
+}
+
+/// Compares the softmax of scores with what `classify` gives each class.
+fn check_scores(run_dir: &Path, images: &Path, names: &[String], theirs: &[Value]) {
+    let classify = ["classify", "--run", text(run_dir), "--data", text(images), "--top", "2"];
+    let report = json(&classify);
+    let classified = report["classified"].as_array().expect("a list");
+    for (image, theirs) in names.iter().zip(theirs) {
+        let ours = classified.iter().find(|found| found["file"] == image.as_str()).expect("the image");
+        let share = |class: &str| {
+            let mut classes = ours["classes"].as_array().expect("a list").iter();
+            classes.find(|found| found["class"] == class).and_then(|found| found["score"].as_f64())
+        };
+        // In the order of the scores.
+        let ours = ["bright", "dark"].map(|class| share(class).expect("a share"));
+        for found in outputs(theirs) {
+            let shares = softmax(&found["scores"]);
+            assert_eq!(shares.len(), ours.len(), "{found}");
+            let is_close = shares.iter().zip(ours).all(|(theirs, ours)| (theirs - ours).abs() <= TOLERANCE);
+            assert!(is_close, "{image}: {ours:?} in classify, {shares:?} in Python");
+        }
+    }
+}
+
+fn softmax(scores: &Value) -> Vec<f64> {
+    let scores: Vec<f64> = serde_json::from_value(scores.clone()).expect("numbers");
+    let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let shares: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
+    let sum: f64 = shares.iter().sum();
+    shares.iter().map(|share| share / sum).collect()
 }
 
 /// Run by CI, with onnx and onnxruntime from PyPI.

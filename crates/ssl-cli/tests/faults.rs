@@ -419,6 +419,77 @@ fn trainings_with_labels_resume_as_carefully() {
 }
 
 #[test]
+fn trainings_with_labels_that_no_machine_has_room_for_leave_no_directory() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, teacher, out) =
+        (class_folders(dir.path(), 32), dir.path().join("teacher"), dir.path().join("out"));
+    let sets = ["finetune", "--train", text(&images), "--test", text(&images), "--batch-size", "64"];
+    let network = ["--untrained", "--model", "resnet50", "--image-size", "8192", "--out", text(&out)];
+    let said = sentence(&[&sets[..], &network].concat());
+    assert!(
+        said.starts_with("the run needs about ") && said.contains("activations of the encoder"),
+        "{said}"
+    );
+    assert!(said.ends_with("expected a smaller batch_size or smaller images") && !out.exists(), "{said}");
+
+    assert!(run(&finetuning(text(&images), text(&teacher))).status.success());
+    let args = ["distill", "--teacher", text(&teacher), "--data", text(&images), "--out", text(&out)];
+    let said = sentence(&[&args[..], &["--model", "resnet152", "--width", "2048"]].concat());
+    assert!(said.starts_with("the run needs about ") && said.contains(", of it "), "{said}");
+    assert!(said.ends_with("expected a smaller network") && !out.exists(), "{said}");
+}
+
+#[test]
+fn a_distillation_does_not_go_on_with_another_teacher() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 4);
+    let (images, teacher, student) = (text(&images), dir.path().join("teacher"), dir.path().join("student"));
+    let tune = |seed: &str| {
+        let args = [&finetuning(images, text(&teacher))[..], &["--overwrite", "--seed", seed]].concat();
+        let output = run(&args);
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    tune("0");
+    let args = ["distill", "--teacher", text(&teacher), "--data", images, "--out", text(&student)];
+    let distill = [&args[..], &["--epochs", "1", "--batch-size", "8"]].concat();
+    assert!(run(&distill).status.success());
+    let resumed = [&distill[..], &["--resume"]].concat();
+    let output = run(&resumed);
+    assert!(output.status.success(), "the same teacher: {}", stderr(&output));
+
+    tune("1");
+    let output = run(&resumed);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("options.teacher_hash is ") && said.contains("expected the same options"),
+        "{said}"
+    );
+}
+
+#[test]
+fn trainings_with_labels_accept_another_number_of_images_on_request() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, tuned) = (class_folders(dir.path(), 4), dir.path().join("tuned"));
+    let (teacher, student) = (dir.path().join("teacher"), dir.path().join("student"));
+    assert!(run(&finetuning(text(&images), text(&teacher))).status.success());
+    let finetune = finetuning(text(&images), text(&tuned));
+    let args = ["distill", "--teacher", text(&teacher), "--data", text(&images), "--out", text(&student)];
+    let distill = [&args[..], &["--epochs", "1", "--batch-size", "8"]].concat();
+    assert!(run(&finetune).status.success() && run(&distill).status.success());
+
+    fs::copy(images.join("dark/00.png"), images.join("dark/zz.png")).expect("writable");
+    for command in [finetune, distill] {
+        let resumed = [&command[..], &["--resume"]].concat();
+        let said = stderr(&run(&resumed));
+        assert!(said.contains("there are 9 images, and the run started with 8"), "{said}");
+        assert!(said.trim_end().ends_with("try --accept-changed-data"), "{said}");
+        let output = run(&[&resumed[..], &["--accept-changed-data"]].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn a_stopped_run_whose_recipe_was_edited_is_described_by_its_checkpoint() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (images, out) = finished(dir.path(), &["--seed", "3"]);

@@ -14,13 +14,39 @@ use serde_json::Value;
 /// Long enough for a slow machine, and far below what a job that hangs would take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-fn mpirun(processes: usize, args: &[&str]) -> Command {
+/// `mpirun`, without the processes that it is to start.
+fn launcher() -> Command {
     let mut command = Command::new("mpirun");
-    command.args(["--oversubscribe", "--bind-to", "none", "-n", &processes.to_string()]);
+    command.args(["--oversubscribe", "--bind-to", "none"]);
     // CI runs as root, in containers that forbid reading the memory of others.
     command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
     command.env("OMPI_MCA_btl_vader_single_copy_mechanism", "none").env("OMPI_MCA_mpi_yield_when_idle", "1");
     command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+    command
+}
+
+fn mpirun(processes: usize, args: &[&str]) -> Command {
+    let mut command = launcher();
+    command.args(["-n", &processes.to_string(), env!("CARGO_BIN_EXE_burn-ssl")]).args(args);
+    command
+}
+
+/// A job of a process in each of these folders.
+fn in_folders(folders: &[&Path], args: &[&str]) -> Command {
+    let mut command = launcher();
+    for (index, folder) in folders.iter().enumerate() {
+        if index > 0 {
+            command.arg(":");
+        }
+        command.args(["-n", "1", "--wdir", text(folder), env!("CARGO_BIN_EXE_burn-ssl")]).args(args);
+    }
+    command
+}
+
+/// A job whose processes get an error if a file of theirs would be larger than the system allows, and no signal.
+fn mpirun_without_signals_of_size(processes: usize, args: &[&str]) -> Command {
+    let mut command = launcher();
+    command.args(["-n", &processes.to_string(), "sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
     command.arg(env!("CARGO_BIN_EXE_burn-ssl")).args(args);
     command
 }
@@ -37,9 +63,12 @@ fn done(processes: usize, args: &[&str]) -> Output {
 
 /// The sentences of a job that has to fail, of all processes.
 fn sentences(processes: usize, args: &[&str]) -> Vec<String> {
-    let output = run(processes, args);
-    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    let lines = stderr(&output).lines().map(str::to_owned).collect::<Vec<_>>();
+    sentences_of(&run(processes, args))
+}
+
+fn sentences_of(output: &Output) -> Vec<String> {
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(output));
+    let lines = stderr(output).lines().map(str::to_owned).collect::<Vec<_>>();
     lines.iter().filter_map(|line| line.strip_prefix("error: ")).map(str::to_owned).collect()
 }
 
@@ -89,10 +118,24 @@ fn has_checkpoint(run: &Path) -> bool {
     run.join("checkpoints/last/meta.json").exists()
 }
 
+/// The step of the last checkpoint.
+fn saved_step(run: &Path) -> u64 {
+    let meta = fs::read_to_string(run.join("checkpoints/last/meta.json")).expect("a checkpoint");
+    let meta: Value = serde_json::from_str(&meta).expect("JSON");
+    meta["step"].as_u64().expect("a step")
+}
+
+/// Starts a job, whose errors can be read when it ends.
+fn spawned(mut command: Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("Open MPI's mpirun is installed")
+}
+
 /// Waits for the first checkpoint.
 fn started(processes: usize, args: &[&str], out: &Path) -> Child {
-    let mut child =
-        mpirun(processes, args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("mpirun");
+    saving(spawned(mpirun(processes, args)), out)
+}
+
+fn saving(mut child: Child, out: &Path) -> Child {
     let start = Instant::now();
     while !has_checkpoint(out) {
         assert!(child.try_wait().expect("a child").is_none(), "the job ended before its first checkpoint");
@@ -122,6 +165,12 @@ fn processes_of(out: &Path) -> Vec<u32> {
         line.starts_with(env!("CARGO_BIN_EXE_burn-ssl")) && line.contains(text(out))
     };
     ids.filter(is_of).collect()
+}
+
+/// Whether a process is the one that writes for all.
+fn is_first(id: u32) -> bool {
+    let variables = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+    variables.split(|&byte| byte == 0).any(|variable| variable == b"OMPI_COMM_WORLD_RANK=0")
 }
 
 fn signal(id: u32, name: &str) {
@@ -238,17 +287,42 @@ fn a_killed_process_ends_the_job() {
 #[test]
 fn a_signal_to_one_process_stops_all_with_a_checkpoint_and_the_code_to_start_again() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let out = dir.path().join("run");
-    let child = started(2, &steps(text(&out), "400"), &out);
-    let one = *processes_of(&out).last().expect("two processes");
-    signal(one, "USR1");
+    for name in ["USR1", "TERM"] {
+        let out = dir.path().join(name);
+        let child = started(2, &steps(text(&out), "400"), &out);
+        let one = *processes_of(&out).last().expect("two processes");
+        signal(one, name);
+        let output = ended(child);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(75), "{name}: {said}");
+        assert_eq!(said.matches("stopped and saved after step").count(), 1, "{name}: {said}");
+        assert!(!out.join("encoder.safetensors").exists(), "{name}");
+        let last = column(&out, "step").pop().expect("rows") as u64 + 6;
+        done(2, &["pretrain", "--resume", "--out", text(&out), "--max-steps", &last.to_string()]);
+        assert!(out.join("encoder.safetensors").exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_signal_ends_a_command_without_checkpoints_at_once() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 12), dir.path().join("run"));
+    done(1, &tiny(text(&images), text(&out)));
+    let endless = ["linear", "--epochs", "100000", "--batch-size", "6", "--run", text(&out)];
+    let sets = ["--train", text(&images), "--test", text(&images)];
+    let child = spawned(mpirun(2, &[&endless[..], &sets].concat()));
+    let start = Instant::now();
+    while processes_of(&out).len() < 2 {
+        assert!(start.elapsed() < PATIENCE, "no processes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_secs(3)); // until they train
+    signal(processes_of(&out)[0], "TERM");
     let output = ended(child);
-    assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));
-    assert_eq!(stderr(&output).matches("stopped and saved after step").count(), 1, "{}", stderr(&output));
-    assert!(!out.join("encoder.safetensors").exists());
-    let last = column(&out, "step").pop().expect("rows") as u64 + 6;
-    done(2, &["pretrain", "--resume", "--out", text(&out), "--max-steps", &last.to_string()]);
-    assert!(out.join("encoder.safetensors").exists());
+    let said = stderr(&output);
+    assert!(!output.status.success(), "{said}");
+    assert!(!said.contains("stopping after this step"), "{said}");
+    assert!(processes_of(&out).is_empty(), "nothing is left running");
 }
 
 #[test]
@@ -263,6 +337,11 @@ fn an_error_is_one_sentence_of_one_process() {
     done(2, &tiny(text(&images), text(&out)));
     let exists = sentences(2, &tiny(text(&images), text(&out)));
     assert!(exists.len() == 1 && exists[0].contains("already exists"), "{exists:?}");
+    let splits = ["--batch-size", "16", "--set", "encoder.bn_splits=8", "--overwrite"];
+    let groups = sentences(4, &[&tiny(text(&images), text(&out))[..], &splits].concat());
+    let expected = "1, or a divisor of these images that leaves every group 2 or more";
+    let found = "encoder.bn_splits is 8 for the 4 images that each of 4 processes has at a time";
+    assert_eq!(groups, [format!("{found}, expected {expected}")]);
     let usage = run(2, &["pretrain", "--bogus"]);
     assert_eq!(
         (usage.status.code(), stderr(&usage).matches("error:").count()),
@@ -282,6 +361,97 @@ fn an_error_of_one_process_alone_ends_the_others() {
     let said = stderr(&output);
     assert_eq!(said.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{said}");
     assert_eq!(output.status.code(), Some(1), "{said}");
+}
+
+#[test]
+fn images_that_one_process_cannot_read_end_all() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (good, bad, out) = (dir.path().join("good"), dir.path().join("bad"), dir.path().join("run"));
+    class_folders(&good, 12);
+    let damaged = class_folders(&bad, 12);
+    for class in ["bright", "dark"] {
+        // Some are left, by which images are recognised, and all keep their lengths, which processes compare.
+        for index in 2..12 {
+            let path = damaged.join(class).join(format!("{index:02}.png"));
+            let bytes = fs::read(&path).expect("an image");
+            fs::write(&path, vec![0_u8; bytes.len()]).expect("writable");
+        }
+    }
+    // One path for both processes, so that they have one recipe, to the images of each.
+    let args = [&tiny("/proc/self/cwd/images-12", text(&out))[..], &["--epochs", "400"]].concat();
+    let output = ended(spawned(in_folders(&[good.as_path(), bad.as_path()], &args)));
+    let said = sentences_of(&output);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("rank 1: ") && said[0].contains("of 24 images cannot be read"), "{said:?}");
+    assert!(!out.join("encoder.safetensors").exists());
+}
+
+#[test]
+fn weights_that_diverged_end_all_and_are_not_saved() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 12), dir.path().join("run"));
+    let diverging = ["--lr", "1e6", "--set", "optimizer.lr_scale_batch=1"];
+    // The rate of the first step is 0, so that the first checkpoint is a good one.
+    let rest = ["--set", "optimizer.weight_decay=1000", "--set", "schedule.warmup_epochs=1"];
+    let every = ["--set", "checkpoint.every_steps=1", "--epochs", "8"];
+    let args = [&tiny(text(&images), text(&out))[..], &diverging, &rest, &every].concat();
+    let said = sentences(2, &args);
+    assert!(said.len() == 1 && said[0].contains("finite") && !said[0].starts_with("rank"), "{said:?}");
+    assert!(said[0].contains("checkpoints/last)"), "{said:?}");
+    assert!(has_checkpoint(&out) && !out.join("encoder.safetensors").exists());
+}
+
+#[test]
+fn a_first_process_that_cannot_write_ends_all_and_leaves_what_a_run_goes_on_from() {
+    // A full disk needs root. A limit on the length of files is as final, and comes as late.
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let out = dir.path().join("run");
+    let job = mpirun_without_signals_of_size(2, &steps(text(&out), "400"));
+    let child = saving(spawned(job), &out);
+    let first = processes_of(&out).into_iter().find(|id| is_first(*id)).expect("a first process");
+    let limit = Command::new("prlimit").args(["--pid", &first.to_string(), "--fsize=1024:1024"]).status();
+    if !limit.is_ok_and(|status| status.success()) {
+        signal(first, "KILL");
+        ended(child);
+        eprintln!("skipped: prlimit of util-linux is not installed, or may not limit another process");
+        return;
+    }
+    let said = sentences_of(&ended(child));
+    assert!(said.len() == 1 && said[0].contains("File too large"), "{said:?}");
+    assert!(!said[0].starts_with("rank"), "{said:?}");
+    let last = saved_step(&out) + 6;
+    done(2, &["pretrain", "--resume", "--out", text(&out), "--max-steps", &last.to_string()]);
+    assert!(out.join("encoder.safetensors").exists());
+}
+
+/// The loss and the weights of a classifier trained by so many processes.
+fn classifier(processes: usize, args: &[&str], out: &Path) -> (f64, Vec<f32>) {
+    let output = done(processes, &[args, &["--out", text(out), "--json"]].concat());
+    let report: Value = serde_json::from_str(stdout(&output).trim()).expect("one line of JSON");
+    let file = fs::read(out.join("classifier.safetensors")).expect("a classifier");
+    (report["train_loss"].as_f64().expect("a loss"), floats(&file))
+}
+
+#[test]
+fn classifiers_of_a_job_are_those_of_one_process() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, teacher) = (class_folders(dir.path(), 12), dir.path().join("finetune-1"));
+    let images = text(&images);
+    // Without batch norm, whose statistics would be those of each process.
+    let network = ["finetune", "--untrained", "--model", "vit-tiny", "--image-size", "16"];
+    let length = ["--epochs", "2", "--batch-size", "8", "--warmup-epochs", "0"];
+    let finetune = [&network[..], &["--train", images, "--test", images], &length].concat();
+    let distill = [&["distill", "--teacher", text(&teacher), "--data", images][..], &length].concat();
+    for args in [finetune, distill] {
+        let of = |processes: usize| {
+            classifier(processes, &args, &dir.path().join(format!("{}-{processes}", args[0])))
+        };
+        let ((loss, weights), (shared_loss, shared)) = (of(1), of(2));
+        assert!((loss - shared_loss).abs() < 1e-4 * loss.abs(), "{}: {loss} {shared_loss}", args[0]);
+        assert_eq!(weights.len(), shared.len());
+        let furthest = weights.iter().zip(&shared).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(furthest < 1e-4, "{}: weights differ by {furthest}", args[0]);
+    }
 }
 
 #[test]

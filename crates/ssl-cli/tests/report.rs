@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use common::{class_folders, finished, json, run, sentence, stderr, stdout, text, tiny};
 
@@ -14,6 +14,12 @@ fn sections(html: &str) -> Vec<&str> {
 
 fn page(path: &Path) -> String {
     fs::read_to_string(path).expect("a page")
+}
+
+/// What the facts of a page say under a name.
+fn facts<'a>(html: &'a str, name: &str) -> Vec<&'a str> {
+    let start = format!("<dt>{name}</dt><dd>");
+    html.split(start.as_str()).skip(1).filter_map(|rest| rest.split("</dd>").next()).collect()
 }
 
 /// The sections of a page about a run whose images can be read.
@@ -47,6 +53,75 @@ fn a_run_ends_with_a_page_and_event_files_and_neither_changes_the_encoder() {
     assert!(!stdout(&output).contains("report:"));
     let weights = |run: &Path| fs::read(run.join("encoder.safetensors")).expect("there");
     assert!(weights(&out) == weights(&without), "looking at a run must not change it");
+}
+
+#[test]
+fn the_facts_of_a_page_are_the_versions_the_machine_and_hashes_that_tell_runs_apart() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = finished(dir.path(), &[]);
+    let first = page(&out.join("report.html"));
+    let trained_on = facts(&first, "trained on");
+    assert!(trained_on[0].ends_with("images-10, 20 images of 2 classes"), "{trained_on:?}");
+    assert_eq!(trained_on[1..], ["flex"]);
+    assert_eq!(facts(&first, "burn-ssl"), [env!("CARGO_PKG_VERSION")]);
+    assert!(facts(&first, "Burn")[0].starts_with(|digit: char| digit.is_ascii_digit()));
+    let machine = facts(&first, "report made on");
+    assert!(machine[0].contains(" threads, ") && machine[0].contains(" of memory"), "{machine:?}");
+
+    // The encoder names its recipe; a run of another seed has other weights and another recipe.
+    let hashes =
+        |html: &str| ["hash of the recipe", "hash of the weights"].map(|name| facts(html, name).concat());
+    let [recipe, weights] = hashes(&first);
+    let encoder = fs::read(out.join("encoder.safetensors")).expect("an encoder");
+    assert!(String::from_utf8_lossy(&encoder).contains(&format!("recipe_hash\\\":\\\"{recipe}\\\"")));
+    json(&["report", "--run", text(&out)]);
+    assert_eq!(hashes(&page(&out.join("report.html"))), [recipe.clone(), weights.clone()]);
+    let other = dir.path().join("other");
+    let output = run(&[&tiny(text(&images), text(&other))[..], &["--seed", "1"]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    let [other_recipe, other_weights] = hashes(&page(&other.join("report.html")));
+    assert!(recipe != other_recipe && weights != other_weights && weights.len() == 16, "{weights}");
+}
+
+/// A run on these images, in one folder and without labels.
+fn unlabelled(dir: &Path, images: impl IntoIterator<Item = PathBuf>) -> PathBuf {
+    let (folder, out) = (dir.join("photos"), dir.join("unlabelled"));
+    fs::create_dir(&folder).expect("writable");
+    for (place, image) in images.into_iter().enumerate() {
+        fs::copy(image, folder.join(format!("{place:02}.png"))).expect("writable");
+    }
+    let output = run(&tiny(text(&folder), text(&out)));
+    assert!(output.status.success(), "{}", stderr(&output));
+    out
+}
+
+#[test]
+fn a_page_without_labels_shows_groups_and_speaks_of_no_classes() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let folder = &class_folders(dir.path(), 8);
+    let images = ["bright", "dark"]
+        .into_iter()
+        .flat_map(|class| (0..8).map(move |place| folder.join(format!("{class}/{place:02}.png"))));
+    let out = unlabelled(dir.path(), images);
+    let html = page(&out.join("report.html"));
+    assert_eq!(sections(&html), WHOLE);
+    assert!(facts(&html, "trained on")[0].ends_with("16 images without labels"));
+    assert!(html.contains("there are no accuracies") && html.contains("\"classes\":null"));
+    assert!(html.contains("Cluster 1") && !html.contains("Frames of another colour"));
+}
+
+#[test]
+fn the_page_of_a_run_that_went_wrong_begins_with_what_the_doctor_found() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let image = class_folders(dir.path(), 1).join("dark/00.png");
+    let out = unlabelled(dir.path(), vec![image; 8]);
+    let metrics = fs::read_to_string(out.join("metrics.jsonl")).expect("metrics");
+    assert!(metrics.contains("\"finding\":\"images-alike\""), "{metrics}");
+    let html = page(&out.join("report.html"));
+    assert_eq!(sections(&html)[..3], ["verdict", "findings", "curves"]);
+    for part in ["<h3>images-alike, since step 0</h3>", "the same features for all images", "RankMe 1.0"] {
+        assert!(html.contains(part), "no {part} on the page");
+    }
 }
 
 #[test]
@@ -96,16 +171,26 @@ fn the_page_of_a_vit_shows_what_its_heads_attend_to() {
 #[test]
 fn several_runs_are_compared_on_a_page() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let (images, first) = finished(dir.path(), &["--no-report"]);
-    let second = dir.path().join("second");
-    let output = run(&[&tiny(text(&images), text(&second))[..], &["--seed", "1", "--no-report"]].concat());
-    assert!(output.status.success(), "{}", stderr(&output));
+    let images = class_folders(dir.path(), 10);
+    let [first, second] = ["0", "1"].map(|seed| {
+        let out = dir.path().join(["first", "second"][usize::from(seed == "1")]);
+        let more = ["--seed", seed, "--eval-test", text(&images), "--no-report"];
+        let output = run(&[&tiny(text(&images), text(&out))[..], &more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        out
+    });
     let out = dir.path().join("both.html");
     json(&["report", "--run", text(&first), "--run", text(&second), "--out", text(&out)]);
     let html = page(&out);
     assert_eq!(sections(&html), ["compared", "curves", "differences", "facts"]);
     assert!(html.contains("Keys of the recipes that differ") && html.contains("<th scope=\"row\">seed</th>"));
     assert!(html.contains("Recipe of second"));
+    let (_, seeds) =
+        html.split_once("<h3>Runs that differ in the seed alone</h3>").expect("a table of seeds");
+    let row = seeds.split("</tr>").nth(1).expect("a row");
+    assert!(row.contains("<th scope=\"row\">first, second</th>"), "{row}");
+    // Loss, views found, RankMe, k-NN, linear, time.
+    assert_eq!(row.matches(" ± ").count(), 6, "{row}");
 }
 
 #[test]

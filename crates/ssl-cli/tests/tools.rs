@@ -36,8 +36,10 @@ fn an_encoder_is_always_named() {
         );
         assert!(!out.exists(), "{args:?} wrote something");
     }
-    let both = run(&["embed", "--run", "r", "--untrained", "--data", images, "--out", text(&out)]);
+    let both = run(&["embed", "--run", "r", "--weights", "w", "--data", images, "--out", text(&out)]);
     assert_eq!(both.status.code(), Some(2), "{}", stderr(&both));
+    let seed = run(&[&["knn", "--run", "r", "--seed", "3"][..], &sets].concat());
+    assert!(stderr(&seed).contains("--untrained"), "{}", stderr(&seed));
     let untrained = ["knn", "--untrained", "--width", "4", "--seed", "3"];
     let untrained = run(&[&untrained[..], &sets].concat());
     assert!(

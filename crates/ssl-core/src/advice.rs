@@ -156,22 +156,23 @@ impl Advice {
     /// Whether a queue of `len` rows, of which a micro-batch replaces `rows`, holds rows that are too old, or is not full until
     /// most of the run is over. `first_step` is the step at which it starts to fill.
     pub fn of_queue(plan: &Plan, field: &'static str, len: usize, rows: usize, first_step: u64) -> Vec<Self> {
-        let (mut found, rows_of_step) = (Vec::new(), (rows * plan.accumulate).max(1));
-        let of_epoch = rows_of_step as u64 * plan.steps_per_epoch.max(1);
+        let (mut found, rows_of_step) = (Vec::new(), rows.saturating_mul(plan.accumulate).max(1));
+        let of_epoch = (rows_of_step as u64).saturating_mul(plan.steps_per_epoch.max(1));
         let epochs = len as f64 / of_epoch as f64;
         let fitting = Self::fitting_queue(plan, rows, of_epoch);
         if epochs > OLD_EPOCHS as f64 {
             let said = format!(
                 "a queue of {len} rows keeps those of {epochs:.1} epochs, so that an image is compared with older rows of itself"
             );
-            let expected = format!("at most {OLD_EPOCHS} epochs, {} rows", OLD_EPOCHS as u64 * of_epoch);
+            let most = of_epoch.saturating_mul(OLD_EPOCHS as u64);
+            let expected = format!("at most {OLD_EPOCHS} epochs, {most} rows");
             found.push(Self::unwise(said, expected, vec![Change::option(field, fitting)]));
         }
-        let full = first_step + (len as u64).div_ceil(rows_of_step as u64);
-        if full * 2 > plan.steps {
+        let full = first_step.saturating_add((len as u64).div_ceil(rows_of_step as u64));
+        if full > plan.steps / 2 {
             let said = format!("a queue of {len} rows is full after {full} of {} steps", plan.steps);
-            let half = (plan.steps / 2).saturating_sub(first_step) as usize * rows_of_step;
-            let mut changes = vec![plan.with_length((2 * full) as f64 / plan.steps.max(1) as f64)];
+            let half = ((plan.steps / 2).saturating_sub(first_step) as usize).saturating_mul(rows_of_step);
+            let mut changes = vec![plan.with_length(2.0 * full as f64 / plan.steps.max(1) as f64)];
             if half >= rows {
                 changes.insert(0, Change::option(field, (half / rows * rows).min(fitting)));
             }
@@ -220,14 +221,14 @@ impl Advice {
     /// Whether a layer stays as it was drawn for most of the run: for its first `steps` steps. `layer` is its name with an article,
     /// `field` says how long.
     pub fn of_frozen_layer(plan: &Plan, field: &'static str, layer: &str, steps: u64) -> Option<Self> {
-        if steps * 2 <= plan.steps {
+        if steps <= plan.steps / 2 {
             return None;
         }
         let found =
             format!("{layer} is not trained in the first {} of {} steps", steps.min(plan.steps), plan.steps);
         let expected = "half of the run at most: it is to wait until the network has begun to learn";
         let changes =
-            vec![Change::option(field, 0), plan.with_length((2 * steps) as f64 / plan.steps.max(1) as f64)];
+            vec![Change::option(field, 0), plan.with_length(2.0 * steps as f64 / plan.steps.max(1) as f64)];
         Some(Self::unwise(found, expected, changes))
     }
 
@@ -366,6 +367,25 @@ mod tests {
             found.starts_with("the last layer is not trained in the first 100 of 100 steps, expected half"),
             "{found}"
         );
+    }
+
+    #[test]
+    fn lengths_that_no_run_has_are_told_and_overflow_nothing() {
+        let queue = Advice::of_queue(&plan(500), "queue_len", 400, 100, u64::MAX);
+        assert!(
+            queue.len() == 1 && queue[0].found.contains("full after 18446744073709551615 of 500"),
+            "{queue:?}"
+        );
+        let endless = Plan { steps_per_epoch: u64::MAX, ..plan(500) };
+        assert!(Advice::of_queue(&endless, "queue_len", 400, 100, 0).is_empty());
+        for steps in [1 << 63, u64::MAX] {
+            let frozen = Advice::of_frozen_layer(&plan(100), "freeze_steps", "the last layer", steps);
+            assert!(frozen.expect("all of it").found.contains("the first 100 of 100 steps"), "{steps}");
+        }
+        for epochs in [1 << 62, u64::MAX] {
+            let two = Plan { steps_per_epoch: 2, ..plan(100) };
+            assert_eq!(Advice::of_self_distillation(&two, epochs, |_| 0.0).len(), 1, "{epochs}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use burn::tensor::Tensor;
 
+use crate::tokens::token_encoder;
 use crate::{Encoder, Head, Masking, Pass, Tokens};
 
 /// One pass over all views together: batch norm sees `views · batch` images.
@@ -84,7 +85,7 @@ pub fn embed_crop_tokens(
     masking: Masking,
     pass: &Pass,
 ) -> CropTokens {
-    let encoder = encoder.tokens().expect("an encoder with tokens, such as a ViT");
+    let encoder = token_encoder(encoder);
     let (global, local) = crops.split_at(global);
     let tokens = |index: usize, run: &[Tensor<4>], masking| {
         encoder.encode_tokens(Tensor::cat(run.to_vec(), 0), masking, &pass.part("crops", index))

@@ -15,6 +15,14 @@ const WIDTH: usize = 1 << 18;
 const OUTPUTS: usize = 1 << 20;
 /// Rows of a queue. Published ones have up to 98304 (arXiv 2104.14548).
 const QUEUE: usize = 1 << 24;
+/// Epochs of a run, and of a part of it. Published runs have up to 1600 (arXiv 2111.06377).
+const EPOCHS: u64 = 1_000_000;
+/// Steps of a run, and of a part of it: weeks at a thousand in a second.
+const STEPS: u64 = 1_000_000_000;
+/// Images of a set. Published sets have nearly 3 billion (JFT-3B, arXiv 2106.04560).
+const IMAGES: usize = 4_000_000_000;
+/// Neighbours that vote in k-NN. Published ones are up to 200 (arXiv 1805.01978).
+const NEIGHBOURS: usize = 1 << 20;
 /// A learning rate. Published ones are up to 30 (arXiv 1911.05722, section 4.1).
 const RATE: f64 = 1e6;
 /// A weight decay. Published ones are up to 0.4 (arXiv 2104.14294, section 3.2).
@@ -75,6 +83,41 @@ pub fn outputs(field: &'static str, outputs: usize) -> Result<(), ConfigError> {
 pub fn queue(field: &'static str, len: usize) -> Result<(), ConfigError> {
     let expected = "at most 16777216: published queues hold up to 98304 embeddings";
     ConfigError::check(len <= QUEUE, field, len, expected)
+}
+
+/// Checks a number of epochs within a run, or between two events of it.
+///
+/// # Errors
+/// Above 1000000.
+pub fn epochs(field: &'static str, epochs: u64) -> Result<(), ConfigError> {
+    ConfigError::check(epochs <= EPOCHS, field, epochs, "at most 1000000, as schedule.epochs")
+}
+
+/// Checks a number of steps within a run, or of what a run does after some of its steps.
+///
+/// # Errors
+/// Above 1000000000.
+pub fn steps(field: &'static str, steps: u64) -> Result<(), ConfigError> {
+    ConfigError::check(steps <= STEPS, field, steps, "at most 1000000000, as schedule.max_steps")
+}
+
+/// Checks how many images of a set are used.
+///
+/// # Errors
+/// 0, or above 4000000000.
+pub fn images(field: &'static str, images: usize) -> Result<(), ConfigError> {
+    not_zero(field, images)?;
+    let expected = "at most 4000000000: published sets have nearly 3 billion images";
+    ConfigError::check(images <= IMAGES, field, images, expected)
+}
+
+/// Checks the number of neighbours that vote in k-NN.
+///
+/// # Errors
+/// 0, or above 1048576.
+pub fn neighbours(field: &'static str, k: usize) -> Result<(), ConfigError> {
+    not_zero(field, k)?;
+    ConfigError::check(k <= NEIGHBOURS, field, k, "at most 1048576: published ones are up to 200")
 }
 
 /// Checks the sizes of a [`PrototypeHead`](crate::PrototypeHead), each with the name of its option: layers of the MLP, hidden units,
@@ -181,6 +224,31 @@ mod tests {
         assert!(text(blocks("depth", 257)).contains("at most 256"));
         assert!(text(mlp_ratio("mlp_ratio", 65)).contains("at most 64"));
         assert!(text(outputs("prototypes", 1 << 21)).contains("at most 1048576"));
+    }
+
+    #[test]
+    fn counts_of_a_run_end_where_no_run_has_been() {
+        let most = [
+            epochs("a", 1_000_000),
+            steps("a", 1_000_000_000),
+            images("a", 1 << 31),
+            neighbours("a", 1 << 20),
+        ];
+        assert_eq!(most, [Ok(()), Ok(()), Ok(()), Ok(())]);
+        let more = [
+            epochs("a", 1_000_001),
+            steps("a", u64::MAX),
+            images("a", usize::MAX),
+            images("a", 0),
+            neighbours("a", (1 << 20) + 1),
+            neighbours("a", 0),
+        ];
+        assert!(more.iter().all(Result::is_err), "{more:?}");
+        let said = epochs("freeze_last_layer_epochs", u64::MAX).expect_err("too many").to_string();
+        assert_eq!(
+            said,
+            "freeze_last_layer_epochs is 18446744073709551615, expected at most 1000000, as schedule.epochs"
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub use distillation::{DistillationInput, DistillationLoss};
 pub use info_nce::info_nce;
 pub use koleo::koleo;
 pub use negative_cosine::negative_cosine;
-pub use similarities::{RowLoss, Similarities, block_values};
+pub use similarities::{RowLoss, Similarities, block_values, info_nce_values};
 pub use sinkhorn::{sinkhorn, sinkhorn_in_group};
 pub use smooth_l1::smooth_l1;
 pub use weighted_cross_entropy::weighted_cross_entropy;

@@ -76,7 +76,7 @@ pub trait SslMethod<E: Encoder>: MethodRules {
 
     /// The loss in two parts, for methods that can embed a batch in chunks; `None` by default. A method that returns
     /// one also says so in [`MethodRules::embeds_in_chunks`].
-    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, Self::State>> {
+    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, Self::State, Carry = Self::Carry>> {
         None
     }
 

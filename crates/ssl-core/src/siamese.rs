@@ -57,17 +57,17 @@ impl<E: Encoder, M: Siamese> SslMethod<E> for M {
     fn loss(
         &self,
         student: &EncoderWith<E>,
-        _state: &NoState,
+        state: &NoState,
         views: &Views,
         context: &StepContext,
     ) -> Step<()> {
-        let method: &dyn EmbeddingLoss<EncoderWith<E>, NoState> = self;
+        let method: &dyn EmbeddingLoss<EncoderWith<E>, NoState, Carry = ()> = self;
         let Embedded { outputs, embeddings } = method.embed(student, views, &context.pass("student"));
-        let loss = method.loss_of(outputs, Vec::new(), views.labels.clone(), context);
+        let (loss, ()) = method.loss_of(state, outputs, Vec::new(), views.labels.clone(), context);
         Step::of_group(loss, ()).with_metrics(Metrics::of_embeddings(embeddings))
     }
 
-    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<EncoderWith<E>, NoState>> {
+    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<EncoderWith<E>, NoState, Carry = ()>> {
         Some(self)
     }
 
@@ -81,6 +81,8 @@ impl<E: Encoder, M: Siamese> SslMethod<E> for M {
 }
 
 impl<E: Encoder, M: Siamese> EmbeddingLoss<EncoderWith<E>, NoState> for M {
+    type Carry = ();
+
     fn embed(&self, student: &EncoderWith<E>, views: &Views, pass: &Pass) -> Embedded {
         let (v1, v2) = views.pair();
         let EncoderWith { encoder, projector } = student;
@@ -92,13 +94,14 @@ impl<E: Encoder, M: Siamese> EmbeddingLoss<EncoderWith<E>, NoState> for M {
 
     fn loss_of(
         &self,
+        _state: &NoState,
         outputs: Vec<Tensor<2>>,
         _targets: Vec<Tensor<2>>,
         labels: Option<Tensor<1, Int>>,
         context: &StepContext,
-    ) -> Tensor<1> {
+    ) -> (Tensor<1>, ()) {
         let group = &context.group;
         let z = gather_each(outputs, group).try_into().expect("an embedding of each of two views");
-        self.compare(z, labels.map(|labels| gather_labels(labels, group)))
+        (self.compare(z, labels.map(|labels| gather_labels(labels, group))), ())
     }
 }

@@ -74,6 +74,14 @@ pub trait TokenEncoder {
     fn token_dim(&self) -> usize;
 }
 
+/// An encoder as a token encoder, for methods that [need tokens](crate::Needs::tokens).
+///
+/// # Panics
+/// If it is none. A run refuses such encoders before it starts.
+pub fn token_encoder(encoder: &impl Encoder) -> &dyn TokenEncoder {
+    encoder.tokens().expect("this method needs an encoder with tokens and got one without: expected a ViT")
+}
+
 /// Checks that an encoder has a class token and a mask token, which takes the place of hidden patches.
 ///
 /// # Errors

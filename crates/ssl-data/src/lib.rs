@@ -27,7 +27,7 @@ pub use masks::{
 };
 pub use ops::Normalization;
 pub use rng::{Generator, MaskKey, SampleKey};
-pub use source::{IMAGE_EXTENSIONS, ImageSource};
+pub use source::{IMAGE_EXTENSIONS, ImageSource, read_image};
 pub use synthetic::{Mosaic, Synthetic};
 pub use views::{
     EvalTransform, MAX_KERNEL_SIZE, MAX_VIEW_SIZE, MAX_VIEWS, OpConfig, Scratch, ViewConfig, ViewError, Views,

@@ -12,7 +12,7 @@ use std::{
 use common::{ppm, write};
 use ssl_data::{
     Dataset, DatasetOptions, EvalLoader, EvalTransform, LoaderConfig, MAX_WORKERS, Normalization,
-    decode_within,
+    decode_within, read_image,
 };
 use tempfile::tempdir;
 
@@ -91,7 +91,8 @@ fn an_image_takes_no_more_memory_than_allowed() {
     let grey = b"P5 2 1 255 \x00\xff"; // Thirteen bytes: two of pixels, which are six as RGB.
     assert!(decode_within(grey, 21).is_ok());
     let error = decode_within(grey, 20).unwrap_err().to_string();
-    assert_eq!(error, "decoding it takes 21 bytes, more than the 20 of data.max_image_bytes");
+    let way_out = "expected a smaller image, or a larger max_image_bytes (data.max_image_bytes in a recipe)";
+    assert_eq!(error, format!("decoding it takes 21 bytes, more than the 20 allowed: {way_out}"));
 
     let folder = tempdir().unwrap();
     write(folder.path(), &[("1.ppm", ppm(1))]);
@@ -100,7 +101,12 @@ fn an_image_takes_no_more_memory_than_allowed() {
     };
     assert!(open(23 + 12).unwrap().image(0).is_ok());
     let error = open(22).unwrap().image(0).unwrap_err().to_string();
-    assert_eq!(error, "it has 23 bytes, more than the 22 of data.max_image_bytes");
+    assert_eq!(error, format!("it has 23 bytes, more than the 22 allowed: {way_out}"));
+
+    let file = folder.path().join("1.ppm");
+    assert_eq!(read_image(&file, 23 + 12).unwrap().width(), 2);
+    assert_eq!(read_image(&file, 22).unwrap_err().to_string(), error);
+    assert!(read_image(Path::new("/dev/zero"), 22).is_err(), "it has no end");
 }
 
 fn tar_of(names: &[&str]) -> Vec<u8> {

@@ -131,7 +131,7 @@ fn hostile_files_take_little() {
     let (taken, is_image) = peak(&jpeg, 1 << 28);
     assert!(!is_image && taken < 1 << 20, "{taken} bytes");
     let error = decode_within(&jpeg, 1 << 28).unwrap_err().to_string();
-    assert!(error.ends_with("more than the 268435456 of data.max_image_bytes"), "{error}");
+    assert!(error.contains("more than the 268435456 allowed: "), "{error}");
 }
 
 /// 1 x 100,000 pixels took 19.7 GB.

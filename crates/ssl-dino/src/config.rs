@@ -106,6 +106,8 @@ impl DinoConfig {
             ("teacher_momentum_end", self.teacher_momentum_end),
         ];
         momenta.into_iter().try_for_each(|(field, momentum)| limits::share(field, momentum))?;
+        limits::epochs("warmup_teacher_temperature_epochs", self.warmup_teacher_temperature_epochs)?;
+        limits::epochs("freeze_last_layer_epochs", self.freeze_last_layer_epochs)?;
         limits::prototype_head([
             ("head_layers", self.head_layers),
             ("hidden_dim", self.hidden_dim),
@@ -145,6 +147,18 @@ mod tests {
 
     fn error(config: DinoConfig) -> String {
         config.build().expect_err("an unusable value").to_string()
+    }
+
+    #[test]
+    fn epochs_that_no_run_has_are_named() {
+        let frozen = DinoConfig::new().with_freeze_last_layer_epochs(i64::MAX as u64);
+        assert!(
+            error(frozen).starts_with("freeze_last_layer_epochs is 9223372036854775807, expected at most")
+        );
+        let slow = DinoConfig::new().with_warmup_teacher_temperature_epochs(1 << 40);
+        assert!(
+            error(slow).starts_with("warmup_teacher_temperature_epochs is 1099511627776, expected at most")
+        );
     }
 
     #[test]

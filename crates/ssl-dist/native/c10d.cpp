@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -36,11 +38,37 @@ at::Tensor bytes(const void* memory, int64_t count) {
   return at::from_blob(const_cast<void*>(memory), {count}, at::TensorOptions().dtype(at::kByte));
 }
 
+// Says that this process is there, and waits until all others have done so.
+void meet(c10d::Store& store, int rank, int size, std::chrono::seconds patience) {
+  std::vector<std::string> all;
+  for (int other = 0; other < size; ++other) {
+    all.push_back("rank-" + std::to_string(other));
+  }
+  store.set(all[rank], std::vector<uint8_t>{1});
+  try {
+    store.wait(all, patience);
+  } catch (const std::exception&) {
+    std::string missing;
+    for (int other = 0; other < size; ++other) {
+      if (!store.check({all[other]})) {
+        missing += (missing.empty() ? "" : ", ") + std::to_string(other);
+      }
+    }
+    if (missing.empty()) {
+      throw;
+    }
+    throw std::runtime_error("found no rank " + missing + " after " + std::to_string(patience.count()) +
+                             " s, expected all " + std::to_string(size) +
+                             " at MASTER_ADDR and MASTER_PORT: see why they did not start");
+  }
+}
+
 }  // namespace
 
 extern "C" {
 
-// Connects the processes that meet at a port, under a name that no earlier attempt of the job had.
+// Connects the processes that meet at a port, under a name that no earlier attempt of the job had. Nobody waits longer than so
+// many seconds for the others to come.
 const char* ssl_c10d_connect(Connection** out, const char* host, uint16_t port, int rank, int size, bool serves,
                              const char* name, int64_t seconds) {
   return guarded([&] {
@@ -57,10 +85,13 @@ const char* ssl_c10d_connect(Connection** out, const char* host, uint16_t port, 
     gloo->devices.push_back(interface != nullptr
                                 ? c10d::ProcessGroupGloo::createDeviceForInterface(interface)
                                 : c10d::ProcessGroupGloo::createDefaultDevice());
-    // What a process waits for another one, which may be writing a checkpoint or evaluating.
-    gloo->timeout = std::chrono::hours(24);
+    meet(*connection->store, rank, size, std::chrono::seconds(seconds));
+    // Of those that came, one may still end before all are connected.
+    gloo->timeout = std::chrono::seconds(seconds);
     Aside aside;
     connection->gloo = std::make_unique<c10d::ProcessGroupGloo>(connection->store, rank, size, gloo);
+    // From now on, another process may be writing a checkpoint or evaluating.
+    connection->gloo->setTimeout(std::chrono::hours(24));
     *out = connection.release();
   });
 }

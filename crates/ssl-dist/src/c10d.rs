@@ -10,7 +10,8 @@ use crate::JobError;
 use crate::launch::Meeting;
 use crate::wire::{Lost, Wire};
 
-/// Seconds that a process waits for the others to come to the meeting (our choice; torch waits as long for a store).
+/// Seconds that a process waits for the others to come to the meeting, and then for all to be connected (our choice; torch waits as
+/// long for a store).
 const PATIENCE: i64 = 300;
 
 #[repr(C)]
@@ -91,6 +92,11 @@ impl Gloo {
 
 /// Meets the other processes.
 pub(crate) fn connect(meeting: &Meeting) -> Result<Gloo, JobError> {
+    connect_within(PATIENCE, meeting)
+}
+
+/// Meets the other processes, and waits for them for so many seconds.
+fn connect_within(patience: i64, meeting: &Meeting) -> Result<Gloo, JobError> {
     let failed = |reason: String| JobError::Engine { engine: "c10d", reason };
     let text = |text: &str| CString::new(text).map_err(|error| failed(error.to_string()));
     // torchrun starts a failed job again at the same port.
@@ -107,7 +113,7 @@ pub(crate) fn connect(meeting: &Meeting) -> Result<Gloo, JobError> {
             meeting.size as i32,
             meeting.serves,
             name.as_ptr(),
-            PATIENCE,
+            patience,
         )
     };
     answer(error).map_err(|Lost(reason)| failed(reason))?;
@@ -170,5 +176,25 @@ impl Wire for Gloo {
     /// The others notice that the connection breaks.
     fn abort(&self) {
         std::process::exit(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_does_not_come_is_named_when_the_patience_ends() {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let port = free.expect("a free port").port();
+        let address = "127.0.0.1".to_owned();
+        let start = Instant::now();
+        let alone = connect_within(2, &Meeting { rank: 0, size: 3, address, port, serves: true });
+        let error = alone.expect_err("nobody else is there").to_string();
+        assert!(error.starts_with("c10d does not start: found no rank 1, 2 after 2 s"), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     }
 }

@@ -139,11 +139,7 @@ impl HostGroup {
             let sizes: Vec<u64> = there.iter().map(|(_, size)| *size).collect();
             work(&sizes)
         });
-        let mut traffic = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
-        traffic.calls += 1;
-        traffic.bytes += if call == Call::AllReduceSum { 4 * size as u64 } else { size as u64 };
-        traffic.seconds += start.elapsed().as_secs_f64();
-        drop(traffic);
+        self.count(of_call(call, size, start.elapsed().as_secs_f64()));
         match done {
             Ok(done) => {
                 self.broken.store(false, Ordering::SeqCst);
@@ -156,6 +152,27 @@ impl HostGroup {
                 panic_any(Ended { message, speaks: self.wire.rank() < 2 })
             }
         }
+    }
+
+    /// Adds to what has been exchanged.
+    fn count(&self, more: Traffic) {
+        let mut traffic = self.traffic.lock().unwrap_or_else(PoisonError::into_inner);
+        *traffic = *traffic + more;
+    }
+
+    /// Copies values between a device and the host, which is part of what an exchange costs.
+    fn copied<T>(&self, copy: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let copied = copy();
+        self.count(Traffic { seconds: start.elapsed().as_secs_f64(), ..Traffic::default() });
+        copied
+    }
+
+    /// The values of a tensor on the host.
+    fn to_host<const D: usize>(&self, tensor: Tensor<D>) -> Vec<f32> {
+        // What is still being computed would count as copying. Reading returns the errors of the device.
+        let _ = tensor.device().sync();
+        self.copied(|| on_host(tensor))
     }
 
     /// What all ranks announce.
@@ -255,6 +272,16 @@ impl HostGroup {
     }
 }
 
+/// What a call of this process adds to its traffic. `size` counts the values of a sum, and the bytes of any other call.
+fn of_call(call: Call, size: usize, seconds: f64) -> Traffic {
+    let (summed, gathered) = match call {
+        Call::AllReduceSum if size > SMALL => (4 * size as u64, 0),
+        Call::AllReduceSum => (0, 4 * size as u64), // every rank gets the values of all others
+        _ => (0, size as u64),
+    };
+    Traffic { calls: 1, summed, gathered, seconds }
+}
+
 fn name(call: u8) -> &'static str {
     CALLS.iter().find(|(one, _)| *one as u8 == call).map_or("something unknown", |(_, name)| name)
 }
@@ -316,13 +343,13 @@ impl Collective for HostGroup {
                 wire.all_reduce_sum(values)
             });
         }
-        let mut sums = on_host(values);
+        let mut sums = self.to_host(values);
         self.call(Call::AllReduceSum, sums.len(), |sizes| {
             let len = sizes[0];
             assert!(sizes.iter().all(|size| *size == len), "sums of {sizes:?} values, expected one number");
             sums.chunks_mut(BLOCK).try_for_each(|block| self.sum(block))
         });
-        Tensor::from_data(TensorData::new(sums, shape), (&device, dtype))
+        self.copied(|| Tensor::from_data(TensorData::new(sums, shape), (&device, dtype)))
     }
 
     fn all_gather(&self, rows: Tensor<2>) -> Tensor<2> {
@@ -330,13 +357,13 @@ impl Collective for HostGroup {
         if let Some(wire) = self.past_host(&device) {
             return self.call(Call::AllGather, 4 * count * columns, |sizes| gather_padded(wire, rows, sizes));
         }
-        let own = on_host(rows);
+        let own = self.to_host(rows);
         let bytes: &[u8] = bytemuck::cast_slice(&own);
         let parts = self.call(Call::AllGather, bytes.len(), |sizes| self.gather(bytes, sizes));
         let bytes = parts.concat();
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
         let shape = [values.len() / columns.max(1), columns];
-        Tensor::from_data(TensorData::new(values, shape), (&device, dtype))
+        self.copied(|| Tensor::from_data(TensorData::new(values, shape), (&device, dtype)))
     }
 
     fn broadcast(&self, bytes: Vec<u8>, root: usize) -> Vec<u8> {

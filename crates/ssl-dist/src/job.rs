@@ -101,9 +101,15 @@ pub enum JobError {
 }
 
 impl JobError {
-    /// Whether every process of the job has this error, so that one of them can say so for all.
-    pub fn is_of_all(&self) -> bool {
-        !matches!(self, Self::Engine { .. } | Self::Variable { .. })
+    /// Whether the process with this rank is to tell the user, so that a job says it once. What every process has, the first one
+    /// tells. Where an engine does not start, processes cannot know who else failed, and the first one of each machine tells: of
+    /// a process that fails alone, the others say that it did not come.
+    pub fn is_told_by(&self, rank: usize, local_rank: Option<usize>) -> bool {
+        match self {
+            Self::Variable { .. } => true,
+            Self::Engine { .. } => rank == 0 || local_rank.is_none_or(|rank| rank == 0),
+            _ => rank == 0,
+        }
     }
 }
 
@@ -216,4 +222,22 @@ fn torchrun(meeting: &launch::Meeting, _local: Option<Local>) -> Result<Job, Job
         engine: "c10d",
         feature: "c10d",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_many_processes_is_told_by_few() {
+        let engine = JobError::Engine { engine: "c10d", reason: "no connection".to_owned() };
+        let tells = |rank, local| engine.is_told_by(rank, local);
+        assert!(tells(0, Some(0)) && !tells(1, Some(1)), "once on a machine");
+        assert!(tells(4, Some(0)) && !tells(5, Some(1)), "once on the next one");
+        assert!(tells(3, None), "nobody knows who else is there");
+        let of_all = JobError::NoVariable { name: "MASTER_PORT" };
+        assert!(of_all.is_told_by(0, None) && !of_all.is_told_by(1, None));
+        let own = JobError::Variable { name: "RANK", value: "x".to_owned() };
+        assert!(own.is_told_by(2, Some(2)), "the others may have a number there");
+    }
 }

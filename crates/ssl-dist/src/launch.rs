@@ -7,8 +7,8 @@ use crate::JobError;
 pub struct Local {
     /// The index of this process among those on its machine, from 0; the number of its GPU.
     pub rank: usize,
-    /// Processes on this machine.
-    pub size: usize,
+    /// Processes on this machine, if the launcher says.
+    pub size: Option<usize>,
 }
 
 /// A job that a launcher started.
@@ -57,7 +57,9 @@ pub(crate) fn find(variable: impl Fn(&str) -> Option<String>) -> Result<Option<L
         number(MPI[0][0]).is_some() || number(MPI[1][0]).is_some() || variable("PMIX_RANK").is_some();
     let size = MPI.iter().find_map(|[size, ..]| number(size));
     if by_mpi {
-        let place = |[_, rank, size]: &[&str; 3]| Some(Local { rank: number(rank)?, size: number(size)? });
+        // MPI itself knows the place, so one that is not told in full is asked there.
+        let place =
+            |[_, rank, size]: &[&str; 3]| Some(Local { rank: number(rank)?, size: Some(number(size)?) });
         let local = MPI.iter().find_map(place);
         return Ok(Some(Launch { launcher: Launcher::Mpi, size, local }));
     }
@@ -70,8 +72,23 @@ pub(crate) fn find(variable: impl Fn(&str) -> Option<String>) -> Result<Option<L
 /// The rank of this process, as far as its environment says: to report that it cannot join its job.
 pub fn rank_by_environment() -> usize {
     let ranks = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK", "RANK", "SLURM_PROCID"];
-    let rank = ranks.iter().find_map(|name| std::env::var(name).ok());
-    rank.and_then(|rank| rank.trim().parse().ok()).unwrap_or(0)
+    first_number(&ranks, |name| std::env::var(name).ok()).unwrap_or(0)
+}
+
+/// The index of this process among those on its machine, if its environment says: for the same purpose.
+pub fn local_rank_by_environment() -> Option<usize> {
+    local_rank(|name| std::env::var(name).ok())
+}
+
+fn local_rank(variable: impl Fn(&str) -> Option<String>) -> Option<usize> {
+    // Under torchrun in a SLURM job, the last one is that of torchrun itself.
+    let ranks = ["OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "LOCAL_RANK", "SLURM_LOCALID"];
+    first_number(&ranks, variable)
+}
+
+/// The value of the first of these variables that is set, if it is a number.
+fn first_number(names: &[&str], variable: impl Fn(&str) -> Option<String>) -> Option<usize> {
+    names.iter().find_map(|name| variable(name))?.trim().parse().ok()
 }
 
 fn torchrun(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<Launch>, JobError> {
@@ -92,12 +109,13 @@ fn torchrun(variable: &impl Fn(&str) -> Option<String>) -> Result<Option<Launch>
     let port = port.trim().parse().map_err(|_| JobError::Variable { name: "MASTER_PORT", value: port })?;
     let served = variable("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value == "True");
     let local = |name: &'static str| variable(name).map(|value| number(name, &value)).transpose();
-    let place = local("LOCAL_RANK")?.zip(local("LOCAL_WORLD_SIZE")?);
+    // Who starts processes by hand may say which GPU is whose, and no more.
+    let (local_rank, local_size) = (local("LOCAL_RANK")?, local("LOCAL_WORLD_SIZE")?);
     let address = needed("MASTER_ADDR")?;
     Ok(Some(Launch {
         launcher: Launcher::Torchrun(Meeting { rank, size, address, port, serves: rank == 0 && !served }),
         size: Some(size),
-        local: place.map(|(rank, size)| Local { rank, size }),
+        local: local_rank.map(|rank| Local { rank, size: local_size }),
     }))
 }
 
@@ -125,7 +143,7 @@ mod tests {
             ("OMPI_COMM_WORLD_LOCAL_RANK", "1"),
             ("OMPI_COMM_WORLD_LOCAL_SIZE", "2"),
         ]);
-        let local = Some(Local { rank: 1, size: 2 });
+        let local = Some(Local { rank: 1, size: Some(2) });
         assert_eq!(launch, Ok(Some(Launch { launcher: Launcher::Mpi, size: Some(4), local })));
         let launch = of(&[("PMI_SIZE", "3"), ("PMI_RANK", "0")]).expect("a job of MPICH").expect("a job");
         assert_eq!((launch.launcher, launch.size, launch.local), (Launcher::Mpi, Some(3), None));
@@ -158,6 +176,34 @@ mod tests {
         assert_eq!((found.address.as_str(), found.port, found.serves), ("host-1", 29500, true));
         variables.push(("TORCHELASTIC_USE_AGENT_STORE", "True"));
         assert!(!meeting(&variables).serves);
+    }
+
+    #[test]
+    fn a_process_knows_its_gpu_even_if_the_number_of_its_neighbours_is_not_told() {
+        let start = [("RANK", "5"), ("WORLD_SIZE", "8"), ("MASTER_ADDR", "a"), ("MASTER_PORT", "29500")];
+        let local = |more: &[(&str, &str)]| {
+            let launch = of(&[&start[..], more].concat()).expect("all there").expect("a job");
+            launch.local
+        };
+        assert_eq!(local(&[]), None);
+        assert_eq!(local(&[("LOCAL_RANK", "1")]), Some(Local { rank: 1, size: None }));
+        let both = local(&[("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "4")]);
+        assert_eq!(both, Some(Local { rank: 1, size: Some(4) }));
+        assert_eq!(local(&[("LOCAL_WORLD_SIZE", "4")]), None);
+        let error = of(&[&start[..], &[("LOCAL_RANK", "x")]].concat()).expect_err("no number");
+        assert!(error.starts_with("LOCAL_RANK is 'x'"), "{error}");
+    }
+
+    #[test]
+    fn the_place_on_the_machine_is_that_of_the_launcher_that_started_the_process() {
+        let of = |variables: &[(&str, &str)]| {
+            local_rank(|name| {
+                variables.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert_eq!((of(&[]), of(&[("LOCAL_RANK", "no number")])), (None, None));
+        assert_eq!(of(&[("SLURM_LOCALID", "0"), ("LOCAL_RANK", "3")]), Some(3));
+        assert_eq!(of(&[("OMPI_COMM_WORLD_LOCAL_RANK", " 2 ")]), Some(2));
     }
 
     #[test]

@@ -14,4 +14,4 @@ mod nccl;
 
 pub use group::Ended;
 pub use job::{Job, JobError};
-pub use launch::{Local, rank_by_environment};
+pub use launch::{Local, local_rank_by_environment, rank_by_environment};

@@ -34,7 +34,7 @@ impl World {
     /// The place of this process among those that share memory with it.
     pub(crate) fn local(&self) -> Option<Local> {
         let here = self.0.split_shared().ok()?;
-        Some(Local { rank: here.rank() as usize, size: here.size() as usize })
+        Some(Local { rank: here.rank() as usize, size: Some(here.size() as usize) })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use burn::module::Module;
+use ssl_core::tokens::token_encoder;
 use ssl_core::{
     ConfigError, Encoder, Features, Footprint, FrozenEncoder, Head, HeadShape, Init, Loss, LossScale,
     MethodRules, Metrics, Mlp, Needs, NoState, SslMethod, Step, StepContext, TokenEncoder, TokenShape, Views,
@@ -118,7 +119,7 @@ impl<E: Encoder> SslMethod<E> for DistillFeatures {
         let layers = self.config.layers(encoder.tokens().is_some(), self.teacher_dim(feature_dim));
         let [pooled, tokens] = self.counts();
         let projector = pooled.then(|| Mlp::init(feature_dim, &layers, init));
-        let token_projector = tokens.then(|| Mlp::init(tokens_of(&encoder).token_dim(), &layers, init));
+        let token_projector = tokens.then(|| Mlp::init(token_encoder(&encoder).token_dim(), &layers, init));
         (DistillFeaturesStudent { encoder, projector, token_projector }, NoState {})
     }
 
@@ -171,12 +172,4 @@ impl<E: Encoder> SslMethod<E> for DistillFeatures {
     fn encoder<'a>(&self, student: &'a DistillFeaturesStudent<E>, _state: &'a NoState) -> &'a E {
         &student.encoder
     }
-}
-
-fn tokens_of(encoder: &impl Encoder) -> &dyn TokenEncoder {
-    encoder.tokens().unwrap_or_else(|| {
-        panic!(
-            "distillation of tokens needs an encoder with tokens, such as a ViT: expected a token_weight of 0"
-        )
-    })
 }

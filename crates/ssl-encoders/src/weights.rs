@@ -17,6 +17,7 @@
 //! std::fs::remove_file(path).unwrap();
 //! ```
 
+mod archive;
 mod artifact;
 mod convnext;
 mod describe;

@@ -13,6 +13,7 @@ use ssl_core::{DeviceSpec, Draws, Encoder, Init, Pass, Precision, named};
 use ssl_encoders::{
     Artifact, ConvNext, ConvNextConfig, EncoderConfig, NameScheme, Preprocessing, StemChoice, weights,
 };
+use ssl_testing::cases_dir;
 
 /// Largest difference from float64, relative to the largest value of a tensor.
 const TOLERANCE: f32 = 2e-5;
@@ -21,13 +22,17 @@ const TOLERANCE: f32 = 2e-5;
 fn features_and_maps_are_those_of_timm_with_and_without_gradients() {
     for (golden, network) in cases() {
         for pass in [Pass::train(), Pass::eval()] {
-            assert_close("features", network.encode(pixels(&golden), &pass).into_data(), &golden["features"]);
+            assert_close(
+                "features",
+                network.encode(pixels(&golden), &pass).into_data(),
+                &golden["out.train"],
+            );
             let map = network.feature_map(pixels(&golden), &pass).expect("a ConvNeXt has one");
-            assert_close("map", map.into_data(), &golden["map"]);
+            assert_close("map", map.into_data(), &golden["out.map"]);
         }
         let plain = network.valid();
         let features = plain.encode(pixels(&golden).inner(), &Pass::eval());
-        assert_close("features", features.into_data(), &golden["features"]);
+        assert_close("features", features.into_data(), &golden["out.train"]);
         assert!(plain.tokens().is_none());
     }
 }
@@ -36,12 +41,12 @@ fn features_and_maps_are_those_of_timm_with_and_without_gradients() {
 fn gradients_are_those_of_timm() {
     for (golden, network) in cases() {
         let images = pixels(&golden).require_grad();
-        let weights = Tensor::<2>::from_data(golden["weights"].clone(), init().device());
+        let weights = Tensor::<2>::from_data(golden["in.loss_weights"].clone(), init().device());
         let gradients = (network.encode(images.clone(), &Pass::train()) * weights).sum().backward();
         let of_images = images.grad(&gradients).expect("images are tracked").into_data();
-        assert_close("pixels", of_images, &golden["grad_pixels"]);
+        assert_close("pixels", of_images, &golden["grad.x"]);
 
-        let wanted = under(&golden, "grad.");
+        let wanted = under(&golden, "grad.param.");
         let got = gradients_by_path(&network, GradientsParams::from_grads(gradients, &network));
         assert_eq!(got.keys().collect::<Vec<_>>(), wanted.keys().collect::<Vec<_>>());
         for (path, gradient) in got {
@@ -73,7 +78,7 @@ fn bfloat16_gives_float32_with_its_own_error() {
     let rounded = config.init(&mut init().with_precision(Precision::Bf16));
     let rounded = named::load(rounded, named::collect(&network)).expect("the same names");
     let got = rounded.encode(pixels(&golden), &Pass::eval()).into_data();
-    let difference = difference(&got, &golden["features"]);
+    let difference = difference(&got, &golden["out.train"]);
     assert!((1e-4..0.1).contains(&difference), "{difference}");
 }
 
@@ -110,7 +115,7 @@ fn weights_come_back_as_they_were_in_every_form() {
         let loaded = weights::load(&path, fresh).expect("the same network");
         assert_eq!(named::collect(&loaded), named::collect(&network), "{scheme}");
     }
-    assert_eq!(named::collect(&network), under(&golden, "model."));
+    assert_eq!(named::collect(&network), under(&golden, "init."));
 }
 
 #[test]
@@ -264,16 +269,18 @@ fn cases() -> [(Tensors, ConvNext); 2] {
 fn golden_case(patch_size: usize) -> (Tensors, ConvNext) {
     let golden = golden(patch_size);
     let network = config(patch_size).init(&mut init());
-    let network = named::load(network, under(&golden, "model.")).expect("the names of the golden file");
+    let network = named::load(network, under(&golden, "init.")).expect("the names of the golden file");
     (golden, network)
 }
 
+/// The tensors of a case of the conformance suite, which `cargo xtask conformance` computes too.
 fn golden(patch_size: usize) -> Tensors {
-    common::golden(&format!("convnext_patch{patch_size}"))
+    let path = cases_dir().join(format!("model.convnext.patch{patch_size}.safetensors"));
+    named::decode(&std::fs::read(path).expect("a golden file")).expect("a safetensors file").0
 }
 
 fn pixels(golden: &Tensors) -> Tensor<4> {
-    Tensor::from_data(golden["pixels"].clone(), init().device())
+    Tensor::from_data(golden["in.x"].clone(), init().device())
 }
 
 fn assert_close(name: &str, got: TensorData, want: &TensorData) {

@@ -1,4 +1,8 @@
 //! Files of other packages, as `golden/make_others.py` has written them: the encoder in them gives the package's own features.
+//!
+//! lightly, lightly-train, torchvision and timm wrote theirs themselves. Files called `official_` and `simclr_v2` have the layout of
+//! official code and of converters, which are no packages; those called `layout_`, that of vissl and solo-learn, which cannot be run
+//! beside today's torch. Their networks are torchvision's and timm's, and so are the features.
 
 mod common;
 
@@ -66,10 +70,67 @@ fn a_converted_file_of_simclr_v2() {
     assert_is(&loaded, "SimCLR v2, converted", "resnet.net.");
 }
 
+#[test]
+fn a_checkpoint_of_lightly_train_which_holds_modules_too() {
+    let loaded = check("lightly_train", "lightly_train.ckpt", narrow());
+    assert_is(&loaded, "lightly-train", "state_dict.embedding_model.wrapped_model._features.");
+}
+
+#[test]
+fn checkpoints_of_solo_learn_and_of_its_last_release() {
+    for (name, prefix) in
+        [("layout_solo_learn", "state_dict.backbone."), ("layout_solo_learn_1_0_2", "state_dict.encoder.")]
+    {
+        let loaded = check(name, &format!("{name}.ckpt"), narrow());
+        assert_is(&loaded, "solo-learn", prefix);
+        assert!(loaded.left_out.iter().any(|name| name.starts_with("state_dict.momentum_")), "{loaded}");
+    }
+}
+
+#[test]
+fn a_checkpoint_of_vissl_with_values_of_numpy() {
+    let loaded = check("layout_vissl", "layout_vissl.torch", narrow());
+    assert_is(&loaded, "VISSL", "classy_state_dict.base_model.model.trunk._feature_blocks.");
+}
+
+#[test]
+fn checkpoints_of_official_code_with_resnets() {
+    for (name, source, prefix) in [
+        ("official_simsiam", "SimSiam", "state_dict.module.encoder."),
+        ("official_swav", "SwAV", "state_dict.module."),
+        // A name of 21 letters, as `official_dino_student`: `weights/archive.rs`.
+        ("official_barlow_twins", "Barlow Twins", "model.module.backbone."),
+        ("official_vicreg", "VICReg", "model.module.backbone."),
+    ] {
+        assert_is(&check(name, &format!("{name}.pth"), narrow()), source, prefix);
+    }
+}
+
+#[test]
+fn checkpoints_of_official_code_with_vits() {
+    for (name, source, prefix) in [
+        ("official_moco_v3", "MoCo v3", "state_dict.module.base_encoder."),
+        ("official_dino_student", "DINO", "student.module.backbone."),
+        ("official_mae", "MAE", "model."),
+        ("official_msn", "MSN", "target_encoder.module."),
+    ] {
+        assert_is(&check(name, &format!("{name}.pth"), vit(1, None)), source, prefix);
+    }
+}
+
+/// The converter has torchvision's names without counters, as early files of torchvision itself: nothing tells whose they are. Its
+/// own network pads otherwise (docs/other-programs.md), so that the features are those of torchvision's.
+#[test]
+fn a_converted_file_of_byol_is_loaded_and_is_anybodys() {
+    let loaded = check("official_byol", "official_byol.pth", narrow());
+    assert_eq!((loaded.source, &*loaded.prefix), (None, ""));
+    assert_eq!(loaded.left_out, ["fc.bias", "fc.weight"]);
+}
+
 /// Who wrote a file, what its encoder is under, and tensors beside it, as the official code has them.
 type Layout = (Option<&'static str>, &'static str, &'static [&'static str]);
 
-/// The layouts of official code that no package of PyPI writes.
+/// Layouts with other encoders than the files above have, and some more.
 const LAYOUTS: [Layout; 17] = [
     (
         Some("MoCo"),
@@ -203,6 +264,12 @@ fn assert_close(found: &TensorData, want: &TensorData) {
 
 fn resnet(stem: Stem) -> AnyEncoder {
     let config = ResNetConfig::new(BlockKind::Basic, [1; 4]).with_width(4).with_stem(stem);
+    AnyEncoder::ResNet(config.init(&mut init()))
+}
+
+/// A ResNet of half that width, for which files are small.
+fn narrow() -> AnyEncoder {
+    let config = ResNetConfig::new(BlockKind::Basic, [1; 4]).with_width(2).with_stem(Stem::ImageNet);
     AnyEncoder::ResNet(config.init(&mut init()))
 }
 

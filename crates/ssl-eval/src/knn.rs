@@ -34,7 +34,7 @@ impl KnnConfig {
     /// # Errors
     /// The first field whose value no evaluation could use.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        ConfigError::check(self.k > 0, "k", 0, "at least 1")?;
+        limits::neighbours("k", self.k)?;
         limits::temperature("temperature", self.temperature)
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod escape;
+mod flush;
 mod free;
 mod regular;
 
@@ -10,6 +11,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 pub use escape::{escaped, shown};
+use flush::{flush, flush_folder};
 pub use free::free_space;
 pub use regular::{open_regular, read, read_text};
 
@@ -29,7 +31,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&new);
     }
     written?;
-    sync_folder(folder_of(path))
+    flush_folder(folder_of(path))
 }
 
 /// Writes a folder, replacing an existing one. `fill` is given an empty folder and puts the files into it.
@@ -48,7 +50,7 @@ pub fn write_folder<E: From<io::Error>>(
     let (new, old) = (with_ending(path, ".tmp"), with_ending(path, ".old"));
     remove_folder(&new)?;
     make_folder(&new)?;
-    let filled = fill(&new).and_then(|()| Ok(sync_folder(&new)?));
+    let filled = fill(&new).and_then(|()| Ok(flush_folder(&new)?));
     if filled.is_err() {
         // Half a folder takes up the space that a full disk lacks; the first error is the one to report.
         let _ = remove_folder(&new);
@@ -59,7 +61,7 @@ pub fn write_folder<E: From<io::Error>>(
         fs::rename(path, &old)?;
     }
     fs::rename(&new, path)?;
-    sync_folder(folder_of(path))?;
+    flush_folder(folder_of(path))?;
     Ok(remove_folder(&old)?)
 }
 
@@ -70,7 +72,7 @@ pub fn write_folder<E: From<io::Error>>(
 pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::copy(from, to)?;
     // Windows flushes only what is open for writing.
-    fs::OpenOptions::new().write(true).open(to)?.sync_all()
+    flush(&fs::OpenOptions::new().write(true).open(to)?)
 }
 
 /// Removes a folder and everything in it, if it exists.
@@ -84,7 +86,7 @@ pub fn remove_folder(path: &Path) -> io::Result<()> {
 fn write_to_disk(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
-    file.sync_all()
+    flush(&file)
 }
 
 /// Creates a folder and its parents, and waits until the names of new ones are on disk.
@@ -92,13 +94,7 @@ fn make_folder(path: &Path) -> io::Result<()> {
     let new: Vec<&Path> =
         path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
     fs::create_dir_all(path)?;
-    new.into_iter().try_for_each(|folder| sync_folder(folder_of(folder)))
-}
-
-/// Waits until the names in a folder are on disk.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    // Other systems cannot open a folder as a file, and Windows writes renames through.
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+    new.into_iter().try_for_each(|folder| flush_folder(folder_of(folder)))
 }
 
 fn folder_of(path: &Path) -> &Path {

@@ -130,6 +130,8 @@ impl IBotConfig {
             ("teacher_momentum_end", self.teacher_momentum_end),
         ];
         momenta.into_iter().try_for_each(|(field, momentum)| limits::share(field, momentum))?;
+        limits::epochs("warmup_teacher_temperature_epochs", self.warmup_teacher_temperature_epochs)?;
+        limits::epochs("freeze_last_layer_epochs", self.freeze_last_layer_epochs)?;
         limits::weight("class_weight", self.class_weight)?;
         limits::weight("patch_weight", self.patch_weight)?;
         let weights = self.class_weight + self.patch_weight;
@@ -182,6 +184,18 @@ mod tests {
 
     fn error(config: IBotConfig) -> String {
         config.build().expect_err("an unusable value").to_string()
+    }
+
+    #[test]
+    fn epochs_that_no_run_has_are_named() {
+        let frozen = IBotConfig::new().with_freeze_last_layer_epochs(i64::MAX as u64);
+        assert!(
+            error(frozen).starts_with("freeze_last_layer_epochs is 9223372036854775807, expected at most")
+        );
+        let slow = IBotConfig::new().with_warmup_teacher_temperature_epochs(1 << 40);
+        assert!(
+            error(slow).starts_with("warmup_teacher_temperature_epochs is 1099511627776, expected at most")
+        );
     }
 
     #[test]

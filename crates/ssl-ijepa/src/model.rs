@@ -3,9 +3,10 @@
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use ssl_core::nn::TransformerBlock;
+use ssl_core::tokens::token_encoder;
 use ssl_core::{
     Advice, Encoder, Footprint, Init, LossScale, Mask, MaskKind, Masking, MethodRules, Metrics, Needs, Plan,
-    Progress, SslMethod, Step, StepContext, Teacher, TokenEncoder, TokenShape, Views,
+    Progress, SslMethod, Step, StepContext, Teacher, TokenShape, Views,
 };
 
 use crate::{IJepaConfig, Predictor, PredictorInput, ijepa};
@@ -103,7 +104,7 @@ impl<E: Encoder> SslMethod<E> for IJepa {
     /// # Panics
     /// If the encoder has no tokens.
     fn init(&self, encoder: E, init: &mut Init) -> (IJepaStudent<E>, IJepaState<E>) {
-        let predictor = Predictor::init(&self.config, tokens_of(&encoder), init);
+        let predictor = Predictor::init(&self.config, token_encoder(&encoder), init);
         let student = IJepaStudent { encoder, predictor };
         let teacher = Teacher::from_student(&student.target());
         (student, IJepaState { teacher })
@@ -118,13 +119,13 @@ impl<E: Encoder> SslMethod<E> for IJepa {
     ) -> Step<()> {
         let (images, mask) = views.masked();
         let (context_places, target_places) = places_of(mask);
-        let teacher = tokens_of(&state.teacher.network().encoder);
+        let teacher = token_encoder(&state.teacher.network().encoder);
         let h = teacher.encode_tokens(images.clone(), Masking::None, &context.teacher_pass()).patches;
 
         let pass = context.pass("student");
         let [_, _, height, width] = images.dims();
         let grid = teacher.patch_grid([height, width]);
-        let tokens = tokens_of(&student.encoder).encode_tokens(images, mask.masking(), &pass);
+        let tokens = token_encoder(&student.encoder).encode_tokens(images, mask.masking(), &pass);
         let metrics = Metrics::of_embeddings(tokens.clone().patch_mean());
         let input = PredictorInput {
             context: tokens.patches,
@@ -157,8 +158,4 @@ fn places_of(mask: &Mask) -> (Tensor<2, Int>, Tensor<3, Int>) {
             panic!("I-JEPA predicts blocks of patches: expected a mask that has them, got {:?}", other.kind())
         }
     }
-}
-
-fn tokens_of(encoder: &impl Encoder) -> &dyn TokenEncoder {
-    encoder.tokens().unwrap_or_else(|| panic!("I-JEPA needs an encoder with tokens, such as a ViT"))
 }

@@ -2,12 +2,12 @@
 
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Tensor, TensorData};
-use ssl_core::{MaskKind, named};
+use ssl_core::{MaskKind, Masking, named};
 use ssl_encoders::{Vit, VitConfig};
 use ssl_fixtures::{at, context, descend, device, images, init, masked, vit};
 use ssl_ijepa::{
-    IJepa, IJepaConfig, IJepaState, IJepaStudent, Mask, MethodRules, Pass, PredictorInput, SslMethod, Step,
-    TokenEncoder, Views,
+    IJepa, IJepaConfig, IJepaState, IJepaStudent, Init, Mask, MethodRules, Pass, PredictorInput, SslMethod,
+    Step, TokenEncoder, Views, ijepa,
 };
 
 type Student = IJepaStudent<Vit>;
@@ -52,6 +52,18 @@ fn loss(student: &Student, state: &State, images: Tensor<4>) -> f32 {
     step(student, state, images).loss.into_scalar()
 }
 
+/// The loss of this student's predictions against the tokens of an encoder.
+fn loss_against(encoder: &Vit, student: &Student) -> f32 {
+    let Mask::Predict { context: context_places, targets } = mask() else { panic!("a context and targets") };
+    let context = student.encoder.encode_tokens(images(0.0), mask().masking(), &Pass::train()).patches;
+    let target_places = targets.swap_dims(0, 1);
+    let input =
+        PredictorInput { context, context_places, target_places: target_places.clone(), grid: [4, 4] };
+    let pred = student.predictor.forward(input, &Pass::train());
+    let tokens = encoder.encode_tokens(images(0.0), Masking::None, &Pass::train()).patches;
+    ijepa(pred, tokens, target_places).into_scalar()
+}
+
 /// The images with noise in the lower half.
 fn with_noise_below() -> Tensor<4> {
     let above = images(0.0).narrow(2, 0, 4);
@@ -68,6 +80,32 @@ fn the_student_sees_the_context_alone_and_the_teacher_all() {
     assert_eq!(tokens(images(0.0)), tokens(with_noise_below()));
     let (one, other) = (loss(&student, &state, images(0.0)), loss(&student, &state, with_noise_below()));
     assert_ne!(one, other, "the teacher did not see the targets");
+}
+
+#[test]
+fn the_student_predicts_the_tokens_of_its_teacher_and_not_its_own() {
+    // A student that is far from its teacher: at the start, and after few steps, their tokens are nearly the same.
+    let encoder = vit().with_class_token(false).init(&mut Init::new(1, &device().autodiff()));
+    let (student, state) = (IJepaStudent { encoder, ..start().0 }, start().1);
+    let found = loss(&student, &state, images(0.0));
+    let of_teacher = loss_against(&state.teacher.network().encoder, &student);
+    let of_student = loss_against(&student.encoder, &student);
+    assert!((found - of_teacher).abs() < 1e-6, "{found}, expected {of_teacher}");
+    assert!((found - of_student).abs() > 1e-4, "{found}, as against its own tokens");
+}
+
+#[test]
+fn a_student_that_says_the_same_of_every_patch_pays_because_its_teacher_does_not() {
+    let (student, state) = start();
+    let mut tensors = named::collect(&student);
+    for name in ["encoder.norm.weight", "encoder.norm.bias"] {
+        let collapsed = TensorData::new(vec![0.0_f32; 16], [16]);
+        assert!(tensors.insert(name.to_owned(), collapsed).is_some(), "no {name}");
+    }
+    let student = named::load(student, tensors).expect("the same student");
+    // Targets have variance 1. Of its own, there would be none to predict.
+    let (found, own) = (loss(&student, &state, images(0.0)), loss_against(&student.encoder, &student));
+    assert!(found > 0.2 && own < 0.05, "{found}, and {own} against its own tokens");
 }
 
 #[test]

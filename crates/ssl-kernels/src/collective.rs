@@ -1,7 +1,7 @@
 //! The processes that train one network together.
 
 use std::fmt;
-use std::ops::{Deref, Sub};
+use std::ops::{Add, Deref, Sub};
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
@@ -70,10 +70,33 @@ pub trait Collective: fmt::Debug + Send + Sync + 'static {
 pub struct Traffic {
     /// Calls of a [`Collective`].
     pub calls: u64,
-    /// Bytes that this process gave to them.
-    pub bytes: u64,
+    /// Bytes that this process gave to sums that the ranks share out: each travels twice, however many ranks there are.
+    pub summed: u64,
+    /// Bytes that this process gave to all other calls, gathers and short sums: each travels to every other rank.
+    pub gathered: u64,
     /// Seconds in them, waiting for other ranks included.
     pub seconds: f64,
+}
+
+impl Traffic {
+    /// Bytes that this process gave to calls.
+    pub fn bytes(&self) -> u64 {
+        self.summed + self.gathered
+    }
+}
+
+impl Add for Traffic {
+    type Output = Self;
+
+    /// The traffic of both.
+    fn add(self, other: Self) -> Self {
+        Self {
+            calls: self.calls + other.calls,
+            summed: self.summed + other.summed,
+            gathered: self.gathered + other.gathered,
+            seconds: self.seconds + other.seconds,
+        }
+    }
 }
 
 impl Sub for Traffic {
@@ -83,7 +106,8 @@ impl Sub for Traffic {
     fn sub(self, earlier: Self) -> Self {
         Self {
             calls: self.calls - earlier.calls,
-            bytes: self.bytes - earlier.bytes,
+            summed: self.summed - earlier.summed,
+            gathered: self.gathered - earlier.gathered,
             seconds: self.seconds - earlier.seconds,
         }
     }
@@ -189,5 +213,12 @@ mod tests {
         group.barrier();
         group.abort();
         assert_eq!(group, Group::new(Solo));
+    }
+
+    #[test]
+    fn traffic_since_an_earlier_count_is_what_was_added() {
+        let earlier = Traffic { calls: 1, summed: 20, gathered: 3, seconds: 0.5 };
+        let more = Traffic { calls: 2, summed: 8, gathered: 4, seconds: 0.25 };
+        assert_eq!(((earlier + more) - earlier, more.bytes()), (more, 12));
     }
 }

@@ -37,7 +37,7 @@ pub use average::average;
 pub use batch_norm::{batch_norm_eval, batch_norm_relu_train, batch_norm_train};
 pub use batch_norm_output::BatchNormOutput;
 pub use choice::with_backend_kernels;
-pub use contrast::{Contrast, Contrasted, contrast};
+pub use contrast::{Contrast, Contrasted, contrast, contrast_values};
 pub use conv::conv2d;
 #[cfg(any(feature = "flex", feature = "tch"))]
 pub(crate) use cpu::instructions;

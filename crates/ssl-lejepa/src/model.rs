@@ -57,17 +57,17 @@ impl<E: Encoder> SslMethod<E> for LeJepa {
     fn loss(
         &self,
         student: &EncoderWith<E>,
-        _state: &NoState,
+        state: &NoState,
         views: &Views,
         context: &StepContext,
     ) -> Step<()> {
-        let method: &dyn EmbeddingLoss<EncoderWith<E>, NoState> = self;
+        let method: &dyn EmbeddingLoss<EncoderWith<E>, NoState, Carry = ()> = self;
         let Embedded { outputs, embeddings } = method.embed(student, views, &context.pass("student"));
-        let loss = method.loss_of(outputs, Vec::new(), None, context);
+        let (loss, ()) = method.loss_of(state, outputs, Vec::new(), None, context);
         Step::of_group(loss, ()).with_metrics(Metrics::of_embeddings(embeddings))
     }
 
-    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<EncoderWith<E>, NoState>> {
+    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<EncoderWith<E>, NoState, Carry = ()>> {
         Some(self)
     }
 
@@ -81,6 +81,8 @@ impl<E: Encoder> SslMethod<E> for LeJepa {
 }
 
 impl<E: Encoder> EmbeddingLoss<EncoderWith<E>, NoState> for LeJepa {
+    type Carry = ();
+
     fn embed(&self, student: &EncoderWith<E>, views: &Views, pass: &Pass) -> Embedded {
         let z = embed_crops(&student.encoder, &student.projector, &views.crops, pass);
         let embeddings = Tensor::cat(z[..views.global].to_vec(), 0).without_autodiff();
@@ -89,15 +91,16 @@ impl<E: Encoder> EmbeddingLoss<EncoderWith<E>, NoState> for LeJepa {
 
     fn loss_of(
         &self,
+        _state: &NoState,
         z: Vec<Tensor<2>>,
         _targets: Vec<Tensor<2>>,
         _labels: Option<Tensor<1, Int>>,
         context: &StepContext,
-    ) -> Tensor<1> {
+    ) -> (Tensor<1>, ()) {
         let proj = Tensor::stack(gather_each(z, &context.group), 0);
         let slices = slices(&context.draws, self.config.output_dim, self.config.slices);
         let slices = Tensor::from_data(slices, &proj.device().inner());
-        self.loss.forward(LeJepaInput { proj, global_views: self.config.global_views, slices })
+        (self.loss.forward(LeJepaInput { proj, global_views: self.config.global_views, slices }), ())
     }
 }
 

@@ -3,9 +3,10 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::nn::TransformerBlock;
+use ssl_core::tokens::token_encoder;
 use ssl_core::{
     Encoder, Footprint, Init, LossScale, Mask, MaskKind, MethodRules, Metrics, Needs, NoState, Pass,
-    SslMethod, Step, StepContext, TokenEncoder, TokenShape, Tokens, Views,
+    SslMethod, Step, StepContext, TokenShape, Tokens, Views,
 };
 
 use crate::{Decoder, DecoderInput, MaeConfig, mae};
@@ -44,7 +45,7 @@ impl<E: Encoder> MaeStudent<E> {
     /// [`Mask::Keep`].
     pub fn predict(&self, images: Tensor<4>, mask: &Mask, pass: &Pass) -> (Tokens, Tensor<3>) {
         let [_, _, height, width] = images.dims();
-        let encoder = tokens_of(&self.encoder);
+        let encoder = token_encoder(&self.encoder);
         let grid = encoder.patch_grid([height, width]);
         let Mask::Keep(places) = mask else {
             panic!("MAE hides single patches: expected a mask that keeps the others, got {:?}", mask.kind())
@@ -105,7 +106,7 @@ impl<E: Encoder> SslMethod<E> for Mae {
     /// # Panics
     /// If the encoder has no tokens.
     fn init(&self, encoder: E, init: &mut Init) -> (MaeStudent<E>, NoState) {
-        let decoder = Decoder::init(&self.config, tokens_of(&encoder), init);
+        let decoder = Decoder::init(&self.config, token_encoder(&encoder), init);
         (MaeStudent { encoder, decoder }, NoState {})
     }
 
@@ -121,8 +122,4 @@ impl<E: Encoder> SslMethod<E> for Mae {
     fn encoder<'a>(&self, student: &'a MaeStudent<E>, _: &'a NoState) -> &'a E {
         &student.encoder
     }
-}
-
-fn tokens_of(encoder: &impl Encoder) -> &dyn TokenEncoder {
-    encoder.tokens().unwrap_or_else(|| panic!("MAE needs an encoder with tokens, such as a ViT"))
 }

@@ -156,7 +156,7 @@ fn a_mask_of_another_kind_is_refused() {
 }
 
 #[test]
-#[should_panic(expected = "MAE needs an encoder with tokens, such as a ViT")]
+#[should_panic(expected = "this method needs an encoder with tokens and got one without: expected a ViT")]
 fn a_network_without_tokens_is_refused() {
     let mut init = init();
     let resnet = ssl_fixtures::resnet(&mut init);

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::group::{gather, gather_images, share};
-use ssl_core::loss::block_values;
+use ssl_core::loss::info_nce_values;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::{
     Advice, ConfigError, Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, LossScale, MethodRules,
@@ -86,12 +86,12 @@ impl MethodRules for MoCo {
 
     fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
         let projector = HeadShape::new(feature_dim, self.config.projector(feature_dim));
-        let (rows, candidates) = (self.config.queue_len as f64, self.config.output_dim as f64);
+        let (rows, dim) = (self.config.queue_len as f64, self.config.output_dim as f64);
         Footprint {
             teacher_heads: Some(1),
             student_views: (!self.config.symmetric).then_some(1),
-            state: rows * candidates,
-            loss: block_values(images as f64, rows),
+            state: rows * dim,
+            loss: info_nce_values(images as f64, rows, dim, false),
             ..Footprint::of_heads([projector])
         }
     }

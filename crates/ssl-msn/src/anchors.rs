@@ -1,7 +1,8 @@
 //! The anchors of a batch: large masked views and focal ones, in groups that pass the network together.
 
 use burn::tensor::Tensor;
-use ssl_core::{Encoder, EncoderWith, Head, Mask, Masking, Pass, TokenEncoder, Views};
+use ssl_core::tokens::token_encoder;
+use ssl_core::{Encoder, EncoderWith, Head, Mask, Masking, Pass, Views};
 
 /// The embeddings of all views but the first: one pass of encoder and projector for each run of views of one size that keep as many
 /// patches.
@@ -21,7 +22,7 @@ pub(crate) fn embed_anchors<E: Encoder>(
     let embed = |(index, group): (usize, &[Anchor])| {
         let pass = pass.part("anchors", index);
         let images = Tensor::cat(group.iter().map(|anchor| anchor.images.clone()).collect(), 0);
-        let encoder = tokens_of(&network.encoder);
+        let encoder = token_encoder(&network.encoder);
         let tokens = encoder.encode_tokens(images, masking(group), &pass);
         network.projector.forward(encoder.pool(tokens), &pass).chunk(group.len(), 0)
     };
@@ -69,8 +70,4 @@ fn masking(group: &[Anchor]) -> Masking {
         none if none.is_empty() => Masking::None,
         all => Masking::Keep(Tensor::cat(all, 0)),
     }
-}
-
-fn tokens_of(encoder: &impl Encoder) -> &dyn TokenEncoder {
-    encoder.tokens().unwrap_or_else(|| panic!("MSN needs an encoder with tokens, such as a ViT"))
 }

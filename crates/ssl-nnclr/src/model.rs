@@ -1,13 +1,14 @@
 //! NNCLR: an encoder with projector and predictor, and a queue of embeddings.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use ssl_core::group::{gather, gather_each};
-use ssl_core::loss::block_values;
+use ssl_core::loss::info_nce_values;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
 use ssl_core::{
-    Advice, ConfigError, Encoder, Footprint, HeadShape, Init, Loss, LossScale, MethodRules, Metrics, Mlp,
-    Plan, Predicted, Queue, SslMethod, Step, StepContext, Views, WithPredictor,
+    Advice, ConfigError, Embedded, EmbeddingLoss, Encoder, Footprint, HeadShape, Init, Loss, LossScale,
+    MethodRules, Metrics, Mlp, Pass, Plan, Predicted, Queue, SslMethod, Step, StepContext, Views,
+    WithPredictor,
 };
 
 use crate::nearest::BLOCK;
@@ -51,6 +52,10 @@ impl MethodRules for NnClr {
         LossScale::guess((batch as f64).ln())
     }
 
+    fn embeds_in_chunks(&self) -> bool {
+        true
+    }
+
     fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
         let projector = HeadShape::new(feature_dim, self.config.projector());
         let predictor = HeadShape::new(projector.outputs(), self.config.predictor());
@@ -60,7 +65,7 @@ impl MethodRules for NnClr {
         let look_up = 2.0 * rows * dim + (images * rows).min((BLOCK as f64).max(rows));
         Footprint {
             state: rows * dim,
-            loss: look_up.max(block_values(images, images)),
+            loss: look_up.max(info_nce_values(images, images, dim, true)),
             ..Footprint::of_heads([projector, predictor])
         }
     }
@@ -98,15 +103,14 @@ impl<E: Encoder> SslMethod<E> for NnClr {
         views: &Views,
         context: &StepContext,
     ) -> Step<Tensor<2>> {
-        let ((v1, v2), group) = (views.pair(), &context.group);
-        let Predicted { embeddings: z, predictions: p } =
-            student.predict(&[v1, v2], &context.pass("student"));
-        let [n1, n2] = [0, 1].map(|view| gather(nearest(z[view].clone(), state.queue.rows()), group));
-        let mut p = gather_each(p, group);
-        let (p2, p1) = (p.remove(1), p.remove(0));
-        let loss = self.loss.forward(NnClrInput { n1, n2, p1, p2 });
-        let keys = l2_normalize(gather(z[0].clone().without_autodiff(), group), NORMALIZE_EPS);
-        Step::of_group(loss, keys).with_metrics(Metrics::of_embeddings(Tensor::cat(z, 0)))
+        let method: &dyn EmbeddingLoss<Self::Student, Self::State, Carry = Tensor<2>> = self;
+        let Embedded { outputs, embeddings } = method.embed(student, views, &context.pass("student"));
+        let (loss, keys) = method.loss_of(state, outputs, Vec::new(), None, context);
+        Step::of_group(loss, keys).with_metrics(Metrics::of_embeddings(embeddings))
+    }
+
+    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, Self::State, Carry = Tensor<2>>> {
+        Some(self)
     }
 
     fn absorb(&self, state: Self::State, keys: Tensor<2>) -> Self::State {
@@ -119,6 +123,36 @@ impl<E: Encoder> SslMethod<E> for NnClr {
 
     fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
         Some(&student.projector)
+    }
+}
+
+impl<E: Encoder> EmbeddingLoss<WithPredictor<E>, NnClrState> for NnClr {
+    type Carry = Tensor<2>;
+
+    /// The predictions of both views, then their embeddings, which are looked up and get no gradient.
+    fn embed(&self, student: &WithPredictor<E>, views: &Views, pass: &Pass) -> Embedded {
+        let (v1, v2) = views.pair();
+        let Predicted { embeddings: z, predictions: p } = student.predict(&[v1, v2], pass);
+        let embeddings = Tensor::cat(z.clone(), 0).without_autodiff();
+        Embedded { outputs: p.into_iter().chain(z).collect(), embeddings }
+    }
+
+    fn loss_of(
+        &self,
+        state: &NnClrState,
+        mut p: Vec<Tensor<2>>,
+        _targets: Vec<Tensor<2>>,
+        _labels: Option<Tensor<1, Int>>,
+        context: &StepContext,
+    ) -> (Tensor<1>, Tensor<2>) {
+        let group = &context.group;
+        let z = p.split_off(2);
+        let [n1, n2] = [0, 1].map(|view| gather(nearest(z[view].clone(), state.queue.rows()), group));
+        let mut p = gather_each(p, group);
+        let (p2, p1) = (p.remove(1), p.remove(0));
+        let loss = self.loss.forward(NnClrInput { n1, n2, p1, p2 });
+        let keys = l2_normalize(gather(z[0].clone().without_autodiff(), group), NORMALIZE_EPS);
+        (loss, keys)
     }
 }
 

@@ -5,6 +5,7 @@ mod error;
 mod gallery;
 mod page;
 mod picture;
+pub mod room;
 mod rows;
 mod thumbnails;
 

@@ -115,7 +115,7 @@ pub struct Table {
 /// A picture with a caption.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Figure {
-    /// The picture as a `data:` URI.
+    /// The picture as a `data:` URI, as [`data_uri`](crate::data_uri) makes it: the page has it as it is.
     pub uri: String,
     /// What it shows, for those who cannot see it.
     pub alt: String,
@@ -139,7 +139,7 @@ pub struct Looks {
 pub struct Row {
     /// The name of the image.
     pub name: String,
-    /// A picture for each column, as `data:` URIs.
+    /// A picture for each column, as `data:` URIs, which the page has as they are.
     pub pictures: Vec<String>,
 }
 

@@ -5,9 +5,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::picture::{jpeg, squared, uri};
-
-/// Bytes of the encoded picture at most (our choice: 6 MB of page have room for it).
-const BYTES: usize = 2_600_000;
+use crate::room;
 
 /// Sides of a thumbnail in pixels and qualities of the JPEG, the best first. Sides are multiples of 16, so that no block of the
 /// JPEG has pixels of two thumbnails.
@@ -27,7 +25,7 @@ pub struct Thumbnails {
 }
 
 impl Thumbnails {
-    /// Thumbnails of images, in this order, as good as fits into 3.5 MB of text.
+    /// Thumbnails of images, in this order, as good as fits into 3.2 MB of text.
     ///
     /// # Errors
     /// If they cannot be encoded.
@@ -39,7 +37,7 @@ impl Thumbnails {
         let mut found = (Vec::new(), 16);
         for (side, quality) in tries {
             found = (jpeg(&sheet(images, columns, rows, side), quality)?, side);
-            if found.0.len() <= BYTES {
+            if found.0.len() <= room::THUMBNAILS {
                 break;
             }
         }
@@ -81,7 +79,7 @@ mod tests {
         };
         let images: Vec<_> = (0..2000).map(noise).collect();
         let thumbnails = Thumbnails::new(&images).expect("encodable");
-        assert!(thumbnails.uri.len() < 3_600_000, "{}", thumbnails.uri.len());
+        assert!(thumbnails.uri.len() <= 3_200_100, "{}", thumbnails.uri.len());
         assert_eq!((thumbnails.columns, thumbnails.rows), (45, 45));
     }
 

@@ -2,7 +2,8 @@
 
 use image::{Rgb, RgbImage};
 use ssl_report::{
-    Curves, Facts, Gallery, GalleryOptions, Line, Note, Page, Panel, Rows, Sampled, Table, Tone, Verdict,
+    Curves, Facts, Figure, Gallery, GalleryOptions, Line, Looks, Note, Page, Panel, Row, Rows, Sampled,
+    Table, Tone, Verdict, room,
 };
 
 /// The ids of the sections, in order.
@@ -16,6 +17,11 @@ fn links(html: &str) -> Vec<&str> {
 }
 
 fn gallery(images: usize, side: u32) -> Gallery {
+    labelled(images, side, &[])
+}
+
+/// Images of noise, which is hard to compress, of these classes in turn.
+fn labelled(images: usize, side: u32, classes: &[String]) -> Gallery {
     let picture = |seed: u32| {
         RgbImage::from_fn(side, side, |x, y| {
             let mixed = (x + side * y + side * side * seed).wrapping_mul(2_654_435_761);
@@ -24,12 +30,12 @@ fn gallery(images: usize, side: u32) -> Gallery {
     };
     let sampled = |place: usize| Sampled {
         name: format!("photos/{place:05}-<b>\".jpg"),
-        label: None,
+        label: place.checked_rem(classes.len()),
         picture: picture(place as u32),
     };
     let rows = Rows::new((0..images * 4).map(|at| ((at * at) as f32 * 0.7).sin()).collect(), 4);
     let sample: Vec<_> = (0..images).map(sampled).collect();
-    Gallery::new(&sample, &[], rows, GalleryOptions::default()).expect("encodable")
+    Gallery::new(&sample, classes, rows, GalleryOptions::default()).expect("encodable")
 }
 
 #[test]
@@ -98,22 +104,57 @@ fn nothing_is_loaded_from_elsewhere() {
     }
 }
 
-#[test]
-fn two_thousand_images_and_long_runs_fit_into_six_megabytes() {
-    let line =
-        |run: usize| Line::new(run, (0..50_000).map(|step| (f64::from(step) / 7.0, f64::from(step).sin())));
+/// A picture that takes as many bytes as it may, and the few that `data_uri` may add.
+fn picture(bytes: usize) -> String {
+    format!("data:image/jpeg;base64,{}", "/".repeat(bytes + 4))
+}
+
+/// Curves of more points and more lines than a page takes.
+fn long_curves() -> Curves {
+    let line = |run: usize| {
+        Line::new(run, (0..50_000).map(|step| (f64::from(step) / 7.0, f64::from(step).sin() / 1e5)))
+    };
     let panel =
         |at: usize| Panel { title: format!("metric {at}"), main: at < 5, lines: (0..4).map(line).collect() };
-    let page = Page {
-        curves: Some(Curves {
-            unit: "step".into(),
-            runs: (0..4).map(|run| format!("run {run}")).collect(),
-            panels: (0..15).map(panel).collect(),
-        }),
-        gallery: Some(gallery(2000, 64)),
-        ..Page::new("large")
+    Curves {
+        unit: "step".into(),
+        runs: (0..4).map(|run| format!("run {run}")).collect(),
+        panels: (0..15).map(panel).collect(),
+    }
+}
+
+/// A page whose parts are all as large as they may be.
+fn largest() -> Page {
+    let classes: Vec<String> = (0..1000).map(|class| format!("a class of things, number {class}")).collect();
+    let figure = |bytes: usize| Figure { uri: picture(bytes), alt: "a".into(), caption: "a".into() };
+    let row = |place: usize| Row {
+        name: format!("photos/{place}.jpg"),
+        pictures: vec![picture(room::LOOK); room::HEADS + 2],
     };
-    let bytes = page.render().expect("a page").len();
-    // The rest is for the sheet of views and for what the network looks at.
-    assert!((1_000_000..4_800_000).contains(&bytes), "{bytes} bytes");
+    Page {
+        curves: Some(long_curves()),
+        views: Some(figure(room::SHEET)),
+        gallery: Some(labelled(room::IMAGES, 64, &classes)),
+        shared: vec![figure(room::SHARED_PICTURE); room::SHARED],
+        looks: Some(Looks {
+            caption: String::new(),
+            columns: vec!["a head".into(); room::HEADS + 2],
+            rows: (0..room::LOOKED_AT).map(row).collect(),
+        }),
+        facts: vec![Facts {
+            title: "Recipe".into(),
+            text: "key = \"value\"\n".repeat(1000),
+            ..Facts::default()
+        }],
+        ..Page::new("large")
+    }
+}
+
+#[test]
+fn a_page_whose_parts_are_all_as_large_as_they_may_be_fits_into_six_megabytes() {
+    let html = largest().render().expect("a page");
+    assert!((2_500_000..=room::PAGE).contains(&html.len()), "{} bytes", html.len());
+    // What is said above about the size of pictures is true of the page: none of their bytes are escaped.
+    assert!(!html.contains("base64,&#"));
+    assert_eq!(html.matches("base64,///").count(), 1 + room::SHARED + room::LOOKED_AT * (room::HEADS + 2));
 }

@@ -1,7 +1,7 @@
 //! SimCLR: one encoder, one projector, no state.
 
 use burn::tensor::{Int, Tensor};
-use ssl_core::loss::block_values;
+use ssl_core::loss::info_nce_values;
 use ssl_core::{
     Advice, Footprint, HeadShape, LayerConfig, Loss, LossScale, MethodRules, Passes, Plan, Siamese,
 };
@@ -37,8 +37,10 @@ impl MethodRules for SimClr {
     }
     fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
         let projector = HeadShape::new(feature_dim, self.config.projector(feature_dim));
-        let rows = 2.0 * images as f64;
-        Footprint { joint: true, loss: block_values(rows, rows), ..Footprint::of_heads([projector]) }
+        // The two views take turns as anchors.
+        let (images, dim) = (images as f64, self.config.output_dim as f64);
+        let loss = info_nce_values(images, 2.0 * images, dim, true);
+        Footprint { joint: true, loss, ..Footprint::of_heads([projector]) }
     }
 
     fn advice(&self, plan: &Plan) -> Vec<Advice> {

@@ -3,6 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ssl_core::nn::{Linear, LinearConfig};
+use ssl_core::tokens::token_encoder;
 use ssl_core::{
     ConfigError, Encoder, Footprint, HeadShape, Init, LayerConfig, LossScale, Mask, MaskKind, Masking,
     MethodRules, Metrics, Needs, NoState, Pass, SslMethod, Step, StepContext, TokenEncoder, TokenShape,
@@ -44,7 +45,7 @@ impl<E: Encoder> SimMimStudent<E> {
     /// If the encoder has no tokens or no mask token.
     pub fn predict(&self, images: Tensor<4>, hidden: Tensor<2>, pass: &Pass) -> (Tokens, Tensor<3>) {
         let masking = Masking::Replace(hidden.greater_elem(0.5));
-        let tokens = tokens_of(&self.encoder).encode_tokens(images, masking, pass);
+        let tokens = token_encoder(&self.encoder).encode_tokens(images, masking, pass);
         let pred = self.decoder.forward(tokens.patches.clone());
         (tokens, pred)
     }
@@ -77,7 +78,7 @@ impl<E: Encoder> SslMethod<E> for SimMim {
     /// # Panics
     /// If the encoder has no tokens.
     fn init(&self, encoder: E, init: &mut Init) -> (SimMimStudent<E>, NoState) {
-        let tokens = tokens_of(&encoder);
+        let tokens = token_encoder(&encoder);
         let decoder = LinearConfig::new(tokens.token_dim(), 3 * tokens.patch_size().pow(2)).init(init);
         (SimMimStudent { encoder, decoder }, NoState {})
     }
@@ -96,7 +97,7 @@ impl<E: Encoder> SslMethod<E> for SimMim {
         context: &StepContext,
     ) -> Step<()> {
         let (images, mask) = views.masked();
-        let hidden = hidden_of(mask, &images, tokens_of(&student.encoder));
+        let hidden = hidden_of(mask, &images, token_encoder(&student.encoder));
         let (tokens, pred) = student.predict(images.clone(), hidden.clone(), &context.pass("student"));
         let metrics = Metrics::of_embeddings(tokens.pooled());
         Step::of_share(simmim(images, pred, hidden), ()).with_metrics(metrics)
@@ -121,8 +122,4 @@ fn hidden_of(mask: &Mask, images: &Tensor<4>, encoder: &dyn TokenEncoder) -> Ten
     let ([_, kept], patches) = (places.dims(), rows * columns);
     assert!(kept < patches, "{kept} of {patches} patches are kept: expected at least one to predict");
     mask.hidden(patches)
-}
-
-fn tokens_of(encoder: &impl Encoder) -> &dyn TokenEncoder {
-    encoder.tokens().unwrap_or_else(|| panic!("SimMIM needs an encoder with tokens, such as a ViT"))
 }

@@ -88,6 +88,8 @@ impl SwavConfig {
         limits::width("output_dim", self.output_dim)?;
         limits::outputs("prototypes", self.prototypes)?;
         limits::queue("queue_len", self.queue_len)?;
+        limits::epochs("queue_start_epoch", self.queue_start_epoch)?;
+        limits::steps("freeze_prototypes_steps", self.freeze_prototypes_steps)?;
         let iterations = self.sinkhorn_iterations;
         ConfigError::check(
             iterations <= 1000,
@@ -136,5 +138,9 @@ mod tests {
         assert_eq!(error(new().with_prototypes(0)), "prototypes is 0, expected at least 1");
         assert_eq!(error(new().with_hidden_dim(0)), "hidden_dim is 0, expected at least 1");
         assert_eq!(error(new().with_output_dim(0)), "output_dim is 0, expected at least 1");
+        let late = new().with_queue_start_epoch(u64::MAX);
+        assert!(error(late).starts_with("queue_start_epoch is 18446744073709551615, expected at most"));
+        let frozen = new().with_freeze_prototypes_steps(1 << 40);
+        assert!(error(frozen).starts_with("freeze_prototypes_steps is 1099511627776, expected at most"));
     }
 }

@@ -88,7 +88,7 @@ impl MethodRules for Swav {
         let mut advice: Vec<_> =
             Advice::of_prototypes(plan, "prototypes", prototypes, rows, vec![queue]).into_iter().collect();
         if queue_len > 0 {
-            let first = queue_start_epoch * plan.steps_per_epoch;
+            let first = queue_start_epoch.saturating_mul(plan.steps_per_epoch);
             advice.extend(Advice::of_queue(plan, "queue_len", queue_len, plan.batch, first));
         }
         advice.extend(Advice::of_frozen_layer(

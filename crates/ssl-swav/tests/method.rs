@@ -4,7 +4,7 @@ use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Tensor, TensorData};
 use ssl_core::embed::embed_joint;
 use ssl_core::math::{NORMALIZE_EPS, l2_normalize};
-use ssl_core::named;
+use ssl_core::{Plan, named};
 use ssl_encoders::ResNet;
 use ssl_fixtures::{crops, init, resnet};
 use ssl_swav::{
@@ -84,6 +84,16 @@ fn cross_entropy(codes: &[Vec<f64>], scores: &[Vec<f64>], temperature: f64) -> f
         -codes.iter().zip(scores).map(|(q, s)| q * (s / temperature - total.ln())).sum::<f64>()
     };
     codes.iter().zip(scores).map(of_row).sum::<f64>() / codes.len() as f64
+}
+
+#[test]
+fn a_queue_is_looked_at_in_epochs_of_any_length() {
+    let (images, batch, views, accumulate) = (5000, 64, 2, 1);
+    let (steps, steps_per_epoch) = (100, u64::MAX);
+    let plan = Plan { images, classes: None, batch, views, accumulate, steps, steps_per_epoch };
+    let advice = method(config().with_queue(128, 2)).advice(&plan);
+    let late = "a queue of 128 rows is full after 18446744073709551615 of 100 steps";
+    assert!(advice.iter().any(|advice| advice.found == late), "{advice:?}");
 }
 
 #[test]

@@ -31,11 +31,13 @@ pub struct AutoOptions {
     pub device: DeviceSpec,
     /// Processes that train together. Default 1.
     pub processes: usize,
+    /// Those of them on this machine, which share its memory. Default 1.
+    pub on_machine: usize,
 }
 
 impl Default for AutoOptions {
     fn default() -> Self {
-        Self { device: DeviceSpec::Flex, processes: 1 }
+        Self { device: DeviceSpec::Flex, processes: 1, on_machine: 1 }
     }
 }
 
@@ -156,6 +158,7 @@ impl Choosing<'_> {
         let (recipe, processes) = (&self.recipe, self.options.processes.max(1));
         let config = recipe.train_config();
         let cut = recipe.check_batch().and_then(|()| Ok(config.check_share(processes)?));
+        let cut = cut.and_then(|()| recipe.check_splits_of_share(processes));
         if let Err(error) = cut {
             return Ok(Some(error.to_string()));
         }
@@ -170,7 +173,7 @@ impl Choosing<'_> {
         let evaluated = if recipe.eval.test.is_some() { images.len().min(EVAL_BATCH) } else { 0 };
         let run = memory::Run { recipe: &share, method, images, evaluated, teacher: None };
         let Some((needed, machine)) = memory::of_run(&run)?.zip(machine) else { return Ok(None) };
-        let most = OF_FREE * machine.available;
+        let most = OF_FREE * machine.available / self.options.on_machine.max(1) as f64;
         Ok((needed.bytes() > most)
             .then(|| format!("they would take {needed}, more than {} of free memory", Bytes(most))))
     }

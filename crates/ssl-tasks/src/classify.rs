@@ -11,6 +11,7 @@ use ssl_core::{ConfigError, DeviceSpec};
 use ssl_data::Dataset;
 use ssl_encoders::ClassifierHead;
 use ssl_eval::{Embedder, Features, embed_with_indices};
+use ssl_files::{escaped, shown};
 use tracing::info;
 
 use crate::classifier::Teacher;
@@ -26,6 +27,9 @@ pub struct ClassifyOptions {
     pub data: PathBuf,
     /// Use only this many of them. Default: all.
     pub limit: Option<usize>,
+    /// Bytes that one image may take while it is decoded, its file included; a larger one is unreadable. Default:
+    /// [`MAX_IMAGE_BYTES`](ssl_data::MAX_IMAGE_BYTES), 2 GiB.
+    pub max_image_bytes: Option<usize>,
     /// Classes to name for each image, the most likely first. Default 1.
     pub top: usize,
     /// A table to write, a `.csv`: a row for each image. Default: none.
@@ -45,6 +49,7 @@ impl ClassifyOptions {
             classifier: classifier.into(),
             data: data.into(),
             limit: None,
+            max_image_bytes: None,
             top: 1,
             out: None,
             overwrite: false,
@@ -55,6 +60,7 @@ impl ClassifyOptions {
 
     fn check(&self) -> Result<(), Error> {
         ConfigError::check(self.top > 0, "top", 0, "at least 1")?;
+        images::check_bytes("max_image_bytes", self.max_image_bytes)?;
         self.out.iter().try_for_each(|out| {
             files::check_ending(out, ".csv")?;
             files::check_free(out, self.overwrite)
@@ -110,7 +116,7 @@ pub fn classify(options: &ClassifyOptions) -> Result<ClassifyReport, Error> {
     options.check()?;
     let device = options.device.open()?;
     let Teacher { network, artifact, head } = Teacher::load(&options.classifier, &device)?;
-    let set = Arc::new(images::open(&options.data, options.limit)?);
+    let set = Arc::new(images::open_within(&options.data, options.limit, options.max_image_bytes)?);
     info!("images: {set}");
     info!("classifier: {} of {} classes", artifact.encoder.name, head.classes);
     let preparation = Preparation { preprocessing: artifact.preprocessing, workers: options.workers };
@@ -208,21 +214,21 @@ impl fmt::Display for ClassifyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.out.is_none() {
             for image in &self.classified {
-                write!(f, "{}:", ssl_files::escaped(&image.file))?;
+                write!(f, "{}:", escaped(&image.file))?;
                 for Scored { class, score } in &image.classes {
-                    write!(f, " {class} {score:.2}")?;
+                    write!(f, " {} {score:.2}", escaped(class))?;
                 }
                 writeln!(f)?;
             }
         }
         let counts: Vec<String> =
-            self.counts.iter().map(|(class, images)| format!("{images} {class}")).collect();
+            self.counts.iter().map(|(class, images)| format!("{images} {}", escaped(class))).collect();
         write!(f, "{} images: {}", self.images, counts.join(", "))?;
         if let Some(accuracy) = self.accuracy {
             write!(f, "\naccuracy: {accuracy:.2} % have the class of their label")?;
         }
         match &self.out {
-            Some(out) => write!(f, "\nclasses: {}", out.display()),
+            Some(out) => write!(f, "\nclasses: {}", shown(out)),
             None => Ok(()),
         }
     }

@@ -34,6 +34,9 @@ pub struct DedupOptions {
     pub data: PathBuf,
     /// Use only this many of them. Default: all.
     pub limit: Option<usize>,
+    /// Bytes that one image may take while it is decoded, its file included; a larger one is unreadable. Default: as in the
+    /// recipe of the run that the encoder comes from, else [`MAX_IMAGE_BYTES`](ssl_data::MAX_IMAGE_BYTES), 2 GiB.
+    pub max_image_bytes: Option<usize>,
     /// The least cosine of the features of near-duplicates, -1 to 1. Default 0.95 (our choice).
     pub cosine: f64,
     /// The most bits in which their perceptual hashes differ, of 64; 64 leaves it to the features. Default 4 (our choice: copies
@@ -58,6 +61,7 @@ impl DedupOptions {
             encoder,
             data: data.into(),
             limit: None,
+            max_image_bytes: None,
             cosine: 0.95,
             distance: 4,
             preprocessing: PreprocessingOptions::default(),
@@ -105,7 +109,8 @@ pub fn dedup(methods: &impl Methods, options: &DedupOptions) -> Result<DedupRepo
     options.check()?;
     let device = options.device.open()?;
     let found = options.encoder.find(methods)?;
-    let set = Arc::new(images::open(&options.data, options.limit)?);
+    let bytes = options.encoder.max_image_bytes(options.max_image_bytes)?;
+    let set = Arc::new(images::open_within(&options.data, options.limit, bytes)?);
     let preprocessing = options.preprocessing.resolve(found.artifact.as_ref(), &set)?;
     let network = found.open(preprocessing.size, &device)?;
     info!("images: {set}");

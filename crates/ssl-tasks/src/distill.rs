@@ -1,21 +1,23 @@
 //! Distillation: a student learns the class scores of a fine-tuned teacher, on images that need no labels.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use serde::Serialize;
 use ssl_core::{DeviceSpec, Group, Init};
 use ssl_data::{Dataset, EvalLoader};
-use ssl_encoders::{AnyEncoder, ClassifierHead, EncoderConfig};
+use ssl_encoders::{AnyEncoder, ClassifierHead, EncoderConfig, EncoderFootprint, weights};
 use ssl_eval::{Classifier, DistillationConfig, EvalError};
 use ssl_train::{NoDecay, OptimizerConfig, ScheduleConfig, SgdConfig};
 use toml::Value;
 
 use crate::classifier::{self, ClassifierRun, Record, Teacher, Tested, absolute};
 use crate::encoder::initial;
-use crate::preparation::Preparation;
+use crate::memory::{self, Training};
+use crate::preparation::{EVAL_BATCH, Preparation, worker_threads};
 use crate::provenance::data_summary;
+use crate::recipe::TEACHER_HASH;
 use crate::{Error, Observer, images};
 
 /// Names of the accuracies in the metrics file.
@@ -33,6 +35,9 @@ pub struct DistillOptions {
     pub data: PathBuf,
     /// Use only this many of them. Default: all.
     pub limit: Option<usize>,
+    /// Bytes that one image may take while it is decoded, its file included; a larger one is unreadable. Default:
+    /// [`MAX_IMAGE_BYTES`](ssl_data::MAX_IMAGE_BYTES), 2 GiB.
+    pub max_image_bytes: Option<usize>,
     /// Labelled images to test with. Default: the teacher's test set.
     pub test: Option<PathBuf>,
     /// Use only this many of them. Default: all.
@@ -82,6 +87,7 @@ impl DistillOptions {
             teacher: teacher.into(),
             data: data.into(),
             limit: None,
+            max_image_bytes: None,
             test: None,
             test_limit: None,
             student: None,
@@ -160,15 +166,24 @@ pub struct DistillReport {
 /// SimCLR v2, section 2, <https://arxiv.org/abs/2006.10029>; see [`Distillation`](ssl_eval::Distillation) for the loss and how it differs.
 pub fn distill(options: &DistillOptions, observer: &mut dyn Observer) -> Result<DistillReport, Error> {
     classifier::check_apart(&options.teacher, &options.out)?;
+    images::check_bytes("max_image_bytes", options.max_image_bytes)?;
     let device = options.device.open()?;
     let Teacher { network: teacher, artifact, head } = Teacher::load(&options.teacher, &device)?;
     let preparation = Preparation { preprocessing: artifact.preprocessing, workers: options.workers };
-    let distilling =
-        Distilling { options, device: &device, preparation, teacher: &artifact.encoder, head: &head };
+    let teacher_hash = weights::fingerprint(&teacher);
+    let distilling = Distilling {
+        options,
+        device: &device,
+        preparation,
+        teacher: &artifact.encoder,
+        teacher_hash: &teacher_hash,
+        head: &head,
+    };
     let data = distilling.data()?;
-    let schedule = options.schedule(data.len())?;
+    let (schedule, test) = (options.schedule(data.len())?, distilling.test()?);
+    distilling.check_memory(&data, schedule.batch_size, test.as_ref().map(|(_, test)| test))?;
     let network = distilling.student()?;
-    let run = distilling.run(&network, &schedule, &data)?;
+    let run = distilling.run(&network, &schedule, &data, test);
     let teacher_top1 = run.accuracy(&teacher)?.map(|[top1, _]| top1);
     let method = options.distillation.build(teacher)?;
     let loader = preparation.train_loader(&data, schedule.batch_size, options.seed)?;
@@ -200,6 +215,8 @@ struct Distilling<'a> {
     preparation: Preparation,
     /// The teacher's encoder.
     teacher: &'a EncoderConfig,
+    /// The hash of the teacher's tensors.
+    teacher_hash: &'a str,
     /// The teacher's classes.
     head: &'a ClassifierHead,
 }
@@ -207,7 +224,8 @@ struct Distilling<'a> {
 impl<'a> Distilling<'a> {
     /// The training images; where labels count, classes are numbered as the teacher numbers them.
     fn data(&self) -> Result<Arc<Dataset>, Error> {
-        let mut data = images::open(&self.options.data, self.options.limit)?;
+        let DistillOptions { data, limit, max_image_bytes, .. } = self.options;
+        let mut data = images::open_within(data, *limit, *max_image_bytes)?;
         if self.options.distillation.alpha < 1.0 {
             if data.labels().is_none() {
                 return Err(EvalError::NoLabels("training").into());
@@ -239,15 +257,11 @@ impl<'a> Distilling<'a> {
         network: &Classifier<AnyEncoder>,
         schedule: &ScheduleConfig,
         data: &Dataset,
-    ) -> Result<ClassifierRun<'a>, Error> {
-        let options = self.options;
-        let test_path = match &options.test {
-            Some(path) => Some(path.clone()),
-            None => classifier::recorded_test(&options.teacher)?,
-        };
-        let test = test_path.as_deref().map(|path| self.test(path)).transpose()?;
+        test: Option<(PathBuf, EvalLoader)>,
+    ) -> ClassifierRun<'a> {
+        let (options, (test_path, test)) = (self.options, test.unzip());
         let record = self.record(test_path, schedule.clone(), data.len());
-        Ok(ClassifierRun {
+        ClassifierRun {
             out: &options.out,
             overwrite: options.overwrite,
             resume: options.resume,
@@ -260,16 +274,49 @@ impl<'a> Distilling<'a> {
             test,
             metrics: METRICS,
             starts_from: format!("teacher: {}", self.teacher.name),
-        })
+        }
     }
 
-    fn test(&self, path: &Path) -> Result<EvalLoader, Error> {
-        let mut test = images::open(path, self.options.test_limit)?;
+    /// Where the test images are, if there are any, and a loader of them.
+    fn test(&self) -> Result<Option<(PathBuf, EvalLoader)>, Error> {
+        let path = match &self.options.test {
+            Some(path) => Some(path.clone()),
+            None => classifier::recorded_test(&self.options.teacher)?,
+        };
+        let Some(path) = path else { return Ok(None) };
+        let mut test = images::open_within(&path, self.options.test_limit, self.options.max_image_bytes)?;
         if test.labels().is_none() {
             return Err(EvalError::NoLabels("test").into());
         }
         classifier::match_labels(self.head, &mut test)?;
-        self.preparation.eval_loader(&Arc::new(test))
+        Ok(Some((path, self.preparation.eval_loader(&Arc::new(test))?)))
+    }
+
+    /// Checks that there is memory for the student beside its teacher.
+    fn check_memory(
+        &self,
+        images: &Dataset,
+        batch_size: usize,
+        test: Option<&EvalLoader>,
+    ) -> Result<(), Error> {
+        let (options, size) = (self.options, self.preparation.preprocessing.size);
+        let teacher = self.teacher.footprint(size, size).ok().map(|teacher| EncoderFootprint {
+            parameters: teacher.parameters + self.head.weights(teacher.feature_dim),
+            ..teacher
+        });
+        let training = Training {
+            encoder: &self.encoder(),
+            neck: Vec::new(),
+            classes: self.head.classes,
+            size,
+            batch: batch_size.div_ceil(options.group.size()),
+            algorithm: &options.optimizer.algorithm,
+            images,
+            workers: worker_threads(self.preparation.workers),
+            evaluated: test.map_or(0, |test| test.dataset().len().min(EVAL_BATCH)),
+            teacher,
+        };
+        memory::check_classifier(&training, &options.device, &options.group)
     }
 
     fn record(&self, test: Option<PathBuf>, schedule: ScheduleConfig, train_images: usize) -> Record {
@@ -278,6 +325,8 @@ impl<'a> Distilling<'a> {
         let own = [("temperature", Value::Float(temperature)), ("alpha", Value::Float(alpha))];
         // Written only if set, so that runs of older versions can be resumed.
         let own = own.into_iter().chain(t2_scale.then_some(("t2_scale", Value::Boolean(true))));
+        // The path alone would let another teacher take its place when the run is resumed.
+        let own = own.chain([(TEACHER_HASH, Value::String(self.teacher_hash.to_owned()))]);
         Record {
             made_by: "distill",
             from: format!("classifier {}", absolute(&options.teacher).display()),

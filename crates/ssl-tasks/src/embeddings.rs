@@ -31,6 +31,9 @@ pub struct EmbedOptions {
     pub data: PathBuf,
     /// Use only this many of them. Default: all.
     pub limit: Option<usize>,
+    /// Bytes that one image may take while it is decoded, its file included; a larger one is unreadable. Default: as in the
+    /// recipe of the run that the encoder comes from, else [`MAX_IMAGE_BYTES`](ssl_data::MAX_IMAGE_BYTES), 2 GiB.
+    pub max_image_bytes: Option<usize>,
     /// How images are prepared, where it differs from what the encoder's file says.
     pub preprocessing: PreprocessingOptions,
     /// The file. Its extension selects the format: `.csv`, `.npy` (names and labels go to a `.csv` of the same name),
@@ -55,6 +58,7 @@ impl EmbedOptions {
             encoder,
             data: data.into(),
             limit: None,
+            max_image_bytes: None,
             preprocessing: PreprocessingOptions::default(),
             out: out.into(),
             overwrite: false,
@@ -106,12 +110,8 @@ pub fn embed_images_with<E: Encoder>(
     encoder: impl FnOnce(&mut Init) -> E,
     options: &EmbedOptions,
 ) -> Result<EmbedReport, Error> {
-    let run = options.encoder.run_dir()?.ok_or_else(|| Error::NoRun(options.encoder.to_string()))?;
     check_free(options)?;
-    if !run.encoder().is_file() {
-        return Err(Error::NotFinished(run.path().into()));
-    }
-    let found = FoundEncoder::of_file(run.encoder(), options.encoder.run_recipe()?.as_ref())?;
+    let (run, found) = FoundEncoder::of_outside(&options.encoder)?;
     embedded(options, &found, |_, device| load_encoder(&run, encoder, device))
 }
 
@@ -131,7 +131,8 @@ fn embedded<E: Encoder>(
     let format = Format::of(&options.out)?;
     let (names, about) = (format.names(&options.out), format.about(&options.out));
     let device = options.device.open()?;
-    let set = Arc::new(images::open(&options.data, options.limit)?);
+    let bytes = options.encoder.max_image_bytes(options.max_image_bytes)?;
+    let set = Arc::new(images::open_within(&options.data, options.limit, bytes)?);
     let preprocessing = options.preprocessing.resolve_for(&options.encoder, found.artifact.as_ref(), &set)?;
     let encoder = open(preprocessing.size, &device)?;
     let loader = Preparation { preprocessing, workers: options.workers }.eval_loader(&set)?;

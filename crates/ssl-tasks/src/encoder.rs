@@ -17,7 +17,7 @@ pub use summary::{EncoderOrigin, EncoderSummary};
 
 use crate::methods::Methods;
 use crate::recipe::Draft;
-use crate::{Error, Recipe, classifier};
+use crate::{Error, Recipe, classifier, images};
 
 /// Where the encoder of a command comes from.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,14 +40,32 @@ pub enum EncoderSource {
         /// The seed.
         seed: u64,
     },
+    /// The network of a run, or of a fine-tuned or distilled classifier, without its training.
+    UntrainedRun {
+        /// The directory. Images are prepared as its record says.
+        run: PathBuf,
+        /// The seed of the initial values.
+        seed: u64,
+    },
 }
 
 impl EncoderSource {
     /// The recipe of the run, if the encoder comes from one.
     pub(crate) fn run_recipe(&self) -> Result<Option<Recipe>, Error> {
         match self {
-            Self::Run(path) if !classifier::is_classifier(path) => Ok(Some(Draft::record(path)?)),
+            Self::Run(path) | Self::UntrainedRun { run: path, .. } if !classifier::is_classifier(path) => {
+                Ok(Some(Draft::record(path)?))
+            }
             _ => Ok(None),
+        }
+    }
+
+    /// Bytes that one image may take: as asked for, else as in the recipe of the run. `None` leaves it to the default.
+    pub(crate) fn max_image_bytes(&self, asked: Option<usize>) -> Result<Option<usize>, Error> {
+        images::check_bytes("max_image_bytes", asked)?;
+        match asked {
+            Some(bytes) => Ok(Some(bytes)),
+            None => Ok(self.run_recipe()?.and_then(|recipe| recipe.data.max_image_bytes)),
         }
     }
 
@@ -67,7 +85,7 @@ impl EncoderSource {
     /// Fails if the encoder is in the directory that is to be written.
     pub(crate) fn check_apart_from(&self, out: &Path) -> Result<(), Error> {
         match self {
-            Self::Run(path) => classifier::check_apart(path, out),
+            Self::Run(path) | Self::UntrainedRun { run: path, .. } => classifier::check_apart(path, out),
             Self::Weights { path, .. } => {
                 path.parent().map_or(Ok(()), |folder| classifier::check_apart(folder, out))
             }
@@ -82,6 +100,9 @@ impl fmt::Display for EncoderSource {
             Self::Run(path) => write!(f, "run {}", classifier::absolute(path).display()),
             Self::Weights { path, .. } => write!(f, "weights {}", classifier::absolute(path).display()),
             Self::Untrained { config, seed } => write!(f, "untrained {}, seed {seed}", config.name),
+            Self::UntrainedRun { run, seed } => {
+                write!(f, "untrained network of run {}, seed {seed}", classifier::absolute(run).display())
+            }
         }
     }
 }

@@ -119,14 +119,19 @@ pub enum Error {
     #[error("the model cannot be written as ONNX: {0}")]
     Onnx(#[from] OnnxError),
     /// The run needs much more memory than there is.
-    #[error("the run needs about {needed} of memory, of it {part}, and this machine has {machine}: expected {}", part.keys)]
+    #[error(
+        "the run needs about {needed} of memory{}, of it {part}, and this machine has {machine}: expected {}",
+        in_processes(*processes), part.keys
+    )]
     Memory {
-        /// What it needs.
+        /// What it needs, in all processes on this machine.
         needed: Bytes,
         /// What the machine has.
         machine: Bytes,
         /// The largest part.
         part: Part,
+        /// Processes of the run on this machine.
+        processes: usize,
     },
     /// The run would fail or learn nothing.
     #[error("{}, expected {}", .0.found, .0.expected)]
@@ -312,4 +317,11 @@ pub enum Error {
         /// What the encoder said.
         reason: String,
     },
+}
+
+fn in_processes(processes: usize) -> String {
+    match processes {
+        0 | 1 => String::new(),
+        processes => format!(" in its {processes} processes here"),
+    }
 }

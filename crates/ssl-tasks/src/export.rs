@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::TensorData;
 use serde::Serialize;
-use ssl_core::{DeviceSpec, named};
+use ssl_core::{DeviceSpec, Encoder, Init, named};
 use ssl_encoders::{ClassifierHead, EncoderConfig, StemChoice, weights};
 use tracing::info;
 
@@ -104,23 +104,44 @@ impl ExportOptions {
 /// belongs to the run.
 pub fn export(methods: &impl Methods, options: &ExportOptions) -> Result<ExportReport, Error> {
     options.check()?;
-    let exported = Exported::read(&options.run, methods, &DeviceSpec::Flex.open()?)?;
+    write_with_card(&Exported::read(&options.run, methods, &DeviceSpec::Flex.open()?)?, options)
+}
+
+/// [`export`] of a finished run of [`pretrain_encoder`](crate::pretrain_encoder). No library has its network, so the format has to be
+/// [`ExportFormat::Safetensors`].
+///
+/// `encoder` makes the network as it did for the run; its weights are then read from `encoder.safetensors`.
+///
+/// # Errors
+/// Those of [`export`], and if the run is not finished, is one of a classifier, or the network does not have the tensors of the file.
+pub fn export_with<E: Encoder>(
+    encoder: impl FnOnce(&mut Init) -> E,
+    options: &ExportOptions,
+) -> Result<ExportReport, Error> {
+    options.check()?;
+    write_with_card(&Exported::of_outside(&options.run, encoder, &DeviceSpec::Flex.open()?)?, options)
+}
+
+fn write_with_card<E: Encoder>(
+    exported: &Exported<E>,
+    options: &ExportOptions,
+) -> Result<ExportReport, Error> {
     check_form(&exported.artifact.encoder, options.format)?;
     info!("encoder: {}", exported.summary);
-    let head = head(&exported, options.format);
-    let python = |file: &Path| python(&exported, options, file, head.is_some());
+    let head = head(exported, options.format);
+    let python = |file: &Path| python(exported, options, file, head.is_some());
     // The card goes with the file, wherever that is.
     let beside = options.out.file_name().and_then(|name| python(name.as_ref()));
     let tensors = named::collect(exported.encoder());
     let card = Card {
-        exported: &exported,
+        exported,
         head,
         format: options.format,
         license: options.license.as_deref(),
         python: beside.as_deref(),
         values: tensors.values().map(TensorData::num_elements).sum(),
     };
-    let card = write(&exported, options, &card)?;
+    let card = write(exported, options, &card)?;
     let (out, format, model) = (options.out.clone(), options.format, exported.artifact.encoder.name.clone());
     let (tensors, classes) = (tensors.len(), head.map(|head| head.classes));
     let (python, encoder) = (python(&options.out), exported.summary.clone());
@@ -128,7 +149,7 @@ pub fn export(methods: &impl Methods, options: &ExportOptions) -> Result<ExportR
 }
 
 /// The classifier that is exported with the encoder.
-fn head(exported: &Exported, format: ExportFormat) -> Option<&ClassifierHead> {
+fn head<E: Encoder>(exported: &Exported<E>, format: ExportFormat) -> Option<&ClassifierHead> {
     match format {
         ExportFormat::Onnx => exported.head(),
         ExportFormat::TimmDir => timm_dir::head(exported),
@@ -137,7 +158,12 @@ fn head(exported: &Exported, format: ExportFormat) -> Option<&ClassifierHead> {
 }
 
 /// The program that loads what is written.
-fn python(exported: &Exported, options: &ExportOptions, file: &Path, has_scores: bool) -> Option<String> {
+fn python<E>(
+    exported: &Exported<E>,
+    options: &ExportOptions,
+    file: &Path,
+    has_scores: bool,
+) -> Option<String> {
     let artifact = &exported.artifact;
     let preprocessing = &artifact.preprocessing;
     match options.format.scheme() {
@@ -148,7 +174,11 @@ fn python(exported: &Exported, options: &ExportOptions, file: &Path, has_scores:
 }
 
 /// Writes the card and then what it is of, so that no export is without one. Gives the path of the card.
-fn write(exported: &Exported, options: &ExportOptions, card: &Card<'_>) -> Result<PathBuf, Error> {
+fn write<E: Encoder>(
+    exported: &Exported<E>,
+    options: &ExportOptions,
+    card: &Card<'_, E>,
+) -> Result<PathBuf, Error> {
     let out = &options.out;
     if let Some(scheme) = options.format.scheme() {
         let card = card.write(out)?;

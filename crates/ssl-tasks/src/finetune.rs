@@ -18,8 +18,10 @@ pub use self::protocol::FinetuneProtocol;
 use crate::classifier::{self, ClassifierRun, Record, absolute};
 use crate::encoder::FoundEncoder;
 use crate::images::{self, EvalData};
+use crate::memory::{self, Training};
 use crate::methods::{Methods, WithMethod};
 use crate::overlap::warn_of_overlap;
+use crate::preparation::{EVAL_BATCH, worker_threads};
 use crate::provenance::data_summary;
 use crate::sets::OpenedSets;
 use crate::{EncoderSource, EncoderSummary, Error, Observer, Recipe, SetOptions};
@@ -168,9 +170,9 @@ pub fn finetune(
     let mut opened = options.sets.open(&options.encoder, found.artifact.as_ref(), "training")?;
     opened.data = EvalData { bank: Arc::new(part(opened.data.bank, options)?), ..opened.data };
     let OpenedSets { preparation, data: sets, train_path, .. } = &opened;
-    let (schedule, size) = (options.schedule(sets.bank.len())?, preparation.preprocessing.size);
+    let schedule = options.schedule(sets.bank.len())?;
     let (config, network) =
-        network(methods, options, &found, size, sets.classes()?, &device.clone().autodiff())?;
+        network(methods, options, &found, &opened, schedule.batch_size, &device.clone().autodiff())?;
     options.optimizer.check_module(&network)?;
 
     let head_layers = network.neck.as_ref().map_or(0, |neck| neck.layers().len());
@@ -223,23 +225,49 @@ fn part(set: Arc<Dataset>, options: &FinetuneOptions) -> Result<Dataset, Error> 
     Ok(set.subset(&fraction(&labels, options.fraction, options.seed)))
 }
 
-/// The encoder's configuration, and the encoder with a new head on the autodiff device.
+/// The encoder's configuration, and the encoder with a new head on the autodiff device, if there is memory to train it.
 fn network(
     methods: &impl Methods,
     options: &FinetuneOptions,
     found: &FoundEncoder,
-    size: usize,
-    classes: usize,
+    opened: &OpenedSets,
+    batch_size: usize,
     device: &Device,
 ) -> Result<(EncoderConfig, Classifier<AnyEncoder>), Error> {
     // Split batch norm keeps a contrastive loss from cheating; here it would only restrict the batch size.
     let found_config = found.config().clone();
     let drop_path = options.drop_path.or(found_config.drop_path);
     let config = EncoderConfig { bn_splits: 1, drop_path, ..found_config };
+    let (classes, size) = (opened.data.classes()?, opened.preparation.preprocessing.size);
     let neck = neck(methods, options, device)?;
+    check_memory(options, opened, &config, neck.as_ref(), batch_size)?;
     let encoder = found.open_as(config.clone(), size, device)?;
     let network = Classifier::new(encoder, neck, classes, &mut Init::new(options.seed, device));
     Ok((config, network))
+}
+
+/// Checks that there is memory for the training.
+fn check_memory(
+    options: &FinetuneOptions,
+    opened: &OpenedSets,
+    encoder: &EncoderConfig,
+    neck: Option<&Mlp>,
+    batch_size: usize,
+) -> Result<(), Error> {
+    let OpenedSets { preparation, data: sets, .. } = opened;
+    let training = Training {
+        encoder,
+        neck: neck.map(Mlp::layers).unwrap_or_default(),
+        classes: sets.classes()?,
+        size: preparation.preprocessing.size,
+        batch: batch_size.div_ceil(options.group.size()),
+        algorithm: &options.optimizer.algorithm,
+        images: &sets.bank,
+        workers: worker_threads(preparation.workers),
+        evaluated: sets.test.len().min(EVAL_BATCH),
+        teacher: None,
+    };
+    memory::check_classifier(&training, &options.device, &options.group)
 }
 
 /// The first layers of the projector of a run, from its last checkpoint.

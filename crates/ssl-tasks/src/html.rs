@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use serde::Serialize;
-use ssl_core::{ConfigError, DeviceSpec, Encoder, LossScale};
-use ssl_report::Page;
+use ssl_core::{ConfigError, DeviceSpec, Encoder, Init, LossScale};
+use ssl_report::{Page, room};
 use ssl_tensorboard::EventFile;
 use ssl_train::{RunDir, Summary};
 use tracing::{info, warn};
 
 use crate::images::RunData;
-use crate::{EncoderSource, Error, Methods, PretrainOptions, Recipe, files, overlap};
+use crate::{EncoderSource, Error, Methods, PretrainOptions, Recipe, files, load_encoder, overlap};
 use told::Told;
 
 /// Images of the sample if these are small (our choice: a second or two on a CPU).
@@ -29,8 +29,6 @@ const IMAGES: usize = 512;
 const LARGE_IMAGES: usize = 192;
 /// See [`LARGE_IMAGES`].
 const SMALL: usize = 64;
-/// The most images that a page has room for.
-const MOST_IMAGES: usize = 2000;
 
 /// Options of [`html_report`].
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +56,7 @@ impl HtmlReportOptions {
     fn check(&self) -> Result<(), Error> {
         ConfigError::check(!self.runs.is_empty(), "runs", 0, "at least 1")?;
         let images = self.images.unwrap_or(1);
-        ConfigError::check((1..=MOST_IMAGES).contains(&images), "images", images, "1 to 2000")?;
+        ConfigError::check((1..=room::IMAGES).contains(&images), "images", images, "1 to 2000")?;
         match (&self.out, &self.runs[..]) {
             // A page in the directory of its run is the run's own.
             (None, [_]) => Ok(()),
@@ -90,39 +88,66 @@ pub struct HtmlReport {
 /// Writes a page about runs, one HTML file that needs no network: verdict, curves, accuracies, views, a map of the features,
 /// neighbours, clusters, odd images, what the network looks at, and where it all comes from. Several runs are compared.
 ///
-/// What cannot be read any more, such as images that are gone, is left out, and the page says so.
+/// What cannot be read any more, such as images that are gone, is left out, and the page says so. Of a run with an encoder from
+/// outside, that is everything that needs the network: [`html_report_with`] is given it.
 ///
 /// # Errors
 /// If there is no run, the file must not be overwritten, or the device cannot be used.
 pub fn html_report(methods: &impl Methods, options: &HtmlReportOptions) -> Result<HtmlReport, Error> {
     options.check()?;
     let page = match &options.runs[..] {
-        [run] => of_run(methods, run, options)?,
+        [run] => {
+            let (device, told) = (options.device.open()?, Told::read(methods, run)?);
+            let found = EncoderSource::Run(run.into()).find(methods);
+            let encoder = found.and_then(|found| found.open(told.recipe.data.image_size, &device));
+            of_run(&told, encoder, &device, options)?
+        }
         runs => several::page(runs)?,
     };
-    let (out, html) = (options.file(), render(&page)?);
+    write(&page, options)
+}
+
+/// [`html_report`] about one finished run of [`pretrain_encoder`](crate::pretrain_encoder).
+///
+/// `encoder` makes the network as it did for the run; its weights are then read from `encoder.safetensors`.
+///
+/// # Errors
+/// Those of [`html_report`], and if there are several runs, the run is not finished, or the network does not have the tensors of the
+/// file.
+pub fn html_report_with<E: Encoder>(
+    methods: &impl Methods,
+    encoder: impl FnOnce(&mut Init) -> E,
+    options: &HtmlReportOptions,
+) -> Result<HtmlReport, Error> {
+    let expected = "1, the run whose network is given: html_report compares several";
+    ConfigError::check(options.runs.len() == 1, "runs", options.runs.len(), expected)?;
+    options.check()?;
+    let run = &options.runs[0];
+    let (device, told) = (options.device.open()?, Told::read(methods, run)?);
+    let encoder = load_encoder(&RunDir::open(run)?, encoder, &device)?;
+    write(&of_run(&told, Ok(encoder), &device, options)?, options)
+}
+
+/// Writes a page where the options say.
+fn write(page: &Page, options: &HtmlReportOptions) -> Result<HtmlReport, Error> {
+    let (out, html) = (options.file(), render(page)?);
     files::write(&out, html.as_bytes(), true)?;
     Ok(HtmlReport { runs: options.runs.clone(), out, bytes: html.len() })
 }
 
-fn of_run(methods: &impl Methods, run: &Path, options: &HtmlReportOptions) -> Result<Page, Error> {
-    let device = options.device.open()?;
-    let told = Told::read(methods, run)?;
+/// The page about a run, whose encoder is on `device` if it could be read.
+fn of_run<E: Encoder>(
+    told: &Told,
+    encoder: Result<E, Error>,
+    device: &Device,
+    options: &HtmlReportOptions,
+) -> Result<Page, Error> {
     let mut page = told.page(None)?;
-    let encoder = EncoderSource::Run(run.into()).find(methods);
-    let encoder = encoder.and_then(|found| found.open(told.recipe.data.image_size, &device));
     match RunData::open(&told.recipe).and_then(|data| Ok((data, encoder?))) {
         Ok((data, encoder)) => {
-            let (images, workers) = (options.images, options.workers);
-            let seen = Seen {
-                encoder: &encoder,
-                data: &data,
-                device: &device,
-                images,
-                workers,
-                read: overlap::READ,
-            };
-            seen.add_to(&mut page, &told);
+            let (encoder, data) = (&encoder, &data);
+            let (images, workers, read) = (options.images, options.workers, overlap::READ);
+            Seen { encoder, data, device, images, workers, read }.add_to(&mut page, told);
         }
         Err(error) => {
             let reason = format!("The images of the run are not shown: {error}.");

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use ssl_data::{DataError, Dataset, DatasetOptions, Synthetic};
+use ssl_core::ConfigError;
+use ssl_data::{DataError, Dataset, DatasetOptions, MAX_IMAGE_BYTES, Synthetic};
 
 use crate::{Error, Recipe};
 
@@ -13,6 +14,9 @@ const RENDERED: [(&str, u64, usize); 2] = [("demo:train", 1, 4000), ("demo:test"
 
 /// Width and height of rendered images.
 const RENDERED_SIZE: usize = 32;
+
+/// The most that one image may be allowed to take while it is decoded (our choice: 32 times what the largest takes).
+const MOST_IMAGE_BYTES: u64 = 1 << 36;
 
 /// Number of images inspected to find out whether all have the same size (our choice: a fraction of a second).
 const LOOKED_AT: usize = 64;
@@ -29,7 +33,7 @@ pub fn open(path: &Path, limit: Option<usize>) -> Result<Dataset, DataError> {
     open_within(path, limit, None)
 }
 
-/// [`open`] with a recipe's bound on the memory of one image.
+/// [`open`] with a bound on the memory of one image: that of a recipe, or of the options of a command.
 pub(crate) fn open_within(
     path: &Path,
     limit: Option<usize>,
@@ -42,6 +46,15 @@ pub(crate) fn open_within(
         Some(&(_, seed, images)) => Synthetic::new(seed, images, RENDERED_SIZE).dataset(&options),
         None => Dataset::open_with(path, &options),
     }
+}
+
+/// Checks a bound on the memory of one image; `None` stands for the default.
+pub(crate) fn check_bytes(field: &'static str, bytes: Option<usize>) -> Result<(), ConfigError> {
+    let bytes = bytes.unwrap_or(MAX_IMAGE_BYTES);
+    let expected = "at least 1048576, which an image of 400 x 400 pixels takes";
+    ConfigError::check(bytes >= 1 << 20, field, bytes, expected)?;
+    let expected = "at most 68719476736: the largest image that is decoded takes 2 GiB beside its file";
+    ConfigError::check(bytes as u64 <= MOST_IMAGE_BYTES, field, bytes, expected)
 }
 
 /// Whether a path is the name of a rendered set.
@@ -205,7 +218,8 @@ mod tests {
         let image = |bytes| open_within(dir.path(), None, bytes).expect("a folder of one image").image(0);
         assert!(image(None).is_ok());
         let error = image(Some(5)).expect_err("14 bytes").to_string();
-        assert_eq!(error, "it has 14 bytes, more than the 5 of data.max_image_bytes");
+        assert!(error.starts_with("it has 14 bytes, more than the 5 allowed: "), "{error}");
+        assert!(error.contains("data.max_image_bytes in a recipe"), "{error}");
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub use embeddings::{EmbedOptions, EmbedReport, embed_images, embed_images_with}
 pub use encoder::{EncoderOrigin, EncoderSource, EncoderSummary, load_encoder};
 pub use error::Error;
 pub use finetune::{FinetuneOptions, FinetuneProtocol, FinetuneReport, finetune};
-pub use html::{HtmlReport, HtmlReportOptions, html_report};
+pub use html::{HtmlReport, HtmlReportOptions, html_report, html_report_with};
 pub use knn::{KnnOptions, KnnReport, evaluate_knn};
 pub use linear::{LinearOptions, LinearReport, Protocol, linear_probe};
 pub use methods::{Methods, WithMethod};

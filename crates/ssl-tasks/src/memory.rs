@@ -1,19 +1,48 @@
 //! How much memory a run takes, before it takes it.
 
 mod estimate;
+mod job;
 mod machine;
 
 use std::fmt;
 
 use serde::Serialize;
+use ssl_core::{DeviceSpec, Group};
 
-pub(crate) use estimate::{Run, kept_images, of_checkpoint, of_run};
+use estimate::of_classifier;
+pub(crate) use estimate::{Run, Training, kept_images, of_checkpoint, of_run};
+pub(crate) use job::{peak_in, sharing};
 pub use machine::{Machine, peak};
 
 use crate::Error;
 
 /// A run is refused from this many times the memory of the machine on: no error of the estimate is that large.
 const IMPOSSIBLE: f64 = 2.0;
+
+/// Whether a device computes in the memory of the machine, for which estimates are made.
+pub(crate) fn is_of_machine(device: &DeviceSpec) -> bool {
+    matches!(device, DeviceSpec::Flex | DeviceSpec::Tch)
+}
+
+/// Checks that this machine can train a classifier on a device, as far as anything is known of both and of the encoder. A call of
+/// all processes of the group.
+///
+/// # Errors
+/// If the processes on this machine need more than twice its memory.
+pub(crate) fn check_classifier(
+    training: &Training<'_>,
+    device: &DeviceSpec,
+    group: &Group,
+) -> Result<(), Error> {
+    let processes = sharing(group);
+    if !is_of_machine(device) {
+        return Ok(());
+    }
+    match of_classifier(training).zip(Machine::this()) {
+        Some((found, machine)) => found.check(&machine, processes),
+        None => Ok(()),
+    }
+}
 
 /// The memory that a run is expected to take at its peak, part by part.
 ///
@@ -86,23 +115,26 @@ impl Estimate {
         self.parts.iter().find(|part| part.kind != PartKind::Program)
     }
 
-    /// Checks that the run is possible on a machine.
+    /// Checks that the run is possible on a machine, where so many processes take as much.
     ///
     /// # Errors
-    /// If it needs more than twice the machine's memory.
-    pub fn check(&self, machine: &Machine) -> Result<(), Error> {
-        let needed = self.bytes();
+    /// If they need more than twice the machine's memory.
+    pub fn check(&self, machine: &Machine, processes: usize) -> Result<(), Error> {
+        let needed = self.bytes() * processes as f64;
         match self.largest() {
             Some(part) if needed > IMPOSSIBLE * machine.total => {
-                Err(Error::Memory { needed: Bytes(needed), machine: Bytes(machine.total), part: *part })
+                let part = Part { bytes: part.bytes * processes as f64, ..*part };
+                let (needed, machine) = (Bytes(needed), Bytes(machine.total));
+                Err(Error::Memory { needed, machine, part, processes })
             }
             _ => Ok(()),
         }
     }
 
-    /// What would help if the run is expected to need more than is free.
-    pub(crate) fn short_of(&self, machine: &Machine) -> Option<&'static str> {
-        Some(self.largest().filter(|_| self.bytes() > machine.available)?.keys)
+    /// What would help if so many processes are expected to need more than is free.
+    pub(crate) fn short_of(&self, machine: &Machine, processes: usize) -> Option<&'static str> {
+        let needed = self.bytes() * processes as f64;
+        Some(self.largest().filter(|_| needed > machine.available)?.keys)
     }
 }
 
@@ -190,7 +222,7 @@ mod tests {
     #[test]
     fn only_what_is_clearly_impossible_is_refused_and_a_shortage_is_told() {
         let machine = Machine { total: 10e9, available: 7e9 };
-        let refused = |bytes| estimate(bytes).check(&machine).map_err(|error| error.to_string());
+        let refused = |bytes| estimate(bytes).check(&machine, 1).map_err(|error| error.to_string());
         assert_eq!(refused(19e9), Ok(()));
         assert_eq!(
             refused(21e9).expect_err("more than twice the memory"),
@@ -198,12 +230,30 @@ mod tests {
              and this machine has 10.0 GB: expected schedule.batch_size"
         );
         let shortage =
-            |bytes| of_memory(Some(&estimate(bytes)), Some(&machine)).map(|found| found.to_string());
+            |bytes| of_memory(Some(&estimate(bytes)), Some(&machine), 1).map(|found| found.to_string());
         assert_eq!(shortage(6e9), None);
         assert_eq!(
             shortage(8e9).expect("more than is free"),
             "the run needs about 8.0 GB, of it 4.0 GB for activations of the encoder, \
              and 7.0 GB are free, expected schedule.batch_size"
+        );
+    }
+
+    #[test]
+    fn processes_on_one_machine_need_their_memory_together() {
+        let (machine, estimate) = (Machine { total: 10e9, available: 7e9 }, estimate(6e9));
+        assert!(estimate.check(&machine, 3).is_ok(), "18 GB are less than twice the memory");
+        assert_eq!(
+            estimate.check(&machine, 4).expect_err("24 GB").to_string(),
+            "the run needs about 24.0 GB of memory in its 4 processes here, of it 8.0 GB for activations of the encoder, \
+             and this machine has 10.0 GB: expected schedule.batch_size"
+        );
+        let shortage = |processes| of_memory(Some(&estimate), Some(&machine), processes);
+        assert_eq!(shortage(1), None);
+        assert_eq!(
+            shortage(2).expect("12 GB of 7").found,
+            "the run needs about 6.0 GB, of it 2.0 GB for activations of the encoder, in each of its 2 processes here, \
+             and 7.0 GB are free"
         );
     }
 

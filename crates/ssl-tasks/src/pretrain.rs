@@ -208,7 +208,8 @@ where
 /// `encoder` builds the network on the device of the `Init` and draws its initial values from it; it is called again when a
 /// run is resumed. The run directory has everything that any other has. `encoder.safetensors` names tensors by the paths of
 /// the network's fields; [`load_encoder`](crate::load_encoder) reads it back, and
-/// [`embed_images_with`](crate::embed_images_with) uses it.
+/// [`embed_images_with`](crate::embed_images_with), [`html_report_with`](crate::html_report_with) and
+/// [`export_with`](crate::export::export_with) use it.
 ///
 /// # Errors
 /// Those of [`pretrain`], and if a built-in model has that name.

@@ -14,9 +14,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, Precision, limits};
-use ssl_data::{
-    EvalTransform, MAX_IMAGE_BYTES, MAX_VIEW_SIZE, MAX_WORKERS, MaskConfig, Normalization, ViewConfig, Views,
-};
+use ssl_data::{EvalTransform, MAX_VIEW_SIZE, MAX_WORKERS, MaskConfig, Normalization, ViewConfig, Views};
 use ssl_encoders::{EncoderConfig, MODELS, Preprocessing};
 use ssl_eval::KnnConfig;
 use ssl_train::{BatchConfig, CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
@@ -98,7 +96,7 @@ pub struct DataConfig {
     #[serde(default)]
     pub workers: usize,
     /// Bytes that one image may take while it is decoded, its file included; each worker decodes one at a time. A larger
-    /// image is unreadable. Default: [`MAX_IMAGE_BYTES`], 2 GiB.
+    /// image is unreadable. Default: [`MAX_IMAGE_BYTES`](ssl_data::MAX_IMAGE_BYTES), 2 GiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_image_bytes: Option<usize>,
     /// Mean of each channel, of pixels from 0 to 1.
@@ -257,10 +255,11 @@ impl Recipe {
         let expected = "at least 8: the smallest that methods are used with have 28 pixels";
         ConfigError::check(size >= SMALLEST, "data.image_size", size, expected)?;
         check_largest("data.image_size", size)?;
-        ConfigError::check(self.data.limit != Some(0), "data.limit", 0, "at least 1")?;
-        self.data.check_max_image_bytes()?;
-        ConfigError::check(self.eval.limit != Some(0), "eval.limit", 0, "at least 1")?;
-        ConfigError::check(self.eval.k > 0, "eval.k", 0, "at least 1")?;
+        for (field, limit) in [("data.limit", self.data.limit), ("eval.limit", self.eval.limit)] {
+            limit.map_or(Ok(()), |limit| limits::images(field, limit))?;
+        }
+        images::check_bytes("data.max_image_bytes", self.data.max_image_bytes)?;
+        limits::neighbours("eval.k", self.eval.k)?;
         limits::temperature("eval.temperature", self.eval.temperature)?;
         let expected = "at most 1024: threads beyond one per core make nothing faster";
         ConfigError::check(self.data.workers <= MAX_WORKERS, "data.workers", self.data.workers, expected)?;
@@ -310,6 +309,33 @@ impl Recipe {
         let expected = "1, or a divisor of the batch that leaves every group 2 images or more";
         Ok(ConfigError::check(fits, "encoder.bn_splits", found, expected)?)
     }
+
+    /// Checks that a split batch norm works on what each of `processes` has of a batch, which they can share.
+    ///
+    /// # Errors
+    /// If it cannot be split, or a group would have too few images.
+    pub(crate) fn check_splits_of_share(&self, processes: usize) -> Result<(), RecipeError> {
+        let (config, splits) = (self.train_config(), self.encoder.bn_splits);
+        if processes < 2 || splits < 2 {
+            return Ok(());
+        }
+        let share = config.micro_batch() / processes;
+        // The last chunk has what the others leave.
+        let chunk = config.batch.embed_chunk.unwrap_or(share).clamp(1, share.max(1));
+        let rest = share % chunk;
+        let least = if rest > 0 { rest } else { chunk };
+        // Synchronised batch norm adds the groups of the other processes.
+        let (synced, divides) =
+            (config.batch.sync_bn, least.is_multiple_of(splits) && chunk.is_multiple_of(splits));
+        let fits = divides && (synced || least / splits > 1);
+        let found =
+            format!("{splits} for the {least} images that each of {processes} processes has at a time");
+        let expected = match synced {
+            true => "1, or a divisor of these images",
+            false => "1, or a divisor of these images that leaves every group 2 or more",
+        };
+        Ok(ConfigError::check(fits, "encoder.bn_splits", found, expected)?)
+    }
 }
 
 /// Checks that images of `size` pixels a side are not too large.
@@ -319,12 +345,6 @@ pub(crate) fn check_largest(field: &'static str, size: usize) -> Result<(), Conf
 }
 
 impl DataConfig {
-    fn check_max_image_bytes(&self) -> Result<(), ConfigError> {
-        let bytes = self.max_image_bytes.unwrap_or(MAX_IMAGE_BYTES);
-        let expected = "at least 1048576, which an image of 400 x 400 pixels takes";
-        ConfigError::check(bytes >= 1 << 20, "data.max_image_bytes", bytes, expected)
-    }
-
     /// Mean and standard deviation of the channels.
     pub fn normalization(&self) -> Normalization {
         Normalization { mean: self.mean.map(|value| value as f32), std: self.std.map(|value| value as f32) }
@@ -347,5 +367,35 @@ impl DataConfig {
     /// Threads to decode with.
     pub fn worker_threads(&self) -> usize {
         preparation::worker_threads(self.workers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::methods::testing::recipe;
+
+    #[test]
+    fn every_process_has_enough_images_for_the_groups_of_a_split_batch_norm() {
+        let fits = |batch: usize, processes: usize, sync: bool, chunk: Option<usize>| {
+            let mut recipe = recipe("simclr/cifar10");
+            (recipe.encoder.bn_splits, recipe.schedule.batch_size) = (8, batch);
+            (recipe.train.sync_bn, recipe.train.embed_chunk) = (sync, chunk);
+            recipe.check_splits_of_share(processes).map_err(|error| error.to_string())
+        };
+        assert_eq!(fits(8, 1, false, None), Ok(()), "of one process, the batch is checked elsewhere");
+        assert_eq!(fits(256, 16, false, None), Ok(()));
+        assert_eq!(fits(256, 32, true, None), Ok(()), "32 groups of one image each are one of 32");
+        let refused = |images: usize, processes: usize, most: &str| {
+            Err::<(), _>(format!(
+                "encoder.bn_splits is 8 for the {images} images that each of {processes} processes has at a time, \
+                 expected 1, or a divisor of these images{most}"
+            ))
+        };
+        let more = " that leaves every group 2 or more";
+        assert_eq!(fits(256, 32, false, None), refused(8, 32, more));
+        assert_eq!(fits(160, 8, false, None), refused(20, 8, more));
+        assert_eq!(fits(256, 64, true, None), refused(4, 64, ""));
+        assert_eq!(fits(320, 8, false, Some(64)), Ok(()), "40 images are 5 in a group");
+        assert_eq!(fits(320, 8, false, Some(32)), refused(8, 8, more), "the last chunk has 8 of 40");
     }
 }

@@ -21,6 +21,9 @@ pub struct SetOptions {
     pub test: Option<PathBuf>,
     /// Use only this many of them. Default: all, or as many as the run used.
     pub test_limit: Option<usize>,
+    /// Bytes that one image may take while it is decoded, its file included; a larger one is unreadable. Default: as in the
+    /// recipe of the run that the encoder comes from, else [`MAX_IMAGE_BYTES`](ssl_data::MAX_IMAGE_BYTES), 2 GiB.
+    pub max_image_bytes: Option<usize>,
     /// How images are prepared, where it differs from what the encoder's file says.
     pub preprocessing: PreprocessingOptions,
     /// Threads that decode and augment; 0, the default, means one per core. Results do not depend on it.
@@ -43,6 +46,7 @@ impl SetOptions {
         artifact: Option<&Artifact>,
         train_name: &'static str,
     ) -> Result<OpenedSets, Error> {
+        images::check_bytes("max_image_bytes", self.max_image_bytes)?;
         let of_run = encoder.run_recipe()?;
         let run = of_run.as_ref();
         let run_train =
@@ -52,7 +56,7 @@ impl SetOptions {
         let run_test_limit = run.and_then(|recipe| recipe.eval.limit).filter(|_| self.test.is_none());
         let train_path = self.train.clone().or(run_train).ok_or(Error::NoSet("train"))?;
         let test_path = self.test.clone().or_else(|| run?.eval.test.clone()).ok_or(Error::NoSet("test"))?;
-        let bytes = run.and_then(|recipe| recipe.data.max_image_bytes);
+        let bytes = self.max_image_bytes.or_else(|| run?.data.max_image_bytes);
         let train = Arc::new(images::open_within(&train_path, train_limit, bytes)?);
         let test = images::open_within(&test_path, self.test_limit.or(run_test_limit), bytes)?;
         let data = EvalData::named(train_name, train, test)?;

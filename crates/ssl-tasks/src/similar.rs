@@ -8,10 +8,10 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use serde::Serialize;
 use ssl_core::{ConfigError, DeviceSpec};
-use ssl_data::{Dataset, Image, decode};
+use ssl_data::{Dataset, Image, MAX_IMAGE_BYTES, read_image};
 use ssl_encoders::AnyEncoder;
 use ssl_eval::{Embedder, embed, embed_with_indices, neighbours};
-use ssl_files::escaped;
+use ssl_files::{escaped, shown};
 use tracing::info;
 
 use crate::preparation::Preparation;
@@ -29,6 +29,9 @@ pub struct SimilarOptions {
     pub data: PathBuf,
     /// Search only this many of them. Default: all.
     pub limit: Option<usize>,
+    /// Bytes that one image may take while it is decoded, its file included; a larger one is unreadable. Default: as in the
+    /// recipe of the run that the encoder comes from, else [`MAX_IMAGE_BYTES`](ssl_data::MAX_IMAGE_BYTES), 2 GiB.
+    pub max_image_bytes: Option<usize>,
     /// The images to search with: files, or names of images in `data`. An image of `data` does not find itself.
     pub queries: Vec<PathBuf>,
     /// Images to find for each of them. Default 8.
@@ -52,6 +55,7 @@ impl SimilarOptions {
             encoder,
             data: data.into(),
             limit: None,
+            max_image_bytes: None,
             queries,
             top: 8,
             preprocessing: PreprocessingOptions::default(),
@@ -105,8 +109,10 @@ pub fn similar(methods: &impl Methods, options: &SimilarOptions) -> Result<Simil
     options.out.iter().try_for_each(|out| files::check_picture(out, options.overwrite))?;
     let device = options.device.open()?;
     let encoder = options.encoder.find(methods)?;
-    let set = Arc::new(images::open(&options.data, options.limit)?);
-    let queries = options.queries.iter().map(|query| Query::find(query, &set, &options.data));
+    let bytes = options.encoder.max_image_bytes(options.max_image_bytes)?;
+    let set = Arc::new(images::open_within(&options.data, options.limit, bytes)?);
+    let bytes = bytes.unwrap_or(MAX_IMAGE_BYTES);
+    let queries = options.queries.iter().map(|query| Query::find(query, &set, &options.data, bytes));
     let queries = queries.collect::<Result<Vec<_>, _>>()?;
     let preprocessing =
         options.preprocessing.resolve_for(&options.encoder, encoder.artifact.as_ref(), &set)?;
@@ -185,13 +191,13 @@ struct Query {
 }
 
 impl Query {
-    fn find(query: &Path, set: &Dataset, data: &Path) -> Result<Self, Error> {
+    /// Reads a query, or takes it from the data set. A file may take at most `bytes` bytes, as the images of the set.
+    fn find(query: &Path, set: &Dataset, data: &Path, bytes: usize) -> Result<Self, Error> {
         let fail = |reason: String| Error::Query { query: query.into(), reason, data: data.into() };
         let place = place_in(query, set, data);
         let name = query.display().to_string();
         if query.is_file() {
-            let bytes = fs::read(query).map_err(|error| fail(error.to_string()))?;
-            let image = decode(&bytes).map_err(|error| fail(error.to_string()))?;
+            let image = read_image(query, bytes).map_err(|error| fail(error.to_string()))?;
             return Ok(Self { name, image: Arc::new(image), place });
         }
         let place = place.ok_or_else(|| fail("there is none of that name".to_owned()))?;
@@ -233,13 +239,13 @@ impl fmt::Display for SimilarReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, Found { query, neighbours }) in self.queries.iter().enumerate() {
             let start = if index == 0 { "" } else { "\n" };
-            write!(f, "{start}{query}")?;
+            write!(f, "{start}{}", escaped(query))?;
             for Neighbour { file, similarity } in neighbours {
                 write!(f, "\n  {similarity:6.3}  {}", escaped(file))?;
             }
         }
         match &self.out {
-            Some(out) => write!(f, "\nsheet: {}", out.display()),
+            Some(out) => write!(f, "\nsheet: {}", shown(out)),
             None => Ok(()),
         }
     }
@@ -248,6 +254,7 @@ impl fmt::Display for SimilarReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::EncoderOrigin;
     use crate::methods::testing::AnyName;
     use ssl_encoders::EncoderConfig;
 
@@ -302,6 +309,26 @@ mod tests {
         found.sort_unstable();
         let others = [&paths[0], &paths[1], &paths[3]].map(|path| path.display().to_string());
         assert_eq!(found, others);
+    }
+
+    #[test]
+    fn what_is_printed_has_no_control_characters_of_names() {
+        let neighbour = Neighbour { file: "b\u{1b}[31m.png".into(), similarity: 0.5 };
+        let found = Found { query: "a\nerror: b.png".into(), neighbours: vec![neighbour] };
+        let encoder = EncoderSummary {
+            origin: EncoderOrigin::Untrained,
+            method: None,
+            model: "resnet18".into(),
+            width: None,
+            steps: None,
+            total_steps: None,
+            epochs: None,
+            seed: None,
+        };
+        let out = Some(PathBuf::from("c\n.png"));
+        let report = SimilarReport { queries: vec![found], images: 1, encoder, out };
+        let expected = "a\\nerror: b.png\n   0.500  b\\u{1b}[31m.png\nsheet: c\\n.png";
+        assert_eq!(report.to_string(), expected);
     }
 
     #[test]

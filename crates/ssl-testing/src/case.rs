@@ -204,6 +204,26 @@ impl Case {
         serde_json::from_value(value).map_err(unusable)
     }
 
+    /// The case with every number of its initial weights moved to a neighbouring float32, up or down by `seed`. Zeros stay, and what
+    /// student and teacher have under one name moves alike.
+    pub fn with_neighbouring_weights(&self, seed: u64) -> Self {
+        let mut case = self.clone();
+        for (name, array) in &mut case.tensors {
+            let (Some(path), Values::F32(values)) = (name.strip_prefix("init."), &mut array.values) else {
+                continue;
+            };
+            let path = path.trim_start_matches("teacher.").trim_start_matches("student.");
+            let mut state = path
+                .bytes()
+                .fold(seed + 1, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+            for value in values.iter_mut().filter(|value| **value != 0.0) {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                *value = if state >> 63 == 0 { value.next_up() } else { value.next_down() };
+            }
+        }
+        case
+    }
+
     /// Names of the tensors that an implementation must compute.
     pub fn expected(&self) -> impl Iterator<Item = &str> {
         let is_given = |name: &str| GIVEN.contains(&name.split('.').next().unwrap_or_default());

@@ -1,11 +1,11 @@
 //! TiCo: a student, a teacher, and the covariance of the student's embeddings.
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use ssl_core::group::gather;
 use ssl_core::{
-    Advice, Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, LossScale, MethodRules, Metrics, Mlp,
-    Plan, Progress, SslMethod, Step, StepContext, Teacher, Views, schedule,
+    Advice, Embedded, EmbeddingLoss, Encoder, EncoderWith, Footprint, HeadShape, Init, Loss, LossScale,
+    MethodRules, Metrics, Mlp, Pass, Plan, Progress, SslMethod, Step, StepContext, Teacher, Views, schedule,
 };
 
 use crate::{TiCoConfig, TiCoInput, TiCoLoss, next_covariance};
@@ -60,6 +60,10 @@ impl MethodRules for TiCo {
         LossScale::guess((1.0 + rho / self.config.output_dim as f64).min(rho))
     }
 
+    fn embeds_in_chunks(&self) -> bool {
+        true
+    }
+
     fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
         let projector = HeadShape::new(feature_dim, self.config.projector());
         let dim = self.config.output_dim as f64;
@@ -98,14 +102,15 @@ impl<E: Encoder> SslMethod<E> for TiCo {
         views: &Views,
         context: &StepContext,
     ) -> Step<Tensor<2>> {
-        let ((v1, v2), group) = (views.pair(), &context.group);
-        let z1 = gather(student.embed(v1, &context.pass("student")), group);
-        let z2 = gather(state.teacher.network().embed(v2, &context.teacher_pass()), group);
-        let beta = self.config.covariance_momentum;
-        let covariance = next_covariance(state.covariance.val(), z1.clone(), beta);
-        let metrics = Metrics::of_embeddings(z1.clone());
-        let loss = self.loss.forward(TiCoInput { z1, z2, covariance: covariance.clone() });
-        Step::of_group(loss, covariance).with_metrics(metrics)
+        let method: &dyn EmbeddingLoss<Self::Student, Self::State, Carry = Tensor<2>> = self;
+        let Embedded { outputs, embeddings } = method.embed(student, views, &context.pass("student"));
+        let targets = method.targets(state, views, &context.teacher_pass());
+        let (loss, covariance) = method.loss_of(state, outputs, targets, None, context);
+        Step::of_group(loss, covariance).with_metrics(Metrics::of_embeddings(embeddings))
+    }
+
+    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, Self::State, Carry = Tensor<2>>> {
+        Some(self)
     }
 
     fn absorb(&self, mut state: Self::State, covariance: Tensor<2>) -> Self::State {
@@ -124,6 +129,34 @@ impl<E: Encoder> SslMethod<E> for TiCo {
 
     fn projector<'a>(&self, student: &'a Self::Student) -> Option<&'a Mlp> {
         Some(&student.projector)
+    }
+}
+
+impl<E: Encoder> EmbeddingLoss<EncoderWith<E>, TiCoState<E>> for TiCo {
+    type Carry = Tensor<2>;
+
+    fn embed(&self, student: &EncoderWith<E>, views: &Views, pass: &Pass) -> Embedded {
+        Embedded::new(vec![student.embed(views.pair().0, pass)])
+    }
+
+    fn targets(&self, state: &TiCoState<E>, views: &Views, pass: &Pass) -> Vec<Tensor<2>> {
+        vec![state.teacher.network().embed(views.pair().1, pass)]
+    }
+
+    fn loss_of(
+        &self,
+        state: &TiCoState<E>,
+        mut outputs: Vec<Tensor<2>>,
+        mut targets: Vec<Tensor<2>>,
+        _labels: Option<Tensor<1, Int>>,
+        context: &StepContext,
+    ) -> (Tensor<1>, Tensor<2>) {
+        let group = &context.group;
+        let (z1, z2) = (gather(outputs.remove(0), group), gather(targets.remove(0), group));
+        let beta = self.config.covariance_momentum;
+        let covariance = next_covariance(state.covariance.val(), z1.clone(), beta);
+        let loss = self.loss.forward(TiCoInput { z1, z2, covariance: covariance.clone() });
+        (loss, covariance)
     }
 }
 

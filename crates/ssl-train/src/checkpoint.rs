@@ -10,7 +10,7 @@ use std::{fs, io};
 use burn::module::Module;
 use burn::tensor::TensorData;
 use serde::{Deserialize, Serialize};
-use ssl_core::{ConfigError, named, setters};
+use ssl_core::{ConfigError, limits, named, setters};
 
 pub(crate) use intact::newest_until;
 pub use intact::{DamagedCheckpoint, IntactCheckpoint, newest_intact_checkpoint};
@@ -57,7 +57,10 @@ impl CheckpointConfig {
     /// The first field whose value no run could use.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let expected = "at least 1; without the key, only every_epochs counts";
-        ConfigError::check(self.every_steps != Some(0), "checkpoint.every_steps", 0, expected)
+        ConfigError::check(self.every_steps != Some(0), "checkpoint.every_steps", 0, expected)?;
+        limits::steps("checkpoint.every_steps", self.every_steps.unwrap_or_default())?;
+        limits::epochs("checkpoint.every_epochs", self.every_epochs)?;
+        limits::steps("checkpoint.keep", self.keep as u64)
     }
 
     /// How many checkpoints a run of `steps` steps writes.
@@ -421,6 +424,22 @@ mod tests {
     }
 
     #[test]
+    fn checksums_of_some_files_do_not_speak_for_the_others() {
+        let (_dir, run) = run();
+        save(&mut Checkpoints::of(&run), 1, 10, 0);
+        let path = run.checkpoints().join("last").join(sums::SUMS);
+        let whole: BTreeMap<String, serde_json::Value> =
+            serde_json::from_slice(&fs::read(&path).expect("readable")).expect("a list");
+        for name in file_names().filter(|name| name != sums::SUMS) {
+            let mut some = whole.clone();
+            some.remove(&name).expect("every file is listed");
+            fs::write(&path, serde_json::to_vec(&some).expect("JSON")).expect("writable");
+            let error = newest_intact_checkpoint(&run).expect_err("a file is unknown").to_string();
+            assert!(error.contains(&format!("checksums.json does not list {name}")), "{error}");
+        }
+    }
+
+    #[test]
     fn a_missing_last_is_told_of_and_none_intact_is_an_error() {
         let (_dir, run) = run();
         let mut checkpoints = Checkpoints::of(&run);
@@ -474,5 +493,14 @@ mod tests {
         assert!(!CheckpointConfig::default().with_every_epochs(u64::MAX).is_due(20, 10));
         let error = config.with_every_steps(0).validate().expect_err("no number of steps").field;
         assert_eq!(error, "checkpoint.every_steps");
+    }
+
+    #[test]
+    fn checkpoints_that_no_run_comes_to_are_named() {
+        let config = CheckpointConfig::default;
+        let error = |config: CheckpointConfig| config.validate().expect_err("too many").field;
+        assert_eq!(error(config().with_every_steps(1_u64 << 40)), "checkpoint.every_steps");
+        assert_eq!(error(config().with_every_epochs(1 << 40)), "checkpoint.every_epochs");
+        assert_eq!(error(config().with_keep(usize::MAX)), "checkpoint.keep");
     }
 }

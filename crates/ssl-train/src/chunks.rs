@@ -17,11 +17,11 @@ pub struct MicroBatch {
     pub gradients: Gradients,
 }
 
-/// Loss and gradients of a batch that passes through the student twice, `chunk` images at a time.
+/// Loss, gradients and carry of a batch that passes through the student twice, `chunk` images at a time.
 ///
 /// ```text
 /// z_c = student(chunk c)                               1. without gradient; running statistics stay
-/// g   = d loss(z_1, …, z_n) / d z                      2. of all embeddings
+/// g   = d loss(z_1, …, z_n) / d z                      2. of all embeddings; the carry comes from them, too
 /// Σ_c d ⟨student(chunk c), g_c⟩ / d student            3. with gradient; running statistics move
 /// ```
 ///
@@ -32,18 +32,18 @@ pub struct MicroBatch {
 /// - `views`: of the whole batch; `chunk`: images, of which the last chunk may have fewer
 ///
 /// # Panics
-/// If `chunk` is 0, or the loss does not depend on one of its inputs.
+/// If `chunk` is 0, or the loss has no gradient for any output.
 ///
 /// # Source
 /// Gao et al. 2021, section 3, <https://arxiv.org/abs/2101.06983>.
-pub fn in_chunks<S: Module, T>(
-    method: &dyn EmbeddingLoss<S, T>,
+pub fn in_chunks<S: Module, T, C>(
+    method: &dyn EmbeddingLoss<S, T, Carry = C>,
     student: &S,
     state: &T,
     views: &Views,
     chunk: usize,
     context: &StepContext,
-) -> MicroBatch {
+) -> (MicroBatch, C) {
     let chunks = views.chunks(chunk);
     let plain = student.valid();
     let images = views.batch();
@@ -58,23 +58,24 @@ pub fn in_chunks<S: Module, T>(
     let outputs = joined(embedded.into_iter().map(|chunk| chunk.outputs));
     let outputs: Vec<_> = outputs.into_iter().map(|output| output.autodiff().require_grad()).collect();
 
-    let loss = method.loss_of(outputs.clone(), targets, views.labels.clone(), context);
+    let (loss, carry) = method.loss_of(state, outputs.clone(), targets, views.labels.clone(), context);
     let recorded = loss.backward();
-    let gradient_of = |output: Tensor<2>| output.grad(&recorded).expect("a loss depends on what it compares");
-    let output_gradients: Vec<_> = outputs.into_iter().map(gradient_of).collect();
+    // None for what the loss uses without gradient.
+    let output_gradients: Vec<_> = outputs.iter().map(|output| output.grad(&recorded)).collect();
 
     let mut gradients = Gradients::default();
     for (index, views) in chunks.iter().enumerate() {
         let outputs = method.embed(student, views, &pass(index)).outputs;
-        let term = |(output, gradient): (Tensor<2>, &Tensor<2>)| {
-            let [count, _] = output.dims();
-            (output * gradient.clone().narrow(0, index * chunk, count)).sum()
+        let term = |(output, gradient): (Tensor<2>, &Option<Tensor<2>>)| {
+            let ([count, _], gradient) = (output.dims(), gradient.clone()?);
+            Some((output * gradient.narrow(0, index * chunk, count)).sum())
         };
-        let terms = outputs.into_iter().zip(&output_gradients).map(term);
-        let product = terms.reduce(|sum, term| sum + term).expect("a student has at least one output");
+        let terms = outputs.into_iter().zip(&output_gradients).filter_map(term);
+        let product = terms.reduce(|sum, term| sum + term).expect("a loss has a gradient for an output");
         gradients.add(Gradients::of(product.backward(), student));
     }
-    MicroBatch { loss: loss.without_autodiff(), metrics: Metrics::of_embeddings(embeddings), gradients }
+    let metrics = Metrics::of_embeddings(embeddings);
+    (MicroBatch { loss: loss.without_autodiff(), metrics, gradients }, carry)
 }
 
 /// Joins the tensors of all chunks along the image axis, kind by kind.

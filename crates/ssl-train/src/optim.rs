@@ -150,7 +150,8 @@ impl Optimizer {
     /// Takes the state of a checkpoint of `module`, onto the given device.
     ///
     /// # Errors
-    /// The first tensor that no parameter of the module can have, or [`NamedError::Damaged`] if there is none at all.
+    /// The first tensor that no parameter of the module can have or that a parameter with a state lacks, or
+    /// [`NamedError::Damaged`] if there is none at all.
     pub fn load_state_of<M: Module>(
         &mut self,
         module: &M,
@@ -176,8 +177,20 @@ impl Optimizer {
                 return Err(NamedError::Shape { path: key.clone(), found, expected });
             }
         }
+        self.check_whole(&tensors)?;
         self.load_state(tensors, device);
         Ok(())
+    }
+
+    /// Checks that a parameter with a state has all of it. One without any may have had no gradient yet, as in a frozen layer.
+    fn check_whole(&self, tensors: &BTreeMap<String, TensorData>) -> Result<(), NamedError> {
+        let names = self.config.algorithm.remembers();
+        let paths = tensors.keys().filter_map(|key| key.rsplit_once(':')).map(|(path, _)| path);
+        let mut expected = paths.flat_map(|path| names.iter().map(move |name| format!("{path}:{name}")));
+        match expected.find(|key| !tensors.contains_key(key)) {
+            Some(key) => Err(NamedError::Missing(key)),
+            None => Ok(()),
+        }
     }
 
     /// Loads the state of a checkpoint onto the given device.
@@ -306,12 +319,33 @@ mod tests {
         };
         assert_eq!(load(&state), Ok(state.clone()));
         assert!(matches!(load(&BTreeMap::new()), Err(NamedError::Damaged(_))));
+        for key in state.keys() {
+            let mut other = state.clone();
+            other.remove(key);
+            assert_eq!(load(&other), Err(NamedError::Missing(key.clone())), "half a state");
+        }
         let mut other = state.clone();
         other.insert("body.weight:first".into(), TensorData::from([0.0_f32; 2]));
         assert_eq!(load(&other), Err(NamedError::Unexpected("body.weight:first".into())));
         let mut other = state;
         other.insert("layers.0.linear.bias:first".into(), TensorData::from([0.0_f32; 3]));
         assert!(matches!(load(&other), Err(NamedError::Shape { expected, .. }) if expected == [2]));
+    }
+
+    #[test]
+    fn every_optimizer_writes_what_it_is_expected_to_remember() {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let without_momentum: Algorithm = SgdConfig::default().with_momentum(0.0).into();
+        let algorithms = OptimizerName::ALL.map(Algorithm::from).into_iter().chain([without_momentum]);
+        for algorithm in algorithms {
+            let config = OptimizerConfig::new(algorithm);
+            let mut optimizer = Optimizer::new(config.clone());
+            let gradients = ones(&[("layers.0.linear.weight", 4), ("layers.0.linear.bias", 2)]);
+            optimizer.step(network(), gradients, RATES, &GradientRules::default());
+            // The other layer has had no gradient, as if it were frozen.
+            let loaded = Optimizer::new(config.clone()).load_state_of(&network(), optimizer.state(), &device);
+            assert_eq!(loaded, Ok(()), "{config:?}");
+        }
     }
 
     #[test]

@@ -259,7 +259,14 @@ mod tests {
 
     #[test]
     fn a_folder_that_no_run_wrote_is_not_overwritten() {
-        for name in ["checkpoints/thesis.txt", "encoder.safetensors", "recipe.toml"] {
+        let names = [
+            "checkpoints/thesis.txt",
+            "encoder.safetensors",
+            "encoder.step-4.safetensors",
+            "recipe.toml",
+            "views.png",
+        ];
+        for name in names {
             let dir = tempfile::tempdir().expect("a temporary folder");
             ssl_files::write(&dir.path().join(name), b"mine").expect("writable");
             assert!(

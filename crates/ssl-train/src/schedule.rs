@@ -44,6 +44,10 @@ pub struct ScheduleConfig {
     pub lr_end: f64,
     /// Whether the learning rate falls along a cosine after the warm-up instead of staying constant. Default yes.
     pub cosine: bool,
+    /// Epochs from which on the learning rate is a tenth of what it was before, in place of the cosine. Default: none. MoCo v1 has
+    /// 120 and 160 (`main_moco.py`, `--schedule`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lr_drops: Vec<u64>,
     /// The lengths that the run had before this one, in the order of steps: a resumed run may have other epochs. See
     /// [`span`](Self::span). Default: none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -61,6 +65,7 @@ impl Default for ScheduleConfig {
             lr_start: 0.0,
             lr_end: 0.0,
             cosine: true,
+            lr_drops: Vec::new(),
             earlier_lengths: Vec::new(),
         }
     }
@@ -75,6 +80,7 @@ setters!(ScheduleConfig {
     with_lr_start: lr_start = f64,
     with_lr_end: lr_end = f64,
     with_cosine: cosine = bool,
+    with_lr_drops: lr_drops = Vec<u64>,
     with_earlier_lengths: earlier_lengths = Vec<EarlierLength>,
 });
 
@@ -106,6 +112,11 @@ impl ScheduleConfig {
         )?;
         limits::rate("schedule.lr_start", self.lr_start)?;
         limits::rate("schedule.lr_end", self.lr_end)?;
+        let drops = &self.lr_drops;
+        let rising =
+            drops.is_sorted_by(|a, b| a < b) && drops.iter().all(|&epoch| (1..=1_000_000).contains(&epoch));
+        let expected = "rising epochs from 1 to 1000000, as schedule.epochs, such as [120, 160]";
+        ConfigError::check(rising, "schedule.lr_drops", format!("{drops:?}"), expected)?;
         self.validate_lengths()
     }
 
@@ -131,8 +142,10 @@ impl ScheduleConfig {
     fn lr(&self, peak: f64, at: Progress) -> f64 {
         let (t, total) = (at.step as f64, at.total_steps as f64);
         let warmup = (self.warmup_epochs * at.steps_per_epoch as f64).round();
-        if !self.cosine && t >= warmup {
-            return peak;
+        if t >= warmup && !(self.cosine && self.lr_drops.is_empty()) {
+            let epoch = at.step / at.steps_per_epoch.max(1);
+            let drops = self.lr_drops.iter().filter(|&&drop| drop <= epoch).count();
+            return peak * 0.1_f64.powi(drops as i32);
         }
         match self.warmup {
             Warmup::Step => warmup_cosine(t, total, warmup, peak, self.lr_end),
@@ -184,6 +197,18 @@ mod tests {
         let schedule = ScheduleConfig { cosine: false, warmup_epochs: 1.0, ..ScheduleConfig::default() };
         let lr = |step| schedule.rates(&OptimizerConfig::default(), at(step)).lr;
         assert_eq!((lr(0), lr(10), lr(99)), (0.0, 0.06, 0.06));
+    }
+
+    #[test]
+    fn a_rate_with_drops_falls_to_a_tenth_at_each() {
+        let schedule = ScheduleConfig::default().with_lr_drops(vec![6, 8]).with_warmup_epochs(1.0);
+        assert!(schedule.validate().is_ok());
+        let lr = |step| schedule.rates(&OptimizerConfig::default().with_lr(0.5), at(step)).lr;
+        assert_eq!((lr(0), lr(5), lr(10), lr(59)), (0.0, 0.25, 0.5, 0.5));
+        assert!((lr(60) - 0.05).abs() < 1e-12 && (lr(79) - 0.05).abs() < 1e-12);
+        assert!((lr(80) - 0.005).abs() < 1e-12 && (lr(99) - 0.005).abs() < 1e-12);
+        let error = schedule.with_lr_drops(vec![8, 6]).validate().expect_err("not rising").to_string();
+        assert!(error.contains("schedule.lr_drops is [8, 6], expected rising epochs"), "{error}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub use run::Rehearsal;
 pub use views::needs_of_views;
 
 use burn::tensor::Device;
-use ssl_core::{Encoder, Group, Init, MethodRules, Precision, SslMethod};
+use ssl_core::{Encoder, Group, Init, MethodRules, Precision, SslMethod, limits};
 use ssl_data::TrainLoader;
 
 use crate::{
@@ -49,6 +49,7 @@ impl TrainConfig {
         self.optimizer.validate()?;
         self.schedule.validate()?;
         self.checkpoint.validate()?;
+        limits::epochs("eval.every_epochs", self.eval_every_epochs)?;
         self.batch.validate(self.schedule.batch_size)
     }
 

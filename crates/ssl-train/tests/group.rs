@@ -135,6 +135,17 @@ fn loader(group: &Group) -> TrainLoader {
 
 /// Two epochs of three steps, each of two micro-batches.
 fn fit(kind: Kind, folder: &Path, group: Group, watch: &mut Watch) -> Result<Network, TrainError> {
+    fit_from(0, kind, folder, group, watch)
+}
+
+/// [`fit`] from the initial weights of a seed.
+fn fit_from(
+    seed: u64,
+    kind: Kind,
+    folder: &Path,
+    group: Group,
+    watch: &mut Watch,
+) -> Result<Network, TrainError> {
     let on_collapse = if watch.collapses_at.is_some() { OnCollapse::Stop } else { OnCollapse::Warn };
     let config = TrainConfig {
         batch: BatchConfig::default().with_accumulate(2).with_sync_bn(true).with_on_collapse(on_collapse),
@@ -143,7 +154,7 @@ fn fit(kind: Kind, folder: &Path, group: Group, watch: &mut Watch) -> Result<Net
         ..TrainConfig::default()
     };
     let (device, run) = (device(), RunDir::open(folder).expect("a run"));
-    let network = Network::init(&mut Init::new(0, &device.clone().autodiff()));
+    let network = Network::init(&mut Init::new(seed, &device.clone().autodiff()));
     let loader = loader(&group);
     let trainer = Trainer::new(&kind, &config, &run, &device).with_group(group);
     Ok(trainer.fit(network, &loader, Start::New, &mut NoEvaluation, watch)?.student)
@@ -251,6 +262,26 @@ fn a_collapse_that_the_first_rank_finds_ends_all_and_leaves_the_checkpoint_of_be
         let rows = std::fs::read_to_string(run.join("metrics.jsonl")).expect("metrics");
         assert_eq!(rows.matches("\"finding\":\"a-rule\"").count(), 1, "{rows}");
     }
+}
+
+#[test]
+fn ranks_whose_weights_differ_end_before_any_are_saved() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = folder.path().join("run");
+    new_run(&run);
+    let errors = ranks(4, |group| {
+        // In a job, a processor that rounds otherwise would take its weights away from those of the others.
+        let seed = u64::from(group.rank() == 2);
+        let fitted = fit_from(seed, Kind::Share, &run, group, &mut Watch::default());
+        fitted.map(|_| ()).expect_err("other weights")
+    });
+    for error in &errors {
+        assert!(matches!(error, TrainError::Drift { step: 3, rank: 2 }), "{error}");
+    }
+    let sentence = "after step 3 rank 2 has other weights than rank 0, so nothing was saved: expected the same kind of processor, \
+                    library and device in every process";
+    assert_eq!(errors[0].to_string(), sentence);
+    assert!(!run.join("checkpoints/last").exists());
 }
 
 #[test]

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::Path;
 
 use common::{Pixels, StopAfter, device};
-use ssl_core::{Encoder, Init, MethodRules, NoState, Pass, Progress, SslMethod, Step, StepContext, Views};
+use ssl_core::{
+    Encoder, Init, MethodRules, NoState, Pass, Progress, SslMethod, Step, StepContext, Views, named,
+};
 use ssl_data::TrainLoader;
 use ssl_train::{
     ChangedData, EarlierLength, Evaluation, Existing, OptimizerConfig, RunDir, ScheduleConfig, Start,
@@ -170,6 +172,19 @@ fn an_end_before_the_checkpoint_and_epochs_of_another_length_are_told_apart() {
     assert_eq!(fs::read(run.path("checkpoints/last/student.safetensors")).expect("readable"), before);
     run.config.schedule.max_steps = None;
     assert!(run.until(12, &loader(12, 0)).expect("an old checkpoint is read").finished);
+}
+
+#[test]
+fn an_old_checkpoint_that_lacks_a_momentum_is_named_and_not_resumed() {
+    let (run, loader) = (Run::new(), loader(12, 0));
+    run.until(6, &loader).expect("a run");
+    as_before(&run.path("checkpoints/last"));
+    let path = run.path("checkpoints/last/optimizer.safetensors");
+    let (mut tensors, _) = named::decode(&fs::read(&path).expect("readable")).expect("tensors");
+    tensors.remove("linear.bias:first").expect("a momentum");
+    fs::write(&path, named::encode(&tensors, "")).expect("writable");
+    let error = run.until(12, &loader).expect_err("half a state").to_string();
+    assert!(error.contains("tensor 'linear.bias:first'") && error.contains("is missing"), "{error}");
 }
 
 #[test]

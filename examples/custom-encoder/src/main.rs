@@ -1,14 +1,18 @@
-//! An encoder of your own, pretrained with SimCLR on rendered images: with a run directory, k-NN on the way, and features of
-//! the test images in `features.csv` at the end.
+//! An encoder of your own, pretrained with SimCLR on rendered images: with a run directory, k-NN on the way, and at the end
+//! features of the test images in `features.csv`, a report about 100 images, and a file for other programs with its model card.
 //!
 //! ```sh
 //! cargo run --release -p example-custom-encoder
 //! ```
 
+use std::path::Path;
+
 use burn::module::Module;
 use burn::tensor::{Tensor, activation::relu};
 use burn_ssl::core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig};
-use burn_ssl::{EmbedOptions, EncoderSource, embed_images_with, prelude::*};
+use burn_ssl::export::{ExportFormat, ExportOptions, export_with};
+use burn_ssl::prelude::*;
+use burn_ssl::{EmbedOptions, EncoderSource, HtmlReportOptions, embed_images_with, html_report_with};
 
 /// Three convolutions that halve height and width, and the mean over all positions.
 #[derive(Module, Debug)]
@@ -37,10 +41,92 @@ impl Encoder for SmallNet {
 }
 
 fn main() -> anyhow::Result<()> {
-    let options = PretrainOptions { overwrite: true, ..PretrainOptions::new("target/custom-encoder") };
-    pretrain_encoder("small-net", small_net, &Recipe::named("demo")?, &options, &mut NoObserver)?;
-    let run = EncoderSource::Run(options.out);
-    let embed = EmbedOptions::new(run, "demo:test", "target/custom-encoder/features.csv");
+    train_and_use(&Recipe::named("demo")?, Path::new("target/custom-encoder"))
+}
+
+/// Pretrains in the directory `out`, and writes there what else an encoder is good for. Only this program can build the network, so
+/// each of these is given the function that does.
+fn train_and_use(recipe: &Recipe, out: &Path) -> anyhow::Result<()> {
+    let options = PretrainOptions { overwrite: true, ..PretrainOptions::new(out) };
+    pretrain_encoder("small-net", small_net, recipe, &options, &mut NoObserver)?;
+
+    let embed = EmbedOptions::new(EncoderSource::Run(out.into()), "demo:test", out.join("features.csv"));
     embed_images_with(small_net, &EmbedOptions { overwrite: true, ..embed })?;
+
+    let report = HtmlReportOptions { images: Some(100), ..HtmlReportOptions::new(vec![out.into()]) };
+    let report = HtmlReportOptions { out: Some(out.join("of-100-images.html")), overwrite: true, ..report };
+    html_report_with(small_net, &report)?;
+
+    let export = ExportOptions::new(out, out.join("exported.safetensors"));
+    let export = ExportOptions { overwrite: true, ..export.with_format(ExportFormat::Safetensors) };
+    export_with(small_net, &export)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use burn_ssl::encoders::{Artifact, ResNetConfig, weights};
+    use burn_ssl::load_encoder;
+
+    use super::*;
+
+    /// Two steps on few images, and all that comes after them.
+    fn finished(dir: &Path) -> PathBuf {
+        let out = dir.join("run");
+        let mut recipe = Recipe::named("demo").expect("a recipe of the library");
+        (recipe.data.limit, recipe.eval.limit, recipe.schedule.max_steps) = (Some(128), Some(32), Some(2));
+        train_and_use(&recipe, &out).unwrap_or_else(|error| panic!("{error}"));
+        out
+    }
+
+    #[test]
+    fn features_reports_and_an_export_have_the_weights_of_the_run() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let out = finished(dir.path());
+        let text =
+            |file: &str| fs::read_to_string(out.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        assert_eq!(text("features.csv").lines().count(), 1001, "a header and the images of demo:test");
+        for (page, sample) in [
+            ("report.html", "All 128 training images"),
+            ("of-100-images.html", "100 of the 128 training images"),
+        ] {
+            let html = text(page);
+            assert!(html.contains("small-net") && html.contains(sample), "{page}");
+            assert!(html.contains("<section id=\"map\"") && !html.contains("not be shown"), "{page}");
+        }
+        assert!(text("README.md").contains("# small-net, trained with simclr"));
+
+        let file = out.join("exported.safetensors");
+        let about = Artifact::read(&file).expect("readable").expect("our own");
+        assert_eq!(about.encoder.name, "small-net");
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let run = RunDir::open(&out).expect("a run");
+        let trained = load_encoder(&run, small_net, &device).expect("its network");
+        let exported = weights::load(&file, small_net(&mut Init::new(1, &device))).expect("its tensors");
+        assert_eq!(weights::fingerprint(&exported), weights::fingerprint(&trained));
+    }
+
+    #[test]
+    fn other_formats_other_networks_and_several_runs_are_refused_in_a_sentence() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let out = finished(dir.path());
+        let (file, page) = (dir.path().join("a.safetensors"), dir.path().join("a.html"));
+        let export = ExportOptions::new(&out, &file).with_format(ExportFormat::Timm);
+        let said = export_with(small_net, &export).expect_err("no library has it").to_string();
+        assert_eq!(said, "small-net cannot be exported as timm: expected the format safetensors");
+
+        let other = |init: &mut Init| ResNetConfig::resnet18().with_width(2).init(init);
+        let export = export.with_format(ExportFormat::Safetensors);
+        assert!(export_with(other, &export).is_err(), "it has other tensors");
+        let report =
+            HtmlReportOptions { out: Some(page.clone()), ..HtmlReportOptions::new(vec![out.clone()]) };
+        assert!(html_report_with(other, &report).is_err(), "it has other tensors");
+        let several = HtmlReportOptions { runs: vec![out.clone(), out], ..report };
+        let said = html_report_with(small_net, &several).expect_err("one network for two runs").to_string();
+        assert!(said.starts_with("runs is 2, expected 1, the run whose network is given"), "{said}");
+        assert!(!file.exists() && !page.exists(), "nothing was written");
+    }
 }

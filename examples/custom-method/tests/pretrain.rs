@@ -68,6 +68,23 @@ fn the_recipe_of_a_run_has_every_option_and_the_run_can_be_exported() {
 }
 
 #[test]
+fn a_run_ends_with_a_report_and_another_one_can_be_written() {
+    use burn_ssl::{HtmlReportOptions, html_report};
+
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let options = PretrainOptions::new(dir.path().join("run"));
+    run(&recipe(), &options, &mut NoObserver).expect("a run");
+    let (of_the_run, other) = (options.out.join("report.html"), dir.path().join("other.html"));
+    let again = HtmlReportOptions { out: Some(other.clone()), ..HtmlReportOptions::new(vec![options.out]) };
+    html_report(&again).expect("a report");
+    for page in [of_the_run, other] {
+        let html = fs::read_to_string(page).expect("a page");
+        assert!(html.contains("align-uniform") && html.contains("All 16 training images"));
+        assert!(html.contains("<section id=\"map\"") && !html.contains("not be shown"));
+    }
+}
+
+#[test]
 fn unusable_options_and_the_name_of_another_method_are_refused_before_the_directory_is_made() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let options = PretrainOptions::new(dir.path().join("run"));

@@ -14,6 +14,7 @@ except ImportError as error:
 from .barlow_twins import BarlowTwins
 from .byol import Byol
 from .dino import Dino
+from .distill_features import DistillFeatures, read_teacher
 from .encoders import build_encoder
 from .ibot import DinoV2, IBot
 from .ijepa import IJepa
@@ -60,6 +61,7 @@ METHODS = {
     "ibot": IBot,
     "dinov2": DinoV2,
     "msn": Msn,
+    "distill-features": DistillFeatures,
 }
 
 __all__ = [
@@ -77,11 +79,15 @@ __all__ = [
 ]
 
 
-def build_method(recipe):
-    """The method of a resolved recipe, with fresh weights from torch's generator."""
+def build_method(recipe, teacher=None):
+    """The method of a resolved recipe, with fresh weights from torch's generator.
+
+    `teacher`, a network and the length of its features, replaces the file that a recipe of distillation names.
+    """
     check_recipe(recipe)
     if recipe["method"] not in METHODS:
         raise ValueError(f"the recipe's method is {recipe['method']}, expected one of {', '.join(METHODS)}")
     build = build_token_vit if "mask" in recipe else build_encoder
     encoder, feature_dim = build(recipe["encoder"], recipe["data"]["image_size"])
-    return METHODS[recipe["method"]](recipe["method_options"], encoder, feature_dim)
+    given = {"teacher": teacher or read_teacher(recipe)} if recipe["method"] == "distill-features" else {}
+    return METHODS[recipe["method"]](recipe["method_options"], encoder, feature_dim, **given)

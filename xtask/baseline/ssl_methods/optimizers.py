@@ -65,7 +65,7 @@ def apply_momentum(state, group, parameter, gradient):
     parameter.sub_(buffer, alpha=lr)
 
 
-def build_optimizer(config, method):
+def build_optimizer(config, method, fused=False):
     """The optimizer of the recipe's `[optimizer]` section, with a group for every combination of rates."""
     groups, parameters = {}, trained_parameters(method.student)
     blocks = [block_of(name) for name in parameters if name.startswith("encoder.")]
@@ -78,7 +78,7 @@ def build_optimizer(config, method):
         {"params": params, "rate": rate, "decays": decay, "scale": scale, "held": held, "lr": 0.0}
         for (rate, decay, scale, held), params in groups.items()
     ]
-    return make(config, groups)
+    return make(config, groups, fused)
 
 
 def block_of(name):
@@ -108,15 +108,15 @@ def rules_of(config, name):
             yield rule
 
 
-def make(config, groups):
+def make(config, groups, fused):
     name, clip_lr = config["name"], config.get("clip_lr", False)
     for group in groups:
         group["weight_decay"] = 0.0
     match name:
         case "sgd":
-            return torch.optim.SGD(groups, momentum=config["momentum"], nesterov=config["nesterov"])
+            return torch.optim.SGD(groups, momentum=config["momentum"], nesterov=config["nesterov"], fused=fused or None)
         case "adamw":
-            return torch.optim.AdamW(groups, betas=tuple(config["betas"]), eps=config.get("eps", 1e-8))
+            return torch.optim.AdamW(groups, betas=tuple(config["betas"]), eps=config.get("eps", 1e-8), fused=fused or None)
         case "lars":
             return Lars(groups, config["momentum"], config["trust_coefficient"], config["lr_in_momentum"], clip_lr)
         case "larc":

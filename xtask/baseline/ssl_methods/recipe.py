@@ -83,8 +83,9 @@ def learning_rate(schedule, peak, at):
     if at.step < warmup:
         start = schedule["lr_start"]
         return start + (peak - start) * (at.step / (warmup - 1) if warmup > 1 else 0.0)
-    if not schedule["cosine"]:
-        return peak
+    drops = schedule.get("lr_drops", [])
+    if drops or not schedule["cosine"]:
+        return peak * 0.1 ** sum(drop <= at.epoch for drop in drops)
     return cosine(at.step - warmup, at.total_steps - warmup, peak, schedule["lr_end"])
 
 

@@ -7,12 +7,12 @@ from .optimizers import build_optimizer, set_rates
 
 
 class Training:
-    """A method with its optimizer; `rates_at(at)` gives the rates of a step."""
+    """A method with its optimizer; `rates_at(at)` gives the rates of a step. `fused` takes PyTorch's fastest SGD and AdamW."""
 
-    def __init__(self, method, optimizer, rates_at):
+    def __init__(self, method, optimizer, rates_at, fused=False):
         self.method, self.config, self.rates_at = method, optimizer, rates_at
         self.parameters = trained_parameters(method.student)
-        self.optimizer = build_optimizer(optimizer, method)
+        self.optimizer = build_optimizer(optimizer, method, fused)
 
     def step(self, batch, at, on_gradients=None):
         """Trains on a batch and returns its loss; `on_gradients` sees the gradients right after the backward pass."""

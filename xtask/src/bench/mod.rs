@@ -40,7 +40,8 @@ pub(crate) struct Bench {
 enum What {
     /// Views per second of the SimCLR recipes at 32 and 224 pixels, on one core, from decoded images.
     Augment(augment::Augment),
-    /// Images per second of a training step: forward, backward, SGD, on views made once; methods x devices x shapes.
+    /// Images per second of a training step: forward, backward, optimizer, on views made once; rows, or methods x
+    /// devices x shapes.
     Step(step::Step),
     /// Images per second of the training loader, from files to batches, with one and two workers.
     Loader(loader::Loader),

@@ -19,6 +19,7 @@ use super::modules::{gradient_arrays, load};
 use super::recipe::{DecoderSpec, EncoderSpec, PredictorSpec};
 
 pub(super) const OPS: &[(&str, Op)] = &[
+    ("convnext", convnext),
     ("ijepa_predictor", ijepa_predictor),
     ("mae", mae),
     ("pos_embed_resize", pos_embed_resize),
@@ -43,6 +44,17 @@ fn encoder(case: &Case, features_name: &str) -> Result<Outputs> {
     }
     let evaluated = encoder.valid().encode(tensor::<4>(case, "in.x")?, &Pass::eval());
     outputs.insert("out.eval".into(), array(&evaluated.into_data()));
+    Ok(outputs)
+}
+
+/// [`encoder`], and the map before its mean: `xtask/baseline/convnext_cases.py` writes the cases.
+fn convnext(case: &Case) -> Result<Outputs> {
+    let mut outputs = encoder(case, "out.train")?;
+    let spec: EncoderSpec = case.param("arch")?;
+    let network = load(spec.init(&mut Init::new(0, &device())), case, str::to_owned)?;
+    let map = network.feature_map(tensor::<4>(case, "in.x")?, &Pass::eval());
+    let map = map.context("an encoder without a map, expected a ConvNeXt")?;
+    outputs.insert("out.map".to_owned(), array(&map.into_data()));
     Ok(outputs)
 }
 

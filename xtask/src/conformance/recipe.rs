@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use ssl_core::{Activation, Init, LayerConfig, Mlp, Norm};
-use ssl_encoders::{AnyEncoder, BlockKind, Positions, ResNetConfig, Stem, VitConfig};
+use ssl_encoders::{AnyEncoder, BlockKind, ConvNextConfig, Positions, ResNetConfig, Stem, VitConfig};
 use ssl_ijepa::{IJepaConfig, Predictor};
 use ssl_mae::{Mae, MaeConfig};
 use ssl_testing::Case;
@@ -13,6 +13,7 @@ use ssl_testing::Case;
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum EncoderSpec {
     Resnet { block: BlockKind, layers: Vec<usize>, width: usize, stem: Stem, splits: usize },
+    Convnext { depths: [usize; 4], dims: [usize; 4], patch: usize },
     Vit(VitSpec),
 }
 
@@ -53,6 +54,10 @@ impl EncoderSpec {
                 AnyEncoder::ResNet(
                     config.with_width(*width).with_stem(*stem).with_bn_splits(*splits).init(init),
                 )
+            }
+            Self::Convnext { depths, dims, patch } => {
+                let config = ConvNextConfig::new(*depths, *dims);
+                AnyEncoder::ConvNext(config.with_patch_size(*patch).init(init))
             }
             Self::Vit(spec) => AnyEncoder::Vit(spec.config().init(init)),
         }

@@ -24,6 +24,8 @@ const ALONE_FLAGS: &str = "-Cpasses=sancov-module -Ccodegen-units=1 -Cdebug-asse
 const LONGEST: usize = 1 << 16;
 /// Seconds of a round, after which the ledger is written.
 const ROUND: f64 = 600.0;
+/// The folder of the ledgers.
+const LEDGERS: &str = "docs/benchmarks/fuzz";
 /// What a planted bug says.
 const PLANTED: &str = "the planted bug";
 
@@ -137,7 +139,7 @@ impl Fuzz {
             let _ = fs::remove_dir_all(&kept);
         }
         fs::create_dir_all(&kept)?;
-        let mut ledger = Ledger::open(&folder.join("ledger.txt"), self.resume)?;
+        let mut ledger = Ledger::open(&self.ledger(place, &folder, &name)?, self.resume)?;
         let mut status = ExitStatus::default();
         while status.success() && ledger.seconds() < (60 * self.minutes) as f64 {
             // Short enough that little is lost if the machine goes away.
@@ -155,6 +157,16 @@ impl Fuzz {
             ledger.add(Round { commit: place.commit.clone(), seconds, inputs: executed(&text) })?;
         }
         self.verdict(status, &ledger, &log)
+    }
+
+    /// Where the rounds of a target are written: of a search with the sources, for another machine may go on with it.
+    fn ledger(&self, place: &Place, folder: &Path, name: &str) -> Result<PathBuf> {
+        if self.plant {
+            return Ok(folder.join("ledger.txt"));
+        }
+        let folder = place.root.join(LEDGERS);
+        fs::create_dir_all(&folder)?;
+        Ok(folder.join(format!("{name}.txt")))
     }
 
     fn verdict(&self, status: ExitStatus, ledger: &Ledger, log: &Path) -> Result<String> {

@@ -29,7 +29,7 @@ enum Command {
     Torture(xtask::torture::Options),
     /// Searches for inputs that make a parser panic, with libFuzzer; see `fuzz/README.md`.
     Fuzz(fuzz::Fuzz),
-    /// Runs what takes too long for CI: Miri, twenty minutes of attacks, an hour of every fuzz target.
+    /// Runs what takes too long for CI: Miri, adding-a-method, twenty minutes of attacks, an hour of every fuzz target.
     Nightly(nightly::Nightly),
     /// Opens the page about a run in headless Chromium, and checks what a script can.
     ReportCheck(report_check::ReportCheck),

@@ -29,6 +29,8 @@ impl Nightly {
     /// The first step that fails.
     pub(crate) fn run(&self, torture: impl FnOnce(f64) -> Result<()>) -> Result<()> {
         miri()?;
+        println!("a method added by its page, compiled");
+        crate::adding::run()?;
         println!("attacks on the tool");
         torture(self.torture_minutes)?;
         println!("fuzz targets with a planted bug");

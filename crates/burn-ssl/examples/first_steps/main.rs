@@ -13,6 +13,8 @@
 //! | `end.student.<path>`, `end.state.<path>` | what the last of the steps leaves |
 //! | `views.<step>.<i>`, `labels.<step>` | views as the network sees them, `[batch, 3, size, size]`; classes, where the data has them |
 //! | `aux.<step>.shuffle.<i>` | the order in which MoCo encodes the i-th keys of the step, `[batch]` |
+//! | `aux.<step>.ids_keep`, `mask`, `ids_context`, `ids_target` | masks, as in the conformance suite |
+//! | `aux.<step>.slices` | LeJEPA's directions before they get unit length, `[dim, slice]` |
 //! | `loss.<step>` | `[1]` |
 //!
 //! and in its metadata, under `burn-ssl`, a JSON object: the resolved `recipe`, `lr` of every step, `steps_per_epoch`,
@@ -151,8 +153,10 @@ impl WithMethod<AnyEncoder> for FirstSteps<'_> {
         let options = PretrainOptions { device, ..PretrainOptions::new(folder.path().join("run")) };
         let recipe = Recipe { method: RECORDED.into(), ..self.recipe.clone() };
         let shuffles = recipe.method_options.get("shuffle").and_then(toml::Value::as_bool).unwrap_or(false);
+        let count = |key: &str| recipe.method_options.get(key)?.as_integer().map(|count| count as usize);
+        let slices = count("slices").zip(count("output_dim")).map(|(slices, dim)| [dim, slices]);
         let (start, steps) = (self.start, self.options.steps);
-        let build = |_: &toml::Table| Ok(Recording { method, tape: &tape, shuffles, start, steps });
+        let build = |_: &toml::Table| Ok(Recording { method, tape: &tape, shuffles, slices, start, steps });
         let mut watch = Watch { tape: &tape, steps };
         pretrain_with(recipe.method_options.clone(), build, &recipe, &options, &mut watch)?;
         Ok(tape.into_inner())

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use burn::module::Module;
-use burn::tensor::{DType, TensorData};
-use burn_ssl::core::{ConfigError, EmbeddingLoss, GradientRules, Mlp, Needs, named};
+use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn_ssl::core::{ConfigError, EmbeddingLoss, GradientRules, Mask, Mlp, Needs, named};
 use burn_ssl::prelude::*;
 use burn_ssl::train::StepReport;
 
@@ -32,6 +32,37 @@ impl Tape {
         if let Some(labels) = &views.labels {
             self.tensors.insert(format!("labels.{step}"), labels.to_data().convert_dtype(DType::I64));
         }
+    }
+
+    /// The masks by the names of the conformance suite; those of several views stand one after another.
+    fn insert_masks(&mut self, step: u64, views: &Views) {
+        let (mut kept, mut hidden) = (Vec::new(), Vec::new());
+        for mask in views.masks.iter().flatten() {
+            match mask {
+                Mask::Keep(places) => kept.push(places.clone()),
+                Mask::Replace(mask) => hidden.push(mask.clone().int()),
+                Mask::Predict { context, targets } => {
+                    self.insert_places(step, "ids_context", context.clone().unsqueeze::<3>());
+                    self.insert_places(step, "ids_target", targets.clone().swap_dims(0, 1));
+                }
+            }
+        }
+        for (name, masks) in [("ids_keep", kept), ("mask", hidden)] {
+            if !masks.is_empty() {
+                self.insert_places(step, name, Tensor::cat(masks, 0));
+            }
+        }
+    }
+
+    fn insert_places<const D: usize>(&mut self, step: u64, name: &str, places: Tensor<D, Int>) {
+        self.tensors.insert(format!("aux.{step}.{name}"), places.into_data().convert_dtype(DType::I64));
+    }
+
+    /// The directions of LeJEPA before they get unit length.
+    fn insert_slices(&mut self, [dim, count]: [usize; 2], context: &StepContext) {
+        let numbers = context.draws.normal("slices", dim * count);
+        let name = format!("aux.{}.slices", context.at.step);
+        self.tensors.insert(name, TensorData::new(numbers, [dim, count]));
     }
 
     /// The orders in which keys are encoded, by the names of the conformance suite.
@@ -69,6 +100,8 @@ pub(crate) struct Recording<'a, M> {
     pub(crate) tape: &'a RefCell<Tape>,
     /// Whether the method draws an order for each of its up to two encodings of keys.
     pub(crate) shuffles: bool,
+    /// Length and number of the directions that the method draws, if it does.
+    pub(crate) slices: Option<[usize; 2]>,
     /// The tensors of an earlier file whose end is the start of this run.
     pub(crate) start: Option<&'a BTreeMap<String, TensorData>>,
     /// Steps to record.
@@ -131,6 +164,10 @@ impl<E: Encoder, M: SslMethod<E>> SslMethod<E> for Recording<'_, M> {
         let loss = step.loss.clone().without_autodiff().into_data().convert_dtype(DType::F32);
         let mut tape = self.tape.borrow_mut();
         tape.insert_views(at.step, views);
+        tape.insert_masks(at.step, views);
+        if let Some(shape) = self.slices {
+            tape.insert_slices(shape, context);
+        }
         if self.shuffles {
             tape.insert_orders(views.batch(), context);
         }
@@ -146,7 +183,7 @@ impl<E: Encoder, M: SslMethod<E>> SslMethod<E> for Recording<'_, M> {
         self.method.before_step(student, state, at)
     }
 
-    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<M::Student, M::State>> {
+    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<M::Student, M::State, Carry = M::Carry>> {
         self.method.embedding_loss()
     }
 

@@ -197,6 +197,21 @@ mod tests {
         assert_eq!((vit(224), vit(32)), ("dino", "moco-v3"));
     }
 
+    /// What was never trained here is not proposed, whatever its paper says.
+    #[test]
+    fn only_methods_that_were_measured_are_recommended() {
+        let sizes =
+            [16, 64, 256, 1024].into_iter().flat_map(|batch| [100, 5000, 100_000].map(|n| (batch, n)));
+        for (batch_size, images) in sizes {
+            for (pixels, vit) in [(None, false), (Some(32), true), (Some(500), false), (Some(500), true)] {
+                for (cpu, classes) in [(false, None), (true, None), (false, Some(2))] {
+                    let method = method(Situation { classes, batch_size, images, pixels, vit, cpu });
+                    assert!(COSTS.iter().any(|cost| cost.method == method), "{method}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_situation_is_read_off_the_images_the_device_and_the_recipe_they_get() {
         let grey = |side: usize| ssl_data::Image::new(side, side, vec![0; 3 * side * side]);

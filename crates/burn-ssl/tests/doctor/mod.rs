@@ -1,4 +1,4 @@
-//! Every rule of the doctor speaks of a run that is broken on purpose.
+//! Every rule of the doctor speaks of a run that is broken on purpose, and none of healthy ones.
 
 mod doubles;
 
@@ -70,7 +70,18 @@ fn remedy(rule: &'static str, recipe: &Recipe, double: Option<Bare>) -> String {
     ended.unwrap_or_else(|error| panic!("{}: {error}", recipe.method));
     let found = findings(&options.out);
     assert_eq!(found.iter().filter(|found| *found == rule).count(), 1, "{rule}, {double:?}: {found:?}");
-    listener.heard.expect("it was written").remedy
+    let remedy = listener.heard.expect("it was written").remedy;
+    check_usable(&remedy, &options.out);
+    remedy
+}
+
+/// Fails unless a remedy can be typed as it is, after `--set`.
+fn check_usable(remedy: &str, run: &Path) {
+    let mut draft = Draft::of_run(run).expect("the recipe of the run");
+    draft.assign(remedy).unwrap_or_else(|error| panic!("{remedy}: {error}"));
+    let recipe = draft.finish().unwrap_or_else(|error| panic!("{remedy}: {error}"));
+    let images = burn_ssl::images::open(&recipe.data.path, recipe.data.limit);
+    images.unwrap_or_else(|error| panic!("{remedy}: {error}"));
 }
 
 /// [`remedy`] of a method of the library.
@@ -159,6 +170,8 @@ fn images_that_are_all_the_same_end_a_run_that_is_to_stop() {
         panic!("{ended}")
     };
     assert_eq!((finding.rule.as_str(), findings(&out)), ("images-alike", vec![finding.rule.clone()]));
+    assert_eq!(finding.remedy, "data.path=demo:train");
+    check_usable(&finding.remedy, &out);
     assert!(!out.join("checkpoints/last").exists() && !out.join("encoder.safetensors").exists());
 }
 
@@ -212,4 +225,72 @@ fn a_queue_of_many_epochs_is_told_once_also_by_a_run_that_was_killed() {
     };
     pretrain(&longer, &resumed, &mut NoObserver).expect("it goes on");
     assert_eq!(findings(&resumed.out), ["queue-too-old"], "nothing is forgotten");
+}
+
+/// The methods of PySSL.
+const METHODS_OF_PYSSL: [&str; 11] = [
+    "barlow-twins",
+    "byol",
+    "dino",
+    "moco-v1",
+    "moco-v2",
+    "moco-v3",
+    "simclr",
+    "simclr-v2",
+    "simsiam",
+    "supcon",
+    "swav",
+];
+
+/// Steps between two rows of metrics, which are an epoch here.
+const ROW: usize = 10;
+/// Epochs of a healthy run, four more than the rows that the slowest rule has to see.
+const EPOCHS: usize = 12;
+
+/// What options of the method may be at most. Queue and prototypes are half of the recipes', as the batch is; heads are as narrow as
+/// goes with features of a quarter of the recipes' length.
+const MOST: [(&str, i64); 5] =
+    [("hidden_dim", 128), ("output_dim", 128), ("predictor_dim", 32), ("queue_len", 512), ("prototypes", 32)];
+
+/// The recipe of a method for short runs, with everything that keeps it healthy: the rate follows the batch, and an epoch has as many
+/// steps as there are between two rows, so that rules which wait for epochs wait as long as in real runs.
+fn healthy(method: &str) -> Recipe {
+    let name = format!("{method}/cifar10-quick");
+    let options = recipe(&name, &[]).method_options;
+    let narrow = MOST.iter().filter(|(option, most)| {
+        options.get(*option).and_then(toml::Value::as_integer).is_some_and(|value| value > *most)
+    });
+    let narrow: Vec<String> =
+        narrow.map(|(option, most)| format!("method_options.{option}={most}")).collect();
+    let length = [
+        format!("data.limit={}", 64 * ROW),
+        "schedule.batch_size=64".to_owned(),
+        "optimizer.lr_scale_batch=128".to_owned(),
+        format!("schedule.epochs={EPOCHS}"),
+        "schedule.warmup_epochs=1".to_owned(),
+        "eval.every_epochs=4".to_owned(),
+    ];
+    let changes: Vec<&str> = length.iter().chain(&narrow).map(String::as_str).collect();
+    recipe(&name, &changes)
+}
+
+/// The number of rows of metrics that have a key.
+fn rows_with(key: &str, run: &Path) -> usize {
+    let rows = fs::read_to_string(run.join("metrics.jsonl")).expect("metrics");
+    rows.lines().filter(|row| row.contains(&format!("\"{key}\":"))).count()
+}
+
+#[test]
+fn healthy_runs_of_the_methods_of_pyssl_raise_nothing() {
+    for method in METHODS_OF_PYSSL {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let options = PretrainOptions { report: false, ..PretrainOptions::new(dir.path().join("run")) };
+        let ended = pretrain(&healthy(method), &options, &mut NoObserver);
+        let report = ended.unwrap_or_else(|error| panic!("{method}: {error}"));
+        assert_eq!(findings(&options.out), [""; 0], "{method} is healthy: {report:?}");
+        // All rules had enough to look at.
+        assert_eq!((report.finished, report.steps), (true, (EPOCHS * ROW) as u64), "{method}");
+        let rows = ["lr", "rankme_train"].map(|key| rows_with(key, &options.out));
+        assert_eq!(rows, [EPOCHS, 1 + EPOCHS / 4], "{method}");
+    }
 }

@@ -9,19 +9,19 @@ use clap::Args;
 
 use crate::here::Here;
 
-use super::{MachineArgs, ModelArgs, defaults};
+use super::{ImageArgs, MachineArgs, ModelArgs, defaults};
 
 /// Where the encoder comes from.
 #[derive(Args)]
 pub(crate) struct EncoderArgs {
     /// Directory of a run; of one that is not finished, the newest checkpoint is taken.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "untrained", "model", "width", "stem"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["weights", "model", "width", "stem"])]
     run: Option<PathBuf>,
     /// File of weights, of burn-ssl, torchvision, timm, MoCo, DINO and others (docs/other-programs.md); or the directory of a run.
     /// The network is found in the file, unless --model, --width or --stem name it.
     #[arg(long, value_name = "FILE|DIR")]
     weights: Option<PathBuf>,
-    /// An untrained network, to compare with; --model, --width and --stem say which.
+    /// An untrained network, to compare with: that of --run, or the one that --model, --width and --stem name.
     #[arg(long, conflicts_with = "weights")]
     untrained: bool,
     #[command(flatten)]
@@ -33,6 +33,7 @@ impl EncoderArgs {
     pub(crate) fn source(self, seed: u64) -> Result<EncoderSource> {
         let config = self.model.config()?;
         Ok(match (self.run, self.weights) {
+            (Some(run), _) if self.untrained => EncoderSource::UntrainedRun { run, seed },
             (Some(run), _) => EncoderSource::Run(run),
             (None, Some(run)) if run.is_dir() => EncoderSource::Run(run),
             (None, Some(path)) => EncoderSource::Weights { path, config },
@@ -63,6 +64,8 @@ pub(crate) struct SetArgs {
     /// Use only N of them, taken from the classes in turn.
     #[arg(long, value_name = "N", visible_alias = "eval-limit", value_parser = clap::value_parser!(u32).range(1..))]
     test_limit: Option<u32>,
+    #[command(flatten)]
+    images: ImageArgs,
     #[command(flatten)]
     preprocessing: PreprocessingArgs,
 }
@@ -104,6 +107,7 @@ impl SetArgs {
             train_limit: number(self.train_limit),
             test: self.test,
             test_limit: number(self.test_limit),
+            max_image_bytes: self.images.max_image_bytes,
             preprocessing: self.preprocessing.options(),
             workers: machine.workers.unwrap_or(0) as usize,
         }
@@ -129,7 +133,7 @@ pub(crate) struct SegmentArgs {
     #[command(flatten)]
     preprocessing: PreprocessingArgs,
     /// Seed of an untrained network [default: 0].
-    #[arg(long, value_name = "N", conflicts_with_all = ["run", "weights"], value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, value_name = "N", requires = "untrained", value_parser = clap::value_parser!(i64).range(0..))]
     seed: Option<i64>,
     #[command(flatten)]
     machine: MachineArgs,

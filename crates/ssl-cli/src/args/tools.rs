@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use burn_ssl::RunsOrder;
 use clap::Args;
 
-use super::{EncodedArgs, MachineArgs, defaults};
+use super::{EncodedArgs, ImageArgs, MachineArgs, defaults};
 
 /// What a method is to be recommended for.
 #[derive(Args)]
@@ -50,6 +50,8 @@ pub(crate) struct ClassifyArgs {
     /// Use only N of them.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
+    #[command(flatten)]
+    pub(crate) images: ImageArgs,
     /// Classes to name for each image, the most likely first.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) top: u32,

@@ -8,7 +8,7 @@ use burn_ssl::FinetuneProtocol;
 use burn_ssl::train::{Algorithm, OptimizerConfig, OptimizerName, SgdConfig};
 use clap::Args;
 
-use super::{EncoderArgs, MachineArgs, ModelArgs, PreprocessingArgs, SetArgs, defaults};
+use super::{EncoderArgs, ImageArgs, MachineArgs, ModelArgs, PreprocessingArgs, SetArgs, defaults};
 
 /// The optimizer; each command has its own defaults.
 #[derive(Args)]
@@ -156,6 +156,8 @@ pub(crate) struct DistillArgs {
     /// Use only N of them, taken from the classes in turn.
     #[arg(long, value_name = "N", visible_alias = "eval-limit", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) test_limit: Option<u32>,
+    #[command(flatten)]
+    pub(crate) images: ImageArgs,
     /// The student [default: a network like the teacher's].
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -193,6 +195,8 @@ pub(crate) struct EncodedArgs {
     /// Use only N images, taken from the classes in turn.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: Option<u32>,
+    #[command(flatten)]
+    pub(crate) images: ImageArgs,
     #[command(flatten)]
     pub(crate) preprocessing: PreprocessingArgs,
     /// Replace existing files.

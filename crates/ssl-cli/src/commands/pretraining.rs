@@ -93,7 +93,9 @@ fn run_of(
         args.training.apply(draft)?;
         set(draft, "data.workers", args.machine.workers)
     })?;
-    notes.extend(choose_auto(&mut draft, AutoOptions { device, processes: here.group().size() })?);
+    let on_machine = here.job.local().and_then(|local| local.size).unwrap_or(1);
+    let job = AutoOptions { device, processes: here.group().size(), on_machine };
+    notes.extend(choose_auto(&mut draft, job)?);
     if let Some(usual) = usual.filter(|_| !args.resume && !args.recipe.sets("schedule.warmup_epochs")) {
         notes.extend(fit_warmup(&mut draft, &usual)?);
     }

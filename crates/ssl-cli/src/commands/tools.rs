@@ -14,6 +14,7 @@ pub(super) fn run_similar(args: SimilarArgs, here: &Here) -> Result<RunReport> {
     let encoder = args.encoder.source(args.seed as u64)?;
     let options = SimilarOptions {
         limit: args.limit.map(|limit| limit as usize),
+        max_image_bytes: args.images.max_image_bytes,
         top: top as usize,
         preprocessing: args.preprocessing.options(),
         out,
@@ -28,6 +29,7 @@ pub(super) fn run_similar(args: SimilarArgs, here: &Here) -> Result<RunReport> {
 pub(super) fn run_classify(args: ClassifyArgs, here: &Here) -> Result<RunReport> {
     let options = ClassifyOptions {
         limit: args.limit.map(|limit| limit as usize),
+        max_image_bytes: args.images.max_image_bytes,
         top: args.top as usize,
         out: args.out,
         overwrite: args.overwrite,
@@ -66,6 +68,7 @@ pub(super) fn run_dedup(args: DedupArgs) -> Result<RunReport> {
     let encoder = args.encoder.source(args.seed as u64)?;
     let options = DedupOptions {
         limit: args.limit.map(|limit| limit as usize),
+        max_image_bytes: args.images.max_image_bytes,
         cosine,
         distance,
         preprocessing: args.preprocessing.options(),

@@ -53,6 +53,7 @@ pub(super) fn run_distill(args: DistillArgs, here: &Here, stop: &mut Stop) -> Re
     }
     let mut options = DistillOptions {
         limit: number(args.limit),
+        max_image_bytes: args.images.max_image_bytes,
         test: args.test,
         test_limit: number(args.test_limit),
         student,
@@ -83,6 +84,7 @@ pub(super) fn run_embed(args: EmbedArgs, here: &Here) -> Result<RunReport> {
     let encoder = args.encoder.source(args.seed as u64)?;
     let options = EmbedOptions {
         limit: args.limit.map(|limit| limit as usize),
+        max_image_bytes: args.images.max_image_bytes,
         preprocessing: args.preprocessing.options(),
         overwrite: args.overwrite,
         workers: args.machine.workers.unwrap_or(0) as usize,

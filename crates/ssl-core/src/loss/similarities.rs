@@ -23,6 +23,12 @@ pub fn block_values(anchors: f64, candidates: f64) -> f64 {
     MATRICES * (anchors * candidates).min((BLOCK_LOGITS as f64).max(candidates))
 }
 
+/// The same for [`info_nce`](super::info_nce), which has a kernel on some devices; the larger of the two ways counts.
+pub fn info_nce_values(anchors: f64, candidates: f64, dim: f64, with_candidates: bool) -> f64 {
+    let kernel = ops::contrast_values(anchors, candidates, dim, with_candidates);
+    block_values(anchors, candidates).max(kernel)
+}
+
 /// Similarities of anchors to candidates, divided by a temperature: the logits of a contrastive loss.
 ///
 /// ```text

@@ -7,6 +7,10 @@ use super::{DecodeError, MAX_PIXELS};
 /// coefficient, and three for the RGB pixels.
 pub const MAX_IMAGE_BYTES: usize = 1 << 31;
 
+/// What to do about an image that takes more memory than allowed. The options of all that opens images have a field of that name.
+pub(crate) const WAY_OUT: &str =
+    "expected a smaller image, or a larger max_image_bytes (data.max_image_bytes in a recipe)";
+
 /// The memory that one image may take.
 #[derive(Clone, Copy)]
 pub(super) struct Budget {

@@ -16,6 +16,7 @@ use crate::Image;
 
 use budget::Budget;
 pub use budget::MAX_IMAGE_BYTES;
+pub(crate) use budget::WAY_OUT;
 
 /// Images with more pixels than this are not decoded.
 ///
@@ -42,7 +43,7 @@ pub enum DecodeError {
         height: usize,
     },
     /// Decoding would take more memory than allowed, see [`MAX_IMAGE_BYTES`].
-    #[error("decoding it takes {needed} bytes, more than the {allowed} of data.max_image_bytes")]
+    #[error("decoding it takes {needed} bytes, more than the {allowed} allowed: {WAY_OUT}")]
     TooMuchMemory {
         /// Bytes of the file, of its pixels before and after conversion to RGB, and of what the decoder needs beside them.
         needed: u64,

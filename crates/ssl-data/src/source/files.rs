@@ -7,6 +7,19 @@ use std::{
 
 use ssl_files::open_regular;
 
+use crate::decode::{WAY_OUT, decode_within};
+use crate::{Image, ReadError};
+
+/// Reads and decodes the image of a regular file, within at most `max_bytes` bytes of memory: see
+/// [`decode_within`].
+///
+/// # Errors
+/// If it is no regular file, cannot be read, takes more memory, or is no image.
+pub fn read_image(path: &Path, max_bytes: usize) -> Result<Image, ReadError> {
+    let bytes = read_at_most(path, max_bytes)?;
+    Ok(decode_within(&bytes, max_bytes)?)
+}
+
 /// All bytes of a regular file of at most `most` bytes.
 pub(super) fn read_at_most(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let (file, len) = open_regular(path)?;
@@ -23,6 +36,6 @@ pub(super) fn check_len(len: u64, most: usize) -> io::Result<()> {
     if len <= most as u64 {
         return Ok(());
     }
-    let reason = format!("it has {len} bytes, more than the {most} of data.max_image_bytes");
+    let reason = format!("it has {len} bytes, more than the {most} allowed: {WAY_OUT}");
     Err(io::Error::new(io::ErrorKind::FileTooLarge, reason))
 }

@@ -8,8 +8,8 @@ use walkdir::{DirEntry, WalkDir};
 
 use ssl_files::{escaped, shown};
 
-use super::{ImageSource, Others, Recognised, files::read_at_most, is_image_name, labels};
-use crate::{DataError, Image, ReadError, decode_within};
+use super::{ImageSource, Others, Recognised, files::read_image, is_image_name, labels};
+use crate::{DataError, Image, ReadError};
 
 /// Image files below a folder.
 pub(super) struct Files {
@@ -31,8 +31,7 @@ impl ImageSource for Files {
     }
 
     fn image(&self, index: usize) -> Result<Arc<Image>, ReadError> {
-        let bytes = read_at_most(&self.root.join(&*self.paths[index]), self.max_image_bytes)?;
-        Ok(Arc::new(decode_within(&bytes, self.max_image_bytes)?))
+        Ok(Arc::new(read_image(&self.root.join(&*self.paths[index]), self.max_image_bytes)?))
     }
 
     fn name(&self, index: usize) -> String {

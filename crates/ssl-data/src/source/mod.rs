@@ -19,6 +19,7 @@ use std::{
     sync::Arc,
 };
 
+pub use self::files::read_image;
 pub(crate) use self::memory::Memory;
 use ssl_files::{escaped, open_regular};
 

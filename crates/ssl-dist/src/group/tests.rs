@@ -178,7 +178,24 @@ fn calls_are_counted_with_their_bytes_and_time() {
         let before = group.traffic();
         group.all_reduce_sum(tensor(0, 5));
         group.gather_bytes(vec![0; 3]);
+        group.all_reduce_sum(tensor(0, SMALL + 1));
         group.traffic() - before
     });
-    assert!(traffic.iter().all(|one| (one.calls, one.bytes) == (2, 23) && one.seconds > 0.0), "{traffic:?}");
+    let summed = 4 * (SMALL as u64 + 1);
+    for one in &traffic {
+        // A short sum goes to all ranks as it is, like what they gather.
+        assert_eq!((one.calls, one.summed, one.gathered), (3, summed, 23), "{traffic:?}");
+        assert!(one.bytes() == summed + 23 && one.seconds > 0.0, "{traffic:?}");
+    }
+}
+
+#[test]
+fn copies_between_device_and_host_take_time_and_are_no_calls() {
+    let pause = std::time::Duration::from_millis(20);
+    let traffic = ranks(1, |group| {
+        group.copied(|| thread::sleep(pause));
+        group.traffic()
+    });
+    assert_eq!((traffic[0].calls, traffic[0].bytes()), (0, 0));
+    assert!(traffic[0].seconds >= pause.as_secs_f64(), "{traffic:?}");
 }

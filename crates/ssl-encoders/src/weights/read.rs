@@ -8,7 +8,7 @@ use burn::tensor::{DType, TensorData};
 use safetensors::{Dtype, SafeTensors};
 
 use super::names::Group;
-use super::{FileFormat, WeightsError, names, seal, sources};
+use super::{FileFormat, WeightsError, archive, names, seal, sources};
 
 /// Number of names that an error shows.
 const SHOWN_NAMES: usize = 3;
@@ -34,9 +34,9 @@ pub(super) fn tensors(path: &Path, wanted: &BTreeSet<String>) -> Result<Found, W
         let names = file.names().into_iter().map(str::to_owned).collect();
         take(path, FileFormat::Safetensors, names, wanted, |name| from_safetensors(&file, name))
     } else {
-        drop(bytes);
-        let reader = PytorchReader::new(path).map_err(|error| damaged(path, error))?;
-        take(path, FileFormat::Pytorch, reader.keys(), wanted, |name| from_pytorch(&reader, name))
+        let archive = archive::open(path, bytes).map_err(|reason| damaged(path, reason))?;
+        let reader = &archive.reader;
+        take(path, FileFormat::Pytorch, reader.keys(), wanted, |name| from_pytorch(reader, name))
     }
 }
 
@@ -78,8 +78,8 @@ pub(super) fn shapes_and_len(path: &Path) -> Result<(Vec<Shape>, u64), WeightsEr
         };
         return Ok((file.iter().map(shape).collect(), len));
     }
-    drop(bytes);
-    let reader = PytorchReader::new(path).map_err(|error| damaged(path, error))?;
+    let archive = archive::open(path, bytes).map_err(|reason| damaged(path, reason))?;
+    let reader = &archive.reader;
     let shape = |name: String| reader.get(&name).map(|tensor| (name, tensor.shape().to_vec()));
     Ok((reader.keys().into_iter().filter_map(shape).collect(), len))
 }

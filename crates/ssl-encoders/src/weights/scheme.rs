@@ -38,7 +38,7 @@ impl NameScheme {
     pub fn has(self, config: &EncoderConfig) -> bool {
         match self {
             Self::Torchvision => config.family() == Some(Family::ResNet) && !config.selective_kernel,
-            Self::Timm => !config.selective_kernel,
+            Self::Timm => config.family().is_some() && !config.selective_kernel,
             Self::Safetensors => true,
         }
     }
@@ -102,5 +102,6 @@ mod tests {
         assert_eq!(has(&vit), [false, true, true]);
         assert_eq!(has(&EncoderConfig::named("convnext-tiny")), [false, true, true]);
         assert_eq!(has(&selective), [false, false, true]);
+        assert_eq!(has(&EncoderConfig::named("small-net")), [false, false, true], "nobody has it");
     }
 }

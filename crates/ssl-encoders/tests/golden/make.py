@@ -1,5 +1,6 @@
 """Makes the files beside it: tensor names of torchvision and timm, two tiny checkpoints with their features, a tiny ViT of
-timm with registers, and steps of a tiny ResNet with selective kernels and of a tiny ConvNeXt of timm.
+timm with registers, and steps of a tiny ResNet with selective kernels. Those of ConvNeXts are cases of the conformance suite, which
+`xtask/baseline/convnext_cases.py` writes.
 
     python make.py
 
@@ -56,8 +57,6 @@ def main():
     write_registers()
     write_mean()
     write_selective_kernel()
-    for pixels, patch in [((64, 64), 4), ((40, 48), 2)]:
-        write_convnext(pixels, patch)
 
 
 def write_registers():
@@ -165,30 +164,6 @@ def write_selective_kernel():
         tensors["eval"] = network.eval()(pixels)
     tensors = {key: value.detach().float().contiguous() for key, value in tensors.items()}
     save_file(tensors, HERE / "selective_kernel.safetensors")
-
-
-def write_convnext(size, patch):
-    """A tiny ConvNeXt of timm: a pass in float64 with its gradients, and its last map."""
-    torch.manual_seed(11)
-    network = timm.create_model("convnext_tiny", num_classes=0, depths=[1, 1, 2, 1], dims=[8, 16, 24, 32])
-    # With `patch_size=2`, timm would halve the sides once more in the first stage.
-    network.stem[0] = torch.nn.Conv2d(3, 8, patch, stride=patch)
-    network = randomize(network).double().train()
-    # Factors that let the branches count.
-    for name, value in network.state_dict().items():
-        if name.endswith("gamma"):
-            value.copy_(0.5 + 0.2 * torch.randn_like(value))
-    pixels = torch.randn(2, 3, *size).double().requires_grad_()
-    weights = torch.randn(2, 32).double()
-    tensors = {f"model.{name}": value.clone() for name, value in network.state_dict().items()}
-    features = network(pixels)
-    (features * weights).sum().backward()
-    tensors |= {f"grad.{name}": value.grad for name, value in network.named_parameters()}
-    tensors |= {"pixels": pixels.detach(), "weights": weights, "features": features.detach(), "grad_pixels": pixels.grad}
-    with torch.inference_mode():
-        tensors["map"] = network.eval().forward_features(pixels)
-    tensors = {name: value.detach().float().contiguous() for name, value in tensors.items()}
-    save_file(tensors, HERE / f"convnext_patch{patch}.safetensors")
 
 
 def write_names(name, model):

@@ -2,13 +2,18 @@
 
     python make_others.py
 
-Written for torch 2.9.0, torchvision 0.24.0, timm 1.0.31, lightly 1.6.0, pytorch-lightning 2.6.6. Where the name of a file says
-`official`, the layout is that of the official code, which is no package; the values are random everywhere.
+Written for torch 2.9.0, torchvision 0.24.0, timm 1.0.31, lightly 1.6.0, pytorch-lightning 2.6.6, lightly-train 0.18.0. The values are
+random everywhere. Where the name of a file says `official`, the layout is that of the official code, which is no package. Where it
+says `layout`, it is that of a package whose own code cannot be run beside today's torch: vissl 0.1.6, solo-learn 1.0.2 and its
+repository. All other files are what the packages themselves have saved.
 """
 
 import argparse
-from functools import partial
+import os
+import tempfile
+from collections import OrderedDict
 
+import numpy as np
 import pytorch_lightning as pl
 import timm
 import torch
@@ -33,6 +38,10 @@ def main():
     lightly()
     torchvision()
     official()
+    official_layouts()
+    solo_learn()
+    vissl()
+    lightly_train()
     tensors = {name: value.contiguous() for name, value in FEATURES.items()}
     save_file(tensors, OUT / "features.safetensors")
 
@@ -176,6 +185,186 @@ def dino(state):
         "fp16_scaler": {"scale": 65536.0, "growth_factor": 2.0, "_growth_tracker": 12},
         "dino_loss": {"center": torch.randn(1, 8)},
     }
+
+
+def tiny_resnet(name):
+    network = randomize(TinyResNet(2))
+    record(name, network)
+    return network.state_dict()
+
+
+def tiny_vit(name):
+    network = VisionTransformer(img_size=32, patch_size=8, embed_dim=16, depth=1, num_heads=2, num_classes=0)
+    record(name, randomize(network))
+    return network.state_dict()
+
+
+def under(prefix, state):
+    return {f"{prefix}{name}": value for name, value in state.items()}
+
+
+def others(*names):
+    """Tensors that are no part of an encoder."""
+    return {name: torch.randn(4, 4) for name in names}
+
+
+def another(state):
+    """A network of the same shape with other values, such as a momentum encoder."""
+    return {name: torch.randn_like(value) if value.is_floating_point() else value for name, value in state.items()}
+
+
+def trained_by(optimizer, **options):
+    """The state of an optimizer after a step."""
+    network = torch.nn.Linear(4, 2)
+    optimizer = optimizer(network.parameters(), **options)
+    network(torch.ones(1, 4)).sum().backward()
+    optimizer.step()
+    return optimizer.state_dict()
+
+
+def sgd():
+    return trained_by(torch.optim.SGD, lr=0.3, momentum=0.9)
+
+
+def official_layouts():
+    """What the official scripts pass to `torch.save`."""
+    layouts = {
+        "moco_v3": (tiny_vit, moco_v3),
+        "simsiam": (tiny_resnet, simsiam),
+        "swav": (tiny_resnet, swav),
+        "dino_student": (tiny_vit, dino_student),
+        "barlow_twins": (tiny_resnet, barlow_twins),
+        "vicreg": (tiny_resnet, vicreg),
+        "mae": (tiny_vit, mae),
+        "msn": (tiny_vit, msn),
+        "byol": (tiny_resnet, byol),
+    }
+    for name, (network, layout) in layouts.items():
+        torch.save(layout(network(f"official_{name}")), OUT / f"official_{name}.pth")
+
+
+def moco_v3(state):
+    """facebookresearch/moco-v3, main_moco.py."""
+    own, key = under("module.base_encoder.", state), under("module.momentum_encoder.", another(state))
+    heads = others("module.base_encoder.head.0.weight", "module.momentum_encoder.head.0.weight", "module.predictor.0.weight")
+    scaler = {"scale": 65536.0, "growth_factor": 2.0, "backoff_factor": 0.5, "growth_interval": 2000, "_growth_tracker": 3}
+    optimizer = trained_by(torch.optim.AdamW)
+    return {"epoch": 300, "arch": "vit_small", "state_dict": own | key | heads, "optimizer": optimizer, "scaler": scaler}
+
+
+def simsiam(state):
+    """facebookresearch/simsiam, main_simsiam.py."""
+    heads = others("module.encoder.fc.0.weight", "module.encoder.fc.6.bias", "module.predictor.0.weight")
+    return {"epoch": 100, "arch": "resnet50", "state_dict": under("module.encoder.", state) | heads, "optimizer": sgd()}
+
+
+def swav(state):
+    """facebookresearch/swav, main_swav.py; the files it offers are the state alone."""
+    heads = others("module.projection_head.0.weight", "module.projection_head.3.bias", "module.prototypes.weight")
+    return {"epoch": 400, "state_dict": under("module.", state) | heads, "optimizer": sgd()}
+
+
+def dino_student(state):
+    """facebookresearch/dino, main_dino.py, without the teacher: with one, the teacher is loaded."""
+    heads = others("module.head.mlp.0.weight", "module.head.last_layer.weight_g")
+    args = argparse.Namespace(arch="vit_small", patch_size=16, epochs=100, local_crops_scale=(0.05, 0.4))
+    student = under("module.backbone.", state) | heads
+    return {"student": student, "optimizer": trained_by(torch.optim.AdamW), "epoch": 100, "args": args}
+
+
+def barlow_twins(state):
+    """facebookresearch/barlowtwins, main.py, whose LARS keeps `mu`."""
+    plain = vicreg(state)
+    norm = {"module.bn.running_mean": torch.randn(4), "module.bn.running_var": torch.rand(4)}
+    optimizer = {"state": {0: {"mu": torch.randn(4)}}, "param_groups": [{"lr": 0.2, "weight_decay_filter": True, "params": [0]}]}
+    return plain | {"model": plain["model"] | norm, "optimizer": optimizer}
+
+
+def vicreg(state):
+    """facebookresearch/vicreg, main_vicreg.py."""
+    model = under("module.backbone.", state) | others("module.projector.0.weight", "module.projector.6.weight")
+    return {"epoch": 1000, "model": model, "optimizer": sgd()}
+
+
+def mae(state):
+    """facebookresearch/mae, util/misc.py."""
+    model = state | others("mask_token", "decoder_pos_embed", "decoder_embed.weight", "decoder_blocks.0.norm1.weight", "decoder_pred.bias")
+    args = argparse.Namespace(model="mae_vit_base_patch16", mask_ratio=0.75, norm_pix_loss=True, device="cuda", world_size=64)
+    return {"model": model, "optimizer": trained_by(torch.optim.AdamW), "epoch": 799, "scaler": {"scale": 65536.0}, "args": args}
+
+
+def msn(state):
+    """facebookresearch/msn, src/msn_train.py; a loss of numpy is what some trainers have."""
+    target = under("module.", state) | others("module.fc.fc1.weight")
+    anchor = under("module.", another(state)) | others("module.fc.fc1.weight")
+    about = {"epoch": 800, "loss": np.float64(6.25), "batch_size": 64, "world_size": 16, "lr": np.float32(1e-3)}
+    return {"encoder": anchor, "prototypes": torch.randn(8, 4), "target_encoder": target, "opt": trained_by(torch.optim.AdamW)} | about
+
+
+def byol(state):
+    """ajtejankar/byol-convert, convert.py: torchvision's names without counters, and filters in the order of Haiku."""
+    as_haiku = lambda value: value.permute(2, 3, 1, 0).contiguous().permute(3, 2, 0, 1) if value.ndim == 4 else value
+    kept = {name: as_haiku(value) for name, value in state.items() if not name.endswith("num_batches_tracked")}
+    return kept | {"fc.weight": torch.randn(4, 16), "fc.bias": torch.randn(4)}
+
+
+class SoloLearn(pl.LightningModule):
+    """The modules of solo-learn's momentum methods; `encoder` is what 1.0.2 calls the `backbone` of its repository."""
+
+    def __init__(self, network, name):
+        super().__init__()
+        self.add_module(name, network)
+        self.classifier = torch.nn.Linear(16, 5)
+        self.projector = torch.nn.Sequential(torch.nn.Linear(16, 4), torch.nn.ReLU(), torch.nn.Linear(4, 4))
+        self.add_module(f"momentum_{name}", randomize(TinyResNet(2)))
+
+    training_step = Example.training_step
+    configure_optimizers = Example.configure_optimizers
+
+
+def solo_learn():
+    for file, name in [("layout_solo_learn", "backbone"), ("layout_solo_learn_1_0_2", "encoder")]:
+        network = randomize(TinyResNet(2))
+        record(file, network)
+        checkpoint(file, SoloLearn(network, name))
+
+
+def vissl():
+    """vissl 0.1.6, hooks/log_hooks.py and models/base_ssl_model.py, which keep a trunk and heads."""
+    trunk = OrderedDict(under("_feature_blocks.", tiny_resnet("layout_vissl")))
+    heads = OrderedDict(others("0.clf.0.weight", "0.clf.0.bias"))
+    base_model = {"model": {"trunk": trunk, "heads": heads}, "meta": {"trunk": {}}}
+    meters = [{"name": "accuracy", "top_k": [1, 5], "value": np.float64(0.5)}]
+    classy = {"train": True, "base_model": base_model, "meters": meters, "optimizer": {"optim": sgd()}, "phase_idx": 9}
+    about = {"phase_idx": 10, "iteration": 50040, "loss": {}, "iteration_num": 50039, "train_phase_idx": 9}
+    torch.save(about | {"classy_state_dict": classy}, OUT / "layout_vissl.torch")
+
+
+def lightly_train():
+    """A run of a step, whose checkpoint holds modules too; its events stay on this machine."""
+    os.environ["LIGHTLY_TRAIN_EVENTS_DISABLED"] = "1"
+    import lightly_train as package
+    from PIL import Image
+    from torchvision.models import ResNet
+
+    network = randomize(TinyResNet(2))
+    network.__class__ = ResNet  # the package knows torchvision's own networks alone
+    network.fc = torch.nn.Linear(16, 5)
+    with tempfile.TemporaryDirectory() as folder:
+        images, out = f"{folder}/images", f"{folder}/out"
+        os.mkdir(images)
+        for shade in range(4):
+            Image.new("RGB", (32, 32), (60 * shade, 200, 90)).save(f"{images}/{shade}.png")
+        sizes = {"transform_args": {"image_size": (32, 32)}, "method_args": {"hidden_dim": 8, "output_dim": 4}}
+        machine = {"accelerator": "cpu", "devices": 1, "num_workers": 0, "precision": "32-true"}
+        package.pretrain(out=out, data=images, model=network, method="simclr", epochs=1, batch_size=4, **sizes, **machine)
+        file = f"{out}/checkpoints/last.ckpt"
+        os.replace(file, OUT / "lightly_train.ckpt")
+    network.fc = torch.nn.Identity()
+    saved = torch.load(OUT / "lightly_train.ckpt", weights_only=False)["state_dict"]
+    prefix = "embedding_model.wrapped_model._features."
+    network.load_state_dict({name.removeprefix(prefix): value for name, value in saved.items() if name.startswith(prefix)})
+    record("lightly_train", network)
 
 
 if __name__ == "__main__":

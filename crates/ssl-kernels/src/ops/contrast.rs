@@ -5,6 +5,14 @@ use burn::tensor::Tensor;
 #[cfg(any(feature = "flex", feature = "tch"))]
 use super::choice::loops_serve;
 
+/// The most jobs: each holds a gradient of all candidates.
+pub(super) const GROUPS: usize = 8;
+/// The fewest anchors of a job.
+pub(super) const GROUP: usize = 64;
+/// Anchors of a job whose similarities to all candidates exist at a time: the fewest, the most, and the most similarities.
+pub(super) const ROWS: (usize, usize) = (16, 128);
+pub(super) const PAIRS: usize = 1 << 21;
+
 /// Anchors, their positives and their negatives, without gradients.
 #[derive(Clone, Debug)]
 pub struct Contrast {
@@ -72,4 +80,27 @@ pub fn contrast(input: &Contrast) -> Option<Contrasted> {
         return Some(super::cpu::contrast::<super::libtorch::Backend>(input));
     }
     None
+}
+
+/// The most values that [`contrast`] holds at a time beside its inputs: similarities and gradients of every job, and the result.
+pub fn contrast_values(anchors: f64, candidates: f64, dim: f64, with_candidates: bool) -> f64 {
+    let jobs = (anchors / GROUP as f64).ceil().clamp(1.0, GROUPS as f64);
+    let rows = (PAIRS as f64 / candidates).clamp(ROWS.0 as f64, ROWS.1 as f64).min(anchors);
+    let gradients = if with_candidates { candidates * dim } else { 0.0 };
+    jobs * (rows * candidates + gradients) + anchors * dim + gradients
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_job_holds_similarities_and_gradients() {
+        // One job of 10 anchors, then 8 jobs of 128 rows each.
+        assert_eq!(
+            contrast_values(10.0, 20.0, 4.0, true),
+            10.0 * 20.0 + 20.0 * 4.0 + 10.0 * 4.0 + 20.0 * 4.0
+        );
+        assert_eq!(contrast_values(1024.0, 2048.0, 128.0, false), 8.0 * 128.0 * 2048.0 + 1024.0 * 128.0);
+    }
 }

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 use ssl_core::group::{gather, gather_each};
-use ssl_core::loss::block_values;
+use ssl_core::loss::info_nce_values;
 use ssl_core::{
     Advice, ConfigError, Embedded, EmbeddingLoss, Encoder, EncoderWith, Footprint, GradientRules, HeadShape,
     Init, Loss, LossScale, MethodRules, Metrics, Mlp, Pass, Plan, Predicted, Progress, SslMethod, Step,
@@ -52,7 +52,8 @@ impl MethodRules for MoCoV3 {
     fn footprint(&self, feature_dim: usize, images: usize, _views: usize) -> Footprint {
         let projector = HeadShape::new(feature_dim, self.config.projector());
         let predictor = HeadShape::new(projector.outputs(), self.config.predictor());
-        let loss = block_values(images as f64, images as f64);
+        let (images, dim) = (images as f64, projector.outputs() as f64);
+        let loss = info_nce_values(images, images, dim, false);
         Footprint { teacher_heads: Some(1), loss, ..Footprint::of_heads([projector, predictor]) }
     }
 
@@ -104,14 +105,14 @@ impl<E: Encoder> SslMethod<E> for MoCoV3 {
         views: &Views,
         context: &StepContext,
     ) -> Step<()> {
-        let Embedded { outputs, embeddings } = self.embed(student, views, &context.pass("student"));
-        let targets = self.targets(state, views, &context.teacher_pass());
-        let loss =
-            EmbeddingLoss::<Self::Student, Self::State>::loss_of(self, outputs, targets, None, context);
+        let method: &dyn EmbeddingLoss<Self::Student, Self::State, Carry = ()> = self;
+        let Embedded { outputs, embeddings } = method.embed(student, views, &context.pass("student"));
+        let targets = method.targets(state, views, &context.teacher_pass());
+        let (loss, ()) = method.loss_of(state, outputs, targets, None, context);
         Step::of_group(loss, ()).with_metrics(Metrics::of_embeddings(embeddings))
     }
 
-    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, Self::State>> {
+    fn embedding_loss(&self) -> Option<&dyn EmbeddingLoss<Self::Student, Self::State, Carry = ()>> {
         Some(self)
     }
 
@@ -125,6 +126,8 @@ impl<E: Encoder> SslMethod<E> for MoCoV3 {
 }
 
 impl<E: Encoder> EmbeddingLoss<WithPredictor<E>, TeacherState<EncoderWith<E>>> for MoCoV3 {
+    type Carry = ();
+
     fn embed(&self, student: &WithPredictor<E>, views: &Views, pass: &Pass) -> Embedded {
         let (v1, v2) = views.pair();
         let Predicted { embeddings, predictions } = student.predict(&[v1, v2], pass);
@@ -138,16 +141,17 @@ impl<E: Encoder> EmbeddingLoss<WithPredictor<E>, TeacherState<EncoderWith<E>>> f
 
     fn loss_of(
         &self,
+        _state: &TeacherState<EncoderWith<E>>,
         mut q: Vec<Tensor<2>>,
         k: Vec<Tensor<2>>,
         _labels: Option<Tensor<1, Int>>,
         context: &StepContext,
-    ) -> Tensor<1> {
+    ) -> (Tensor<1>, ()) {
         let group = &context.group;
         let mut k = gather_each(k, group);
         let (q2, q1) = (gather(q.remove(1), group), gather(q.remove(0), group));
         let (k2, k1) = (k.remove(1), k.remove(0));
-        self.loss.forward(MoCoV3Input { q1, q2, k1, k2 })
+        (self.loss.forward(MoCoV3Input { q1, q2, k1, k2 }), ())
     }
 }
 

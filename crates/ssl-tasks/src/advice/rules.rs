@@ -52,11 +52,19 @@ pub(crate) fn of_run(situation: &Situation<'_>, method: &impl MethodRules) -> Ve
     advice
 }
 
-/// What is to be said of memory that is not free.
-pub(crate) fn of_memory(memory: Option<&Estimate>, machine: Option<&Machine>) -> Option<Advice> {
+/// What is to be said of memory that is not free, where so many processes share a machine.
+pub(crate) fn of_memory(
+    memory: Option<&Estimate>,
+    machine: Option<&Machine>,
+    processes: usize,
+) -> Option<Advice> {
     let (memory, machine) = memory.zip(machine)?;
-    let keys = memory.short_of(machine)?;
-    let found = format!("the run needs about {memory}, and {} are free", Bytes(machine.available));
+    let keys = memory.short_of(machine, processes)?;
+    let each = match processes {
+        0 | 1 => String::new(),
+        processes => format!(", in each of its {processes} processes here"),
+    };
+    let found = format!("the run needs about {memory}{each}, and {} are free", Bytes(machine.available));
     Some(Advice { severity: super::Severity::Unwise, found, expected: keys.to_owned(), changes: Vec::new() })
 }
 

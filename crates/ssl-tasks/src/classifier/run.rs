@@ -22,7 +22,7 @@ use super::save;
 use crate::Error;
 use crate::first::in_first;
 use crate::pretrain::{changed_data, existing, start};
-use crate::recipe::{difference, hash, upgrade};
+use crate::recipe::{TEACHER_HASH, difference, hash, upgrade};
 
 /// How a classifier was trained: `classifier.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -189,11 +189,15 @@ impl ClassifierRun<'_> {
     fn check_record(&self, run: &RunDir, record: &Table) -> Result<(), Error> {
         let path = run.classifier_record();
         let text = ssl_files::read_text(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
-        if let Some((key, there, here)) = difference_from(&text, record) {
+        let checkpoint = newest_intact_checkpoint(run)?;
+        // A checkpoint of an earlier version does not know its images: their number is all that can be compared.
+        let is_old = checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.recipe().is_none());
+        let is_counted = is_old && !self.accept_changed_data;
+        if let Some((key, there, here)) = difference_from(&text, record, is_counted) {
             return Err(Error::OtherOptions { run: self.out.into(), key, there, here });
         }
-        let Some(checkpoint) = newest_intact_checkpoint(run)? else { return Ok(()) };
-        match checkpoint.recipe().and_then(|text| difference_from(text, record)) {
+        let Some(checkpoint) = checkpoint else { return Ok(()) };
+        match checkpoint.recipe().and_then(|text| difference_from(text, record, false)) {
             Some((key, there, here)) => {
                 let checkpoint = checkpoint.folder().to_owned();
                 Err(Error::EditedRecord { record: path, checkpoint, key, there, here })
@@ -204,8 +208,48 @@ impl ClassifierRun<'_> {
 }
 
 /// The first key in which two records differ, one of them given as text, with both values.
-fn difference_from(text: &str, record: &Table) -> Option<(String, String, String)> {
-    let mut first = text.parse::<Table>().unwrap_or_default();
+///
+/// The number of images counts only if `is_counted`: a checkpoint knows the images themselves, and changed ones may be accepted.
+fn difference_from(text: &str, record: &Table, is_counted: bool) -> Option<(String, String, String)> {
+    let (mut first, mut second) = (text.parse::<Table>().unwrap_or_default(), record.clone());
     upgrade(&mut first);
-    difference("", &Value::Table(first), &Value::Table(record.clone()))
+    if !is_counted {
+        first.remove("train_images");
+        second.remove("train_images");
+    }
+    let has_hash = first.get("options").is_some_and(|options| options.get(TEACHER_HASH).is_some());
+    if let Some(options) = second.get_mut("options").and_then(Value::as_table_mut)
+        && !has_hash
+    {
+        // Earlier versions did not write which weights the teacher has.
+        options.remove(TEACHER_HASH);
+    }
+    difference("", &Value::Table(first), &Value::Table(second))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(there: &str, here: &str) -> Option<String> {
+        let here = here.parse::<Table>().expect("TOML");
+        difference_from(there, &here, false).map(|(key, ..)| key)
+    }
+
+    #[test]
+    fn a_record_is_of_one_teacher_and_of_any_number_of_images() {
+        let record = |images: usize, options: &str| {
+            format!("train_images = {images}\nseed = 0\n[options]\nalpha = 1.0\n{options}")
+        };
+        let taught = |hash: &str| record(8, &format!("teacher_hash = '{hash}'"));
+        assert_eq!(found(&taught("a"), &taught("a")), None);
+        assert_eq!(found(&taught("a"), &taught("b")).as_deref(), Some("options.teacher_hash"));
+        assert_eq!(found(&record(8, ""), &taught("a")), None, "a run of an earlier version goes on");
+        assert_eq!(found(&taught("a"), &record(8, "")).as_deref(), Some("options.teacher_hash"));
+        assert_eq!(found(&record(8, ""), &record(9, "")), None);
+        let other = record(8, "").replace("seed = 0", "seed = 1");
+        assert_eq!(found(&record(8, ""), &other).as_deref(), Some("seed"));
+        let counted = difference_from(&record(8, ""), &record(9, "").parse().expect("TOML"), true);
+        assert_eq!(counted.map(|(key, ..)| key).as_deref(), Some("train_images"));
+    }
 }

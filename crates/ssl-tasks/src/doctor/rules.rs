@@ -9,8 +9,8 @@ use super::checks::{
     waiting_for_data,
 };
 use super::remedies::{
-    follow_with_the_centre, lower_rate, more_workers, reset, sharpen, shorter_queue, usual_prototypes,
-    usual_temperature,
+    follow_with_the_centre, lower_rate, more_workers, rendered_images, reset, sharpen, shorter_queue,
+    usual_prototypes, usual_temperature,
 };
 
 /// All rules, in the order of `docs/doctor.md`.
@@ -18,10 +18,10 @@ pub(super) const RULES: [Rule; 12] = [
     Rule {
         name: "images-alike",
         kind: Collapse,
-        cause: "the untrained network has the same features for all images, so they are alike or decoded wrongly",
+        cause: "the untrained network has the same features for all images, so they are alike or decoded wrongly, as views.png would show",
         reference: "Garrido et al. 2023, RankMe, section 3, arXiv:2210.02885",
         check: images_alike,
-        remedy: |_| "data.path=OTHER_IMAGES".to_owned(),
+        remedy: rendered_images,
     },
     Rule {
         name: "embeddings-collapsed",

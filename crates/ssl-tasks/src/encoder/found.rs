@@ -44,13 +44,29 @@ impl FoundEncoder {
             }
             EncoderSource::Run(path) => Self::of_run(path, methods),
             EncoderSource::Weights { path, config } => Self::of_weights(path, config.clone()),
-            EncoderSource::Untrained { config, seed } => {
-                let summary = EncoderSummary::new(EncoderOrigin::Untrained, config);
-                let summary = EncoderSummary { seed: Some(*seed), ..summary };
-                let weights = Weights::Initial(*seed);
-                Ok(Self { artifact: None, summary, config: config.clone(), weights })
+            EncoderSource::Untrained { config, seed } => Ok(Self::untrained(config.clone(), *seed, None)),
+            EncoderSource::UntrainedRun { run, seed } => {
+                let artifact = Self::network_of(run)?;
+                Ok(Self::untrained(artifact.encoder.clone(), *seed, Some(artifact)))
             }
         }
+    }
+
+    /// The network of a run or classifier, and how its images are prepared.
+    fn network_of(run: &Path) -> Result<Artifact, Error> {
+        if !classifier::is_classifier(run) {
+            let Recipe { encoder, data, .. } = Draft::record(run)?;
+            return Ok(Artifact::new(&encoder, data.preprocessing()));
+        }
+        let file = RunDir::open_classifier(run)?.encoder();
+        let trained = Artifact::read(&file)?.ok_or_else(|| Error::UnknownModel(file))?;
+        Ok(Artifact::new(&trained.encoder, trained.preprocessing))
+    }
+
+    fn untrained(config: EncoderConfig, seed: u64, artifact: Option<Artifact>) -> Self {
+        let summary = EncoderSummary::new(EncoderOrigin::Untrained, &config);
+        let summary = EncoderSummary { seed: Some(seed), ..summary };
+        Self { artifact, summary, config, weights: Weights::Initial(seed) }
     }
 
     fn of_run(path: &Path, methods: &impl Methods) -> Result<Self, Error> {
@@ -78,6 +94,16 @@ impl FoundEncoder {
         } else {
             Err(not_finished())
         }
+    }
+
+    /// A finished run whose network the caller makes, and what its file says of the encoder.
+    pub(crate) fn of_outside(source: &EncoderSource) -> Result<(RunDir, Self), Error> {
+        let run = source.run_dir()?.ok_or_else(|| Error::NoRun(source.to_string()))?;
+        if !run.encoder().is_file() {
+            return Err(Error::NotFinished(run.path().into()));
+        }
+        let found = Self::of_file(run.encoder(), source.run_recipe()?.as_ref())?;
+        Ok((run, found))
     }
 
     /// The encoder of a finished run, or of a classifier.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
+use ssl_core::Encoder;
 use ssl_encoders::{ClassifierHead, DataSummary, Preprocessing, Provenance};
 
 use super::ExportFormat;
@@ -10,8 +11,8 @@ use super::exported::Exported;
 use crate::{Error, files};
 
 /// What a card says.
-pub(super) struct Card<'a> {
-    pub(super) exported: &'a Exported,
+pub(super) struct Card<'a, E> {
+    pub(super) exported: &'a Exported<E>,
     /// The classifier that the export has.
     pub(super) head: Option<&'a ClassifierHead>,
     pub(super) format: ExportFormat,
@@ -22,7 +23,7 @@ pub(super) struct Card<'a> {
     pub(super) values: usize,
 }
 
-impl Card<'_> {
+impl<E: Encoder> Card<'_, E> {
     /// Writes the card beside the file that it is of: `README.md`, or `<file>.README.md` if there is another `README.md`. A card of
     /// the same file is replaced.
     pub(super) fn write(&self, file: &Path) -> Result<PathBuf, Error> {

@@ -4,20 +4,21 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::tensor::{Device, TensorData};
-use ssl_core::{Encoder, named};
+use ssl_core::{Encoder, Init, named};
 use ssl_encoders::{AnyEncoder, Artifact, ClassifierHead};
 use ssl_eval::Classifier;
 use toml::Table;
 
 use super::recipe;
 use crate::classifier::{self, Teacher};
-use crate::{EncoderSource, EncoderSummary, Error, Methods};
+use crate::encoder::FoundEncoder;
+use crate::{EncoderSource, EncoderSummary, Error, Methods, load_encoder};
 
 type Tensors = BTreeMap<String, TensorData>;
 
 /// The encoder of a run or of a classifier, with its description.
-pub(super) struct Exported {
-    pub(super) network: Network,
+pub(super) struct Exported<E> {
+    pub(super) network: Network<E>,
     /// The description of the encoder.
     pub(super) artifact: Artifact,
     pub(super) summary: EncoderSummary,
@@ -26,12 +27,12 @@ pub(super) struct Exported {
 }
 
 /// The network of a run.
-pub(super) enum Network {
-    Encoder(Box<AnyEncoder>),
-    Classifier(Box<Classifier<AnyEncoder>>, ClassifierHead),
+pub(super) enum Network<E> {
+    Encoder(Box<E>),
+    Classifier(Box<Classifier<E>>, ClassifierHead),
 }
 
-impl Exported {
+impl Exported<AnyEncoder> {
     /// Reads the encoder of a run, or the classifier in a directory.
     pub(super) fn read(run: &Path, methods: &impl Methods, device: &Device) -> Result<Self, Error> {
         let source = EncoderSource::Run(run.to_owned());
@@ -47,9 +48,24 @@ impl Exported {
         let recipe = recipe::of_run(run)?;
         Ok(Self { network, artifact, summary: found.summary, recipe })
     }
+}
+
+impl<E: Encoder> Exported<E> {
+    /// Reads the encoder of a finished run, whose network `encoder` makes.
+    pub(super) fn of_outside(
+        run: &Path,
+        encoder: impl FnOnce(&mut Init) -> E,
+        device: &Device,
+    ) -> Result<Self, Error> {
+        let (dir, found) = FoundEncoder::of_outside(&EncoderSource::Run(run.to_owned()))?;
+        let artifact = found.artifact.clone().ok_or_else(|| Error::UnknownModel(run.to_owned()))?;
+        let network = Network::Encoder(Box::new(load_encoder(&dir, encoder, device)?));
+        let recipe = recipe::of_run(run)?;
+        Ok(Self { network, artifact, summary: found.summary, recipe })
+    }
 
     /// The encoder alone.
-    pub(super) fn encoder(&self) -> &AnyEncoder {
+    pub(super) fn encoder(&self) -> &E {
         match &self.network {
             Network::Encoder(encoder) => encoder,
             Network::Classifier(network, _) => &network.encoder,

@@ -1,6 +1,6 @@
 //! An encoder as ONNX.
 
-use ssl_core::Activation as OurActivation;
+use ssl_core::{Activation as OurActivation, Encoder};
 use ssl_encoders::{Artifact, ClassifierHead, EncoderConfig, Pool as OurPool, StemChoice};
 use ssl_onnx::{Activation, Classifier, Input, Model, Network, Normalization, Pool, Tensor, Tensors};
 
@@ -9,7 +9,7 @@ use super::format::GraphInput;
 use crate::Error;
 
 /// The bytes of a file.
-pub(super) fn encode(exported: &Exported, input: GraphInput) -> Result<Vec<u8>, Error> {
+pub(super) fn encode<E: Encoder>(exported: &Exported<E>, input: GraphInput) -> Result<Vec<u8>, Error> {
     let Exported { artifact, .. } = exported;
     let size = artifact.preprocessing.size;
     let description = serde_json::to_string(artifact).unwrap_or_default();
@@ -58,7 +58,7 @@ fn classifier(head: &ClassifierHead) -> Classifier {
     Classifier { neck: head.neck.iter().map(|layer| activation(layer.activation)).collect() }
 }
 
-fn tensors(exported: &Exported) -> Tensors {
+fn tensors<E: Encoder>(exported: &Exported<E>) -> Tensors {
     let tensor = |data: burn::tensor::TensorData| Tensor::new(data.shape().to_vec(), data.iter().collect());
     exported.tensors().into_iter().map(|(name, data)| (name, tensor(data))).collect()
 }

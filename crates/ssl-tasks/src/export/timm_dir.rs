@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
-use ssl_core::named;
+use ssl_core::{Encoder, named};
 use ssl_encoders::{Artifact, ClassifierHead, NameScheme, Preprocessing, weights};
 use tracing::warn;
 
@@ -19,7 +19,11 @@ const WEIGHTS: &str = "model.safetensors";
 const CONFIG: &str = "config.json";
 
 /// Writes `model.safetensors`, its card and `config.json`, all at once into a new folder. Gives the path of the card.
-pub(super) fn write(exported: &Exported, card: &Card<'_>, out: &Path) -> Result<PathBuf, Error> {
+pub(super) fn write<E: Encoder>(
+    exported: &Exported<E>,
+    card: &Card<'_, E>,
+    out: &Path,
+) -> Result<PathBuf, Error> {
     if !files::is_new_folder(out) {
         return fill(exported, card, out);
     }
@@ -40,7 +44,7 @@ pub(super) fn write(exported: &Exported, card: &Card<'_>, out: &Path) -> Result<
     }
 }
 
-fn fill(exported: &Exported, card: &Card<'_>, folder: &Path) -> Result<PathBuf, Error> {
+fn fill<E: Encoder>(exported: &Exported<E>, card: &Card<'_, E>, folder: &Path) -> Result<PathBuf, Error> {
     let mut artifact = exported.artifact.clone();
     let Some(model) = TimmModel::of(&artifact.encoder, artifact.preprocessing.size) else {
         return Err(Error::UnknownModel(folder.to_owned()));
@@ -60,7 +64,7 @@ fn fill(exported: &Exported, card: &Card<'_>, folder: &Path) -> Result<PathBuf, 
 }
 
 /// The classifier, if timm has one like it: it has no layers between encoder and classifier.
-pub(super) fn head(exported: &Exported) -> Option<&ClassifierHead> {
+pub(super) fn head<E: Encoder>(exported: &Exported<E>) -> Option<&ClassifierHead> {
     let head = exported.head()?;
     if !head.neck.is_empty() {
         warn!(

@@ -4,6 +4,7 @@ use burn::tensor::{Tensor, TensorData};
 use image::RgbImage;
 use ssl_core::{Encoder, Masking, Pass, TokenEncoder};
 use ssl_data::{Image, Scratch};
+use ssl_report::room::{HEADS, LOOK, LOOKED_AT};
 use ssl_report::{Looks, Page, Row, Rows, coloured, data_uri, enlarged, heat, principal};
 
 use super::Seen;
@@ -11,14 +12,8 @@ use super::sample::spread;
 use crate::preparation::{Preparation, eval_transform};
 use crate::{Error, Recipe, sheet};
 
-/// Images that are shown.
-const IMAGES: usize = 6;
-/// Heads that are shown.
-const HEADS: usize = 6;
 /// Pixels a side of a picture.
 const SIDE: u32 = 128;
-/// Bytes of a picture, as text.
-const PICTURE: usize = 9000;
 
 /// An image that is looked at.
 struct Looked {
@@ -63,7 +58,7 @@ impl<E: Encoder> Seen<'_, E> {
             let picture = &pictures[image];
             let heats = columns.iter().map(|column| heat(&column.maps[image], places.grid, picture));
             let drawn = std::iter::once(picture.clone()).chain(heats).chain([places.colours(image)]);
-            drawn.map(|picture| data_uri(&picture, PICTURE)).collect::<Result<_, _>>()
+            drawn.map(|picture| data_uri(&picture, LOOK)).collect::<Result<_, _>>()
         };
         let row =
             |(place, image): (usize, &Looked)| Ok(Row { name: image.name.clone(), pictures: uris(place)? });
@@ -93,7 +88,7 @@ impl<E: Encoder> Seen<'_, E> {
             let cropped = transform.render_image(&image, &mut scratch);
             Some(Looked { name: sheet::name(set, place, &recipe.data.path), cropped, values })
         };
-        Ok(spread(set.len(), IMAGES).filter_map(looked).collect())
+        Ok(spread(set.len(), LOOKED_AT).filter_map(looked).collect())
     }
 
     /// The images for the network, `[image, channel, height, width]`.

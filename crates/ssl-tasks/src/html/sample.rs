@@ -6,6 +6,7 @@ use burn::tensor::{Tensor, TensorData};
 use image::RgbImage;
 use ssl_core::{Encoder, Pass};
 use ssl_data::{Dataset, EvalTransform, Image, Scratch};
+use ssl_report::room::{SHARED, SHARED_PICTURE};
 use ssl_report::{Figure, Gallery, GalleryOptions, Page, Rows, Sampled, data_uri, squared};
 
 use super::facts::grouped;
@@ -22,10 +23,6 @@ const SIDE: u32 = 64;
 const CLUSTERS: usize = 10;
 /// Classes that get a cluster each.
 const CLASSES: usize = 20;
-/// Test images among the training images that are shown.
-const SHARED: usize = 12;
-/// Bytes of a small picture, as text.
-const PICTURE: usize = 6000;
 
 /// An image as the network sees it, and a small picture of it.
 struct Read {
@@ -103,7 +100,7 @@ impl<E: Encoder> Seen<'_, E> {
             let picture = squared(&sheet::rgb(&image), SIDE);
             let name = sheet::name(&sets.test, test, recipe.eval.test.as_deref()?);
             let same = sheet::name(&self.data.train, train, &recipe.data.path);
-            let uri = data_uri(&picture, PICTURE).ok()?;
+            let uri = data_uri(&picture, SHARED_PICTURE).ok()?;
             Some(Figure { uri, alt: name.clone(), caption: format!("{name} is {same}") })
         };
         page.shared = shared.pairs.iter().take(SHARED).filter_map(figure).collect();

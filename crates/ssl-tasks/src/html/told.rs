@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ssl_core::{DeviceSpec, LossScale, SslMethod};
 use ssl_encoders::AnyEncoder;
-use ssl_report::{Figure, Note, Page, Tile, Tone, data_uri};
+use ssl_report::{Figure, Note, Page, Tile, Tone, data_uri, room};
 use ssl_train::{Finding, FindingKind, Summary};
 
 use super::{Ended, accuracy, curves, facts};
@@ -14,9 +14,6 @@ use crate::methods::{Methods, WithMethod};
 use crate::pretrain::{SHEET, Verdict};
 use crate::self_check::{RANKME_TRAIN, VIEW_RETRIEVAL, VIEW_RETRIEVAL_CHANCE, VIEW_RETRIEVAL_IMAGES};
 use crate::{ComparedRun, Error, Learned, Recipe};
-
-/// Bytes of the sheet of views, as text.
-const SHEET_BYTES: usize = 800_000;
 
 /// What a run says about itself.
 pub(super) struct Told {
@@ -195,7 +192,7 @@ impl Told {
         let sheet = image::open(self.run.run.join(SHEET)).ok()?.to_rgb8();
         let method = &self.run.method;
         let caption = "Some images, and their views as the first epoch had them: this is all that the method sees of them.";
-        let uri = data_uri(&sheet, SHEET_BYTES).ok()?;
+        let uri = data_uri(&sheet, room::SHEET).ok()?;
         Some(Figure {
             uri,
             alt: format!("Images and the views of them that {method} saw"),

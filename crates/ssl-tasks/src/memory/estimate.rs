@@ -1,8 +1,8 @@
-//! The estimate of a pretraining run.
+//! The estimates of a pretraining run and of the training of a classifier.
 
-use ssl_core::{Footprint, MethodRules, TokenShape};
+use ssl_core::{Footprint, HeadShape, LayerConfig, MethodRules, TokenShape};
 use ssl_data::{Dataset, DatasetOptions, MaskConfig};
-use ssl_encoders::EncoderFootprint;
+use ssl_encoders::{EncoderConfig, EncoderFootprint};
 use ssl_train::Algorithm;
 
 use super::{Estimate, Part, PartKind};
@@ -36,13 +36,72 @@ pub(crate) struct Run<'a, M> {
     pub(crate) teacher: Option<EncoderFootprint>,
 }
 
+/// What the estimate of the training of a classifier is made of: one network on one view of each image.
+pub(crate) struct Training<'a> {
+    pub(crate) encoder: &'a EncoderConfig,
+    /// The layers between encoder and class scores.
+    pub(crate) neck: Vec<LayerConfig>,
+    pub(crate) classes: usize,
+    /// Height and width of the images.
+    pub(crate) size: usize,
+    /// Images of a step that this process passes through the network.
+    pub(crate) batch: usize,
+    pub(crate) algorithm: &'a Algorithm,
+    pub(crate) images: &'a Dataset,
+    pub(crate) workers: usize,
+    /// Images that pass the network at a time in evaluation; 0 without one.
+    pub(crate) evaluated: usize,
+    /// The classifier that is learned from, if there is one: it has no gradients.
+    pub(crate) teacher: Option<EncoderFootprint>,
+}
+
+/// The estimate of the training of a classifier; `None` for a custom encoder, of which nothing is known.
+pub(crate) fn of_classifier(training: &Training<'_>) -> Option<Estimate> {
+    let Training { batch, classes, size, teacher, .. } = *training;
+    let encoder = training.encoder.footprint(size, size).ok()?;
+    let mut layers = training.neck.clone();
+    layers.push(LayerConfig::new(classes).bias());
+    // Scores, their logarithms, what they are compared with, and the gradient.
+    let (batch, loss) = (batch as f64, 4.0 * batch as f64 * classes as f64);
+    let method =
+        Footprint { joint: true, loss, ..Footprint::of_heads([HeadShape::new(encoder.feature_dim, layers)]) };
+    // The teacher is evaluated, too.
+    let of_image = teacher.map_or(encoder.plain, |teacher| teacher.plain.max(encoder.plain));
+    let evaluated = training.evaluated as f64 * of_image;
+    let frozen = teacher.map_or(0.0, |teacher| teacher.parameters + batch * teacher.plain);
+    let (sizes, encoders) = (vec![size], vec![encoder]);
+    let counts = Counts { sizes, encoders, method, batch, pass: batch, evaluated, frozen };
+    let mut parts = counts.parts(training.algorithm, 1);
+    parts.push(images(training.images, training.workers));
+    parts.iter_mut().for_each(|part| part.keys = of_command(part.kind));
+    Some(Estimate::new(parts))
+}
+
+/// What makes a part smaller where there is no recipe.
+fn of_command(kind: PartKind) -> &'static str {
+    match kind {
+        PartKind::Teacher => "a smaller teacher or a smaller batch_size",
+        PartKind::Encoder | PartKind::Heads | PartKind::Loss | PartKind::Batches => {
+            "a smaller batch_size or smaller images"
+        }
+        PartKind::Evaluation => "smaller images",
+        PartKind::Images => "smaller images, or fewer workers",
+        PartKind::Program
+        | PartKind::Parameters
+        | PartKind::Gradients
+        | PartKind::Optimizer
+        | PartKind::State
+        | PartKind::Checkpoint => "a smaller network",
+    }
+}
+
 /// The estimate of a run; `None` for a custom encoder, of which nothing is known.
 ///
 /// # Errors
 /// If the recipe has no usable views.
 pub(crate) fn of_run(run: &Run<'_, impl MethodRules>) -> Result<Option<Estimate>, RecipeError> {
     let Some(counts) = counts(run)? else { return Ok(None) };
-    let mut parts = counts.parts(run.recipe);
+    let mut parts = counts.parts(&run.recipe.optimizer.algorithm, run.recipe.train.accumulate);
     parts.push(images(run.images, run.recipe.data.worker_threads()));
     Ok(Some(Estimate::new(parts)))
 }
@@ -134,11 +193,11 @@ impl Counts {
         FLOAT * (student * (1.0 + moments(&recipe.optimizer.algorithm)) + teacher + self.method.state)
     }
 
-    fn parts(&self, recipe: &Recipe) -> Vec<Part> {
+    fn parts(&self, algorithm: &Algorithm, accumulate: usize) -> Vec<Part> {
         let (encoder, heads) = (self.encoders[0].parameters, self.method.parameters());
         let [student, teacher] = self.networks();
-        let moments = moments(&recipe.optimizer.algorithm);
-        let sums = if recipe.train.accumulate > 1 { 2.0 } else { 1.0 };
+        let moments = moments(algorithm);
+        let sums = if accumulate > 1 { 2.0 } else { 1.0 };
         let copies = COPIES * student.max(teacher).max(moments * student);
         let weights = if encoder >= heads { NETWORK } else { HEAD };
         let part = |kind, values: f64, keys| Part { kind, bytes: FLOAT * values, keys };
@@ -224,7 +283,6 @@ fn moments(algorithm: &Algorithm) -> f64 {
 mod tests {
     use super::*;
     use crate::methods::testing::recipe;
-    use ssl_core::{HeadShape, LayerConfig};
     use ssl_data::Image;
 
     /// A method with a head of one layer; with a teacher and a queue, or without.
@@ -286,15 +344,78 @@ mod tests {
         assert!(evaluation(0) == 0.0 && evaluation(256) == 4.0 * evaluation(64) && evaluation(64) > 0.0);
         let vit = estimate(true, 256, |recipe| {
             let patch_size = Some(4);
-            recipe.encoder =
-                ssl_encoders::EncoderConfig { patch_size, ..ssl_encoders::EncoderConfig::named("vit-tiny") };
+            recipe.encoder = EncoderConfig { patch_size, ..EncoderConfig::named("vit-tiny") };
         });
         let vit = vit.expect("a known encoder");
         assert_eq!(vit.largest().map(|part| part.kind), Some(PartKind::Encoder), "{vit}");
     }
 
+    /// The estimate of a classifier of ten classes on images of 32 pixels.
+    fn classifier(change: impl Fn(&mut Training<'_>)) -> Option<Estimate> {
+        let (encoder, algorithm) = (EncoderConfig::named("resnet18"), Algorithm::default());
+        let images = Dataset::from_images(vec![Image::new(32, 32, vec![0; 3072])], None);
+        let mut training = Training {
+            encoder: &encoder,
+            neck: Vec::new(),
+            classes: 10,
+            size: 32,
+            batch: 64,
+            algorithm: &algorithm,
+            images: &images,
+            workers: 1,
+            evaluated: 0,
+            teacher: None,
+        };
+        change(&mut training);
+        of_classifier(&training)
+    }
+
+    #[test]
+    fn a_classifier_is_one_network_on_one_view_and_its_teacher_has_no_gradients() {
+        let usual = classifier(|_| ());
+        let of = |kind| bytes(usual.clone(), kind);
+        let encoder = EncoderConfig::named("resnet18").footprint(32, 32).expect("usable");
+        // The weights and biases of the scores come on top.
+        let scores = 10.0 * 515.0;
+        assert_eq!(of(PartKind::Parameters), FLOAT * (encoder.parameters + scores));
+        assert_eq!(of(PartKind::Optimizer), of(PartKind::Parameters));
+        assert_eq!(of(PartKind::Encoder), FLOAT * 64.0 * (encoder.kept + encoder.gradients));
+        assert_eq!((of(PartKind::Teacher), of(PartKind::Evaluation)), (0.0, 0.0));
+        let larger = classifier(|training| training.batch = 128);
+        assert_eq!(bytes(larger, PartKind::Encoder), 2.0 * of(PartKind::Encoder));
+        let taught = classifier(|training| training.teacher = Some(encoder));
+        let teacher = FLOAT * (encoder.parameters + 64.0 * encoder.plain);
+        assert_eq!(bytes(taught, PartKind::Teacher), teacher);
+        let evaluated = classifier(|training| training.evaluated = 256);
+        assert!(bytes(evaluated, PartKind::Evaluation) > 0.0);
+    }
+
+    #[test]
+    fn a_classifier_that_is_too_large_is_refused_by_its_largest_part() {
+        let estimate = classifier(|training| training.batch = 100_000).expect("a known encoder");
+        let machine = crate::memory::Machine { total: 1e9, available: 1e9 };
+        let error = estimate.check(&machine, 1).expect_err("more than twice the memory").to_string();
+        assert!(error.contains("for activations of the encoder, and this machine has 1.0 GB"), "{error}");
+        assert!(error.ends_with("expected a smaller batch_size or smaller images"), "{error}");
+    }
+
     #[test]
     fn nothing_is_known_of_a_custom_encoder() {
         assert_eq!(estimate(false, 0, |recipe| recipe.encoder.name = "mine".into()), None);
+        let mine = EncoderConfig::named("mine");
+        let images = Dataset::from_images(vec![Image::new(32, 32, vec![0; 3072])], None);
+        let training = Training {
+            encoder: &mine,
+            neck: Vec::new(),
+            classes: 10,
+            size: 32,
+            batch: 64,
+            algorithm: &Algorithm::default(),
+            images: &images,
+            workers: 1,
+            evaluated: 0,
+            teacher: None,
+        };
+        assert_eq!(of_classifier(&training), None);
     }
 }

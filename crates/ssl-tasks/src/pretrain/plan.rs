@@ -169,7 +169,8 @@ impl<E: Encoder> Ready<'_, E> {
         let seen = (found.steps + 1) as f64 * config.schedule.batch_size as f64;
         let unseen = (1.0 - seen / loader.dataset().len() as f64).max(0.0);
         let to_come = features + memory::kept_images(loader.dataset()) * unseen;
-        Ok(planned(&found, own + knn, to_come, this.recipe.checkpoint.keep, report))
+        let peak = memory::peak_in(&this.options.group).map(|peak| peak + to_come as u64);
+        Ok(planned(&found, own + knn, peak, this.recipe.checkpoint.keep, report))
     }
 }
 

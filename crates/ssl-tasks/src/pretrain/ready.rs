@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ssl_core::{DeviceSpec, Encoder, Init, MethodRules, Needs, SslMethod, TokenEncoder};
+use ssl_core::{Encoder, Init, MethodRules, Needs, SslMethod, TokenEncoder};
 use ssl_data::{DataError, LoaderConfig, TrainLoader};
 use ssl_train::{TrainError, needs_of_views};
 
@@ -40,15 +40,18 @@ impl<'a, F> Pretraining<'a, F> {
         if let Some(teacher) = &self.teacher {
             method.learn_from(teacher.network());
         }
-        let estimate = self.memory(method)?;
+        let sharing = memory::sharing(&self.options.group);
+        let estimate = self.memory(method, sharing)?;
         let mut init = Init::new(self.recipe.seed, &self.device.clone().autodiff());
         init = init.with_precision(self.recipe.precision);
         let (this, encoder) = self.with_encoder(&mut init, resumed.as_ref())?;
         let loader = this.loader(&encoder, &method.needs())?;
         let fits = method.check(&encoder, this.recipe.train_config().micro_batch());
         fits.map_err(RecipeError::MethodOption)?;
-        let advice =
-            if resumed.is_none() { this.advice(method, &loader, estimate.as_ref())? } else { Vec::new() };
+        let advice = match &resumed {
+            None => this.advice(method, &loader, estimate.as_ref(), sharing)?,
+            Some(_) => Vec::new(),
+        };
         Ok(Ready { this, resumed, estimate, encoder, loader, advice })
     }
 
@@ -82,6 +85,7 @@ impl<'a, F> Pretraining<'a, F> {
         let config = self.recipe.train_config();
         config.check_method(method)?;
         config.check_share(self.options.group.size())?;
+        self.recipe.check_splits_of_share(self.options.group.size())?;
         if needs.labels && self.data.train.labels().is_none() {
             return Err(TrainError::Labels.into());
         }
@@ -117,21 +121,17 @@ impl<'a, F> Pretraining<'a, F> {
         }
     }
 
-    /// The expected memory of a run on the CPU, if anything is known of its encoder.
-    fn memory(&self, method: &impl MethodRules) -> Result<Option<Estimate>, Error> {
-        if !self.is_on_cpu() {
+    /// The expected memory of one process of a run on the CPU, if anything is known of its encoder. So many share this machine.
+    fn memory(&self, method: &impl MethodRules, sharing: usize) -> Result<Option<Estimate>, Error> {
+        if !memory::is_of_machine(&self.options.device) {
             return Ok(None);
         }
         let recipe = self.share();
         let found = memory::of_run(&self.memory_run(&recipe, method))?;
         if let (Some(found), Some(machine)) = (&found, Machine::this()) {
-            found.check(&machine)?;
+            found.check(&machine, sharing)?;
         }
         Ok(found)
-    }
-
-    fn is_on_cpu(&self) -> bool {
-        matches!(self.options.device, DeviceSpec::Flex | DeviceSpec::Tch)
     }
 
     /// The recipe with this process's share of a batch.
@@ -155,6 +155,7 @@ impl<'a, F> Pretraining<'a, F> {
         method: &impl MethodRules,
         loader: &TrainLoader,
         memory: Option<&Estimate>,
+        sharing: usize,
     ) -> Result<Vec<Advice>, Error> {
         let (recipe, images) = (&self.recipe, &*self.data.train);
         let (out, bytes) = (&self.options.out, memory::of_checkpoint(&self.memory_run(recipe, method))?);
@@ -163,7 +164,7 @@ impl<'a, F> Pretraining<'a, F> {
         let (processes, steps_per_epoch) = (self.options.group.size(), self.steps_per_epoch(loader));
         let situation = Situation { recipe, images, processes, steps_per_epoch, disk };
         let mut advice = advice::of_run(&situation, method);
-        advice.extend(advice::of_memory(memory, Machine::this().as_ref()));
+        advice.extend(advice::of_memory(memory, Machine::this().as_ref(), sharing));
         Ok(advice)
     }
 }

@@ -63,7 +63,7 @@ pub struct Report {
     /// Whether the run learned anything; none if it was stopped, or has fewer than two images that can be read.
     #[serde(flatten)]
     pub verdict: Option<Verdict>,
-    /// The most memory that the process has held, in bytes, where the operating system tells.
+    /// The most memory that the process has held, in bytes, where the operating system tells; of several, the one that held most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_mem: Option<u64>,
     /// The memory that was expected before the first step, in bytes: see [`Estimate`](crate::memory::Estimate).
@@ -93,6 +93,7 @@ impl Report {
         Baselines { knn, linear }
     }
 
+    /// A call of all processes of the run.
     pub(super) fn new(recipe: &Recipe, options: &PretrainOptions, summary: &Summary) -> Self {
         let metric = |metrics: &[(String, f64)], wanted: &str| {
             metrics.iter().find(|(name, _)| name == wanted).map(|&(_, value)| value)
@@ -119,7 +120,7 @@ impl Report {
             rankme_untrained: metric(untrained, "rankme"),
             knn_images: None,
             verdict: None,
-            max_mem: memory::peak(),
+            max_mem: memory::peak_in(&options.group),
             expected_mem: None,
             sheet: Some(options.out.join(SHEET)).filter(|sheet| sheet.is_file()),
             report: Some(options.out.join("report.html")).filter(|page| summary.finished && page.is_file()),

@@ -47,30 +47,34 @@ impl<'a> SummedFolder<'a> {
     }
 }
 
-/// Compares the files of a folder with their checksums, if it has any.
+/// Compares the files of a checkpoint with their checksums.
 ///
 /// # Errors
-/// What is wrong with the first file that has changed.
+/// What is wrong with the first file that has changed, or which file has no checksum: a list of some files says nothing of
+/// the others.
 pub(super) fn check(folder: &Path) -> Result<(), String> {
     let bytes = std::fs::read(folder.join(SUMS)).map_err(|error| unreadable(SUMS, &error))?;
     let sums: BTreeMap<String, Sum> = serde_json::from_slice(&bytes)
         .map_err(|error| format!("{SUMS} is not a list of checksums: {error}"))?;
-    for (name, sum) in sums {
-        if Path::new(&name).file_name() != Some(name.as_ref()) {
+    for (name, sum) in &sums {
+        if Path::new(name).file_name() != Some(name.as_ref()) {
             return Err(format!(
                 "{SUMS} names '{}', which lies outside of the checkpoint",
-                ssl_files::escaped(&name)
+                ssl_files::escaped(name)
             ));
         }
-        let found = sum_of(&folder.join(&name)).map_err(|error| unreadable(&name, &error))?;
+        let found = sum_of(&folder.join(name)).map_err(|error| unreadable(name, &error))?;
         if found.bytes != sum.bytes {
             return Err(format!("{name} has {} bytes, expected {}", found.bytes, sum.bytes));
         }
-        if found != sum {
+        if found != *sum {
             return Err(format!("{name} is not as it was written: its checksum differs"));
         }
     }
-    Ok(())
+    match super::file_names().find(|name| name != SUMS && !sums.contains_key(name)) {
+        Some(name) => Err(format!("{SUMS} does not list {name}, expected every file of the checkpoint")),
+        None => Ok(()),
+    }
 }
 
 /// Says why a file cannot be read.

@@ -110,6 +110,21 @@ impl Algorithm {
         }
     }
 
+    /// What it remembers of every parameter that has had a gradient, as the names of tensors in a checkpoint.
+    pub(super) fn remembers(&self) -> &'static [&'static str] {
+        match self {
+            Self::AdamW(_) => &["first", "second", "steps"],
+            Self::Sgd(SgdConfig { momentum, .. })
+            | Self::Lars(LarsConfig { momentum, .. })
+            | Self::Larc(LarcConfig { momentum, .. })
+                if *momentum == 0.0 =>
+            {
+                &["steps"]
+            }
+            Self::Sgd(_) | Self::Lars(_) | Self::Larc(_) => &["first", "steps"],
+        }
+    }
+
     /// # Errors
     /// The first field whose value no run could use.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {

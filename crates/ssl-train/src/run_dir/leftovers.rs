@@ -23,6 +23,9 @@ pub(super) const REPORT: &str = "report.html";
 
 const CHECKPOINTS: &str = "checkpoints";
 
+/// The sheet of views of a pretraining run, which the next run replaces.
+const SHEET: &str = "views.png";
+
 /// The name of the encoder that a run had at its end, before it was made longer.
 pub(super) fn earlier_encoder(step: u64) -> String {
     format!("encoder.step-{step}.safetensors")
@@ -44,11 +47,23 @@ pub(super) fn check(path: &Path, existing: Existing, of_a_run: bool) -> Result<(
     if existing == Existing::Refuse || !path.is_dir() {
         return Err(TrainError::Exists(path.to_owned()));
     }
-    let taken = FILES.iter().chain([&CHECKPOINTS]).any(|name| path.join(name).exists());
-    if taken && !of_a_run {
+    if !of_a_run && is_taken(path).map_err(TrainError::io(path))? {
         return Err(TrainError::NotARun(path.to_owned()));
     }
     Ok(())
+}
+
+/// Whether the directory has anything that a new run would remove or replace.
+fn is_taken(path: &Path) -> io::Result<bool> {
+    if FILES.iter().chain([&CHECKPOINTS, &SHEET]).any(|name| path.join(name).exists()) {
+        return Ok(true);
+    }
+    for entry in fs::read_dir(path)? {
+        if entry?.file_name().to_str().is_some_and(is_earlier_encoder) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Removes what a run wrote: its files, and the folders that this leaves empty.

@@ -25,8 +25,9 @@ pub(super) struct Averages {
     pub(super) data_time: f64,
     /// Seconds per step, data included.
     pub(super) step_time: f64,
-    /// Exchanged with other processes per step: calls, bytes and seconds, which are part of the step.
-    pub(super) comm: [f64; 3],
+    /// Exchanged with other processes per step: calls, bytes, those of the bytes that go to every process, and seconds, which are
+    /// part of the step.
+    pub(super) comm: [f64; 4],
 }
 
 impl Clock {
@@ -56,10 +57,7 @@ impl Clock {
     /// What came after a step belongs to it.
     pub(super) fn step_goes_on(&mut self, traffic: Traffic) {
         self.step += self.lap();
-        let of_step = traffic - self.traffic_mark;
-        self.traffic.calls += of_step.calls;
-        self.traffic.bytes += of_step.bytes;
-        self.traffic.seconds += of_step.seconds;
+        self.traffic = self.traffic + (traffic - self.traffic_mark);
         self.traffic_mark = traffic;
     }
 
@@ -76,10 +74,11 @@ impl Clock {
     /// Averages since the last call.
     pub(super) fn averages(&mut self) -> Averages {
         let steps = self.steps.max(1) as f64;
+        let Traffic { calls, gathered, seconds, .. } = self.traffic;
         let averages = Averages {
             data_time: self.data / steps,
             step_time: (self.data + self.step) / steps,
-            comm: [self.traffic.calls as f64, self.traffic.bytes as f64, self.traffic.seconds]
+            comm: [calls as f64, self.traffic.bytes() as f64, gathered as f64, seconds]
                 .map(|sum| sum / steps),
         };
         (self.data, self.step, self.traffic, self.steps) = (0.0, 0.0, Traffic::default(), 0);

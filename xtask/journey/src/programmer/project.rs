@@ -18,7 +18,7 @@ const WIDE: u16 = 400;
 /// A package without code that asks for the features that crates have here: others would mean to build Burn again.
 const SHARED: &str = "as-here";
 /// What this workspace builds for other backends or features alone.
-const NOT_BUILT: [&str; 5] = ["bhtsne", "burn-tch", "burn-wgpu", "tch", "torch-sys"];
+const NOT_BUILT: [&str; 6] = ["bhtsne", "burn-tch", "burn-wgpu", "ferrompi", "tch", "torch-sys"];
 
 /// A package that a page describes.
 pub(crate) struct Package {

@@ -14,7 +14,8 @@ use super::quick::Quick;
 /// The header of chosen.toml.
 const HEADER: &str = "\
 # Written by `cargo xtask bench accuracy choose`; do not edit. Per method, the candidate of candidates.toml that scored best on
-# validation images, and all scores: k-NN top-1 in per cent, seed 100. `recipe` is a hash of what the recipe then says.
+# validation images, and all scores in per cent, seed 100: top-1 of a linear classifier where there is one, else of k-NN. `recipe` is
+# a hash of what the recipe then says.
 
 ";
 
@@ -54,10 +55,20 @@ pub(super) struct Scored {
     pub(super) recipe: String,
     pub(super) knn_top1: f64,
     pub(super) knn_top1_untrained: f64,
+    /// Of methods that are judged by labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) linear_top1: Option<f64>,
     pub(super) train_loss: f64,
     pub(super) seconds: f64,
     /// The commit that the program was built from.
     pub(super) commit: String,
+}
+
+impl Scored {
+    /// What candidates are compared by.
+    pub(super) fn score(&self) -> f64 {
+        self.linear_top1.unwrap_or(self.knn_top1)
+    }
 }
 
 impl Chosen {
@@ -97,7 +108,7 @@ impl Chosen {
         choice.candidates.retain(|old| known.contains(&old.recipe) && old.recipe != scored.recipe);
         choice.candidates.push(scored);
         // The sort is stable: of equal scores, the first one wins.
-        choice.candidates.sort_by(|a, b| b.knn_top1.total_cmp(&a.knn_top1));
+        choice.candidates.sort_by(|a, b| b.score().total_cmp(&a.score()));
         if let Some(best) = choice.candidates.first() {
             (choice.recipe, choice.settings) = (best.recipe.clone(), best.settings.clone());
         }
@@ -156,7 +167,8 @@ mod tests {
         let commit = String::new();
         let (knn_top1_untrained, train_loss, seconds) = (0.0, 0.0, 0.0);
         let recipe = recipe.to_owned();
-        Scored { settings, recipe, knn_top1, knn_top1_untrained, train_loss, seconds, commit }
+        let linear_top1 = None;
+        Scored { settings, recipe, knn_top1, knn_top1_untrained, linear_top1, train_loss, seconds, commit }
     }
 
     #[test]
@@ -186,6 +198,9 @@ mod tests {
         assert_eq!((choice.recipe.as_str(), choice.settings.join(" ")), ("2", "lr=2".to_owned()));
         let kept: Vec<_> = choice.candidates.iter().map(|scored| scored.knn_top1).collect();
         assert_eq!(kept, [31.0, 30.5]);
+        let by_labels = Scored { linear_top1: Some(32.0), ..scored("1", 30.5) };
+        chosen.take("simclr", by_labels, &known);
+        assert_eq!(chosen.methods["simclr"].recipe, "1", "a linear classifier counts where there is one");
     }
 
     #[test]

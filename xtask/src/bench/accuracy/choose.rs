@@ -9,6 +9,7 @@ use clap::Args;
 use toml::Table;
 
 use super::choice::{Chosen, Scored, candidates, settings};
+use super::labels::by_labels;
 use super::quick::Quick;
 use super::record::figure;
 use super::sides::{Job, Runs};
@@ -37,7 +38,7 @@ impl Choose {
         let chosen = Chosen::read()?;
         let candidates = candidates()?;
         let mut trials = Vec::new();
-        for method in methods(&self.runs.only)? {
+        for method in methods(&self.runs.only, self.runs.teacher.is_some())? {
             let all = candidates.get(method).map_or(&[][..], Vec::as_slice);
             trials.extend(without_score(&Quick::of(method)?, all, &chosen));
         }
@@ -53,7 +54,7 @@ impl Choose {
         let chosen = Mutex::new(chosen);
         pool::each(&trials, self.runs.jobs, |trial| {
             let scored = self.score(trial, &program, &queries[&trial.recipe.images()], &commit)?;
-            println!("{} {}: {:.2}", trial.recipe.method, trial.settings.join(" "), scored.knn_top1);
+            println!("{} {}: {:.2}", trial.recipe.method, trial.settings.join(" "), scored.score());
             let mut chosen = chosen.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             chosen.take(&trial.recipe.method, scored, &trial.known);
             chosen.write()
@@ -61,7 +62,8 @@ impl Choose {
     }
 
     fn score(&self, trial: &Trial, program: &Path, queries: &Path, commit: &str) -> Result<Scored> {
-        let [recipe, _] = trial.recipe.save(&places::scratch("recipes")?)?;
+        let recipe = trial.recipe.taught_by(self.runs.teacher.as_deref())?;
+        let [recipe, _] = recipe.save(&places::scratch("recipes")?)?;
         let job = Job {
             recipe: &recipe,
             seed: SEED,
@@ -69,6 +71,8 @@ impl Choose {
             images: trial.recipe.images(),
             queries,
             query_limit: places::VALIDATION_IMAGES,
+            finetuning: None,
+            is_vit: false,
         };
         let report = job.ours(program)?.report;
         let number = |name: &str| figure(&report, name);
@@ -77,6 +81,7 @@ impl Choose {
             recipe: trial.recipe.hash(),
             knn_top1: number("knn_top1")?,
             knn_top1_untrained: number("knn_top1_untrained")?,
+            linear_top1: by_labels(&trial.recipe.method).then(|| number("linear_top1")).transpose()?,
             train_loss: number("train_loss")?,
             seconds: number("seconds")?,
             commit: commit.to_owned(),

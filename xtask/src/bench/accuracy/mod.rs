@@ -1,10 +1,11 @@
-//! `cargo xtask bench accuracy`: k-NN accuracy of every method after a short run, ours and PyTorch's on the same recipe.
+//! `cargo xtask bench accuracy`: accuracy of every method after a short run, ours and PyTorch's on the same recipe.
 //!
 //! The numbers of the recipes `<method>/cifar10-quick` are chosen on validation images (`choose`), committed, and only then
 //! tested (`test`); `table` writes the page of results from their files.
 
 mod choice;
 mod choose;
+mod labels;
 mod places;
 mod pool;
 mod quick;
@@ -15,7 +16,7 @@ mod table;
 mod test;
 
 use anyhow::{Result, ensure};
-use burn_ssl::registry::{METHODS, MethodInfo, needs};
+use burn_ssl::registry::{METHODS, needs};
 use clap::{Args, Subcommand};
 
 /// Options of `bench accuracy`.
@@ -45,16 +46,23 @@ impl Accuracy {
     }
 }
 
-/// The methods that learn from images alone. What one learns from a frozen network is above all a matter of that network.
-fn comparable() -> Vec<&'static str> {
-    let learns_from_images = |method: &&MethodInfo| needs(method.name).is_ok_and(|needs| !needs.teacher);
-    METHODS.iter().filter(learns_from_images).map(|method| method.name).collect()
+/// The methods that learn from images alone, and those that learn from a frozen network if there is one.
+fn comparable(has_teacher: bool) -> Vec<&'static str> {
+    let names = METHODS.iter().map(|method| method.name);
+    names.filter(|name| has_teacher || !learns_from_network(name)).collect()
+}
+
+/// Whether a method learns from a frozen network.
+fn learns_from_network(method: &str) -> bool {
+    needs(method).is_ok_and(|needs| needs.teacher)
 }
 
 /// The methods asked for, in the order of the registry; all by default.
-fn methods(only: &[String]) -> Result<Vec<&'static str>> {
-    let known = comparable();
+fn methods(only: &[String], has_teacher: bool) -> Result<Vec<&'static str>> {
+    let known = comparable(has_teacher);
     for name in only {
+        let missing = learns_from_network(name) && !has_teacher;
+        ensure!(!missing, "{name} learns from a frozen network, expected --teacher with its file");
         ensure!(
             known.contains(&name.as_str()),
             "there is no method {name}, expected one of {}",
@@ -71,9 +79,14 @@ mod tests {
 
     #[test]
     fn methods_come_in_their_order_and_unknown_ones_are_named() {
-        let only = |names: &[&str]| methods(&names.iter().map(|name| name.to_string()).collect::<Vec<_>>());
-        assert_eq!(only(&[]).expect("all"), comparable());
-        assert!(!comparable().contains(&"distill-features") && comparable().len() >= METHODS.len() - 1);
+        let names = |names: &[&str]| names.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+        let only = |asked: &[&str]| methods(&names(asked), false);
+        assert_eq!(only(&[]).expect("all"), comparable(false));
+        assert!(!comparable(false).contains(&"distill-features") && comparable(true).len() == METHODS.len());
+        let taught = methods(&names(&["distill-features"]), true).expect("there is a teacher");
+        assert_eq!(taught, ["distill-features"]);
+        let error = only(&["distill-features"]).expect_err("no teacher").to_string();
+        assert!(error.ends_with("expected --teacher with its file"), "{error}");
         assert_eq!(only(&["byol", "simclr"]).expect("known"), ["simclr", "byol"]);
         let error = only(&["pirl"]).expect_err("unknown").to_string();
         assert!(error.starts_with("there is no method pirl, expected one of simclr, "), "{error}");

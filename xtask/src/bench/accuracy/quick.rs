@@ -9,6 +9,9 @@ use burn_ssl::recipe::NamedRecipe;
 use burn_ssl::recipe::{Draft, RecipeName, hash};
 use toml::{Table, Value};
 
+use super::labels::{Finetuning, by_labels};
+use super::learns_from_network;
+
 /// A recipe as written in its file; whatever the file leaves out has its default.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Quick {
@@ -46,9 +49,29 @@ impl Quick {
         Self { method: self.method.clone(), table }
     }
 
+    /// The recipe with a teacher, if its method learns from one. The choice and the hash of a run do not depend on its path.
+    pub(super) fn taught_by(&self, teacher: Option<&Path>) -> Result<Self> {
+        let mut taught = self.clone();
+        if let Some(teacher) = teacher.filter(|_| learns_from_network(&self.method)) {
+            let path = std::path::absolute(teacher)?.display().to_string();
+            let options = Table::from_iter([("teacher".to_owned(), Value::String(path))]);
+            insert(
+                &mut taught.table,
+                &Table::from_iter([("method_options".to_owned(), Value::Table(options))]),
+            );
+        }
+        Ok(taught)
+    }
+
     /// A hash of the recipe's contents that does not depend on the order of its keys.
     pub(super) fn hash(&self) -> String {
         hash(&self.table)
+    }
+
+    /// What runs of the test phase are known by: [`hash`](Self::hash), and that of the numbers of fine-tuning where there is some.
+    pub(super) fn run_hash(&self) -> Result<String> {
+        let recipe = self.hash();
+        Ok(if by_labels(&self.method) { format!("{recipe}-{}", Finetuning::hash()?) } else { recipe })
     }
 
     /// The recipe with every key written out.
@@ -118,6 +141,19 @@ mod tests {
             assert_eq!((recipe.method.as_str(), found), (method.name, expected));
             assert!(super::super::places::root().join(Quick::file(method.name)).is_file(), "{}", method.name);
         }
+    }
+
+    #[test]
+    fn only_methods_that_learn_from_a_network_get_a_teacher() {
+        let taught = |method: &str| {
+            let quick = Quick::of(method).expect("a recipe");
+            let taught = quick.taught_by(Some(Path::new("/teacher.safetensors"))).expect("a path");
+            assert_eq!(taught.run_hash().expect("TOML") != quick.run_hash().expect("TOML"), taught != quick);
+            let options = taught.resolved().expect("a usable recipe").method_options;
+            options.get("teacher").and_then(Value::as_str).map(str::to_owned)
+        };
+        assert_eq!(taught("distill-features").as_deref(), Some("/teacher.safetensors"));
+        assert_eq!(taught("simclr"), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) struct Record {
     pub(super) seed: u64,
     #[serde(flatten)]
     pub(super) figures: Figures,
-    /// Hash of the recipe.
+    /// Hash of the recipe, and of the numbers of fine-tuning where there is some.
     pub(super) recipe: String,
     /// How the program was called.
     pub(super) command: String,
@@ -36,6 +36,16 @@ pub(super) struct Figures {
     pub(super) knn_top1: f64,
     pub(super) knn_top1_untrained: f64,
     pub(super) knn_top1_pixels: f64,
+    /// A linear classifier in closed form, and without training; none in files that are older than it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) linear_top1: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) linear_top1_untrained: Option<f64>,
+    /// Fine-tuned on a share of the labels, and from scratch; only of methods that are judged by labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) finetune_top1: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) finetune_top1_untrained: Option<f64>,
     /// Mean loss of the last epoch.
     pub(super) train_loss: f64,
     /// Seconds of training.
@@ -46,12 +56,17 @@ impl Figures {
     /// The figures of a report; `pixels` is used if the program does not report the accuracy of raw pixels.
     pub(super) fn of(report: &Value, pixels: f64) -> Result<Self> {
         let number = |name: &str| figure(report, name);
+        let optional = |name: &str| report.get(name).map(|_| number(name)).transpose();
         let knn_top1_pixels =
             if report.get("knn_top1_pixels").is_some() { number("knn_top1_pixels")? } else { pixels };
         Ok(Self {
             knn_top1: number("knn_top1")?,
             knn_top1_untrained: number("knn_top1_untrained")?,
             knn_top1_pixels,
+            linear_top1: optional("linear_top1")?,
+            linear_top1_untrained: optional("linear_top1_untrained")?,
+            finetune_top1: optional("finetune_top1")?,
+            finetune_top1_untrained: optional("finetune_top1_untrained")?,
             train_loss: number("train_loss")?,
             seconds: number("seconds")?,
         })

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::labels::Finetuning;
 use super::places;
 use crate::bench::build;
 
@@ -38,6 +39,9 @@ pub(super) struct Runs {
     /// Tar of training images, <class>/<name>.jpg, with the classes in turn.
     #[arg(long, value_name = "TAR")]
     pub(super) train: PathBuf,
+    /// What `distill-features` learns from, which is left out otherwise: an `encoder.safetensors` of burn-ssl.
+    #[arg(long, value_name = "FILE")]
+    pub(super) teacher: Option<PathBuf>,
     /// Only these methods.
     #[arg(long, value_name = "METHODS", value_delimiter = ',')]
     pub(super) only: Vec<String>,
@@ -71,10 +75,17 @@ pub(super) struct Job<'a> {
     pub(super) train: &'a Path,
     /// Images to train on, the first ones.
     pub(super) images: usize,
-    /// The images that k-NN classifies.
+    /// The images that are classified.
     pub(super) queries: &'a Path,
     pub(super) query_limit: usize,
+    /// How the network is fine-tuned afterwards, if it is.
+    pub(super) finetuning: Option<&'a Finetuning>,
+    /// Whether the network is a ViT.
+    pub(super) is_vit: bool,
 }
+
+/// The thread of a run of ours.
+const ONE_THREAD: [(&str, &str); 1] = [("RAYON_NUM_THREADS", "1")];
 
 /// The output of a program, and its command.
 pub(super) struct Finished {
@@ -99,10 +110,29 @@ impl Job<'_> {
         } else {
             arguments.push("--overwrite".to_owned());
         }
-        let environment = [("RAYON_NUM_THREADS", "1")];
-        let report = self.run(program, &arguments, &environment)?;
+        let report = self.run(program, &arguments, &ONE_THREAD)?;
+        let mut finished = Finished { command: command(program, &all, &ONE_THREAD), report };
+        self.finetune(program, &out, &mut finished)?;
         fs::remove_dir_all(&out).with_context(|| format!("cannot remove {}", out.display()))?;
-        Ok(Finished { command: command(program, &all, &environment), report })
+        Ok(finished)
+    }
+
+    /// Fine-tunes the network of a run of ours, without and with its training, and adds the accuracies to the report.
+    fn finetune(&self, program: &Path, run: &Path, finished: &mut Finished) -> Result<()> {
+        let Some(finetuning) = self.finetuning else { return Ok(()) };
+        let tuned = run.with_extension("tuned");
+        for (name, pretrained) in [("finetune_top1_untrained", false), ("finetune_top1", true)] {
+            let mut arguments = words("--json finetune --run");
+            arguments.push(run.display().to_string());
+            arguments.extend((!pretrained).then(|| "--untrained".to_owned()));
+            arguments.extend(finetuning.options(pretrained, self.is_vit));
+            arguments.extend([format!("--seed={}", self.seed), "--workers=1".to_owned()]);
+            arguments.extend([format!("--out={}", tuned.display()), "--overwrite".to_owned()]);
+            let report = self.run(program, &arguments, &ONE_THREAD)?;
+            finished.report[name] = report["finetune_top1"].clone();
+            finished.command += &format!("; {}", command(program, &arguments, &ONE_THREAD));
+        }
+        fs::remove_dir_all(&tuned).with_context(|| format!("cannot remove {}", tuned.display()))
     }
 
     /// Trains in PyTorch.
@@ -112,6 +142,9 @@ impl Job<'_> {
         arguments.push(self.recipe.display().to_string());
         arguments.extend(self.options());
         arguments.extend(words("--threads 1 --workers 1"));
+        if self.finetuning.is_some() {
+            arguments.extend(["--finetune".to_owned(), Finetuning::path().display().to_string()]);
+        }
         let environment = [("OMP_NUM_THREADS", "1"), ("OMP_WAIT_POLICY", "PASSIVE")];
         let report = self.run(python, &arguments, &environment)?;
         Ok(Finished { command: command(python, &arguments, &environment), report })
@@ -182,7 +215,9 @@ mod tests {
     use super::*;
 
     fn job<'a>(recipe: &'a Path, queries: &'a Path) -> Job<'a> {
-        Job { recipe, seed: 7, train: Path::new("train.tar"), images: 5000, queries, query_limit: 2000 }
+        let train = Path::new("train.tar");
+        let (finetuning, is_vit) = (None, false);
+        Job { recipe, seed: 7, train, images: 5000, queries, query_limit: 2000, finetuning, is_vit }
     }
 
     #[test]

@@ -6,9 +6,10 @@ use std::fs;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::labels::by_labels;
 use super::places;
 use super::quick::Quick;
-use super::record::Record;
+use super::record::{Figures, Record};
 use super::sides::Side;
 use super::statistics::{Difference, SEEDS, Sample, over_pixels, over_untrained, verdict};
 
@@ -19,13 +20,18 @@ const PAGE: &str = include_str!("../../../accuracy/page.md");
 pub(super) fn write() -> Result<()> {
     let path = places::root().join(places::RESULTS).join("README.md");
     fs::create_dir_all(path.parent().unwrap_or(&path))?;
-    fs::write(&path, page(&Record::all()?, &recipes()?))
+    let records = Record::all()?;
+    fs::write(&path, page(&records, &recipes(&records)?))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Every method and the hash of its recipe.
-fn recipes() -> Result<Vec<(&'static str, String)>> {
-    super::comparable().into_iter().map(|method| Ok((method, Quick::of(method)?.hash()))).collect()
+/// Every method and the hash of its recipe; those that learn from a frozen network once they have a run.
+fn recipes(records: &[Record]) -> Result<Vec<(&'static str, String)>> {
+    let has_teacher = records.iter().any(|record| super::learns_from_network(&record.method));
+    super::comparable(has_teacher)
+        .into_iter()
+        .map(|method| Ok((method, Quick::of(method)?.run_hash()?)))
+        .collect()
 }
 
 /// The page for the given runs. Only runs of today's recipes count.
@@ -35,7 +41,13 @@ fn page(records: &[Record], recipes: &[(&str, String)]) -> String {
     };
     let current: Vec<_> = records.iter().filter(is_current).collect();
     let rows: Vec<_> = recipes.iter().map(|(method, _)| Row::of(method, &current).text()).collect();
+    let [linear, finetuned] = [Measure::Linear, Measure::Finetuned].map(|measure| {
+        let methods = recipes.iter().filter(|(method, _)| by_labels(method));
+        methods.map(|(method, _)| measure.row(method, &current)).collect::<Vec<_>>().join("\n")
+    });
     PAGE.replace("{rows}", &rows.join("\n"))
+        .replace("{linear}", &linear)
+        .replace("{finetuned}", &finetuned)
         .replace("{missing}", &missing(&current, records.len() - current.len(), recipes))
         .replace("{setups}", &setups(&current))
 }
@@ -68,6 +80,46 @@ impl Group {
     }
 }
 
+/// What methods that are judged by labels are measured by.
+#[derive(Clone, Copy)]
+enum Measure {
+    Linear,
+    Finetuned,
+}
+
+impl Measure {
+    /// The accuracies with and without training.
+    fn of(self, figures: &Figures) -> Option<(f64, f64)> {
+        match self {
+            Self::Linear => figures.linear_top1.zip(figures.linear_top1_untrained),
+            Self::Finetuned => figures.finetune_top1.zip(figures.finetune_top1_untrained),
+        }
+    }
+
+    /// A row of its table.
+    fn row(self, method: &str, records: &[&Record]) -> String {
+        let side = |side| {
+            let of_side = records.iter().filter(|record| record.method == method && record.side == side);
+            let (trained, untrained) = of_side.filter_map(|record| self.of(&record.figures)).unzip();
+            Group { trained, untrained, pixels: Vec::new() }
+        };
+        let (ours, theirs) = (side(Side::Ours), side(Side::Torch));
+        let difference = difference(&ours, &theirs);
+        let cells = [
+            format!("`{method}`"),
+            mean(&ours.trained),
+            mean(&theirs.trained),
+            difference.map_or_else(|| "missing".to_owned(), signed),
+            verdict(difference).to_string(),
+            mean(&ours.untrained),
+            mean(&theirs.untrained),
+            over_untrained(ours.gain()).to_string(),
+            over_untrained(theirs.gain()).to_string(),
+        ];
+        format!("| {} |", cells.join(" | "))
+    }
+}
+
 /// A row of the table.
 struct Row<'a> {
     method: &'a str,
@@ -86,10 +138,7 @@ impl<'a> Row<'a> {
 
     fn text(&self) -> String {
         let Self { method, ours, theirs } = self;
-        let difference = match (Sample::of(&ours.trained), Sample::of(&theirs.trained)) {
-            (Some(ours), Some(theirs)) => Some(ours.minus(&theirs)),
-            _ => None,
-        };
+        let difference = difference(ours, theirs);
         let cells = [
             format!("`{method}`"),
             mean(&ours.trained),
@@ -105,6 +154,11 @@ impl<'a> Row<'a> {
         ];
         format!("| {} |", cells.join(" | "))
     }
+}
+
+/// The mean of ours minus that of theirs, if both have runs.
+fn difference(ours: &Group, theirs: &Group) -> Option<Difference> {
+    Some(Sample::of(&ours.trained)?.minus(&Sample::of(&theirs.trained)?))
 }
 
 /// Mean and standard deviation, and the number of runs unless it is three.
@@ -184,13 +238,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::bench::accuracy::record::Figures;
 
     fn record(method: &str, side: Side, seed: u64, knn_top1: f64) -> Record {
         let figures = Figures {
             knn_top1,
             knn_top1_untrained: 27.0 + seed as f64 / 10.0,
             knn_top1_pixels: 36.45,
+            linear_top1: Some(knn_top1 + 10.0),
+            linear_top1_untrained: Some(35.0),
+            finetune_top1: None,
+            finetune_top1_untrained: None,
             train_loss: 1.0,
             seconds: 300.0,
         };
@@ -258,6 +315,20 @@ mod tests {
     }
 
     #[test]
+    fn methods_that_are_judged_by_labels_have_rows_of_their_own() {
+        let recipes = [("mae", "a".to_owned()), ("byol", "a".to_owned())];
+        let page = page(&runs("mae", Side::Ours, [27.5, 28.0, 28.5]), &recipes);
+        let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `mae` |")).collect();
+        assert_eq!(rows.len(), 3, "k-NN, a linear classifier, fine-tuning: {rows:?}");
+        assert!(
+            rows[1].starts_with("| `mae` | 38.00 ± 0.50 | missing | missing | missing | 35.00 ± 0.00 |"),
+            "{rows:?}"
+        );
+        assert!(rows[2].starts_with("| `mae` | missing | "), "{rows:?}");
+        assert_eq!(page.lines().filter(|line| line.starts_with("| `byol` |")).count(), 1);
+    }
+
+    #[test]
     fn a_run_of_another_recipe_does_not_count() {
         let mut records = runs("simclr", Side::Ours, [37.5, 38.0, 38.5]);
         records[1].recipe = "b".into();
@@ -271,7 +342,8 @@ mod tests {
     fn the_page_of_this_checkout_is_that_of_its_runs() {
         let path = places::root().join(places::RESULTS).join("README.md");
         let found = fs::read_to_string(path).expect("the page");
-        let expected = page(&Record::all().expect("whole files"), &super::recipes().expect("recipes"));
+        let records = Record::all().expect("whole files");
+        let expected = page(&records, &super::recipes(&records).expect("recipes"));
         assert!(found == expected, "the page differs: run `cargo xtask bench accuracy table`");
     }
 }

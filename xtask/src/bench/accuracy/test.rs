@@ -14,6 +14,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::choice::{Chosen, candidates};
+use super::labels::{Finetuning, by_labels};
 use super::quick::Quick;
 use super::record::{Figures, Record};
 use super::sides::{Job, Runs, Side};
@@ -105,12 +106,13 @@ impl Test {
     /// The recipes of the methods, if they hold what was chosen, and the choice is committed.
     fn recipes(&self) -> Result<Vec<Quick>> {
         let (chosen, candidates) = (Chosen::read()?, candidates()?);
-        let recipes: Vec<_> = methods(&self.runs.only)?.into_iter().map(Quick::of).collect::<Result<_>>()?;
+        let methods = methods(&self.runs.only, self.runs.teacher.is_some())?;
+        let recipes: Vec<_> = methods.into_iter().map(Quick::of).collect::<Result<_>>()?;
         for recipe in &recipes {
             let all = candidates.get(&recipe.method).map_or(&[][..], Vec::as_slice);
             chosen.verify(recipe, all)?;
         }
-        let mut files = vec![Chosen::file()];
+        let mut files = vec![Chosen::file(), format!("{}/finetune.toml", places::CHOICE)];
         files.extend(recipes.iter().map(|recipe| Quick::file(&recipe.method)));
         places::ensure_committed(&places::root(), &files)?;
         Ok(recipes)
@@ -123,7 +125,7 @@ impl Test {
             for recipe in recipes {
                 for &side in &self.sides {
                     if self.is_to_do(recipe, side, seed)? {
-                        let files = recipe.save(&folder)?;
+                        let files = recipe.taught_by(self.runs.teacher.as_deref())?.save(&folder)?;
                         trials.push(Trial { recipe: recipe.clone(), files, side, seed });
                     }
                 }
@@ -134,7 +136,7 @@ impl Test {
 
     fn is_to_do(&self, recipe: &Quick, side: Side, seed: u64) -> Result<bool> {
         let path = Record::path(&recipe.method, side, seed);
-        let has_result = path.exists() && Record::read(&path)?.recipe == recipe.hash();
+        let has_result = path.exists() && Record::read(&path)?.recipe == recipe.run_hash()?;
         let name = path.display();
         ensure!(
             self.resume || !has_result,
@@ -146,6 +148,8 @@ impl Test {
     fn measure(&self, trial: &Trial, bench: &Bench) -> Result<Record> {
         let Trial { recipe, files: [for_ours, for_theirs], side, seed } = trial;
         let images = recipe.images();
+        let is_vit = recipe.resolved()?.encoder.is_vit();
+        let finetuning = by_labels(&recipe.method).then(Finetuning::read).transpose()?;
         let job = |recipe| Job {
             recipe,
             seed: *seed,
@@ -153,6 +157,8 @@ impl Test {
             images,
             queries: &self.test,
             query_limit: places::TEST_IMAGES,
+            finetuning: finetuning.as_ref(),
+            is_vit,
         };
         let (finished, commit) = match side {
             Side::Ours => {
@@ -169,7 +175,7 @@ impl Test {
             side: *side,
             seed: *seed,
             figures: Figures::of(&finished.report, bench.pixels[&images])?,
-            recipe: recipe.hash(),
+            recipe: recipe.run_hash()?,
             command: finished.command,
             commit,
             setup: bench.setup.clone(),
@@ -211,6 +217,9 @@ impl Test {
         // Every side has its own commit.
         if let Some(keys) = setup.as_object_mut() {
             keys.shift_remove("commit");
+        }
+        if let Some(teacher) = &self.runs.teacher {
+            setup["teacher"] = teacher.display().to_string().into();
         }
         setup
     }

@@ -4,7 +4,7 @@
 //! uses the statistics of all ranks, so every tensor must equal that of the case, within the case's tolerance.
 
 use std::cell::RefCell;
-use std::path::Path;
+use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
 use burn::tensor::Tensor;
@@ -14,8 +14,8 @@ use ssl_train::Gradients;
 
 use super::super::Op;
 
-/// The numbers of ranks that share a batch.
-pub(in crate::conformance) const SIZES: [usize; 2] = [2, 4];
+/// The numbers of ranks that share a batch: 2 and 4 those of 4 and 8 images, 2 and 3 those of 6.
+pub(in crate::conformance) const SIZES: [usize; 3] = [2, 3, 4];
 
 thread_local! {
     static GROUP: RefCell<Group> = RefCell::new(Group::default());
@@ -34,16 +34,33 @@ pub(in crate::conformance) fn divides(case: &Case, size: usize) -> bool {
     case.group == "method" && batch > 0 && batch.is_multiple_of(size * splits as usize)
 }
 
+/// The methods with trajectories of which two ranks, or more than two, can share none, with what is missing.
+pub(in crate::conformance) fn unshared(cases: &[Case]) -> Vec<(String, String)> {
+    let methods: BTreeSet<&str> =
+        cases.iter().filter(|case| case.group == "method").map(|case| case.op.as_str()).collect();
+    let (two, more) = SIZES.split_at(1);
+    let is_shared = |method: &str, sizes: &[usize]| {
+        let of_method = |case: &&Case| case.op == method;
+        cases.iter().filter(of_method).any(|case| sizes.iter().any(|size| divides(case, *size)))
+    };
+    let missing = |method: &str| {
+        let sizes = [two, more].into_iter().find(|&sizes| !is_shared(method, sizes))?;
+        let expected = format!("expected a case whose batch is a multiple of one of {sizes:?}");
+        Some((method.to_owned(), format!("no case can be shared by {sizes:?} ranks: {expected}")))
+    };
+    methods.into_iter().filter_map(missing).collect()
+}
+
 /// Runs a trajectory on `size` ranks and returns what the first computes; all must compute the same bits.
-pub(in crate::conformance) fn run(path: &Path, op: Op, size: usize) -> Result<Outputs> {
-    run_in(path, op, size, |group| group)
+pub(in crate::conformance) fn run(case: &Case, op: Op, size: usize) -> Result<Outputs> {
+    run_in(case, op, size, |group| group)
 }
 
 /// [`run`] in modified groups.
-fn run_in(path: &Path, op: Op, size: usize, change: impl Fn(Group) -> Group + Sync) -> Result<Outputs> {
+fn run_in(case: &Case, op: Op, size: usize, change: impl Fn(Group) -> Group + Sync) -> Result<Outputs> {
     let results = ranks(size, |group| -> Result<Outputs> {
         GROUP.set(change(group));
-        op(&Case::read(path)?)
+        op(case)
     });
     let mut outputs = results.into_iter().collect::<Result<Vec<_>>>()?;
     let first = outputs.swap_remove(0);
@@ -53,12 +70,15 @@ fn run_in(path: &Path, op: Op, size: usize, change: impl Fn(Group) -> Group + Sy
     Ok(first)
 }
 
-/// Runs a trajectory on the processes of a job, and returns what this one computes; all must compute the same bits.
-pub(in crate::conformance) fn run_in_job(path: &Path, op: Op, group: &Group) -> Result<Outputs> {
+/// Runs a trajectory on the processes of a job, and returns what this one computes; all must compute the same bits, also when
+/// they run it `again`.
+pub(in crate::conformance) fn run_in_job(case: &Case, op: Op, group: &Group, again: bool) -> Result<Outputs> {
     GROUP.set(group.clone());
-    let outputs = op(&Case::read(path)?)?;
-    let all = group.gather_bytes(format!("{outputs:?}").into_bytes());
+    let outputs = op(case)?;
+    let second = if again { Some(op(case)?) } else { None };
+    let all = group.gather_bytes(format!("{outputs:?} {second:?}").into_bytes());
     ensure!(all.iter().all(|of_rank| *of_rank == all[0]), "two ranks have different values");
+    ensure!(second.is_none_or(|second| second == outputs), "a second run has other values than the first");
     Ok(outputs)
 }
 
@@ -96,11 +116,37 @@ mod tests {
             Some(fault) => fault.in_group(group),
             None => group,
         };
-        let Ok(outputs) = run_in(&path, *op, 2, change) else { return false };
+        let Ok(outputs) = run_in(&case, *op, 2, change) else { return false };
         case.compare(&outputs).expect("all outputs").iter().all(|(_, comparison)| comparison.passes())
     }
 
     const CASES: [&str; 3] = ["method.simclr.sgd", "method.byol.sgd", "method.dino.resnet_sgd"];
+
+    #[test]
+    fn every_method_has_a_case_for_two_ranks_and_one_for_more() {
+        let mut cases = Case::all(&cases_dir()).expect("cases of the repository");
+        assert!(unshared(&cases).is_empty(), "{:?}", unshared(&cases));
+        let batch = |cases: &mut [Case], batch: usize| {
+            let of_msn = cases.iter_mut().filter(|case| case.group == "method" && case.op == "msn");
+            of_msn.for_each(|case| case.params["batch"] = batch.into());
+        };
+        for (images, missing) in [(5, "[2]"), (2, "[3, 4]")] {
+            batch(&mut cases, images);
+            let found = unshared(&cases);
+            assert!(found.len() == 1 && found[0].0 == "msn" && found[0].1.contains(missing), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_second_run_has_the_same_bits() {
+        for name in CASES {
+            let path = cases_dir().join(format!("{name}.safetensors"));
+            let case = Case::read(&path).expect("a case of the repository");
+            let (_, op) = OPS.iter().find(|(op, _)| *op == case.op).expect("an implementation");
+            let [first, second] = [(); 2].map(|()| run(&case, *op, 4).expect("four ranks share the batch"));
+            assert!(first == second, "{name}");
+        }
+    }
 
     #[test]
     fn the_proof_fails_where_sums_or_gathered_rows_are_wrong() {

@@ -15,7 +15,7 @@ pub(super) fn run(case: &Case) -> Result<Outputs> {
     let momentum = params.teacher_momentum("before_key_forward")?;
     let freeze_patch_embed = params.frozen.iter().any(|prefix| prefix.starts_with("encoder.patch_embed."));
     let version = match params.encoder {
-        EncoderSpec::Resnet { .. } => MoCoV3Config::new(),
+        EncoderSpec::Resnet { .. } | EncoderSpec::Convnext { .. } => MoCoV3Config::new(),
         EncoderSpec::Vit { .. } => MoCoV3Config { freeze_patch_embed, ..MoCoV3Config::vit() },
     };
     let config = version

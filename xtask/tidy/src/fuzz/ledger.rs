@@ -25,11 +25,11 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Opens the ledger of a target, with its earlier rounds if they count.
+    /// Opens the ledger of a target, with its earlier rounds if they count. They stay in the file in any case.
     pub(super) fn open(path: &Path, resume: bool) -> Result<Self> {
         let text = if resume { fs::read_to_string(path).unwrap_or_default() } else { String::new() };
         let rounds = text.lines().filter_map(round).collect();
-        let file = OpenOptions::new().create(true).write(true).truncate(!resume).append(resume).open(path);
+        let file = OpenOptions::new().create(true).append(true).open(path);
         Ok(Self { file: file.with_context(|| path.display().to_string())?, rounds })
     }
 
@@ -71,12 +71,14 @@ mod tests {
     #[test]
     fn a_search_goes_on_where_the_last_one_ended_only_if_asked_to() {
         let path = std::env::temp_dir().join(format!("ledger-{}", std::process::id()));
+        let _ = fs::remove_file(&path);
         let one = Round { commit: "1f2e3d4".into(), seconds: 12.5, inputs: 100 };
         Ledger::open(&path, false).expect("writable").add(one.clone()).expect("writable");
         Ledger::open(&path, true).expect("readable").add(one).expect("writable");
         let both = Ledger::open(&path, true).expect("readable");
         assert_eq!((both.seconds(), both.inputs()), (25.0, 200));
         assert_eq!(Ledger::open(&path, false).expect("writable").inputs(), 0);
+        assert_eq!(Ledger::open(&path, true).expect("readable").inputs(), 200, "nothing is lost");
         fs::remove_file(path).expect("written above");
     }
 

@@ -16,6 +16,7 @@ mod repository;
 mod sizes;
 mod tables;
 mod text;
+mod unsafe_code;
 
 use std::fmt;
 
@@ -61,6 +62,7 @@ pub(crate) fn violations(repository: &Repository) -> Vec<Violation> {
     violations.extend(readmes::check(packages, files, &methods));
     violations.extend(files.iter().flat_map(|file| text::check(file, &methods)));
     violations.extend(tables::check(files, &methods));
+    violations.extend(unsafe_code::check(files));
     violations.sort();
     violations.dedup();
     violations

@@ -31,13 +31,13 @@ const ENDS: [End; 4] = [End::Kill, End::Interrupt, End::Terminate, End::Interrup
 const STOPPED: [i32; 2] = [130, 75];
 
 /// A training, and what it gives if nobody disturbs it.
-struct Training {
-    name: String,
+pub(super) struct Training {
+    pub(super) name: String,
     /// Without the directory.
     arguments: Vec<String>,
     /// `--resume` repeats all arguments.
     repeats: bool,
-    result: &'static str,
+    pub(super) result: &'static str,
 }
 
 /// The result of an undisturbed run, and the time it took.
@@ -54,13 +54,8 @@ pub(super) struct Kills<'a> {
 
 impl<'a> Kills<'a> {
     pub(super) fn new(scene: &'a Scene) -> Result<Self> {
-        let teacher = scene.kept("teacher");
-        let mut trainings = methods(scene, &teacher)?;
-        let tuning = finetuning(scene);
-        if !teacher.exists() {
-            scene.must(&tuning.at(&teacher))?;
-        }
-        trainings.extend([tuning, distillation(scene, &teacher)]);
+        let mut trainings = methods(scene, &scene.kept("teacher"))?;
+        trainings.extend(classifiers(scene)?);
         Ok(Self { scene, trainings, wholes: BTreeMap::new() })
     }
 
@@ -154,7 +149,8 @@ impl Victim<'_> {
 }
 
 impl Training {
-    fn at(&self, out: &Path) -> Vec<String> {
+    /// The command in a directory.
+    pub(super) fn at(&self, out: &Path) -> Vec<String> {
         [self.arguments.clone(), vec!["--out".to_owned(), text(out)]].concat()
     }
 }
@@ -187,6 +183,16 @@ fn methods(scene: &Scene, teacher: &Path) -> Result<Vec<Training>> {
         })
     };
     recipes.map(training).collect()
+}
+
+/// Fine-tuning and distillation, of which the latter has a teacher in a folder that is kept.
+pub(super) fn classifiers(scene: &Scene) -> Result<[Training; 2]> {
+    let (teacher, tuning) = (scene.kept("teacher"), finetuning(scene));
+    if !teacher.exists() {
+        scene.must(&tuning.at(&teacher))?;
+    }
+    let distilling = distillation(scene, &teacher);
+    Ok([tuning, distilling])
 }
 
 fn finetuning(scene: &Scene) -> Training {

@@ -79,6 +79,14 @@ impl Running {
         Ok(())
     }
 
+    /// Waits until something holds, or for the end of the process or of patience, if that comes earlier.
+    pub(super) fn leave_until(&mut self, holds: impl Fn() -> bool) -> Result<()> {
+        while !holds() && self.started.elapsed() < PATIENCE && !self.has_ended()? {
+            thread::sleep(GLANCE);
+        }
+        Ok(())
+    }
+
     pub(super) fn wait(mut self) -> Result<Ended> {
         let status = loop {
             if let Some(status) = self.child.try_wait()? {

@@ -31,10 +31,11 @@ enum Number {
 }
 
 /// Keys that recipes leave out, with a usual value.
-const MORE: [(&str, &str, f64); 10] = [
+const MORE: [(&str, &str, f64); 11] = [
     ("", "seed", 0.0),
     ("encoder", "bn_splits", 1.0),
     ("data", "workers", 1.0),
+    ("data", "max_image_bytes", 2_147_483_648.0),
     ("train", "accumulate", 1.0),
     ("schedule", "lr_start", 0.0),
     ("eval", "every_epochs", 1.0),
@@ -44,21 +45,8 @@ const MORE: [(&str, &str, f64); 10] = [
     ("checkpoint", "keep", 1.0),
 ];
 
-/// Keys of which any integer above 0 makes sense, or means as many or as late as there is.
-const WITHOUT_END: [&str; 12] = [
-    "seed",
-    "limit",
-    "k",
-    "every_epochs",
-    "every_steps",
-    "keep",
-    "max_steps",
-    "queue_start_epoch",
-    "freeze_prototypes_steps",
-    "freeze_last_layer_epochs",
-    "warmup_teacher_temperature_epochs",
-    "threshold",
-];
+/// Keys of which any integer above 0 makes sense.
+const WITHOUT_END: [&str; 1] = ["seed"];
 /// Keys of which any finite number makes sense.
 const OF_ANY_SIGN: [&str; 1] = ["mean"];
 /// What a message about a number may speak of instead of its key.
@@ -344,7 +332,8 @@ fn small(mut table: Table, images: &str) -> Table {
     }
     for (section, key, value) in [
         ("data", "image_size", 32),
-        ("data", "limit", 16),
+        // Three steps an epoch, of which 2^63 - 1 epochs are more than 64 bits hold.
+        ("data", "limit", 24),
         ("schedule", "epochs", 1),
         ("schedule", "max_steps", 1),
         ("schedule", "batch_size", 8),
@@ -429,6 +418,14 @@ mod tests {
         *at(&mut value, &places[1]).expect("there") = 7.into();
         assert_eq!(value["b"][0]["c"].as_integer(), Some(7));
         assert_eq!((key(&places[1]), key(&vec!["scale".to_owned(), "0".to_owned()])), ("c", "scale"));
+    }
+
+    #[test]
+    fn as_many_epochs_as_a_recipe_can_say_have_more_steps_than_64_bits_hold() {
+        let small = small(Table::new(), "images");
+        let number = |section: &str, key: &str| small[section][key].as_integer().expect("a number");
+        let steps = number("data", "limit") / number("schedule", "batch_size");
+        assert_eq!((i64::MAX as u64).checked_mul(steps as u64), None, "{steps} steps an epoch");
     }
 
     #[test]

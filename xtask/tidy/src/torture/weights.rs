@@ -119,20 +119,8 @@ impl<'a> Weights<'a> {
             let bytes = if number.is_multiple_of(2) { make() } else { pickle::archive(&make()) };
             return Ok((format!("a pickle that {case}"), "w.pth".to_owned(), bytes, refusal("w.pth")));
         }
-        let (bytes, expected) = self.random(chance)?;
+        let (bytes, expected) = random(&self.good, chance)?;
         Ok(("random damage".to_owned(), safetensors, bytes, expected))
-    }
-
-    /// Damage to the header or to the numbers, which is noticed, whatever it is.
-    fn random(&self, chance: &mut Chance) -> Result<(Vec<u8>, Expected)> {
-        let length = 8 + header_length(&self.good)?;
-        let place = if chance.random_bool(0.7) { 0..length } else { length..self.good.len() };
-        let (before, after) = (&self.good[..place.start], &self.good[place.end..]);
-        let part = damaged(&self.good[place.clone()], chance);
-        let bytes = [before, &part, after].concat();
-        let is_whole = bytes == self.good;
-        let refusal = Expected::Either(words(["w.safetensors"]));
-        Ok((bytes, if is_whole { Expected::Success } else { refusal }))
     }
 
     fn changed(&self, change: &fn(&mut Header)) -> Result<Vec<u8>> {
@@ -222,7 +210,52 @@ impl Header {
     }
 }
 
+/// Damage to the header or to the numbers of a file with a checksum.
+///
+/// The checksum is over the numbers, so that damage to them alone has to be refused. It stands in the header: damage there may take
+/// it away, or change only what says nothing.
+fn random(good: &[u8], chance: &mut Chance) -> Result<(Vec<u8>, Expected)> {
+    let length = 8 + header_length(good)?;
+    let of_numbers = chance.random_bool(0.3);
+    let place = if of_numbers { length..good.len() } else { 0..length };
+    let (before, after) = (&good[..place.start], &good[place.end..]);
+    let part = damaged(&good[place.clone()], chance);
+    let bytes = [before, &part, after].concat();
+    let says = words(["w.safetensors"]);
+    let expected = match of_numbers {
+        _ if bytes == good => Expected::Success,
+        true => Expected::Refusal(says),
+        false => Expected::Either(says),
+    };
+    Ok((bytes, expected))
+}
+
 fn header_length(file: &[u8]) -> Result<usize> {
     let length = file.first_chunk().context("a file of weights has a header")?;
     Ok(u64::from_le_bytes(*length) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn damage_to_the_numbers_of_a_file_has_to_be_refused() {
+        let header = b"{\"a\":{\"dtype\":\"F32\",\"shape\":[9],\"data_offsets\":[0,36]}}";
+        let length = (header.len() as u64).to_le_bytes();
+        let good = [&length[..], header, &[7; 36]].concat();
+        let (mut of_numbers, mut of_header) = (0, 0);
+        for seed in 0..200 {
+            let (bytes, expected) = random(&good, &mut Chance::seed_from_u64(seed)).expect("a header");
+            let same_header = bytes.starts_with(&good[..8 + header.len()]);
+            match expected {
+                Expected::Refusal(_) => of_numbers += usize::from(same_header && bytes != good),
+                Expected::Either(_) => of_header += usize::from(bytes != good),
+                Expected::Success => assert_eq!(bytes, good),
+            }
+        }
+        assert!(of_numbers > 30 && of_header > 100, "{of_numbers} and {of_header} of 200");
+    }
 }

@@ -15,19 +15,13 @@ use super::pool::{Pooled, any_values};
 use super::products::{Old, product};
 use super::simd::{Instructions, Job, dispatch};
 use super::{Bridge, Host, tensor};
+use crate::ops::contrast::{GROUP, GROUPS, PAIRS, ROWS};
 use crate::ops::{Contrast, Contrasted};
 
-/// The most jobs: each holds a gradient of all candidates.
-const GROUPS: usize = 8;
-/// The fewest anchors of a job.
-const GROUP: usize = 64;
-/// Anchors of a job whose similarities to all candidates exist at a time: the fewest, the most, and the most similarities.
-const ROWS: (usize, usize) = (16, 128);
-const PAIRS: usize = 1 << 21;
 /// Values per job of the last sum.
 const PIECE: usize = 1 << 15;
 /// The logit of a candidate that is left out. Minus infinity would make a row without other candidates undefined.
-const LEFT_OUT: f32 = -1e9;
+const LEFT_OUT: f32 = f32::MIN;
 
 /// See [`contrast`](crate::ops::contrast).
 pub(in crate::ops) fn contrast<B: Host>(input: &Contrast) -> Contrasted

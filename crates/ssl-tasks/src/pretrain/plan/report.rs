@@ -79,7 +79,7 @@ pub struct Planned {
     pub measured_steps: u64,
     /// Parameters that are trained, those of heads included.
     pub trained_parameters: usize,
-    /// The most memory that the process will hold, in bytes, where the operating system tells.
+    /// The most memory that the process will hold, in bytes, where the operating system tells; of several, the one with most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_mem: Option<u64>,
     /// Images per second; an image counts once, however many views it has.
@@ -109,11 +109,11 @@ impl PlanReport {
     }
 }
 
-/// What a run takes whose first steps took this. `evaluation` is in seconds, `to_come` in bytes of memory.
+/// What a run takes whose first steps took this. `evaluation` is in seconds.
 pub(super) fn planned(
     found: &Rehearsal,
     evaluation: f64,
-    to_come: f64,
+    peak_mem: Option<u64>,
     keep: usize,
     report: &PlanReport,
 ) -> Planned {
@@ -126,7 +126,7 @@ pub(super) fn planned(
     Planned {
         measured_steps: found.steps,
         trained_parameters: found.parameters,
-        peak_mem: memory::peak().map(|peak| peak + to_come as u64),
+        peak_mem,
         images_per_s: report.batch_size as f64 / found.step_seconds,
         data_share: found.data_seconds / found.step_seconds,
         seconds_per_epoch: report.steps_per_epoch as f64 * found.step_seconds,
@@ -226,14 +226,14 @@ mod tests {
 
     #[test]
     fn a_run_takes_its_steps_its_evaluations_and_its_checkpoints() {
-        let planned = planned(&rehearsal(), 3.0, 0.0, 1, &report(390, 0));
+        let planned = planned(&rehearsal(), 3.0, None, 1, &report(390, 0));
         assert_eq!((planned.step_seconds, planned.evaluation_seconds, planned.seconds), (195.0, 9.0, 205.0));
         assert_eq!((planned.images_per_s, planned.seconds_per_epoch, planned.data_share), (256.0, 19.5, 0.4));
         assert_eq!(planned.disk, 1_200_000, "the last one, its successor and a kept one");
-        let resumed = super::planned(&rehearsal(), 3.0, 0.0, 1, &report(390, 195));
+        let resumed = super::planned(&rehearsal(), 3.0, None, 1, &report(390, 195));
         assert_eq!((resumed.step_seconds, resumed.evaluation_seconds), (97.5, 6.0), "what is left");
         assert_eq!(
-            super::planned(&rehearsal(), 3.0, 0.0, 0, &report(390, 390)).step_seconds,
+            super::planned(&rehearsal(), 3.0, None, 0, &report(390, 390)).step_seconds,
             0.0,
             "a finished run"
         );
@@ -242,7 +242,7 @@ mod tests {
     #[test]
     fn what_only_the_steps_could_tell_is_added() {
         let mut report = report(390, 0);
-        report.measured = Some(planned(&rehearsal(), 3.0, 0.0, 1, &report));
+        report.measured = Some(planned(&rehearsal(), 3.0, None, 1, &report));
         report.add_shortage(Some(1_000_000));
         let [disk, waiting] = &report.advice[..] else { panic!("{:?}", report.advice) };
         assert!(disk.found.starts_with("checkpoints take 1 MB, and 1 MB are free") && report.cannot_work());

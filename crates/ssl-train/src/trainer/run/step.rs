@@ -93,8 +93,8 @@ impl<M: MethodRules> Run<'_, M> {
     {
         let (method, chunk) = (self.trainer.method, self.trainer.config.batch.embed_chunk);
         if let Some((loss, chunk)) = method.embedding_loss().zip(chunk) {
-            let done = in_chunks(loss, student, &state, views, chunk, context);
-            return (state, done);
+            let (done, carry) = in_chunks(loss, student, &state, views, chunk, context);
+            return (method.absorb(state, carry), done);
         }
         let step = method.loss(student, &state, views, context);
         let mut gradients = Gradients::of(step.loss.backward(), student);
@@ -139,8 +139,9 @@ impl<M: MethodRules> Run<'_, M> {
                 ("step_time", averages.step_time),
             ]);
             if !self.trainer.group.is_solo() {
-                let [calls, bytes, seconds] = averages.comm;
-                values.extend([("comm_calls", calls), ("comm_bytes", bytes), ("comm_time", seconds)]);
+                let [calls, bytes, gathered, seconds] = averages.comm;
+                values.extend([("comm_calls", calls), ("comm_bytes", bytes)]);
+                values.extend([("comm_gathered", gathered), ("comm_time", seconds)]);
             }
             self.trainer.run.check_there()?;
             // Like an evaluation's row after the same step.
