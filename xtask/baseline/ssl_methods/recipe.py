@@ -48,7 +48,7 @@ def check_recipe(recipe):
             if found != only:
                 raise ValueError(f"{section}.{key} is {found}, expected {only}: the PyTorch twin has no other")
     for rule in recipe["optimizer"].get("rules", []):
-        if rule.keys() - {"path", "lr_scale", "no_decay"}:
+        if any(rule[key] for key in rule.keys() - {"path", "lr_scale", "no_decay"}):  # a resolved one has every key
             raise ValueError(f"a rule of the optimizer is {rule}, expected path, lr_scale and no_decay: the PyTorch twin has no other")
     if recipe.get("precision", "f32") not in ("f32", "float32"):
         raise ValueError(f"precision is {recipe['precision']}, expected f32: the PyTorch twin has no other")
