@@ -33,4 +33,6 @@ class TiCo(Method):
         return cosine(at.step, at.total_steps, *self.momentum)
 
     def state(self):
-        return {"cov": torch.zeros(self.dim, self.dim) if self.criterion.C is None else self.criterion.C}
+        if self.criterion.C is None:  # lightly makes it in the first loss; a state can be loaded before that
+            self.criterion.C = torch.zeros(self.dim, self.dim)
+        return {"cov": self.criterion.C}
