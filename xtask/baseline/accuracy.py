@@ -36,24 +36,23 @@ def main():
     apply_variant(method, args)
     normalize = normalization(recipe["data"])
 
-    def scores(suffix, features):
-        bank, queries = features(sets[0]), features(sets[2])
+    def scores(suffix):
+        bank, queries = (encode(method.encoder, normalize, images) for images in (sets[0], sets[2]))
         knn = knn_top1(bank, labels, queries, sets[3], recipe["eval"])
         found = {f"knn_top1{suffix}": knn, f"linear_top1{suffix}": linear_top1(bank, labels, queries, sets[3])}
         found = {name: round(100 * value, 2) for name, value in found.items()}
         say(", ".join(f"{name} {value}" for name, value in found.items()))
         return found
 
-    def encoded(images):
-        return encode(method.encoder, normalize, images)
-
     found = {"method": recipe["method"]}
-    found["knn_top1_pixels"] = scores("_pixels", lambda images: normalize(images).flatten(1))["knn_top1_pixels"]
-    found |= scores("_untrained", encoded)
+    bank, queries = (normalize(images).flatten(1) for images in (sets[0], sets[2]))
+    found["knn_top1_pixels"] = round(100 * knn_top1(bank, labels, queries, sets[3], recipe["eval"]), 2)
+    del bank, queries
+    found |= scores("_untrained")
     if settings:
         found["finetune_top1_untrained"] = finetuned(method, settings | {"layer_decay": None}, sets, recipe, normalize, args)
     loss, seconds, seen = train(method, recipe, TrainingViews(images, labels, recipe["views"]), normalize, args)
-    found |= scores("", encoded)
+    found |= scores("")
     if settings:
         found["finetune_top1"] = finetuned(method, settings, sets, recipe, normalize, args)
     about = {

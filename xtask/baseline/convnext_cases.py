@@ -7,12 +7,11 @@ stage. Everything is computed in float64 from values of float32. Written for tor
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import timm
 import torch
-from safetensors.torch import save_file
+from cases import write_case
 
 SOURCE = "ConvNeXt, Liu et al. 2022, arXiv:2201.03545; timm convnext_tiny of other depths and widths"
 DEPTHS, DIMS, BATCH = [1, 1, 2, 1], [8, 16, 24, 32], 2
@@ -61,21 +60,12 @@ def case(patch):
     return tensors, {"arch": arch}
 
 
-def write(folder, variant, tensors, params):
-    name = f"model.convnext.{variant}"
-    tensors = {key: value.detach().float().contiguous() for key, value in sorted(tensors.items())}
-    about = {"format": "ssl-conformance/1", "case": name, "group": "model", "op": "convnext", "source": SOURCE,
-             "params": json.dumps(params, sort_keys=True), "rtol": "1e-4", "atol": "1e-6"}
-    save_file(tensors, folder / f"{name}.safetensors", metadata=about)
-    (folder / f"{name}.safetensors").chmod(0o644)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     for patch in SIZES:
-        write(folder, f"patch{patch}", *case(patch))
+        write_case(folder, f"model.convnext.patch{patch}", SOURCE, *case(patch), "1e-4", "1e-6")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,12 @@ in float64 from values of float32. Written for torch 2.9.0, timm 1.0.31, lightly
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import torch
+from cases import write_case
 from lightly.models import utils
 from lightly.models.modules import MaskedVisionTransformerTIMM
-from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 
 SOURCE = "SimMIM, Xie et al. 2021, arXiv:2111.09886; lightly MaskedVisionTransformerTIMM and L1 loss, torch.optim"
@@ -126,23 +125,13 @@ def loss_case(seed):
     return tensors, {"patch": PATCH}, "2e-5", "1e-7"
 
 
-def write(folder, group, variant, tensors, params, rtol, atol):
-    case = f"{group}.simmim.{variant}"
-    as_stored = lambda value: value if value.dtype == torch.int64 else value.float()
-    tensors = {key: as_stored(value).contiguous() for key, value in sorted(tensors.items())}
-    about = {"format": "ssl-conformance/1", "case": case, "group": group, "op": "simmim", "source": SOURCE,
-             "params": json.dumps(params, sort_keys=True), "rtol": rtol, "atol": atol}
-    save_file(tensors, folder / f"{case}.safetensors", metadata=about)
-    (folder / f"{case}.safetensors").chmod(0o644)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    write(folder, "loss", "base", *loss_case(1))
-    write(folder, "method", "sgd", *trajectory("sgd", 2))
-    write(folder, "method", "adamw", *trajectory("adamw", 3))
+    write_case(folder, "loss.simmim.base", SOURCE, *loss_case(1))
+    write_case(folder, "method.simmim.sgd", SOURCE, *trajectory("sgd", 2))
+    write_case(folder, "method.simmim.adamw", SOURCE, *trajectory("adamw", 3))
 
 
 if __name__ == "__main__":

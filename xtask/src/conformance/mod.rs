@@ -257,7 +257,7 @@ impl Row {
             (Verdict::Failed(reason), _) => format!("  {reason}"),
             (Verdict::Rounding(_, before), _) => {
                 format!(
-                    "  rounding: {before:.1} tolerances off from the very weights, not from others in their last bit"
+                    "  decided by rounding: {before:.1} tolerances off, but not from weights that differ in the last bit"
                 )
             }
             (_, Some((name, ratio))) if ratio > 1.0 => format!("  {name}"),

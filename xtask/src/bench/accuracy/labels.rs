@@ -10,8 +10,8 @@ use toml::Table;
 
 use super::places;
 
-/// Methods that are chosen and judged by a linear classifier, and fine-tuned. Masked ones put what they know into patches, and
-/// LeJEPA's paper has linear probes alone.
+/// Methods that are chosen and judged by a linear classifier, and fine-tuned: masked ones, which put what they know into patches, and
+/// LeJEPA, whose authors evaluate linear probes.
 pub(super) const BY_LABELS: [&str; 4] = ["mae", "simmim", "ijepa", "lejepa"];
 
 /// How both sides fine-tune: xtask/accuracy/finetune.toml.

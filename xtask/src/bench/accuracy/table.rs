@@ -104,19 +104,7 @@ impl Measure {
             Group { trained, untrained, pixels: Vec::new() }
         };
         let (ours, theirs) = (side(Side::Ours), side(Side::Torch));
-        let difference = difference(&ours, &theirs);
-        let cells = [
-            format!("`{method}`"),
-            mean(&ours.trained),
-            mean(&theirs.trained),
-            difference.map_or_else(|| "missing".to_owned(), signed),
-            verdict(difference).to_string(),
-            mean(&ours.untrained),
-            mean(&theirs.untrained),
-            over_untrained(ours.gain()).to_string(),
-            over_untrained(theirs.gain()).to_string(),
-        ];
-        format!("| {} |", cells.join(" | "))
+        format!("| {} |", cells(method, &ours, &theirs).join(" | "))
     }
 }
 
@@ -138,27 +126,30 @@ impl<'a> Row<'a> {
 
     fn text(&self) -> String {
         let Self { method, ours, theirs } = self;
-        let difference = difference(ours, theirs);
-        let cells = [
-            format!("`{method}`"),
-            mean(&ours.trained),
-            mean(&theirs.trained),
-            difference.map_or_else(|| "missing".to_owned(), signed),
-            verdict(difference).to_string(),
-            mean(&ours.untrained),
-            mean(&theirs.untrained),
-            over_untrained(ours.gain()).to_string(),
-            over_untrained(theirs.gain()).to_string(),
-            pixels([ours, theirs]),
-            over_pixels(ours.trained_and_pixels(), theirs.trained_and_pixels()).to_string(),
-        ];
+        let mut cells = cells(method, ours, theirs);
+        cells.push(pixels([ours, theirs]));
+        cells.push(over_pixels(ours.trained_and_pixels(), theirs.trained_and_pixels()).to_string());
         format!("| {} |", cells.join(" | "))
     }
 }
 
-/// The mean of ours minus that of theirs, if both have runs.
-fn difference(ours: &Group, theirs: &Group) -> Option<Difference> {
-    Some(Sample::of(&ours.trained)?.minus(&Sample::of(&theirs.trained)?))
+/// The cells that every table has.
+fn cells(method: &str, ours: &Group, theirs: &Group) -> Vec<String> {
+    let difference = match (Sample::of(&ours.trained), Sample::of(&theirs.trained)) {
+        (Some(ours), Some(theirs)) => Some(ours.minus(&theirs)),
+        _ => None,
+    };
+    vec![
+        format!("`{method}`"),
+        mean(&ours.trained),
+        mean(&theirs.trained),
+        difference.map_or_else(|| "missing".to_owned(), signed),
+        verdict(difference).to_string(),
+        mean(&ours.untrained),
+        mean(&theirs.untrained),
+        over_untrained(ours.gain()).to_string(),
+        over_untrained(theirs.gain()).to_string(),
+    ]
 }
 
 /// Mean and standard deviation, and the number of runs unless it is three.
