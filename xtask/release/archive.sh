@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the release binary, packs it with its licences, completions and man pages, beside a checksum, and unpacks it to see that
-# it runs.
+# it runs. In the profile `dist` and without features, it may have 28 MB.
 #
 #   xtask/release/archive.sh OUT [CARGO-OPTION...]     such as: xtask/release/archive.sh dist --features=wgpu
 #
@@ -67,4 +67,11 @@ found=$("$unpacked/$(basename "$program")" --version)
 for file in LICENSE-MIT NOTICE README.md completions/burn-ssl.bash man/burn-ssl.1; do
   [[ -s $unpacked/$file ]] || { echo "$archive lacks $file" >&2; exit 1; }
 done
-echo "$out/$archive: $(wc -c <"$program") bytes of program"
+bytes=$(($(wc -c <"$unpacked/$(basename "$program")")))
+echo "$out/$archive: $bytes bytes of program"
+# What a release of the default build may have: 28 MB.
+most=28000000
+if [[ $profile == dist && $folder == "burn-ssl-$version-$target" ]] && ((bytes > most)); then
+  echo "the program of $archive has $bytes bytes, expected at most $most: find out what has grown with cargo bloat" >&2
+  exit 1
+fi

@@ -20,6 +20,11 @@ bin=bin
 "$work/maturin/$bin/maturin" build --out "$work/wheels" "$@"
 
 wheel=$(echo "$work"/wheels/*.whl)
+# PyPI refuses other tags.
+if [[ $(uname -s) == Linux && $(basename "$wheel") != *-manylinux* ]]; then
+  echo "found the wheel $(basename "$wheel"), expected one for manylinux: see above which library the program asks for" >&2
+  exit 1
+fi
 python3 -m venv "$work/fresh"
 "$work/fresh/$bin/pip" install --quiet --no-index "$wheel"
 version=$("$work/fresh/$bin/burn-ssl" --version)

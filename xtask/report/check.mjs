@@ -1,15 +1,15 @@
-// Looks at reports in headless Chromium: node check.mjs MODULES SCREENSHOTS REPORT... (`cargo xtask report-check` calls it)
+// Looks at reports in headless Chromium: node check.mjs MODULES SCREENSHOTS KIND=FILE... (`cargo xtask report-check` calls it)
 //
-// MODULES is a folder with playwright-core and axe-core in its node_modules. For light and dark, a wide and a narrow screen, and
-// paper: no console error, no request, the sections of a run whose images can be read (or of several runs) are there and linked, curves
-// and map show values under the pointer and can be zoomed, axe-core finds nothing serious. Leaves screenshots. Ends with 1 and a line
-// for each fault.
+// MODULES is a folder with playwright-core and axe-core in its node_modules. KIND says which sections the report has: see below; of a
+// FILE alone, any will do. For light and dark, a wide and a narrow screen, and paper: no console error, no request, these sections and
+// no others are there and linked, curves and map show values under the pointer and can be zoomed, axe-core finds nothing serious.
+// Leaves screenshots. Ends with 1 and a line for each fault.
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 
-const [modules, screenshots, ...reports] = process.argv.slice(2);
+const [modules, screenshots, ...named] = process.argv.slice(2);
 const require = createRequire(join(resolve(modules), "package.json"));
 const { chromium } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
@@ -18,13 +18,50 @@ const looks = [
   { name: "dark", colorScheme: "dark", viewport: { width: 1280, height: 900 } },
   { name: "phone", colorScheme: "light", viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 },
 ];
-const ofOne = ["curves", "accuracy", "views", "map", "neighbours", "clusters", "data", "looks", "facts"];
-const ofSeveral = ["compared", "curves", "facts"];
+const ofRun = ["curves", "accuracy", "views", "map", "neighbours", "clusters", "data", "looks", "facts"];
+const sections = {
+  made: ["findings", "compared", "curves", "differences", ...ofRun.slice(1)],
+  run: ofRun, // with labels, and nothing wrong with it
+  unlabelled: ofRun,
+  findings: ["findings", ...ofRun],
+  several: ["compared", "curves", "differences", "facts"],
+};
+const reports = named.map((argument) => {
+  const [, kind, path] = argument.match(/^([a-z]+)=(.*)$/) ?? [null, "any", argument];
+  if (kind !== "any" && !sections[kind]) throw new Error(`found the kind ${kind}, expected one of ${Object.keys(sections).join(", ")}`);
+  return { kind, path };
+});
 const faults = [];
 let at = "";
 const check = (right, sentence) => { if (!right) faults.push(`${at}: ${sentence}`); };
 
-async function pointerAndZoom(page, phone) {
+// What sections say, where that can be told from their kind.
+async function says(page, kind) {
+  const texts = (selector) => page.locator(selector).allTextContents();
+  const [linked, sentences] = [await texts("nav a"), await texts("#verdict .sentence")];
+  if (kind !== "any" && kind !== "several") check(sentences.length === 1 && sentences[0].length > 10, `the verdict is '${sentences}'`);
+  const remedies = await texts("#findings .finding code"), findings = await page.locator("#findings .finding").count();
+  check((findings > 0) === linked.includes("Doctor"), `${findings} findings in the section of the doctor`);
+  check(remedies.length === findings && remedies.every((remedy) => /^[a-z_.]+=./.test(remedy)), `the remedies are '${remedies}'`);
+  for (const [link, id] of [["Runs", "compared"], ["Recipes", "differences"], ["Accuracy", "accuracy"]]) {
+    if (linked.includes(link)) check((await page.locator(`#${id} tbody tr`).count()) > 0, `the table of ${id} has no row`);
+  }
+  const colours = await texts("#colour option"), labels = ["made", "run", "findings"].includes(kind);
+  if (labels || kind === "unlabelled") check(colours.includes("label") === labels, `points are coloured by ${colours.join(", ")}`);
+}
+
+// Each layout of the map has its own places.
+async function layouts(page, kind) {
+  const options = await page.locator("#layout option").count(), places = new Set();
+  check(kind !== "made" || options === 2, `the map has ${options} layouts to select, expected 2`);
+  for (let layout = options - 1; layout >= 0; layout--) {
+    await page.locator("#layout").selectOption(String(layout));
+    places.add(await page.evaluate(() => [0, 1, 2].flatMap(window.burnSslMap.at).join()));
+  }
+  check(places.size === options && ![...places].some((place) => place.includes("NaN")), `the layouts put points at ${[...places].join(" and ")}`);
+}
+
+async function pointerAndZoom(page, kind, phone) {
   if (await page.$("#curves")) {
     const over = page.locator("#panels .u-over").first();
     await over.scrollIntoViewIfNeeded();
@@ -75,6 +112,7 @@ async function pointerAndZoom(page, phone) {
     check((await page.evaluate(() => window.burnSslMap.view.zoom)) > 1.5, "the map does not zoom");
     await page.locator("#map-all").click();
     check((await page.evaluate(() => window.burnSslMap.view.zoom)) === 1, "the map does not show all again");
+    await layouts(page, kind);
     await page.locator("#points").selectOption("images");
     for (const place of (await page.locator("#colour option").all()).keys()) await page.locator("#colour").selectOption(String(place));
     await page.locator("#colour").selectOption("0");
@@ -82,7 +120,7 @@ async function pointerAndZoom(page, phone) {
   }
 }
 
-async function look(browser, report, { name, ...options }) {
+async function look(browser, kind, report, { name, ...options }) {
   at = `${basename(report)}, ${name}`;
   const context = await browser.newContext(options);
   const page = await context.newPage();
@@ -93,10 +131,11 @@ async function look(browser, report, { name, ...options }) {
   await page.goto(address);
   await page.waitForTimeout(300);
   const linked = await page.$$eval("nav a", (links) => links.map((link) => link.hash.slice(1)));
-  const expected = linked.includes("compared") ? ofSeveral : ofOne;
-  for (const id of expected) check(linked.includes(id), `the navigation leads to ${linked.join(", ")}, not to ${id}`);
+  const expected = sections[kind] ?? linked;
+  check(linked.join() === expected.join(), `the navigation leads to ${linked.join(", ")}, expected ${expected.join(", ")}`);
   for (const id of linked) check((await page.locator(`#${id}`).count()) === 1 && (await page.locator(`#${id} h2`).first().textContent()), `there is no section ${id}`);
-  await pointerAndZoom(page, name === "phone");
+  await says(page, kind);
+  await pointerAndZoom(page, kind, name === "phone");
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   check(wide <= 1, `the page is ${wide} pixels wider than the screen`);
   await page.evaluate(axe);
@@ -106,15 +145,18 @@ async function look(browser, report, { name, ...options }) {
   await page.evaluate(() => scrollTo(0, 0));
   const base = join(screenshots, `${basename(report, ".html")}-${name}`);
   await page.screenshot({ path: `${base}.png`, fullPage: true });
-  if (name === "dark") await page.pdf({ path: `${base.replace("dark", "paper")}.pdf`, format: "A4" });
+  if (name === "dark") {
+    const pdf = await page.pdf({ path: join(screenshots, `${basename(report, ".html")}-paper.pdf`), format: "A4" });
+    check(pdf.subarray(0, 5).toString() === "%PDF-" && pdf.length > 50_000, `on paper, it has ${pdf.length} bytes`);
+  }
   await context.close();
 }
 
 mkdirSync(screenshots, { recursive: true });
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || "/usr/bin/chromium", args: ["--no-sandbox"] });
-for (const report of reports) {
-  check(statSync(report).size <= 6e6, `${basename(report)} is larger than 6 MB`);
-  for (const options of looks) await look(browser, report, options);
+for (const { kind, path } of reports) {
+  check(statSync(path).size <= 6e6, `${basename(path)} is larger than 6 MB`);
+  for (const options of looks) await look(browser, kind, path, options);
 }
 await browser.close();
 for (const fault of faults) console.log(fault);

@@ -1,6 +1,7 @@
 //! Every method and every recipe of the library, narrowed to a few steps on rendered images.
 
 mod doctor;
+mod matrix;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +18,7 @@ use burn_ssl::registry::{METHODS, resolve_options};
 use burn_ssl::train::StepReport;
 use burn_ssl::{
     NoObserver, Observer, PlanOptions, PretrainOptions, PreviewOptions, Recipe, Report, plan, plan_encoder,
-    pretrain, preview,
+    plan_with_encoder, pretrain, pretrain_with_encoder, preview,
 };
 
 /// Narrow heads; queues, freezes and warm-ups that begin or end in the fifth step or later, of nine in three epochs. A method
@@ -47,7 +48,13 @@ const NARROW: &[(&str, &str)] = &[
 
 /// A recipe with narrow networks, for 24 rendered images: three steps of 8 in an epoch.
 fn draft(name: &str) -> Draft {
+    draft_on(name, None)
+}
+
+/// [`draft`] with another network than the recipe's.
+fn draft_on(name: &str, model: Option<&str>) -> Draft {
     let mut draft = Draft::named(name).expect("a recipe of the library");
+    model.map(|model| draft.set_model(model)).transpose().expect("it has a network");
     let recipe = draft.clone().finish().expect("it is whole");
     for (key, value) in [("data.limit", 24), ("schedule.batch_size", 8), ("schedule.epochs", 3)] {
         draft.set(key, value).expect("it has the section");
@@ -67,7 +74,9 @@ fn draft(name: &str) -> Draft {
     let taught = options.contains_key("teacher").then(|| draft.set("method_options.teacher", teacher()));
     taught.transpose().expect("it has the section");
     let others = network.iter().chain(&["data.path=demo:train", "schedule.warmup_epochs=1"]);
-    for assignment in narrow.chain(others.map(|assignment| (*assignment).to_owned())) {
+    let heads = if recipe.encoder.is_vit() { "vit" } else { "resnet" };
+    let fitting = options.get("heads").map(|_| format!("method_options.heads={heads}"));
+    for assignment in narrow.chain(fitting).chain(others.map(|assignment| (*assignment).to_owned())) {
         draft.assign(&assignment).expect("it has the section");
     }
     draft
@@ -298,4 +307,43 @@ fn every_method_can_be_planned_and_an_encoder_from_outside_too() {
     let found = plan_encoder("small-net", net, &narrowed("simclr/cifar10"), &options).expect("usable");
     assert_eq!((found.model.as_str(), found.expected_mem), ("small-net", None));
     assert!(found.measured.is_some());
+}
+
+/// SimCLR under another name is a method that the registry does not know.
+#[cfg(feature = "simclr")]
+#[test]
+fn a_method_and_an_encoder_from_outside_train_together() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let out = dir.path().join("run");
+    let mut recipe = narrowed("simclr/cifar10");
+    (recipe.method, recipe.schedule.max_steps) = ("mine".into(), Some(2));
+    let net = |init: &mut Init| burn_ssl::encoders::ResNetConfig::resnet18().with_width(2).init(init);
+    let (config, build) = (burn_ssl::simclr::SimClrConfig::new(), burn_ssl::simclr::SimClrConfig::build);
+    let plan = PlanOptions::new(PretrainOptions::new(&out));
+    let plan = plan_with_encoder(config.clone(), build, "small-net", net, &recipe, &plan).expect("usable");
+    assert_eq!((&*plan.method, &*plan.model, out.exists()), ("mine", "small-net", false));
+    assert!(plan.measured.is_some_and(|taken| taken.checkpoint_bytes > 0));
+
+    let train = |steps, resume| {
+        let mut recipe = recipe.clone();
+        recipe.schedule.max_steps = Some(steps);
+        let options = PretrainOptions { resume, ..PretrainOptions::new(&out) };
+        pretrain_with_encoder(config.clone(), build, "small-net", net, &recipe, &options, &mut NoObserver)
+    };
+    let report = train(2, false).expect("usable");
+    assert!(report.finished && report.steps == 2 && report.train_loss.is_finite(), "{report:?}");
+    assert_eq!(train(4, true).expect("it goes on").steps, 4);
+    let about = Artifact::read(&out.join("encoder.safetensors")).expect("readable").expect("our own");
+    assert_eq!((&*about.encoder.name, about.provenance.method.as_deref()), ("small-net", Some("mine")));
+    assert!(out.join("report.html").is_file());
+
+    let named = |method: &str, model| {
+        let recipe = Recipe { method: method.into(), ..recipe.clone() };
+        let options = PretrainOptions::new(dir.path().join("other"));
+        let config = config.clone();
+        let ended = pretrain_with_encoder(config, build, model, net, &recipe, &options, &mut NoObserver);
+        ended.expect_err("a name of the library").to_string()
+    };
+    assert!(named("simclr", "small-net").contains("simclr"), "{}", named("simclr", "small-net"));
+    assert!(named("mine", "resnet18").contains("a name that no model here has"));
 }

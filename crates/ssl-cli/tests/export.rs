@@ -15,12 +15,41 @@ const TOLERANCE: f64 = 1e-4;
 const VIT: [&str; 6] =
     ["--model", "vit-tiny", "--set", "encoder.patch_size=8", "--set", "encoder.embed_dim=32"];
 const TWO_BLOCKS: [&str; 4] = ["--set", "encoder.depth=2", "--set", "encoder.heads=2"];
+/// A narrow ConvNeXt.
+const CONVNEXT: [&str; 8] = [
+    "--model",
+    "convnext-tiny",
+    "--set",
+    "encoder.dims=[8,16,24,32]",
+    "--set",
+    "encoder.depths=[1,1,2,1]",
+    "--set",
+    "encoder.layer_scale=0.5",
+];
 
-/// A run of one step on images of 16 pixels.
+/// The same images with four pixels in the place of each.
+fn enlarged(folder: &Path, images: &Path) -> PathBuf {
+    let larger = folder.join("larger");
+    for class in fs::read_dir(images).expect("a folder").map(|class| class.expect("readable").path()) {
+        let copies = larger.join(class.file_name().expect("a name"));
+        fs::create_dir_all(&copies).expect("writable");
+        for file in fs::read_dir(class).expect("a folder").map(|file| file.expect("readable").path()) {
+            let image = image::open(&file).expect("a PNG");
+            let (width, height) = (2 * image.width(), 2 * image.height());
+            let image = image.resize_exact(width, height, image::imageops::FilterType::Nearest);
+            image.save(copies.join(file.file_name().expect("a name"))).expect("writable");
+        }
+    }
+    larger
+}
+
+/// A run of one step on images of their own size.
 fn trained(folder: &Path, images: &Path, more: &[&str]) -> PathBuf {
     let out = folder.join("run");
     let base = ["pretrain", "--method", "simclr", "--data", text(images), "--out", text(&out), "--overwrite"];
-    let length = ["--batch-size", "8", "--max-steps", "1", "--image-size", "16"];
+    let (side, _) = image::image_dimensions(images.join("bright/00.png")).expect("a PNG");
+    let side = side.to_string();
+    let length = ["--batch-size", "8", "--max-steps", "1", "--image-size", &side];
     let output = run(&[&base[..], &length, &["--set", "method_options.output_dim=8"], more].concat());
     assert!(output.status.success(), "{}", stderr(&output));
     out
@@ -145,15 +174,13 @@ fn onnxruntime_computes_the_features_of_embed() {
     let resnet50 = ["--model", "resnet50", "--width", "4", "--set", "encoder.stem=imagenet"];
     let registers = ["encoder.registers=3", "encoder.layer_scale=0.5", "encoder.mask_token=true"];
     let registers = registers.map(|set| ["--set", set]).concat();
-    let narrow = ["--model", "convnext-tiny", "--set", "encoder.dims=[8,16,24,32]"];
-    let convnext = ["--set", "encoder.depths=[1,1,2,1]", "--set", "encoder.layer_scale=0.5"];
     for (model, input) in [
         (vec!["--width", "4"], "normalized"),
         (resnet50.to_vec(), "bytes"),
         ([&vit[..], &registers].concat(), "unit"),
         ([&vit[..], &["--set", "encoder.pool=mean"]].concat(), "normalized"),
         ([&vit[..], &["--set", "encoder.class_token=false"]].concat(), "bytes"),
-        ([&narrow[..], &convnext].concat(), "bytes"),
+        (CONVNEXT.to_vec(), "bytes"),
     ] {
         let run_dir = trained(dir.path(), &images, &model);
         check(&python, dir.path(), &run_dir, &images, &["--format", "onnx", "--input", input]);
@@ -174,16 +201,20 @@ fn timm_loads_a_folder_and_computes_the_features_of_embed() {
     let (images, vit) = (class_folders(dir.path(), 4), [&VIT[..], &TWO_BLOCKS].concat());
     let registers = ["--set", "encoder.registers=3", "--set", "encoder.layer_scale=0.5"];
     let options = ["--format", "timm-dir", "--license", "mit"];
-    for model in [
-        ["--set", "encoder.stem=imagenet"].to_vec(),
-        [&vit[..], &["--set", "encoder.pool=mean"]].concat(),
-        [&vit[..], &registers].concat(),
+    let stem = ["--set", "encoder.stem=imagenet"];
+    // Five times halved, 16 pixels leave nothing.
+    let larger = enlarged(dir.path(), &images);
+    for (model, images, has_classifier) in [
+        (stem.to_vec(), &images, true),
+        ([&vit[..], &["--set", "encoder.pool=mean"]].concat(), &images, false),
+        ([&vit[..], &registers].concat(), &images, true),
+        ([&CONVNEXT[..], &stem].concat(), &larger, true),
     ] {
-        let run_dir = trained(dir.path(), &images, &model);
-        check(&python, dir.path(), &run_dir, &images, &options);
-        if model.contains(&"encoder.registers=3") {
-            let classifier = tuned(dir.path(), &run_dir, &images, &[]);
-            check(&python, dir.path(), &classifier, &images, &options);
+        let run_dir = trained(dir.path(), images, &model);
+        check(&python, dir.path(), &run_dir, images, &options);
+        if has_classifier {
+            let classifier = tuned(dir.path(), &run_dir, images, &[]);
+            check(&python, dir.path(), &classifier, images, &options);
         }
     }
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{class_folders, json, run, sentence, stderr, stdout, text, tiny};
@@ -31,7 +31,7 @@ except ImportError:
 "#;
 
 /// A finished run of images of 16 pixels.
-fn finished(folder: &Path, images: &Path) -> std::path::PathBuf {
+fn finished(folder: &Path, images: &Path) -> PathBuf {
     let out = folder.join("run");
     let output = run(&[&tiny(text(images), text(&out))[..], &["--image-size", "16"]].concat());
     assert!(output.status.success(), "{}", stderr(&output));
@@ -86,6 +86,73 @@ fn a_vit_of_another_size_starts_a_run_with_its_network() {
     for size in sizes {
         let line = size.replace('=', " = ");
         assert!(recipe.lines().any(|found| found == line), "no {line} in\n{recipe}");
+    }
+}
+
+/// A file that another package has written: `ssl-encoders/tests/golden/make_others.py`.
+fn of_others(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../ssl-encoders/tests/golden/others").join(name)
+}
+
+/// The line of a command that says what it took from a file of PyTorch.
+#[track_caller]
+fn check_taken(said: &str, what: &str, file: &Path, origin: &str) {
+    let line = said.lines().find(|line| line.starts_with(what)).unwrap_or_else(|| panic!("{said}"));
+    let from = format!("tensors of the encoder from {} (PyTorch, {origin}), left out: ", file.display());
+    assert!(line.starts_with(&format!("{what}: all ")) && line.contains(&from), "{line}");
+}
+
+#[test]
+fn a_run_starts_from_checkpoints_of_pytorch_and_says_where_the_encoder_was_in_them() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, out) = (class_folders(dir.path(), 4), dir.path().join("run"));
+    let network = ["encoder.patch_size=8", "encoder.embed_dim=16", "encoder.depth=1", "encoder.heads=2"];
+    let network: Vec<&str> = network.iter().flat_map(|set| ["--set", set]).collect();
+    for (name, origin) in [
+        ("lightly_vit.ckpt", "of lightly, under 'state_dict.backbone.vit.'"),
+        ("official_moco_v3.pth", "of MoCo v3, under 'state_dict.module.base_encoder.'"),
+        // In the format of before PyTorch 1.6.
+        ("official_dino.pth", "of DINO, under 'teacher.backbone.'"),
+    ] {
+        let file = of_others(name);
+        let args = ["pretrain", "--method", "simclr", "--data", text(&images), "--image-size", "32"];
+        let more = ["--init", text(&file), "--model", "vit-tiny", "--batch-size", "8", "--max-steps", "1"];
+        let written = ["--out", text(&out), "--overwrite", "--no-report"];
+        let output = run(&[&args[..], &more, &network, &written].concat());
+        assert!(output.status.success(), "{name}: {}", stderr(&output));
+        check_taken(&stderr(&output), "weights to start from", &file, origin);
+    }
+}
+
+#[test]
+fn a_file_of_torchvision_says_which_network_it_is_of() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, file) = (class_folders(dir.path(), 4), of_others("torchvision_convnext.pth"));
+    let features = dir.path().join("features.csv");
+    let embed = ["embed", "--weights", text(&file), "--data", text(&images), "--image-size", "32"];
+    let output = run(&[&embed[..], &["--out", text(&features)]].concat());
+    assert!(output.status.success(), "{}", stderr(&output));
+    check_taken(&stderr(&output), "weights", &file, "of torchvision");
+    assert!(stderr(&output).contains("convnext-tiny"), "{}", stderr(&output));
+    assert_eq!(fs::read_to_string(features).expect("features").lines().count(), 9, "a header and 8 images");
+}
+
+/// Whoever unpickles such a file runs its command: `REDUCE` calls `posix.system`.
+#[test]
+fn nothing_in_a_pickle_is_executed() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (images, escaped) = (class_folders(dir.path(), 4), dir.path().join("escaped"));
+    let call = format!("touch {}", text(&escaped));
+    let length = u32::try_from(call.len()).expect("short").to_le_bytes();
+    let pickle = [b"\x80\x02cposix\nsystem\nX", &length[..], call.as_bytes(), b"q\0\x85R."].concat();
+    let (file, out) = (dir.path().join("w.pth"), dir.path().join("features.csv"));
+    fs::write(&file, pickle).expect("writable");
+    let embed = ["embed", "--weights", text(&file), "--data", text(&images), "--out", text(&out)];
+    let network = ["--model", "resnet18", "--width", "4", "--image-size", "16"];
+    for args in [&embed[..], &[&embed[..], &network].concat()] {
+        let refused = sentence(args);
+        assert!(refused.contains("w.pth"), "{refused}");
+        assert!(!escaped.exists() && !out.exists(), "{args:?}");
     }
 }
 

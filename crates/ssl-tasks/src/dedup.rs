@@ -7,18 +7,22 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use image_hasher::{HashAlg, Hasher, HasherConfig, ImageHash};
 use serde::Serialize;
-use ssl_core::{ConfigError, DeviceSpec};
+use ssl_core::{ConfigError, DeviceSpec, Encoder, Init};
 use ssl_data::Dataset;
 use ssl_eval::{Embedder, embed_with_indices, neighbours};
 use tracing::info;
 
 use groups::Groups;
 
+use crate::encoder::FoundEncoder;
 use crate::preparation::Preparation;
 use crate::threads::in_threads;
-use crate::{EncoderSource, EncoderSummary, Error, Methods, PreprocessingOptions, files, images, sheet};
+use crate::{
+    EncoderSource, EncoderSummary, Error, Methods, PreprocessingOptions, files, images, load_encoder, sheet,
+};
 
 /// Neighbours of an image that are looked at.
 const NEIGHBOURS: usize = 20;
@@ -107,12 +111,35 @@ pub struct DedupReport {
 /// If the encoder, the images, the device or the file cannot be used.
 pub fn dedup(methods: &impl Methods, options: &DedupOptions) -> Result<DedupReport, Error> {
     options.check()?;
-    let device = options.device.open()?;
     let found = options.encoder.find(methods)?;
+    deduplicated(options, &found, |size, device| found.open(size, device))
+}
+
+/// [`dedup`] with the encoder of a run of [`pretrain_encoder`](crate::pretrain_encoder).
+///
+/// `encoder` makes the network as it did for the run; its weights are then read from `encoder.safetensors`.
+///
+/// # Errors
+/// Those of [`dedup`], and if the encoder is not from a finished run, or the network does not have the tensors of the file.
+pub fn dedup_with<E: Encoder>(
+    encoder: impl FnOnce(&mut Init) -> E,
+    options: &DedupOptions,
+) -> Result<DedupReport, Error> {
+    options.check()?;
+    let (run, found) = FoundEncoder::of_outside(&options.encoder)?;
+    deduplicated(options, &found, |_, device| load_encoder(&run, encoder, device))
+}
+
+fn deduplicated<E: Encoder>(
+    options: &DedupOptions,
+    found: &FoundEncoder,
+    open: impl FnOnce(usize, &Device) -> Result<E, Error>,
+) -> Result<DedupReport, Error> {
+    let device = options.device.open()?;
     let bytes = options.encoder.max_image_bytes(options.max_image_bytes)?;
     let set = Arc::new(images::open_within(&options.data, options.limit, bytes)?);
     let preprocessing = options.preprocessing.resolve(found.artifact.as_ref(), &set)?;
-    let network = found.open(preprocessing.size, &device)?;
+    let network = open(preprocessing.size, &device)?;
     info!("images: {set}");
     info!("encoder: {}", found.summary);
 
@@ -132,7 +159,7 @@ pub fn dedup(methods: &impl Methods, options: &DedupOptions) -> Result<DedupRepo
         groups: groups.members.len(),
         duplicates: groups.members.iter().map(|members| members.len() - 1).sum(),
         out: options.out.clone(),
-        encoder: found.summary,
+        encoder: found.summary.clone(),
     })
 }
 

@@ -7,15 +7,17 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use serde::Serialize;
-use ssl_core::{ConfigError, DeviceSpec};
+use ssl_core::{ConfigError, DeviceSpec, Encoder, Init};
 use ssl_data::{Dataset, Image, MAX_IMAGE_BYTES, read_image};
-use ssl_encoders::AnyEncoder;
 use ssl_eval::{Embedder, embed, embed_with_indices, neighbours};
 use ssl_files::{escaped, shown};
 use tracing::info;
 
+use crate::encoder::FoundEncoder;
 use crate::preparation::Preparation;
-use crate::{EncoderSource, EncoderSummary, Error, Methods, PreprocessingOptions, files, images, sheet};
+use crate::{
+    EncoderSource, EncoderSummary, Error, Methods, PreprocessingOptions, files, images, load_encoder, sheet,
+};
 
 /// Pixels a side of an image on the sheet.
 const CELL: u32 = 128;
@@ -65,6 +67,13 @@ impl SimilarOptions {
             device: DeviceSpec::Flex,
         }
     }
+
+    /// Checks what can be known before anything is read.
+    fn check(&self) -> Result<(), Error> {
+        ConfigError::check(self.top > 0, "top", 0, "at least 1")?;
+        ConfigError::check(!self.queries.is_empty(), "queries", 0, "at least 1")?;
+        self.out.iter().try_for_each(|out| files::check_picture(out, self.overwrite))
+    }
 }
 
 /// The result of [`similar`].
@@ -104,11 +113,32 @@ pub struct Neighbour {
 /// # Errors
 /// If the encoder, the images, the queries, the device or the file cannot be used.
 pub fn similar(methods: &impl Methods, options: &SimilarOptions) -> Result<SimilarReport, Error> {
-    ConfigError::check(options.top > 0, "top", 0, "at least 1")?;
-    ConfigError::check(!options.queries.is_empty(), "queries", 0, "at least 1")?;
-    options.out.iter().try_for_each(|out| files::check_picture(out, options.overwrite))?;
+    options.check()?;
+    let found = options.encoder.find(methods)?;
+    searched(options, &found, |size, device| found.open(size, device))
+}
+
+/// [`similar`] with the encoder of a run of [`pretrain_encoder`](crate::pretrain_encoder).
+///
+/// `encoder` makes the network as it did for the run; its weights are then read from `encoder.safetensors`.
+///
+/// # Errors
+/// Those of [`similar`], and if the encoder is not from a finished run, or the network does not have the tensors of the file.
+pub fn similar_with<E: Encoder>(
+    encoder: impl FnOnce(&mut Init) -> E,
+    options: &SimilarOptions,
+) -> Result<SimilarReport, Error> {
+    options.check()?;
+    let (run, found) = FoundEncoder::of_outside(&options.encoder)?;
+    searched(options, &found, |_, device| load_encoder(&run, encoder, device))
+}
+
+fn searched<E: Encoder>(
+    options: &SimilarOptions,
+    encoder: &FoundEncoder,
+    open: impl FnOnce(usize, &Device) -> Result<E, Error>,
+) -> Result<SimilarReport, Error> {
     let device = options.device.open()?;
-    let encoder = options.encoder.find(methods)?;
     let bytes = options.encoder.max_image_bytes(options.max_image_bytes)?;
     let set = Arc::new(images::open_within(&options.data, options.limit, bytes)?);
     let bytes = bytes.unwrap_or(MAX_IMAGE_BYTES);
@@ -116,7 +146,7 @@ pub fn similar(methods: &impl Methods, options: &SimilarOptions) -> Result<Simil
     let queries = queries.collect::<Result<Vec<_>, _>>()?;
     let preprocessing =
         options.preprocessing.resolve_for(&options.encoder, encoder.artifact.as_ref(), &set)?;
-    let network = encoder.open(preprocessing.size, &device)?;
+    let network = open(preprocessing.size, &device)?;
     info!("images: {set}");
     info!("encoder: {}", encoder.summary);
 
@@ -131,7 +161,7 @@ pub fn similar(methods: &impl Methods, options: &SimilarOptions) -> Result<Simil
     Ok(SimilarReport {
         queries: queries.map(|(query, found)| query.report(found, &search.set)).collect(),
         images,
-        encoder: encoder.summary,
+        encoder: encoder.summary.clone(),
         out: options.out.clone(),
     })
 }
@@ -140,15 +170,15 @@ pub fn similar(methods: &impl Methods, options: &SimilarOptions) -> Result<Simil
 type Ranked = Vec<(usize, f32)>;
 
 /// Images that are open, and a network to compare them with.
-struct Search {
-    network: AnyEncoder,
+struct Search<E> {
+    network: E,
     preparation: Preparation,
     device: Device,
     set: Arc<Dataset>,
     queries: Vec<Query>,
 }
 
-impl Search {
+impl<E: Encoder> Search<E> {
     /// The images most similar to each query, and how many could be read.
     fn nearest(&self, top: usize) -> Result<(Vec<Ranked>, usize), Error> {
         let images = self.queries.iter().map(|query| (*query.image).clone()).collect();

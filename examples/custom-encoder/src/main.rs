@@ -1,5 +1,6 @@
 //! An encoder of your own, pretrained with SimCLR on rendered images: with a run directory, k-NN on the way, and at the end
-//! features of the test images in `features.csv`, a report about 100 images, and a file for other programs with its model card.
+//! features of the test images in `features.csv`, near-duplicates among them in `duplicates.csv`, a report about 100 images, and a file
+//! for other programs with its model card.
 //!
 //! ```sh
 //! cargo run --release -p example-custom-encoder
@@ -12,7 +13,10 @@ use burn::tensor::{Tensor, activation::relu};
 use burn_ssl::core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig};
 use burn_ssl::export::{ExportFormat, ExportOptions, export_with};
 use burn_ssl::prelude::*;
-use burn_ssl::{EmbedOptions, EncoderSource, HtmlReportOptions, embed_images_with, html_report_with};
+use burn_ssl::{
+    DedupOptions, EmbedOptions, EncoderSource, HtmlReportOptions, dedup_with, embed_images_with,
+    html_report_with,
+};
 
 /// Three convolutions that halve height and width, and the mean over all positions.
 #[derive(Module, Debug)]
@@ -50,8 +54,11 @@ fn train_and_use(recipe: &Recipe, out: &Path) -> anyhow::Result<()> {
     let options = PretrainOptions { overwrite: true, ..PretrainOptions::new(out) };
     pretrain_encoder("small-net", small_net, recipe, &options, &mut NoObserver)?;
 
-    let embed = EmbedOptions::new(EncoderSource::Run(out.into()), "demo:test", out.join("features.csv"));
+    let encoder = EncoderSource::Run(out.into());
+    let embed = EmbedOptions::new(encoder.clone(), "demo:test", out.join("features.csv"));
     embed_images_with(small_net, &EmbedOptions { overwrite: true, ..embed })?;
+    let dedup = DedupOptions::new(encoder, "demo:test", out.join("duplicates.csv"));
+    dedup_with(small_net, &DedupOptions { overwrite: true, ..dedup })?;
 
     let report = HtmlReportOptions { images: Some(100), ..HtmlReportOptions::new(vec![out.into()]) };
     let report = HtmlReportOptions { out: Some(out.join("of-100-images.html")), overwrite: true, ..report };
@@ -69,7 +76,7 @@ mod tests {
     use std::path::PathBuf;
 
     use burn_ssl::encoders::{Artifact, ResNetConfig, weights};
-    use burn_ssl::load_encoder;
+    use burn_ssl::{SimilarOptions, images, load_encoder, similar_with};
 
     use super::*;
 
@@ -88,7 +95,9 @@ mod tests {
         let out = finished(dir.path());
         let text =
             |file: &str| fs::read_to_string(out.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-        assert_eq!(text("features.csv").lines().count(), 1001, "a header and the images of demo:test");
+        for table in ["features.csv", "duplicates.csv"] {
+            assert_eq!(text(table).lines().count(), 1001, "a header and the images of demo:test");
+        }
         for (page, sample) in [
             ("report.html", "All 128 training images"),
             ("of-100-images.html", "100 of the 128 training images"),
@@ -110,6 +119,22 @@ mod tests {
     }
 
     #[test]
+    fn images_like_another_are_found_with_the_weights_of_the_run() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let out = finished(dir.path());
+        let name = images::open(Path::new("demo:test"), Some(20)).expect("rendered").name(5);
+        let similar = SimilarOptions::new(EncoderSource::Run(out), "demo:test", vec![name.clone().into()]);
+        let similar = SimilarOptions { limit: Some(20), top: 19, ..similar };
+        let report = similar_with(small_net, &similar).expect("its network");
+        let [found] = &report.queries[..] else { panic!("{report:?}") };
+        assert_eq!((found.neighbours.len(), report.images, &*report.encoder.model), (19, 20, "small-net"));
+        assert!(found.neighbours.iter().all(|found| found.file != name), "{report:?}");
+        assert!(found.neighbours.is_sorted_by(|a, b| a.similarity >= b.similarity), "{report:?}");
+        let other = |init: &mut Init| ResNetConfig::resnet18().with_width(2).init(init);
+        assert!(similar_with(other, &similar).is_err(), "it has other tensors");
+    }
+
+    #[test]
     fn other_formats_other_networks_and_several_runs_are_refused_in_a_sentence() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let out = finished(dir.path());
@@ -124,9 +149,12 @@ mod tests {
         let report =
             HtmlReportOptions { out: Some(page.clone()), ..HtmlReportOptions::new(vec![out.clone()]) };
         assert!(html_report_with(other, &report).is_err(), "it has other tensors");
+        let table = dir.path().join("a.csv");
+        let dedup = DedupOptions::new(EncoderSource::Run(out.clone()), "demo:test", &table);
+        assert!(dedup_with(other, &dedup).is_err(), "it has other tensors");
         let several = HtmlReportOptions { runs: vec![out.clone(), out], ..report };
         let said = html_report_with(small_net, &several).expect_err("one network for two runs").to_string();
         assert!(said.starts_with("runs is 2, expected 1, the run whose network is given"), "{said}");
-        assert!(!file.exists() && !page.exists(), "nothing was written");
+        assert!(!file.exists() && !page.exists() && !table.exists(), "nothing was written");
     }
 }

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::programmer::{Package, Workspace, block};
 use crate::step::Step;
-use crate::users::Settings;
+use crate::users::{Length, Settings};
 use crate::{images, programmer};
 
 const PAGE: &str = "docs/guide.md";
@@ -19,8 +20,11 @@ const SCRIPT: &str = "classify.py";
 const PHOTOS: usize = 200;
 /// Labelled photographs of training and test together.
 const LABELLED: usize = 150;
+/// What the whole way may take.
+const LONGEST: Duration = Duration::from_secs(600);
 
-/// Follows the page. Its program in Python is left out if there is no [`python`](Settings::python).
+/// Follows the page, of which the whole way may take ten minutes. Its program in Python is left out if there is no
+/// [`python`](Settings::python).
 ///
 /// # Errors
 /// If images or the page cannot be read or written.
@@ -31,7 +35,20 @@ pub fn guide(settings: &Settings) -> Result<Vec<Step>> {
     let mut steps = settings.walk(PAGE, USER)?;
     steps.extend(settings.python.as_deref().map(|python| in_python(settings, &page, python)).transpose()?);
     steps.extend(in_rust(settings, &page)?);
+    if settings.length == Length::Whole {
+        check_time(&mut steps);
+    }
     Ok(steps)
+}
+
+/// Blames the last step if all took too long. How long a build takes depends on what is built already.
+fn check_time(steps: &mut [Step]) {
+    let ours = steps.iter().filter(|step| !step.command.starts_with("cargo build"));
+    let time: Duration = ours.map(|step| step.time).sum();
+    if let Some(last) = steps.last_mut().filter(|_| time > LONGEST) {
+        let (took, most) = (time.as_secs_f64(), LONGEST.as_secs());
+        last.problems.push(format!("all steps without builds took {took:.0} s, expected at most {most}"));
+    }
 }
 
 /// Runs the program that the page prints, which has to name the class that the tool named.
@@ -71,4 +88,28 @@ fn in_rust(settings: &Settings, page: &str) -> Result<Vec<Step>> {
         }
     }
     Ok(steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(command: &str, seconds: u64) -> Step {
+        let time = Duration::from_secs(seconds);
+        Step { command: command.into(), columns: 80, time, peak: None, problems: vec![], rows: vec![] }
+    }
+
+    #[test]
+    fn a_way_of_more_than_ten_minutes_is_too_long() {
+        let way = |pretraining| {
+            let mut steps =
+                [step("burn-ssl pretrain", pretraining), step("cargo build", 500), step("burn-ssl knn", 190)];
+            check_time(&mut steps);
+            steps.map(|step| step.problems)
+        };
+        assert_eq!(way(410), [const { Vec::<String>::new() }; 3]);
+        let [first, build, last] = way(411);
+        assert!(first.is_empty() && build.is_empty());
+        assert_eq!(last, ["all steps without builds took 601 s, expected at most 600"]);
+    }
 }

@@ -51,7 +51,7 @@ const SAYS: [(&str, &[&str]); 14] = [
 const NEVER: [&str; 4] = ["error:", "panicked", "RUST_BACKTRACE", "NaN"];
 
 /// Extensions of the files that the tool announces.
-const EXTENSIONS: [&str; 7] = [".safetensors", ".npy", ".csv", ".json", ".jsonl", ".toml", ".png"];
+const EXTENSIONS: [&str; 8] = [".safetensors", ".npy", ".csv", ".json", ".jsonl", ".toml", ".png", ".html"];
 
 /// A step that was taken.
 #[derive(Debug)]
@@ -130,14 +130,17 @@ impl fmt::Display for Step {
     }
 }
 
-/// The files that a command was told to write, or says that it has written, and that are not there.
+/// The files that a command was told to write, or says that it has written, and that are not there. A run ends with a page.
 fn missing_files(folder: &Path, arguments: &[&str], text: &str) -> Vec<String> {
     let told = arguments.windows(2).filter(|pair| ["--out", "--plot"].contains(&pair[0])).map(|pair| pair[1]);
+    let runs = told.clone().filter(|_| arguments.first() == Some(&"pretrain"));
+    let pages: Vec<String> = runs.map(|run| format!("{run}/report.html")).collect();
     let words = text.split(|c: char| !(c.is_alphanumeric() || "-_./".contains(c)));
     let words = words.map(|word| word.trim_end_matches('.'));
     let named =
         words.filter(|word| EXTENSIONS.iter().any(|end| word.len() > end.len() && word.ends_with(end)));
-    let missing = told.chain(named).filter(|file| !folder.join(file).exists());
+    let wanted = told.chain(pages.iter().map(String::as_str)).chain(named);
+    let missing = wanted.filter(|file| !folder.join(file).exists());
     missing.map(|file| format!("there is no {file}")).collect()
 }
 
@@ -171,6 +174,12 @@ mod tests {
             missing(&["--out", "b"], "see (a.csv) and run/c.toml."),
             ["there is no b", "there is no run/c.toml"]
         );
+        assert_eq!(missing(&["embed", "--out", "a.csv"], "page: run/a.html"), ["there is no run/a.html"]);
+        std::fs::create_dir(folder.path().join("run")).expect("writable");
+        let pretrain = || missing(&["pretrain", "--out", "run"], "step 3");
+        assert_eq!(pretrain(), ["there is no run/report.html"]);
+        std::fs::write(folder.path().join("run/report.html"), "").expect("writable");
+        assert!(pretrain().is_empty());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The page about a run in a browser.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
@@ -17,8 +17,10 @@ const BROWSERS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 /// Arguments of `report-check`.
 #[derive(Args)]
 pub(crate) struct ReportCheck {
-    /// Reports to look at beside the made one.
-    reports: Vec<PathBuf>,
+    /// Reports to look at beside the made one: a file, or KIND=FILE, where KIND is run, unlabelled, findings or several and says
+    /// which sections there are.
+    #[arg(value_name = "[KIND=]FILE")]
+    reports: Vec<OsString>,
     /// Where screenshots go [default: target/report-check].
     #[arg(long, value_name = "DIR")]
     screenshots: Option<PathBuf>,
@@ -44,10 +46,14 @@ impl ReportCheck {
         let sample = folder.join("sample.html");
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut example = Command::new(cargo);
-        example.args(["run", "--quiet", "--package", "ssl-report", "--example", "sample", "--"]).arg(&sample);
+        // With both layouts of the map.
+        let of_sample = ["--package", "ssl-report", "--features", "tsne", "--example", "sample", "--"];
+        example.args(["run", "--quiet"]).args(of_sample).arg(&sample);
         ensure!(example.status()?.success(), "the page with made data cannot be written");
         let mut check = Command::new("node");
-        check.arg("xtask/report/check.mjs").args([&modules, &folder, &sample]).args(&self.reports);
+        let mut made = OsString::from("made=");
+        made.push(&sample);
+        check.arg("xtask/report/check.mjs").args([&modules, &folder]).arg(made).args(&self.reports);
         ensure!(check.env("CHROMIUM", browser).status()?.success(), "the page has faults, see above");
         Ok(())
     }
