@@ -3,10 +3,11 @@
 #
 #     xtask/jobs/messages.sh BURN_SSL PHOTOS_TAR [RECIPES...] > docs/benchmarks/scaling/messages.txt
 #
-# One step of two processes with few and with more images, batch norm per process. A line is the recipe and its parameters in
-# millions, then for the two sizes: images of a process, calls, and bytes that each process gives to sums and to gathers. Sums
-# are shared out: each byte travels twice, however many processes there are. What is gathered, short sums among it, goes to
-# every other process. Needs Open MPI.
+# One step of two processes with few and with more images, batch norm per process, or synchronised where `+sync_bn` stands behind
+# the recipe: by default, SimCLR's ResNet-50 has such a line too. A line is the recipe and its parameters in millions, then for the
+# two sizes: images of a process, calls, and bytes that each process gives to sums and to gathers. Sums are shared out: each byte
+# travels twice, however many processes there are. What is gathered, short sums among it, goes to every other process. Needs Open
+# MPI. Says on standard error what runs.
 set -euo pipefail
 
 burn_ssl=$(realpath "$1") data=$2
@@ -15,8 +16,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_mpi_yield_when_idle=1
 recipes=("$@")
-if ((${#recipes[@]} == 0)); then mapfile -t recipes < <("$burn_ssl" recipes | grep '/imagenet'); fi
-((${#recipes[@]} > 0)) || { echo "no recipes: burn-ssl recipes names none for ImageNet" >&2; exit 1; }
+if ((${#recipes[@]} == 0)); then
+  mapfile -t recipes < <("$burn_ssl" recipes | grep '/imagenet')
+  ((${#recipes[@]} > 0)) || { echo "no recipes: burn-ssl recipes names none for ImageNet" >&2; exit 1; }
+  recipes+=(simclr/imagenet+sync_bn)
+fi
 
 step() { # OUT LAUNCHER... -- ARGUMENTS...: one step of training
   local out=$1 launcher=()
@@ -24,7 +28,7 @@ step() { # OUT LAUNCHER... -- ARGUMENTS...: one step of training
   while [[ $1 != -- ]]; do launcher+=("$1") && shift; done
   shift
   rm -rf "$out"
-  "${launcher[@]}" pretrain --data "$data" --max-steps 1 --set eval.every_epochs=0 "$@" --out "$out" >"$work/log" 2>&1
+  "${launcher[@]}" pretrain --data "$data" --limit 64 --max-steps 1 --set eval.every_epochs=0 "$@" --out "$out" >"$work/log" 2>&1
 }
 
 # Says why a step failed.
@@ -47,6 +51,7 @@ needs() { # RECIPE
     own=(--set "method_options.teacher=$work/teacher")
     ;;
   esac
+  if [[ $1 == *+sync_bn ]]; then own+=(--set train.sync_bn=true); fi
 }
 
 # A column of the only step.
@@ -55,10 +60,11 @@ column() { # NAME
 }
 
 examine() { # RECIPE: prints the rest of its line
-  local batch batches own
+  local batch batches own start=$SECONDS
   needs "$1" || return 1
   for batch in "${batches[@]}"; do
-    step "$work/run" mpirun --oversubscribe -n 2 "$burn_ssl" -- --recipe "$1" --batch-size "$batch" "${own[@]}" || { failed && return 1; }
+    step "$work/run" mpirun --oversubscribe -n 2 "$burn_ssl" -- --recipe "${1%+sync_bn}" --batch-size "$batch" "${own[@]}" ||
+      { failed && return 1; }
     if [[ $batch == "${batches[0]}" ]]; then
       printf ' %s' "$(grep -oE 'with [0-9.]+ million' "$work/log" | head -1 | grep -oE '[0-9.]+')"
     fi
@@ -66,6 +72,7 @@ examine() { # RECIPE: prints the rest of its line
       'BEGIN { printf " %d %.0f %.0f %.0f", n, calls, bytes - gathered, gathered }'
   done
   echo
+  echo "$1: $((SECONDS - start)) s" >&2
 }
 
 echo "# recipe, parameters in millions, then of two sizes: images, calls, bytes summed and bytes gathered per process and step"

@@ -71,8 +71,8 @@ where
 /// `encoder` builds the network on the device of the `Init` and draws its initial values from it; it is called again when a
 /// run is resumed. The run directory has everything that any other has. `encoder.safetensors` names tensors by the paths of
 /// the network's fields; [`load_encoder`](crate::load_encoder) reads it back, and
-/// [`embed_images_with`](crate::embed_images_with), [`html_report_with`](crate::html_report_with) and
-/// [`export_with`](crate::export::export_with) use it.
+/// [`embed_images_with`](crate::embed_images_with), [`similar_with`](crate::similar_with), [`dedup_with`](crate::dedup_with),
+/// [`html_report_with`](crate::html_report_with) and [`export_with`](crate::export::export_with) use it.
 ///
 /// ```no_run
 /// # use burn_ssl::prelude::*;
@@ -97,6 +97,27 @@ pub fn pretrain_encoder<E: Encoder>(
     observer: &mut dyn Observer,
 ) -> Result<Report, Error> {
     ssl_tasks::pretrain_encoder(&BuiltIn, name, encoder, recipe, options, observer)
+}
+
+/// [`pretrain`] with a custom method and a custom encoder: the arguments of [`pretrain_with`] and [`pretrain_encoder`].
+///
+/// # Errors
+/// Those of [`pretrain_with`] and [`pretrain_encoder`].
+pub fn pretrain_with_encoder<C, M, E>(
+    defaults: C,
+    build: impl FnOnce(&C) -> Result<M, ConfigError>,
+    name: &str,
+    encoder: impl FnOnce(&mut Init) -> E,
+    recipe: &Recipe,
+    options: &PretrainOptions,
+    observer: &mut dyn Observer,
+) -> Result<Report, Error>
+where
+    C: Serialize + DeserializeOwned,
+    M: SslMethod<E>,
+    E: Encoder,
+{
+    ssl_tasks::pretrain_with_encoder(&BuiltIn, (defaults, build), (name, encoder), recipe, options, observer)
 }
 
 /// Says what a run will take and what its user should know before it starts: takes a few steps and writes nothing, see
@@ -145,6 +166,26 @@ pub fn plan_encoder<E: Encoder>(
     options: &PlanOptions,
 ) -> Result<PlanReport, Error> {
     ssl_tasks::plan_encoder(&BuiltIn, name, encoder, recipe, options)
+}
+
+/// [`plan`] with a custom method and a custom encoder, see [`pretrain_with_encoder`].
+///
+/// # Errors
+/// Those of [`pretrain_with_encoder`].
+pub fn plan_with_encoder<C, M, E>(
+    defaults: C,
+    build: impl FnOnce(&C) -> Result<M, ConfigError>,
+    name: &str,
+    encoder: impl FnOnce(&mut Init) -> E,
+    recipe: &Recipe,
+    options: &PlanOptions,
+) -> Result<PlanReport, Error>
+where
+    C: Serialize + DeserializeOwned,
+    M: SslMethod<E>,
+    E: Encoder,
+{
+    ssl_tasks::plan_with_encoder(&BuiltIn, (defaults, build), (name, encoder), recipe, options)
 }
 
 /// Chooses `schedule.batch_size` and `schedule.epochs` where a draft leaves them to images and device (`"auto"`), see

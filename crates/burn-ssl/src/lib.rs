@@ -52,7 +52,8 @@ pub use ssl_vicreg as vicreg;
 
 pub use commands::{
     choose_auto, dedup, embed_images, evaluate_knn, finetune, html_report, html_report_with, linear_probe,
-    plan, plan_encoder, plan_with, pretrain, pretrain_encoder, pretrain_with, preview, segment, similar,
+    plan, plan_encoder, plan_with, plan_with_encoder, pretrain, pretrain_encoder, pretrain_with,
+    pretrain_with_encoder, preview, segment, similar,
 };
 pub use ssl_core::{share_cores, tune_process};
 pub use ssl_tasks::{
@@ -64,7 +65,8 @@ pub use ssl_tasks::{
     PlanReport, Planned, PreprocessingOptions, PretrainOptions, PreviewOptions, PreviewReport, Protocol,
     Recipe, Report, RunReport, RunState, RunsOptions, RunsOrder, RunsReport, Scored, SegmentOptions,
     SegmentReport, SetOptions, Severity, SimilarOptions, SimilarReport, Spread, Verdict, choose_auto_for,
-    classify, columns, compare, distill, embed_images_with, escaped, load_encoder, runs,
+    classify, columns, compare, dedup_with, distill, embed_images_with, escaped, load_encoder, runs,
+    similar_with,
 };
 pub use ssl_tasks::{images, memory};
 

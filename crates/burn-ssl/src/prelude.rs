@@ -12,4 +12,5 @@ pub use ssl_train::{RunDir, TrainConfig, Trainer};
 pub use crate::recipe::{NamedDraft, NamedRecipe};
 pub use crate::{
     Error, NoObserver, Observer, PretrainOptions, Recipe, Report, pretrain, pretrain_encoder, pretrain_with,
+    pretrain_with_encoder,
 };

@@ -59,6 +59,9 @@ fn main() -> ExitCode {
     }
     let here = Here::of(job);
     log::init(&here.bars, here.group().rank());
+    if let Some(notice) = here.job.notice() {
+        tracing::warn!("{notice}");
+    }
     quieten_panics();
     let work = || {
         let ended = commands::run(args, &here)?;

@@ -1,9 +1,13 @@
-//! Jobs of several processes on this machine, started by `mpirun` (feature `mpi`).
+//! Jobs of several processes on this machine (feature `mpi` or `c10d`).
+//!
+//! `BURN_SSL_LAUNCHER` says what starts them: `mpirun`, which is the default, or `ranks`, the script `xtask/jobs/ranks.sh`, which sets
+//! the variables of torchrun.
 
 #[path = "common/mod.rs"]
 mod common;
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -14,45 +18,82 @@ use serde_json::Value;
 /// Long enough for a slow machine, and far below what a job that hangs would take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// `mpirun`, without the processes that it is to start.
-fn launcher() -> Command {
+/// What starts the processes of a job.
+#[derive(Clone, Copy, Debug)]
+enum Launcher {
+    Mpirun,
+    Ranks,
+}
+
+impl Launcher {
+    fn chosen() -> Self {
+        match std::env::var("BURN_SSL_LAUNCHER").as_deref() {
+            Err(_) | Ok("mpirun") => Self::Mpirun,
+            Ok("ranks") => Self::Ranks,
+            Ok(other) => panic!("BURN_SSL_LAUNCHER is '{other}', expected mpirun or ranks"),
+        }
+    }
+
+    /// The command that starts so many processes, without their program.
+    fn command(self, processes: usize) -> Command {
+        let mut command = match self {
+            Self::Mpirun => mpirun(),
+            Self::Ranks => ranks(),
+        };
+        command.arg(processes.to_string()).env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
+        command
+    }
+
+    /// The variable that has the rank of a process.
+    fn rank(self) -> &'static str {
+        match self {
+            Self::Mpirun => "OMPI_COMM_WORLD_RANK",
+            Self::Ranks => "RANK",
+        }
+    }
+}
+
+fn mpirun() -> Command {
     let mut command = Command::new("mpirun");
-    command.args(["--oversubscribe", "--bind-to", "none"]);
+    command.args(["--oversubscribe", "--bind-to", "none", "-n"]);
     // CI runs as root, in containers that forbid reading the memory of others.
     command.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
     command.env("OMPI_MCA_btl_vader_single_copy_mechanism", "none").env("OMPI_MCA_mpi_yield_when_idle", "1");
-    command.env_remove("RUST_LOG").env_remove("RUST_BACKTRACE");
     command
 }
 
-fn mpirun(processes: usize, args: &[&str]) -> Command {
-    let mut command = launcher();
-    command.args(["-n", &processes.to_string(), env!("CARGO_BIN_EXE_burn-ssl")]).args(args);
+/// The script in place of torchrun. Jobs of other tests run at the same time, and need other ports.
+fn ranks() -> Command {
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../xtask/jobs/ranks.sh"));
+    command.env("MASTER_PORT", free.expect("a free port").port().to_string());
     command
 }
 
-/// A job of a process in each of these folders.
-fn in_folders(folders: &[&Path], args: &[&str]) -> Command {
-    let mut command = launcher();
-    for (index, folder) in folders.iter().enumerate() {
-        if index > 0 {
-            command.arg(":");
-        }
-        command.args(["-n", "1", "--wdir", text(folder), env!("CARGO_BIN_EXE_burn-ssl")]).args(args);
-    }
-    command
-}
-
-/// A job whose processes get an error if a file of theirs would be larger than the system allows, and no signal.
-fn mpirun_without_signals_of_size(processes: usize, args: &[&str]) -> Command {
-    let mut command = launcher();
-    command.args(["-n", &processes.to_string(), "sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh"]);
+fn job(processes: usize, args: &[&str]) -> Command {
+    let mut command = Launcher::chosen().command(processes);
     command.arg(env!("CARGO_BIN_EXE_burn-ssl")).args(args);
     command
 }
 
+/// A job whose processes run in the folders `0`, `1` and so on of `parent`.
+fn in_folders(processes: usize, parent: &Path, args: &[&str]) -> Command {
+    let launcher = Launcher::chosen();
+    let enter = format!("cd \"$0/${}\" && exec \"$@\"", launcher.rank());
+    let mut command = launcher.command(processes);
+    command.args(["sh", "-c", &enter, text(parent), env!("CARGO_BIN_EXE_burn-ssl")]).args(args);
+    command
+}
+
+/// A job whose processes get an error if a file of theirs would be larger than the system allows, and no signal.
+fn job_without_signals_of_size(processes: usize, args: &[&str]) -> Command {
+    let mut command = Launcher::chosen().command(processes);
+    command.args(["sh", "-c", "trap '' XFSZ; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_burn-ssl")]).args(args);
+    command
+}
+
 fn run(processes: usize, args: &[&str]) -> Output {
-    mpirun(processes, args).output().expect("Open MPI's mpirun is installed")
+    job(processes, args).output().expect("the launcher is installed")
 }
 
 fn done(processes: usize, args: &[&str]) -> Output {
@@ -108,6 +149,12 @@ fn encoder(run: &Path) -> Vec<u8> {
     fs::read(run.join("encoder.safetensors")).expect("a finished run")
 }
 
+/// The largest difference of two values at the same place.
+fn furthest(one: &[f32], other: &[f32]) -> f32 {
+    assert_eq!(one.len(), other.len());
+    one.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
 /// The values of a safetensors file of float32.
 fn floats(file: &[u8]) -> Vec<f32> {
     let header = u64::from_le_bytes(file[..8].try_into().expect("a length")) as usize;
@@ -127,12 +174,12 @@ fn saved_step(run: &Path) -> u64 {
 
 /// Starts a job, whose errors can be read when it ends.
 fn spawned(mut command: Command) -> Child {
-    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("Open MPI's mpirun is installed")
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the launcher is installed")
 }
 
 /// Waits for the first checkpoint.
 fn started(processes: usize, args: &[&str], out: &Path) -> Child {
-    saving(spawned(mpirun(processes, args)), out)
+    saving(spawned(job(processes, args)), out)
 }
 
 fn saving(mut child: Child, out: &Path) -> Child {
@@ -155,7 +202,7 @@ fn ended(mut child: Child) -> Output {
     child.wait_with_output().expect("a child")
 }
 
-/// The processes that write to or read from a run directory, without mpirun itself.
+/// The processes that write to or read from a run directory, without their launcher.
 fn processes_of(out: &Path) -> Vec<u32> {
     let entries = fs::read_dir("/proc").expect("Linux").filter_map(Result::ok);
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -170,12 +217,38 @@ fn processes_of(out: &Path) -> Vec<u32> {
 /// Whether a process is the one that writes for all.
 fn is_first(id: u32) -> bool {
     let variables = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
-    variables.split(|&byte| byte == 0).any(|variable| variable == b"OMPI_COMM_WORLD_RANK=0")
+    let first = format!("{}=0", Launcher::chosen().rank());
+    variables.split(|&byte| byte == 0).any(|variable| variable == first.as_bytes())
 }
 
 fn signal(id: u32, name: &str) {
     let status = Command::new("kill").args([&format!("-{name}"), &id.to_string()]).status();
     assert!(status.is_ok_and(|status| status.success()), "{id} is there");
+}
+
+/// What sends signals to the processes of a job, or to what started them.
+type Sends = fn(&Child, &Path);
+
+/// Sends a signal to the last process of a job.
+fn signal_one(out: &Path, name: &str) {
+    signal(*processes_of(out).last().expect("a process"), name);
+}
+
+/// Sends signals to all processes of a job, of which some may have ended.
+fn signal_all(out: &Path, names: &[&str]) {
+    let ids: Vec<_> = processes_of(out).iter().map(u32::to_string).collect();
+    for name in names {
+        let status = Command::new("kill").arg(format!("-{name}")).args(&ids).stderr(Stdio::null()).status();
+        status.expect("kill is installed");
+    }
+}
+
+/// Sends a signal to a job as a whole: to mpirun, which hands it on, or to all processes if they have no such launcher.
+fn signal_job(job: &Child, out: &Path, name: &str) {
+    match Launcher::chosen() {
+        Launcher::Mpirun => signal(job.id(), name),
+        Launcher::Ranks => signal_all(out, &[name]),
+    }
 }
 
 #[test]
@@ -213,20 +286,20 @@ fn a_job_has_one_directory_and_one_report_and_the_losses_of_one_process() {
 fn gradients_of_a_job_are_sums_and_not_means() {
     // Plain SGD for one step: were gradients divided by the number of processes, the weights would move half as far.
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let moved = |processes: usize| {
-        let out = dir.path().join(format!("run-{processes}"));
-        let plain =
-            ["--max-steps", "1", "--set", "optimizer.momentum=0", "--set", "optimizer.weight_decay=0"];
-        let first = ["--set", "schedule.warmup_epochs=0"];
-        done(processes, &[&steps(text(&out), "4")[..], &plain, &first].concat());
+    let after = |processes: usize, rate: &str| {
+        let out = dir.path().join(format!("run-{processes}-{rate}"));
+        let plain = ["--max-steps", "1", "--set", "optimizer.momentum=0", "--set", rate];
+        let undecayed = ["--set", "optimizer.weight_decay=0"];
+        done(processes, &[&steps(text(&out), "4")[..], &plain, &undecayed].concat());
         (column(&out, "grad_norm")[0], floats(&encoder(&out)))
     };
-    let ((one, after_one), (two, after_two)) = (moved(1), moved(2));
+    let rate = "optimizer.lr=1";
+    let ((one, after_one), (two, after_two)) = (after(1, rate), after(2, rate));
     assert!((one - two).abs() < 1e-4 * one, "{one} alone, {two} with two processes");
-    assert_eq!(after_one.len(), after_two.len());
-    let furthest = after_one.iter().zip(&after_two).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    // A step of this rate moves weights by up to a thousandth and more.
-    assert!(furthest < 1e-5, "weights differ by {furthest}");
+    let (_, before) = after(1, "optimizer.lr=0");
+    let (moved, furthest) = (furthest(&before, &after_one), furthest(&after_one, &after_two));
+    assert!(moved > 1e-4, "weights move by {moved}");
+    assert!(furthest < 1e-3 * moved, "weights differ by {furthest} after they moved by {moved}");
 }
 
 #[test]
@@ -285,13 +358,18 @@ fn a_killed_process_ends_the_job() {
 }
 
 #[test]
-fn a_signal_to_one_process_stops_all_with_a_checkpoint_and_the_code_to_start_again() {
+fn signals_of_a_scheduler_stop_all_with_a_checkpoint_and_the_code_to_start_again() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    for name in ["USR1", "TERM"] {
+    let sends: [(&str, Sends); 4] = [
+        ("usr1-to-one", |_, out| signal_one(out, "USR1")),
+        ("term-to-one", |_, out| signal_one(out, "TERM")),
+        ("usr1-to-the-job", |job, out| signal_job(job, out, "USR1")),
+        ("many-to-all", |_, out| signal_all(out, &["USR1", "USR1", "TERM", "TERM"])),
+    ];
+    for (name, send) in sends {
         let out = dir.path().join(name);
         let child = started(2, &steps(text(&out), "400"), &out);
-        let one = *processes_of(&out).last().expect("two processes");
-        signal(one, name);
+        send(&child, &out);
         let output = ended(child);
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(75), "{name}: {said}");
@@ -310,7 +388,7 @@ fn a_signal_ends_a_command_without_checkpoints_at_once() {
     done(1, &tiny(text(&images), text(&out)));
     let endless = ["linear", "--epochs", "100000", "--batch-size", "6", "--run", text(&out)];
     let sets = ["--train", text(&images), "--test", text(&images)];
-    let child = spawned(mpirun(2, &[&endless[..], &sets].concat()));
+    let child = spawned(job(2, &[&endless[..], &sets].concat()));
     let start = Instant::now();
     while processes_of(&out).len() < 2 {
         assert!(start.elapsed() < PATIENCE, "no processes");
@@ -352,7 +430,7 @@ fn an_error_is_one_sentence_of_one_process() {
 }
 
 #[test]
-fn an_error_of_one_process_alone_ends_the_others() {
+fn a_run_directory_that_is_removed_ends_all_with_one_sentence() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let out = dir.path().join("run");
     let child = started(2, &steps(text(&out), "400"), &out);
@@ -366,7 +444,7 @@ fn an_error_of_one_process_alone_ends_the_others() {
 #[test]
 fn images_that_one_process_cannot_read_end_all() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let (good, bad, out) = (dir.path().join("good"), dir.path().join("bad"), dir.path().join("run"));
+    let (good, bad, out) = (dir.path().join("0"), dir.path().join("1"), dir.path().join("run"));
     class_folders(&good, 12);
     let damaged = class_folders(&bad, 12);
     for class in ["bright", "dark"] {
@@ -379,7 +457,7 @@ fn images_that_one_process_cannot_read_end_all() {
     }
     // One path for both processes, so that they have one recipe, to the images of each.
     let args = [&tiny("/proc/self/cwd/images-12", text(&out))[..], &["--epochs", "400"]].concat();
-    let output = ended(spawned(in_folders(&[good.as_path(), bad.as_path()], &args)));
+    let output = ended(spawned(in_folders(2, dir.path(), &args)));
     let said = sentences_of(&output);
     assert_eq!(said.len(), 1, "{said:?}");
     assert!(said[0].starts_with("rank 1: ") && said[0].contains("of 24 images cannot be read"), "{said:?}");
@@ -406,15 +484,14 @@ fn a_first_process_that_cannot_write_ends_all_and_leaves_what_a_run_goes_on_from
     // A full disk needs root. A limit on the length of files is as final, and comes as late.
     let dir = tempfile::tempdir().expect("a temporary folder");
     let out = dir.path().join("run");
-    let job = mpirun_without_signals_of_size(2, &steps(text(&out), "400"));
+    let job = job_without_signals_of_size(2, &steps(text(&out), "400"));
     let child = saving(spawned(job), &out);
     let first = processes_of(&out).into_iter().find(|id| is_first(*id)).expect("a first process");
     let limit = Command::new("prlimit").args(["--pid", &first.to_string(), "--fsize=1024:1024"]).status();
     if !limit.is_ok_and(|status| status.success()) {
         signal(first, "KILL");
         ended(child);
-        eprintln!("skipped: prlimit of util-linux is not installed, or may not limit another process");
-        return;
+        panic!("prlimit cannot limit another process of this user, expected that of the package util-linux");
     }
     let said = sentences_of(&ended(child));
     assert!(said.len() == 1 && said[0].contains("File too large"), "{said:?}");
@@ -440,7 +517,9 @@ fn classifiers_of_a_job_are_those_of_one_process() {
     // Without batch norm, whose statistics would be those of each process.
     let network = ["finetune", "--untrained", "--model", "vit-tiny", "--image-size", "16"];
     let length = ["--epochs", "2", "--batch-size", "8", "--warmup-epochs", "0"];
-    let finetune = [&network[..], &["--train", images, "--test", images], &length].concat();
+    // An image is mixed with one that another process has.
+    let mixed = ["--mixup", "0.8", "--cutmix", "1"];
+    let finetune = [&network[..], &["--train", images, "--test", images], &length, &mixed].concat();
     let distill = [&["distill", "--teacher", text(&teacher), "--data", images][..], &length].concat();
     for args in [finetune, distill] {
         let of = |processes: usize| {
@@ -448,8 +527,7 @@ fn classifiers_of_a_job_are_those_of_one_process() {
         };
         let ((loss, weights), (shared_loss, shared)) = (of(1), of(2));
         assert!((loss - shared_loss).abs() < 1e-4 * loss.abs(), "{}: {loss} {shared_loss}", args[0]);
-        assert_eq!(weights.len(), shared.len());
-        let furthest = weights.iter().zip(&shared).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let furthest = furthest(&weights, &shared);
         assert!(furthest < 1e-4, "{}: weights differ by {furthest}", args[0]);
     }
 }

@@ -90,6 +90,12 @@ fn a_run_that_is_to_stop_when_it_collapses_ends_with_exit_code_3() {
         error.contains("so the run was stopped after step 0") && error.contains("; try --set "),
         "{error}"
     );
+    assert!(error.contains("(there is no checkpoint from before step 0)"), "{error}");
+    let page = fs::read_to_string(out.join("report.html")).expect("a page of a run that was stopped, too");
+    for part in ["<section id=\"findings\">", "images-alike, since step 0", "Not finished: 0 steps are done"]
+    {
+        assert!(page.contains(part), "the page lacks {part}");
+    }
 
     let warned = run(&[&args[..], &["--overwrite"]].concat());
     assert!(warned.status.success() && stderr(&warned).contains("images-alike"), "{}", stderr(&warned));
@@ -144,6 +150,8 @@ fn an_interrupted_run_is_saved_and_says_how_to_go_on() {
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     assert!(stderr(&output).contains("burn-ssl pretrain --resume --out"), "{}", stderr(&output));
+    let page = fs::read_to_string(out.join("report.html")).expect("a page of what is done");
+    assert!(page.contains("Not finished: "), "the page says that the run is finished");
 
     let resumed = run(&["pretrain", "--resume", "--out", text(&out)]);
     assert!(resumed.status.success(), "{}", stderr(&resumed));

@@ -30,6 +30,10 @@ fn every_target_of_a_release_has_an_archive_and_a_wheel_without_features() {
     assert!(all.iter().any(|target| target.ends_with("apple-darwin")), "{all:?}");
     assert_eq!(plain, all, "targets without features, and all targets");
     assert!(workflow.contains("- if: matrix.features == ''\n        run: xtask/release/wheel.sh "));
+    assert!(
+        workflow.contains("- run: xtask/release/publish-check.sh\n")
+            && workflow.contains("  draft:\n    needs: publishable\n")
+    );
 }
 
 /// `.ci/run` unpacks an archive, whose names these are.

@@ -136,6 +136,12 @@ pub trait MethodRules {
         Vec::new()
     }
 
+    /// How many rows of its queue an image replaces, of a method with an option `queue_len`: one unless several of its views leave
+    /// theirs.
+    fn queue_rows_of_image(&self) -> usize {
+        1
+    }
+
     /// What values of the loss mean, for batches of `batch` images, counted over all processes; nothing by default.
     fn loss_scale(&self, batch: usize) -> LossScale {
         let _ = batch;

@@ -43,6 +43,19 @@ impl Metrics {
         Self::none().with("z_std", move || feature_std(z))
     }
 
+    /// Adds `prototype_usage`, the share of prototypes that are the first choice of some row: 1 / their number if all rows choose
+    /// the same.
+    ///
+    /// # Shapes
+    /// - `codes`: each `[row, prototype]`, the assignments that a student learns
+    pub fn with_prototype_usage(self, codes: Vec<Tensor<2>>) -> Self {
+        self.with("prototype_usage", move || {
+            let codes = Tensor::cat(codes, 0);
+            let largest = codes.clone().max_dim(1);
+            codes.greater_equal(largest).float().max_dim(0).mean()
+        })
+    }
+
     /// Offers a number under its name in the metrics file, such as `teacher_entropy`.
     ///
     /// `value` returns a tensor `[1]` and runs only if the number is read. It should not hold tensors that need
@@ -88,5 +101,17 @@ mod tests {
         let z = Tensor::<2>::from_floats([[3.0, 4.0], [-1.0, 2.0], [0.5, 0.0]], &device);
         let want = f64::from(feature_std(z.clone()).into_scalar::<f32>());
         assert_eq!(Metrics::of_embeddings(z).read(), [("z_std", want)]);
+    }
+
+    #[test]
+    fn prototypes_that_are_the_first_choice_of_a_row_are_used() {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let usage = |codes: Vec<[[f32; 4]; 2]>| {
+            let codes = codes.into_iter().map(|rows| Tensor::from_floats(rows, &device)).collect();
+            Metrics::none().with_prototype_usage(codes).read()[0].1
+        };
+        let [first, second] = [[0.7, 0.1, 0.1, 0.1], [0.2, 0.4, 0.3, 0.1]];
+        assert_eq!(usage(vec![[first, first], [first, first]]), 0.25, "all rows have one prototype");
+        assert_eq!(usage(vec![[first, first], [second, first]]), 0.5);
     }
 }

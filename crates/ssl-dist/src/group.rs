@@ -34,12 +34,18 @@ pub struct Ended {
 pub(crate) struct HostGroup {
     wire: Box<dyn Wire>,
     /// For tensors of some devices.
+    ///
+    /// Its calls return when the device has them in its queue, so what is counted as their time is what the host spends on them: the
+    /// wait for other ranks and for the network is part of the step. To time them, the host would have to wait for the device before
+    /// and after each, several hundred times a step with synchronised batch norm, and the device for the host in between.
     between_devices: Option<Box<dyn DeviceWire>>,
     /// Held during a call.
     line: Mutex<()>,
     /// Set where the ranks no longer agree on what comes next.
     broken: AtomicBool,
     traffic: Mutex<Traffic>,
+    /// What other ranks send to sums: fresh memory would cost more than the sums.
+    received: Mutex<Vec<f32>>,
 }
 
 /// What a rank announces before a call.
@@ -76,13 +82,27 @@ impl HostGroup {
             line: Mutex::new(()),
             broken: AtomicBool::new(false),
             traffic: Mutex::default(),
+            received: Mutex::default(),
         }
     }
 
-    /// Lets tensors of some devices go past the host.
-    #[cfg(feature = "nccl")]
-    pub(crate) fn between_devices(self, wire: impl DeviceWire) -> Self {
-        Self { between_devices: Some(Box::new(wire)), ..self }
+    /// Lets tensors of some devices go past the host if all ranks can. Returns why the ranks cannot, in their order, and nothing of
+    /// those that can: a rank that decided for itself would make calls that the others do not.
+    ///
+    /// To be called by all ranks, before any other call.
+    #[cfg(any(feature = "nccl", test))]
+    pub(crate) fn between_devices(
+        self,
+        wire: Result<impl DeviceWire, String>,
+    ) -> Result<(Self, Vec<String>), Lost> {
+        let own = wire.as_ref().err().cloned().unwrap_or_default();
+        let there = self.exchange(Call::GatherBytes, own.len())?;
+        let sizes: Vec<u64> = there.iter().map(|(_, size)| *size).collect();
+        let all = self.gather(own.as_bytes(), &sizes)?;
+        let all: Vec<String> = all.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect();
+        let agreed = wire.ok().filter(|_| all.iter().all(String::is_empty));
+        let between_devices = agreed.map(|wire| Box::new(wire) as Box<dyn DeviceWire>);
+        Ok((Self { between_devices, ..self }, all))
     }
 
     fn past_host(&self, device: &Device) -> Option<&dyn DeviceWire> {
@@ -228,26 +248,49 @@ impl HostGroup {
     /// Replaces values by their sums, added in rank order.
     fn sum(&self, values: &mut [f32]) -> Result<(), Lost> {
         let ranks = self.wire.size();
-        if values.is_empty() {
-            return Ok(());
+        let shared = if values.len() <= SMALL { 0 } else { values.len() / ranks * ranks };
+        let (shared, rest) = values.split_at_mut(shared);
+        if !shared.is_empty() {
+            self.sum_in_parts(shared)?;
         }
-        if values.len() <= SMALL {
-            let mut all = vec![0.0; values.len() * ranks];
-            self.wire.all_gather(bytemuck::cast_slice(values), bytemuck::cast_slice_mut(&mut all))?;
-            add_up(&all, values);
-            return Ok(());
+        if !rest.is_empty() {
+            self.sum_here(rest)?;
         }
-        // Each rank sums a part for all of them: every value is sent twice, however many ranks there are.
-        let part = values.len().div_ceil(ranks);
-        let mut parts = vec![0.0; part * ranks];
-        parts[..values.len()].copy_from_slice(values);
-        let mut received = vec![0.0; part * ranks];
-        self.wire.all_to_all(bytemuck::cast_slice(&parts), bytemuck::cast_slice_mut(&mut received))?;
-        let mut own = vec![0.0; part];
-        add_up(&received, &mut own);
-        self.wire.all_gather(bytemuck::cast_slice(&own), bytemuck::cast_slice_mut(&mut parts))?;
-        values.copy_from_slice(&parts[..values.len()]);
         Ok(())
+    }
+
+    /// Each rank sums a part for all of them: every value is sent twice, however many ranks there are.
+    fn sum_in_parts(&self, values: &mut [f32]) -> Result<(), Lost> {
+        let part = values.len() / self.wire.size();
+        let mut received = self.received.lock().unwrap_or_else(PoisonError::into_inner);
+        received.resize(values.len(), 0.0);
+        self.wire.all_to_all(bytemuck::cast_slice(values), bytemuck::cast_slice_mut(&mut received))?;
+        let (sums, others) = received.split_at_mut(part);
+        others.chunks_exact(part).for_each(|other| add(sums, other));
+        self.wire.all_gather(bytemuck::cast_slice(sums), bytemuck::cast_slice_mut(values))
+    }
+
+    /// Each rank sums everything for itself.
+    fn sum_here(&self, values: &mut [f32]) -> Result<(), Lost> {
+        let mut all = vec![0.0; values.len() * self.wire.size()];
+        self.wire.all_gather(bytemuck::cast_slice(values), bytemuck::cast_slice_mut(&mut all))?;
+        let (first, others) = all.split_at(values.len());
+        values.copy_from_slice(first);
+        others.chunks_exact(values.len()).for_each(|other| add(values, other));
+        Ok(())
+    }
+
+    /// The values of all ranks, one behind the other. `sizes` are in bytes.
+    fn gather_values(&self, own: &[f32], sizes: &[u64]) -> Result<Vec<f32>, Lost> {
+        let is_even = sizes.iter().all(|size| *size == 4 * own.len() as u64);
+        let values = own.len() * sizes.len();
+        if !is_even || values == 0 || values > BLOCK {
+            let parts = self.gather(bytemuck::cast_slice(own), sizes)?;
+            return Ok(bytemuck::pod_collect_to_vec(&parts.concat()));
+        }
+        let mut all = vec![0.0; values];
+        self.wire.all_gather(bytemuck::cast_slice(own), bytemuck::cast_slice_mut(&mut all))?;
+        Ok(all)
     }
 
     /// The bytes of all ranks, whose numbers are `sizes`.
@@ -286,15 +329,8 @@ fn name(call: u8) -> &'static str {
     CALLS.iter().find(|(one, _)| *one as u8 == call).map_or("something unknown", |(_, name)| name)
 }
 
-/// The sums of the rows of `all`, each as long as `sums`, in their order.
-fn add_up(all: &[f32], sums: &mut [f32]) {
-    let mut rows = all.chunks_exact(sums.len().max(1));
-    if let Some(first) = rows.next() {
-        sums.copy_from_slice(first);
-    }
-    for row in rows {
-        sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
-    }
+fn add(sums: &mut [f32], values: &[f32]) {
+    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
 }
 
 /// The rows of all ranks, of which each has so many bytes of float32.
@@ -358,10 +394,7 @@ impl Collective for HostGroup {
             return self.call(Call::AllGather, 4 * count * columns, |sizes| gather_padded(wire, rows, sizes));
         }
         let own = self.to_host(rows);
-        let bytes: &[u8] = bytemuck::cast_slice(&own);
-        let parts = self.call(Call::AllGather, bytes.len(), |sizes| self.gather(bytes, sizes));
-        let bytes = parts.concat();
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+        let values = self.call(Call::AllGather, 4 * own.len(), |sizes| self.gather_values(&own, sizes));
         let shape = [values.len() / columns.max(1), columns];
         self.copied(|| Tensor::from_data(TensorData::new(values, shape), (&device, dtype)))
     }

@@ -22,6 +22,7 @@ pub struct Job {
     group: Group,
     host: Option<Arc<HostGroup>>,
     local: Option<Local>,
+    notice: Option<String>,
     /// Ends the engine when dropped.
     _engine: Engine,
 }
@@ -131,7 +132,7 @@ impl Job {
 
     /// A job of one process.
     pub fn alone() -> Self {
-        Self { group: Group::default(), host: None, local: None, _engine: Engine::None }
+        Self { group: Group::default(), host: None, local: None, notice: None, _engine: Engine::None }
     }
 
     /// The processes of the job.
@@ -142,6 +143,11 @@ impl Job {
     /// The place of this process on its machine, if the launcher says.
     pub fn local(&self) -> Option<Local> {
         self.local
+    }
+
+    /// What the user should know of how the processes are connected, the same in all of them; it is for the first one to say.
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
     }
 
     /// Whether this process is the one that speaks for all.
@@ -170,7 +176,7 @@ impl Job {
     fn of(host: HostGroup, local: Option<Local>, engine: Engine) -> Self {
         let host = Arc::new(host);
         let collective: Arc<dyn ssl_kernels::Collective> = host.clone();
-        Self { group: Group::from(collective), host: Some(host), local, _engine: engine }
+        Self { group: Group::from(collective), host: Some(host), local, notice: None, _engine: engine }
     }
 }
 
@@ -205,13 +211,45 @@ fn mpi(launched: Option<usize>, _local: Option<Local>) -> Result<Job, JobError> 
 fn torchrun(meeting: &launch::Meeting, local: Option<Local>) -> Result<Job, JobError> {
     let gloo = crate::c10d::connect(meeting)?;
     #[cfg(feature = "nccl")]
-    let group = match crate::nccl::Nccl::over(gloo.connection(), meeting.size) {
-        Ok(nccl) => HostGroup::new(gloo).between_devices(nccl),
-        Err(_) => HostGroup::new(gloo), // without a GPU, every tensor is on the host
-    };
+    let (group, notice) = between_gpus(gloo, meeting.size)?;
     #[cfg(not(feature = "nccl"))]
-    let group = HostGroup::new(gloo);
-    Ok(Job::of(group, local, Engine::None))
+    let (group, notice) = (HostGroup::new(gloo), None);
+    Ok(Job { notice, ..Job::of(group, local, Engine::None) })
+}
+
+/// The group with NCCL between its GPUs, if all processes have it, and what there is to say about that.
+///
+/// A job that could be faster still does its work, so it is told what is wrong and not ended.
+#[cfg(feature = "nccl")]
+fn between_gpus(gloo: crate::c10d::Gloo, size: usize) -> Result<(HostGroup, Option<String>), JobError> {
+    let has_none = || {
+        let found = ssl_kernels::DeviceSpec::TchCuda(0).found().ok().flatten();
+        found.is_none_or(|found| found.is_empty())
+    };
+    let nccl = crate::nccl::Nccl::over(gloo.connection(), size);
+    let nccl = nccl.map_err(|error| if has_none() { NO_GPU.to_owned() } else { error.to_string() });
+    let (group, reasons) = HostGroup::new(gloo)
+        .between_devices(nccl)
+        .map_err(|crate::wire::Lost(reason)| JobError::Engine { engine: "c10d", reason })?;
+    Ok((group, without_nccl(&reasons)))
+}
+
+/// Why a process without a GPU does not use NCCL.
+#[cfg(any(feature = "nccl", test))]
+const NO_GPU: &str = "there is no GPU of NVIDIA on its machine";
+
+/// What there is to say where processes have these reasons not to use NCCL, in rank order; those that can use it have none.
+#[cfg(any(feature = "nccl", test))]
+fn without_nccl(reasons: &[String]) -> Option<String> {
+    if reasons.iter().all(|reason| reason == NO_GPU) {
+        return None; // every tensor is on the host
+    }
+    let rank = reasons.iter().position(|reason| !reason.is_empty())?;
+    Some(format!(
+        "rank {rank} cannot use NCCL ({}), so tensors of all GPUs pass through the host, which is slower: expected every process \
+         to have a GPU and the same libraries",
+        reasons[rank]
+    ))
 }
 
 #[cfg(not(feature = "c10d"))]
@@ -227,6 +265,21 @@ fn torchrun(meeting: &launch::Meeting, _local: Option<Local>) -> Result<Job, Job
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_job_says_which_process_keeps_it_from_nccl_unless_none_has_a_gpu() {
+        let said =
+            |reasons: &[&str]| without_nccl(&reasons.iter().map(|&text| text.to_owned()).collect::<Vec<_>>());
+        assert_eq!(said(&["", ""]), None, "all use it");
+        assert_eq!(said(&[NO_GPU, NO_GPU]), None, "nobody needs it");
+        let notice = said(&["", "", "NCCL does not start: no driver", NO_GPU]).expect("one cannot");
+        assert!(
+            notice.starts_with("rank 2 cannot use NCCL (NCCL does not start: no driver), so"),
+            "{notice}"
+        );
+        let notice = said(&[NO_GPU, ""]).expect("one cannot");
+        assert!(notice.starts_with("rank 0 cannot use NCCL (there is no GPU"), "{notice}");
+    }
 
     #[test]
     fn an_error_of_many_processes_is_told_by_few() {

@@ -35,10 +35,11 @@ impl<N: Encoder> SslMethod<N> for FineTuning {
     }
 
     fn loss(&self, network: &N, _state: &NoState, views: &Views, context: &StepContext) -> Step<()> {
-        let (images, kept) = self.mixing.mix(views.crops[0].clone(), &context.draws);
+        let group = &context.group;
+        let (images, kept) = self.mixing.mix(views.crops[0].clone(), &context.draws, group);
         let scores = network.encode(images, &context.pass("student"));
         let metrics = Metrics::of_embeddings(scores.clone());
-        Step::of_share(self.mixing.loss(scores, labels(views), kept), ()).with_metrics(metrics)
+        Step::of_share(self.mixing.loss(scores, labels(views), kept, group), ()).with_metrics(metrics)
     }
 
     fn encoder<'a>(&self, network: &'a N, _state: &'a NoState) -> &'a N {

@@ -3,9 +3,11 @@
 use std::f64::consts::PI;
 use std::ops::Range;
 
+use burn::tensor::kind::Basic;
 use burn::tensor::{Int, Tensor, TensorData, activation::log_softmax};
+use ssl_core::group::{gather_images, gather_labels};
 use ssl_core::loss::cross_entropy;
-use ssl_core::{ConfigError, Draws, setters};
+use ssl_core::{ConfigError, Draws, Group, setters};
 
 /// Mixtures of images and smooth labels. The default has neither.
 ///
@@ -23,7 +25,8 @@ use ssl_core::{ConfigError, Draws, setters};
 ///
 /// # Source
 /// Zhang et al. 2018, arXiv:1710.09412; Yun et al. 2019, arXiv:1905.04899; timm `data/mixup.py` in its mode `batch`, which MAE
-/// uses. In a run of several processes each mixes its own images, as there.
+/// uses. Different in a run of several processes: there each mixes its own images, and here the batch is that of all of them, so
+/// that the run is the same with any number. The processes gather their images for it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MixingConfig {
     /// `s`, from 0 to below 1. Default 0; MAE has 0.1.
@@ -57,17 +60,18 @@ impl MixingConfig {
         ConfigError::check(usable(cutmix), "cutmix", cutmix, "a number from 0 to 1000")
     }
 
-    /// Mixes a batch, and says how much of each image is left: `λ`, or `None` if nothing is mixed.
+    /// Mixes the images of this process with others of the batch, and says how much of each image is left: `λ`, or `None` if nothing
+    /// is mixed.
     ///
     /// # Shapes
     /// - `images`: `[batch, channel, height, width]`
-    pub(crate) fn mix(&self, images: Tensor<4>, draws: &Draws) -> (Tensor<4>, Option<f64>) {
+    pub(crate) fn mix(&self, images: Tensor<4>, draws: &Draws, group: &Group) -> (Tensor<4>, Option<f64>) {
         let draw = Draw::new(draws);
         let cut = match (self.mixup > 0.0, self.cutmix > 0.0) {
             (false, false) => return (images, None),
             (mixup, cutmix) => cutmix && (!mixup || draw.coin),
         };
-        let other = images.clone().flip([0]);
+        let other = partners(gather_images(images.clone(), group), group);
         if cut {
             return paste(images, other, draw.rectangle(self.cutmix));
         }
@@ -81,11 +85,18 @@ impl MixingConfig {
     /// - `scores`: `[batch, class]`
     /// - `labels`: `[batch]`
     /// - returns: `[1]`, in nats
-    pub(crate) fn loss(&self, scores: Tensor<2>, labels: Tensor<1, Int>, kept: Option<f64>) -> Tensor<1> {
+    pub(crate) fn loss(
+        &self,
+        scores: Tensor<2>,
+        labels: Tensor<1, Int>,
+        kept: Option<f64>,
+        group: &Group,
+    ) -> Tensor<1> {
         let of_labels = match kept {
             None => cross_entropy(scores.clone(), labels),
             Some(kept) => {
-                let other = cross_entropy(scores.clone(), labels.clone().flip([0]));
+                let others = partners(gather_labels(labels.clone(), group), group);
+                let other = cross_entropy(scores.clone(), others);
                 cross_entropy(scores.clone(), labels).mul_scalar(kept) + other.mul_scalar(1.0 - kept)
             }
         };
@@ -95,6 +106,12 @@ impl MixingConfig {
         let of_all = log_softmax(scores, 1).mean().neg();
         of_labels.mul_scalar(1.0 - self.label_smoothing) + of_all.mul_scalar(self.label_smoothing)
     }
+}
+
+/// Of each place of this process, the one that is as far from the end of what `all` processes have.
+fn partners<const D: usize, K: Basic>(all: Tensor<D, K>, group: &Group) -> Tensor<D, K> {
+    let count = all.dims()[0] / group.size();
+    all.narrow(0, (group.size() - 1 - group.rank()) * count, count).flip([0])
 }
 
 /// `images` with a rectangle of `other`, given in shares of height and width, and the share of pixels that are left.
@@ -168,6 +185,7 @@ impl Rectangle {
 mod tests {
     use super::*;
     use ssl_core::DeviceSpec;
+    use ssl_core::group::share;
 
     fn device() -> burn::tensor::Device {
         DeviceSpec::Flex.open().expect("flex is compiled in")
@@ -184,7 +202,7 @@ mod tests {
     }
 
     fn of_steps<T>(config: MixingConfig, of: impl Fn(Tensor<4>, Option<f64>) -> T) -> Vec<T> {
-        let mixed = |step| config.mix(images(), &Draws::new(4, step, 0));
+        let mixed = |step| config.mix(images(), &Draws::new(4, step, 0), &Group::default());
         (0..200).map(mixed).map(|(images, kept)| of(images, kept)).collect()
     }
 
@@ -250,8 +268,33 @@ mod tests {
         let targets = [[0.1 + 0.7 * 0.4, 0.1, 0.1 + 0.7 * 0.6], [0.1 + 0.7 * 0.6, 0.1, 0.1 + 0.7 * 0.4]];
         let logs = log_softmax(scores.clone(), 1);
         let want = floats((logs * Tensor::<2>::from_floats(targets, &device())).sum_dim(1).mean().neg())[0];
-        let got = floats(config.loss(scores, labels, Some(0.6)))[0];
+        let got = floats(config.loss(scores, labels, Some(0.6), &Group::default()))[0];
         assert!((got - want).abs() < 1e-6, "{got} and {want}");
+    }
+
+    #[test]
+    fn images_of_all_processes_are_mixed_as_those_of_one() {
+        let config = MixingConfig::default().with_mixup(0.8).with_cutmix(1.0);
+        let of_all = |group: &Group, step: u64| {
+            let values = Tensor::<1, Int>::arange(0..8, &device());
+            let images = values.clone().float().reshape([8, 1, 1, 1]).expand([8, 2, 4, 4]);
+            let scores =
+                values.clone().float().reshape([8, 1]) * Tensor::<2>::from_floats([[0.1, -0.2]], &device());
+            let (images, kept) = config.mix(share(images, group), &Draws::new(4, step, 0), group);
+            let labels = values.remainder_scalar(2);
+            let (labels, scores) = (share(labels.float(), group).int(), share(scores, group));
+            (floats(images), floats(config.loss(scores, labels, kept, group))[0])
+        };
+        for step in 0..6 {
+            let (images, loss) = of_all(&Group::default(), step);
+            for size in [2, 4] {
+                let found = ssl_testing::ranks(size, |group| of_all(&group, step));
+                let mixed: Vec<f32> = found.iter().flat_map(|(images, _)| images.clone()).collect();
+                let mean = found.iter().map(|(_, loss)| loss).sum::<f32>() / size as f32;
+                assert_eq!(mixed, images, "{size} processes at step {step}");
+                assert!((mean - loss).abs() < 1e-6, "{size} processes at step {step}: {mean} and {loss}");
+            }
+        }
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub struct Traffic {
     pub summed: u64,
     /// Bytes that this process gave to all other calls, gathers and short sums: each travels to every other rank.
     pub gathered: u64,
-    /// Seconds in them, waiting for other ranks included.
+    /// Seconds of the host in them, waiting for other ranks included; where calls are left to the queue of a device, as with NCCL,
+    /// only what it takes to leave them there.
     pub seconds: f64,
 }
 

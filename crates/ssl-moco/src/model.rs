@@ -78,6 +78,10 @@ impl MoCo {
 }
 
 impl MethodRules for MoCo {
+    fn queue_rows_of_image(&self) -> usize {
+        if self.config.symmetric { 2 } else { 1 }
+    }
+
     /// Guessing among the key and the queue, in each direction.
     fn loss_scale(&self, _batch: usize) -> LossScale {
         let directions = if self.config.symmetric { 2.0 } else { 1.0 };
@@ -97,8 +101,8 @@ impl MethodRules for MoCo {
     }
 
     fn advice(&self, plan: &Plan) -> Vec<Advice> {
-        let MoCoConfig { momentum, queue_len, symmetric, .. } = self.config;
-        let keys = if symmetric { 2 * plan.batch } else { plan.batch };
+        let MoCoConfig { momentum, queue_len, .. } = self.config;
+        let keys = self.queue_rows_of_image() * plan.batch;
         let mut advice = Advice::of_queue(plan, "queue_len", queue_len, keys, 0);
         advice.extend(Advice::of_teacher(plan, "momentum", |_| momentum));
         advice
@@ -119,7 +123,7 @@ impl<E: Encoder> SslMethod<E> for MoCo {
     }
 
     fn check(&self, _encoder: &E, batch: usize) -> Result<(), ConfigError> {
-        let keys = if self.config.symmetric { 2 * batch } else { batch };
+        let keys = self.queue_rows_of_image() * batch;
         let len = self.config.queue_len;
         let found = format!("{len} for the {keys} keys of a batch of {batch} images");
         ConfigError::check(len >= keys, "queue_len", found, "at least as many")

@@ -116,7 +116,8 @@ impl<E: Encoder> SslMethod<E> for Msn {
         let targets = targets_of(target, &self.loss, group);
 
         let z = embed_anchors(&student.target(), views, &context.pass("student"));
-        let metrics = Metrics::of_embeddings(Tensor::cat(z.clone(), 0));
+        let metrics =
+            Metrics::of_embeddings(Tensor::cat(z.clone(), 0)).with_prototype_usage(vec![targets.clone()]);
         let logits = z.into_iter().map(|z| assignments(z, prototypes.clone(), temperature)).collect();
         let loss = msn(Tensor::cat(logits, 0), targets, self.loss.regularization_weight, group);
         Step::of_share(loss, ()).with_metrics(metrics)

@@ -74,6 +74,15 @@ fn the_student_is_trained_with_its_prototypes_and_the_teacher_is_not() {
 }
 
 #[test]
+fn it_reports_how_many_prototypes_are_used() {
+    let (student, state) = start();
+    let offers = step(&student, &state, &views_of(images(0.0), images(1.0))).metrics.read();
+    assert_eq!(offers.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["z_std", "prototype_usage"]);
+    // Four targets, five prototypes.
+    assert!((0.2 - 1e-6..=0.8 + 1e-6).contains(&offers[1].1), "{offers:?}");
+}
+
+#[test]
 fn large_views_pass_the_network_first_and_focal_ones_together_after_them() {
     let (student, state) = start();
     let views = views_of(images(0.0), images(1.0));

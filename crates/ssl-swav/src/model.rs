@@ -157,8 +157,8 @@ impl<E: Encoder> SslMethod<E> for Swav {
         let codes = [0, 1].map(|crop| self.codes(crop, scores[crop].clone(), past.as_ref(), &context.group));
 
         let global = [0, 1].map(|crop| z[crop].clone().without_autodiff());
-        let metrics = Metrics::of_embeddings(Tensor::cat(global.to_vec(), 0))
-            .with("prototype_usage", usage(codes.to_vec()));
+        let metrics =
+            Metrics::of_embeddings(Tensor::cat(global.to_vec(), 0)).with_prototype_usage(codes.to_vec());
         let loss = self.loss.forward(SwavInput { scores, codes: codes.to_vec() });
         let carry = queue.map(|_| global.map(|z| group::gather(z, &context.group)));
         Step::of_share(loss, carry).with_metrics(metrics)
@@ -210,13 +210,4 @@ fn part(queue: Tensor<2>, group: &Group) -> Option<Tensor<2>> {
     let end = |rank: usize| rank * rows / group.size();
     let (start, end) = (end(group.rank()), end(group.rank() + 1));
     (end > start).then(|| queue.narrow(0, start, end - start))
-}
-
-/// The share of prototypes that are the top assignment of some crop; 1 / their number after a collapse.
-fn usage(codes: Vec<Tensor<2>>) -> impl FnOnce() -> Tensor<1> + Send + 'static {
-    move || {
-        let codes = Tensor::cat(codes, 0);
-        let largest = codes.clone().max_dim(1);
-        codes.greater_equal(largest).float().max_dim(0).mean()
-    }
 }

@@ -18,8 +18,10 @@ use crate::{Error, Recipe};
 /// Added to the normalised singular values, see [`rankme`].
 pub(crate) const RANKME_EPS: f64 = 1e-7;
 
-/// Batches that an evaluation is timed with.
+/// Batches that a long evaluation is timed with.
 const SAMPLED: usize = 2;
+/// Seconds up to which an evaluation is made as a whole to see what it takes (our choice).
+const SHORT: f64 = 10.0;
 /// Products of pixels that a comparison of pixels may take (our choice: seconds on a CPU).
 const PRODUCTS: usize = 100_000_000_000;
 
@@ -51,6 +53,17 @@ pub(crate) struct EvalScores {
     pub(crate) linear: Option<[f64; 2]>,
     /// Effective number of dimensions of the queries' features.
     pub(crate) rankme: f64,
+}
+
+/// What evaluations of a run take.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Taken {
+    /// Seconds of an evaluation; of a long one, those of its features.
+    pub(crate) seconds: f64,
+    /// Seconds that raw pixels take, once; 0 if they were not measured.
+    pub(crate) pixel_seconds: f64,
+    /// Bytes that an evaluation needs beside those that were taken to find this out.
+    pub(crate) to_come: f64,
 }
 
 /// Accuracies on raw pixels in per cent: the figures to beat. Those that take too long to be measured in passing are missing.
@@ -99,8 +112,24 @@ impl Evaluation {
         })
     }
 
-    /// The seconds that [`of`](Self::of) takes, from the first images of the test set.
-    pub(crate) fn seconds<E: Encoder>(&self, encoder: &E) -> Result<f64, EvalError> {
+    /// What evaluations of a run take: a short one is made as the run makes its first one.
+    pub(crate) fn rehearse<E: Encoder>(&self, encoder: &E, image_size: usize) -> Result<Taken, EvalError> {
+        let seconds = self.embedding_seconds(encoder)?;
+        // Processes have to agree, and their clocks differ.
+        if seconds > SHORT || !self.at.group.is_solo() {
+            let to_come = self.feature_bytes(encoder.feature_dim());
+            return Ok(Taken { seconds, pixel_seconds: 0.0, to_come });
+        }
+        let start = Instant::now();
+        self.of_pixels(image_size)?;
+        let pixel_seconds = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        self.of(encoder)?;
+        Ok(Taken { seconds: start.elapsed().as_secs_f64(), pixel_seconds, to_come: 0.0 })
+    }
+
+    /// The seconds in which all images pass the encoder, from the first ones of the test set.
+    fn embedding_seconds<E: Encoder>(&self, encoder: &E) -> Result<f64, EvalError> {
         let (start, mut images) = (Instant::now(), 0);
         for batch in self.test.batches()?.take(SAMPLED) {
             let features =
@@ -114,7 +143,7 @@ impl Evaluation {
     }
 
     /// Bytes of the features of all images.
-    pub(crate) fn feature_bytes(&self, feature_dim: usize) -> f64 {
+    fn feature_bytes(&self, feature_dim: usize) -> f64 {
         4.0 * feature_dim as f64 * (self.bank.dataset().len() + self.test.dataset().len()) as f64
     }
 

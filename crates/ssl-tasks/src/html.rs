@@ -196,6 +196,22 @@ impl<E: Encoder> Ended<'_, E> {
     }
 }
 
+/// Writes the page of a run that ended early, if it is to have one, with all that needs neither the network nor images. What keeps it
+/// from being written is a warning: why the run ended matters more.
+pub(crate) fn write_unfinished(run: &RunDir, options: &PretrainOptions) {
+    if !options.report {
+        return;
+    }
+    let written = Told::of_unfinished(run.path()).and_then(|told| {
+        let page = told.page(Some(options.device))?;
+        run.check_there()?;
+        files::write(&run.report(), render(&page)?.as_bytes(), true)
+    });
+    if let Err(error) = written {
+        warn!("no report: {error}");
+    }
+}
+
 /// Shows the sheet of views in TensorBoard; without it, a run is as good.
 pub(crate) fn show_views(run: &RunDir, sheet: &Path) {
     let shown = std::fs::read(sheet).and_then(|png| EventFile::create(&run.events())?.png(0, "views", png));

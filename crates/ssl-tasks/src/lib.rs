@@ -44,7 +44,7 @@ pub use auto::{AutoOptions, choose_auto, choose_auto_for};
 pub use classify::{Classified, ClassifyOptions, ClassifyReport, Scored, classify};
 pub use columns::columns;
 pub use compare::{CompareOptions, CompareReport, ComparedRun, Difference, OfSeeds, Spread, compare};
-pub use dedup::{DedupOptions, DedupReport, dedup};
+pub use dedup::{DedupOptions, DedupReport, dedup, dedup_with};
 pub use distill::{DistillOptions, DistillReport, distill};
 pub use embeddings::{EmbedOptions, EmbedReport, embed_images, embed_images_with};
 pub use encoder::{EncoderOrigin, EncoderSource, EncoderSummary, load_encoder};
@@ -57,7 +57,7 @@ pub use methods::{Methods, WithMethod};
 pub use preparation::PreprocessingOptions;
 pub use pretrain::{
     Learned, PlanOptions, PlanReport, Planned, PretrainOptions, Report, Verdict, plan, plan_encoder,
-    plan_with, pretrain, pretrain_encoder, pretrain_with,
+    plan_with, plan_with_encoder, pretrain, pretrain_encoder, pretrain_with, pretrain_with_encoder,
 };
 pub use recipe::Recipe;
 pub use report::RunReport;
@@ -65,6 +65,6 @@ pub use runs::{ListedRun, RunState, RunsOptions, RunsOrder, RunsReport, runs};
 pub use segment::{SegmentOptions, SegmentReport, segment};
 pub use sets::SetOptions;
 pub use sheet::{PreviewOptions, PreviewReport, preview};
-pub use similar::{Found, Neighbour, SimilarOptions, SimilarReport, similar};
+pub use similar::{Found, Neighbour, SimilarOptions, SimilarReport, similar, similar_with};
 pub use ssl_files::escaped;
 pub use ssl_train::{NoObserver, Observer};

@@ -3,6 +3,7 @@
 mod banner;
 mod checks;
 mod masks;
+mod outside;
 mod plan;
 mod ready;
 mod report;
@@ -14,19 +15,19 @@ use std::path::PathBuf;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use ssl_core::{ConfigError, DeviceSpec, Encoder, Group, Init, MethodRules, Needs, Progress, SslMethod};
+use ssl_core::{DeviceSpec, Encoder, Group, Init, MethodRules, Needs, Progress, SslMethod};
 use ssl_data::TrainLoader;
 use ssl_encoders::{AnyEncoder, weights};
 use ssl_eval::Embedder;
-use ssl_train::{ChangedData, Existing, Observer, RunDir, Start, TrainConfig, Trainer};
+use ssl_train::{ChangedData, Existing, Observer, RunDir, Start, TrainConfig, TrainError, Trained, Trainer};
 use toml::Table;
 use tracing::{info, warn};
 
 use banner::Banner;
 use checks::Checks;
-pub use plan::{PlanOptions, PlanReport, Planned, plan, plan_encoder, plan_with};
+use outside::open_with;
+pub use outside::{pretrain_encoder, pretrain_with, pretrain_with_encoder};
+pub use plan::{PlanOptions, PlanReport, Planned, plan, plan_encoder, plan_with, plan_with_encoder};
 use ready::Ready;
 pub use report::Report;
 use resume::Resumed;
@@ -43,8 +44,7 @@ use crate::first::in_first;
 use crate::html::Ended;
 use crate::images::RunData;
 use crate::memory::Estimate;
-use crate::methods::{Methods, WithMethod, options_of};
-use crate::recipe::RecipeError;
+use crate::methods::{Methods, WithMethod};
 use crate::self_check::SelfCheck;
 use crate::{Error, Recipe, html, provenance, sheet};
 
@@ -158,76 +158,6 @@ impl WithMethod<AnyEncoder> for AskNeeds {
     }
 }
 
-/// [`pretrain`] with a custom method. Its recipe can give it any name that no built-in method has, and sets fields of its
-/// configuration under `[method_options]`.
-///
-/// `defaults` is the configuration that the options of the recipe override; `build` turns the result into the method. The
-/// run directory is like any other: the run can be resumed, evaluated and exported.
-///
-/// # Errors
-/// Those of [`pretrain`], and if a built-in method has that name.
-pub fn pretrain_with<C, M>(
-    methods: &impl Methods,
-    defaults: C,
-    build: impl FnOnce(&C) -> Result<M, ConfigError>,
-    recipe: &Recipe,
-    options: &PretrainOptions,
-    observer: &mut dyn Observer,
-) -> Result<Report, Error>
-where
-    C: Serialize + DeserializeOwned,
-    M: SslMethod<AnyEncoder>,
-{
-    let (method, run) = open_with(methods, defaults, build, recipe, options, observer)?;
-    run.run(method)
-}
-
-/// A custom method, and a run of it.
-fn open_with<'a, C, M>(
-    methods: &impl Methods,
-    defaults: C,
-    build: impl FnOnce(&C) -> Result<M, ConfigError>,
-    recipe: &Recipe,
-    options: &'a PretrainOptions,
-    observer: &'a mut dyn Observer,
-) -> Result<(M, Pretraining<'a, MakeBuiltIn>), Error>
-where
-    C: Serialize + DeserializeOwned,
-    M: SslMethod<AnyEncoder>,
-{
-    let unset = options_of(&defaults)?;
-    let (mut recipe, config) = recipe.clone().resolved_with(defaults, methods)?;
-    let method = build(&config).map_err(RecipeError::method_option)?;
-    let teacher = RunTeacher::find(methods, &mut recipe, &method.needs(), options)?;
-    let make: MakeBuiltIn = built_in;
-    Ok((method, Pretraining::open(recipe, unset, teacher, options, make, observer)?))
-}
-
-/// [`pretrain`] with a custom encoder, under a `name` that no built-in model has. The recipe's `[encoder]` is ignored.
-///
-/// `encoder` builds the network on the device of the `Init` and draws its initial values from it; it is called again when a
-/// run is resumed. The run directory has everything that any other has. `encoder.safetensors` names tensors by the paths of
-/// the network's fields; [`load_encoder`](crate::load_encoder) reads it back, and
-/// [`embed_images_with`](crate::embed_images_with), [`html_report_with`](crate::html_report_with) and
-/// [`export_with`](crate::export::export_with) use it.
-///
-/// # Errors
-/// Those of [`pretrain`], and if a built-in model has that name.
-pub fn pretrain_encoder<E: Encoder>(
-    methods: &impl Methods,
-    name: &str,
-    encoder: impl FnOnce(&mut Init) -> E,
-    recipe: &Recipe,
-    options: &PretrainOptions,
-    observer: &mut dyn Observer,
-) -> Result<Report, Error> {
-    let recipe = recipe.clone().resolved_for_encoder(name, methods)?;
-    pretrain_known(methods, recipe, options, |_: &Recipe, init: &mut Init| Ok(encoder(init)), observer)
-}
-
-/// Builds the encoder that a recipe describes.
-type MakeBuiltIn = fn(&Recipe, &mut Init) -> Result<AnyEncoder, Error>;
-
 /// The encoder that a recipe describes.
 fn built_in(recipe: &Recipe, init: &mut Init) -> Result<AnyEncoder, Error> {
     initial(&recipe.encoder, recipe.data.image_size, init)
@@ -312,7 +242,11 @@ where
         let setting = Setting::of(&this.recipe, &this.defaults, &method, this.data.train.len());
         let on_collapse = this.recipe.train.on_collapse;
         let mut observer = Watched::new(this.observer, Doctor::new(setting), &run, on_collapse);
-        let mut trained = trainer.fit(encoder, &loader, start, &mut evaluate, &mut observer)?;
+        let fitted = trainer.fit(encoder, &loader, start, &mut evaluate, &mut observer);
+        if ended_early(&fitted) && group.rank() == 0 {
+            html::write_unfinished(&run, this.options);
+        }
+        let mut trained = fitted?;
         if trained.summary.finished {
             let encoder = method.encoder(&trained.student, &trained.state).valid();
             if trained.summary.evaluation.is_empty() {
@@ -341,6 +275,17 @@ where
             verdict: trained.summary.finished.then(|| Verdict::of(&trained.summary, scale)).flatten(),
             ..report
         })
+    }
+}
+
+/// Whether a run ended before its last step, for a reason that its rows tell.
+fn ended_early<S, T>(fitted: &Result<Trained<S, T>, TrainError>) -> bool {
+    match fitted {
+        Ok(trained) => !trained.summary.finished,
+        Err(error) => matches!(
+            error,
+            TrainError::Collapsed { .. } | TrainError::NotFinite { .. } | TrainError::WeightsNotFinite { .. }
+        ),
     }
 }
 

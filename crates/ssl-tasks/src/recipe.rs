@@ -149,10 +149,11 @@ impl Recipe {
     }
 
     /// [`resolved_by`](Self::resolved_by) for a method that the registry does not know, with its configuration: the defaults
-    /// overridden by the options of the recipe.
+    /// overridden by the options of the recipe. `encoder` is the name of a custom encoder, if there is one.
     pub(crate) fn resolved_with<C>(
         mut self,
         defaults: C,
+        encoder: Option<&str>,
         methods: &impl Methods,
     ) -> Result<(Self, C), RecipeError>
     where
@@ -163,7 +164,11 @@ impl Recipe {
         }
         let config = with_options(defaults, &self.method_options)?;
         self.method_options = options_of(&config)?;
-        Ok((self.resolved_around_method()?, config))
+        let resolved = match encoder {
+            Some(name) => self.resolved_around_encoder(name),
+            None => self.resolved_around_method(),
+        };
+        Ok((resolved?, config))
     }
 
     /// [`resolved_by`](Self::resolved_by) for a custom encoder, under the name `name`.
@@ -173,6 +178,11 @@ impl Recipe {
         methods: &impl Methods,
     ) -> Result<Self, RecipeError> {
         self.method_options = methods.resolve(&self.method, &self.method_options)?;
+        self.resolved_around_encoder(name)
+    }
+
+    /// Every key but the method's, with a custom encoder.
+    fn resolved_around_encoder(mut self, name: &str) -> Result<Self, RecipeError> {
         let is_ours = MODELS.iter().any(|model| model.name == name);
         ConfigError::check(!is_ours, "encoder.name", format!("'{name}'"), "a name that no model here has")?;
         self.encoder = EncoderConfig::named(name);

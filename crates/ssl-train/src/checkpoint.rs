@@ -1,5 +1,6 @@
 //! Checkpoints: everything that a run needs to continue as if nothing had happened.
 
+mod good;
 mod intact;
 mod sums;
 
@@ -12,10 +13,11 @@ use burn::tensor::TensorData;
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, limits, named, setters};
 
-pub(crate) use intact::newest_until;
+pub(crate) use intact::newest_before;
 pub use intact::{DamagedCheckpoint, IntactCheckpoint, newest_intact_checkpoint};
 
 use crate::{Optimizer, RunDir, TrainError};
+use good::GOOD;
 use sums::SummedFolder;
 
 /// The tensor files of a checkpoint, without their extension.
@@ -36,7 +38,8 @@ pub struct CheckpointConfig {
     pub every_steps: Option<u64>,
     /// Epochs between two checkpoints; 0 writes none. Default 1: at most one epoch is lost (our choice).
     pub every_epochs: u64,
-    /// How many checkpoints to keep as `step-N`, besides `last`. Default 0.
+    /// How many checkpoints to keep as `step-N`, besides `last` and, while a run looks like a collapse, the one from before.
+    /// Default 0.
     pub keep: usize,
 }
 
@@ -174,7 +177,8 @@ impl Checkpoints {
             damaged.iter().map(|one| one.folder.clone()).filter(|folder| *folder == last).collect();
     }
 
-    /// Writes a checkpoint as `last`, and as `step-N` if it is to be kept. `images` are the contents of `images.bin`.
+    /// Writes a checkpoint as `last`, and as `step-N` if it is to be kept. `images` are the contents of `images.bin`. While the run
+    /// looks like a collapse, since step `suspected`, the last checkpoint from before stays as `last-good`.
     ///
     /// If a tensor is not finite, nothing is written, and its path is returned.
     pub(crate) fn save<S: Module, T: Module>(
@@ -183,8 +187,12 @@ impl Checkpoints {
         images: &[u8],
         meta: &Meta,
         keep: usize,
+        suspected: Option<u64>,
     ) -> Result<Option<String>, TrainError> {
         self.move_aside()?;
+        if let Some(since) = suspected {
+            self.keep_good(since)?;
+        }
         let last = self.path("last");
         let files = |folder: &Path| -> Result<(), SaveError> {
             let mut folder = SummedFolder::new(folder);
@@ -202,7 +210,12 @@ impl Checkpoints {
             Ok(folder.finish()?)
         };
         match ssl_files::write_folder(&last, files) {
-            Ok(()) => self.keep(meta.step, keep).map(|()| None),
+            Ok(()) => {
+                if suspected.is_none() {
+                    self.forget_good()?;
+                }
+                self.keep(meta.step, keep).map(|()| None)
+            }
             Err(SaveError::NotFinite(path)) => Ok(Some(path)),
             Err(SaveError::Io(error)) => Err(TrainError::io(last)(error)),
         }
@@ -261,7 +274,7 @@ pub(crate) fn file_names() -> impl Iterator<Item = String> {
 pub(crate) fn is_checkpoint_name(name: &str) -> bool {
     let plain = [".tmp", ".old"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name);
     let has_number = |start| plain.strip_prefix(start).is_some_and(|number| number.parse::<u64>().is_ok());
-    plain == "last" || has_number("step-") || has_number("last.damaged-")
+    plain == "last" || plain == GOOD || has_number("step-") || has_number("last.damaged-")
 }
 
 /// The student of a run's newest intact checkpoint; `student` must have the same architecture.
@@ -315,9 +328,14 @@ mod tests {
     }
 
     fn save(checkpoints: &mut Checkpoints, seed: u64, step: u64, keep: usize) {
+        save_suspected(checkpoints, seed, step, keep, None);
+    }
+
+    fn save_suspected(checkpoints: &mut Checkpoints, seed: u64, step: u64, keep: usize, since: Option<u64>) {
         let optimizer = Optimizer::new(OptimizerConfig::default());
         let parts = Parts { student: &network(seed), state: &NoState {}, optimizer: &optimizer };
-        assert_eq!(checkpoints.save(&parts, &[1; 8], &meta(step), keep).expect("writable"), None);
+        let saved = checkpoints.save(&parts, &[1; 8], &meta(step), keep, since);
+        assert_eq!(saved.expect("writable"), None);
     }
 
     fn newest(run: &RunDir) -> IntactCheckpoint {
@@ -370,6 +388,38 @@ mod tests {
         assert_eq!(steps, [10, 11, 99], "what comes later is not this run's to remove");
         let there = |name| run.checkpoints().join(name).exists();
         assert!(!there("step-7.tmp") && there("step-by-hand") && there("step-11/meta.json"));
+    }
+
+    #[test]
+    fn the_checkpoint_from_before_a_suspicion_stays_until_that_has_passed() {
+        let (_dir, run) = run();
+        let mut checkpoints = Checkpoints::of(&run);
+        let good = run.checkpoints().join("last-good");
+        let kept = || intact::meta_of(&good).ok().map(|meta| meta.step);
+        save(&mut checkpoints, 1, 10, 0);
+        for step in [20, 30, 40] {
+            save_suspected(&mut checkpoints, step, step, 0, Some(20));
+            assert_eq!((kept(), newest(&run).step()), (Some(10), step));
+        }
+        assert_eq!((newest_before(&run, 20), newest_before(&run, 10)), (Some(good.clone()), None));
+        save(&mut checkpoints, 5, 50, 0);
+        assert_eq!(kept(), None, "it has passed");
+        save_suspected(&mut checkpoints, 6, 60, 0, Some(50));
+        assert_eq!((kept(), newest_before(&run, 50)), (None, None), "step 50 shows it already");
+    }
+
+    #[test]
+    fn a_run_whose_last_checkpoint_is_gone_goes_on_from_the_one_before_a_suspicion() {
+        let (_dir, run) = run();
+        let mut checkpoints = Checkpoints::of(&run);
+        save(&mut checkpoints, 1, 10, 0);
+        save_suspected(&mut checkpoints, 2, 20, 0, Some(20));
+        fs::write(run.checkpoints().join("last-good/meta.json"), "").expect("writable");
+        assert_eq!((newest(&run).step(), newest(&run).damaged()), (20, &[][..]), "nobody needs it");
+        save_suspected(&mut checkpoints, 3, 30, 0, Some(30));
+        fs::remove_dir_all(run.checkpoints().join("last")).expect("removable");
+        let found = newest(&run);
+        assert_eq!((name(&found), found.step(), found.damaged().len()), ("last-good", 20, 1));
     }
 
     /// What is done to a file, and its name.

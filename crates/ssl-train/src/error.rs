@@ -104,7 +104,7 @@ pub enum TrainError {
     },
     /// The processes of a run do not have the same run.
     #[error(
-        "rank {rank} has another recipe, other images or another checkpoint than rank 0: expected every process to see the same files under the same paths"
+        "rank {rank} has another recipe, another network, other images or another checkpoint than rank 0: expected every process to see the same files under the same paths"
     )]
     OtherRun {
         /// The first process that differs.
@@ -135,15 +135,15 @@ pub enum TrainError {
     },
     /// The run has collapsed, and was to stop then.
     #[error(
-        "{} ({}: {}, since step {}), so the run was stopped after step {step} and nothing was saved: expected a recipe that does not collapse, such as one with {}{}",
-        finding.cause, finding.rule, finding.evidence, finding.since, finding.remedy, good(last_good)
+        "{} ({}: {}, since step {}), so the run was stopped after step {step} and nothing was saved ({}): expected a recipe that does not collapse, such as one with {}",
+        finding.cause, finding.rule, finding.evidence, finding.since, before(last_good, finding.since), finding.remedy
     )]
     Collapsed {
         /// The step.
         step: u64,
         /// What was found.
         finding: Box<Finding>,
-        /// The newest intact checkpoint of before; if there is none, the newest one.
+        /// The newest intact checkpoint from before the first row that shows it, if there is one.
         last_good: Option<PathBuf>,
     },
     /// The loss is no longer finite, in a run without checkpoints.
@@ -250,6 +250,14 @@ fn good(checkpoint: &Option<PathBuf>) -> String {
     checkpoint
         .as_ref()
         .map_or_else(String::new, |path| format!(" (the last good checkpoint is {})", path.display()))
+}
+
+/// Names the checkpoint from before a collapse, or says that there is none.
+fn before(checkpoint: &Option<PathBuf>, since: u64) -> String {
+    match checkpoint {
+        Some(path) => format!("the last good checkpoint is {}", path.display()),
+        None => format!("there is no checkpoint from before step {since}"),
+    }
 }
 
 fn in_words(damaged: &[DamagedCheckpoint]) -> String {

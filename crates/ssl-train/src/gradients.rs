@@ -62,7 +62,8 @@ impl Gradients {
         }
     }
 
-    /// Sums the gradients of all processes, in one message. All must have gradients of the same parameters.
+    /// Sums the gradients of all processes, in one message. All must have gradients of the same parameters: a run compares the
+    /// networks of its processes when it starts, and sums of other lengths are refused.
     pub fn all_reduce(&mut self, group: &Group) {
         if group.is_solo() || self.by_path.is_empty() {
             return;

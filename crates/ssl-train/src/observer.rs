@@ -37,6 +37,12 @@ pub trait Observer {
         Vec::new()
     }
 
+    /// The step of the first of the newest rows that look like a collapse, whether or not they are enough to say so. While there are
+    /// such rows, the last checkpoint from before is kept. In a job of several processes, the first one is asked.
+    fn suspected_since(&self) -> Option<u64> {
+        None
+    }
+
     /// Something was found to be wrong. By default it is logged.
     fn on_finding(&mut self, at: Progress, finding: &Finding) {
         let Finding { rule, cause, evidence, remedy, reference, .. } = finding;

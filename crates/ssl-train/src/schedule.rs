@@ -130,7 +130,7 @@ impl ScheduleConfig {
     pub fn rates(&self, optimizer: &OptimizerConfig, at: Progress) -> Rates {
         let peak = optimizer.peak_lr(self.batch_size);
         let lr = self.lr(peak, at);
-        let ratio = optimizer.lr_1d.map_or(1.0, |lr_1d| lr_1d / optimizer.lr);
+        let ratio = optimizer.lr_1d.filter(|_| optimizer.lr > 0.0).map_or(1.0, |lr_1d| lr_1d / optimizer.lr);
         let (t, total) = (at.step as f64, at.total_steps as f64);
         let weight_decay = match optimizer.weight_decay_end {
             Some(end) => cosine(t, total, optimizer.weight_decay, end),
@@ -183,6 +183,8 @@ mod tests {
         let rates = ScheduleConfig::default().rates(&optimizer, at(50));
         assert!((rates.lr_1d / rates.lr - 0.024).abs() < 1e-12);
         assert_eq!(rates.lr_constant, 0.2);
+        let none = OptimizerConfig::default().with_lr(0.0).with_lr_1d(0.0);
+        assert_eq!(ScheduleConfig::default().rates(&none, at(50)).lr_1d, 0.0);
     }
 
     #[test]

@@ -224,16 +224,22 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
     }
 
     /// Takes the first steps of a run with `encoder`, which must be on the autodiff device, and measures them. Nothing is written,
-    /// and the run directory need not exist.
+    /// and the run directory need not exist. The encoder is evaluated behind them once, so that this takes the memory that it
+    /// takes in a run.
     ///
     /// # Errors
     /// Those of [`fit`](Self::fit).
-    pub fn rehearse<E: Encoder>(&self, encoder: E, loader: &TrainLoader) -> Result<Rehearsal, TrainError>
+    pub fn rehearse<E: Encoder>(
+        &self,
+        encoder: E,
+        loader: &TrainLoader,
+        evaluator: &mut dyn Evaluator<E>,
+    ) -> Result<Rehearsal, TrainError>
     where
         M: SslMethod<E>,
     {
         let networks = self.networks(encoder)?;
-        Run::new(self, loader)?.rehearse(networks, loader)
+        Run::new(self, loader)?.rehearse(networks, loader, evaluator)
     }
 
     /// The networks before the first step.

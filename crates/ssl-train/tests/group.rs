@@ -14,8 +14,8 @@ use ssl_core::{
 use ssl_data::{Dataset, Image, LoaderConfig, Normalization, TrainLoader, ViewConfig};
 use ssl_testing::{Fault, ranks};
 use ssl_train::{
-    BatchConfig, Existing, Finding, FindingKind, NoEvaluation, Observer, OnCollapse, RunDir, ScheduleConfig,
-    Start, StepReport, TrainConfig, TrainError, Trainer,
+    BatchConfig, CheckpointConfig, Existing, Finding, FindingKind, NoEvaluation, Observer, OnCollapse,
+    RunDir, ScheduleConfig, Start, StepReport, TrainConfig, TrainError, Trainer,
 };
 
 const BATCH: usize = 8;
@@ -31,8 +31,12 @@ struct Network {
 
 impl Network {
     fn init(init: &mut Init) -> Self {
-        let linear = LinearConfig::new(48, 4).init(init);
-        Self { linear, norm: BatchNormConfig::new(4).init(init) }
+        Self::of(4, init)
+    }
+
+    fn of(features: usize, init: &mut Init) -> Self {
+        let linear = LinearConfig::new(48, features).init(init);
+        Self { linear, norm: BatchNormConfig::new(features).init(init) }
     }
 }
 
@@ -92,6 +96,10 @@ struct Watch {
     stop_after: Option<u64>,
     /// The step at which a collapse is found, which ends the run.
     collapses_at: Option<u64>,
+    /// The first step whose row shows it.
+    since: u64,
+    /// The step of the latest row.
+    row: u64,
     done: u64,
 }
 
@@ -102,16 +110,21 @@ impl Observer for Watch {
     }
 
     fn on_row(&mut self, at: Progress, _values: &[(&'static str, f64)]) -> Vec<Finding> {
+        self.row = at.step;
         let finding = Finding {
             rule: "a-rule".into(),
             kind: FindingKind::Collapse,
-            since: at.step - 1,
+            since: self.since,
             cause: "all is equal".into(),
             evidence: "z_std 0".into(),
             remedy: "optimizer.lr=0.1".into(),
             reference: "a paper".into(),
         };
         self.collapses_at.filter(|&step| step == at.step).map(|_| finding).into_iter().collect()
+    }
+
+    fn suspected_since(&self) -> Option<u64> {
+        (self.collapses_at.is_some() && self.row >= self.since).then_some(self.since)
     }
 
     fn stop(&self) -> bool {
@@ -124,9 +137,13 @@ fn device() -> Device {
 }
 
 fn loader(group: &Group) -> TrainLoader {
+    loader_of(24, group)
+}
+
+fn loader_of(images: u8, group: &Group) -> TrainLoader {
     let image =
         |index: u8| Image::new(4, 4, (0..48).map(|byte| index.wrapping_mul(37) ^ (byte * 5)).collect());
-    let dataset = Arc::new(Dataset::from_images((0..24).map(image).collect(), None));
+    let dataset = Arc::new(Dataset::from_images((0..images).map(image).collect(), None));
     let views = [ViewConfig { count: 2, size: 4, ops: Vec::new() }];
     let views = ssl_data::Views::new(&views, Normalization::CIFAR10).expect("two views");
     let loader = TrainLoader::new(dataset, views, 0, LoaderConfig { batch_size: BATCH / 2, workers: 1 });
@@ -151,6 +168,7 @@ fn fit_from(
         batch: BatchConfig::default().with_accumulate(2).with_sync_bn(true).with_on_collapse(on_collapse),
         schedule: ScheduleConfig { epochs: 2, batch_size: BATCH, ..ScheduleConfig::default() },
         log_every: 1,
+        checkpoint: CheckpointConfig::default().with_every_steps(watch.collapses_at.map(|_| 1_u64)),
         ..TrainConfig::default()
     };
     let (device, run) = (device(), RunDir::open(folder).expect("a run"));
@@ -239,29 +257,42 @@ fn all_ranks_stop_where_one_is_asked_to_and_the_first_writes_the_checkpoint() {
 }
 
 #[test]
-fn a_collapse_that_the_first_rank_finds_ends_all_and_leaves_the_checkpoint_of_before() {
+fn a_collapse_that_the_first_rank_finds_ends_all_and_leaves_the_checkpoint_from_before_its_first_row() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let run = folder.path().join("run");
-    new_run(&run);
-    for size in [1, 2] {
+    for (size, since) in [(1, 3), (2, 3), (2, 1)] {
+        let run = folder.path().join(format!("{size}-{since}"));
+        new_run(&run);
         let errors = ranks(size, |group| {
             // The others are not asked.
-            let collapses_at = Some(if group.rank() == 0 { 4 } else { 1 });
-            let mut watch = Watch { collapses_at, ..Watch::default() };
+            let collapses_at = Some(if group.rank() == 0 { 5 } else { 1 });
+            let mut watch = Watch { collapses_at, since, ..Watch::default() };
             fit(Kind::Share, &run, group, &mut watch).map(|_| ()).expect_err("a collapse").to_string()
         });
-        let last = run.join("checkpoints/last");
+        let good = run.join("checkpoints/last-good");
+        let before = match since {
+            1 => "there is no checkpoint from before step 1".to_owned(),
+            _ => format!("the last good checkpoint is {}", good.display()),
+        };
         let expected = format!(
-            "all is equal (a-rule: z_std 0, since step 3), so the run was stopped after step 4 and nothing was saved: expected a \
-             recipe that does not collapse, such as one with optimizer.lr=0.1 (the last good checkpoint is {})",
-            last.display()
+            "all is equal (a-rule: z_std 0, since step {since}), so the run was stopped after step 5 and nothing was saved \
+             ({before}): expected a recipe that does not collapse, such as one with optimizer.lr=0.1"
         );
         assert!(errors.iter().all(|error| *error == expected), "{errors:#?}");
-        let meta = std::fs::read_to_string(last.join("meta.json")).expect("a checkpoint");
-        assert!(meta.contains("\"step\":3") || meta.contains("\"step\": 3"), "{meta}");
+        assert_eq!(
+            step_of(&run.join("checkpoints/last")),
+            Some(4),
+            "it was written before the collapse was certain"
+        );
+        assert_eq!(step_of(&good), (since == 3).then_some(2));
         let rows = std::fs::read_to_string(run.join("metrics.jsonl")).expect("metrics");
         assert_eq!(rows.matches("\"finding\":\"a-rule\"").count(), 1, "{rows}");
     }
+}
+
+/// The step of a checkpoint, if it is there.
+fn step_of(checkpoint: &Path) -> Option<u64> {
+    let meta = std::fs::read(checkpoint.join("meta.json")).ok()?;
+    serde_json::from_slice::<serde_json::Value>(&meta).ok()?["step"].as_u64()
 }
 
 #[test]
@@ -282,6 +313,51 @@ fn ranks_whose_weights_differ_end_before_any_are_saved() {
                     library and device in every process";
     assert_eq!(errors[0].to_string(), sentence);
     assert!(!run.join("checkpoints/last").exists());
+}
+
+/// What a process brings to a run.
+#[derive(Clone, Copy)]
+struct Own {
+    recipe: &'static str,
+    images: u8,
+    features: usize,
+}
+
+/// A run of two ranks, of which the second may bring something else.
+fn run_of(first: Own, second: Own) -> Vec<Result<(), TrainError>> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = folder.path().join("run");
+    new_run(&run);
+    let config = TrainConfig {
+        schedule: ScheduleConfig { epochs: 1, batch_size: BATCH / 2, ..ScheduleConfig::default() },
+        ..TrainConfig::default()
+    };
+    ranks(2, |group| {
+        let own = [first, second][group.rank()];
+        let (device, run) = (device(), RunDir::open(&run).expect("a run"));
+        let network = Network::of(own.features, &mut Init::new(0, &device.clone().autodiff()));
+        let loader = loader_of(own.images, &group);
+        let trainer = Trainer::new(&Kind::Share, &config, &run, &device).with_group(group);
+        let (trainer, mut watch) = (trainer.with_recipe(own.recipe), Watch::default());
+        trainer.fit(network, &loader, Start::New, &mut NoEvaluation, &mut watch).map(|_| ())
+    })
+}
+
+#[test]
+fn ranks_with_other_recipes_images_or_networks_do_not_train_together() {
+    let first = Own { recipe: "seed = 0", images: 24, features: 4 };
+    assert!(run_of(first, first).iter().all(Result::is_ok));
+    for second in
+        [Own { recipe: "seed = 1", ..first }, Own { images: 25, ..first }, Own { features: 5, ..first }]
+    {
+        for result in run_of(first, second) {
+            let error = result.expect_err("another run");
+            assert!(matches!(error, TrainError::OtherRun { rank: 1 }), "{error}");
+            assert!(
+                error.to_string().starts_with("rank 1 has another recipe, another network, other images or")
+            );
+        }
+    }
 }
 
 #[test]

@@ -235,8 +235,13 @@ fn a_rehearsal_takes_steps_leaves_nothing_behind_and_knows_the_size_of_a_checkpo
     let (run, loader, device) = (Run::new(), loader(12, 0), device());
     let nowhere = RunDir::unwritten(&run.folder.path().join("nowhere"));
     let method = Shrinking { scale: 1.0 };
-    let rehearse = |method: &Shrinking| {
-        Trainer::new(method, &run.config, &nowhere, &device).rehearse(Pixels::init(), &loader)
+    let mut evaluations = 0;
+    let mut rehearse = |method: &Shrinking| {
+        let mut evaluator = |_: &Pixels, _: Progress| {
+            evaluations += 1;
+            Ok(Evaluation::new())
+        };
+        Trainer::new(method, &run.config, &nowhere, &device).rehearse(Pixels::init(), &loader, &mut evaluator)
     };
     let found = rehearse(&method).expect("steps");
     assert!(!nowhere.path().exists());
@@ -254,6 +259,7 @@ fn a_rehearsal_takes_steps_leaves_nothing_behind_and_knows_the_size_of_a_checkpo
     assert_eq!(found.checkpoint_bytes, bytes);
     let error = rehearse(&Shrinking { scale: f64::NAN }).expect_err("no number").to_string();
     assert!(error.contains("NaN"), "{error}");
+    assert_eq!(evaluations, 1, "of the steps that went well");
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn examine_all(paths: &[PathBuf]) -> Vec<Row> {
     rows
 }
 
-/// A failure for each method that no case checks on two ranks, or on more.
+/// A failure for each method that no case checks on two ranks, or on four.
 fn unshared(paths: &[PathBuf]) -> impl Iterator<Item = Row> {
     let cases: Vec<Case> = paths.iter().filter_map(|path| Case::read(path).ok()).collect();
     let row = |(method, reason)| Row {
@@ -136,15 +136,18 @@ fn unshared(paths: &[PathBuf]) -> impl Iterator<Item = Row> {
     method::group::unshared(&cases).into_iter().map(row)
 }
 
-/// The trajectories whose batches the processes of a job can share, the first of each method twice. The first case that fails is
-/// the last.
+/// The trajectories whose batches the processes of a job can share, the first of each method twice. The others are named. The first
+/// case that fails is the last.
 fn examine_in_job(paths: &[PathBuf], group: &Group) -> Vec<Row> {
     let width = paths.iter().map(|path| stem(path).len()).max().unwrap_or_default();
-    let (mut rows, mut repeated) = (Vec::new(), BTreeSet::new());
+    let (mut rows, mut repeated, mut left_out) = (Vec::new(), BTreeSet::new(), Vec::new());
     for path in paths {
         let again = !repeated.contains(&method_of(path));
         let run = |op: Op, case: &Case| method::group::run_in_job(case, op, group, again);
-        let Some(row) = examine_shared(path, group.size(), run) else { continue };
+        let Some(row) = examine_shared(path, group.size(), run) else {
+            left_out.extend(Some(stem(path)).filter(|name| name.starts_with("method.")));
+            continue;
+        };
         repeated.insert(method_of(path));
         if group.rank() == 0 {
             row.print(width);
@@ -154,6 +157,10 @@ fn examine_in_job(paths: &[PathBuf], group: &Group) -> Vec<Row> {
         if failed {
             break;
         }
+    }
+    if group.rank() == 0 && !left_out.is_empty() {
+        let (size, names) = (group.size(), left_out.join(", "));
+        println!("left out, for {size} processes cannot share their batches: {names}");
     }
     rows
 }

@@ -171,6 +171,42 @@ fn ranks_that_make_different_calls_end_instead_of_waiting() {
     assert_eq!((ends[0].speaks, ends[1].speaks), (true, false));
 }
 
+/// A connection between devices whose sums are told from those of the host.
+#[derive(Debug)]
+struct Negative;
+
+impl DeviceWire for Negative {
+    fn connects(&self, _: &Device) -> bool {
+        true
+    }
+
+    fn all_reduce_sum(&self, values: Tensor<1>) -> Result<Tensor<1>, Lost> {
+        Ok(values.neg())
+    }
+
+    fn all_gather(&self, rows: Tensor<2>) -> Result<Tensor<2>, Lost> {
+        Ok(rows)
+    }
+}
+
+#[test]
+fn tensors_go_past_the_host_in_all_ranks_or_in_none() {
+    for failing in [None, Some(0), Some(2)] {
+        let found = ranks(3, |group| {
+            let fails = failing == Some(group.rank());
+            let wire = if fails { Err("no driver".to_owned()) } else { Ok(Negative) };
+            let (group, reasons) = group.between_devices(wire).expect("threads lose nothing");
+            (values(group.all_reduce_sum(tensor(0, 1))), reasons)
+        });
+        let expected = if failing.is_none() { -value(0, 0) } else { 3.0 * value(0, 0) };
+        for (sum, reasons) in found {
+            assert_eq!(sum, [expected], "{failing:?} has no connection between devices");
+            let failed = reasons.iter().position(|reason| reason == "no driver");
+            assert_eq!((failed, reasons.len()), (failing, 3), "{reasons:?}");
+        }
+    }
+}
+
 #[test]
 fn calls_are_counted_with_their_bytes_and_time() {
     let traffic = ranks(2, |group| {

@@ -9,7 +9,7 @@ use super::checks::{
     waiting_for_data,
 };
 use super::remedies::{
-    follow_with_the_centre, lower_rate, more_workers, rendered_images, reset, sharpen, shorter_queue,
+    follow_with_the_centre, lower_rate, more_workers, rendered_images, sharpen, shorter_queue, usual_choices,
     usual_prototypes, usual_temperature,
 };
 
@@ -61,7 +61,7 @@ pub(super) const RULES: [Rule; 12] = [
         cause: "the gradient is zero, so that nothing is trained: the loss no longer depends on the embeddings",
         reference: "Pascanu et al. 2013, On the difficulty of training recurrent neural networks, section 2, arXiv:1211.5063",
         check: gradient_vanished,
-        remedy: |case| reset(case, "prototypes").unwrap_or_else(|| usual_temperature(case)),
+        remedy: usual_choices,
     },
     Rule {
         name: "teacher-on-one-output",

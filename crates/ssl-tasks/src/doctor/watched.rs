@@ -79,6 +79,10 @@ impl Observer for Watched<'_> {
         self.observer.on_finding(at, finding);
     }
 
+    fn suspected_since(&self) -> Option<u64> {
+        [self.doctor.suspected_since(), self.observer.suspected_since()].into_iter().flatten().min()
+    }
+
     fn stop(&self) -> bool {
         self.observer.stop()
     }

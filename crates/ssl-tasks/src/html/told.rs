@@ -42,6 +42,12 @@ impl Told {
         Ok(Self { recipe, run, history, verdict })
     }
 
+    /// Reads the directory of a run that ended early, so that there is no verdict.
+    pub(super) fn of_unfinished(path: &Path) -> Result<Self, Error> {
+        let Opened { run, recipe, history, .. } = Opened::read(path)?;
+        Ok(Self { recipe, run, history, verdict: None })
+    }
+
     /// What is known of a run that has just ended.
     pub(super) fn of<E>(ended: &Ended<'_, E>) -> Result<Self, Error> {
         let Ended { run, recipe, summary, scale, .. } = ended;

@@ -9,10 +9,10 @@ use std::time::Instant;
 use burn::module::Module;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use ssl_core::{ConfigError, Encoder, Init, SslMethod};
+use ssl_core::{ConfigError, Encoder, Init, Progress, SslMethod};
 use ssl_encoders::AnyEncoder;
 use ssl_files::free_space;
-use ssl_train::{NoObserver, RunDir};
+use ssl_train::{Evaluation, NoObserver, RunDir};
 
 use report::planned;
 pub use report::{PlanOptions, PlanReport, Planned};
@@ -20,6 +20,7 @@ pub use report::{PlanOptions, PlanReport, Planned};
 use super::{
     Checks, Pretraining, Ready, built_in, existing, open_known, open_with, resume::Resumed, trainer,
 };
+use crate::evaluation::Taken;
 use crate::memory;
 use crate::methods::{Methods, WithMethod};
 use crate::{Error, Recipe};
@@ -51,9 +52,9 @@ where
     C: Serialize + DeserializeOwned,
     M: SslMethod<AnyEncoder>,
 {
-    let mut observer = NoObserver;
-    let (method, run) = open_with(methods, defaults, build, recipe, &options.run, &mut observer)?;
-    Planning { run, steps: options.steps }.run(method)
+    let (mut observer, method) = (NoObserver, (defaults, build));
+    let (method, run) = open_with(methods, method, (None, built_in), recipe, &options.run, &mut observer)?;
+    WithMethod::<AnyEncoder>::run(Planning { run, steps: options.steps }, method)
 }
 
 /// [`plan`] with a custom encoder, see [`pretrain_encoder`](super::pretrain_encoder).
@@ -69,6 +70,28 @@ pub fn plan_encoder<E: Encoder>(
 ) -> Result<PlanReport, Error> {
     let recipe = recipe.clone().resolved_for_encoder(name, methods)?;
     plan_known(methods, recipe, options, |_: &Recipe, init: &mut Init| Ok(encoder(init)))
+}
+
+/// [`plan`] with a custom method and a custom encoder, see [`pretrain_with_encoder`](super::pretrain_with_encoder).
+///
+/// # Errors
+/// Those of [`pretrain_with_encoder`](super::pretrain_with_encoder).
+pub fn plan_with_encoder<C, M, E>(
+    methods: &impl Methods,
+    method: (C, impl FnOnce(&C) -> Result<M, ConfigError>),
+    (name, encoder): (&str, impl FnOnce(&mut Init) -> E),
+    recipe: &Recipe,
+    options: &PlanOptions,
+) -> Result<PlanReport, Error>
+where
+    C: Serialize + DeserializeOwned,
+    M: SslMethod<E>,
+    E: Encoder,
+{
+    let mut observer = NoObserver;
+    let make = |_: &Recipe, init: &mut Init| Ok::<E, Error>(encoder(init));
+    let (method, run) = open_with(methods, method, (Some(name), make), recipe, &options.run, &mut observer)?;
+    WithMethod::<E>::run(Planning { run, steps: options.steps }, method)
 }
 
 fn plan_known<E, F>(
@@ -160,17 +183,24 @@ impl<E: Encoder> Ready<'_, E> {
         let (start, untrained) = (Instant::now(), encoder.valid());
         checks.own.of(&untrained)?;
         let own = start.elapsed().as_secs_f64();
-        let knn = checks.labelled.as_ref().map(|knn| knn.seconds(&untrained)).transpose()?.unwrap_or(0.0);
-        let features = checks.labelled.as_ref().map_or(0.0, |knn| knn.feature_bytes(encoder.feature_dim()));
+        let labelled = checks.labelled.as_ref().map(|sets| sets.rehearse(&untrained, checks.image_size));
+        let labelled = labelled.transpose()?.unwrap_or_default();
         drop(untrained);
         let (config, run) = (this.recipe.train_config(), RunDir::unwritten(&this.options.out));
         let trainer = trainer(method, &config, &run, &this.device, this.options, "");
-        let found = trainer.rehearse(encoder, &loader)?;
-        let seen = (found.steps + 1) as f64 * config.schedule.batch_size as f64;
+        // Once more, beside what the steps hold.
+        let mut evaluator = |encoder: &E, _: Progress| {
+            checks.own.of(encoder)?;
+            checks.labelled.as_ref().map(|sets| sets.rehearse(encoder, checks.image_size)).transpose()?;
+            Ok(Evaluation::new())
+        };
+        let found = trainer.rehearse(encoder, &loader, &mut evaluator)?;
+        let seen = (found.steps + found.warm_up) as f64 * config.schedule.batch_size as f64;
         let unseen = (1.0 - seen / loader.dataset().len() as f64).max(0.0);
-        let to_come = features + memory::kept_images(loader.dataset()) * unseen;
+        let to_come = labelled.to_come + memory::kept_images(loader.dataset()) * unseen;
         let peak = memory::peak_in(&this.options.group).map(|peak| peak + to_come as u64);
-        Ok(planned(&found, own + knn, peak, this.recipe.checkpoint.keep, report))
+        let evaluation = Taken { seconds: own + labelled.seconds, ..labelled };
+        Ok(planned(&found, &evaluation, peak, this.recipe.checkpoint.keep, report))
     }
 }
 

@@ -10,6 +10,7 @@ use burn::module::Module;
 use burn::tensor::TensorData;
 use ssl_core::named;
 
+use super::good::GOOD;
 use super::sums::{self, unreadable};
 use super::{IMAGES, META, Meta, PARTS};
 use crate::{RunDir, TrainError};
@@ -37,8 +38,8 @@ impl fmt::Display for DamagedCheckpoint {
     }
 }
 
-/// The newest intact checkpoint of a run, among `last`, `last.old` and the copies `step-N`; `None` if the run has not
-/// written a checkpoint yet.
+/// The newest intact checkpoint of a run, among `last`, `last.old` and the copies `step-N` and `last-good`; `None` if the run
+/// has not written a checkpoint yet.
 ///
 /// Nothing is changed on the disk. Checkpoints of earlier versions have no checksums, and count as intact if their files
 /// can be read and all their values are finite.
@@ -58,7 +59,7 @@ pub fn newest_intact_checkpoint(run: &RunDir) -> Result<Option<IntactCheckpoint>
 fn newest_of(folder: PathBuf) -> Result<Option<IntactCheckpoint>, TrainError> {
     let found = Candidate::all(&folder).map_err(TrainError::io(&folder))?;
     let mut damaged = Vec::new();
-    if !found.is_empty() && found.iter().all(|candidate| matches!(candidate.place, Place::Kept(_))) {
+    if !found.is_empty() && found.iter().all(|candidate| candidate.place.is_copy()) {
         damaged.push(DamagedCheckpoint { folder: folder.join("last"), reason: "it is missing".to_owned() });
     }
     let has_any = !found.is_empty();
@@ -71,10 +72,10 @@ fn newest_of(folder: PathBuf) -> Result<Option<IntactCheckpoint>, TrainError> {
     if has_any { Err(TrainError::NoIntactCheckpoint { folder, damaged }) } else { Ok(None) }
 }
 
-/// The folder of the newest intact checkpoint of a run that is not after `step`, if there is one.
-pub(crate) fn newest_until(run: &RunDir, step: u64) -> Option<PathBuf> {
+/// The folder of the newest intact checkpoint of a run from before `step`, if there is one.
+pub(crate) fn newest_before(run: &RunDir, step: u64) -> Option<PathBuf> {
     let found = Candidate::all(&run.checkpoints()).ok()?;
-    let is_early = |folder: &Path| checked(folder).is_ok_and(|meta| meta.step <= step);
+    let is_early = |folder: &Path| checked(folder).is_ok_and(|meta| meta.step < step);
     found.into_iter().map(|candidate| candidate.folder).find(|folder| is_early(folder))
 }
 
@@ -185,6 +186,8 @@ impl Candidate {
         match (meta_of(&self.folder), self.place) {
             (Ok(meta), _) => meta.step,
             (Err(_), Place::Kept(step)) => step,
+            // There is always a newer one.
+            (Err(_), Place::Good) => 0,
             (Err(_), _) => u64::MAX,
         }
     }
@@ -196,6 +199,14 @@ enum Place {
     Last,
     LastOld,
     Kept(u64),
+    Good,
+}
+
+impl Place {
+    /// Whether what is there was `last` before.
+    fn is_copy(self) -> bool {
+        matches!(self, Self::Kept(_) | Self::Good)
+    }
 }
 
 /// The kind of folder that a name stands for; `None` if no checkpoint has such a name.
@@ -203,10 +214,10 @@ fn place_of(name: &str) -> Option<Place> {
     match name {
         "last" => Some(Place::Last),
         "last.old" => Some(Place::LastOld),
-        name => {
-            let number = name.strip_prefix("step-")?;
-            number.strip_suffix(".old").unwrap_or(number).parse().ok().map(Place::Kept)
-        }
+        name => match name.strip_suffix(".old").unwrap_or(name) {
+            GOOD => Some(Place::Good),
+            copy => copy.strip_prefix("step-")?.parse().ok().map(Place::Kept),
+        },
     }
 }
 
@@ -223,7 +234,8 @@ fn checked(folder: &Path) -> Result<Meta, String> {
     Ok(meta)
 }
 
-fn meta_of(folder: &Path) -> Result<Meta, String> {
+/// What a checkpoint says of itself; its other files may be damaged.
+pub(super) fn meta_of(folder: &Path) -> Result<Meta, String> {
     let bytes = fs::read(folder.join(META)).map_err(|error| unreadable(META, &error))?;
     serde_json::from_slice(&bytes).map_err(|error| format!("{META} is damaged: {error}"))
 }

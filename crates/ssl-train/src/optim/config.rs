@@ -123,7 +123,10 @@ impl OptimizerConfig {
     /// The first field whose value no run could use.
     pub fn validate(&self) -> Result<(), ConfigError> {
         limits::rate("optimizer.lr", self.lr)?;
-        limits::rate("optimizer.lr_1d", self.lr_1d.unwrap_or_default())?;
+        let lr_1d = self.lr_1d.unwrap_or_default();
+        limits::rate("optimizer.lr_1d", lr_1d)?;
+        let expected = "0 beside an optimizer.lr of 0, whose schedule it follows in proportion";
+        ConfigError::check(self.lr > 0.0 || lr_1d == 0.0, "optimizer.lr_1d", lr_1d, expected)?;
         limits::weight_decay("optimizer.weight_decay", self.weight_decay)?;
         limits::weight_decay("optimizer.weight_decay_end", self.weight_decay_end.unwrap_or_default())?;
         self.algorithm.validate()?;
@@ -219,6 +222,7 @@ mod tests {
         assert_eq!(bad(|c| c.clip_norm = Some(1e308)), "optimizer.clip_norm");
         assert_eq!(bad(|c| c.lr_scale_batch = Some(1 << 40)), "optimizer.lr_scale_batch");
         assert_eq!(bad(|c| c.lr_1d = Some(-1.0)), "optimizer.lr_1d");
+        assert_eq!(bad(|c| (c.lr, c.lr_1d) = (0.0, Some(0.1))), "optimizer.lr_1d");
         assert_eq!(bad(|c| c.lr_scale_batch = Some(0)), "optimizer.lr_scale_batch");
         assert_eq!(bad(|c| c.lr_scaling = LrScaling::Sqrt), "optimizer.lr_scaling");
         assert_eq!(bad(|c| c.weight_decay = -1.0), "optimizer.weight_decay");

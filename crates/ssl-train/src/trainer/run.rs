@@ -4,6 +4,7 @@ mod agree;
 mod data;
 mod examine;
 mod rehearsal;
+mod save;
 mod step;
 
 use burn::module::Module;
@@ -12,10 +13,9 @@ use ssl_data::{Batches, DataError, Dataset, TrainLoader};
 use tracing::{info, warn};
 
 pub use self::rehearsal::Rehearsal;
-use self::step::last_good;
 use super::clock::Clock;
 use super::{Summary, Trained, Trainer};
-use crate::checkpoint::{Checkpoints, DataMark, IntactCheckpoint, Meta, Parts};
+use crate::checkpoint::{Checkpoints, DataMark, IntactCheckpoint};
 use crate::losses::Losses;
 use crate::metrics::{MetricsFile, OF_LENGTH};
 use crate::{Evaluator, Observer, Optimizer, TrainError, newest_intact_checkpoint};
@@ -164,7 +164,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
             true => MetricsFile::open(&self.trainer.run.metrics(), self.at.step)?,
             false => MetricsFile::of_another_process(),
         };
-        self.expect_same_run()?;
+        self.expect_same_run(&networks)?;
         observers.observer.on_start(self.at);
         if self.at.step == 0 {
             self.untrained = self.evaluate(&networks, observers, &mut metrics)?;
@@ -228,7 +228,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         }
         if last || stopped || config.checkpoint.is_due(step, self.at.steps_per_epoch) {
             metrics.flush()?;
-            self.save(networks, data)?;
+            self.save(networks, data, observers.observer.suspected_since())?;
         }
         if self.is_evaluated() && !first {
             self.evaluation = self.evaluate(networks, observers, metrics)?;
@@ -262,49 +262,6 @@ impl<'a, M: MethodRules> Run<'a, M> {
         }
         self.examine(&found, observers.observer, metrics)?;
         Ok(found.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
-    }
-
-    /// Writes a checkpoint if all its tensors are finite.
-    fn save<S: Module, T: Module>(
-        &mut self,
-        networks: &Networks<S, T>,
-        data: &Dataset,
-    ) -> Result<(), TrainError> {
-        self.losses.read(self.not_finite())?;
-        self.expect_same_weights(networks)?;
-        self.share_hashes(data);
-        let bad = if self.writes() { self.write_checkpoint(networks, data)? } else { None };
-        if !self.any(bad.is_some()) {
-            return Ok(());
-        }
-        let tensor = bad.unwrap_or_else(|| "a tensor of the first process".to_owned());
-        Err(TrainError::WeightsNotFinite {
-            step: self.at.step,
-            tensor,
-            last_good: last_good(self.trainer.run),
-        })
-    }
-
-    /// If a tensor is not finite, writes nothing and returns its path.
-    fn write_checkpoint<S: Module, T: Module>(
-        &mut self,
-        networks: &Networks<S, T>,
-        data: &Dataset,
-    ) -> Result<Option<String>, TrainError> {
-        self.trainer.run.check_there()?;
-        let meta = Meta {
-            step: self.at.step,
-            steps_per_epoch: self.at.steps_per_epoch,
-            epoch_loss: self.losses.epoch(),
-            seconds: self.clock.seconds(),
-            untrained: self.untrained.clone(),
-            checksums: true,
-            recipe: self.trainer.recipe.clone(),
-            data: Some(self.data.clone()),
-        };
-        let parts = Parts { student: &networks.student, state: &networks.state, optimizer: &self.optimizer };
-        let keep = self.trainer.config.checkpoint.keep;
-        self.checkpoints.save(&parts, &data::hashes_of(data), &meta, keep)
     }
 
     fn summary(self) -> Summary {

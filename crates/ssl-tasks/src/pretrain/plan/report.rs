@@ -4,6 +4,7 @@ use serde::Serialize;
 use ssl_train::Rehearsal;
 
 use crate::advice::{Advice, Severity, disk_of};
+use crate::evaluation::Taken;
 use crate::memory;
 use crate::pretrain::PretrainOptions;
 
@@ -75,7 +76,7 @@ pub struct PlanReport {
 /// What a run will take, from its first steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Planned {
-    /// Steps that were measured, after one that was not.
+    /// Steps that were measured, after some to warm up.
     pub measured_steps: u64,
     /// Parameters that are trained, those of heads included.
     pub trained_parameters: usize,
@@ -109,10 +110,10 @@ impl PlanReport {
     }
 }
 
-/// What a run takes whose first steps took this. `evaluation` is in seconds.
+/// What a run takes whose first steps and evaluations took this.
 pub(super) fn planned(
     found: &Rehearsal,
-    evaluation: f64,
+    evaluation: &Taken,
     peak_mem: Option<u64>,
     keep: usize,
     report: &PlanReport,
@@ -121,7 +122,8 @@ pub(super) fn planned(
     let left = if report.steps > 0 { steps / report.steps as f64 } else { 0.0 };
     let step_seconds = steps * found.step_seconds;
     // The page at the end looks at about as many images as an evaluation does.
-    let evaluation_seconds = (report.evaluations as f64 * left + 1.0) * evaluation;
+    let evaluation_seconds = (report.evaluations as f64 * left + 1.0) * evaluation.seconds
+        + if report.steps_done == 0 { evaluation.pixel_seconds } else { 0.0 };
     let checkpoint_seconds = report.checkpoints as f64 * left * found.checkpoint_seconds;
     Planned {
         measured_steps: found.steps,
@@ -130,7 +132,7 @@ pub(super) fn planned(
         images_per_s: report.batch_size as f64 / found.step_seconds,
         data_share: found.data_seconds / found.step_seconds,
         seconds_per_epoch: report.steps_per_epoch as f64 * found.step_seconds,
-        seconds_per_evaluation: evaluation,
+        seconds_per_evaluation: evaluation.seconds,
         step_seconds,
         evaluation_seconds,
         seconds: step_seconds + evaluation_seconds + checkpoint_seconds,
@@ -216,6 +218,7 @@ mod tests {
     fn rehearsal() -> Rehearsal {
         Rehearsal {
             steps: 5,
+            warm_up: 1,
             step_seconds: 0.5,
             data_seconds: 0.2,
             parameters: 100,
@@ -226,14 +229,15 @@ mod tests {
 
     #[test]
     fn a_run_takes_its_steps_its_evaluations_and_its_checkpoints() {
-        let planned = planned(&rehearsal(), 3.0, None, 1, &report(390, 0));
-        assert_eq!((planned.step_seconds, planned.evaluation_seconds, planned.seconds), (195.0, 9.0, 205.0));
+        let evaluation = Taken { seconds: 3.0, pixel_seconds: 2.0, to_come: 0.0 };
+        let planned = planned(&rehearsal(), &evaluation, None, 1, &report(390, 0));
+        assert_eq!((planned.step_seconds, planned.evaluation_seconds, planned.seconds), (195.0, 11.0, 207.0));
         assert_eq!((planned.images_per_s, planned.seconds_per_epoch, planned.data_share), (256.0, 19.5, 0.4));
-        assert_eq!(planned.disk, 1_200_000, "the last one, its successor and a kept one");
-        let resumed = super::planned(&rehearsal(), 3.0, None, 1, &report(390, 195));
+        assert_eq!(planned.disk, 1_600_000, "the last one, its successor, a good one and a kept one");
+        let resumed = super::planned(&rehearsal(), &evaluation, None, 1, &report(390, 195));
         assert_eq!((resumed.step_seconds, resumed.evaluation_seconds), (97.5, 6.0), "what is left");
         assert_eq!(
-            super::planned(&rehearsal(), 3.0, None, 0, &report(390, 390)).step_seconds,
+            super::planned(&rehearsal(), &evaluation, None, 0, &report(390, 390)).step_seconds,
             0.0,
             "a finished run"
         );
@@ -242,10 +246,11 @@ mod tests {
     #[test]
     fn what_only_the_steps_could_tell_is_added() {
         let mut report = report(390, 0);
-        report.measured = Some(planned(&rehearsal(), 3.0, None, 1, &report));
+        let evaluation = Taken { seconds: 3.0, ..Taken::default() };
+        report.measured = Some(planned(&rehearsal(), &evaluation, None, 1, &report));
         report.add_shortage(Some(1_000_000));
         let [disk, waiting] = &report.advice[..] else { panic!("{:?}", report.advice) };
-        assert!(disk.found.starts_with("checkpoints take 1 MB, and 1 MB are free") && report.cannot_work());
+        assert!(disk.found.starts_with("checkpoints take 2 MB, and 1 MB are free") && report.cannot_work());
         assert!(waiting.found.starts_with("40 % of the time of a step is spent waiting for images"));
     }
 }

@@ -42,7 +42,7 @@ impl PlanReport {
     fn measured_lines(&self, measured: &Planned) -> Vec<String> {
         let Planned { measured_steps, images_per_s, data_share, seconds_per_epoch, .. } = measured;
         let parameters = measured.trained_parameters as f64 / 1e6;
-        let mut lines = vec![format!("measured in {measured_steps} steps, after one to warm up:")];
+        let mut lines = vec![format!("measured in {measured_steps} steps, after the first ones:")];
         let memory = match (measured.peak_mem, self.expected_mem) {
             (Some(peak), Some(expected)) => {
                 Some(format!("{} at its peak; {} estimated from shapes", bytes(peak), bytes(expected)))

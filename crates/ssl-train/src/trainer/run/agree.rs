@@ -1,7 +1,7 @@
 //! What the processes of a run have to agree on.
 
-use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Int, Tensor};
 use ssl_core::{MethodRules, named};
 use ssl_data::Dataset;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
@@ -30,13 +30,17 @@ impl<M: MethodRules> Run<'_, M> {
         self.trainer.group.rank() == 0
     }
 
-    /// Fails if the processes have other recipes, images or checkpoints than the first one.
-    pub(super) fn expect_same_run(&self) -> Result<(), TrainError> {
+    /// Fails if the processes have other recipes, networks, images or checkpoints than the first one.
+    pub(super) fn expect_same_run<S: Module, T: Module>(
+        &self,
+        networks: &Networks<S, T>,
+    ) -> Result<(), TrainError> {
         let group = &self.trainer.group;
         if group.is_solo() {
             return Ok(());
         }
-        let run = format!("{:?} {:?} {:?}", self.trainer.recipe, self.data, self.at);
+        let places = [Places::of(&networks.student), Places::of(&networks.state)];
+        let run = format!("{:?} {:?} {:?} {places:?}", self.trainer.recipe, self.data, self.at);
         let all = group.gather_bytes(xxh3_64(run.as_bytes()).to_le_bytes().to_vec());
         match all.iter().position(|there| *there != all[0]) {
             Some(rank) => Err(TrainError::OtherRun { rank }),
@@ -84,5 +88,43 @@ impl<M: MethodRules> Run<'_, M> {
             }
         }
         data.expect_contents(&self.shared);
+    }
+}
+
+/// The paths and shapes of the tensors of a module. Gradients travel in one row, in the order of paths, so processes of which these
+/// differ could add up what does not belong together.
+#[derive(Default)]
+struct Places {
+    path: named::Path,
+    found: Vec<(String, Vec<usize>)>,
+}
+
+impl Places {
+    fn of(module: &impl Module) -> Vec<(String, Vec<usize>)> {
+        let mut places = Self::default();
+        module.visit(&mut places);
+        places.found
+    }
+
+    fn add(&mut self, shape: &[usize]) {
+        self.found.push((self.path.join(), shape.to_vec()));
+    }
+}
+
+impl ModuleVisitor for Places {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.enter(name);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.add(&param.val().dims());
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        self.add(&param.val().dims());
     }
 }

@@ -3,7 +3,6 @@
 use ssl_core::MethodRules;
 
 use super::Run;
-use super::step::last_good;
 use crate::metrics::MetricsFile;
 use crate::{Finding, FindingKind, Observer, OnCollapse, TrainError, checkpoint};
 
@@ -49,8 +48,7 @@ impl<M: MethodRules> Run<'_, M> {
     }
 
     fn collapsed(&self, finding: Finding) -> TrainError {
-        let run = self.trainer.run;
-        let before = checkpoint::newest_until(run, finding.since).or_else(|| last_good(run));
-        TrainError::Collapsed { step: self.at.step, finding: Box::new(finding), last_good: before }
+        let last_good = checkpoint::newest_before(self.trainer.run, finding.since);
+        TrainError::Collapsed { step: self.at.step, finding: Box::new(finding), last_good }
     }
 }
