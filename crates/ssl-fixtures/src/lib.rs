@@ -151,10 +151,9 @@ pub fn assert_only_statistics_changed(before: &BTreeMap<String, TensorData>, aft
 /// spread of the embeddings.
 ///
 /// # Panics
-/// If a parameter of the student gets no gradient, one of the state gets one, or the step offers other metrics than
-/// `z_std`.
+/// If a parameter of the student gets no gradient, one of the state gets one, or the first metric of the step is not `z_std`.
 pub fn assert_trains_only<M: Module, S: Module, C>(student: &M, state: &S, step: &Step<C>) {
-    assert_eq!(step.metrics.names().collect::<Vec<_>>(), ["z_std"]);
+    assert_eq!(step.metrics.names().next(), Some("z_std"));
     let mut gradients = step.loss.backward();
     let of_state = GradientsParams::from_module(&mut gradients, state).len();
     assert_eq!(of_state, 0, "parameters of the state with a gradient");
