@@ -45,7 +45,7 @@ run=(pretrain --device "$device" --recipe simclr/cifar10 --data demo:train --lim
 job() { # PROCESSES ARGUMENTS...
   local count=$1
   shift
-  "${launch[@]}" "$count" "$burn_ssl" "$@" >"$work/log" 2>&1
+  timeout --kill-after 5 300 "${launch[@]}" "$count" "$burn_ssl" "$@" >"$work/log" 2>&1
 }
 
 # Steps and losses of the rows after a step.
@@ -181,7 +181,7 @@ control() {
     if [[ -z $least ]] || below "${moved:-0}" "$least"; then least=${moved:-0}; fi
   done
   if below "$least" "$(awk -v near=$near 'BEGIN { print 10 * near }')"; then
-    echo "without training, three losses differ by $least alone, expected ten times $near: the comparison would say nothing" >&2
+    echo "without training, three losses differ by only $least, expected ten times $near: the comparison would say nothing" >&2
     exit 1
   fi
   echo "without training, losses differ by $least and more" >&2

@@ -152,7 +152,7 @@ mpi() { # PLACE PROCESSES
 # Finds the rate; leaves `one` and `two`, and sets `moved`. Prints the fractions that do not serve, and the one that does.
 find_rate() {
   local fraction found verdict=none
-  slow_down 1e-12 # 0 would be divided by, where biases have a rate of their own
+  slow_down 1e-12
   mpi still 1 || return 1
   for fraction in 1/1000 1/10000 1/100 1/10 1; do
     case $fraction:$verdict in

@@ -44,11 +44,15 @@ impl Metrics {
     }
 
     /// Adds `prototype_usage`, the share of prototypes that are the first choice of some row: 1 / their number if all rows choose
-    /// the same.
+    /// the same. Nothing is added for fewer than four rows, which may well agree (our choice).
     ///
     /// # Shapes
     /// - `codes`: each `[row, prototype]`, the assignments that a student learns
     pub fn with_prototype_usage(self, codes: Vec<Tensor<2>>) -> Self {
+        const FEWEST: usize = 4;
+        if codes.iter().map(|codes| codes.dims()[0]).sum::<usize>() < FEWEST {
+            return self;
+        }
         self.with("prototype_usage", move || {
             let codes = Tensor::cat(codes, 0);
             let largest = codes.clone().max_dim(1);
@@ -113,5 +117,7 @@ mod tests {
         let [first, second] = [[0.7, 0.1, 0.1, 0.1], [0.2, 0.4, 0.3, 0.1]];
         assert_eq!(usage(vec![[first, first], [first, first]]), 0.25, "all rows have one prototype");
         assert_eq!(usage(vec![[first, first], [second, first]]), 0.5);
+        let few = Tensor::from_floats([first, second], &device);
+        assert_eq!(Metrics::none().with_prototype_usage(vec![few]).names().count(), 0, "two rows say nothing");
     }
 }

@@ -64,6 +64,8 @@ pub(crate) struct Taken {
     pub(crate) pixel_seconds: f64,
     /// Bytes that an evaluation needs beside those that were taken to find this out.
     pub(crate) to_come: f64,
+    /// Whether a whole evaluation was made.
+    pub(crate) is_whole: bool,
 }
 
 /// Accuracies on raw pixels in per cent: the figures to beat. Those that take too long to be measured in passing are missing.
@@ -118,14 +120,14 @@ impl Evaluation {
         // Processes have to agree, and their clocks differ.
         if seconds > SHORT || !self.at.group.is_solo() {
             let to_come = self.feature_bytes(encoder.feature_dim());
-            return Ok(Taken { seconds, pixel_seconds: 0.0, to_come });
+            return Ok(Taken { seconds, to_come, ..Taken::default() });
         }
         let start = Instant::now();
         self.of_pixels(image_size)?;
         let pixel_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
         self.of(encoder)?;
-        Ok(Taken { seconds: start.elapsed().as_secs_f64(), pixel_seconds, to_come: 0.0 })
+        Ok(Taken { seconds: start.elapsed().as_secs_f64(), pixel_seconds, to_come: 0.0, is_whole: true })
     }
 
     /// The seconds in which all images pass the encoder, from the first ones of the test set.

@@ -191,7 +191,7 @@ impl Checkpoints {
     ) -> Result<Option<String>, TrainError> {
         self.move_aside()?;
         if let Some(since) = suspected {
-            self.keep_good(since)?;
+            self.keep_good(since);
         }
         let last = self.path("last");
         let files = |folder: &Path| -> Result<(), SaveError> {

@@ -168,10 +168,10 @@ impl Situation<'_> {
     }
 }
 
-/// The most that checkpoints take: the last one, the one that takes its place, the one from before what looks like a collapse, and
-/// those that are kept.
+/// The most that checkpoints take: the last one, the one that takes its place, and those that are kept. The one from before what looks
+/// like a collapse is not among them: a run goes on without it where there is no room.
 pub(crate) fn disk_of(bytes: f64, keep: usize) -> f64 {
-    bytes * (3 + keep) as f64
+    bytes * (2 + keep) as f64
 }
 
 /// A run of few steps.

@@ -191,7 +191,7 @@ impl<E: Encoder> Ready<'_, E> {
         // Once more, beside what the steps hold.
         let mut evaluator = |encoder: &E, _: Progress| {
             checks.own.of(encoder)?;
-            checks.labelled.as_ref().map(|sets| sets.rehearse(encoder, checks.image_size)).transpose()?;
+            checks.labelled.as_ref().filter(|_| labelled.is_whole).map(|sets| sets.of(encoder)).transpose()?;
             Ok(Evaluation::new())
         };
         let found = trainer.rehearse(encoder, &loader, &mut evaluator)?;

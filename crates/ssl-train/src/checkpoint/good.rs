@@ -1,6 +1,10 @@
 //! The checkpoint from before what looks like a collapse.
 
-use super::intact::meta_of;
+use std::path::PathBuf;
+
+use tracing::warn;
+
+use super::intact::checked;
 use super::{Checkpoints, copy_files};
 use crate::TrainError;
 
@@ -9,14 +13,20 @@ pub(super) const GOOD: &str = "last-good";
 
 impl Checkpoints {
     /// Copies `last`, which is about to be replaced, to `last-good`, if it is from before step `since`, the first that looks like a
-    /// collapse.
-    pub(super) fn keep_good(&self, since: u64) -> Result<(), TrainError> {
-        let (last, good) = (self.path("last"), self.path(GOOD));
-        if meta_of(&last).is_ok_and(|meta| meta.step < since) {
-            ssl_files::write_folder(&good, |folder| copy_files(&last, folder))
-                .map_err(TrainError::io(good))?;
+    /// collapse. One that is there already is older, and stays. Most suspicions pass, so a failure is no more than a warning.
+    pub(super) fn keep_good(&self, since: u64) {
+        let good = self.path(GOOD);
+        if checked(&good).is_ok() {
+            return;
         }
-        Ok(())
+        // A crash may have left only the one from before.
+        let is_before = |folder: &PathBuf| checked(folder).is_ok_and(|meta| meta.step < since);
+        let Some(last) = ["last", "last.old"].map(|name| self.path(name)).into_iter().find(is_before) else {
+            return;
+        };
+        if let Err(error) = ssl_files::write_folder(&good, |folder| copy_files(&last, folder)) {
+            warn!("the checkpoint from before what looks like a collapse is not kept: {}: {error}", good.display());
+        }
     }
 
     /// Removes `last-good`, since `last` is good again.

@@ -222,7 +222,7 @@ fn place_of(name: &str) -> Option<Place> {
 }
 
 /// The metadata of a checkpoint, if it is intact.
-fn checked(folder: &Path) -> Result<Meta, String> {
+pub(super) fn checked(folder: &Path) -> Result<Meta, String> {
     let meta = meta_of(folder)?;
     if meta.checksums || folder.join(sums::SUMS).exists() {
         sums::check(folder)?;

@@ -91,9 +91,10 @@ impl<M: MethodRules> Run<'_, M> {
         let mut start = Instant::now();
         let mut networks = self.take_steps(networks, batches, 1)?;
         // A second step still finds memory; where steps are long, that matters less than the time of another one.
-        let warm_up = u64::from(start.elapsed().as_secs_f64() < ENOUGH);
+        let is_short = !self.trainer.group.is_solo() || start.elapsed().as_secs_f64() < ENOUGH;
+        let warm_up = u64::from(is_short);
         let mut steps = 1 - warm_up;
-        if warm_up == 1 {
+        if is_short {
             self.clock.averages();
             start = Instant::now();
         }
