@@ -118,6 +118,10 @@ mod tests {
         assert_eq!(usage(vec![[first, first], [first, first]]), 0.25, "all rows have one prototype");
         assert_eq!(usage(vec![[first, first], [second, first]]), 0.5);
         let few = Tensor::from_floats([first, second], &device);
-        assert_eq!(Metrics::none().with_prototype_usage(vec![few]).names().count(), 0, "two rows say nothing");
+        assert_eq!(
+            Metrics::none().with_prototype_usage(vec![few]).names().count(),
+            0,
+            "two rows say nothing"
+        );
     }
 }

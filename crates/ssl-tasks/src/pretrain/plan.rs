@@ -191,7 +191,12 @@ impl<E: Encoder> Ready<'_, E> {
         // Once more, beside what the steps hold.
         let mut evaluator = |encoder: &E, _: Progress| {
             checks.own.of(encoder)?;
-            checks.labelled.as_ref().filter(|_| labelled.is_whole).map(|sets| sets.of(encoder)).transpose()?;
+            checks
+                .labelled
+                .as_ref()
+                .filter(|_| labelled.is_whole)
+                .map(|sets| sets.of(encoder))
+                .transpose()?;
             Ok(Evaluation::new())
         };
         let found = trainer.rehearse(encoder, &loader, &mut evaluator)?;

@@ -25,7 +25,10 @@ impl Checkpoints {
             return;
         };
         if let Err(error) = ssl_files::write_folder(&good, |folder| copy_files(&last, folder)) {
-            warn!("the checkpoint from before what looks like a collapse is not kept: {}: {error}", good.display());
+            warn!(
+                "the checkpoint from before what looks like a collapse is not kept: {}: {error}",
+                good.display()
+            );
         }
     }
 
