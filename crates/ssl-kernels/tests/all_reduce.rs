@@ -7,8 +7,9 @@ use ssl_testing::{Fault, ranks};
 
 const EPS: f64 = 1e-5;
 
-/// A device of every backend in this build that needs no GPU.
+/// A device of every backend in this build; of those that `BURN_SSL_DEVICES` names, if it is set.
 fn devices() -> Vec<Device> {
+    let wanted = std::env::var("BURN_SSL_DEVICES").ok();
     let specs = [
         #[cfg(feature = "flex")]
         DeviceSpec::Flex,
@@ -19,8 +20,14 @@ fn devices() -> Vec<Device> {
         #[cfg(feature = "cuda-plain")]
         DeviceSpec::Cuda(0),
     ];
-    assert!(!specs.is_empty(), "this build has no backend to test");
-    specs.map(|spec| spec.open().expect("a device of this kind")).to_vec()
+    let is_wanted = |spec: &&DeviceSpec| match &wanted {
+        Some(names) => names.split(' ').any(|name| name == spec.to_string()),
+        None => true,
+    };
+    let found: Vec<Device> =
+        specs.iter().filter(is_wanted).map(|spec| spec.open().expect("a device of this kind")).collect();
+    assert!(!found.is_empty(), "this build has none of the devices to test: {wanted:?}");
+    found
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
