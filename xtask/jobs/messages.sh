@@ -22,13 +22,13 @@ if ((${#recipes[@]} == 0)); then
   recipes+=(simclr/imagenet+sync_bn)
 fi
 
-step() { # OUT LAUNCHER... -- ARGUMENTS...: one step of training
+step() { # OUT LAUNCHER... -- ARGUMENTS...: one step of training, and no more images than the larger batch: evaluations take longest
   local out=$1 launcher=()
   shift
   while [[ $1 != -- ]]; do launcher+=("$1") && shift; done
   shift
   rm -rf "$out"
-  "${launcher[@]}" pretrain --data "$data" --limit 64 --max-steps 1 --set eval.every_epochs=0 "$@" --out "$out" >"$work/log" 2>&1
+  "${launcher[@]}" pretrain --data "$data" --limit "${batches[1]}" --max-steps 1 --set eval.every_epochs=0 "$@" --out "$out" >"$work/log" 2>&1
 }
 
 # Says why a step failed.
