@@ -149,10 +149,11 @@ give_up() {
 
 # Resumes the run of `out`. Sets `why`, what is wrong with it, and `found`, how far its losses are off.
 resume() { # PROCESSES
-  local went_on
+  local went_on code=0
   why='' found=
-  if ! job "$1" pretrain --resume --device "$device" --out "$out"; then
-    why="it does not resume: $(grep -m1 '^error' "$work/log" || tail -1 "$work/log")"
+  job "$1" pretrain --resume --device "$device" --out "$out" || code=$?
+  if ((code != 0)); then
+    why="it does not resume and ends with code $code: $(grep -m1 '^error' "$work/log" || tail -1 "$work/log")"
     return
   fi
   went_on=$(sed -nE 's/.*(goes on after step|is finished: all) ([0-9]+).*/\2/p' "$work/log" | head -1)

@@ -9,10 +9,21 @@ set -euo pipefail
 processes=$1
 shift
 port=${MASTER_PORT:-$((20000 + RANDOM % 10000))}
-trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+declare -A running
+trap 'kill "${!running[@]}" 2>/dev/null || true' EXIT
 for ((rank = 0; rank < processes; rank++)); do
   RANK=$rank WORLD_SIZE=$processes LOCAL_RANK=$rank LOCAL_WORLD_SIZE=$processes MASTER_ADDR=127.0.0.1 MASTER_PORT=$port "$@" &
+  running[$!]=$rank
 done
-for ((rank = 0; rank < processes; rank++)); do
-  wait -n
+while ((${#running[@]})); do
+  code=0
+  wait -n -p ended || code=$?
+  if [[ -z ${ended:-} ]]; then
+    # Of two that end at the same moment, bash 5.2 now and then forgets the second (127); its code can still be asked for.
+    known=("${!running[@]}")
+    ended=${known[0]} code=0
+    wait "$ended" || code=$?
+  fi
+  unset "running[$ended]"
+  if ((code != 0)); then exit "$code"; fi
 done

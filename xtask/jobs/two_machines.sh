@@ -66,13 +66,15 @@ mpi)
   }
   ;;
 c10d)
+  ids=()
   for rank in 0 1; do
     name=$one cable=c1
     if [[ $rank == 1 ]]; then name=$two cable=c2; fi
     RANK=$rank WORLD_SIZE=2 LOCAL_RANK=0 LOCAL_WORLD_SIZE=1 MASTER_ADDR=$network.1 MASTER_PORT=29517 GLOO_SOCKET_IFNAME=$cable \
       ip netns exec "$name" "$burn_ssl" "${run[@]}" --out "$work/job" >"$work/log-$rank" 2>&1 &
+    ids+=($!)
   done
-  wait -n && wait -n || {
+  wait "${ids[0]}" && wait "${ids[1]}" || {
     cat "$work"/log-*
     exit 1
   }
