@@ -1,14 +1,16 @@
 //! What a step of MSN does, tested with a small ViT on made images.
 
+use std::collections::BTreeSet;
+
 use burn::tensor::{Tensor, TensorData};
-use ssl_core::{Head, MaskKind, Masking, named};
+use ssl_core::{Group, Head, MaskKind, Masking, named};
 use ssl_encoders::{Vit, VitConfig};
 use ssl_fixtures::{
-    assert_near, assert_trains_only, at, context, crops, descend, device, images, init, noise_at,
+    assert_near, assert_trains_only, at, context, crops, descend, device, floats, images, init, noise_at,
 };
 use ssl_msn::{
-    EncoderWith, Mask, MethodRules, Msn, MsnConfig, MsnStudent, Pass, SslMethod, Step, TeacherState,
-    TokenEncoder, Views,
+    EncoderWith, Mask, MethodRules, Msn, MsnConfig, MsnLoss, MsnStudent, Pass, SslMethod, Step, TeacherState,
+    TokenEncoder, Views, assignments, targets_of,
 };
 
 type Student = MsnStudent<Vit>;
@@ -78,8 +80,21 @@ fn it_reports_how_many_prototypes_are_used() {
     let (student, state) = start();
     let offers = step(&student, &state, &views_of(images(0.0), images(1.0))).metrics.read();
     assert_eq!(offers.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["z_std", "prototype_usage"]);
-    // Four targets, five prototypes.
-    assert!((0.2 - 1e-6..=0.8 + 1e-6).contains(&offers[1].1), "{offers:?}");
+    let config = config();
+    let loss = MsnLoss {
+        temperature: config.temperature,
+        sharpen_temperature: config.sharpen_temperature,
+        sinkhorn_iterations: config.sinkhorn_iterations,
+        regularization_weight: config.regularization_weight,
+    };
+    let (student, state) = start();
+    let z = state.teacher.network().embed(images(0.0), &context(0).teacher_pass());
+    let logits = assignments(z, student.prototypes.weight.val(), loss.temperature);
+    let targets = floats(targets_of(logits, &loss, &Group::default()));
+    let first = |row: &[f32]| (0..5).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+    let chosen: BTreeSet<_> = targets.chunks(5).map(first).collect();
+    assert!(chosen.len() > 1, "as if all targets were the same: {targets:?}");
+    assert_eq!(offers[1].1, chosen.len() as f32 / 5.0, "{targets:?}");
 }
 
 #[test]
