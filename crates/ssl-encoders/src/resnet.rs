@@ -4,10 +4,9 @@ mod block;
 mod branch_attention;
 
 use burn::module::Module;
-use burn::tensor::module::max_pool2d;
-use burn::tensor::{Tensor, ops::MaxPoolOptions};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
-use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig};
+use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig, Maps};
 use ssl_core::{Encoder, Init, Pass, names};
 
 use block::{Block, BlockConfig};
@@ -266,7 +265,7 @@ impl Encoder for ResNet {
     /// - `images`: `[batch, 3, height, width]`
     /// - returns: `[batch, feature_dim]`
     fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
-        self.last_stage(images, pass).flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2)
+        self.last_stage(images, pass).mean()
     }
 
     fn feature_dim(&self) -> usize {
@@ -275,27 +274,24 @@ impl Encoder for ResNet {
 
     /// The output of the last stage.
     fn feature_map(&self, images: Tensor<4>, pass: &Pass) -> Option<Tensor<4>> {
-        Some(self.last_stage(images, pass))
+        Some(self.last_stage(images, pass).into_planes())
     }
 }
 
 impl ResNet {
     /// `[batch, feature_dim, row, column]`
-    fn last_stage(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let stem = self.stem(images, pass);
+    fn last_stage(&self, images: Tensor<4>, pass: &Pass) -> Maps {
+        let stem = self.stem(images.into(), pass);
         let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
         stages.into_iter().flatten().fold(stem, |x, block| block.forward(x, pass))
     }
 
-    fn stem(&self, images: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let layer = |x, conv: &Conv2d, norm: &BatchNorm| norm.forward_relu(conv.forward(x), None, pass);
+    fn stem(&self, images: Maps, pass: &Pass) -> Maps {
+        let layer =
+            |x, conv: &Conv2d, norm: &BatchNorm| norm.forward_relu_maps(conv.forward_maps(x), None, pass);
         let x = self.deep_stem.iter().fold(images, |x, (conv, norm)| layer(x, conv, norm));
         let x = layer(x, &self.conv1, &self.bn1);
-        if self.max_pool {
-            max_pool2d(x, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]))
-        } else {
-            x
-        }
+        if self.max_pool { x.max_pool2d(3, 2, 1) } else { x }
     }
 }
 

@@ -22,6 +22,7 @@ mod layer_norm;
 #[cfg(feature = "tch")]
 mod libtorch;
 mod linear;
+mod maps;
 mod read;
 mod relu;
 mod sgd;
@@ -46,6 +47,7 @@ pub use feed_forward::{FeedForwardWeights, feed_forward, feed_forward_onto};
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
 pub use linear::{linear, linear_gelu};
+pub use maps::{Maps, NormalisedMaps};
 pub use read::read_values;
 pub use relu::relu;
 pub use sgd::sgd_momentum;

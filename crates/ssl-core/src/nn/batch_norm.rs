@@ -1,8 +1,8 @@
 //! Batch normalisation with an explicit mode.
 
 use burn::module::{Module, Param, RunningState};
-use burn::tensor::Tensor;
-use ssl_kernels::ops::{self, BatchNormOutput, relu};
+use burn::tensor::{Device, Tensor};
+use ssl_kernels::ops::{self, BatchNormOutput, Maps, NormalisedMaps, relu};
 
 use crate::group::all_reduce_sum;
 use crate::{Group, Init, Mode, Pass};
@@ -165,8 +165,67 @@ impl BatchNorm {
         }
     }
 
+    /// [`forward`](Self::forward) of feature maps, in their layout.
+    ///
+    /// # Panics
+    /// As [`BatchNorm::forward`].
+    pub fn forward_maps(&self, maps: Maps, pass: &Pass) -> Maps {
+        match pass.mode {
+            Mode::Eval => self.evaluated(&maps, None, false).unwrap_or_else(|| self.of_planes(maps, pass)),
+            _ if !pass.group.is_solo() => self.of_planes(maps, pass),
+            _ => self.with_statistics_of_maps(maps, pass, |maps, weight, bias| {
+                maps.batch_norm_train(weight, bias, self.splits, self.eps)
+            }),
+        }
+    }
+
+    /// [`forward_relu`](Self::forward_relu) of feature maps, in their layout.
+    ///
+    /// # Panics
+    /// As [`BatchNorm::forward`].
+    pub fn forward_relu_maps(&self, maps: Maps, shortcut: Option<Maps>, pass: &Pass) -> Maps {
+        let by_planes = |maps: Maps, shortcut: Option<Maps>| {
+            self.forward_relu(maps.into_planes(), shortcut.map(Maps::into_planes), pass).into()
+        };
+        match pass.mode {
+            Mode::Eval => match self.evaluated(&maps, shortcut.as_ref(), true) {
+                Some(output) => output,
+                None => by_planes(maps, shortcut),
+            },
+            _ if !pass.group.is_solo() => by_planes(maps, shortcut),
+            _ => self.with_statistics_of_maps(maps, pass, |maps, weight, bias| {
+                maps.batch_norm_relu_train(weight, bias, shortcut, self.splits, self.eps)
+            }),
+        }
+    }
+
+    fn of_planes(&self, maps: Maps, pass: &Pass) -> Maps {
+        self.forward(maps.into_planes(), pass).into()
+    }
+
+    /// With running statistics, where no gradient is needed and the backend has an operation for it.
+    fn evaluated(&self, maps: &Maps, shortcut: Option<&Maps>, relu: bool) -> Option<Maps> {
+        let (weight, bias) = self.parameters(maps.dims()[1], &maps.device(), 1);
+        let parameters = [weight, bias, self.running_mean.value(), self.running_var.value()];
+        maps.batch_norm_eval(parameters, shortcut, relu, self.eps)
+    }
+
+    fn with_statistics_of_maps(
+        &self,
+        maps: Maps,
+        pass: &Pass,
+        normalise: impl FnOnce(Maps, Tensor<1>, Tensor<1>) -> NormalisedMaps,
+    ) -> Maps {
+        let dims = maps.dims();
+        self.check_batch(&dims);
+        let (weight, bias) = self.parameters(dims[1], &maps.device(), self.splits);
+        let out = normalise(maps, weight, bias);
+        self.follow(&dims, pass, out.mean, out.variance);
+        out.output
+    }
+
     fn with_running_stats<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        let (weight, bias) = self.parameters(&input, 1);
+        let (weight, bias) = self.parameters(input.dims()[1], &input.device(), 1);
         ops::batch_norm_eval(
             input,
             weight,
@@ -185,32 +244,35 @@ impl BatchNorm {
         normalise: impl FnOnce(Tensor<D>, Tensor<1>, Tensor<1>, [usize; D]) -> BatchNormOutput<D>,
     ) -> Tensor<D> {
         let dims = input.dims();
-        let (batch, channels) = (dims[0], dims[1]);
-        assert!(
-            batch % self.splits == 0,
-            "batch norm: batch {batch} is no multiple of {} splits",
-            self.splits
-        );
-        let per_group = dims.iter().product::<usize>() / channels / self.splits * pass.group.size();
-        assert!(per_group > 1, "batch norm needs more than one value per channel, got shape {dims:?}");
-
-        let (weight, bias) = self.parameters(&input, self.splits);
+        self.check_batch(&dims);
+        let (weight, bias) = self.parameters(dims[1], &input.device(), self.splits);
         let mut grouped = dims;
-        grouped[0] = batch / self.splits;
-        grouped[1] = channels * self.splits;
+        grouped[0] = dims[0] / self.splits;
+        grouped[1] = dims[1] * self.splits;
         let out = normalise(input.reshape(grouped), weight, bias, grouped);
-        if pass.mode == Mode::Train {
-            let unbias = per_group as f64 / (per_group as f64 - 1.0);
-            self.move_running(&self.running_mean, out.mean);
-            self.move_running(&self.running_var, out.variance.mul_scalar(unbias));
-        }
+        self.follow(&dims, pass, out.mean, out.variance);
         out.output.reshape(dims)
     }
 
+    fn check_batch(&self, dims: &[usize]) {
+        let whole = dims[0].is_multiple_of(self.splits);
+        assert!(whole, "batch norm: batch {} is no multiple of {} splits", dims[0], self.splits);
+    }
+
+    /// Moves the running statistics in training mode, by those of the groups of a batch.
+    fn follow(&self, dims: &[usize], pass: &Pass, mean: Tensor<1>, variance: Tensor<1>) {
+        let per_group = dims.iter().product::<usize>() / dims[1] / self.splits * pass.group.size();
+        assert!(per_group > 1, "batch norm needs more than one value per channel, got shape {dims:?}");
+        if pass.mode == Mode::Train {
+            let unbias = per_group as f64 / (per_group as f64 - 1.0);
+            self.move_running(&self.running_mean, mean);
+            self.move_running(&self.running_var, variance.mul_scalar(unbias));
+        }
+    }
+
     /// The learned parameters, or constants in their place, repeated for each group.
-    fn parameters<const D: usize>(&self, input: &Tensor<D>, groups: usize) -> (Tensor<1>, Tensor<1>) {
-        let channels = input.dims()[1];
-        let plain = input.device().inner();
+    fn parameters(&self, channels: usize, device: &Device, groups: usize) -> (Tensor<1>, Tensor<1>) {
+        let plain = device.clone().inner();
         let weight = self.weight.as_ref().map_or_else(|| Tensor::ones([channels], &plain), Param::val);
         let bias = self.bias.as_ref().map_or_else(|| Tensor::zeros([channels], &plain), Param::val);
         if groups == 1 { (weight, bias) } else { (weight.repeat(&[groups]), bias.repeat(&[groups])) }
@@ -268,7 +330,7 @@ fn synchronised<const D: usize>(
 mod tests {
     use super::*;
     use crate::DeviceSpec;
-    use burn::tensor::{Device, Tolerance};
+    use burn::tensor::Tolerance;
 
     fn device() -> Device {
         DeviceSpec::Flex.open().expect("flex is compiled in")

@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use ssl_kernels::ops;
+use ssl_kernels::ops::{self, Maps};
 
 use crate::{Init, Precision};
 
@@ -85,5 +85,13 @@ impl Conv2d {
         let (images, weight) = (self.precision.rounded(images), self.precision.rounded(self.weight.val()));
         let bias = self.bias.as_ref().map(|bias| self.precision.rounded(bias.val()));
         self.precision.restored(ops::conv2d(images, weight, bias, self.stride, self.padding))
+    }
+
+    /// Applies the convolution to feature maps, in their layout.
+    pub fn forward_maps(&self, maps: Maps) -> Maps {
+        match (self.precision, &self.bias) {
+            (Precision::F32, None) => maps.conv2d(self.weight.val(), self.stride, self.padding),
+            _ => self.forward(maps.into_planes()).into(),
+        }
     }
 }

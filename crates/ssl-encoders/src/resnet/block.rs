@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::module::avg_pool2d;
 use burn::tensor::ops::{AvgPoolOptions, PadMode};
-use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig};
+use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig, Maps};
 use ssl_core::{Init, Pass};
 
 use super::BlockKind;
@@ -109,34 +109,34 @@ impl Block {
     /// # Shapes
     /// - `input`: `[batch, channel_in, height, width]`
     /// - returns: `[batch, channel_out, height / stride, width / stride]`, rounded up
-    pub(super) fn forward(&self, input: Tensor<4>, pass: &Pass) -> Tensor<4> {
+    pub(super) fn forward(&self, input: Maps, pass: &Pass) -> Maps {
         let shortcut = self.shortcut(input.clone(), pass);
-        let branch = self.bn1.forward_relu(self.conv1.forward(input), None, pass);
-        let branch = self.conv2.forward(branch);
+        let branch = self.bn1.forward_relu_maps(self.conv1.forward_maps(input), None, pass);
+        let branch = self.conv2.forward_maps(branch);
         match (&self.conv3, &self.bn3) {
             (Some(conv), Some(norm)) => {
-                let branch = self.mixed(self.bn2.forward_relu(branch, None, pass), pass);
-                norm.forward_relu(conv.forward(branch), Some(shortcut), pass)
+                let branch = self.mixed(self.bn2.forward_relu_maps(branch, None, pass), pass);
+                norm.forward_relu_maps(conv.forward_maps(branch), Some(shortcut), pass)
             }
-            _ => self.bn2.forward_relu(branch, Some(shortcut), pass),
+            _ => self.bn2.forward_relu_maps(branch, Some(shortcut), pass),
         }
     }
 
     /// Mixes the branches of a selective kernel into one; without selective kernels there is only one.
-    fn mixed(&self, branches: Tensor<4>, pass: &Pass) -> Tensor<4> {
+    fn mixed(&self, branches: Maps, pass: &Pass) -> Maps {
         match &self.attn {
-            Some(attn) => attn.forward(branches, pass),
+            Some(attn) => attn.forward(branches.into_planes(), pass).into(),
             None => branches,
         }
     }
 
-    fn shortcut(&self, input: Tensor<4>, pass: &Pass) -> Tensor<4> {
+    fn shortcut(&self, input: Maps, pass: &Pass) -> Maps {
         let Some((conv, norm)) = &self.downsample else { return input };
         let input = match self.shortcut_pool {
-            Some(stride) => average_pool(input, stride),
+            Some(stride) => average_pool(input.into_planes(), stride).into(),
             None => input,
         };
-        norm.forward(conv.forward(input), pass)
+        norm.forward_maps(conv.forward_maps(input), pass)
     }
 }
 

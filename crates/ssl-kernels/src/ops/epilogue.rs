@@ -20,6 +20,16 @@ impl<const D: usize> Epilogue<D> {
         if let Self::AddRelu(shortcut) = self { Some(shortcut) } else { None }
     }
 
+    /// The shortcut, if there is one, and whether ReLU follows.
+    #[cfg(any(feature = "flex", feature = "tch"))]
+    pub(super) fn parts(self) -> (Option<Tensor<D>>, bool) {
+        match self {
+            Self::None => (None, false),
+            Self::Relu => (None, true),
+            Self::AddRelu(shortcut) => (Some(shortcut), true),
+        }
+    }
+
     /// The same as separate operations.
     pub(super) fn apply(self, output: Tensor<D>, relu: fn(Tensor<D>) -> Tensor<D>) -> Tensor<D> {
         match self {

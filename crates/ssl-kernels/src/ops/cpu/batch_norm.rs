@@ -34,11 +34,7 @@ pub(in crate::ops) fn batch_norm_train<B: Host, const D: usize>(
 where
     DispatchTensor: Bridge<B>,
 {
-    let (shortcut, relu) = match epilogue {
-        Epilogue::None => (None, false),
-        Epilogue::Relu => (None, true),
-        Epilogue::AddRelu(shortcut) => (Some(shortcut), true),
-    };
+    let (shortcut, relu) = epilogue.parts();
     let added = shortcut.is_some();
     // Without a shortcut, a constant takes the place of its node.
     let shortcut = shortcut.unwrap_or_else(|| Tensor::zeros([1; D], &x.device().inner()));

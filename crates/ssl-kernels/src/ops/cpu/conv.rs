@@ -7,12 +7,13 @@
 // Unrolled loops over several arrays of the same length: the index shows which entries belong together.
 #![allow(clippy::needless_range_loop)]
 
-mod blocked;
 mod direct;
 mod field;
 mod geometry;
 mod product;
 mod winograd;
+
+use std::ops::Deref;
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
@@ -24,6 +25,9 @@ use burn::tensor::Tensor;
 
 use geometry::Geometry;
 
+use super::pixels::{aligned, packed, unpacked};
+use super::pool::Pooled;
+use super::simd::{LANES, Lanes};
 use super::{Bridge, Host, Tracked, tensor, tracked};
 
 /// See [`conv2d`](crate::ops::conv2d).
@@ -36,26 +40,85 @@ pub(in crate::ops) fn conv2d<B: Host>(
 where
     DispatchTensor: Bridge<B>,
 {
-    let shape = Shape { stride, padding };
+    let image = x.dims();
+    let shape = Shape { image, stride, padding, from: Layout::Planes, to: Layout::Planes };
+    convolved::<B, 4, 4>(x, weight, shape)
+}
+
+/// The first convolution of a network, from planes to packed pixels.
+pub(in crate::ops) fn conv2d_of_planes<B: Host>(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    stride: usize,
+    padding: usize,
+) -> Tensor<5>
+where
+    DispatchTensor: Bridge<B>,
+{
+    let image = x.dims();
+    let shape = Shape { image, stride, padding, from: Layout::Planes, to: Layout::Pixels };
+    convolved::<B, 4, 5>(x, weight, shape)
+}
+
+/// A convolution of packed pixels that have so many channels.
+pub(in crate::ops) fn conv2d_of_pixels<B: Host>(
+    x: Tensor<5>,
+    channels: usize,
+    weight: Tensor<4>,
+    stride: usize,
+    padding: usize,
+) -> Tensor<5>
+where
+    DispatchTensor: Bridge<B>,
+{
+    let [batch, _, height, width, _] = x.dims();
+    let image = [batch, channels, height, width];
+    let shape = Shape { image, stride, padding, from: Layout::Pixels, to: Layout::Pixels };
+    convolved::<B, 5, 5>(x, weight, shape)
+}
+
+fn convolved<B: Host, const D: usize, const E: usize>(
+    x: Tensor<D>,
+    weight: Tensor<4>,
+    shape: Shape,
+) -> Tensor<E>
+where
+    DispatchTensor: Bridge<B>,
+{
     let plain = !x.device().is_autodiff() && !weight.device().is_autodiff();
-    let (x, weight) = (tracked::<B, 4>(x), tracked::<B, 4>(weight));
-    let (x_values, weight_values) = (B::contiguous(x.primitive()), B::contiguous(weight.primitive()));
-    let output = shape.forward::<B>(&x_values, &weight_values);
+    let (x, weight) = (tracked::<B, D>(x), tracked::<B, 4>(weight));
+    let nodes = [x.node(), weight.node()];
+    let (x, weight) = (B::contiguous(x.primitive()), B::contiguous(weight.primitive()));
+    let output = shape.forward::<B>(&x, &weight);
     if plain {
         return Tensor::from_primitive::<B>(output);
     }
-    let prepared = Convolution.prepare::<NoCheckpointing>([x.node(), weight.node()]);
-    let output = match prepared.compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => prepared.finish((x_values, weight_values, shape), output),
+    let output = match Convolution.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish((x, weight, shape), output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
     Tensor::from_primitive::<Tracked<B>>(output)
 }
 
+/// How images lie in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    /// `[batch, channel, height, width]`
+    Planes,
+    /// `[batch, block, height, width, 16]`
+    Pixels,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Shape {
+    /// `[batch, channel, height, width]`
+    image: [usize; 4],
     stride: usize,
     padding: usize,
+    /// The layout of the images and of their gradient.
+    from: Layout,
+    /// The layout of the output and of its gradient.
+    to: Layout,
 }
 
 #[derive(Debug)]
@@ -68,50 +131,105 @@ impl<B: Host> Backward<B, 2> for Convolution {
         let [x_node, weight_node] = ops.parents;
         let grad = B::contiguous(&grads.consume::<B>(&ops.node));
         let (x, weight, shape) = ops.state;
+        let g = shape.geometry::<B>(&weight);
+        let dy = shape.to.pixels::<B>(B::values(&grad), g.channels_out, g.pixels_out());
         if let Some(node) = x_node {
-            grads.register::<B>(node.id, shape.input_gradient::<B>(&x, &weight, &grad));
+            grads.register::<B>(node.id, shape.input_gradient::<B>(&weight, &dy));
         }
         if let Some(node) = weight_node {
-            grads.register::<B>(node.id, shape.weight_gradient::<B>(&x, &weight, &grad));
+            grads.register::<B>(node.id, shape.weight_gradient::<B>(&x, &weight, &dy));
+        }
+    }
+}
+
+/// Packed pixels, or a copy of them.
+enum Pixels<'a> {
+    Borrowed(&'a [Lanes]),
+    Own(Vec<Lanes>),
+}
+
+impl Deref for Pixels<'_> {
+    type Target = [Lanes];
+    fn deref(&self) -> &[Lanes] {
+        match self {
+            Self::Borrowed(pixels) => pixels,
+            Self::Own(pixels) => pixels,
+        }
+    }
+}
+
+impl Drop for Pixels<'_> {
+    fn drop(&mut self) {
+        if let Self::Own(pixels) = self {
+            drop(Pooled::from(std::mem::take(pixels)));
+        }
+    }
+}
+
+impl Layout {
+    /// The packed pixels of images with this layout.
+    fn pixels<B: Host>(self, values: &[f32], channels: usize, pixels: usize) -> Pixels<'_> {
+        match self {
+            Self::Planes => Pixels::Own(packed::<B>(values, channels, pixels)),
+            Self::Pixels => match Lanes::of_values(values) {
+                Some(pixels) => Pixels::Borrowed(pixels),
+                None => Pixels::Own(aligned(values)),
+            },
+        }
+    }
+
+    /// Images with this layout.
+    fn images<B: Host>(
+        self,
+        pixels: Vec<Lanes>,
+        [batch, channels, height, width]: [usize; 4],
+    ) -> FloatTensor<B> {
+        match self {
+            Self::Planes => {
+                let pixels = Pixels::Own(pixels);
+                let planes = unpacked::<B>(&pixels, channels, height * width);
+                tensor::<B>(planes, [batch, channels, height, width])
+            }
+            Self::Pixels => {
+                B::tensor(pixels.into(), &[batch, channels.div_ceil(LANES), height, width, LANES])
+            }
         }
     }
 }
 
 impl Shape {
-    fn geometry<B: Host>(self, x: &FloatTensor<B>, weight: &FloatTensor<B>) -> Geometry {
-        Geometry::new(x.shape().dims(), weight.shape().dims(), self.stride, self.padding)
+    fn geometry<B: Host>(self, weight: &FloatTensor<B>) -> Geometry {
+        Geometry::new(self.image, weight.shape().dims(), self.stride, self.padding)
+    }
+
+    fn input<'a, B: Host>(self, g: &Geometry, x: &'a FloatTensor<B>) -> Pixels<'a> {
+        self.from.pixels::<B>(B::values(x), g.channels_in, g.pixels_in())
     }
 
     fn forward<B: Host>(self, x: &FloatTensor<B>, weight: &FloatTensor<B>) -> FloatTensor<B> {
-        let g = self.geometry::<B>(x, weight);
-        let [batch, ..]: [usize; 4] = x.shape().dims();
+        let g = self.geometry::<B>(weight);
         let pass = if winograd::serves(&g) { winograd::forward::<B> } else { direct::forward::<B> };
-        let output = pass(&g, B::values(x), B::values(weight));
-        tensor::<B>(output, [batch, g.channels_out, g.output[0], g.output[1]])
+        let output = pass(&g, &self.input::<B>(&g, x), B::values(weight));
+        self.to.images::<B>(output, [self.image[0], g.channels_out, g.output[0], g.output[1]])
     }
 
-    fn input_gradient<B: Host>(
-        self,
-        x: &FloatTensor<B>,
-        weight: &FloatTensor<B>,
-        grad: &FloatTensor<B>,
-    ) -> FloatTensor<B> {
-        let g = self.geometry::<B>(x, weight);
+    fn input_gradient<B: Host>(self, weight: &FloatTensor<B>, dy: &[Lanes]) -> FloatTensor<B> {
+        let g = self.geometry::<B>(weight);
         let pass =
             if winograd::serves(&g) { winograd::input_gradient::<B> } else { direct::input_gradient::<B> };
-        tensor::<B>(pass(&g, B::values(weight), B::values(grad)), x.shape().to_vec())
+        self.from.images::<B>(pass(&g, B::values(weight), dy), self.image)
     }
 
     fn weight_gradient<B: Host>(
         self,
         x: &FloatTensor<B>,
         weight: &FloatTensor<B>,
-        grad: &FloatTensor<B>,
+        dy: &[Lanes],
     ) -> FloatTensor<B> {
-        let g = self.geometry::<B>(x, weight);
+        let g = self.geometry::<B>(weight);
         let pass =
             if winograd::serves(&g) { winograd::weight_gradient::<B> } else { direct::weight_gradient::<B> };
-        tensor::<B>(pass(&g, B::values(x), B::values(grad)), weight.shape().to_vec())
+        tensor::<B>(pass(&g, &self.input::<B>(&g, x), dy), weight.shape().to_vec())
     }
 }
 
@@ -175,7 +293,7 @@ mod tests {
         let mut out = [vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; weight.len()]];
         for at in 0..dy.len() {
             let (oy, ox) = (at / columns % rows, at % columns);
-            let (o, n) = (at / columns / rows % g.channels_out, at / g.image_out());
+            let (o, n) = (at / columns / rows % g.channels_out, at / columns / rows / g.channels_out);
             for tap in 0..g.channels_in * k * k {
                 let (c, ky, kx) = (tap / k / k, tap / k % k, tap % k);
                 let (y, x_at) = (oy * g.stride + ky, ox * g.stride + kx);
@@ -193,8 +311,10 @@ mod tests {
     }
 
     fn passes(shape: Shape, x: &FlexTensor, weight: &FlexTensor, dy: &FlexTensor) -> [Vec<f32>; 3] {
+        let g = shape.geometry::<Flex>(weight);
+        let dy = shape.to.pixels::<Flex>(values(dy), g.channels_out, g.pixels_out());
         let gradients =
-            [shape.input_gradient::<Flex>(x, weight, dy), shape.weight_gradient::<Flex>(x, weight, dy)];
+            [shape.input_gradient::<Flex>(weight, &dy), shape.weight_gradient::<Flex>(x, weight, &dy)];
         let [dx, dw] = gradients.map(|gradient| values(&gradient).to_vec());
         [values(&shape.forward::<Flex>(x, weight)).to_vec(), dx, dw]
     }
@@ -234,10 +354,11 @@ mod tests {
     }
 
     fn operands([batch, from, to, size, kernel, stride, padding]: [usize; 7]) -> (Shape, [FlexTensor; 3]) {
-        let shape = Shape { stride, padding };
-        let x = random([batch, from, size, size], 0);
+        let image = [batch, from, size, size];
+        let shape = Shape { image, stride, padding, from: Layout::Planes, to: Layout::Planes };
+        let x = random(image, 0);
         let weight = random([to, from, kernel, kernel], 7);
-        let g = shape.geometry::<Flex>(&x, &weight);
+        let g = shape.geometry::<Flex>(&weight);
         (shape, [x, weight, random([batch, to, g.output[0], g.output[1]], 3)])
     }
 
@@ -248,7 +369,7 @@ mod tests {
             alone.limit(level);
             for case in SHAPES {
                 let (shape, [x, weight, dy]) = operands(case);
-                let g = shape.geometry::<Flex>(&x, &weight);
+                let g = shape.geometry::<Flex>(&weight);
                 let want = definition(&g, values(&x), values(&weight), values(&dy));
                 for (got, want) in passes(shape, &x, &weight, &dy).iter().zip(&want) {
                     let largest = want.iter().fold(0.0, |largest: f64, v| largest.max(v.abs()));

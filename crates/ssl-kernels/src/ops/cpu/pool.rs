@@ -8,12 +8,14 @@ use std::mem::take;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::simd::Lanes;
+use super::simd::{LANES as LANES_OF_PIXEL, Lanes};
 
 /// Vectors with fewer values are left to the system's allocator.
 const SMALL: usize = 1 << 14;
 
 static VALUES: Mutex<FreeLists<f32>> = Mutex::new(FreeLists::new());
+/// Of tensors, whose lengths return in every step, and apart from them of scratch memory.
+static PIXELS: Mutex<FreeLists<Lanes>> = Mutex::new(FreeLists::new());
 static LANES: Mutex<FreeLists<Lanes>> = Mutex::new(FreeLists::new());
 
 /// A vector with arbitrary contents, all of which the caller must overwrite.
@@ -21,33 +23,60 @@ pub(in crate::ops) fn any_values(len: usize) -> Vec<f32> {
     if len < SMALL { vec![0.0; len] } else { lock(&VALUES).take(len, len) }
 }
 
+/// Pixels with arbitrary contents, all of which the caller must overwrite.
+pub(super) fn any_pixels(len: usize) -> Vec<Lanes> {
+    if len < SMALL / LANES_OF_PIXEL { vec![Lanes::default(); len] } else { lock(&PIXELS).take(len, len) }
+}
+
 /// The values of a tensor, whose memory returns to the pool when they are dropped.
 #[derive(Debug)]
-pub(in crate::ops) struct Pooled(Vec<f32>);
+pub(in crate::ops) struct Pooled(Memory);
+
+#[derive(Debug)]
+enum Memory {
+    Values(Vec<f32>),
+    Pixels(Vec<Lanes>),
+}
 
 impl From<Vec<f32>> for Pooled {
     fn from(values: Vec<f32>) -> Self {
-        Self(values)
+        Self(Memory::Values(values))
+    }
+}
+
+impl From<Vec<Lanes>> for Pooled {
+    fn from(pixels: Vec<Lanes>) -> Self {
+        Self(Memory::Pixels(pixels))
     }
 }
 
 impl Deref for Pooled {
     type Target = [f32];
     fn deref(&self) -> &[f32] {
-        &self.0
+        match &self.0 {
+            Memory::Values(values) => values,
+            Memory::Pixels(pixels) => Lanes::values(pixels),
+        }
     }
 }
 
 impl DerefMut for Pooled {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.0
+        match &mut self.0 {
+            Memory::Values(values) => values,
+            Memory::Pixels(pixels) => Lanes::values_mut(pixels),
+        }
     }
 }
 
 impl Drop for Pooled {
     fn drop(&mut self) {
-        if self.0.len() >= SMALL {
-            lock(&VALUES).give(take(&mut self.0));
+        match &mut self.0 {
+            Memory::Values(values) if values.len() >= SMALL => lock(&VALUES).give(take(values)),
+            Memory::Pixels(pixels) if pixels.len() >= SMALL / LANES_OF_PIXEL => {
+                lock(&PIXELS).give(take(pixels))
+            }
+            _ => {}
         }
     }
 }
@@ -142,6 +171,14 @@ mod tests {
         drop(Pooled::from(values));
         let again = any_values(len);
         assert_eq!(again.as_ptr(), address);
+    }
+
+    #[test]
+    fn the_values_of_pixels_begin_with_a_cache_line() {
+        for len in [0, 3, SMALL] {
+            let values = Pooled::from(any_pixels(len));
+            assert_eq!((values.len(), values.as_ptr() as usize % 64), (len * 16, 0));
+        }
     }
 
     #[test]

@@ -11,6 +11,35 @@ pub(in crate::ops::cpu) struct Lanes(pub(super) [f32; LANES]);
 /// Channels per block.
 pub(in crate::ops::cpu) const LANES: usize = 16;
 
+#[allow(unsafe_code)] // the same memory as numbers and as pixels
+impl Lanes {
+    /// The numbers of pixels.
+    pub(in crate::ops::cpu) fn values(pixels: &[Self]) -> &[f32] {
+        // SAFETY: a pixel is sixteen numbers, without gaps.
+        unsafe { std::slice::from_raw_parts(pixels.as_ptr().cast(), pixels.len() * LANES) }
+    }
+
+    /// The numbers of pixels.
+    pub(in crate::ops::cpu) fn values_mut(pixels: &mut [Self]) -> &mut [f32] {
+        // SAFETY: as above, and the borrow is unique.
+        unsafe { std::slice::from_raw_parts_mut(pixels.as_mut_ptr().cast(), pixels.len() * LANES) }
+    }
+
+    /// The pixels of numbers that are whole cache lines.
+    pub(in crate::ops::cpu) fn of_values(values: &[f32]) -> Option<&[Self]> {
+        // SAFETY: any sixteen numbers are a pixel.
+        let (before, pixels, after) = unsafe { values.align_to() };
+        (before.is_empty() && after.is_empty()).then_some(pixels)
+    }
+
+    /// The pixels of numbers that are whole cache lines.
+    pub(in crate::ops::cpu) fn of_values_mut(values: &mut [f32]) -> Option<&mut [Self]> {
+        // SAFETY: as above.
+        let (before, pixels, after) = unsafe { values.align_to_mut() };
+        (before.is_empty() && after.is_empty()).then_some(pixels)
+    }
+}
+
 /// Work that is compiled once per instruction set.
 ///
 /// `run` and everything it calls must be `#[inline(always)]`: only inlined code is compiled for the instruction set.
@@ -146,6 +175,10 @@ pub(in crate::ops::cpu) trait Vector: Copy {
     fn mul(self, other: Self) -> Self;
     /// `self + a · b`
     fn mul_add(self, a: Self, b: Self) -> Self;
+    /// `self`, or 0 where it is below 0; NaN stays NaN.
+    fn positive(self) -> Self;
+    /// `self`, or 0 where `other` is not above 0.
+    fn where_positive(self, other: Self) -> Self;
 }
 
 /// Eight numbers.
@@ -154,10 +187,6 @@ pub(in crate::ops::cpu) trait Eight: Vector {
     fn load_slice(from: &[f32; 8]) -> Self;
     /// The inverse of [`Eight::load_slice`].
     fn store_slice(self, to: &mut [f32; 8]);
-    /// `self`, or 0 where it is below 0; NaN stays NaN.
-    fn positive(self) -> Self;
-    /// `self`, or 0 where `other` is not above 0.
-    fn where_positive(self, other: Self) -> Self;
     /// Turns rows into columns.
     fn transpose(rows: [Self; 8]) -> [Self; 8];
 }
@@ -201,6 +230,14 @@ impl Vector for Portable {
     fn mul_add(self, a: Self, b: Self) -> Self {
         Self(std::array::from_fn(|i| self.0[i] + a.0[i] * b.0[i]))
     }
+    #[inline(always)]
+    fn positive(self) -> Self {
+        Self(self.0.map(|v| if v < 0.0 { 0.0 } else { v }))
+    }
+    #[inline(always)]
+    fn where_positive(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| if other.0[i] > 0.0 { self.0[i] } else { 0.0 }))
+    }
 }
 
 impl Eight for Portable {
@@ -211,14 +248,6 @@ impl Eight for Portable {
     #[inline(always)]
     fn store_slice(self, to: &mut [f32; 8]) {
         *to = self.0;
-    }
-    #[inline(always)]
-    fn positive(self) -> Self {
-        Self(self.0.map(|v| if v < 0.0 { 0.0 } else { v }))
-    }
-    #[inline(always)]
-    fn where_positive(self, other: Self) -> Self {
-        Self(std::array::from_fn(|i| if other.0[i] > 0.0 { self.0[i] } else { 0.0 }))
     }
     #[inline(always)]
     fn transpose(rows: [Self; 8]) -> [Self; 8] {
@@ -254,21 +283,22 @@ mod tests {
                     1 => a.sub(b),
                     2 => a.mul(b),
                     3 => a.mul_add(b, c),
+                    4 => a.positive(),
+                    5 => a.where_positive(b),
                     _ => V::splat(3.0),
                 };
                 result.store(&mut out, part);
             }
             out.0
         };
-        (0..5).flat_map(operation).collect()
+        (0..7).flat_map(operation).collect()
     }
 
     #[inline(always)]
-    fn of_rows<E: Eight>([a, b, _]: &[Lanes; 3]) -> Vec<f32> {
+    fn of_rows<E: Eight>([a, _, _]: &[Lanes; 3]) -> Vec<f32> {
         let eight = |lanes: &Lanes| E::load_slice(lanes.0.first_chunk().expect("sixteen numbers"));
         let rows = std::array::from_fn(|row| eight(a).add(E::splat(100.0 * row as f32)));
-        let mut vectors = vec![eight(a).positive(), eight(a).where_positive(eight(b))];
-        vectors.extend(E::transpose(rows));
+        let vectors = Vec::from(E::transpose(rows));
         let values = |vector: E| {
             let mut out = [0.0; 8];
             vector.store_slice(&mut out);
@@ -288,10 +318,10 @@ mod tests {
         assert_eq!((&plain, &plain), (&avx2, &avx512));
         let [a, b, c] = lanes.map(|lanes| lanes.0[3]);
         assert_eq!(
-            [plain[3], plain[19], plain[35], plain[51], plain[67]],
-            [a + b, a - b, a * b, a + b * c, 3.0]
+            [plain[3], plain[19], plain[35], plain[51], plain[67], plain[83], plain[99]],
+            [a + b, a - b, a * b, a + b * c, a.max(0.0), if b > 0.0 { a } else { 0.0 }, 3.0]
         );
-        let transposed = |row: usize, column: usize| plain[5 * 16 + 2 * 8 + row * 8 + column];
+        let transposed = |row: usize, column: usize| plain[7 * 16 + row * 8 + column];
         assert_eq!(transposed(1, 6), lanes[0].0[1] + 600.0);
     }
 }

@@ -3,13 +3,12 @@
 //! A pass is a sum over taps and channels for every output pixel. With stride s, the gradient of the images splits into
 //! s² passes, one for each remainder of an input pixel's position modulo s, since each uses different taps.
 
-use super::blocked::{blocks, pack, unpack};
 use super::field::Field;
 use super::geometry::{Geometry, Kernel};
 use super::product::{sum_channels, sum_pixels};
 use crate::ops::cpu::Host;
 use crate::ops::cpu::parallel::each;
-use crate::ops::cpu::pool::{Scratch, any_values, scratch};
+use crate::ops::cpu::pool::{Scratch, any_pixels, any_values, scratch};
 use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, dispatch};
 
 /// Approximate number of output pixels in a group of images, for which a panel of weights is read once.
@@ -17,8 +16,8 @@ const GROUP: usize = 96;
 /// Number of packed pixels of images and gradients held at once for the gradient of the weights.
 const CHUNK: usize = 1 << 17;
 
-/// `[image, channel_out, pixel]`
-pub(super) fn forward<B: Host>(g: &Geometry, x: &[f32], weight: &[f32]) -> Vec<f32> {
+/// `[image, block of outputs, pixel]`
+pub(super) fn forward<B: Host>(g: &Geometry, x: &[Lanes], weight: &[f32]) -> Vec<Lanes> {
     let kernel = Kernel::forward(g, weight);
     let field = Field::of_images(g);
     let taps: Vec<usize> = (0..kernel.taps).collect();
@@ -29,8 +28,8 @@ pub(super) fn forward<B: Host>(g: &Geometry, x: &[f32], weight: &[f32]) -> Vec<f
     correlate::<B>(kernel, &field, &[pass], at, x)
 }
 
-/// `[image, channel_in, pixel]`
-pub(super) fn input_gradient<B: Host>(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
+/// `[image, block of inputs, pixel]`
+pub(super) fn input_gradient<B: Host>(g: &Geometry, weight: &[f32], dy: &[Lanes]) -> Vec<Lanes> {
     let kernel = Kernel::backward(g, weight);
     let field = Field::of_gradients(g);
     let mut passes = Vec::new();
@@ -46,36 +45,35 @@ pub(super) fn input_gradient<B: Host>(g: &Geometry, weight: &[f32], dy: &[f32]) 
 }
 
 /// `[channel_out, channel_in, kernel, kernel]`
-pub(super) fn weight_gradient<B: Host>(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+pub(super) fn weight_gradient<B: Host>(g: &Geometry, x: &[Lanes], dy: &[Lanes]) -> Vec<f32> {
     let taps = g.kernel * g.kernel;
     let field = Field::of_images(g);
     let rows = output_rows(g, &field);
-    let dense = Field::dense(g.output);
-    let (blocks_in, blocks_out) = (g.channels_in.div_ceil(LANES), g.channels_out.div_ceil(LANES));
-    let (size_x, size_dy) = (blocks_in * field.area, blocks_out * dense.area);
+    let [blocks_in, blocks_out] = g.blocks();
+    let (size_x, size_dy) = (blocks_in * field.area, blocks_out * g.pixels_out());
     let images = (CHUNK / (size_x + size_dy)).clamp(4, (x.len() / g.image_in()).max(4));
-    let mut packed_x = scratch(images * size_x);
-    let mut packed_dy = scratch(images * size_dy);
-    packed_x.fill(Lanes::default());
+    let mut padded = scratch(if field.is_dense() { 0 } else { images * size_x });
+    padded.fill(Lanes::default());
     let mut sums = scratch(blocks_out * blocks_in * taps * LANES);
     sums.fill(Lanes::default());
     let chunks = x.chunks(images * g.image_in()).zip(dy.chunks(images * g.image_out()));
     for (x, dy) in chunks {
-        let filled = x.len() / g.image_in();
-        let jobs = packed_x.chunks_mut(size_x).zip(packed_dy.chunks_mut(size_dy));
-        let jobs = jobs.zip(x.chunks(g.image_in())).zip(dy.chunks(g.image_out()));
-        each::<B, _>(jobs, |(((to_x, to_dy), x), dy)| {
-            dispatch(Pack { field: &field, values: x, to: to_x });
-            dispatch(Pack { field: &dense, values: dy, to: to_dy });
-        });
+        let x = match field.is_dense() {
+            true => x,
+            false => {
+                let jobs = padded.chunks_mut(size_x).zip(x.chunks(g.image_in()));
+                each::<B, _>(jobs, |(to, image)| field.fill(image, to));
+                &padded[..x.len() / g.image_in() * size_x]
+            }
+        };
         each::<B, _>(sums.chunks_mut(LANES).enumerate(), |(index, sums)| {
             let (tap, block) = (index % taps, index / taps % blocks_in);
             let offset = block * field.area + tap / g.kernel * field.width + tap % g.kernel;
             let channels = LANES.min(g.channels_in - block * LANES);
-            let first = index / taps / blocks_in * dense.area;
-            let x = packed_x.chunks_exact(size_x).map(|x| &x[offset..]);
-            let dy = packed_dy.chunks_exact(size_dy).map(|dy| &dy[first..first + dense.area]);
-            for (x, dy) in x.zip(dy).take(filled) {
+            let first = index / taps / blocks_in * g.pixels_out();
+            let x = x.chunks_exact(size_x).map(|x| &x[offset..]);
+            let dy = dy.chunks_exact(size_dy).map(|dy| &dy[first..first + g.pixels_out()]);
+            for (x, dy) in x.zip(dy) {
                 dispatch(TapSum { x, dy, rows: &rows, channels, sums: &mut *sums });
             }
         });
@@ -167,13 +165,13 @@ fn correlate<B: Host>(
     field: &Field,
     passes: &[Pass],
     at: Vec<(usize, usize)>,
-    x: &[f32],
-) -> Vec<f32> {
-    let image_in = kernel.ins * field.at.len();
-    let image_out = kernel.outs * at.len();
+    x: &[Lanes],
+) -> Vec<Lanes> {
+    let image_in = kernel.ins.div_ceil(LANES) * field.at.len();
+    let image_out = kernel.outs.div_ceil(LANES) * at.len();
     let images = x.len() / image_in;
     let group = GROUP.div_ceil(at.len()).min(images.div_ceil(4)).max(1);
-    let mut output = any_values(images * image_out);
+    let mut output = any_pixels(images * image_out);
     let jobs = output.chunks_mut(group * image_out).zip(x.chunks(group * image_in));
     each::<B, _>(jobs, |(output, x)| {
         dispatch(Correlate { kernel, field, passes, at: &at, x, output });
@@ -186,8 +184,8 @@ struct Correlate<'a> {
     field: &'a Field,
     passes: &'a [Pass],
     at: &'a [(usize, usize)],
-    x: &'a [f32],
-    output: &'a mut [f32],
+    x: &'a [Lanes],
+    output: &'a mut [Lanes],
 }
 
 impl Job for Correlate<'_> {
@@ -196,32 +194,30 @@ impl Job for Correlate<'_> {
     #[inline(always)]
     fn run<I: Instructions>(self) {
         let (kernel, field) = (self.kernel, self.field);
-        let image_in = kernel.ins * field.at.len();
+        let blocks_in = kernel.ins.div_ceil(LANES);
+        let image_in = blocks_in * field.at.len();
         let images = self.x.len() / image_in;
-        let size = kernel.ins.div_ceil(LANES) * field.area;
-        let mut packed = scratch(images * size);
-        packed.fill(Lanes::default());
-        for (x, to) in self.x.chunks_exact(image_in).zip(packed.chunks_exact_mut(size)) {
-            pack_image::<I>(field, x, to);
-        }
+        let size = blocks_in * field.area;
+        let padded = (!field.is_dense()).then(|| {
+            let mut padded = scratch(images * size);
+            padded.fill(Lanes::default());
+            let pairs = self.x.chunks_exact(image_in).zip(padded.chunks_exact_mut(size));
+            pairs.for_each(|(image, to)| field.fill(image, to));
+            padded
+        });
+        let x = padded.as_deref().unwrap_or(self.x);
         let rows: Vec<Vec<usize>> =
             self.passes.iter().map(|pass| rows_of_images(pass, images, size)).collect();
         let starts: Vec<usize> =
             rows.iter().scan(0, |at, rows| Some(std::mem::replace(at, *at + rows.len()))).collect();
         let pixels = self.at.len();
+        let image_out = kernel.outs.div_ceil(LANES) * pixels;
         let mut sums = scratch(images * pixels);
-        let places: Vec<Vec<usize>> = (0..images)
-            .map(|n| {
-                let place =
-                    |(pass, row): &(usize, usize)| starts[*pass] + n * self.passes[*pass].rows.len() + row;
-                self.at.iter().map(place).collect()
-            })
-            .collect();
         for block in 0..kernel.outs.div_ceil(LANES) {
             for ((pass, rows), start) in self.passes.iter().zip(&rows).zip(&starts) {
                 let panel = pass.segments.len() * kernel.depth();
                 sum_channels::<I::Wide>(
-                    &packed,
+                    x,
                     rows,
                     &pass.segments,
                     kernel.depth(),
@@ -229,10 +225,16 @@ impl Job for Correlate<'_> {
                     &mut sums[*start..*start + rows.len()],
                 );
             }
-            let channels = LANES.min(kernel.outs - block * LANES);
-            for (n, places) in places.iter().enumerate() {
-                let first = (n * kernel.outs + block * LANES) * pixels;
-                unpack::<I::Eight>(&sums, places, &mut self.output[first..first + channels * pixels]);
+            for (n, output) in self.output.chunks_exact_mut(image_out).enumerate() {
+                let image = &mut output[block * pixels..][..pixels];
+                // A single pass has the pixels in their order.
+                if let [_] = self.passes {
+                    image.copy_from_slice(&sums[n * pixels..][..pixels]);
+                    continue;
+                }
+                for (pixel, (pass, row)) in image.iter_mut().zip(self.at) {
+                    *pixel = sums[starts[*pass] + n * self.passes[*pass].rows.len() + row];
+                }
             }
         }
     }
@@ -240,28 +242,6 @@ impl Job for Correlate<'_> {
 
 fn rows_of_images(pass: &Pass, images: usize, size: usize) -> Vec<usize> {
     (0..images).flat_map(|n| pass.rows.iter().map(move |row| n * size + row)).collect()
-}
-
-struct Pack<'a> {
-    field: &'a Field,
-    values: &'a [f32],
-    to: &'a mut [Lanes],
-}
-
-impl Job for Pack<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Instructions>(self) {
-        pack_image::<I>(self.field, self.values, self.to);
-    }
-}
-
-#[inline(always)]
-fn pack_image<I: Instructions>(field: &Field, values: &[f32], to: &mut [Lanes]) {
-    for (planes, to) in blocks(values, field.at.len()).zip(to.chunks_exact_mut(field.area)) {
-        pack::<I::Eight>(planes, &field.at, to);
-    }
 }
 
 /// Adds the gradient of one tap from one image.

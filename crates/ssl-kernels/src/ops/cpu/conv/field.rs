@@ -1,8 +1,9 @@
 //! Images padded with the zeros that taps may reach.
 
 use super::geometry::Geometry;
+use crate::ops::cpu::simd::Lanes;
 
-/// A padded, packed image.
+/// A padded image.
 pub(super) struct Field {
     /// The positions of the image's pixels.
     pub(super) at: Vec<usize>,
@@ -23,9 +24,19 @@ impl Field {
         Self::new(g.output, before, [0, 1].map(|axis| before + reach(axis).max(g.output[axis])))
     }
 
-    /// An image without padding.
-    pub(super) fn dense(image: [usize; 2]) -> Self {
-        Self::new(image, 0, image)
+    /// Whether there is no padding, so that an image can be read where it is.
+    pub(super) fn is_dense(&self) -> bool {
+        self.area == self.at.len()
+    }
+
+    /// Copies an image, block by block, into padding that is there already.
+    pub(super) fn fill(&self, image: &[Lanes], padded: &mut [Lanes]) {
+        let blocks = image.chunks_exact(self.at.len()).zip(padded.chunks_exact_mut(self.area));
+        for (block, padded) in blocks {
+            for (pixel, at) in block.iter().zip(&self.at) {
+                padded[*at] = *pixel;
+            }
+        }
     }
 
     fn new(image: [usize; 2], before: usize, [height, width]: [usize; 2]) -> Self {

@@ -46,14 +46,19 @@ impl Geometry {
         self.output[0] * self.output[1]
     }
 
-    /// Values per input image.
-    pub(super) fn image_in(&self) -> usize {
-        self.channels_in * self.pixels_in()
+    /// Blocks of sixteen channels of the input and of the output.
+    pub(super) fn blocks(&self) -> [usize; 2] {
+        [self.channels_in, self.channels_out].map(|channels| channels.div_ceil(LANES))
     }
 
-    /// Values per output image.
+    /// Packed pixels of an input image.
+    pub(super) fn image_in(&self) -> usize {
+        self.blocks()[0] * self.pixels_in()
+    }
+
+    /// Packed pixels of an output image.
     pub(super) fn image_out(&self) -> usize {
-        self.channels_out * self.pixels_out()
+        self.blocks()[1] * self.pixels_out()
     }
 }
 

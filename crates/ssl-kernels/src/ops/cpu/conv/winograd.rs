@@ -14,12 +14,11 @@ mod gradient;
 mod scheme;
 mod tiling;
 
-use super::blocked::{blocks, pack, unpack};
 use super::geometry::{Geometry, Kernel};
 use super::product::sum_channels;
 use crate::ops::cpu::Host;
 use crate::ops::cpu::parallel::each;
-use crate::ops::cpu::pool::{Scratch, any_values, scratch};
+use crate::ops::cpu::pool::{Scratch, any_pixels, scratch};
 use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector, dispatch};
 use gradient::tap_sums;
 use scheme::{M, N, both};
@@ -33,20 +32,20 @@ pub(super) fn serves(g: &Geometry) -> bool {
     g.kernel == 3 && g.stride == 1 && g.padding <= 2 && g.channels_in >= LANES && g.channels_out >= LANES
 }
 
-/// `[image, channel_out, pixel]`
-pub(super) fn forward<B: Host>(g: &Geometry, x: &[f32], weight: &[f32]) -> Vec<f32> {
+/// `[image, block of outputs, pixel]`
+pub(super) fn forward<B: Host>(g: &Geometry, x: &[Lanes], weight: &[f32]) -> Vec<Lanes> {
     let kernel = Kernel::forward(g, weight);
     correlate::<B>(&Tiling::new(g.input, g.output, g.padding), kernel, x)
 }
 
-/// `[image, channel_in, pixel]`
-pub(super) fn input_gradient<B: Host>(g: &Geometry, weight: &[f32], dy: &[f32]) -> Vec<f32> {
+/// `[image, block of inputs, pixel]`
+pub(super) fn input_gradient<B: Host>(g: &Geometry, weight: &[f32], dy: &[Lanes]) -> Vec<Lanes> {
     let kernel = Kernel::backward(g, weight);
     correlate::<B>(&Tiling::new(g.output, g.input, 2 - g.padding), kernel, dy)
 }
 
 /// `[channel_out, channel_in, 3, 3]`
-pub(super) fn weight_gradient<B: Host>(g: &Geometry, x: &[f32], dy: &[f32]) -> Vec<f32> {
+pub(super) fn weight_gradient<B: Host>(g: &Geometry, x: &[Lanes], dy: &[Lanes]) -> Vec<f32> {
     tap_sums::<B>(g, &Tiling::new(g.input, g.output, g.padding), x, dy)
 }
 
@@ -56,13 +55,13 @@ fn point_stride(blocks: usize, tiles: usize) -> usize {
 }
 
 /// The convolution of images with a kernel.
-fn correlate<B: Host>(tiling: &Tiling, kernel: Kernel<'_>, x: &[f32]) -> Vec<f32> {
-    let image_in = kernel.ins * tiling.input_at.len();
-    let image_out = kernel.outs * tiling.output_at.len();
+fn correlate<B: Host>(tiling: &Tiling, kernel: Kernel<'_>, x: &[Lanes]) -> Vec<Lanes> {
+    let image_in = kernel.ins.div_ceil(LANES) * tiling.pixels[0];
+    let image_out = kernel.outs.div_ceil(LANES) * tiling.pixels[1];
     let images = x.len() / image_in;
     let weights = transformed_weights::<B>(kernel);
     let group = tiling.images_per_group(images);
-    let mut output = any_values(images * image_out);
+    let mut output = any_pixels(images * image_out);
     let jobs = output.chunks_mut(group * image_out).zip(x.chunks(group * image_in));
     each::<B, _>(jobs, |(output, x)| {
         dispatch(Correlate { tiling, kernel, weights: &weights, x, output });
@@ -117,8 +116,8 @@ struct Correlate<'a> {
     tiling: &'a Tiling,
     kernel: Kernel<'a>,
     weights: &'a [Lanes],
-    x: &'a [f32],
-    output: &'a mut [f32],
+    x: &'a [Lanes],
+    output: &'a mut [Lanes],
 }
 
 impl Job for Correlate<'_> {
@@ -128,20 +127,18 @@ impl Job for Correlate<'_> {
     fn run<I: Instructions>(self) {
         let (tiling, kernel) = (self.tiling, self.kernel);
         let per_image = tiling.tiles_per_image();
-        let images = self.x.len() / (kernel.ins * tiling.input_at.len());
-        let tiles = images * per_image;
         let blocks_in = kernel.ins.div_ceil(LANES);
+        let tiles = self.x.len() / (blocks_in * tiling.pixels[0]) * per_image;
         let stride = point_stride(blocks_in, tiles);
         let mut points = scratch(N * N * stride);
-        transform_tiles::<I>(tiling, kernel.ins, self.x, &mut points);
+        transform_tiles::<I>(tiling, blocks_in, self.x, &mut points);
 
         let rows: Vec<usize> = (0..tiles).collect();
         let segments: Vec<usize> = (0..blocks_in).map(|block| block * tiles).collect();
         let ins = blocks_in * kernel.depth();
-        let pixels = tiling.output_at.len();
         let sum_stride = point_stride(1, tiles);
         let mut sums = scratch(N * N * sum_stride);
-        let mut image = scratch(per_image * M * M);
+        let image_out = kernel.outs.div_ceil(LANES) * tiling.pixels[1];
         for (block, weights) in self.weights.chunks_exact(N * N * ins).enumerate() {
             for point in 0..N * N {
                 sum_channels::<I::Wide>(
@@ -153,15 +150,9 @@ impl Job for Correlate<'_> {
                     &mut sums[point * sum_stride..point * sum_stride + tiles],
                 );
             }
-            for n in 0..images {
-                inverse::<I>(tiling, &sums[n * per_image..], sum_stride, &mut image);
-                let first = (n * kernel.outs + block * LANES) * pixels;
-                let channels = LANES.min(kernel.outs - block * LANES);
-                unpack::<I::Eight>(
-                    &image,
-                    &tiling.output_at,
-                    &mut self.output[first..first + channels * pixels],
-                );
+            for (n, output) in self.output.chunks_exact_mut(image_out).enumerate() {
+                let image = &mut output[block * tiling.pixels[1]..][..tiling.pixels[1]];
+                inverse::<I>(tiling, &sums[n * per_image..], sum_stride, image);
             }
         }
     }
@@ -169,32 +160,26 @@ impl Job for Correlate<'_> {
 
 /// `V = Bᵀ d B` of all tiles: `[point, block of channels, tile]`, points separated by [`point_stride`].
 #[inline(always)]
-fn transform_tiles<I: Instructions>(tiling: &Tiling, channels: usize, x: &[f32], points: &mut [Lanes]) {
-    let pixels = tiling.input_at.len();
+fn transform_tiles<I: Instructions>(tiling: &Tiling, blocks: usize, x: &[Lanes], points: &mut [Lanes]) {
     let per_image = tiling.tiles_per_image();
-    let tiles = x.len() / (channels * pixels) * per_image;
-    let stride = point_stride(channels.div_ceil(LANES), tiles);
-    let mut image = scratch(tiling.area);
-    image.fill(Lanes::default());
-    for (n, values) in x.chunks_exact(channels * pixels).enumerate() {
-        for (block, planes) in blocks(values, pixels).enumerate() {
-            pack::<I::Eight>(planes, &tiling.input_at, &mut image);
-            let first = block * tiles + n * per_image;
-            for tile in 0..per_image {
-                let corner = tile / tiling.tiles[1] * M * tiling.width + tile % tiling.tiles[1] * M;
-                for part in 0..I::Wide::PARTS {
-                    let mut d = [[I::Wide::splat(0.0); N]; N];
-                    for i in 0..N {
-                        let row = &image[corner + i * tiling.width..][..N];
-                        for j in 0..N {
-                            d[i][j] = I::Wide::load(&row[j], part);
-                        }
+    let tiles = x.len() / (blocks * tiling.pixels[0]) * per_image;
+    let stride = point_stride(blocks, tiles);
+    for (index, image) in x.chunks_exact(tiling.pixels[0]).enumerate() {
+        let first = index % blocks * tiles + index / blocks * per_image;
+        let points = split_points(points, stride, first, per_image);
+        for tile in 0..per_image {
+            let pixels = tiling.inputs(tile, image);
+            for part in 0..I::Wide::PARTS {
+                let mut d = [[I::Wide::splat(0.0); N]; N];
+                for i in 0..N {
+                    for j in 0..N {
+                        d[i][j] = I::Wide::load(pixels[i][j], part);
                     }
-                    let d = both!(d, N => N, scheme::input);
-                    for i in 0..N {
-                        for j in 0..N {
-                            d[i][j].store(&mut points[(i * N + j) * stride + first + tile], part);
-                        }
+                }
+                let d = both!(d, N => N, scheme::input);
+                for i in 0..N {
+                    for j in 0..N {
+                        d[i][j].store(&mut points[i * N + j][tile], part);
                     }
                 }
             }
@@ -202,23 +187,37 @@ fn transform_tiles<I: Instructions>(tiling: &Tiling, channels: usize, x: &[f32],
     }
 }
 
-/// `Y = Aᵀ m A` of the tiles of one image, as pixels.
+/// Some tiles of every point.
+#[inline(always)]
+fn split_points(points: &mut [Lanes], stride: usize, first: usize, count: usize) -> [&mut [Lanes]; N * N] {
+    let mut rest = points;
+    std::array::from_fn(|_| {
+        let (own, others) = std::mem::take(&mut rest).split_at_mut(stride);
+        rest = others;
+        &mut own[first..][..count]
+    })
+}
+
+/// `Y = Aᵀ m A` of the tiles of one image.
 #[inline(always)]
 fn inverse<I: Instructions>(tiling: &Tiling, sums: &[Lanes], stride: usize, image: &mut [Lanes]) {
-    for tile in 0..tiling.tiles_per_image() {
-        let corner = tile / tiling.tiles[1] * M * tiling.output_width + tile % tiling.tiles[1] * M;
+    let count = tiling.tiles_per_image();
+    let points: [&[Lanes]; N * N] = std::array::from_fn(|point| &sums[point * stride..][..count]);
+    for tile in 0..count {
+        let mut places = tiling.output(tile, image);
         for part in 0..I::Wide::PARTS {
             let mut m = [[I::Wide::splat(0.0); N]; N];
             for i in 0..N {
                 for j in 0..N {
-                    m[i][j] = I::Wide::load(&sums[(i * N + j) * stride + tile], part);
+                    m[i][j] = I::Wide::load(&points[i * N + j][tile], part);
                 }
             }
             let y = both!(m, N => M, scheme::output);
             for i in 0..M {
-                let row = &mut image[corner + i * tiling.output_width..][..M];
                 for j in 0..M {
-                    y[i][j].store(&mut row[j], part);
+                    if let Some(pixel) = places.get(i, j) {
+                        y[i][j].store(pixel, part);
+                    }
                 }
             }
         }

@@ -73,6 +73,15 @@ impl Vector for F32x8 {
         let to: &mut [f32] = &mut to.0[part * 8..part * 8 + 8];
         unsafe { _mm256_store_ps(to.as_mut_ptr(), self.0) }
     }
+    #[inline(always)]
+    fn positive(self) -> Self {
+        // If either operand is NaN, the second one is the result.
+        Self(unsafe { _mm256_max_ps(_mm256_setzero_ps(), self.0) })
+    }
+    #[inline(always)]
+    fn where_positive(self, other: Self) -> Self {
+        Self(unsafe { _mm256_and_ps(self.0, _mm256_cmp_ps::<_CMP_GT_OQ>(other.0, _mm256_setzero_ps())) })
+    }
 }
 
 impl Eight for F32x8 {
@@ -83,15 +92,6 @@ impl Eight for F32x8 {
     #[inline(always)]
     fn store_slice(self, to: &mut [f32; 8]) {
         unsafe { _mm256_storeu_ps(to.as_mut_ptr(), self.0) }
-    }
-    #[inline(always)]
-    fn positive(self) -> Self {
-        // If either operand is NaN, the second one is the result.
-        Self(unsafe { _mm256_max_ps(_mm256_setzero_ps(), self.0) })
-    }
-    #[inline(always)]
-    fn where_positive(self, other: Self) -> Self {
-        Self(unsafe { _mm256_and_ps(self.0, _mm256_cmp_ps::<_CMP_GT_OQ>(other.0, _mm256_setzero_ps())) })
     }
     #[inline(always)]
     fn transpose(r: [Self; 8]) -> [Self; 8] {
@@ -130,5 +130,17 @@ impl Vector for F32x16 {
     fn store(self, to: &mut Lanes, part: usize) {
         debug_assert_eq!(part, 0, "a pixel is one vector");
         unsafe { _mm512_store_ps(to.0.as_mut_ptr(), self.0) }
+    }
+    #[inline(always)]
+    fn positive(self) -> Self {
+        // As with eight numbers.
+        Self(unsafe { _mm512_max_ps(_mm512_setzero_ps(), self.0) })
+    }
+    #[inline(always)]
+    fn where_positive(self, other: Self) -> Self {
+        unsafe {
+            let above = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(other.0, _mm512_setzero_ps());
+            Self(_mm512_maskz_mov_ps(above, self.0))
+        }
     }
 }

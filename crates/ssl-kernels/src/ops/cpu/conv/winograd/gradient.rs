@@ -3,11 +3,10 @@
 //! Images and gradients are transformed one chunk at a time; then every point sums over all tiles of the chunk. The
 //! order of the sums does not depend on the number of threads.
 
-use super::super::blocked::{blocks, pack};
 use super::super::geometry::Geometry;
 use super::super::product::sum_pixels;
 use super::scheme::{self, M, N, both};
-use super::{Tiling, point_stride, transform_tiles};
+use super::{Tiling, point_stride, split_points, transform_tiles};
 use crate::ops::cpu::Host;
 use crate::ops::cpu::parallel::{each, map};
 use crate::ops::cpu::pool::{Scratch, any_values, scratch};
@@ -17,11 +16,11 @@ use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector, dispatch};
 const CHUNK: usize = 1 << 17;
 
 /// `[channel_out, channel_in, 3, 3]`
-pub(super) fn tap_sums<B: Host>(g: &Geometry, tiling: &Tiling, x: &[f32], dy: &[f32]) -> Vec<f32> {
+pub(super) fn tap_sums<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: &[Lanes]) -> Vec<f32> {
     let images = x.len() / g.image_in();
     let per_image = tiling.tiles_per_image();
     let group = tiling.images_per_group(images);
-    let (blocks_in, blocks_out) = (g.channels_in.div_ceil(LANES), g.channels_out.div_ceil(LANES));
+    let [blocks_in, blocks_out] = g.blocks();
     let group_size = N * N * (blocks_in + blocks_out) * group * per_image;
     let groups = (CHUNK / group_size).clamp(4, 64);
     let mut sums = scratch(N * N * blocks_in * blocks_out * LANES);
@@ -54,8 +53,8 @@ struct Transformed {
 struct TransformPair<'a> {
     g: &'a Geometry,
     tiling: &'a Tiling,
-    x: &'a [f32],
-    dy: &'a [f32],
+    x: &'a [Lanes],
+    dy: &'a [Lanes],
 }
 
 impl Job for TransformPair<'_> {
@@ -63,44 +62,38 @@ impl Job for TransformPair<'_> {
 
     #[inline(always)]
     fn run<I: Instructions>(self) -> Transformed {
-        let g = self.g;
-        let tiles = self.x.len() / g.image_in() * self.tiling.tiles_per_image();
-        let points = |channels: usize| scratch(N * N * point_stride(channels.div_ceil(LANES), tiles));
-        let (mut images, mut gradients) = (points(g.channels_in), points(g.channels_out));
-        transform_tiles::<I>(self.tiling, g.channels_in, self.x, &mut images);
-        transform_gradients::<I>(self.tiling, g.channels_out, self.dy, &mut gradients);
+        let [blocks_in, blocks_out] = self.g.blocks();
+        let tiles = self.x.len() / self.g.image_in() * self.tiling.tiles_per_image();
+        let points = |blocks: usize| scratch(N * N * point_stride(blocks, tiles));
+        let (mut images, mut gradients) = (points(blocks_in), points(blocks_out));
+        transform_tiles::<I>(self.tiling, blocks_in, self.x, &mut images);
+        transform_gradients::<I>(self.tiling, blocks_out, self.dy, &mut gradients);
         Transformed { images, gradients, tiles }
     }
 }
 
 /// `Q = A dY Aᵀ` of all tiles, laid out as by [`transform_tiles`].
 #[inline(always)]
-fn transform_gradients<I: Instructions>(tiling: &Tiling, channels: usize, dy: &[f32], points: &mut [Lanes]) {
-    let pixels = tiling.output_at.len();
+fn transform_gradients<I: Instructions>(tiling: &Tiling, blocks: usize, dy: &[Lanes], points: &mut [Lanes]) {
     let per_image = tiling.tiles_per_image();
-    let tiles = dy.len() / (channels * pixels) * per_image;
-    let stride = point_stride(channels.div_ceil(LANES), tiles);
-    let mut image = scratch(per_image * M * M);
-    image.fill(Lanes::default());
-    for (n, values) in dy.chunks_exact(channels * pixels).enumerate() {
-        for (block, planes) in blocks(values, pixels).enumerate() {
-            pack::<I::Eight>(planes, &tiling.output_at, &mut image);
-            let first = block * tiles + n * per_image;
-            for tile in 0..per_image {
-                let corner = tile / tiling.tiles[1] * M * tiling.output_width + tile % tiling.tiles[1] * M;
-                for part in 0..I::Wide::PARTS {
-                    let mut y = [[I::Wide::splat(0.0); M]; M];
-                    for i in 0..M {
-                        let row = &image[corner + i * tiling.output_width..][..M];
-                        for j in 0..M {
-                            y[i][j] = I::Wide::load(&row[j], part);
-                        }
+    let tiles = dy.len() / (blocks * tiling.pixels[1]) * per_image;
+    let stride = point_stride(blocks, tiles);
+    for (index, image) in dy.chunks_exact(tiling.pixels[1]).enumerate() {
+        let first = index % blocks * tiles + index / blocks * per_image;
+        let points = split_points(points, stride, first, per_image);
+        for tile in 0..per_image {
+            let pixels = tiling.outputs(tile, image);
+            for part in 0..I::Wide::PARTS {
+                let mut y = [[I::Wide::splat(0.0); M]; M];
+                for i in 0..M {
+                    for j in 0..M {
+                        y[i][j] = I::Wide::load(pixels[i][j], part);
                     }
-                    let q = both!(y, M => N, scheme::output_gradient);
-                    for i in 0..N {
-                        for j in 0..N {
-                            q[i][j].store(&mut points[(i * N + j) * stride + first + tile], part);
-                        }
+                }
+                let q = both!(y, M => N, scheme::output_gradient);
+                for i in 0..N {
+                    for j in 0..N {
+                        q[i][j].store(&mut points[i * N + j][tile], part);
                     }
                 }
             }

@@ -1,0 +1,169 @@
+//! Passes over the planes of a piece.
+
+use super::layout::{Column, Layout};
+use crate::ops::cpu::simd::{Instructions, Job, Lanes, Vector};
+
+/// Normalises planes, adds a shortcut if there is one, and applies ReLU if wanted.
+pub(super) struct Forward<'a> {
+    pub(super) layout: Layout,
+    pub(super) piece: usize,
+    pub(super) columns: &'a [Column],
+    pub(super) x: &'a [Lanes],
+    pub(super) shortcut: Option<&'a [Lanes]>,
+    pub(super) relu: bool,
+    pub(super) y: &'a mut [Lanes],
+}
+
+impl Job for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Instructions>(self) {
+        let pixels = self.layout.pixels;
+        for (plane, y) in self.y.chunks_exact_mut(pixels).enumerate() {
+            let column = &self.columns[self.layout.column(self.piece, plane)];
+            let x = &self.x[plane * pixels..][..pixels];
+            for part in 0..I::Wide::PARTS {
+                let column = Loaded::<I::Wide>::of(column, part);
+                match (self.shortcut, self.relu) {
+                    (Some(shortcut), _) => {
+                        let shortcut = &shortcut[plane * pixels..][..pixels];
+                        for i in 0..pixels {
+                            let value = column.normalised(I::Wide::load(&x[i], part));
+                            value.add(I::Wide::load(&shortcut[i], part)).positive().store(&mut y[i], part);
+                        }
+                    }
+                    (None, true) => {
+                        for i in 0..pixels {
+                            column.normalised(I::Wide::load(&x[i], part)).positive().store(&mut y[i], part);
+                        }
+                    }
+                    (None, false) => {
+                        for i in 0..pixels {
+                            column.normalised(I::Wide::load(&x[i], part)).store(&mut y[i], part);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A part of a column.
+#[derive(Clone, Copy)]
+pub(super) struct Loaded<V> {
+    mean: V,
+    factor: V,
+    bias: V,
+}
+
+impl<V: Vector> Loaded<V> {
+    #[inline(always)]
+    pub(super) fn of(column: &Column, part: usize) -> Self {
+        let [mean, factor, bias] = [&column.mean, &column.factor, &column.bias].map(|l| V::load(l, part));
+        Self { mean, factor, bias }
+    }
+
+    #[inline(always)]
+    fn normalised(&self, x: V) -> V {
+        self.bias.mul_add(x.sub(self.mean), self.factor)
+    }
+}
+
+/// What the gradient behind ReLU is computed from.
+#[derive(Clone, Copy)]
+pub(super) struct Gradient<'a> {
+    pub(super) dy: &'a [Lanes],
+    pub(super) x: &'a [Lanes],
+    /// The output, if a shortcut was added.
+    pub(super) y: Option<&'a [Lanes]>,
+    pub(super) relu: bool,
+}
+
+impl Gradient<'_> {
+    /// Those of a plane.
+    #[inline(always)]
+    pub(super) fn plane(self, plane: usize, pixels: usize) -> Self {
+        let first = plane * pixels;
+        Self {
+            dy: &self.dy[first..][..pixels],
+            x: &self.x[first..][..pixels],
+            y: self.y.map(|y| &y[first..][..pixels]),
+            relu: self.relu,
+        }
+    }
+
+    /// The gradient of the sum before ReLU, and `x − mean`.
+    #[inline(always)]
+    pub(super) fn at<V: Vector>(&self, pixel: usize, part: usize, column: &Loaded<V>) -> [V; 2] {
+        through_relu(
+            V::load(&self.dy[pixel], part),
+            V::load(&self.x[pixel], part),
+            self.y.map(|y| V::load(&y[pixel], part)),
+            self.relu,
+            column,
+        )
+    }
+}
+
+#[inline(always)]
+fn through_relu<V: Vector>(dy: V, x: V, y: Option<V>, relu: bool, column: &Loaded<V>) -> [V; 2] {
+    let deviation = x.sub(column.mean);
+    let g = match (y, relu) {
+        (Some(y), _) => dy.where_positive(y),
+        // The same operations as in the forward pass, so the same sign.
+        (None, true) => dy.where_positive(column.bias.mul_add(deviation, column.factor)),
+        (None, false) => dy,
+    };
+    [g, deviation]
+}
+
+/// Replaces gradients of the output by those of the shortcut, or by those of the input where these have no memory of their own.
+///
+/// ```text
+/// dx = weight · scale · (g − mean(g) − x̂ · mean(g · x̂))
+/// ```
+pub(super) struct InputGradient<'a> {
+    pub(super) layout: Layout,
+    pub(super) piece: usize,
+    pub(super) columns: &'a [Column],
+    /// See [`Layout::slopes`].
+    pub(super) slopes: &'a [[Lanes; 2]],
+    pub(super) dy: &'a mut [Lanes],
+    pub(super) x: &'a [Lanes],
+    pub(super) y: Option<&'a [Lanes]>,
+    pub(super) relu: bool,
+    pub(super) dx: Option<&'a mut [Lanes]>,
+}
+
+impl Job for InputGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Instructions>(mut self) {
+        let pixels = self.layout.pixels;
+        for (plane, dy) in self.dy.chunks_exact_mut(pixels).enumerate() {
+            let index = self.layout.column(self.piece, plane);
+            let range = plane * pixels..(plane + 1) * pixels;
+            let (x, y) = (&self.x[range.clone()], self.y.map(|y| &y[range.clone()]));
+            let mut dx = self.dx.as_deref_mut().map(|dx| &mut dx[range]);
+            for part in 0..I::Wide::PARTS {
+                let column = Loaded::<I::Wide>::of(&self.columns[index], part);
+                let [shift, slope] = [0, 1].map(|i| I::Wide::load(&self.slopes[index][i], part));
+                for i in 0..pixels {
+                    let (loaded, x) = (I::Wide::load(&dy[i], part), I::Wide::load(&x[i], part));
+                    let y = y.map(|y| I::Wide::load(&y[i], part));
+                    let [g, deviation] = through_relu(loaded, x, y, self.relu, &column);
+                    let value = column.factor.mul(g.sub(shift).sub(deviation.mul(slope)));
+                    match &mut dx {
+                        Some(dx) => {
+                            value.store(&mut dx[i], part);
+                            g.store(&mut dy[i], part);
+                        }
+                        None => value.store(&mut dy[i], part),
+                    }
+                }
+            }
+        }
+    }
+}

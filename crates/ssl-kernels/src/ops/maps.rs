@@ -1,0 +1,488 @@
+//! Feature maps of a convolutional network.
+
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
+use burn::tensor::{Device, Tensor};
+
+use super::conv::conv2d;
+#[cfg(any(feature = "flex", feature = "tch"))]
+use super::cpu;
+#[cfg(any(feature = "flex", feature = "tch"))]
+use super::epilogue::Epilogue;
+use super::{batch_norm_relu_train, batch_norm_train};
+
+/// Feature maps, in the layout that the backend convolves.
+///
+/// On `flex`, and in float32 on `tch` on the CPU, the result of a convolution is `[batch, block, height, width, 16]`, in blocks of
+/// sixteen channels, which the next layers read without copying. Elsewhere it is `[batch, channel, height, width]`, as what
+/// [`From`] takes.
+#[derive(Clone, Debug)]
+pub struct Maps(Layout);
+
+#[derive(Clone, Debug)]
+enum Layout {
+    Planes(Tensor<4>),
+    #[cfg_attr(not(any(feature = "flex", feature = "tch")), allow(dead_code))]
+    Pixels {
+        /// `[batch, block, height, width, 16]`
+        values: Tensor<5>,
+        channels: usize,
+    },
+}
+
+/// Normalised feature maps together with the statistics that normalised them.
+#[derive(Debug)]
+pub struct NormalisedMaps {
+    /// The shape of the input.
+    pub output: Maps,
+    /// `[split · channel]`, mean of the batch, without gradient.
+    pub mean: Tensor<1>,
+    /// `[split · channel]`, biased variance of the batch, without gradient.
+    pub variance: Tensor<1>,
+}
+
+impl From<Tensor<4>> for Maps {
+    fn from(planes: Tensor<4>) -> Self {
+        Self(Layout::Planes(planes))
+    }
+}
+
+impl Maps {
+    /// `[batch, channel, height, width]`
+    pub fn dims(&self) -> [usize; 4] {
+        match &self.0 {
+            Layout::Planes(planes) => planes.dims(),
+            Layout::Pixels { values, channels } => {
+                let [batch, _, height, width, _] = values.dims();
+                [batch, *channels, height, width]
+            }
+        }
+    }
+
+    /// The device.
+    pub fn device(&self) -> Device {
+        match &self.0 {
+            Layout::Planes(planes) => planes.device(),
+            Layout::Pixels { values, .. } => values.device(),
+        }
+    }
+
+    /// The values, `[batch, channel, height, width]`.
+    pub fn into_planes(self) -> Tensor<4> {
+        match self.0 {
+            Layout::Planes(planes) => planes,
+            Layout::Pixels { values, channels } => planes_of_pixels(values, channels),
+        }
+    }
+
+    /// [`conv2d`], without a bias.
+    ///
+    /// # Shapes
+    /// - `weight`: `[channel_out, channel_in, kernel, kernel]`
+    pub fn conv2d(self, weight: Tensor<4>, stride: usize, padding: usize) -> Self {
+        #[cfg(any(feature = "flex", feature = "tch"))]
+        if let Some(host) = Host::of(&[&self.device(), &weight.device()])
+            && host.loops_take(&weight)
+            && self.taken_by(host)
+        {
+            let channels = weight.dims()[0];
+            let values = match self.0 {
+                Layout::Planes(planes) => host.conv2d_of_planes(planes, weight, stride, padding),
+                Layout::Pixels { values, channels } => {
+                    host.conv2d_of_pixels(values, channels, weight, stride, padding)
+                }
+            };
+            return Self(Layout::Pixels { values, channels });
+        }
+        Self::from(conv2d(self.into_planes(), weight, None, stride, padding))
+    }
+
+    /// [`batch_norm_train`] of groups of images: image `i` belongs to group `i mod splits`.
+    ///
+    /// # Shapes
+    /// - `weight`, `bias`: `[split · channel]`
+    ///
+    /// # Panics
+    /// If the batch is not a multiple of `splits`.
+    pub fn batch_norm_train(
+        self,
+        weight: Tensor<1>,
+        bias: Tensor<1>,
+        splits: usize,
+        eps: f64,
+    ) -> NormalisedMaps {
+        self.normalised(weight, bias, Then::Nothing, splits, eps)
+    }
+
+    /// [`batch_norm_relu_train`] of groups of images, see [`batch_norm_train`](Self::batch_norm_train).
+    ///
+    /// # Panics
+    /// If the batch is not a multiple of `splits`.
+    pub fn batch_norm_relu_train(
+        self,
+        weight: Tensor<1>,
+        bias: Tensor<1>,
+        shortcut: Option<Self>,
+        splits: usize,
+        eps: f64,
+    ) -> NormalisedMaps {
+        self.normalised(weight, bias, shortcut.map_or(Then::Relu, Then::AddRelu), splits, eps)
+    }
+
+    fn normalised(
+        self,
+        weight: Tensor<1>,
+        bias: Tensor<1>,
+        then: Then,
+        splits: usize,
+        eps: f64,
+    ) -> NormalisedMaps {
+        let dims = self.dims();
+        let values = match self.0 {
+            #[cfg(any(feature = "flex", feature = "tch"))]
+            Layout::Pixels { values, channels } => {
+                if let Some(host) = Host::of(&[&values.device(), &weight.device(), &bias.device()]) {
+                    let norm = cpu::Norm { channels, splits, eps };
+                    let out = host.batch_norm(values, weight, bias, then.on_pixels(), norm);
+                    let output = Self(Layout::Pixels { values: out.output, channels });
+                    return NormalisedMaps { output, mean: out.mean, variance: out.variance };
+                }
+                planes_of_pixels(values, channels)
+            }
+            layout => Self(layout).into_planes(),
+        };
+        let [batch, channels, height, width] = dims;
+        assert!(batch.is_multiple_of(splits), "batch norm: batch {batch} is no multiple of {splits} splits");
+        let grouped = [batch / splits, channels * splits, height, width];
+        let values = values.reshape(grouped);
+        let out = match then {
+            Then::Nothing => batch_norm_train(values, weight, bias, eps),
+            Then::Relu => batch_norm_relu_train(values, weight, bias, None, eps),
+            Then::AddRelu(shortcut) => {
+                let shortcut = shortcut.into_planes().reshape(grouped);
+                batch_norm_relu_train(values, weight, bias, Some(shortcut), eps)
+            }
+        };
+        let output = Self::from(out.output.reshape(dims));
+        NormalisedMaps { output, mean: out.mean, variance: out.variance }
+    }
+
+    /// The maximum of every square of `size` × `size` pixels; places outside of the image do not count.
+    ///
+    /// # Panics
+    /// If the padding is more than half of the size.
+    pub fn max_pool2d(self, size: usize, stride: usize, padding: usize) -> Self {
+        #[cfg(any(feature = "flex", feature = "tch"))]
+        if let Layout::Pixels { values, channels } = &self.0
+            && let Some(host) = Host::of(&[&values.device()])
+        {
+            let square = cpu::Square { size, stride, padding };
+            let (values, channels) = (host.max_pool2d(values.clone(), square), *channels);
+            return Self(Layout::Pixels { values, channels });
+        }
+        let options = MaxPoolOptions::new([size; 2]).with_stride([stride; 2]).with_padding([padding; 2]);
+        Self::from(max_pool2d(self.into_planes(), options))
+    }
+
+    /// The mean of all pixels.
+    ///
+    /// # Shapes
+    /// - returns: `[batch, channel]`
+    pub fn mean(self) -> Tensor<2> {
+        match self.0 {
+            Layout::Planes(planes) => planes.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2),
+            Layout::Pixels { values, channels } => {
+                let [batch, blocks, height, width, lanes] = values.dims();
+                let means = values.reshape([batch, blocks, height * width, lanes]).mean_dim(2);
+                means.reshape([batch, blocks * lanes]).narrow(1, 0, channels)
+            }
+        }
+    }
+}
+
+/// The operation after a batch norm.
+enum Then {
+    Nothing,
+    Relu,
+    AddRelu(Maps),
+}
+
+#[cfg(any(feature = "flex", feature = "tch"))]
+impl Then {
+    fn on_pixels(self) -> Epilogue<5> {
+        match self {
+            Self::Nothing => Epilogue::None,
+            Self::Relu => Epilogue::Relu,
+            Self::AddRelu(shortcut) => Epilogue::AddRelu(shortcut.into_pixels()),
+        }
+    }
+}
+
+#[cfg(any(feature = "flex", feature = "tch"))]
+impl Maps {
+    /// Batch norm with given statistics, then the sum with a shortcut if there is one, then ReLU if wanted; `None` where gradients
+    /// are needed or the layout is not one of these loops.
+    ///
+    /// # Shapes
+    /// - `weight`, `bias`, `mean`, `variance`: `[channel]`
+    pub fn batch_norm_eval(
+        &self,
+        parameters: [Tensor<1>; 4],
+        shortcut: Option<&Self>,
+        relu: bool,
+        eps: f64,
+    ) -> Option<Self> {
+        let Layout::Pixels { values, channels } = &self.0 else { return None };
+        let devices = parameters.iter().map(Tensor::device).chain([values.device()]);
+        let devices: Vec<Device> = devices.chain(shortcut.map(Self::device)).collect();
+        if devices.iter().any(Device::is_autodiff) || (shortcut.is_some() && !relu) {
+            return None;
+        }
+        let host = Host::of(&devices.iter().collect::<Vec<_>>())?;
+        let epilogue = match (shortcut, relu) {
+            (Some(shortcut), _) => Epilogue::AddRelu(shortcut.clone().into_pixels()),
+            (None, true) => Epilogue::Relu,
+            (None, false) => Epilogue::None,
+        };
+        let norm = cpu::Norm { channels: *channels, splits: 1, eps };
+        let values = host.batch_norm_eval(values.clone(), parameters, epilogue, norm);
+        Some(Self(Layout::Pixels { values, channels: *channels }))
+    }
+
+    fn taken_by(&self, host: Host) -> bool {
+        match &self.0 {
+            Layout::Planes(planes) => host.loops_take(planes),
+            Layout::Pixels { .. } => true,
+        }
+    }
+
+    fn into_pixels(self) -> Tensor<5> {
+        match self.0 {
+            Layout::Pixels { values, .. } => values,
+            Layout::Planes(planes) => {
+                let host = Host::of(&[&planes.device()]).expect("the backend of other pixels");
+                host.pixels_of_planes(planes)
+            }
+        }
+    }
+}
+
+#[cfg(any(feature = "flex", feature = "tch"))]
+fn planes_of_pixels(values: Tensor<5>, channels: usize) -> Tensor<4> {
+    let host = Host::of(&[&values.device()]).expect("the backend that made the pixels");
+    host.planes_of_pixels(values, channels)
+}
+
+#[cfg(not(any(feature = "flex", feature = "tch")))]
+fn planes_of_pixels(_values: Tensor<5>, _channels: usize) -> Tensor<4> {
+    unreachable!("without a backend that convolves pixels there are none")
+}
+
+/// The backend whose tensors the loops of [`cpu`] work on.
+#[cfg(any(feature = "flex", feature = "tch"))]
+#[derive(Clone, Copy)]
+enum Host {
+    #[cfg(feature = "flex")]
+    Flex,
+    #[cfg(feature = "tch")]
+    LibTorch,
+}
+
+/// Calls a function of [`cpu`] for the backend.
+#[cfg(any(feature = "flex", feature = "tch"))]
+macro_rules! call {
+    ($host:expr, $function:ident ( $($argument:expr),* )) => {
+        match $host {
+            #[cfg(feature = "flex")]
+            Host::Flex => cpu::$function::<super::flex::Flex>($($argument),*),
+            #[cfg(feature = "tch")]
+            Host::LibTorch => cpu::$function::<super::libtorch::Backend>($($argument),*),
+        }
+    };
+}
+
+#[cfg(any(feature = "flex", feature = "tch"))]
+impl Host {
+    fn of(devices: &[&Device]) -> Option<Self> {
+        #[cfg(feature = "flex")]
+        if super::flex::serves(devices) {
+            return Some(Self::Flex);
+        }
+        #[cfg(feature = "tch")]
+        if super::libtorch::serves(devices) {
+            return Some(Self::LibTorch);
+        }
+        None
+    }
+
+    fn loops_take<const D: usize>(self, tensor: &Tensor<D>) -> bool {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Flex => super::flex::loops_take(tensor),
+            #[cfg(feature = "tch")]
+            Self::LibTorch => super::libtorch::loops_take(tensor),
+        }
+    }
+
+    fn conv2d_of_planes(self, x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<5> {
+        call!(self, conv2d_of_planes(x, weight, stride, padding))
+    }
+
+    fn conv2d_of_pixels(
+        self,
+        x: Tensor<5>,
+        channels: usize,
+        weight: Tensor<4>,
+        stride: usize,
+        padding: usize,
+    ) -> Tensor<5> {
+        call!(self, conv2d_of_pixels(x, channels, weight, stride, padding))
+    }
+
+    fn batch_norm(
+        self,
+        x: Tensor<5>,
+        weight: Tensor<1>,
+        bias: Tensor<1>,
+        epilogue: Epilogue<5>,
+        norm: cpu::Norm,
+    ) -> super::BatchNormOutput<5> {
+        call!(self, batch_norm_of_pixels(x, weight, bias, epilogue, norm))
+    }
+
+    fn batch_norm_eval(
+        self,
+        x: Tensor<5>,
+        parameters: [Tensor<1>; 4],
+        epilogue: Epilogue<5>,
+        norm: cpu::Norm,
+    ) -> Tensor<5> {
+        call!(self, batch_norm_eval_of_pixels(x, parameters, epilogue, norm))
+    }
+
+    fn max_pool2d(self, x: Tensor<5>, square: cpu::Square) -> Tensor<5> {
+        call!(self, max_pool2d_of_pixels(x, square))
+    }
+
+    fn pixels_of_planes(self, planes: Tensor<4>) -> Tensor<5> {
+        call!(self, pixels_of_planes(planes))
+    }
+
+    fn planes_of_pixels(self, pixels: Tensor<5>, channels: usize) -> Tensor<4> {
+        call!(self, planes_of_pixels(pixels, channels))
+    }
+}
+
+#[cfg(not(any(feature = "flex", feature = "tch")))]
+impl Maps {
+    /// `None`: this operation is one of backends that are not part of this program.
+    pub fn batch_norm_eval(
+        &self,
+        _parameters: [Tensor<1>; 4],
+        _shortcut: Option<&Self>,
+        _relu: bool,
+        _eps: f64,
+    ) -> Option<Self> {
+        None
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::super::with_backend_kernels;
+    use super::*;
+    use burn::tensor::{Distribution, TensorData, Tolerance};
+
+    fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+        Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), &Device::flex())
+    }
+
+    /// The result of `work` on the output of a convolution, and the gradients of its images and kernel.
+    fn run(images: &Tensor<4>, kernel: &Tensor<4>, work: impl Fn(Maps) -> Tensor<2>) -> [TensorData; 3] {
+        let [x, w] = [images, kernel].map(|tensor| Tensor::from_inner(tensor.clone()).require_grad());
+        let output = work(Maps::from(x.clone() * 1.0).conv2d(w.clone(), 1, 1));
+        let gradients = (output.clone() * output.clone().sin()).sum().backward();
+        let of = |tensor: &Tensor<4>| tensor.grad(&gradients).expect("a gradient").into_data();
+        [output.inner().into_data(), of(&x), of(&w)]
+    }
+
+    fn check(images: [usize; 4], channels: usize, work: impl Fn(Maps) -> Tensor<2>) {
+        let (images, kernel) = (random(images), random([channels, images[1], 3, 3]));
+        let is_packed = |maps: Maps| matches!(maps.0, Layout::Pixels { .. });
+        assert!(is_packed(Maps::from(images.clone()).conv2d(kernel.clone(), 1, 1)), "the loops are used");
+        let ours = run(&images, &kernel, &work);
+        let planes = with_backend_kernels(|| run(&images, &kernel, &work));
+        for (ours, planes) in ours.into_iter().zip(planes) {
+            ours.assert_approx_eq::<f32>(&planes, Tolerance::rel_abs(1e-4, 1e-4));
+        }
+    }
+
+    #[test]
+    fn a_network_of_packed_maps_is_that_of_planes() {
+        for channels in [8, 16, 20, 35] {
+            let second = random([24, channels, 3, 3]) * 0.1;
+            check([3, 5, 9, 7], channels, |maps| {
+                let kernel = Tensor::from_inner(second.clone());
+                let shortcut = maps.clone().conv2d(kernel.clone(), 2, 1).into_planes();
+                let maps = maps.conv2d(kernel, 2, 1).into_planes() + shortcut;
+                Maps::from(maps).mean()
+            });
+            check([2, 3, 8, 8], channels, Maps::mean);
+        }
+    }
+
+    #[test]
+    fn pools_are_those_of_planes() {
+        for (size, stride, padding) in [(3, 2, 1), (2, 2, 0), (3, 1, 1)] {
+            for side in [7, 8] {
+                check([2, 3, side, side + 1], 20, |maps| {
+                    maps.max_pool2d(size, stride, padding).into_planes().flatten(1, 3)
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_of_several_largest_values_has_the_gradient() {
+        check([1, 2, 6, 6], 16, |maps| {
+            // Rounded, many are alike.
+            let maps = Maps::from((maps.into_planes() * 0.5).clamp(-0.25, 0.25));
+            let eye = Tensor::<2>::eye(16, &Device::flex()).reshape([16, 16, 1, 1]);
+            maps.conv2d(eye, 1, 0).max_pool2d(3, 2, 1).into_planes().flatten(1, 3)
+        });
+    }
+
+    #[test]
+    fn given_statistics_normalise_as_burns_operation_does() {
+        let device = Device::flex();
+        let (images, kernel) = (random([3, 20, 5, 4]), random([20, 20, 1, 1]));
+        let row = |low: f64| Tensor::<1>::random([20], Distribution::Uniform(low, 2.0), &device);
+        let [weight, bias, mean, variance] = [row(-1.0), row(-1.0), row(-1.0), row(0.1)];
+        let maps = Maps::from(images.clone()).conv2d(kernel, 1, 0);
+        let parameters = || [weight.clone(), bias.clone(), mean.clone(), variance.clone()];
+        let planes = super::super::batch_norm_eval(
+            maps.clone().into_planes(),
+            weight.clone(),
+            bias.clone(),
+            mean.clone(),
+            variance.clone(),
+            1e-5,
+        );
+        let added = maps.clone().into_planes() + planes.clone();
+        for (shortcut, relu, want) in [
+            (None, false, planes.clone()),
+            (None, true, super::super::relu(planes)),
+            (Some(&maps), true, super::super::relu(added)),
+        ] {
+            let found =
+                maps.batch_norm_eval(parameters(), shortcut, relu, 1e-5).expect("no gradient is needed");
+            found
+                .into_planes()
+                .into_data()
+                .assert_approx_eq::<f32>(&want.into_data(), Tolerance::rel_abs(1e-4, 1e-4));
+        }
+        let tracked =
+            Maps::from(Tensor::<4>::from_inner(images)).conv2d(Tensor::ones([20, 20, 1, 1], &device), 1, 0);
+        assert!(tracked.batch_norm_eval(parameters(), None, true, 1e-5).is_none(), "gradients are needed");
+    }
+}
