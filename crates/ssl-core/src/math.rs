@@ -1,8 +1,8 @@
 //! Tensor functions shared by several losses.
 
 use burn::tensor::{Tensor, activation::log_softmax};
-use ssl_kernels::ops::layer_norm;
 pub use ssl_kernels::ops::{add_scaled, sum};
+use ssl_kernels::ops::{layer_norm, rows_of_length};
 
 /// Smallest norm that [`l2_normalize`] divides by: the default of `torch.nn.functional.normalize`.
 pub const NORMALIZE_EPS: f64 = 1e-12;
@@ -18,9 +18,7 @@ pub const NORMALIZE_EPS: f64 = 1e-12;
 /// # Shapes
 /// - `x` and the result: `[row, dim]`
 pub fn l2_normalize(x: Tensor<2>, eps: f64) -> Tensor<2> {
-    // Clamped before the root, whose derivative at 0 is infinite.
-    let norm = x.clone().square().sum_dim(1).clamp_min(eps * eps).sqrt();
-    x / norm
+    rows_of_length(x, None, eps)
 }
 
 /// Scales every row of the last axis to mean 0 and variance 1: layer normalisation without weight and bias.

@@ -337,8 +337,9 @@ mod tests {
     fn a_block_that_starts_as_the_identity_passes_its_input_on() {
         let config = ResNetConfig::new(BlockKind::Basic, [1]).with_width(4).with_zero_init_residual(true);
         let network = config.init(&mut Init::new(0, &images(16).device()));
-        let stem = network.stem(images(16), &Pass::train());
-        assert_eq!(network.layer1[0].forward(stem.clone(), &Pass::train()).into_data(), stem.into_data());
+        let stem = network.stem(images(16).into(), &Pass::train());
+        let block = network.layer1[0].forward(stem.clone(), &Pass::train());
+        assert_eq!(block.into_planes().into_data(), stem.into_planes().into_data());
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
+use ssl_kernels::ops::rows_of_length;
 
 use crate::Init;
-use crate::math::{NORMALIZE_EPS, l2_normalize};
+use crate::math::NORMALIZE_EPS;
 
 /// A linear layer without bias whose rows have a trained direction and a length that is fixed unless told otherwise.
 ///
@@ -39,6 +40,6 @@ impl WeightNormLinear {
 
     /// The weight, `[output, dim]`.
     pub fn weight(&self) -> Tensor<2> {
-        l2_normalize(self.weight_v.val(), NORMALIZE_EPS) * self.weight_g.val()
+        rows_of_length(self.weight_v.val(), Some(self.weight_g.val()), NORMALIZE_EPS)
     }
 }

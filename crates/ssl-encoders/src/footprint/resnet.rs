@@ -65,8 +65,7 @@ impl Walk {
         self.widest(3.0);
         if imagenet {
             self.size = self.size.div_ceil(2);
-            // The output, and the positions of the maxima as 64-bit integers.
-            self.found.kept += 3.0 * self.values(self.channels);
+            self.found.kept += self.values(self.channels);
         }
     }
 
@@ -144,7 +143,8 @@ impl Walk {
         self.found.workspace = self.found.workspace.max(found);
     }
 
+    /// Values of an activation, in whole blocks.
     fn values(&self, channels: usize) -> f64 {
-        channels as f64 * (self.size as f64).powi(2)
+        (channels as f64 / LANES).ceil() * LANES * (self.size as f64).powi(2)
     }
 }

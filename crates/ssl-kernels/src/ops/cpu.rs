@@ -23,6 +23,7 @@ mod parallel;
 mod pixels;
 mod pool;
 mod products;
+mod rows_of_length;
 mod sgd;
 mod simd;
 mod sum_of_squares;
@@ -49,6 +50,7 @@ pub(super) use max_pool::{Square, max_pool2d_of_pixels};
 pub(super) use pixels::{pixels_of_planes, planes_of_pixels};
 pub(super) use pool::Pooled;
 pub(super) use pool::any_values;
+pub(super) use rows_of_length::rows_of_length;
 pub(super) use sgd::sgd_momentum;
 #[cfg(all(test, feature = "flex"))]
 pub(super) use simd::alone;

@@ -201,6 +201,7 @@ impl Maps {
 }
 
 /// The operation after a batch norm.
+#[allow(clippy::large_enum_variant)] // a tensor is a handle, and this lives for one call
 enum Then {
     Nothing,
     Relu,

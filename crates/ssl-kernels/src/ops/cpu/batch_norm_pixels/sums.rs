@@ -1,5 +1,8 @@
 //! Sums over the planes of a piece, for each column.
 
+// Unrolled loops over several arrays of the same length: the index shows which entries belong together.
+#![allow(clippy::needless_range_loop)]
+
 use super::layout::{Column, Layout};
 use super::planes::{Gradient, Loaded};
 use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector};
