@@ -217,10 +217,10 @@ impl BatchNorm {
         normalise: impl FnOnce(Maps, Tensor<1>, Tensor<1>) -> NormalisedMaps,
     ) -> Maps {
         let dims = maps.dims();
-        self.check_batch(&dims);
+        let count = self.values_per_group(&dims, pass);
         let (weight, bias) = self.parameters(dims[1], &maps.device(), self.splits);
         let out = normalise(maps, weight, bias);
-        self.follow(&dims, pass, out.mean, out.variance);
+        self.follow(count, pass, out.mean, out.variance);
         out.output
     }
 
@@ -244,27 +244,29 @@ impl BatchNorm {
         normalise: impl FnOnce(Tensor<D>, Tensor<1>, Tensor<1>, [usize; D]) -> BatchNormOutput<D>,
     ) -> Tensor<D> {
         let dims = input.dims();
-        self.check_batch(&dims);
+        let count = self.values_per_group(&dims, pass);
         let (weight, bias) = self.parameters(dims[1], &input.device(), self.splits);
         let mut grouped = dims;
         grouped[0] = dims[0] / self.splits;
         grouped[1] = dims[1] * self.splits;
         let out = normalise(input.reshape(grouped), weight, bias, grouped);
-        self.follow(&dims, pass, out.mean, out.variance);
+        self.follow(count, pass, out.mean, out.variance);
         out.output.reshape(dims)
     }
 
-    fn check_batch(&self, dims: &[usize]) {
+    /// Checks that the batch has whole groups, and returns the number of values per channel in a group.
+    fn values_per_group(&self, dims: &[usize], pass: &Pass) -> usize {
         let whole = dims[0].is_multiple_of(self.splits);
         assert!(whole, "batch norm: batch {} is no multiple of {} splits", dims[0], self.splits);
+        let count = dims.iter().product::<usize>() / dims[1] / self.splits * pass.group.size();
+        assert!(count > 1, "batch norm needs more than one value per channel, got shape {dims:?}");
+        count
     }
 
-    /// Moves the running statistics in training mode, by those of the groups of a batch.
-    fn follow(&self, dims: &[usize], pass: &Pass, mean: Tensor<1>, variance: Tensor<1>) {
-        let per_group = dims.iter().product::<usize>() / dims[1] / self.splits * pass.group.size();
-        assert!(per_group > 1, "batch norm needs more than one value per channel, got shape {dims:?}");
+    /// Moves the running statistics in training mode, by those of groups with so many values.
+    fn follow(&self, count: usize, pass: &Pass, mean: Tensor<1>, variance: Tensor<1>) {
         if pass.mode == Mode::Train {
-            let unbias = per_group as f64 / (per_group as f64 - 1.0);
+            let unbias = count as f64 / (count as f64 - 1.0);
             self.move_running(&self.running_mean, mean);
             self.move_running(&self.running_var, variance.mul_scalar(unbias));
         }
