@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
 
 use crate::math::{NORMALIZE_EPS, l2_normalize};
-use crate::nn::WeightNormLinear;
+use crate::nn::{WeightNormLinear, linear};
 use crate::{Head, Init, LayerConfig, Mlp, Pass};
 
 /// Standard deviation of the initial weights of the MLP layers (official `DINOHead`).
@@ -61,8 +61,8 @@ impl PrototypeHead {
     /// - returns: for every view, `[batch, output]`
     pub fn logits(&self, z: &[Tensor<2>]) -> Vec<Tensor<2>> {
         // View by view, since splitting the logits of all views would copy by far the largest tensors of a step.
-        let weight = self.last_layer.weight().transpose();
-        z.iter().map(|z| z.clone().matmul(weight.clone())).collect()
+        let weight = self.last_layer.weight();
+        z.iter().map(|z| linear(z.clone(), weight.clone(), None)).collect()
     }
 }
 
