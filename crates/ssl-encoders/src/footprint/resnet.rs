@@ -5,7 +5,7 @@ use crate::{BlockKind, ResNetConfig, Stem};
 
 /// Channels in a block of our convolutions, and values in a vector of their workspace.
 const LANES: f64 = 16.0;
-/// Workspace of any convolution, in values: images packed for the gradient of the weights, see `CHUNK` in `ssl-kernels`.
+/// Workspace of any convolution, in values: images padded for the gradient of the weights, see `CHUNK` in `ssl-kernels`.
 const CHUNK: f64 = (1 << 21) as f64;
 /// Points of a Winograd tile.
 const POINTS: f64 = 16.0;
@@ -116,7 +116,7 @@ impl Walk {
         self.found.parameters += (self.channels as f64 * taps + 4.0) * channels as f64;
         self.size = self.size.div_ceil(stride);
         self.channels = channels;
-        // The norm keeps the output of the convolution; ReLU keeps its own. Splits copy what they regroup.
+        // The norm keeps the output of the convolution; ReLU keeps its own. Splits of planes copy what they regroup.
         let kept = if then == Then::NormRelu { 2.0 } else { 1.0 };
         self.found.kept += kept * self.values(channels);
         let plain = if self.splits { 5.0 } else { 4.0 } * self.values(channels);

@@ -24,6 +24,7 @@ mod pixels;
 mod pool;
 mod products;
 mod rows_of_length;
+mod scalar_product;
 mod sgd;
 mod simd;
 mod sum_of_squares;

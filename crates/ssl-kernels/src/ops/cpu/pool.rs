@@ -8,15 +8,15 @@ use std::mem::take;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::simd::{LANES as LANES_OF_PIXEL, Lanes};
+use super::simd::{LANES, Lanes};
 
 /// Vectors with fewer values are left to the system's allocator.
 const SMALL: usize = 1 << 14;
 
 static VALUES: Mutex<FreeLists<f32>> = Mutex::new(FreeLists::new());
-/// Of tensors, whose lengths return in every step, and apart from them of scratch memory.
+/// Apart from scratch memory, since these lengths return in every step.
 static PIXELS: Mutex<FreeLists<Lanes>> = Mutex::new(FreeLists::new());
-static LANES: Mutex<FreeLists<Lanes>> = Mutex::new(FreeLists::new());
+static SCRATCH: Mutex<FreeLists<Lanes>> = Mutex::new(FreeLists::new());
 
 /// A vector with arbitrary contents, all of which the caller must overwrite.
 pub(in crate::ops) fn any_values(len: usize) -> Vec<f32> {
@@ -25,7 +25,7 @@ pub(in crate::ops) fn any_values(len: usize) -> Vec<f32> {
 
 /// Pixels with arbitrary contents, all of which the caller must overwrite.
 pub(super) fn any_pixels(len: usize) -> Vec<Lanes> {
-    if len < SMALL / LANES_OF_PIXEL { vec![Lanes::default(); len] } else { lock(&PIXELS).take(len, len) }
+    if len < SMALL / LANES { vec![Lanes::default(); len] } else { lock(&PIXELS).take(len, len) }
 }
 
 /// The values of a tensor, whose memory returns to the pool when they are dropped.
@@ -73,9 +73,7 @@ impl Drop for Pooled {
     fn drop(&mut self) {
         match &mut self.0 {
             Memory::Values(values) if values.len() >= SMALL => lock(&VALUES).give(take(values)),
-            Memory::Pixels(pixels) if pixels.len() >= SMALL / LANES_OF_PIXEL => {
-                lock(&PIXELS).give(take(pixels))
-            }
+            Memory::Pixels(pixels) if pixels.len() >= SMALL / LANES => lock(&PIXELS).give(take(pixels)),
             _ => {}
         }
     }
@@ -85,7 +83,7 @@ impl Drop for Pooled {
 pub(super) fn scratch(len: usize) -> Scratch {
     // Rounded up, and possibly longer than asked for, so that few vectors serve all shapes.
     let size = len.next_power_of_two();
-    Scratch { memory: lock(&LANES).take(size, 8 * size), len }
+    Scratch { memory: lock(&SCRATCH).take(size, 8 * size), len }
 }
 
 /// See [`scratch`].
@@ -110,7 +108,7 @@ impl DerefMut for Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        lock(&LANES).give(take(&mut self.memory));
+        lock(&SCRATCH).give(take(&mut self.memory));
     }
 }
 

@@ -16,14 +16,12 @@ use burn::tensor::{Device, Tensor};
 
 use super::parallel::map;
 use super::pool::any_values;
+use super::scalar_product::scalar_product;
 use super::simd::{Instructions, Job, dispatch};
 use super::{Bridge, Host, Tracked, owned, tensor, tracked};
 
 /// Values per job, about.
 const PIECE: usize = 1 << 14;
-/// Sums that run side by side, as many as the widest vector has.
-const SIDE: usize = 16;
-
 /// See [`rows_of_length`](crate::ops::rows_of_length).
 pub(in crate::ops) fn rows_of_length<B: Host>(x: Tensor<2>, lengths: Option<Tensor<2>>, eps: f64) -> Tensor<2>
 where
@@ -130,7 +128,7 @@ impl Job for Scale<'_> {
         let rows = self.x.chunks_exact(self.dim).zip(self.y.chunks_exact_mut(self.dim)).enumerate();
         let mut norms = Vec::with_capacity(self.x.len() / self.dim);
         for (row, (x, y)) in rows {
-            let norm = product(x, x).sqrt().max(self.eps);
+            let norm = scalar_product(x, x).sqrt().max(self.eps);
             let length = self.lengths.map_or(1.0, |lengths| lengths[row]);
             for (y, x) in y.iter_mut().zip(x) {
                 *y = x / norm * length;
@@ -161,7 +159,7 @@ impl Job for Slope<'_> {
         for (row, (x, gradient)) in rows {
             let norm = self.norms[row];
             let length = self.lengths.map_or(1.0, |lengths| lengths[row]);
-            let part = product(x, gradient) / norm;
+            let part = scalar_product(x, gradient) / norm;
             // The norm of a short row is a constant.
             let back = if norm > self.eps { part / norm } else { 0.0 };
             let scale = length / norm;
@@ -172,21 +170,6 @@ impl Job for Slope<'_> {
         }
         along
     }
-}
-
-#[inline(always)]
-fn product(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<SIDE>(), b.as_chunks::<SIDE>());
-    let mut sums = [0.0; SIDE];
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..SIDE {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    for (sum, (a, b)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
-        *sum += a * b;
-    }
-    sums.iter().sum()
 }
 
 #[cfg(all(test, feature = "flex"))]

@@ -3,10 +3,8 @@
 use crate::ops::cpu::exponentials::{exponentials, largest};
 use crate::ops::cpu::matrix::{Matrix, MatrixMut};
 use crate::ops::cpu::normal::exp;
+use crate::ops::cpu::scalar_product::scalar_product;
 use crate::ops::cpu::simd::{Instructions, Job};
-
-/// Sums that run side by side, as many as the widest vector has.
-const SIDE: usize = 16;
 
 /// The largest pair of a query so far, and the sum of exponentials relative to it.
 #[derive(Clone, Copy, Debug)]
@@ -85,21 +83,6 @@ impl Job for Products<'_> {
     fn run<I: Instructions>(self) -> Vec<f32> {
         (0..self.rows).map(|row| scalar_product(self.a.row(row), self.b.row(row))).collect()
     }
-}
-
-#[inline(always)]
-fn scalar_product(a: &[f32], b: &[f32]) -> f32 {
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<SIDE>(), b.as_chunks::<SIDE>());
-    let mut sums = [0.0; SIDE];
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..SIDE {
-            sums[i] += a[i] * b[i];
-        }
-    }
-    for (sum, (a, b)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
-        *sum += a * b;
-    }
-    sums.iter().sum()
 }
 
 /// Replaces pairs by their weights, and the gradients of weights by those of the products `q · k`.

@@ -204,7 +204,7 @@ fn inverse<I: Instructions>(tiling: &Tiling, sums: &[Lanes], stride: usize, imag
     let count = tiling.tiles_per_image();
     let points: [&[Lanes]; N * N] = std::array::from_fn(|point| &sums[point * stride..][..count]);
     for tile in 0..count {
-        let mut places = tiling.output(tile, image);
+        let mut places = tiling.places(tile, image);
         for part in 0..I::Wide::PARTS {
             let mut m = [[I::Wide::splat(0.0); N]; N];
             for i in 0..N {

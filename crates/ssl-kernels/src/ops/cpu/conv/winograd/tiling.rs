@@ -68,7 +68,7 @@ impl Tiling {
 
     /// The places of the outputs of a tile in an image.
     #[inline(always)]
-    pub(super) fn output<'a>(&'a self, tile: usize, image: &'a mut [Lanes]) -> Places<'a> {
+    pub(super) fn places<'a>(&'a self, tile: usize, image: &'a mut [Lanes]) -> Places<'a> {
         Places { square: &self.outputs[tile], image }
     }
 }
