@@ -25,7 +25,7 @@ use burn::tensor::Tensor;
 
 use geometry::Geometry;
 
-use super::pixels::{aligned, packed, unpacked};
+use super::pixels::{Layout, packed, pixels, readable, unpacked};
 use super::pool::Pooled;
 use super::simd::{LANES, Lanes};
 use super::{Bridge, Host, Tracked, tensor, tracked};
@@ -88,7 +88,7 @@ where
     let plain = !x.device().is_autodiff() && !weight.device().is_autodiff();
     let (x, weight) = (tracked::<B, D>(x), tracked::<B, 4>(weight));
     let nodes = [x.node(), weight.node()];
-    let (x, weight) = (B::contiguous(x.primitive()), B::contiguous(weight.primitive()));
+    let (x, weight) = (shape.from.readable::<B>(x.primitive()), B::contiguous(weight.primitive()));
     let output = shape.forward::<B>(&x, &weight);
     if plain {
         return Tensor::from_primitive::<B>(output);
@@ -98,15 +98,6 @@ where
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
     Tensor::from_primitive::<Tracked<B>>(output)
-}
-
-/// How images lie in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layout {
-    /// `[batch, channel, height, width]`
-    Planes,
-    /// `[batch, block, height, width, 16]`
-    Pixels,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -129,10 +120,10 @@ impl<B: Host> Backward<B, 2> for Convolution {
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let [x_node, weight_node] = ops.parents;
-        let grad = B::contiguous(&grads.consume::<B>(&ops.node));
         let (x, weight, shape) = ops.state;
+        let grad = shape.to.readable::<B>(&grads.consume::<B>(&ops.node));
         let g = shape.geometry::<B>(&weight);
-        let dy = shape.to.pixels::<B>(B::values(&grad), g.channels_out, g.pixels_out());
+        let dy = shape.to.pixels::<B>(&grad, g.channels_out, g.pixels_out());
         if let Some(node) = x_node {
             grads.register::<B>(node.id, shape.input_gradient::<B>(&weight, &dy));
         }
@@ -142,7 +133,7 @@ impl<B: Host> Backward<B, 2> for Convolution {
     }
 }
 
-/// Packed pixels, or a copy of them.
+/// Pixels of a tensor, or those that its planes were packed into.
 enum Pixels<'a> {
     Borrowed(&'a [Lanes]),
     Own(Vec<Lanes>),
@@ -167,14 +158,19 @@ impl Drop for Pixels<'_> {
 }
 
 impl Layout {
-    /// The packed pixels of images with this layout.
-    fn pixels<B: Host>(self, values: &[f32], channels: usize, pixels: usize) -> Pixels<'_> {
+    /// The tensor itself, or a copy, as [`pixels`](Self::pixels) reads it.
+    fn readable<B: Host>(self, images: &FloatTensor<B>) -> FloatTensor<B> {
         match self {
-            Self::Planes => Pixels::Own(packed::<B>(values, channels, pixels)),
-            Self::Pixels => match Lanes::of_values(values) {
-                Some(pixels) => Pixels::Borrowed(pixels),
-                None => Pixels::Own(aligned(values)),
-            },
+            Self::Planes => B::contiguous(images),
+            Self::Pixels => readable::<B>(images),
+        }
+    }
+
+    /// The packed pixels of images with this layout.
+    fn pixels<B: Host>(self, images: &FloatTensor<B>, channels: usize, count: usize) -> Pixels<'_> {
+        match self {
+            Self::Planes => Pixels::Own(packed::<B>(B::values(images), channels, count)),
+            Self::Pixels => Pixels::Borrowed(pixels::<B>(images)),
         }
     }
 
@@ -203,7 +199,7 @@ impl Shape {
     }
 
     fn input<'a, B: Host>(self, g: &Geometry, x: &'a FloatTensor<B>) -> Pixels<'a> {
-        self.from.pixels::<B>(B::values(x), g.channels_in, g.pixels_in())
+        self.from.pixels::<B>(x, g.channels_in, g.pixels_in())
     }
 
     fn forward<B: Host>(self, x: &FloatTensor<B>, weight: &FloatTensor<B>) -> FloatTensor<B> {
@@ -312,7 +308,7 @@ mod tests {
 
     fn passes(shape: Shape, x: &FlexTensor, weight: &FlexTensor, dy: &FlexTensor) -> [Vec<f32>; 3] {
         let g = shape.geometry::<Flex>(weight);
-        let dy = shape.to.pixels::<Flex>(values(dy), g.channels_out, g.pixels_out());
+        let dy = shape.to.pixels::<Flex>(dy, g.channels_out, g.pixels_out());
         let gradients =
             [shape.input_gradient::<Flex>(weight, &dy), shape.weight_gradient::<Flex>(x, weight, &dy)];
         let [dx, dw] = gradients.map(|gradient| values(&gradient).to_vec());

@@ -36,8 +36,8 @@ where
 }
 
 /// How images lie in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layout {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Layout {
     /// `[batch, channel, height, width]`
     Planes,
     /// `[batch, block, height, width, 16]`
@@ -105,7 +105,7 @@ impl<B: Host> Backward<B, 1> for Move {
     }
 }
 
-/// A copy of pixels that do not begin with a cache line: those of a backend's own operations.
+/// A copy that begins with a cache line, which the pixels of a backend's own operations may not.
 pub(super) fn aligned(values: &[f32]) -> Vec<Lanes> {
     let mut pixels = any_pixels(values.len() / LANES);
     Lanes::values_mut(&mut pixels).copy_from_slice(values);
