@@ -111,7 +111,7 @@ impl Maps {
         splits: usize,
         eps: f64,
     ) -> NormalisedMaps {
-        self.normalised(weight, bias, Then::Nothing, splits, eps)
+        self.normalised(weight, bias, None, false, splits, eps)
     }
 
     /// [`batch_norm_relu_train`] of groups of images, see [`batch_norm_train`](Self::batch_norm_train).
@@ -126,14 +126,15 @@ impl Maps {
         splits: usize,
         eps: f64,
     ) -> NormalisedMaps {
-        self.normalised(weight, bias, shortcut.map_or(Then::Relu, Then::AddRelu), splits, eps)
+        self.normalised(weight, bias, shortcut, true, splits, eps)
     }
 
     fn normalised(
         self,
         weight: Tensor<1>,
         bias: Tensor<1>,
-        then: Then,
+        shortcut: Option<Self>,
+        relu: bool,
         splits: usize,
         eps: f64,
     ) -> NormalisedMaps {
@@ -143,7 +144,7 @@ impl Maps {
             Layout::Pixels { values, channels } => {
                 if let Some(host) = Host::of(&[&values.device(), &weight.device(), &bias.device()]) {
                     let norm = cpu::Norm { channels, splits, eps };
-                    let out = host.batch_norm(values, weight, bias, then.on_pixels(), norm);
+                    let out = host.batch_norm(values, weight, bias, epilogue(shortcut, relu), norm);
                     let output = Self(Layout::Pixels { values: out.output, channels });
                     return NormalisedMaps { output, mean: out.mean, variance: out.variance };
                 }
@@ -155,13 +156,11 @@ impl Maps {
         assert!(batch.is_multiple_of(splits), "batch norm: batch {batch} is no multiple of {splits} splits");
         let grouped = [batch / splits, channels * splits, height, width];
         let values = values.reshape(grouped);
-        let out = match then {
-            Then::Nothing => batch_norm_train(values, weight, bias, eps),
-            Then::Relu => batch_norm_relu_train(values, weight, bias, None, eps),
-            Then::AddRelu(shortcut) => {
-                let shortcut = shortcut.into_planes().reshape(grouped);
-                batch_norm_relu_train(values, weight, bias, Some(shortcut), eps)
-            }
+        let out = if relu {
+            let shortcut = shortcut.map(|shortcut| shortcut.into_planes().reshape(grouped));
+            batch_norm_relu_train(values, weight, bias, shortcut, eps)
+        } else {
+            batch_norm_train(values, weight, bias, eps)
         };
         let output = Self::from(out.output.reshape(dims));
         NormalisedMaps { output, mean: out.mean, variance: out.variance }
@@ -200,22 +199,13 @@ impl Maps {
     }
 }
 
-/// The operation after a batch norm.
-#[allow(clippy::large_enum_variant)] // a tensor is a handle, and this lives for one call
-enum Then {
-    Nothing,
-    Relu,
-    AddRelu(Maps),
-}
-
+/// The operation after a batch norm: ReLU if wanted, which comes with every shortcut.
 #[cfg(any(feature = "flex", feature = "tch"))]
-impl Then {
-    fn on_pixels(self) -> Epilogue<5> {
-        match self {
-            Self::Nothing => Epilogue::None,
-            Self::Relu => Epilogue::Relu,
-            Self::AddRelu(shortcut) => Epilogue::AddRelu(shortcut.into_pixels()),
-        }
+fn epilogue(shortcut: Option<Maps>, relu: bool) -> Epilogue<5> {
+    match (shortcut, relu) {
+        (Some(shortcut), _) => Epilogue::AddRelu(shortcut.into_pixels()),
+        (None, true) => Epilogue::Relu,
+        (None, false) => Epilogue::None,
     }
 }
 
@@ -240,13 +230,9 @@ impl Maps {
             return None;
         }
         let host = Host::of(&devices.iter().collect::<Vec<_>>())?;
-        let epilogue = match (shortcut, relu) {
-            (Some(shortcut), _) => Epilogue::AddRelu(shortcut.clone().into_pixels()),
-            (None, true) => Epilogue::Relu,
-            (None, false) => Epilogue::None,
-        };
         let norm = cpu::Norm { channels: *channels, splits: 1, eps };
-        let values = host.batch_norm_eval(values.clone(), parameters, epilogue, norm);
+        let values =
+            host.batch_norm_eval(values.clone(), parameters, epilogue(shortcut.cloned(), relu), norm);
         Some(Self(Layout::Pixels { values, channels: *channels }))
     }
 
