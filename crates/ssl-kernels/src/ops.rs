@@ -3,6 +3,8 @@
 mod adamw;
 mod add_scaled;
 mod all_reduce;
+#[cfg(any(feature = "flex", feature = "tch"))]
+mod any_rank;
 mod attention;
 mod average;
 mod batch_norm;
@@ -18,6 +20,8 @@ mod feed_forward;
 #[cfg(feature = "flex")]
 mod flex;
 mod gelu;
+#[cfg(any(feature = "flex", feature = "tch"))]
+mod host;
 mod layer_norm;
 #[cfg(feature = "tch")]
 mod libtorch;

@@ -2,6 +2,9 @@
 
 use burn::tensor::{Tensor, activation::softmax};
 
+#[cfg(any(feature = "flex", feature = "tch"))]
+use super::host::host_of;
+
 /// Attention of every token to all tokens of its image.
 ///
 /// ```text
@@ -24,13 +27,9 @@ use burn::tensor::{Tensor, activation::softmax};
 pub fn attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
     let [_, _, width] = qkv.dims();
     assert!(width.is_multiple_of(3 * heads), "attention: {width} values of {heads} heads");
-    #[cfg(feature = "flex")]
-    if super::flex::serves(&[&qkv.device()]) && super::flex::loops_take(&qkv) {
-        return super::cpu::attention::<super::flex::Flex>(qkv, heads);
-    }
-    #[cfg(feature = "tch")]
-    if super::libtorch::serves(&[&qkv.device()]) && super::libtorch::loops_take(&qkv) {
-        return super::cpu::attention::<super::libtorch::Backend>(qkv, heads);
+    #[cfg(any(feature = "flex", feature = "tch"))]
+    if let Some(host) = host_of!(qkv) {
+        return host.attention(qkv, heads);
     }
     portable(qkv, heads)
 }

@@ -3,21 +3,19 @@
 use burn::tensor::Tensor;
 
 use super::add_scaled;
+#[cfg(any(feature = "flex", feature = "tch"))]
+use super::host::host_of;
 
 /// `momentum · old + (1 − momentum) · new`, element by element, in one pass where the backend supports it.
 ///
 /// # Shapes
 /// - `old`, `new` and the result: the same shape, without gradients
 pub fn average<const D: usize>(old: Tensor<D>, new: Tensor<D>, momentum: f64) -> Tensor<D> {
-    #[cfg(feature = "flex")]
-    if [&old, &new].iter().all(|t| {
-        !t.device().is_autodiff() && super::flex::serves(&[&t.device()]) && super::flex::loops_take(t)
-    }) {
-        return super::cpu::average::<super::flex::Flex, D>(old, new, momentum);
-    }
-    #[cfg(feature = "tch")]
-    if [&old, &new].iter().all(|t| !t.device().is_autodiff() && super::libtorch::loops_take(t)) {
-        return super::cpu::average::<super::libtorch::Backend, D>(old, new, momentum);
+    #[cfg(any(feature = "flex", feature = "tch"))]
+    if let Some(host) = host_of!(old, new)
+        && ![&old, &new].iter().any(|tensor| tensor.device().is_autodiff())
+    {
+        return host.average(old.into(), new.into(), momentum).ranked();
     }
     portable(old, new, momentum)
 }

@@ -5,6 +5,8 @@ use burn::tensor::{Tensor, module};
 use super::batch_norm_output::BatchNormOutput;
 use super::epilogue::Epilogue;
 use super::relu;
+#[cfg(any(feature = "flex", feature = "tch"))]
+use super::{any_rank::AnyRank, host::host_of};
 
 /// Batch normalisation with the statistics of the batch; gradients flow through the statistics.
 ///
@@ -49,21 +51,16 @@ fn normalised<const D: usize>(
     eps: f64,
 ) -> BatchNormOutput<D> {
     #[cfg(any(feature = "flex", feature = "tch"))]
-    let devices = {
-        let shortcut = epilogue.shortcut().unwrap_or(&input);
-        &[&input.device(), &weight.device(), &bias.device(), &shortcut.device()]
-    };
-    #[cfg(feature = "flex")]
-    if super::flex::serves(devices)
-        && super::flex::loops_take(&input)
-        && super::flex::loops_take(&weight)
-        && super::flex::loops_take(&bias)
-        && epilogue.shortcut().is_none_or(super::flex::loops_take)
-    {
-        return super::cpu::batch_norm_train::<super::flex::Flex, D>(input, weight, bias, epilogue, eps);
+    if let Some(host) = host_of!(input, weight, bias, (*epilogue.shortcut().unwrap_or(&input))) {
+        let (shortcut, relu) = epilogue.parts();
+        let shortcut = shortcut.map(AnyRank::from);
+        let (output, [mean, variance]) =
+            host.batch_norm_train(input.into(), [weight, bias], shortcut, relu, eps);
+        return BatchNormOutput { output: output.ranked(), mean, variance };
     }
     #[cfg(feature = "tch")]
-    if super::libtorch::serves(devices)
+    if super::libtorch::serves(&[&input.device(), &weight.device(), &bias.device()])
+        && epilogue.shortcut().is_none_or(|shortcut| super::libtorch::serves(&[&shortcut.device()]))
         && input.dtype() == weight.dtype()
         && input.shape().num_elements() > weight.shape().num_elements()
     {

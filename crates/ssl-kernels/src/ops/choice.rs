@@ -35,16 +35,6 @@ pub fn with_backend_kernels<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Whether the loops of [`cpu`](super::cpu) serve all these tensors on a backend, `flex` or `libtorch`.
-#[cfg(any(feature = "flex", feature = "tch"))]
-macro_rules! loops_serve {
-    ($backend:ident, $($tensor:expr),+ $(,)?) => {
-        super::$backend::serves(&[$(&$tensor.device()),+]) $(&& super::$backend::loops_take(&$tensor))+
-    };
-}
-#[cfg(any(feature = "flex", feature = "tch"))]
-pub(super) use loops_serve;
-
 /// Whether this crate's loops are disabled on this thread.
 #[cfg(any(feature = "flex", feature = "tch"))]
 pub(super) fn backend_kernels() -> bool {

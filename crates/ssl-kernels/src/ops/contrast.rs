@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 #[cfg(any(feature = "flex", feature = "tch"))]
-use super::choice::loops_serve;
+use super::host::host_of;
 
 /// The most jobs: each holds a gradient of all candidates.
 pub(super) const GROUPS: usize = 8;
@@ -71,13 +71,9 @@ pub fn contrast(input: &Contrast) -> Option<Contrasted> {
     if [count, dim, others].contains(&0) {
         return None;
     }
-    #[cfg(feature = "flex")]
-    if loops_serve!(flex, anchors, candidates, positive) {
-        return Some(super::cpu::contrast::<super::flex::Flex>(input));
-    }
-    #[cfg(feature = "tch")]
-    if loops_serve!(libtorch, anchors, candidates, positive) {
-        return Some(super::cpu::contrast::<super::libtorch::Backend>(input));
+    #[cfg(any(feature = "flex", feature = "tch"))]
+    if let Some(host) = host_of!((*anchors), (*candidates), (*positive)) {
+        return Some(host.contrast(input));
     }
     None
 }

@@ -36,6 +36,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, TensorMetadata};
 use burn::tensor::Tensor;
 
+use super::any_rank::AnyRank;
+
 pub(super) use adamw::adamw;
 pub(super) use attention::attention;
 pub(super) use average::average;
@@ -103,6 +105,15 @@ where
 {
     let tensor = if tensor.device().is_autodiff() { tensor } else { Tensor::from_inner(tensor) };
     tensor.try_into_primitive::<Tracked<B>>().expect("the device was checked")
+}
+
+/// The same for a tensor of any rank.
+pub(super) fn tracked_of_any_rank<B: Host>(tensor: AnyRank) -> FloatTensor<Tracked<B>>
+where
+    DispatchTensor: Bridge<B>,
+{
+    // The rank of the type does not matter to a primitive.
+    tracked::<B, 1>(tensor.ranked())
 }
 
 /// A tensor of the given values.

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, module, ops::ConvOptions};
 
 #[cfg(any(feature = "flex", feature = "tch"))]
-use super::choice::loops_serve;
+use super::host::host_of;
 
 /// Convolves each channel with a kernel of its own, with stride 1 and zeros around the images, so that they keep their size.
 ///
@@ -24,15 +24,10 @@ use super::choice::loops_serve;
 pub fn depthwise_conv2d(input: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     check(input.dims(), weight.dims(), bias.dims());
     #[cfg(any(feature = "flex", feature = "tch"))]
-    if weight.dims()[2] == super::cpu::DEPTHWISE_KERNEL {
-        #[cfg(feature = "flex")]
-        if loops_serve!(flex, input, weight, bias) {
-            return super::cpu::depthwise_conv2d::<super::flex::Flex>(input, weight, bias);
-        }
-        #[cfg(feature = "tch")]
-        if loops_serve!(libtorch, input, weight, bias) {
-            return super::cpu::depthwise_conv2d::<super::libtorch::Backend>(input, weight, bias);
-        }
+    if weight.dims()[2] == super::cpu::DEPTHWISE_KERNEL
+        && let Some(host) = host_of!(input, weight, bias)
+    {
+        return host.depthwise_conv2d(input, weight, bias);
     }
     portable(input, weight, bias)
 }

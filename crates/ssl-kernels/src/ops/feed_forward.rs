@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 #[cfg(any(feature = "flex", feature = "tch"))]
-use super::choice::loops_serve;
+use super::{any_rank::AnyRank, host::host_of};
 use super::{layer_norm, linear, linear_gelu};
 
 /// Parameters of [`feed_forward`].
@@ -66,25 +66,13 @@ fn onto<const D: usize>(
     weights: FeedForwardWeights,
 ) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "tch"))]
-    let (w, onto) = (&weights, shortcut.as_ref().unwrap_or(&tokens));
-    #[cfg(feature = "flex")]
-    if loops_serve!(flex, (*onto), tokens, w.norm_weight, w.norm_bias, w.weight1, w.bias1, w.weight2, w.bias2)
     {
-        return super::cpu::feed_forward::<super::flex::Flex, D>(shortcut, tokens, weights);
-    }
-    #[cfg(feature = "tch")]
-    if loops_serve!(
-        libtorch,
-        (*onto),
-        tokens,
-        w.norm_weight,
-        w.norm_bias,
-        w.weight1,
-        w.bias1,
-        w.weight2,
-        w.bias2
-    ) {
-        return super::cpu::feed_forward::<super::libtorch::Backend, D>(shortcut, tokens, weights);
+        let (w, onto) = (&weights, shortcut.as_ref().unwrap_or(&tokens));
+        let host =
+            host_of!((*onto), tokens, w.norm_weight, w.norm_bias, w.weight1, w.bias1, w.weight2, w.bias2);
+        if let Some(host) = host {
+            return host.feed_forward(shortcut.map(AnyRank::from), tokens.into(), weights).ranked();
+        }
     }
     portable(shortcut, tokens, weights)
 }

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, module};
 
 #[cfg(any(feature = "flex", feature = "tch"))]
-use super::choice::loops_serve;
+use super::host::host_of;
 
 /// Normalises every row of the last axis.
 ///
@@ -19,13 +19,9 @@ pub fn layer_norm<const D: usize>(
     bias: Tensor<1>,
     eps: f64,
 ) -> Tensor<D> {
-    #[cfg(feature = "flex")]
-    if loops_serve!(flex, input, weight, bias) {
-        return super::cpu::layer_norm::<super::flex::Flex, D>(input, weight, bias, eps);
-    }
-    #[cfg(feature = "tch")]
-    if loops_serve!(libtorch, input, weight, bias) {
-        return super::cpu::layer_norm::<super::libtorch::Backend, D>(input, weight, bias, eps);
+    #[cfg(any(feature = "flex", feature = "tch"))]
+    if let Some(host) = host_of!(input, weight, bias) {
+        return host.layer_norm(input.into(), weight, bias, eps).ranked();
     }
     portable(input, weight, bias, eps)
 }

@@ -71,13 +71,6 @@ pub(super) fn batch_norm_train<const D: usize>(
     epilogue: Epilogue<D>,
     eps: f64,
 ) -> BatchNormOutput<D> {
-    if loops_take(&x)
-        && loops_take(&weight)
-        && loops_take(&bias)
-        && epilogue.shortcut().is_none_or(loops_take)
-    {
-        return cpu::batch_norm_train::<LibTorch, D>(x, weight, bias, epilogue, eps);
-    }
     let out = batch_norm::batch_norm_train(x, weight, bias, eps);
     BatchNormOutput { output: epilogue.apply(out.output, relu), ..out }
 }

@@ -3,6 +3,8 @@
 use burn::tensor::{Tensor, module};
 
 use super::gelu;
+#[cfg(any(feature = "flex", feature = "tch"))]
+use super::host::host_of;
 
 /// `x weightᵀ + bias` on the last axis.
 ///
@@ -35,27 +37,10 @@ fn layer<const D: usize>(
     then_gelu: bool,
 ) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "tch"))]
-    let devices = {
-        let of_bias = bias.as_ref().map_or_else(|| weight.device(), Tensor::device);
-        [input.device(), weight.device(), of_bias]
-    };
-    #[cfg(any(feature = "flex", feature = "tch"))]
-    let devices = &devices.each_ref();
-    #[cfg(feature = "flex")]
-    if super::flex::serves(devices)
-        && super::flex::loops_take(&input)
-        && super::flex::loops_take(&weight)
-        && bias.as_ref().is_none_or(super::flex::loops_take)
+    if let Some(host) = host_of!(input, weight)
+        && bias.as_ref().is_none_or(|bias| host_of!(input, (*bias)).is_some())
     {
-        return super::cpu::linear::<super::flex::Flex, D>(input, weight, bias, then_gelu);
-    }
-    #[cfg(feature = "tch")]
-    if super::libtorch::serves(devices)
-        && super::libtorch::loops_take(&input)
-        && super::libtorch::loops_take(&weight)
-        && bias.as_ref().is_none_or(super::libtorch::loops_take)
-    {
-        return super::cpu::linear::<super::libtorch::Backend, D>(input, weight, bias, then_gelu);
+        return host.linear(input.into(), weight, bias, then_gelu).ranked();
     }
     portable(input, weight, bias, then_gelu)
 }

@@ -9,6 +9,8 @@ use super::conv::conv2d;
 use super::cpu;
 #[cfg(any(feature = "flex", feature = "tch"))]
 use super::epilogue::Epilogue;
+#[cfg(any(feature = "flex", feature = "tch"))]
+use super::host::Host;
 use super::{batch_norm_relu_train, batch_norm_train};
 
 /// Feature maps, in the layout that the backend convolves.
@@ -263,101 +265,6 @@ fn planes_of_pixels(values: Tensor<5>, channels: usize) -> Tensor<4> {
 #[cfg(not(any(feature = "flex", feature = "tch")))]
 fn planes_of_pixels(_values: Tensor<5>, _channels: usize) -> Tensor<4> {
     unreachable!("without a backend that convolves pixels there are none")
-}
-
-/// The backend whose tensors the loops of [`cpu`] work on.
-#[cfg(any(feature = "flex", feature = "tch"))]
-#[derive(Clone, Copy)]
-enum Host {
-    #[cfg(feature = "flex")]
-    Flex,
-    #[cfg(feature = "tch")]
-    LibTorch,
-}
-
-/// Calls a function of [`cpu`] for the backend.
-#[cfg(any(feature = "flex", feature = "tch"))]
-macro_rules! call {
-    ($host:expr, $function:ident ( $($argument:expr),* )) => {
-        match $host {
-            #[cfg(feature = "flex")]
-            Host::Flex => cpu::$function::<super::flex::Flex>($($argument),*),
-            #[cfg(feature = "tch")]
-            Host::LibTorch => cpu::$function::<super::libtorch::Backend>($($argument),*),
-        }
-    };
-}
-
-#[cfg(any(feature = "flex", feature = "tch"))]
-impl Host {
-    fn of(devices: &[&Device]) -> Option<Self> {
-        #[cfg(feature = "flex")]
-        if super::flex::serves(devices) {
-            return Some(Self::Flex);
-        }
-        #[cfg(feature = "tch")]
-        if super::libtorch::serves(devices) {
-            return Some(Self::LibTorch);
-        }
-        None
-    }
-
-    fn loops_take<const D: usize>(self, tensor: &Tensor<D>) -> bool {
-        match self {
-            #[cfg(feature = "flex")]
-            Self::Flex => super::flex::loops_take(tensor),
-            #[cfg(feature = "tch")]
-            Self::LibTorch => super::libtorch::loops_take(tensor),
-        }
-    }
-
-    fn conv2d_of_planes(self, x: Tensor<4>, weight: Tensor<4>, stride: usize, padding: usize) -> Tensor<5> {
-        call!(self, conv2d_of_planes(x, weight, stride, padding))
-    }
-
-    fn conv2d_of_pixels(
-        self,
-        x: Tensor<5>,
-        channels: usize,
-        weight: Tensor<4>,
-        stride: usize,
-        padding: usize,
-    ) -> Tensor<5> {
-        call!(self, conv2d_of_pixels(x, channels, weight, stride, padding))
-    }
-
-    fn batch_norm(
-        self,
-        x: Tensor<5>,
-        weight: Tensor<1>,
-        bias: Tensor<1>,
-        epilogue: Epilogue<5>,
-        norm: cpu::Norm,
-    ) -> super::BatchNormOutput<5> {
-        call!(self, batch_norm_of_pixels(x, weight, bias, epilogue, norm))
-    }
-
-    fn batch_norm_eval(
-        self,
-        x: Tensor<5>,
-        parameters: [Tensor<1>; 4],
-        epilogue: Epilogue<5>,
-        norm: cpu::Norm,
-    ) -> Tensor<5> {
-        call!(self, batch_norm_eval_of_pixels(x, parameters, epilogue, norm))
-    }
-
-    fn max_pool2d(self, x: Tensor<5>, square: cpu::Square) -> Tensor<5> {
-        call!(self, max_pool2d_of_pixels(x, square))
-    }
-
-    fn pixels_of_planes(self, planes: Tensor<4>) -> Tensor<5> {
-        call!(self, pixels_of_planes(planes))
-    }
-
-    fn planes_of_pixels(self, pixels: Tensor<5>, channels: usize) -> Tensor<4> {
-        call!(self, planes_of_pixels(pixels, channels))
-    }
 }
 
 #[cfg(not(any(feature = "flex", feature = "tch")))]

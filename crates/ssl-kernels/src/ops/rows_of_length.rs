@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 #[cfg(any(feature = "flex", feature = "tch"))]
-use super::choice::loops_serve;
+use super::host::host_of;
 
 /// Scales rows to length one, or to `lengths`.
 ///
@@ -17,14 +17,8 @@ use super::choice::loops_serve;
 /// - `x` and the result: `[row, dim]`, `lengths`: `[row, 1]`
 pub fn rows_of_length(x: Tensor<2>, lengths: Option<Tensor<2>>, eps: f64) -> Tensor<2> {
     #[cfg(any(feature = "flex", feature = "tch"))]
-    let others = lengths.as_ref().unwrap_or(&x);
-    #[cfg(feature = "flex")]
-    if loops_serve!(flex, x, others) {
-        return super::cpu::rows_of_length::<super::flex::Flex>(x, lengths, eps);
-    }
-    #[cfg(feature = "tch")]
-    if loops_serve!(libtorch, x, others) {
-        return super::cpu::rows_of_length::<super::libtorch::Backend>(x, lengths, eps);
+    if let Some(host) = host_of!(x, (*lengths.as_ref().unwrap_or(&x))) {
+        return host.rows_of_length(x, lengths, eps);
     }
     portable(x, lengths, eps)
 }

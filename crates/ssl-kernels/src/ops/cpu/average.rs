@@ -1,32 +1,28 @@
 //! A moving average in one pass, in place if nothing else uses the old values.
 
 use burn::backend::{DispatchTensor, TensorMetadata};
-use burn::tensor::Tensor;
 
 use super::parallel::each;
 use super::simd::{Instructions, Job, dispatch};
 use super::{Bridge, Host, owned};
+use crate::ops::any_rank::AnyRank;
 
 /// Values per job.
 const PIECE: usize = 1 << 15;
 
 /// See [`average`](crate::ops::average).
-pub(in crate::ops) fn average<B: Host, const D: usize>(
-    old: Tensor<D>,
-    new: Tensor<D>,
-    momentum: f64,
-) -> Tensor<D>
+pub(in crate::ops) fn average<B: Host>(old: AnyRank, new: AnyRank, momentum: f64) -> AnyRank
 where
     DispatchTensor: Bridge<B>,
 {
-    let primitive = |t: Tensor<D>| t.try_into_primitive::<B>().expect("the device was checked");
+    let primitive = |t: AnyRank| t.ranked::<1>().try_into_primitive::<B>().expect("the device was checked");
     let (mut old, new) = (owned::<B>(primitive(old)), B::contiguous(&primitive(new)));
     assert_eq!(old.shape(), new.shape(), "average: shape of the old and of the new values");
     let values = B::own_values(&mut old).expect("made one's own above");
     let jobs = values.chunks_mut(PIECE).zip(B::values(&new).chunks(PIECE));
     let (kept, taken) = (momentum as f32, (1.0 - momentum) as f32);
     each::<B, _>(jobs, |(old, new)| dispatch(Average { old, new, kept, taken }));
-    Tensor::from_primitive::<B>(old)
+    AnyRank::of::<B>(old)
 }
 
 struct Average<'a> {

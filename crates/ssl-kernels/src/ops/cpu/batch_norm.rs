@@ -18,29 +18,28 @@ use burn::tensor::{Device, Tensor};
 use super::parallel::map;
 use super::pool::any_values;
 use super::simd::dispatch;
-use super::{Bridge, Host, Tracked, owned, tensor, tracked};
-use crate::ops::batch_norm_output::BatchNormOutput;
-use crate::ops::epilogue::Epilogue;
+use super::{Bridge, Host, Tracked, owned, tensor, tracked, tracked_of_any_rank};
+use crate::ops::any_rank::AnyRank;
 use channel::{GradientSums, Layout, Moments};
 
-/// See [`batch_norm_train`](crate::ops::batch_norm_train) and the related functions.
-pub(in crate::ops) fn batch_norm_train<B: Host, const D: usize>(
-    x: Tensor<D>,
+/// The output, the mean and the variance; see [`batch_norm_train`](crate::ops::batch_norm_train) and the related functions.
+pub(in crate::ops) fn batch_norm_train<B: Host>(
+    x: AnyRank,
     weight: Tensor<1>,
     bias: Tensor<1>,
-    epilogue: Epilogue<D>,
+    shortcut: Option<AnyRank>,
+    relu: bool,
     eps: f64,
-) -> BatchNormOutput<D>
+) -> (AnyRank, [Tensor<1>; 2])
 where
     DispatchTensor: Bridge<B>,
 {
-    let (shortcut, relu) = epilogue.parts();
     let added = shortcut.is_some();
     // Without a shortcut, a constant takes the place of its node.
-    let shortcut = shortcut.unwrap_or_else(|| Tensor::zeros([1; D], &x.device().inner()));
+    let shortcut = shortcut.unwrap_or_else(|| Tensor::<1>::zeros([1], &x.device().inner()).into());
     let plain =
         ![x.device(), weight.device(), bias.device(), shortcut.device()].iter().any(Device::is_autodiff);
-    let (x, shortcut) = (tracked::<B, D>(x), tracked::<B, D>(shortcut));
+    let (x, shortcut) = (tracked_of_any_rank::<B>(x), tracked_of_any_rank::<B>(shortcut));
     let (weight, bias) = (tracked::<B, 1>(weight), tracked::<B, 1>(bias));
 
     let saved = Normalised::<B>::of(
@@ -55,17 +54,17 @@ where
         let values: Vec<f32> = saved.moments.iter().map(value).collect();
         Tensor::from_primitive::<B>(tensor::<B>(values, [saved.moments.len()]))
     };
-    let (mean, variance) = (vector(|m| m.mean), vector(|m| m.variance));
+    let statistics = [vector(|m| m.mean), vector(|m| m.variance)];
     let output = saved.output.clone();
     if plain {
-        return BatchNormOutput { output: Tensor::from_primitive::<B>(output), mean, variance };
+        return (AnyRank::of::<B>(output), statistics);
     }
     let nodes = [x.node(), weight.node(), bias.node(), shortcut.node()];
     let output = match Normalisation.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish(saved.for_backward(), output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
-    BatchNormOutput { output: Tensor::from_primitive::<Tracked<B>>(output), mean, variance }
+    (AnyRank::of::<Tracked<B>>(output), statistics)
 }
 
 /// The results of the forward pass.

@@ -25,8 +25,9 @@ use super::parallel::map;
 use super::pool::{Pooled, any_values};
 use super::products::{Old, product, wide_product};
 use super::simd::dispatch;
-use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
+use super::{Bridge, Host, Tracked, owned, tensor, total, tracked, tracked_of_any_rank};
 use crate::ops::FeedForwardWeights;
+use crate::ops::any_rank::AnyRank;
 
 /// Jobs that there should be, whatever the number of threads: sums over rows are in the order of jobs.
 const JOBS: usize = 16;
@@ -35,11 +36,11 @@ const JOBS: usize = 16;
 const ROWS: (usize, usize) = (24, 384);
 
 /// See [`feed_forward`](crate::ops::feed_forward) and [`feed_forward_onto`](crate::ops::feed_forward_onto).
-pub(in crate::ops) fn feed_forward<B: Host, const D: usize>(
-    shortcut: Option<Tensor<D>>,
-    x: Tensor<D>,
+pub(in crate::ops) fn feed_forward<B: Host>(
+    shortcut: Option<AnyRank>,
+    x: AnyRank,
     weights: FeedForwardWeights,
-) -> Tensor<D>
+) -> AnyRank
 where
     DispatchTensor: Bridge<B>,
 {
@@ -50,7 +51,7 @@ where
     let rows = [&norm_weight, &norm_bias, &bias1, &bias2].map(Tensor::device);
     let others = [x.device(), shortcut.device(), weight1.device(), weight2.device()];
     let plain = !others.iter().chain(&rows).any(Device::is_autodiff);
-    let (x, shortcut) = (tracked::<B, D>(x), tracked::<B, D>(shortcut));
+    let (x, shortcut) = (tracked_of_any_rank::<B>(x), tracked_of_any_rank::<B>(shortcut));
     let [norm_weight, norm_bias, bias1, bias2] = [norm_weight, norm_bias, bias1, bias2].map(tracked::<B, 1>);
     let [weight1, weight2] = [weight1, weight2].map(tracked::<B, 2>);
     let nodes = [&x, &norm_weight, &norm_bias, &weight1, &bias1, &weight2, &bias2, &shortcut];
@@ -66,13 +67,13 @@ where
     let (x, shortcut) = (plainly(x), plainly(shortcut));
     let (moments, h, output) = layer.forward(&x, &shortcut, &biases, eps, plain);
     if plain {
-        return Tensor::from_primitive::<B>(output);
+        return AnyRank::of::<B>(output);
     }
     let output = match Half.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish(Saved { layer, x, moments, h, apart }, output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
-    Tensor::from_primitive::<Tracked<B>>(output)
+    AnyRank::of::<Tracked<B>>(output)
 }
 
 /// The parameters that both passes read.

@@ -17,7 +17,8 @@ use burn::tensor::{Device, Tensor};
 use super::parallel::map;
 use super::pool::any_values;
 use super::simd::{Instructions, Job, dispatch};
-use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
+use super::{Bridge, Host, Tracked, owned, tensor, total, tracked, tracked_of_any_rank};
+use crate::ops::any_rank::AnyRank;
 
 /// Rows per job.
 const ROWS: usize = 64;
@@ -25,28 +26,28 @@ const ROWS: usize = 64;
 const SIDE: usize = 16;
 
 /// See [`layer_norm`](crate::ops::layer_norm).
-pub(in crate::ops) fn layer_norm<B: Host, const D: usize>(
-    input: Tensor<D>,
+pub(in crate::ops) fn layer_norm<B: Host>(
+    input: AnyRank,
     weight: Tensor<1>,
     bias: Tensor<1>,
     eps: f64,
-) -> Tensor<D>
+) -> AnyRank
 where
     DispatchTensor: Bridge<B>,
 {
     let plain = ![input.device(), weight.device(), bias.device()].iter().any(Device::is_autodiff);
-    let (x, weight, bias) = (tracked::<B, D>(input), tracked::<B, 1>(weight), tracked::<B, 1>(bias));
+    let (x, weight, bias) = (tracked_of_any_rank::<B>(input), tracked::<B, 1>(weight), tracked::<B, 1>(bias));
     let nodes = [x.node(), weight.node(), bias.node()];
     let (x, weight) = (B::contiguous(x.primitive()), B::contiguous(weight.primitive()));
     let (moments, output) = forward::<B>(&x, &weight, &B::contiguous(bias.primitive()), eps);
     if plain {
-        return Tensor::from_primitive::<B>(output);
+        return AnyRank::of::<B>(output);
     }
     let output = match LayerNormalisation.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish(Saved { x, weight, moments }, output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
-    Tensor::from_primitive::<Tracked<B>>(output)
+    AnyRank::of::<Tracked<B>>(output)
 }
 
 /// Mean of a row, and `1 / sqrt(var + eps)`.

@@ -17,7 +17,8 @@ use super::parallel::{each, map};
 use super::pool::any_values;
 use super::products::wide_product;
 use super::simd::{Instructions, Job, dispatch};
-use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
+use super::{Bridge, Host, Tracked, owned, tensor, total, tracked, tracked_of_any_rank};
+use crate::ops::any_rank::AnyRank;
 
 /// Values per job of a pass over all values.
 const PIECE: usize = 1 << 14;
@@ -25,12 +26,12 @@ const PIECE: usize = 1 << 14;
 const SUMMED: usize = 256;
 
 /// See [`linear`](crate::ops::linear) and [`linear_gelu`](crate::ops::linear_gelu).
-pub(in crate::ops) fn linear<B: Host, const D: usize>(
-    input: Tensor<D>,
+pub(in crate::ops) fn linear<B: Host>(
+    input: AnyRank,
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
     then_gelu: bool,
-) -> Tensor<D>
+) -> AnyRank
 where
     DispatchTensor: Bridge<B>,
 {
@@ -38,19 +39,19 @@ where
     // Without a bias, a constant takes the place of its node.
     let bias = bias.unwrap_or_else(|| Tensor::zeros([1], &weight.device().inner()));
     let plain = ![input.device(), weight.device(), bias.device()].iter().any(Device::is_autodiff);
-    let (x, w, bias) = (tracked::<B, D>(input), tracked::<B, 2>(weight), tracked::<B, 1>(bias));
+    let (x, w, bias) = (tracked_of_any_rank::<B>(input), tracked::<B, 2>(weight), tracked::<B, 1>(bias));
     let nodes = [x.node(), w.node(), bias.node()];
     let (x, w) = (B::contiguous(x.primitive()), B::contiguous(w.primitive()));
     let bias = biased.then(|| B::contiguous(bias.primitive()));
     let (slopes, output) = forward::<B>(&x, &w, bias.as_ref(), then_gelu);
     if plain {
-        return Tensor::from_primitive::<B>(output);
+        return AnyRank::of::<B>(output);
     }
     let output = match LinearLayer.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => prepared.finish(Saved { x, w, slopes }, output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
-    Tensor::from_primitive::<Tracked<B>>(output)
+    AnyRank::of::<Tracked<B>>(output)
 }
 
 /// The derivatives of GELU, if it was applied, and the output.

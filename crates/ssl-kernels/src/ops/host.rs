@@ -1,0 +1,177 @@
+//! The backends whose tensors the loops of [`cpu`] work on.
+//!
+//! Nothing here is generic but for questions, so that all loops are compiled in this crate.
+
+use burn::tensor::{Device, Tensor};
+
+use super::any_rank::AnyRank;
+use super::epilogue::Epilogue;
+#[cfg(feature = "flex")]
+use super::flex;
+#[cfg(feature = "tch")]
+use super::libtorch;
+use super::{BatchNormOutput, Contrast, Contrasted, FeedForwardWeights, cpu};
+
+/// The backend whose loops serve all these tensors, if there is one.
+macro_rules! host_of {
+    ($($tensor:expr),+ $(,)?) => {
+        $crate::ops::host::Host::of(&[$(&$tensor.device()),+])
+            .filter(|host| [$(host.loops_take(&$tensor)),+].iter().all(|taken| *taken))
+    };
+}
+pub(super) use host_of;
+
+/// The backend whose tensors the loops of [`cpu`] work on.
+#[derive(Clone, Copy)]
+pub(super) enum Host {
+    #[cfg(feature = "flex")]
+    Flex,
+    #[cfg(feature = "tch")]
+    LibTorch,
+}
+
+/// Calls a function of [`cpu`] for the backend.
+macro_rules! call {
+    ($host:expr, $function:ident ( $($argument:expr),* )) => {
+        match $host {
+            #[cfg(feature = "flex")]
+            Host::Flex => cpu::$function::<flex::Flex>($($argument),*),
+            #[cfg(feature = "tch")]
+            Host::LibTorch => cpu::$function::<libtorch::Backend>($($argument),*),
+        }
+    };
+}
+
+impl Host {
+    /// The backend of the devices, unless they are of several, or of another kind.
+    pub(super) fn of(devices: &[&Device]) -> Option<Self> {
+        #[cfg(feature = "flex")]
+        if flex::serves(devices) {
+            return Some(Self::Flex);
+        }
+        #[cfg(feature = "tch")]
+        if libtorch::serves(devices) {
+            return Some(Self::LibTorch);
+        }
+        None
+    }
+
+    /// Whether the loops take a tensor: float32 in the memory of this process, unless [disabled](super::with_backend_kernels).
+    pub(super) fn loops_take<const D: usize>(self, tensor: &Tensor<D>) -> bool {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Flex => flex::loops_take(tensor),
+            #[cfg(feature = "tch")]
+            Self::LibTorch => libtorch::loops_take(tensor),
+        }
+    }
+
+    pub(super) fn conv2d_of_planes(
+        self,
+        x: Tensor<4>,
+        weight: Tensor<4>,
+        stride: usize,
+        padding: usize,
+    ) -> Tensor<5> {
+        call!(self, conv2d_of_planes(x, weight, stride, padding))
+    }
+
+    pub(super) fn conv2d_of_pixels(
+        self,
+        x: Tensor<5>,
+        channels: usize,
+        weight: Tensor<4>,
+        stride: usize,
+        padding: usize,
+    ) -> Tensor<5> {
+        call!(self, conv2d_of_pixels(x, channels, weight, stride, padding))
+    }
+
+    pub(super) fn batch_norm(
+        self,
+        x: Tensor<5>,
+        weight: Tensor<1>,
+        bias: Tensor<1>,
+        epilogue: Epilogue<5>,
+        norm: cpu::Norm,
+    ) -> BatchNormOutput<5> {
+        call!(self, batch_norm_of_pixels(x, weight, bias, epilogue, norm))
+    }
+
+    pub(super) fn batch_norm_eval(
+        self,
+        x: Tensor<5>,
+        parameters: [Tensor<1>; 4],
+        epilogue: Epilogue<5>,
+        norm: cpu::Norm,
+    ) -> Tensor<5> {
+        call!(self, batch_norm_eval_of_pixels(x, parameters, epilogue, norm))
+    }
+
+    pub(super) fn max_pool2d(self, x: Tensor<5>, square: cpu::Square) -> Tensor<5> {
+        call!(self, max_pool2d_of_pixels(x, square))
+    }
+
+    pub(super) fn pixels_of_planes(self, planes: Tensor<4>) -> Tensor<5> {
+        call!(self, pixels_of_planes(planes))
+    }
+
+    pub(super) fn planes_of_pixels(self, pixels: Tensor<5>, channels: usize) -> Tensor<4> {
+        call!(self, planes_of_pixels(pixels, channels))
+    }
+
+    pub(super) fn depthwise_conv2d(self, x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
+        call!(self, depthwise_conv2d(x, weight, bias))
+    }
+
+    /// The output, the mean and the variance.
+    pub(super) fn batch_norm_train(
+        self,
+        x: AnyRank,
+        [weight, bias]: [Tensor<1>; 2],
+        shortcut: Option<AnyRank>,
+        relu: bool,
+        eps: f64,
+    ) -> (AnyRank, [Tensor<1>; 2]) {
+        call!(self, batch_norm_train(x, weight, bias, shortcut, relu, eps))
+    }
+
+    pub(super) fn attention(self, qkv: Tensor<3>, heads: usize) -> Tensor<3> {
+        call!(self, attention(qkv, heads))
+    }
+
+    pub(super) fn linear(
+        self,
+        input: AnyRank,
+        weight: Tensor<2>,
+        bias: Option<Tensor<1>>,
+        then_gelu: bool,
+    ) -> AnyRank {
+        call!(self, linear(input, weight, bias, then_gelu))
+    }
+
+    pub(super) fn feed_forward(
+        self,
+        shortcut: Option<AnyRank>,
+        tokens: AnyRank,
+        weights: FeedForwardWeights,
+    ) -> AnyRank {
+        call!(self, feed_forward(shortcut, tokens, weights))
+    }
+
+    pub(super) fn layer_norm(self, input: AnyRank, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> AnyRank {
+        call!(self, layer_norm(input, weight, bias, eps))
+    }
+
+    pub(super) fn rows_of_length(self, x: Tensor<2>, lengths: Option<Tensor<2>>, eps: f64) -> Tensor<2> {
+        call!(self, rows_of_length(x, lengths, eps))
+    }
+
+    pub(super) fn contrast(self, input: &Contrast) -> Contrasted {
+        call!(self, contrast(input))
+    }
+
+    pub(super) fn average(self, old: AnyRank, new: AnyRank, momentum: f64) -> AnyRank {
+        call!(self, average(old, new, momentum))
+    }
+}
