@@ -129,7 +129,8 @@ fn the_loss_of_dino_with_two_crops_and_no_centre_is_the_cross_entropy_of_softmax
     use burn_ssl::dino::dino;
     let teacher = [rows(6, 5, 3.0), rows(6, 5, 4.0)];
     let no_center = Tensor::zeros([5], &device());
-    let loss = |s: &[Tensor<2>]| dino(s, &teacher, no_center.clone(), 0.1, 0.04);
+    let loss =
+        |s: &[Tensor<2>]| dino(s.to_vec().into(), teacher.to_vec().into(), no_center.clone(), 0.1, 0.04);
     let formula = |s: &[Tensor<2>]| {
         let cross_entropy = |teacher: &Tensor<2>, student: &Tensor<2>| {
             let target = softmax(teacher.clone().div_scalar(0.04), 1);

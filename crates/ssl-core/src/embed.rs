@@ -6,7 +6,7 @@
 use burn::tensor::Tensor;
 
 use crate::tokens::token_encoder;
-use crate::{Encoder, Head, Masking, Pass, Tokens};
+use crate::{Encoder, Head, Masking, Pass, Tokens, ViewRows};
 
 /// One pass over all views together: batch norm sees `views · batch` images.
 ///
@@ -45,19 +45,14 @@ pub fn embed_each(
 ///
 /// # Shapes
 /// - `views`: each `[batch, channel, height, width]`, resolutions may differ
-/// - returns: one `[batch, dim]` per view
-pub fn embed_crops(
-    encoder: &impl Encoder,
-    head: &impl Head,
-    views: &[Tensor<4>],
-    pass: &Pass,
-) -> Vec<Tensor<2>> {
+/// - returns: rows of length `dim`
+pub fn embed_crops(encoder: &impl Encoder, head: &impl Head, views: &[Tensor<4>], pass: &Pass) -> ViewRows {
     let runs = views.chunk_by(|a, b| a.dims() == b.dims());
     let encode = |(index, run): (usize, &[Tensor<4>])| {
         encoder.encode(Tensor::cat(run.to_vec(), 0), &pass.part("crops", index))
     };
     let features = runs.enumerate().map(encode).collect();
-    head.forward(Tensor::cat(features, 0), pass).chunk(views.len(), 0)
+    ViewRows { rows: head.forward(Tensor::cat(features, 0), pass), views: views.len() }
 }
 
 /// The tokens of several crops.

@@ -79,6 +79,7 @@ pub mod shape;
 pub mod siamese;
 pub mod tokens;
 mod train_step;
+mod view_rows;
 pub mod views;
 
 pub use advice::{Advice, Change, Plan, Severity};
@@ -112,4 +113,5 @@ pub use ssl_kernels::{
 };
 pub use tokens::{Masking, TokenEncoder, Tokens};
 pub use train_step::{TrainStep, train_step};
+pub use view_rows::ViewRows;
 pub use views::Views;

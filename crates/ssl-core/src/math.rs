@@ -1,8 +1,8 @@
 //! Tensor functions shared by several losses.
 
 use burn::tensor::{Tensor, activation::log_softmax};
+use ssl_kernels::ops::{Pairs, cross_entropies, layer_norm, rows_of_length};
 pub use ssl_kernels::ops::{add_scaled, sum};
-use ssl_kernels::ops::{layer_norm, rows_of_length};
 
 /// Smallest norm that [`l2_normalize`] divides by: the default of `torch.nn.functional.normalize`.
 pub const NORMALIZE_EPS: f64 = 1e-12;
@@ -39,15 +39,15 @@ pub fn standardize<const D: usize>(x: Tensor<D>, eps: f64) -> Tensor<D> {
 /// Mean over rows of the cross entropy between target distributions and logits.
 ///
 /// ```text
-/// H(q, logits) = mean over rows of −Σ_k q_k · log_softmax(logits)_k
+/// H(q, logits) = mean over rows of −Σ_k q_k · log_softmax(logits / T)_k
 /// ```
 ///
 /// # Shapes
 /// - `targets`: `[row, class]`, used as given and without gradient
 /// - `logits`: `[row, class]`
 /// - returns: `[1]`, in nats
-pub fn soft_cross_entropy(targets: Tensor<2>, logits: Tensor<2>) -> Tensor<1> {
-    (targets.detach() * log_softmax(logits, 1)).sum_dim(1).mean().neg()
+pub fn soft_cross_entropy(targets: Tensor<2>, logits: Tensor<2>, temperature: f64) -> Tensor<1> {
+    cross_entropies(logits, targets, temperature, Pairs::Same).mean()
 }
 
 /// The Euclidean length of a vector.
@@ -136,7 +136,7 @@ mod tests {
         let logits = Tensor::<2>::from_floats([[1.0, 2.0, 0.5]], &device);
         let targets = Tensor::<2>::from_floats([[0.0, 1.0, 0.0]], &device);
         let want = log_softmax(logits.clone(), 1).slice([0..1, 1..2]).neg().reshape([1]);
-        let got = soft_cross_entropy(targets, logits);
+        let got = soft_cross_entropy(targets, logits, 1.0);
         got.into_data().assert_approx_eq::<f32>(&want.into_data(), Tolerance::default());
     }
 }

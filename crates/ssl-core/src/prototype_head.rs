@@ -54,15 +54,25 @@ impl PrototypeHead {
         Self { last_layer: self.last_layer.with_trained_lengths(), ..self }
     }
 
-    /// Logits of several views.
+    /// Logits of embeddings.
     ///
     /// # Shapes
-    /// - `z`: for every view, `[batch, dim]`
-    /// - returns: for every view, `[batch, output]`
-    pub fn logits(&self, z: &[Tensor<2>]) -> Vec<Tensor<2>> {
-        // View by view, since splitting the logits of all views would copy by far the largest tensors of a step.
+    /// - `z`: `[row, dim]`
+    /// - returns: `[row, output]`
+    pub fn logits(&self, z: Tensor<2>) -> Tensor<2> {
+        let [logits] = self.logits_of_each([z]);
+        logits
+    }
+
+    /// Logits of several tensors of embeddings, for which the weight of the last layer is normalised once.
+    ///
+    /// Rows that have a loss in common belong into one tensor: of every tensor there is a gradient of the whole last layer.
+    ///
+    /// # Shapes
+    /// As [`logits`](Self::logits).
+    pub fn logits_of_each<const N: usize>(&self, z: [Tensor<2>; N]) -> [Tensor<2>; N] {
         let weight = self.last_layer.weight();
-        z.iter().map(|z| linear(z.clone(), weight.clone(), None)).collect()
+        z.map(|z| linear(z, weight.clone(), None))
     }
 }
 
@@ -122,7 +132,7 @@ mod tests {
         let lengths = z.clone().square().sum_dim(1).into_data();
         lengths
             .assert_approx_eq::<f32>(&Tensor::<2>::ones([4, 1], &device()).into_data(), Tolerance::default());
-        let logits = head.logits(&[z.clone(), z]);
+        let logits = head.logits_of_each([z.clone(), z]);
         assert_eq!(logits[0].to_data(), logits[1].to_data());
         assert!(logits[0].clone().abs().max().into_scalar::<f32>() <= 1.0 + 1e-6);
     }
@@ -131,10 +141,10 @@ mod tests {
     fn only_the_direction_of_a_row_matters() {
         let mut head = head();
         let z = head.forward(features(), &Pass::train());
-        let before = head.logits(std::slice::from_ref(&z))[0].to_data();
+        let before = head.logits(z.clone()).to_data();
         let longer = head.last_layer.weight_v.val().without_autodiff() * 7.0;
         head.last_layer.weight_v = Param::from_tensor(longer);
-        let after = head.logits(&[z])[0].to_data();
+        let after = head.logits(z).to_data();
         after.assert_approx_eq::<f32>(&before, Tolerance::absolute(1e-6).set_relative(1e-5));
     }
 
@@ -164,7 +174,7 @@ mod tests {
     fn the_length_of_a_row_gets_no_gradient() {
         let head = head();
         let z = head.forward(features(), &Pass::train());
-        let gradients = head.logits(&[z])[0].clone().square().sum().backward();
+        let gradients = head.logits(z).square().sum().backward();
         assert!(head.last_layer.weight_v.val().grad(&gradients).is_some());
         assert!(head.last_layer.weight_g.val().grad(&gradients).is_none());
     }
@@ -173,7 +183,7 @@ mod tests {
     fn the_length_of_a_row_is_trained_where_that_is_asked_for_and_not_in_a_teacher() {
         let head = head().with_trained_lengths();
         let z = head.forward(features(), &Pass::train());
-        let gradients = head.logits(&[z])[0].clone().square().sum().backward();
+        let gradients = head.logits(z).square().sum().backward();
         assert!(head.last_layer.weight_g.val().grad(&gradients).is_some());
         let teacher = Teacher::from_student(&head);
         assert!(!teacher.network().last_layer.weight_g.is_require_grad());

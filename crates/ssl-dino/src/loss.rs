@@ -1,8 +1,8 @@
 //! The loss of DINO.
 
 use burn::tensor::Tensor;
-use ssl_core::Loss;
 use ssl_core::loss::{centered_softmax, cross_view_cross_entropy};
+use ssl_core::{Loss, ViewRows};
 
 /// Cross entropy of the teacher's distribution for one crop with the student's prediction from every other crop.
 ///
@@ -12,8 +12,8 @@ use ssl_core::loss::{centered_softmax, cross_view_cross_entropy};
 /// ```
 ///
 /// # Shapes
-/// - `student`: `s_v`, logits of all crops, each `[batch, output]`
-/// - `teacher`: `t_i`, logits of the first crops in the same order, each `[batch, output]`, used without gradient
+/// - `student`: `s_v`, logits of all crops, `[crop · batch, output]`
+/// - `teacher`: `t_i`, logits of the first crops in the same order, `[crop · batch, output]`, used without gradient
 /// - `center`: `[output]`, as it was before this step
 /// - returns: `[1]`, in nats
 ///
@@ -23,17 +23,14 @@ use ssl_core::loss::{centered_softmax, cross_view_cross_entropy};
 /// # Source
 /// Caron et al. 2021, eq. 1 to 3 and algorithm 1, <https://arxiv.org/abs/2104.14294>; official `main_dino.py`, `DINOLoss`.
 pub fn dino(
-    student: &[Tensor<2>],
-    teacher: &[Tensor<2>],
+    student: ViewRows,
+    teacher: ViewRows,
     center: Tensor<1>,
     student_temperature: f64,
     teacher_temperature: f64,
 ) -> Tensor<1> {
-    let distribution =
-        |logits: &Tensor<2>| centered_softmax(logits.clone(), center.clone(), teacher_temperature);
-    let targets: Vec<_> = teacher.iter().map(distribution).collect();
-    let logits: Vec<_> = student.iter().map(|s| s.clone().div_scalar(student_temperature)).collect();
-    cross_view_cross_entropy(&targets, &logits)
+    let targets = teacher.map(|logits| centered_softmax(logits, center, teacher_temperature));
+    cross_view_cross_entropy(targets, student, student_temperature)
 }
 
 /// [`dino`] with its temperatures.
@@ -46,10 +43,10 @@ pub struct DinoLoss {
 /// The logits of both networks, and the centre.
 #[derive(Clone, Debug)]
 pub struct DinoInput {
-    /// Logits of all crops, each `[batch, output]`.
-    pub student: Vec<Tensor<2>>,
-    /// Logits of the global crops, which come first, each `[batch, output]`.
-    pub teacher: Vec<Tensor<2>>,
+    /// Logits of all crops, `[crop · batch, output]`.
+    pub student: ViewRows,
+    /// Logits of the global crops, which come first, `[crop · batch, output]`.
+    pub teacher: ViewRows,
     /// `[output]`
     pub center: Tensor<1>,
 }
@@ -66,7 +63,7 @@ impl Loss for DinoLoss {
 
     fn forward(&self, input: DinoInput) -> Tensor<1> {
         let (student_t, teacher_t) = (self.student_temperature, self.teacher_temperature);
-        dino(&input.student, &input.teacher, input.center, student_t, teacher_t)
+        dino(input.student, input.teacher, input.center, student_t, teacher_t)
     }
 }
 
@@ -90,6 +87,16 @@ mod tests {
         Tensor::from_floats(values, &device())
     }
 
+    fn of(
+        student: &[Tensor<2>],
+        teacher: &[Tensor<2>],
+        center: Tensor<1>,
+        student_t: f64,
+        teacher_t: f64,
+    ) -> Tensor<1> {
+        dino(student.to_vec().into(), teacher.to_vec().into(), center, student_t, teacher_t)
+    }
+
     fn value(loss: Tensor<1>) -> f32 {
         loss.into_scalar::<f32>()
     }
@@ -99,7 +106,7 @@ mod tests {
     #[test]
     fn a_student_without_an_opinion_costs_the_log_of_the_number_of_outputs() {
         let equal = [Tensor::zeros([2, 4], &device()), Tensor::zeros([2, 4], &device())];
-        let loss = dino(&equal, &[logits(0.0), logits(1.0)], center(NO_CENTER), 0.1, 0.04);
+        let loss = of(&equal, &[logits(0.0), logits(1.0)], center(NO_CENTER), 0.1, 0.04);
         assert!((value(loss) - 4.0_f32.ln()).abs() < 1e-6);
     }
 
@@ -108,10 +115,10 @@ mod tests {
         let student = [logits(2.0), logits(3.0)];
         let shift = [5.0, -3.0, 0.0, 1.0];
         let shifted = [0.0, 1.0].map(|seed| logits(seed) + center(shift).unsqueeze::<2>());
-        let plain = value(dino(&student, &[logits(0.0), logits(1.0)], center(NO_CENTER), 0.1, 0.5));
-        let centered = value(dino(&student, &shifted, center(shift), 0.1, 0.5));
+        let plain = value(of(&student, &[logits(0.0), logits(1.0)], center(NO_CENTER), 0.1, 0.5));
+        let centered = value(of(&student, &shifted, center(shift), 0.1, 0.5));
         assert!((plain - centered).abs() < 1e-4, "{plain} and {centered}");
-        let uncentered = value(dino(&student, &shifted, center(NO_CENTER), 0.1, 0.5));
+        let uncentered = value(of(&student, &shifted, center(NO_CENTER), 0.1, 0.5));
         assert!((plain - uncentered).abs() > 0.1, "without the centre it is {uncentered} as well");
     }
 
@@ -119,23 +126,18 @@ mod tests {
     fn a_sharper_teacher_is_nearer_to_its_largest_logit() {
         let teacher = Tensor::<2>::from_floats([[1.0, 0.0, 0.0, 0.0]; 2], &device());
         let student = [logits(0.0), logits(1.0)];
-        let of = |t| value(dino(&student, &[teacher.clone(), teacher.clone()], center(NO_CENTER), 0.1, t));
-        let one_hot = value(dino(
-            &student,
-            &[teacher.clone() * 1e4, teacher.clone() * 1e4],
-            center(NO_CENTER),
-            0.1,
-            1.0,
-        ));
-        assert!((of(0.04) - one_hot).abs() < (of(0.5) - one_hot).abs());
-        assert!((of(0.04) - one_hot).abs() < 1e-4);
+        let at = |t| value(of(&student, &[teacher.clone(), teacher.clone()], center(NO_CENTER), 0.1, t));
+        let one_hot =
+            value(of(&student, &[teacher.clone() * 1e4, teacher.clone() * 1e4], center(NO_CENTER), 0.1, 1.0));
+        assert!((at(0.04) - one_hot).abs() < (at(0.5) - one_hot).abs());
+        assert!((at(0.04) - one_hot).abs() < 1e-4);
     }
 
     #[test]
     fn every_crop_of_the_student_gets_a_gradient_and_the_teacher_gets_none() {
         let student = [logits(0.0), logits(1.0), logits(2.0)];
         let teacher = [logits(3.0), logits(4.0)];
-        let gradients = dino(&student, &teacher, center(NO_CENTER), 0.1, 0.04).backward();
+        let gradients = of(&student, &teacher, center(NO_CENTER), 0.1, 0.04).backward();
         assert!(student.iter().all(|logits| logits.grad(&gradients).is_some()));
         assert!(teacher.iter().all(|logits| logits.grad(&gradients).is_none()));
     }

@@ -119,18 +119,18 @@ impl<E: Encoder> SslMethod<E> for Dino {
     ) -> Step<Tensor<1>> {
         let teacher = state.teacher.network();
         let z = embed_crops(&teacher.encoder, &teacher.head, views.global(), &context.teacher_pass());
-        let teacher = teacher.head.logits(&z);
-        let carry = group::mean(mean_logits(&teacher), &context.group);
+        let teacher = z.map(|z| teacher.head.logits(z));
+        let carry = group::mean(mean_logits(teacher.rows.clone()), &context.group);
 
         let z = embed_crops(&student.encoder, &student.head, &views.crops, &context.pass("student"));
-        let student = student.head.logits(&z);
-        let embeddings = Tensor::cat(z[..views.global].to_vec(), 0);
+        let embeddings = z.first(views.global);
+        let student = z.map(|z| student.head.logits(z));
 
         let (center, temperature) = (state.center.val(), self.config.teacher_temperature_at(context.at));
         let metrics = Metrics::of_embeddings(embeddings);
         let of_center = center.clone();
         let metrics = metrics
-            .with("teacher_entropy", entropy(teacher.clone(), center.clone(), temperature))
+            .with("teacher_entropy", entropy(teacher.rows.clone(), center.clone(), temperature))
             .with("center_norm", move || length(of_center));
         let loss = DinoLoss::new(self.config.student_temperature, temperature);
         let loss = loss.forward(DinoInput { student, teacher, center });
@@ -156,9 +156,9 @@ impl<E: Encoder> SslMethod<E> for Dino {
 /// The mean entropy of the teacher's distributions, in nats. After a collapse it is 0 or the log of the number of
 /// outputs.
 fn entropy(
-    logits: Vec<Tensor<2>>,
+    logits: Tensor<2>,
     center: Tensor<1>,
     temperature: f64,
 ) -> impl FnOnce() -> Tensor<1> + Send + 'static {
-    move || softmax_entropy((Tensor::cat(logits, 0) - center.unsqueeze()).div_scalar(temperature))
+    move || softmax_entropy((logits - center.unsqueeze()).div_scalar(temperature))
 }

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use ssl_core::loss::{mean_logits, sinkhorn, sinkhorn_in_group};
-use ssl_core::{Group, HiddenPatches, group, names};
+use ssl_core::{Group, HiddenPatches, ViewRows, group, names};
 
 /// How the teacher's outputs are kept in balance, so that none of them wins everywhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,8 +30,8 @@ pub struct Means {
 
 /// A teacher's logits in this process, and the processes that share the batch.
 pub(crate) struct TeacherLogits<'a> {
-    /// Of the class tokens of the global crops, each `[batch, output]`.
-    pub(crate) class: Vec<Tensor<2>>,
+    /// Of the class tokens of the global crops, `[crop · batch, output]`.
+    pub(crate) class: ViewRows,
     /// Of the hidden patches, `[hidden, patch_output]`.
     pub(crate) patches: Tensor<2>,
     pub(crate) hidden: &'a HiddenPatches,
@@ -41,7 +41,7 @@ pub(crate) struct TeacherLogits<'a> {
 impl TeacherLogits<'_> {
     /// Their means over all processes.
     pub(crate) fn means(&self) -> Means {
-        let class = group::mean(mean_logits(&self.class), self.group);
+        let class = group::mean(mean_logits(self.class.rows.clone()), self.group);
         let count: usize = self.hidden.counts(self.group).iter().sum();
         let sum = self.hidden.sum(self.patches.clone().without_autodiff());
         let sum = if self.group.is_solo() { sum } else { self.group.all_reduce_sum(sum) };
@@ -49,12 +49,12 @@ impl TeacherLogits<'_> {
         Means { class, patch }
     }
 
-    /// Balanced assignments of the class tokens of each crop, over those of all crops and processes.
-    pub(crate) fn assign_class(&self, temperature: f64, iterations: usize) -> Vec<Tensor<2>> {
-        let rows = Tensor::cat(self.class.clone(), 0);
-        let [count, _] = rows.dims();
-        let codes = sinkhorn_in_group(rows, temperature, iterations, count, true, self.group);
-        codes.chunk(self.class.len(), 0)
+    /// Balanced assignments of the class tokens of all crops, over those of all processes.
+    pub(crate) fn assign_class(&self, temperature: f64, iterations: usize) -> ViewRows {
+        self.class.clone().map(|rows| {
+            let [count, _] = rows.dims();
+            sinkhorn_in_group(rows, temperature, iterations, count, true, self.group)
+        })
     }
 
     /// Balanced assignments of the hidden patches, over those of all processes.

@@ -1,8 +1,8 @@
 //! The loss of DINOv2.
 
 use burn::tensor::Tensor;
-use ssl_core::Loss;
 use ssl_core::loss::{cross_view_cross_entropy, koleo, weighted_cross_entropy};
+use ssl_core::{Loss, ViewRows};
 
 /// The three terms of the loss, with their weights.
 ///
@@ -29,10 +29,10 @@ pub struct DinoV2Loss {
 /// The student's logits, the teacher's distributions, and the features that are spread.
 #[derive(Clone, Debug)]
 pub struct DinoV2Input {
-    /// `s_v`, of the class tokens of all crops, each `[batch, output]`.
-    pub student: Vec<Tensor<2>>,
-    /// `q_i`, the teacher's of the global crops, which come first, each `[batch, output]`, used without gradient.
-    pub targets: Vec<Tensor<2>>,
+    /// `s_v`, of the class tokens of all crops, `[crop · batch, output]`.
+    pub student: ViewRows,
+    /// `q_i`, the teacher's of the global crops, which come first, `[crop · batch, output]`, used without gradient.
+    pub targets: ViewRows,
     /// `s_j`, of the hidden patches, `[hidden, patch_output]`.
     pub student_patches: Tensor<2>,
     /// `q_j`, the teacher's of the hidden patches, `[hidden, patch_output]`, used without gradient.
@@ -60,10 +60,10 @@ impl DinoV2Loss {
     /// # Panics
     /// If shapes differ, or KoLeo counts and there are fewer than two images.
     pub fn terms(&self, input: DinoV2Input) -> DinoV2Terms {
-        let cooled = |logits: Tensor<2>| logits.div_scalar(self.student_temperature);
-        let logits: Vec<_> = input.student.into_iter().map(cooled).collect();
-        let class = cross_view_cross_entropy(&input.targets, &logits);
-        let patch = weighted_cross_entropy(input.patch_targets, cooled(input.student_patches), input.weights);
+        let temperature = self.student_temperature;
+        let class = cross_view_cross_entropy(input.targets, input.student, temperature);
+        let patch =
+            weighted_cross_entropy(input.patch_targets, input.student_patches, input.weights, temperature);
         let spread = || input.features.into_iter().map(koleo).reduce(|sum, term| sum + term);
         let koleo = if self.koleo_weight > 0.0 { spread() } else { None };
         DinoV2Terms {
@@ -110,8 +110,8 @@ mod tests {
 
     fn input(student: Tensor<2>, targets: Tensor<2>) -> DinoV2Input {
         DinoV2Input {
-            student: vec![student.clone(), rows(5.0), rows(6.0)],
-            targets: vec![targets.clone(), softmax(rows(7.0), 1)],
+            student: vec![student.clone(), rows(5.0), rows(6.0)].into(),
+            targets: vec![targets.clone(), softmax(rows(7.0), 1)].into(),
             student_patches: student.clone(),
             patch_targets: targets,
             weights: Tensor::from_floats([0.25, 0.25, 0.5], &device()),
@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn a_student_without_an_opinion_costs_the_log_of_the_number_of_outputs_twice() {
         let mut input = input(Tensor::zeros([3, 4], &device()), softmax(rows(1.0), 1));
-        input.student = vec![Tensor::zeros([3, 4], &device()); 3];
+        input.student = vec![Tensor::zeros([3, 4], &device()); 3].into();
         let loss = DinoV2Loss { koleo_weight: 0.0, ..LOSS }.forward(input).into_scalar::<f32>();
         assert!((loss - 2.0 * 4.0_f32.ln()).abs() < 1e-5, "{loss}");
     }

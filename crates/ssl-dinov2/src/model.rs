@@ -9,7 +9,7 @@ use ssl_core::tokens::check_class_and_mask;
 use ssl_core::{
     Advice, ConfigError, Encoder, Footprint, GradientRules, Head, HiddenPatches, Init, MaskKind, Masking,
     MethodRules, Metrics, Needs, Pass, Plan, Progress, PrototypeHead, SslMethod, Step, StepContext, Teacher,
-    TokenShape, Views, group,
+    TokenShape, ViewRows, Views, group,
 };
 
 use crate::centering::{Centering, Means, TeacherLogits};
@@ -55,8 +55,8 @@ pub struct DinoV2State<E: Encoder> {
 
 /// What a student says of all crops.
 struct Predictions {
-    /// Logits of the class tokens of each crop, `[batch, output]`.
-    class: Vec<Tensor<2>>,
+    /// Logits of the class tokens of all crops, `[crop · batch, output]`.
+    class: ViewRows,
     /// Logits of the hidden patches, `[hidden, patch_output]`.
     patches: Tensor<2>,
     /// The class tokens of each global crop before the head, `[batch, feature_dim]`.
@@ -65,9 +65,9 @@ struct Predictions {
     z: Tensor<2>,
 }
 
-/// The teacher's distributions: of the class tokens of each global crop, and of the hidden patches.
+/// The teacher's distributions: of the class tokens of the global crops, and of the hidden patches.
 struct Targets {
-    class: Vec<Tensor<2>>,
+    class: ViewRows,
     patches: Tensor<2>,
 }
 
@@ -140,7 +140,7 @@ impl<E: Encoder> SslMethod<E> for DinoV2 {
         let carry = state.center.as_ref().map(|_| logits.means());
 
         let student = student.as_student(views, mask, &hidden, &context.pass("student"));
-        let (of_class, of_patches) = (Tensor::cat(targets.class.clone(), 0), targets.patches.clone());
+        let (of_class, of_patches) = (targets.class.rows.clone(), targets.patches.clone());
         let terms = self.loss().terms(DinoV2Input {
             student: student.class,
             targets: targets.class,
@@ -212,7 +212,7 @@ impl DinoV2 {
                 let centered = |logits: &Tensor<2>, center: &Param<Tensor<1>>| {
                     centered_softmax(logits.clone(), center.val(), temperature)
                 };
-                let class = logits.class.iter().map(|logits| centered(logits, center)).collect();
+                let class = logits.class.clone().map(|logits| centered(&logits, center));
                 Targets { class, patches: centered(&logits.patches, patch_center) }
             }
             _ => Targets {
@@ -228,12 +228,13 @@ impl<E: Encoder> DinoV2Student<E> {
         self.patch_head.as_ref().unwrap_or(&self.head)
     }
 
-    /// A teacher's logits of the class tokens of each global crop, and of the hidden patches, which it sees.
-    fn as_teacher(&self, views: &Views, hidden: &HiddenPatches, pass: &Pass) -> (Vec<Tensor<2>>, Tensor<2>) {
+    /// A teacher's logits of the class tokens of the global crops, and of the hidden patches, which it sees.
+    fn as_teacher(&self, views: &Views, hidden: &HiddenPatches, pass: &Pass) -> (ViewRows, Tensor<2>) {
         let CropTokens { class, patches } =
             embed_crop_tokens(&self.encoder, views.global(), views.global, Masking::None, pass);
         let z = self.head.forward(class, pass);
-        self.logits(z.chunk(views.global, 0), self.patch_head().forward(hidden.take(patches), pass))
+        let patches = self.patch_head().forward(hidden.take(patches), pass);
+        self.logits(ViewRows { rows: z, views: views.global }, patches)
     }
 
     /// A student's predictions for all crops, of which the global ones have hidden patches.
@@ -251,20 +252,18 @@ impl<E: Encoder> DinoV2Student<E> {
         let features = class.clone().narrow(0, 0, rows).chunk(global, 0);
         let z = self.head.forward(class, pass);
         let of_patches = self.patch_head().forward(hidden.take(patches), pass);
-        let (class, patches) = self.logits(z.clone().chunk(crops, 0), of_patches);
+        let (class, patches) = self.logits(ViewRows { rows: z.clone(), views: crops }, of_patches);
         Predictions { class, patches, features, z: z.narrow(0, 0, rows) }
     }
 
-    /// Logits of the embeddings of each crop, and of those of patches.
-    fn logits(&self, mut z: Vec<Tensor<2>>, patches: Tensor<2>) -> (Vec<Tensor<2>>, Tensor<2>) {
-        if let Some(head) = &self.patch_head {
-            let [patches] = head.logits(&[patches]).try_into().expect("one for the patches");
-            return (self.head.logits(&z), patches);
-        }
-        z.push(patches);
-        let mut class = self.head.logits(&z);
-        let patches = class.pop().expect("those of the patches");
-        (class, patches)
+    /// Logits of the embeddings of crops, and of those of patches.
+    fn logits(&self, z: ViewRows, patches: Tensor<2>) -> (ViewRows, Tensor<2>) {
+        let views = z.views;
+        let [rows, patches] = match &self.patch_head {
+            Some(head) => [self.head.logits(z.rows), head.logits(patches)],
+            None => self.head.logits_of_each([z.rows, patches]),
+        };
+        (ViewRows { rows, views }, patches)
     }
 }
 

@@ -115,7 +115,7 @@ fn the_loss_uses_the_old_centers_and_the_step_moves_each_by_its_mean() {
     let tokens = teacher.encoder.encode_tokens(both, Masking::None, &Pass::eval());
     let mean_of = |rows: Tensor<2>| {
         let z = teacher.head.forward(rows, &Pass::eval());
-        teacher.head.logits(&[z])[0].clone().mean_dim(0)
+        teacher.head.logits(z).mean_dim(0)
     };
     let class = mean_of(tokens.class.expect("a class token"));
     // Eight and four hidden patches of the first crop, four and two of the second.

@@ -1,8 +1,8 @@
 //! The loss of iBOT.
 
 use burn::tensor::Tensor;
-use ssl_core::Loss;
 use ssl_core::loss::{centered_softmax, cross_view_cross_entropy, weighted_cross_entropy};
+use ssl_core::{Loss, ViewRows};
 
 /// Cross entropy of the teacher's distribution for a hidden patch, which it sees, with the student's prediction at its place.
 ///
@@ -33,7 +33,7 @@ pub fn ibot(
     teacher_temperature: f64,
 ) -> Tensor<1> {
     let targets = centered_softmax(teacher, center, teacher_temperature);
-    weighted_cross_entropy(targets, student.div_scalar(student_temperature), weights)
+    weighted_cross_entropy(targets, student, weights, student_temperature)
 }
 
 /// Both terms of the loss, with their temperatures.
@@ -59,10 +59,10 @@ pub struct IBotLoss {
 /// The logits of both networks, and the centres.
 #[derive(Clone, Debug)]
 pub struct IBotInput {
-    /// The student's of the class tokens of all crops, each `[batch, output]`.
-    pub student: Vec<Tensor<2>>,
-    /// The teacher's of the class tokens of the global crops, which come first, each `[batch, output]`.
-    pub teacher: Vec<Tensor<2>>,
+    /// The student's of the class tokens of all crops, `[crop · batch, output]`.
+    pub student: ViewRows,
+    /// The teacher's of the class tokens of the global crops, which come first, `[crop · batch, output]`.
+    pub teacher: ViewRows,
     /// The student's of the hidden patches, `[hidden, output]`.
     pub student_patches: Tensor<2>,
     /// The teacher's of the hidden patches, `[hidden, output]`.
@@ -79,11 +79,8 @@ impl IBotLoss {
     /// The terms of the loss, each with its weight: of class tokens and of patches.
     pub fn terms(&self, input: IBotInput) -> [Tensor<1>; 2] {
         let IBotInput { student, teacher, center, .. } = input;
-        let distribution =
-            |logits: Tensor<2>| centered_softmax(logits, center.clone(), self.teacher_temperature);
-        let targets: Vec<_> = teacher.into_iter().map(distribution).collect();
-        let logits: Vec<_> = student.into_iter().map(|s| s.div_scalar(self.student_temperature)).collect();
-        let of_class = cross_view_cross_entropy(&targets, &logits);
+        let targets = teacher.map(|logits| centered_softmax(logits, center, self.teacher_temperature));
+        let of_class = cross_view_cross_entropy(targets, student, self.student_temperature);
         let of_patches = ibot(
             input.student_patches,
             input.teacher_patches,
@@ -150,8 +147,8 @@ mod tests {
 
     fn input(student: Tensor<2>, teacher: Tensor<2>) -> IBotInput {
         IBotInput {
-            student: vec![student.clone(), logits(5.0)],
-            teacher: vec![teacher.clone(), logits(6.0)],
+            student: vec![student.clone(), logits(5.0)].into(),
+            teacher: vec![teacher.clone(), logits(6.0)].into(),
             student_patches: student,
             teacher_patches: teacher,
             weights: weights(),

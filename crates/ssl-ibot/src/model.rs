@@ -9,7 +9,7 @@ use ssl_core::tokens::check_class_and_mask;
 use ssl_core::{
     Advice, ConfigError, Encoder, Footprint, GradientRules, Head, HeadShape, HiddenPatches, Init,
     LayerConfig, MaskKind, Masking, MethodRules, Metrics, Needs, Pass, Plan, Progress, PrototypeHead,
-    SslMethod, Step, StepContext, Teacher, TokenShape, Views, group,
+    SslMethod, Step, StepContext, Teacher, TokenShape, ViewRows, Views, group,
 };
 
 use crate::{IBotConfig, IBotInput, IBotLoss};
@@ -60,8 +60,8 @@ pub struct Centers {
 
 /// Logits of the class tokens of some crops and of the hidden patches, and what else comes with them.
 struct Logits {
-    /// Each `[batch, output]`.
-    class: Vec<Tensor<2>>,
+    /// `[crop · batch, output]`
+    class: ViewRows,
     /// `[hidden, output]`
     patches: Tensor<2>,
     /// The student's embeddings of the class tokens of the global crops, `[views · batch, dim]`.
@@ -151,8 +151,7 @@ impl<E: Encoder> SslMethod<E> for IBot {
 
         let loss = self.loss_at(context.at);
         let (center, patch_center) = (state.center.val(), state.patch_center.val());
-        let class = Tensor::cat(teacher.class.clone(), 0);
-        let class = entropy(class, center.clone(), loss.teacher_temperature);
+        let class = entropy(teacher.class.rows.clone(), center.clone(), loss.teacher_temperature);
         let patch = entropy(teacher.patches.clone(), patch_center.clone(), loss.teacher_patch_temperature);
         let metrics = Metrics::of_embeddings(student.z);
         let of_center = center.clone();
@@ -215,9 +214,9 @@ impl<E: Encoder> IBotStudent<E> {
         let patches = self.head.forward(patches.flatten(0, 1), pass);
         // The last layer is linear: the mean of the logits is that of the mean embedding, which takes a row and not thousands.
         let mean = patches.clone().mean_dim(0);
-        let (class, [patches, mean]) = self.logits(&z, views.global, [hidden.take_rows(patches), mean]);
-        let means = Centers { class: mean_logits(&class), patch: mean.squeeze_dim(0) };
-        (Logits { class, patches, z }, means)
+        let [class, patches, mean] = self.head.logits_of_each([z.clone(), hidden.take_rows(patches), mean]);
+        let means = Centers { class: mean_logits(class.clone()), patch: mean.squeeze_dim(0) };
+        (Logits { class: ViewRows { rows: class, views: views.global }, patches, z }, means)
     }
 
     /// A student's logits of all crops, of which the global ones have hidden patches.
@@ -233,22 +232,9 @@ impl<E: Encoder> IBotStudent<E> {
             embed_crop_tokens(&self.encoder, crops, views.global, Masking::Replace(mask), pass);
         let z = self.head.forward(class, pass);
         let patches = self.head.forward(hidden.take(patches), pass);
-        let (class, [patches]) = self.logits(&z, crops.len(), [patches]);
-        Logits { class, patches, z: z.narrow(0, 0, views.global * views.batch()) }
-    }
-
-    /// Logits of embeddings of `crops` crops, crop by crop, and of others.
-    fn logits<const N: usize>(
-        &self,
-        z: &Tensor<2>,
-        crops: usize,
-        others: [Tensor<2>; N],
-    ) -> (Vec<Tensor<2>>, [Tensor<2>; N]) {
-        let mut z = z.clone().chunk(crops, 0);
-        z.extend(others);
-        let mut class = self.head.logits(&z);
-        let others = class.split_off(crops);
-        (class, others.try_into().expect("as many as were given"))
+        let [class, patches] = self.head.logits_of_each([z.clone(), patches]);
+        let z = z.narrow(0, 0, views.global * views.batch());
+        Logits { class: ViewRows { rows: class, views: crops.len() }, patches, z }
     }
 }
 

@@ -20,7 +20,7 @@ fn the_loss_its_gradient_and_the_center_are_golden() -> Result<(), CaseError> {
         let mut outputs = inputs.outputs(loss)?;
 
         let center = tensor(&case, "in.center")?;
-        let next = next_center(center, mean_logits(&[teacher]), case.param("center_momentum")?);
+        let next = next_center(center, mean_logits(teacher), case.param("center_momentum")?);
         outputs.insert("out.center".to_owned(), array(&next.into_data()));
         case.assert_passes(&outputs);
     }

@@ -14,6 +14,7 @@ mod contrast;
 mod conv;
 #[cfg(any(feature = "flex", feature = "tch"))]
 mod cpu;
+mod cross_entropies;
 mod depthwise_conv;
 mod epilogue;
 mod feed_forward;
@@ -47,6 +48,7 @@ pub use contrast::{Contrast, Contrasted, contrast, contrast_values};
 pub use conv::conv2d;
 #[cfg(any(feature = "flex", feature = "tch"))]
 pub(crate) use cpu::instructions;
+pub use cross_entropies::{Pairs, cross_entropies};
 pub use depthwise_conv::depthwise_conv2d;
 pub use feed_forward::{FeedForwardWeights, feed_forward, feed_forward_onto};
 pub use gelu::gelu;

@@ -85,8 +85,8 @@ impl<E: Encoder> EmbeddingLoss<EncoderWith<E>, NoState> for LeJepa {
 
     fn embed(&self, student: &EncoderWith<E>, views: &Views, pass: &Pass) -> Embedded {
         let z = embed_crops(&student.encoder, &student.projector, &views.crops, pass);
-        let embeddings = Tensor::cat(z[..views.global].to_vec(), 0).without_autodiff();
-        Embedded { outputs: z, embeddings }
+        let embeddings = z.first(views.global).without_autodiff();
+        Embedded { outputs: z.chunk(), embeddings }
     }
 
     fn loss_of(

@@ -115,7 +115,7 @@ pub fn msn(anchors: Tensor<2>, targets: Tensor<2>, regularization_weight: f64, g
     let entropy = (mean.clone() * mean.clamp_min(f64::from(f32::MIN_POSITIVE)).log()).sum().neg();
     let collapse = as_share(entropy.neg().add_scalar((prototypes as f64).ln()), group);
     let targets = targets.repeat_dim(0, rows / batch);
-    soft_cross_entropy(targets, anchors) + collapse.mul_scalar(regularization_weight)
+    soft_cross_entropy(targets, anchors, 1.0) + collapse.mul_scalar(regularization_weight)
 }
 
 #[cfg(test)]

@@ -148,19 +148,22 @@ impl<E: Encoder> SslMethod<E> for Swav {
         context: &StepContext,
     ) -> Step<Self::Carry> {
         let z = embed_crops(&student.encoder, &student.projector, &views.crops, &context.pass("student"));
-        let z: Vec<_> = z.into_iter().map(|z| l2_normalize(z, NORMALIZE_EPS)).collect();
-        let scores: Vec<_> = z.iter().map(|z| student.prototypes.forward(z.clone())).collect();
+        let z = z.map(|z| l2_normalize(z, NORMALIZE_EPS));
+        let global = z.first(2).without_autodiff();
+        let scores = z.map(|z| student.prototypes.forward(z));
 
         let queue = state.queue.as_ref().filter(|_| context.at.epoch() >= self.config.queue_start_epoch);
         let prototypes = student.prototypes.weight.val().without_autodiff();
         let past = queue.filter(|queue| queue.is_full()).map(|queue| (queue, prototypes));
-        let codes = [0, 1].map(|crop| self.codes(crop, scores[crop].clone(), past.as_ref(), &context.group));
+        let batch = scores.batch();
+        let of_crop = |rows: &Tensor<2>, crop: usize| rows.clone().narrow(0, crop * batch, batch);
+        let of_global = scores.first(2).without_autodiff();
+        let codes =
+            [0, 1].map(|crop| self.codes(crop, of_crop(&of_global, crop), past.as_ref(), &context.group));
 
-        let global = [0, 1].map(|crop| z[crop].clone().without_autodiff());
-        let metrics =
-            Metrics::of_embeddings(Tensor::cat(global.to_vec(), 0)).with_prototype_usage(codes.to_vec());
-        let loss = self.loss.forward(SwavInput { scores, codes: codes.to_vec() });
-        let carry = queue.map(|_| global.map(|z| group::gather(z, &context.group)));
+        let metrics = Metrics::of_embeddings(global.clone()).with_prototype_usage(codes.to_vec());
+        let loss = self.loss.forward(SwavInput { scores, codes: codes.to_vec().into() });
+        let carry = queue.map(|_| [0, 1].map(|crop| group::gather(of_crop(&global, crop), &context.group)));
         Step::of_share(loss, carry).with_metrics(metrics)
     }
 

@@ -20,7 +20,7 @@ fn the_loss_and_its_gradient_are_golden_and_codes_get_none() -> Result<(), CaseE
         assert_eq!(case.param::<Vec<usize>>("crops_for_assign")?, [0, 1]);
         let mut inputs = LossInputs::of(&case);
         let (scores, codes) = (inputs.take_list("scores")?, inputs.take_list("codes")?);
-        case.assert_passes(&inputs.outputs(swav(&scores, &codes, case.param("temperature")?))?);
+        case.assert_passes(&inputs.outputs(swav(scores.into(), codes.into(), case.param("temperature")?))?);
     }
     Ok(())
 }

@@ -188,16 +188,21 @@ fn swav(case: &Case) -> Result<Outputs> {
     ensure!(assigned == [0, 1], "codes are of the crops {assigned:?}, expected [0, 1]");
     let mut inputs = LossInputs::of(case);
     let (scores, codes) = (inputs.take_list("scores")?, inputs.take_list("codes")?);
-    outputs(inputs, &SwavLoss::new(case.param("temperature")?), SwavInput { scores, codes })
+    outputs(
+        inputs,
+        &SwavLoss::new(case.param("temperature")?),
+        SwavInput { scores: scores.into(), codes: codes.into() },
+    )
 }
 
 fn dino(case: &Case) -> Result<Outputs> {
     let mut inputs = LossInputs::of(case);
     let (student, teacher) = (inputs.take_list("student")?, inputs.take_list("teacher")?);
-    let mean = mean_logits(&teacher);
+    let mean = mean_logits(Tensor::cat(teacher.clone(), 0));
     let loss = DinoLoss::new(case.param("student_temp")?, case.param("teacher_temp")?);
     let center = inputs.take_one("center")?;
-    let mut outputs = outputs(inputs, &loss, DinoInput { student, teacher, center })?;
+    let mut outputs =
+        outputs(inputs, &loss, DinoInput { student: student.into(), teacher: teacher.into(), center })?;
     let next = next_center(tensor(case, "in.center")?, mean, case.param("center_momentum")?);
     outputs.insert("out.center".to_owned(), array(&next.into_data()));
     Ok(outputs)
@@ -207,7 +212,7 @@ fn dino(case: &Case) -> Result<Outputs> {
 fn ibot(case: &Case) -> Result<Outputs> {
     let mut inputs = LossInputs::of(case);
     let [student, teacher] = inputs.take(["student", "teacher"])?;
-    let mean = mean_logits(std::slice::from_ref(&teacher));
+    let mean = mean_logits(teacher.clone());
     let mask = Tensor::<3, Int>::from_data(data(case.tensor("in.mask")?), &device());
     let weights = HiddenPatches::of(mask.flatten::<2>(1, 2).greater_elem(0)).weights;
     let center = inputs.take_one("center")?;

@@ -60,12 +60,19 @@ pub(crate) fn cases() -> Vec<Case> {
         case("swav", burn_ssl::swav::SwavLoss::new(0.1), |[first, second, local]| {
             let codes =
                 [&first, &second].map(|scores| burn_ssl::swav::sinkhorn(scores.clone(), 0.5, 3, SHAPE[0]));
-            burn_ssl::swav::SwavInput { scores: vec![first, second, local], codes: codes.to_vec() }
+            burn_ssl::swav::SwavInput {
+                scores: vec![first, second, local].into(),
+                codes: codes.to_vec().into(),
+            }
         }),
         #[cfg(feature = "dino")]
         case("dino", burn_ssl::dino::DinoLoss::new(0.1, 0.04), |[first, second, teacher, other]| {
             let center = teacher.clone().without_autodiff().mean_dim(0).squeeze_dim(0);
-            burn_ssl::dino::DinoInput { student: vec![first, second], teacher: vec![teacher, other], center }
+            burn_ssl::dino::DinoInput {
+                student: vec![first, second].into(),
+                teacher: vec![teacher, other].into(),
+                center,
+            }
         }),
         #[cfg(feature = "barlow-twins")]
         case("barlow-twins", burn_ssl::barlow_twins::BarlowTwinsLoss::new(0.005, 1.0), |[z1, z2]| {
@@ -148,8 +155,8 @@ pub(crate) fn cases() -> Vec<Case> {
                     center: center(&teacher),
                     patch_center: center(&teacher_patches),
                     weights: Tensor::full([SHAPE[0]], 0.25, &teacher.device().inner()),
-                    student: vec![first, second],
-                    teacher: vec![teacher, other],
+                    student: vec![first, second].into(),
+                    teacher: vec![teacher, other].into(),
                     student_patches,
                     teacher_patches,
                 }
@@ -168,8 +175,8 @@ pub(crate) fn cases() -> Vec<Case> {
                 let codes = burn_ssl::dinov2::sinkhorn(teacher, 0.5, 3, SHAPE[0]);
                 burn_ssl::dinov2::DinoV2Input {
                     weights: Tensor::full([SHAPE[0]], 0.25, &codes.device()),
-                    student: vec![first, second],
-                    targets: vec![codes.clone()],
+                    student: vec![first, second].into(),
+                    targets: vec![codes.clone()].into(),
                     student_patches,
                     patch_targets: codes,
                     features: vec![features],
@@ -177,8 +184,8 @@ pub(crate) fn cases() -> Vec<Case> {
             },
         ),
         of_function("cross_view", |[first, second, other]| {
-            let targets = [softmax(first.without_autodiff(), 1)];
-            burn_ssl::core::loss::cross_view_cross_entropy(&targets, &[second, other])
+            let targets = vec![softmax(first.without_autodiff(), 1)];
+            burn_ssl::core::loss::cross_view_cross_entropy(targets.into(), vec![second, other].into(), 0.5)
         }),
     ])
 }

@@ -21,13 +21,13 @@ pub fn centered_softmax(logits: Tensor<2>, center: Tensor<1>, temperature: f64) 
     softmax(centered.div_scalar(temperature), 1)
 }
 
-/// The mean of a teacher's logits over all rows of all views, which the centre moves towards.
+/// The mean of a teacher's logits over all rows, which the centre moves towards.
 ///
 /// # Shapes
-/// - `logits`: each `[row, output]`
+/// - `logits`: `[row, output]`
 /// - returns: `[output]`, without gradient
-pub fn mean_logits(logits: &[Tensor<2>]) -> Tensor<1> {
-    Tensor::cat(logits.to_vec(), 0).without_autodiff().mean_dim(0).squeeze_dim(0)
+pub fn mean_logits(logits: Tensor<2>) -> Tensor<1> {
+    logits.without_autodiff().mean_dim(0).squeeze_dim(0)
 }
 
 /// The centre after a step.
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn the_center_is_an_average_of_the_means_of_all_teacher_rows() {
         let teacher = [logits(0.0), logits(1.0)];
-        let mean = mean_logits(&teacher);
+        let mean = mean_logits(Tensor::cat(teacher.to_vec(), 0));
         assert!(!mean.is_autodiff());
         let by_hand =
             (teacher[0].clone() + teacher[1].clone()).sum_dim(0).div_scalar(4.0).squeeze_dim::<1>(0);

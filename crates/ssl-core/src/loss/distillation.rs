@@ -56,7 +56,7 @@ impl Loss for DistillationLoss {
         let [row, class] = student.dims();
         assert_shape!(teacher, [row, class]);
         let targets = softmax(teacher.detach().div_scalar(self.temperature), 1);
-        let loss = soft_cross_entropy(targets, student.div_scalar(self.temperature));
+        let loss = soft_cross_entropy(targets, student, self.temperature);
         if self.t2_scale { loss.mul_scalar(self.temperature.powi(2)) } else { loss }
     }
 }

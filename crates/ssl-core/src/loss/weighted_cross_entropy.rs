@@ -1,14 +1,14 @@
 //! Cross entropy of rows that count differently.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::log_softmax;
+use ssl_kernels::ops::{Pairs, cross_entropies};
 
 use crate::assert_shape;
 
 /// Sum over rows of their weight times the cross entropy between target distribution and logits.
 ///
 /// ```text
-/// L = Σ_i w_i · H(q_i, s_i),    H(q, s) = −Σ_k q_k · log_softmax(s)_k
+/// L = Σ_i w_i · H(q_i, s_i / T),    H(q, s) = −Σ_k q_k · log_softmax(s)_k
 /// ```
 ///
 /// # Shapes
@@ -19,12 +19,16 @@ use crate::assert_shape;
 ///
 /// # Panics
 /// If shapes differ.
-pub fn weighted_cross_entropy(targets: Tensor<2>, logits: Tensor<2>, weights: Tensor<1>) -> Tensor<1> {
+pub fn weighted_cross_entropy(
+    targets: Tensor<2>,
+    logits: Tensor<2>,
+    weights: Tensor<1>,
+    temperature: f64,
+) -> Tensor<1> {
     let [row, class] = logits.dims();
     assert_shape!(targets, [row, class]);
     assert_shape!(weights, [row]);
-    let costs = (targets.detach() * log_softmax(logits, 1)).sum_dim(1).squeeze_dim::<1>(1);
-    (costs * weights.detach()).sum().neg()
+    (cross_entropies(logits, targets, temperature, Pairs::Same) * weights.detach()).sum()
 }
 
 #[cfg(test)]
@@ -47,9 +51,9 @@ mod tests {
         let (q, s) = (softmax(rows(2.0), 1), rows(-1.0));
         let of = |weights: [f32; 2]| {
             let weights = Tensor::from_floats(weights, &device());
-            weighted_cross_entropy(q.clone(), s.clone(), weights).into_scalar::<f32>()
+            weighted_cross_entropy(q.clone(), s.clone(), weights, 0.5).into_scalar::<f32>()
         };
-        let want = soft_cross_entropy(q.clone(), s.clone()).into_scalar::<f32>();
+        let want = soft_cross_entropy(q.clone(), s.clone(), 0.5).into_scalar::<f32>();
         assert!((of([0.5, 0.5]) - want).abs() < 1e-6);
         assert!((of([1.0, 0.0]) + of([0.0, 1.0]) - 2.0 * want).abs() < 1e-6);
         assert_eq!(of([0.0, 0.0]), 0.0);
@@ -62,6 +66,7 @@ mod tests {
             softmax(rows(2.0), 1),
             s.clone(),
             Tensor::from_floats([0.0, 0.0], &device()),
+            1.0,
         );
         let gradient = s.grad(&loss.backward()).expect("a gradient");
         assert!(gradient.into_data().iter::<f32>().all(|value| value == 0.0));

@@ -10,7 +10,7 @@ use super::epilogue::Epilogue;
 use super::flex;
 #[cfg(feature = "tch")]
 use super::libtorch;
-use super::{BatchNormOutput, Contrast, Contrasted, FeedForwardWeights, cpu};
+use super::{BatchNormOutput, Contrast, Contrasted, FeedForwardWeights, Pairs, cpu};
 
 /// The backend whose loops serve all these tensors, if there is one.
 macro_rules! host_of {
@@ -169,6 +169,16 @@ impl Host {
 
     pub(super) fn contrast(self, input: &Contrast) -> Contrasted {
         call!(self, contrast(input))
+    }
+
+    pub(super) fn cross_entropies(
+        self,
+        logits: Tensor<2>,
+        targets: Tensor<2>,
+        temperature: f64,
+        pairs: Pairs,
+    ) -> Tensor<1> {
+        call!(self, cross_entropies(logits, targets, temperature, pairs))
     }
 
     pub(super) fn average(self, old: AnyRank, new: AnyRank, momentum: f64) -> AnyRank {
