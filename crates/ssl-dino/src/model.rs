@@ -75,9 +75,9 @@ impl MethodRules for Dino {
         let head = HeadShape::new(feature_dim, config.head());
         let last = HeadShape::new(head.outputs(), [LayerConfig::new(config.output_dim)]);
         let (images, outputs) = (images as f64, config.output_dim as f64);
-        // Of every view its logits, their logarithms, and the gradients of both; of the two global ones the teacher's
-        // logits and distributions as well; and the last layer's normalised weight.
-        let rows = 4.0 * images * views as f64 + 4.0 * 2.0 * images;
+        // Of every view its logits and their gradient, of the two global ones the teacher's logits and distributions as well; and
+        // the last layer's normalised weight.
+        let rows = 2.0 * images * views as f64 + 2.0 * 2.0 * images;
         let loss = outputs * (rows + 3.0 * head.outputs() as f64);
         Footprint {
             teacher_heads: Some(2),

@@ -22,11 +22,11 @@ pub(crate) fn of(config: &DinoV2Config, shape: &TokenShape) -> Footprint {
     let rows = |head: &[HeadShape; 2]| 3.0 * (head[0].outputs() * head[1].outputs()) as f64;
     let images = shape.images as f64;
     let hidden = HIDDEN * GLOBAL_VIEWS * images * shape.patches as f64;
-    // Of every view and hidden patch the logits, their logarithms, and the gradients of both; of the global views and
-    // hidden patches the teacher's logits and distributions as well; and the last layers' normalised weights.
-    let class_rows = 4.0 * images * shape.views as f64 + 2.0 * GLOBAL_VIEWS * images;
+    // Of every view and hidden patch the logits and their gradient, of the global views and hidden patches the teacher's logits
+    // and distributions as well; and the last layers' normalised weights.
+    let class_rows = 2.0 * images * shape.views as f64 + 2.0 * GLOBAL_VIEWS * images;
     let loss = config.output_dim as f64 * class_rows
-        + config.patch_outputs() as f64 * 6.0 * hidden
+        + config.patch_outputs() as f64 * 4.0 * hidden
         + rows(&of_class)
         + if config.separate_patch_head { rows(&of_patches) } else { 0.0 }
         + Footprint::of_heads(of_patches.clone()).kept(hidden)

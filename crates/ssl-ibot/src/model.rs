@@ -87,9 +87,9 @@ impl MethodRules for IBot {
         let (images, outputs) = (shape.images as f64, config.output_dim as f64);
         let patches = GLOBAL_VIEWS * images * shape.patches as f64;
         let heads = Footprint::of_heads([head, last]);
-        // Of every view its logits, their logarithms, and the gradients of both; of the two global ones the teacher's
-        // logits and distributions as well; all of these of hidden patches too, and the last layer's normalised weight.
-        let rows = 4.0 * images * shape.views as f64 + 2.0 * GLOBAL_VIEWS * images + 6.0 * HIDDEN * patches;
+        // Of every view its logits and their gradient, of the two global ones the teacher's logits and distributions as well; all
+        // of these of hidden patches too, and the last layer's normalised weight.
+        let rows = 2.0 * images * shape.views as f64 + 2.0 * GLOBAL_VIEWS * images + 4.0 * HIDDEN * patches;
         // The teacher's pass is over before the student's begins.
         let of_patches = heads.kept(HIDDEN * patches);
         Footprint {

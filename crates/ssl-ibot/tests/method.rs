@@ -112,7 +112,7 @@ fn the_loss_uses_the_old_centers_and_the_step_moves_each_by_its_mean() {
     let tokens = teacher.encoder.encode_tokens(both, Masking::None, &Pass::eval());
     let mean_of = |rows: Tensor<2>| {
         let z = ssl_core::Head::forward(&teacher.head, rows, &Pass::eval());
-        teacher.head.logits(&[z])[0].clone().mean_dim(0)
+        teacher.head.logits(z).mean_dim(0)
     };
     let class = mean_of(tokens.class.expect("a class token"));
     let patch = mean_of(tokens.patches.flatten(0, 1));

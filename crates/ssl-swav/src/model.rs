@@ -73,8 +73,8 @@ impl MethodRules for Swav {
         let prototypes =
             HeadShape::new(config.output_dim, [LayerConfig::new(config.prototypes).norm(Norm::None)]);
         let (images, classes, queue) = (images as f64, config.prototypes as f64, config.queue_len as f64);
-        // Of every view its scores, their logarithms, and the gradients of both; codes have two matrices at a time.
-        let loss = classes * (4.0 * images * views as f64 + 2.0 * (images + queue));
+        // Of every view its scores and their gradient; codes have two matrices at a time.
+        let loss = classes * (2.0 * images * views as f64 + 2.0 * (images + queue));
         let state = 2.0 * queue * config.output_dim as f64;
         Footprint { joint: true, state, loss, ..Footprint::of_heads([projector, prototypes]) }
     }

@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(of(views, 1, 6), [4]);
         assert_eq!(of(views, 5, 6), [2]);
         assert_eq!(of(views, 7, 6), [1, 4]);
-        assert_eq!(of(views, 1, 3), []);
+        assert_eq!(of(views, 1, 3), [0; 0]);
         assert_eq!(of(Pairs::Same, 2, 4), [2]);
     }
 }
