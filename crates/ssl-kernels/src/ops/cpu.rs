@@ -31,6 +31,7 @@ mod simd;
 mod sum_of_squares;
 #[cfg(all(test, feature = "flex"))]
 mod transformer_tests;
+mod transposition;
 
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::tensor::FloatTensor;

@@ -25,15 +25,16 @@ use super::parallel::map;
 use super::pool::{Pooled, any_values};
 use super::products::{Old, product, wide_product};
 use super::simd::dispatch;
+use super::transposition::transposed;
 use super::{Bridge, Host, Tracked, owned, tensor, total, tracked, tracked_of_any_rank};
 use crate::ops::FeedForwardWeights;
 use crate::ops::any_rank::AnyRank;
 
 /// Jobs that there should be, whatever the number of threads: sums over rows are in the order of jobs.
 const JOBS: usize = 16;
-/// The fewest and the most rows of a job. For each job, both weights are packed again; but what many rows need between the
-/// layers is in no cache.
-const ROWS: (usize, usize) = (24, 384);
+/// The fewest and the most rows of a job. Every job reads both weights; but what many rows need between the layers is in no
+/// cache.
+const ROWS: (usize, usize) = (96, 384);
 
 /// See [`feed_forward`](crate::ops::feed_forward) and [`feed_forward_onto`](crate::ops::feed_forward_onto).
 pub(in crate::ops) fn feed_forward<B: Host>(
@@ -122,7 +123,8 @@ impl<B: Host> Layer<B> {
         let ([dim, hidden], (rows, of_job)) = (self.lengths(), self.rows(x));
         let mut h = any_values(if plain { 0 } else { rows * hidden });
         let mut output = any_values(rows * dim);
-        let [w1, w2] = self.matrices().map(Matrix::transposed);
+        let [w1, w2] = self.matrices().map(transposed::<B>);
+        let (w1, w2) = (Matrix::new(&w1, hidden), Matrix::new(&w2, dim));
         let (weight, bias, eps) = (B::values(&self.norm_weight), B::values(&self.norm_bias), eps as f32);
         let (bias1, bias2) = (B::values(bias1), B::values(bias2));
         let kept = h.chunks_mut(of_job * hidden).map(Some).chain(std::iter::repeat_with(|| None));

@@ -17,6 +17,7 @@ use super::parallel::{each, map};
 use super::pool::any_values;
 use super::products::wide_product;
 use super::simd::{Instructions, Job, dispatch};
+use super::transposition::transposed;
 use super::{Bridge, Host, Tracked, owned, tensor, total, tracked, tracked_of_any_rank};
 use crate::ops::any_rank::AnyRank;
 
@@ -24,6 +25,8 @@ use crate::ops::any_rank::AnyRank;
 const PIECE: usize = 1 << 14;
 /// Rows whose sum is computed in one go.
 const SUMMED: usize = 256;
+/// Rows for which a transposed copy of the weight is worth its time.
+const COPIED: usize = 256;
 
 /// See [`linear`](crate::ops::linear) and [`linear_gelu`](crate::ops::linear_gelu).
 pub(in crate::ops) fn linear<B: Host>(
@@ -74,7 +77,12 @@ fn forward<B: Host>(
     let mut sums = any_values(count);
     if count > 0 {
         let (x, w) = (Matrix::new(B::values(x), inputs), Matrix::new(B::values(w), inputs));
-        wide_product::<B>(MatrixMut::new(&mut sums, outputs), x, w.transposed());
+        let sums = MatrixMut::new(&mut sums, outputs);
+        if x.rows < COPIED {
+            wide_product::<B>(sums, x, w.transposed());
+        } else {
+            wide_product::<B>(sums, x, Matrix::new(&transposed::<B>(w), outputs));
+        }
     }
     let rows = (PIECE / outputs).max(1) * outputs;
     if !then_gelu {
