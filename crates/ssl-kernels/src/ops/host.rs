@@ -1,6 +1,6 @@
 //! The backends whose tensors the loops of [`cpu`] work on.
 //!
-//! Nothing here is generic but for questions, so that all loops are compiled in this crate.
+//! Only questions are generic here, so that all loops are compiled in this crate.
 
 use burn::tensor::{Device, Tensor};
 
