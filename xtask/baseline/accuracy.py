@@ -7,10 +7,11 @@ import time
 import tomllib  # Python 3.11
 from pathlib import Path
 
-from common import at_least_one, check_device, layout, print_result, run, torch, variant, versions
+from common import check_device, layout, torch, versions
 from images import indices, read_tar
 from lightly import __version__ as lightly_version
 from probes import FineTuning, finetuning, knn_top1, linear_top1, part_of_each_class
+from process import at_least_one, print_result, run, variant
 from ssl_methods import Batch, Progress, Training, build_method, draw_masks, rates_at, read_recipe, total_steps
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2

@@ -10,8 +10,9 @@ import time
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 
 import numpy as np
-from common import at_least_one, print_result, run, torch, vectors, versions
+from common import torch, vectors, versions
 from PIL import Image, ImageFilter
+from process import at_least_one, print_result, run
 from torchvision import transforms as v1
 from torchvision.transforms import v2
 

@@ -4,7 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from common import print_result, resnet, run, torch, tv_resnet, versions
+from common import resnet, torch, tv_resnet, versions
+from process import print_result, run
 from safetensors import safe_open
 from ssl_methods import METHODS, Batch, Progress, Training
 from ssl_methods.encoders import SplitBatchNorm2d, vit

@@ -1,13 +1,8 @@
-"""Shared by the baseline scripts: networks and NT-Xent in PyTorch, variants, memory, errors in one sentence, JSON results."""
+"""Shared by the scripts with PyTorch: networks, NT-Xent, what a variant means, the instructions in use."""
 
 import contextlib
-import ctypes
-import gc
-import json
 import os
 import sys
-import time
-from argparse import ArgumentTypeError
 
 try:
     import torch
@@ -86,26 +81,6 @@ def nt_xent(z, temperature):
     return F.cross_entropy(logits, positives)
 
 
-# What a variant may add to eager PyTorch. The last two are settings that the process must start with.
-VARIANTS = {"channels_last", "compile", "amp", "malloc", "pin"}
-ENVIRONMENT = {"malloc": ["MALLOC_MMAP_MAX_", "MALLOC_TRIM_THRESHOLD_"], "pin": ["GOMP_CPU_AFFINITY"]}
-
-
-def variant(text):
-    """The type of `--variant`: the set of additions to eager PyTorch, such as `channels_last+malloc`."""
-    parts = set(text.split("+")) - {"eager"}
-    if not parts <= VARIANTS:
-        raise ArgumentTypeError(f"found {text}, expected eager, or {', '.join(sorted(VARIANTS))} joined by +")
-    for name in (name for part in parts for name in ENVIRONMENT.get(part, []) if name not in os.environ):
-        raise ArgumentTypeError(f"{text} needs {name} in the environment, which `cargo xtask bench` sets")
-    return parts
-
-
-def in_words(variant):
-    """The inverse of `variant`."""
-    return "+".join(sorted(variant)) or "eager"
-
-
 def layout(variant):
     """The memory format of weights and images."""
     return torch.channels_last if "channels_last" in variant else torch.contiguous_format
@@ -121,15 +96,6 @@ def check_device(device):
         raise ValueError("the device is cuda, but this PyTorch sees no CUDA device, expected --device cpu")
 
 
-def timed(work, device):
-    """Seconds that one call takes until the device has finished."""
-    started = time.perf_counter()
-    work()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
-
-
 def load_libraries(variant, work):
     """Runs `work`, a small piece of the work to be measured, so that code and compilers are in memory."""
     if "compile" in variant:
@@ -137,52 +103,6 @@ def load_libraries(variant, work):
         x = torch.ones(64, requires_grad=True)
         torch.compile(lambda x: (2 * x).relu().sum())(x).backward()
     work()
-
-
-class Memory:
-    """Peak memory in bytes: of tensors on a CUDA device, else resident (Linux only).
-
-    Created when libraries and data are in memory and the measured work has not begun: the work needs the peak above
-    this level.
-    """
-
-    def __init__(self, device):
-        self.device = device
-        gc.collect()
-        if device == "cuda":
-            torch.cuda.empty_cache()
-            self.before, self.earlier_peak = torch.cuda.memory_allocated(), torch.cuda.max_memory_allocated()
-            torch.cuda.reset_peak_memory_stats()
-            return
-        give_back_freed()
-        self.before, self.earlier_peak = resident("VmRSS"), resident("VmHWM")
-        with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
-            file.write("5")  # Resets the peak.
-
-    def figures(self):
-        """The memory fields of every result; null where the system does not report them."""
-        peak = torch.cuda.max_memory_allocated() if self.device == "cuda" else resident("VmHWM")
-        known = peak is not None
-        return {
-            "peak_memory_bytes": max(peak, self.earlier_peak) if known else None,
-            "memory_before_bytes": self.before,
-            "peak_memory_above_bytes": peak - self.before if known else None,
-        }
-
-
-def give_back_freed():
-    """Returns freed memory to the system, so that resident memory is the memory in use."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-def resident(field):
-    """A size from /proc/self/status in bytes."""
-    with contextlib.suppress(OSError), open("/proc/self/status") as file:
-        for line in file:
-            if line.startswith(f"{field}:"):
-                return int(line.split()[1]) * 1024
-    return None
 
 
 def vectors(device, variant=frozenset()):
@@ -208,34 +128,6 @@ def check_float32():
         raise ValueError("this PyTorch computes float32 with fewer bits, expected its default precision")
 
 
-def at_least_one(text):
-    """The type of a count on the command line."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"found {text}, expected a whole number of at least 1")
-    return int(text)
-
-
 def versions():
     """The versions that every result names."""
     return {"torch": torch.__version__, "torchvision": torchvision.__version__}
-
-
-def print_result(result):
-    """Prints the result as the last line of standard output."""
-    print(json.dumps(result), flush=True)
-
-
-def run(main):
-    """Runs `main`; a failure prints one sentence to standard error and exits with status 1."""
-    try:
-        main()
-    except OSError as error:
-        sys.exit(f"error: cannot read {error.filename}: {error.strerror}" if error.filename else f"error: {error}")
-    except ValueError as error:
-        sys.exit(f"error: {first_line(error)}")
-    except RuntimeError as error:
-        sys.exit(f"error: PyTorch stopped with {type(error).__name__}: {first_line(error)}")
-
-
-def first_line(error):
-    return next(iter(str(error).splitlines()), "no message")

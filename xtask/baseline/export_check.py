@@ -5,7 +5,8 @@ import json
 import math
 import struct
 
-from common import CONVNEXTS, convnext, print_result, run, torch, versions
+from common import CONVNEXTS, convnext, torch, versions
+from process import print_result, run
 from torchvision import models
 
 DTYPES = {

@@ -6,8 +6,9 @@ import sys
 import zlib
 from typing import NamedTuple
 
-from common import at_least_one, print_result, run, torch, versions
+from common import torch, versions
 from lightly import __version__ as lightly_version
+from process import at_least_one, print_result, run
 from safetensors import safe_open
 from ssl_methods import Batch, Progress, Training, build_method, rates_at
 from ssl_methods.method import load_tensors, named_tensors

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import augment
 import numpy as np
-from common import at_least_one, print_result, run, torch, versions
+from common import torch, versions
 from PIL import Image
+from process import at_least_one, print_result, run
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision.io import ImageReadMode, decode_image
 

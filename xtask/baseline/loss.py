@@ -2,21 +2,8 @@
 
 import argparse
 
-from common import (
-    Memory,
-    at_least_one,
-    check_device,
-    in_words,
-    load_libraries,
-    nt_xent,
-    print_result,
-    run,
-    timed,
-    torch,
-    variant,
-    vectors,
-    versions,
-)
+from common import check_device, load_libraries, nt_xent, torch, vectors, versions
+from process import Memory, at_least_one, in_words, print_result, run, timed, variant
 
 TEMPERATURE = 0.5
 

@@ -6,26 +6,11 @@ import statistics
 import time
 from pathlib import Path
 
-from common import (
-    CONVNEXTS,
-    Memory,
-    at_least_one,
-    check_device,
-    in_words,
-    layout,
-    load_libraries,
-    nt_xent,
-    print_result,
-    run,
-    timed,
-    torch,
-    variant,
-    vectors,
-    versions,
-)
+from common import check_device, layout, load_libraries, nt_xent, torch, vectors, versions
 from lightly import __version__ as lightly_version
+from process import Memory, at_least_one, in_words, print_result, run, timed, variant
 from ssl_methods import Batch, Progress, Training, build_encoder, build_method, draw_masks, rates_at, read_recipe, total_steps
-from ssl_methods.encoders import VITS
+from ssl_methods.encoders import check_attention, small_encoder
 from timm import __version__ as timm_version
 
 # Steps of an epoch, as on our side. The steps are taken from the middle of the run.
@@ -79,13 +64,8 @@ def check_variant(recipe, variant):
 
 def small(recipe):
     """A step of SimCLR on two images, which loads the code. Methods with large heads would leave memory to the pool."""
-    encoder = dict(recipe["encoder"])
-    if encoder["name"] in CONVNEXTS:
-        encoder["dims"] = [8, 16, 32, 64]
-    elif encoder["name"] not in VITS:
-        encoder |= {"width": 8, "bn_splits": 1}
     plain = {"name": "sgd", "lr": 0.06, "momentum": 0.9, "nesterov": False, "weight_decay": 5e-4, "no_decay": "none"}
-    changed = {"method": "simclr", "method_options": SMALL, "encoder": encoder, "optimizer": plain}
+    changed = {"method": "simclr", "method_options": SMALL, "encoder": small_encoder(recipe["encoder"]), "optimizer": plain}
     changed["views"] = [recipe["views"][0] | {"count": 2}]
     changed["schedule"] = recipe["schedule"] | {"batch_size": 2}
     return {key: value for key, value in recipe.items() if key != "mask"} | changed
@@ -159,12 +139,6 @@ class NtXent(torch.nn.Module):
 
     def forward(self, z1, z2):
         return nt_xent(torch.cat([z1, z2]), self.temperature)
-
-
-def check_attention(method):
-    """timm uses PyTorch's fused attention unless an environment variable says otherwise."""
-    if not all(getattr(module, "fused_attn", True) for module in method.modules()):
-        raise ValueError("timm's attention is not fused, expected TIMM_FUSED_ATTN to be unset")
 
 
 def halve(method, device):

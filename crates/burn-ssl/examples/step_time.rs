@@ -5,6 +5,7 @@
 //! prints one JSON object. Instead of a name, `--recipe` takes a file.
 
 mod measure;
+mod work;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,9 +15,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_ssl::core::frozen::Frozen;
 use burn_ssl::core::{Mask, Needs};
 use burn_ssl::data::{Mask as HostMask, MaskKey, Masks, PatchIndices, PatchMask, ViewConfig};
-use burn_ssl::encoders::Family;
 use burn_ssl::prelude::*;
-use burn_ssl::recipe::Draft;
 use burn_ssl::registry::{WithMethod, with_method};
 use burn_ssl::train::{BatchConfig, Gradients, Optimizer, OptimizerConfig, needs_of_views};
 use serde_json::{Value, json};
@@ -63,11 +62,7 @@ impl Options {
     }
 
     fn recipe(&self) -> Result<Recipe> {
-        let mut draft = Draft::open(&self.recipe)?;
-        if self.batch > 0 {
-            draft.set("schedule.batch_size", self.batch as i64)?;
-        }
-        let recipe = draft.finish()?.resolved()?;
+        let recipe = work::recipe(&self.recipe, self.batch)?;
         let whole = recipe.train == BatchConfig::default();
         ensure!(whole, "the recipe takes a batch in pieces, expected no section [train]");
         Ok(recipe)
@@ -83,12 +78,7 @@ fn small(recipe: &Recipe) -> Recipe {
     small.views = recipe.views.iter().take(1).map(|view| ViewConfig { count: 2, ..view.clone() }).collect();
     small.optimizer = OptimizerConfig::default();
     small.schedule.batch_size = 2;
-    small.encoder.bn_splits = 1;
-    match recipe.encoder.family() {
-        Some(Family::ResNet) => small.encoder.width = 8,
-        Some(Family::ConvNext) => small.encoder.dims = Some([8, 16, 32, 64]),
-        _ => {}
-    }
+    small.encoder = work::small(&recipe.encoder);
     small
 }
 

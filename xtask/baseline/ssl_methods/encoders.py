@@ -25,6 +25,20 @@ def build_encoder(config, image_size):
     return encoder, feature_dim
 
 
+def small_encoder(config):
+    """An encoder that runs the same code and, unless it is a ViT, is narrow, as on our side."""
+    if config["name"] in VITS:
+        return config
+    narrow = {"dims": [8, 16, 32, 64]} if config["name"] in CONVNEXTS else {"width": 8, "bn_splits": 1}
+    return config | narrow
+
+
+def check_attention(network):
+    """timm uses PyTorch's fused attention unless an environment variable says otherwise."""
+    if not all(getattr(module, "fused_attn", True) for module in network.modules()):
+        raise ValueError("timm's attention is not fused, expected TIMM_FUSED_ATTN to be unset")
+
+
 def zero_residuals(encoder):
     """Starts the last batch norm of every block at 0, so that blocks start as the identity."""
     for name, module in encoder.named_modules():

@@ -20,16 +20,17 @@ pub(crate) struct All {
     /// Photographs for `loader`.
     #[arg(long, value_name = "PATH")]
     large: Option<PathBuf>,
-    /// Our devices for `step`; builds their backends.
+    /// Our devices for `step` and `embed`; builds their backends.
     #[arg(long, value_delimiter = ',', default_value = "flex")]
     devices: Vec<String>,
 }
 
 /// The benchmarks, and the approximate seconds of a round with all rivals on two idle cores.
-const ROUNDS: [(&str, u32); 5] = [("augment", 40), ("step", 1000), ("loader", 95), ("loss", 45), ("knn", 25)];
+const ROUNDS: [(&str, u32); 6] =
+    [("augment", 40), ("step", 1000), ("embed", 400), ("loader", 95), ("loss", 45), ("knn", 25)];
 
-/// Approximate seconds that `torch.compile` takes in the first round, with an empty cache: of eight steps and of the loss.
-const FIRST_COMPILATION: u32 = 600;
+/// Approximate seconds that `torch.compile` takes in the first round, with an empty cache: of eight steps, two encoders and the loss.
+const FIRST_COMPILATION: u32 = 800;
 
 impl All {
     pub(super) fn run(&self) -> Result<()> {
@@ -67,7 +68,7 @@ impl All {
                 add("--small", self.small.as_deref());
                 add("--large", self.large.as_deref());
             }
-            "step" => {
+            "step" | "embed" => {
                 add("--devices", Some(Path::new(&self.devices.join(","))));
                 add("--rows", Some(Path::new("all")));
             }
@@ -109,5 +110,10 @@ mod tests {
             panic!("another benchmark than asked for")
         };
         assert_eq!((step.devices, step.rows), (devices(), vec!["all".to_owned()]));
+        let What::Embed(embed) = all.bench("embed").expect("a command line that the parser takes").what
+        else {
+            panic!("another benchmark than asked for")
+        };
+        assert_eq!((embed.devices, embed.rows), (devices(), vec!["all".to_owned()]));
     }
 }

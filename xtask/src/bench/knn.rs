@@ -2,11 +2,9 @@
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::Value;
-use xtask::median;
 
-use super::figures::Side;
-use super::program::{Baseline, Example, arguments, numbers, variants};
+use super::program::arguments;
+use super::rounds::{Contest, Rounds};
 use super::{Common, Figures};
 
 /// Options of `bench knn`.
@@ -36,30 +34,34 @@ pub(crate) struct Knn {
 
 impl Knn {
     pub(super) fn run(&self) -> Result<Vec<Figures>> {
-        let program = Example::new(&self.common, "burn-ssl", "knn_time", &self.devices)?;
-        let mut ours: Vec<Side> = self.devices.iter().map(Side::new).collect();
-        let (baseline, rivals) = (Baseline::new(&self.common)?, variants(&self.common, &self.variants));
-        let mut theirs: Vec<Side> =
-            rivals.iter().map(|variant| Side::new(format!("torch {variant}"))).collect();
-        let options = arguments(&[("queries", &self.queries), ("bank", &self.bank), ("dim", &self.dim)]);
-        let on = |device: &str| [options.clone(), arguments(&[("device", &device)])].concat();
-        for _ in 0..self.common.rounds {
-            for (side, device) in ours.iter_mut().zip(&self.devices) {
-                self.take(side, &program.measure(device, &on(device))?)?;
-            }
-            for (side, variant) in theirs.iter_mut().zip(&rivals) {
-                let options = [on(&self.baseline_device), arguments(&[("variant", variant)])].concat();
-                if let Some(baseline) = &baseline {
-                    self.take(side, &baseline.measure("knn.py", variant, &options)?)?;
-                }
-            }
-        }
-        let work = format!("k-NN of {} queries in {} x {}, k = 20", self.queries, self.bank, self.dim);
-        Ok(vec![Figures { work, unit: "queries/s", per_run: Some(self.queries as f64), ours, theirs }])
+        let rounds = Rounds::new(&self.common, "knn_time", &self.devices, &self.variants)?;
+        Ok(vec![rounds.compare(self)?])
     }
 
-    fn take(&self, side: &mut Side, measured: &Value) -> Result<()> {
-        let seconds = median(&numbers(&measured["seconds"]));
-        side.take(self.queries as f64 / seconds, measured, self.common.cap)
+    fn on(&self, device: &str) -> Vec<String> {
+        let Self { queries, bank, dim, .. } = self;
+        arguments(&[("queries", queries), ("bank", bank), ("dim", dim), ("device", &device)])
+    }
+}
+
+impl Contest for Knn {
+    fn words(&self) -> String {
+        format!("k-NN of {} queries in {} x {}, k = 20", self.queries, self.bank, self.dim)
+    }
+
+    fn unit(&self) -> &'static str {
+        "queries/s"
+    }
+
+    fn per_run(&self) -> usize {
+        self.queries
+    }
+
+    fn of_ours(&self, device: &str) -> Vec<String> {
+        self.on(device)
+    }
+
+    fn of_theirs(&self, variant: &str) -> (&'static str, Vec<String>) {
+        ("knn.py", [self.on(&self.baseline_device), arguments(&[("variant", &variant)])].concat())
     }
 }

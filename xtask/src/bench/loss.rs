@@ -2,11 +2,9 @@
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::Value;
-use xtask::median;
 
-use super::figures::Side;
-use super::program::{Baseline, Example, arguments, numbers, variants};
+use super::program::arguments;
+use super::rounds::{Contest, Rounds};
 use super::{Common, Figures};
 
 /// Options of `bench loss`.
@@ -36,44 +34,44 @@ pub(crate) struct Loss {
 
 impl Loss {
     pub(super) fn run(&self) -> Result<Vec<Figures>> {
-        let program = Example::new(&self.common, "burn-ssl", "loss_time", &self.devices)?;
-        let (baseline, rivals) = (Baseline::new(&self.common)?, variants(&self.common, &self.variants));
-        let rivals_at = |size: usize| if size <= self.baseline_limit { rivals.as_slice() } else { &[] };
-        let compare = |&size: &usize| self.compare(&program, baseline.as_ref(), size, rivals_at(size));
-        self.sizes.iter().map(compare).collect()
+        let rounds = Rounds::new(&self.common, "loss_time", &self.devices, &self.variants)?;
+        self.sizes.iter().map(|&size| rounds.compare(&LossOf { loss: self, size })).collect()
     }
+}
 
-    fn compare(
-        &self,
-        program: &Example,
-        baseline: Option<&Baseline>,
-        size: usize,
-        rivals: &[&str],
-    ) -> Result<Figures> {
-        let mut ours: Vec<Side> = self.devices.iter().map(Side::new).collect();
-        let mut theirs: Vec<Side> =
-            rivals.iter().map(|variant| Side::new(format!("torch {variant}"))).collect();
+/// The loss of a batch of `size` images.
+struct LossOf<'a> {
+    loss: &'a Loss,
+    size: usize,
+}
+
+impl LossOf<'_> {
+    fn on(&self, device: &str) -> Vec<String> {
+        let Self { loss, size } = self;
         // About as much work at every size.
         let runs = (4096 * 4096 / (size * size)).clamp(1, 20) + 1;
-        let options = arguments(&[("batch", &size), ("dim", &self.dim), ("runs", &runs)]);
-        let with = |more: &[(&str, &dyn std::fmt::Display)]| [options.clone(), arguments(more)].concat();
-        for _ in 0..self.common.rounds {
-            for (side, device) in ours.iter_mut().zip(&self.devices) {
-                self.take(side, size, &program.measure(device, &with(&[("device", device)]))?)?;
-            }
-            for (side, variant) in theirs.iter_mut().zip(rivals) {
-                let options = with(&[("device", &self.baseline_device), ("variant", variant)]);
-                if let Some(baseline) = baseline {
-                    self.take(side, size, &baseline.measure("loss.py", variant, &options)?)?;
-                }
-            }
-        }
-        let work = format!("NT-Xent, N = {size}, dim {}, forward and backward", self.dim);
-        Ok(Figures { work, unit: "images/s", per_run: Some(size as f64), ours, theirs })
+        arguments(&[("batch", size), ("dim", &loss.dim), ("runs", &runs), ("device", &device)])
+    }
+}
+
+impl Contest for LossOf<'_> {
+    fn words(&self) -> String {
+        format!("NT-Xent, N = {}, dim {}, forward and backward", self.size, self.loss.dim)
     }
 
-    fn take(&self, side: &mut Side, size: usize, measured: &Value) -> Result<()> {
-        let seconds = median(&numbers(&measured["seconds"]));
-        side.take(size as f64 / seconds, measured, self.common.cap)
+    fn per_run(&self) -> usize {
+        self.size
+    }
+
+    fn rivals<'a>(&self, asked: &[&'a str]) -> Vec<&'a str> {
+        if self.size <= self.loss.baseline_limit { asked.to_vec() } else { Vec::new() }
+    }
+
+    fn of_ours(&self, device: &str) -> Vec<String> {
+        self.on(device)
+    }
+
+    fn of_theirs(&self, variant: &str) -> (&'static str, Vec<String>) {
+        ("loss.py", [self.on(&self.loss.baseline_device), arguments(&[("variant", &variant)])].concat())
     }
 }

@@ -108,7 +108,8 @@ fn python(python: &Path) -> Value {
     let program = "import json, platform\n\
         from importlib.metadata import PackageNotFoundError, version\n\
         found = {'python': platform.python_version()}\n\
-        for name in ['torch', 'torchvision', 'albumentations', 'opencv-python-headless', 'opencv-python', 'numpy', 'pillow']:\n\
+        for name in ['torch', 'torchvision', 'timm', 'lightly', 'onnx', 'onnxruntime', 'albumentations',\n\
+        'opencv-python-headless', 'opencv-python', 'numpy', 'pillow']:\n\
         \x20   try:\n\
         \x20       found[name] = version(name)\n\
         \x20   except PackageNotFoundError:\n\

@@ -7,6 +7,7 @@ mod accuracy;
 mod all;
 mod archive;
 mod augment;
+mod embed;
 mod environment;
 mod figures;
 mod knn;
@@ -16,7 +17,10 @@ mod machine;
 mod memory;
 mod plan;
 mod program;
+mod rounds;
+mod row;
 mod step;
+mod work;
 
 use std::path::PathBuf;
 
@@ -43,6 +47,8 @@ enum What {
     /// Images per second of a training step: forward, backward, optimizer, on views made once; rows, or methods x
     /// devices x shapes.
     Step(step::Step),
+    /// Images per second of an encoder in evaluation mode: features, on images made once.
+    Embed(embed::Embed),
     /// Images per second of the training loader, from files to batches, with one and two workers.
     Loader(loader::Loader),
     /// The NT-Xent loss, forward and backward.
@@ -62,7 +68,8 @@ enum What {
 /// Options of every benchmark.
 #[derive(Args, Clone)]
 pub(crate) struct Common {
-    /// A Python with torch and torchvision; `augment` and `loader` also need albumentations and OpenCV.
+    /// A Python with torch and torchvision; `augment` and `loader` also need albumentations and OpenCV, `embed` onnx and
+    /// onnxruntime.
     #[arg(long, value_name = "PYTHON")]
     baseline: Option<PathBuf>,
     /// How many times each side runs.
@@ -92,6 +99,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     let (name, common, figures) = match &bench.what {
         What::Augment(augment) => ("augment", &augment.common, augment.run()?),
         What::Step(step) => ("step", &step.common, step.run()?),
+        What::Embed(embed) => ("embed", &embed.common, embed.run()?),
         What::Loader(loader) => ("loader", &loader.common, loader.run()?),
         What::Loss(loss) => ("loss", &loss.common, loss.run()?),
         What::Knn(knn) => ("knn", &knn.common, knn.run()?),

@@ -114,7 +114,7 @@ fn measure(program: &Path, arguments: &[String], environment: &[(&str, String)])
     serde_json::from_str(last).with_context(|| format!("{name} printed '{last}', expected a JSON object"))
 }
 
-/// PyTorch's side: the scripts in `xtask/baseline`, run by a Python with torch.
+/// The other side: the scripts in `xtask/baseline`, run by a Python with torch.
 pub(super) struct Baseline {
     python: PathBuf,
     scripts: PathBuf,
@@ -152,6 +152,11 @@ pub(super) fn variants<'a>(common: &Common, asked: &'a [String]) -> Vec<&'a str>
     };
     let asked = if common.baseline.is_some() { asked } else { &[] };
     asked.iter().map(String::as_str).filter(usable).collect()
+}
+
+/// Where the files that tell both sides of their work are written.
+pub(super) fn work_folder(common: &Common, benchmark: &str) -> PathBuf {
+    common.pack.clone().unwrap_or_else(|| target_folder().join("bench")).join(benchmark)
 }
 
 /// Turns displayable values into arguments.

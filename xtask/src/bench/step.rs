@@ -3,21 +3,18 @@
 //! Each piece of work is a resolved recipe in a file, from which both sides build network, heads, loss and optimizer.
 
 mod rows;
-mod work;
 
-use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Context, Error, Result};
 use burn_ssl::registry::{METHODS, MethodInfo, needs};
 use clap::Args;
 use serde_json::Value;
-use xtask::median;
 
-use self::rows::Row;
-use self::work::{Changes, Files, Work};
-use super::figures::Side;
-use super::program::{Baseline, Example, arguments, numbers, target_folder, variants};
+use super::program::{arguments, numbers, work_folder};
+use super::rounds::{Contest, Rounds};
+use super::row::Row;
+use super::work::{Changes, Files, Work};
 use super::{Common, Figures};
 
 /// All combinations of channels_last, compile and malloc except `eager+malloc`, `compile` and `channels_last+compile`.
@@ -97,9 +94,12 @@ impl FromStr for Shape {
 impl Step {
     pub(super) fn run(&self) -> Result<Vec<Figures>> {
         let works = self.works()?;
-        let program = Example::new(&self.common, "burn-ssl", "step_time", &self.devices)?;
-        let (baseline, rivals) = (Baseline::new(&self.common)?, variants(&self.common, &self.variants));
-        works.iter().map(|work| self.compare(&program, baseline.as_ref(), work, &rivals)).collect()
+        let rounds = Rounds::new(&self.common, "step_time", &self.devices, &self.variants)?;
+        let compare = |work: &Work| {
+            let files = work.save(&work_folder(&self.common, "step"))?;
+            rounds.compare(&StepOf { step: self, work, files })
+        };
+        works.iter().map(compare).collect()
     }
 
     /// What is measured.
@@ -142,66 +142,50 @@ impl Step {
             some => some.iter().map(String::as_str).collect(),
         }
     }
+}
 
-    fn compare(
-        &self,
-        program: &Example,
-        baseline: Option<&Baseline>,
-        work: &Work,
-        rivals: &[&str],
-    ) -> Result<Figures> {
-        let files = work.save(&self.folder())?;
-        let rivals = work.variants(rivals);
-        let mut ours: Vec<Side> = self.devices.iter().map(Side::new).collect();
-        let mut theirs: Vec<Side> =
-            rivals.iter().map(|variant| Side::new(format!("torch {variant}"))).collect();
-        for _ in 0..self.common.rounds {
-            for (side, device) in ours.iter_mut().zip(&self.devices) {
-                let measured = program.measure(device, &self.of_ours(&files, device))?;
-                self.take(side, work, &measured)?;
-            }
-            for (side, variant) in theirs.iter_mut().zip(&rivals) {
-                if let Some(baseline) = baseline {
-                    let measured = baseline.measure("step.py", variant, &self.of_theirs(&files, variant))?;
-                    self.take(side, work, &measured)?;
-                }
-            }
-        }
-        let per_run = Some(work.batch() as f64);
-        Ok(Figures { work: work.words(), unit: "images/s", per_run, ours, theirs })
+/// A step, and the files that tell the programs of it.
+struct StepOf<'a> {
+    step: &'a Step,
+    work: &'a Work,
+    files: Files,
+}
+
+impl Contest for StepOf<'_> {
+    fn words(&self) -> String {
+        self.work.words()
     }
 
-    fn take(&self, side: &mut Side, work: &Work, measured: &Value) -> Result<()> {
-        let seconds = numbers(&measured["step_seconds"]);
-        side.take(work.batch() as f64 / median(&seconds), measured, self.common.cap)
+    fn per_run(&self) -> usize {
+        self.work.batch()
     }
 
-    /// Where recipes and masks are written.
-    fn folder(&self) -> PathBuf {
-        self.common.pack.clone().unwrap_or_else(|| target_folder().join("bench")).join("step")
+    fn rivals<'a>(&self, asked: &[&'a str]) -> Vec<&'a str> {
+        self.work.variants(asked)
     }
 
-    fn of_ours(&self, files: &Files, device: &str) -> Vec<String> {
-        arguments(&[
-            ("recipe", &files.ours),
-            ("device", &device),
-            ("steps", &self.steps),
-            ("warmup", &self.warmup),
-        ])
+    fn of_ours(&self, device: &str) -> Vec<String> {
+        let Step { steps, warmup, .. } = self.step;
+        arguments(&[("recipe", &self.files.ours), ("device", &device), ("steps", steps), ("warmup", warmup)])
     }
 
-    fn of_theirs(&self, files: &Files, variant: &str) -> Vec<String> {
+    fn of_theirs(&self, variant: &str) -> (&'static str, Vec<String>) {
+        let Step { baseline_device, steps, warmup, .. } = self.step;
         let mut all = arguments(&[
-            ("recipe-json", &files.theirs),
-            ("device", &self.baseline_device),
+            ("recipe-json", &self.files.theirs),
+            ("device", baseline_device),
             ("variant", &variant),
-            ("steps", &self.steps),
-            ("warmup", &self.warmup),
+            ("steps", steps),
+            ("warmup", warmup),
         ]);
-        if let Some(masks) = &files.masks {
+        if let Some(masks) = &self.files.masks {
             all.extend(arguments(&[("masks", masks)]));
         }
-        all
+        ("step.py", all)
+    }
+
+    fn seconds(&self, measured: &Value) -> Vec<f64> {
+        numbers(&measured["step_seconds"])
     }
 }
 
@@ -209,7 +193,7 @@ impl Step {
 mod tests {
     use clap::{Command, FromArgMatches};
 
-    use super::{Args, Files, Shape, Step, Work};
+    use super::{Args, Contest, Files, Shape, Step, StepOf, Work};
 
     /// The options of a command line.
     fn step(words: &[&str]) -> Result<Step, clap::Error> {
@@ -258,13 +242,15 @@ mod tests {
     #[test]
     fn both_sides_get_the_files_and_only_pytorch_the_masks() {
         let step = step(&["--steps", "3", "--warmup", "1"]).expect("options");
+        let works = step.works().expect("usable recipes");
         let masks = Some("m.json".to_owned());
         let files = Files { ours: "a.toml".into(), theirs: "a.json".into(), masks };
-        let ours = step.of_ours(&files, "tch").join(" ");
+        let contest = StepOf { step: &step, work: &works[0], files };
+        let ours = contest.of_ours("tch").join(" ");
         assert_eq!(ours, "--recipe a.toml --device tch --steps 3 --warmup 1");
-        let theirs = step.of_theirs(&files, "eager").join(" ");
+        let (script, theirs) = contest.of_theirs("eager");
         let expected =
             "--recipe-json a.json --device cpu --variant eager --steps 3 --warmup 1 --masks m.json";
-        assert_eq!(theirs, expected);
+        assert_eq!((script, theirs.join(" ").as_str()), ("step.py", expected));
     }
 }

@@ -16,7 +16,8 @@ use crate::bench::build;
 const EXAMPLES: [(&str, &str); 2] = [("burn-ssl", "step_time"), ("burn-ssl", "parity")];
 
 /// More programs for the CPU, for benchmarks by hand.
-const FLEX_EXAMPLES: [(&str, &str); 4] = [
+const FLEX_EXAMPLES: [(&str, &str); 5] = [
+    ("burn-ssl", "embed_time"),
     ("burn-ssl", "loss_time"),
     ("burn-ssl", "knn_time"),
     ("ssl-data", "augment_throughput"),

@@ -1,20 +1,8 @@
 //! The rows of the table of steps in the documentation: work of known shapes, by name.
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 
-use super::work::{Changes, Work};
-
-/// A built-in recipe at a shape.
-pub(super) struct Row {
-    name: &'static str,
-    base: &'static str,
-    model: &'static str,
-    /// Width and height of images in pixels.
-    image_size: usize,
-    /// Images of a step, each of which has all views of the recipe.
-    batch: usize,
-    set: &'static [&'static str],
-}
+use super::super::row::{self, Choice, Row};
 
 /// Heads, losses and optimizers are those of the recipes: SGD for SimCLR and BYOL, AdamW and the published decoder and head for MAE
 /// and DINO.
@@ -37,50 +25,13 @@ static ROWS: [Row; 9] = [
     Row::new("byol-resnet18-16", "byol/cifar10", "resnet18", 32, 64, &["encoder.width=16"]),
 ];
 
-/// Whether a group has a row.
-type Choice = fn(&Row) -> bool;
-
 /// Names of several rows.
 static GROUPS: [(&str, Choice); 3] =
     [("all", |_| true), ("transformers", Row::is_transformer), ("convolutions", |row| !row.is_transformer())];
 
-impl Row {
-    const fn new(
-        name: &'static str,
-        base: &'static str,
-        model: &'static str,
-        image_size: usize,
-        batch: usize,
-        set: &'static [&'static str],
-    ) -> Self {
-        Self { name, base, model, image_size, batch, set }
-    }
-
-    pub(super) fn work(&self) -> Result<Work> {
-        let set: Vec<String> = self.set.iter().map(|text| (*text).to_owned()).collect();
-        let changes =
-            Changes { model: self.model, image_size: self.image_size, batch: self.batch, set: &set };
-        Work::of(self.name, self.base, changes)
-    }
-
-    fn is_transformer(&self) -> bool {
-        self.model.starts_with("vit")
-    }
-}
-
 /// The rows of these names or groups, in the order of the table, each once.
 pub(super) fn named(names: &[String]) -> Result<Vec<&'static Row>> {
-    let is_in = |row: &Row, name: &str| {
-        let group = GROUPS.iter().find(|(group, _)| *group == name);
-        group.map_or(row.name == name, |(_, has)| has(row))
-    };
-    for name in names {
-        let known: Vec<_> =
-            GROUPS.iter().map(|(name, _)| *name).chain(ROWS.iter().map(|row| row.name)).collect();
-        let known = known.join(", ");
-        ensure!(ROWS.iter().any(|row| is_in(row, name)), "there is no row {name}, expected one of {known}");
-    }
-    Ok(ROWS.iter().filter(|row| names.iter().any(|name| is_in(row, name))).collect())
+    row::named(&ROWS, &GROUPS, names)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! One piece of work: a resolved recipe, from which both sides build the method.
+//! One piece of work: a resolved recipe, from which both sides build the encoder or the whole method.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use burn_ssl::recipe::{Draft, NamedDraft, NamedRecipe};
 use serde_json::{Value, json};
 use ssl_data::{Mask, MaskKey, Masks, PatchIndices};
 
-/// A step to time.
+/// A step or an encoder to time.
 #[derive(Debug)]
 pub(super) struct Work {
     /// The name of its files.
@@ -40,20 +40,36 @@ pub(super) struct Files {
 }
 
 impl Work {
-    /// A step of the built-in recipe `base` with changes.
+    /// The built-in recipe `base` with changes.
     pub(super) fn of(name: &str, base: &str, changes: Changes<'_>) -> Result<Self> {
         let recipe = resolved(base, changes).with_context(|| format!("{name}, made from {base}"))?;
         Ok(Self { name: name.to_owned(), recipe })
     }
 
-    /// Images of a step.
+    /// Images of a batch.
     pub(super) fn batch(&self) -> usize {
         self.recipe.schedule.batch_size
     }
 
-    /// What it is, in words.
+    /// What its step is, in words.
     pub(super) fn words(&self) -> String {
-        let (recipe, encoder) = (&self.recipe, &self.recipe.encoder);
+        let recipe = &self.recipe;
+        let sizes = in_words(&recipe.views.iter().map(|view| (view.count, view.size)).collect::<Vec<_>>());
+        let hidden = recipe.mask.as_ref().map_or_else(String::new, |mask| match mask.seen() {
+            seen if seen < 1.0 => format!(", {:.0} % of patches hidden", 100.0 * (1.0 - seen)),
+            _ => format!(", {} masks", mask.kind()),
+        });
+        format!("{}, {}, {sizes} px{hidden}, batch {}", recipe.method, self.encoder(), self.batch())
+    }
+
+    /// What embedding a batch is, in words.
+    pub(super) fn words_of_embedding(&self) -> String {
+        format!("{}, {} px, batch {}", self.encoder(), self.recipe.data.image_size, self.batch())
+    }
+
+    /// Name and shape of the encoder.
+    fn encoder(&self) -> String {
+        let encoder = &self.recipe.encoder;
         let shape = match (encoder.family(), encoder.dims) {
             (Some(Family::Vit), _) => {
                 format!(" patches of {}", encoder.patch_pixels().unwrap_or_default())
@@ -62,13 +78,7 @@ impl Work {
             (Some(Family::ResNet), _) => format!(" width {}", encoder.width),
             _ => String::new(),
         };
-        let sizes = in_words(&recipe.views.iter().map(|view| (view.count, view.size)).collect::<Vec<_>>());
-        let hidden = recipe.mask.as_ref().map_or_else(String::new, |mask| match mask.seen() {
-            seen if seen < 1.0 => format!(", {:.0} % of patches hidden", 100.0 * (1.0 - seen)),
-            _ => format!(", {} masks", mask.kind()),
-        });
-        let batch = self.batch();
-        format!("{}, {}{shape}, {sizes} px{hidden}, batch {batch}", recipe.method, encoder.name)
+        format!("{}{shape}", encoder.name)
     }
 
     /// The variants of PyTorch that can do it. Methods with masks take tokens from the encoder by functions of their own, which
@@ -202,6 +212,8 @@ mod tests {
             words("mae/cifar10", "vit-tiny", &[]),
             "mae, vit-tiny patches of 4, 32 px, 75 % of patches hidden, batch 4"
         );
+        let vit = work("mae/cifar10", "vit-tiny", &[]).words_of_embedding();
+        assert_eq!(vit, "vit-tiny patches of 4, 32 px, batch 4");
         assert_eq!(words("simclr/cifar10", "convnext-tiny", &[]), "simclr, convnext-tiny, 32 px, batch 4");
         assert_eq!(in_words(&[(1, 224), (1, 224), (8, 96)]), "2 x 224 + 8 x 96");
     }
