@@ -287,8 +287,7 @@ impl ResNet {
     }
 
     fn stem(&self, images: Maps, pass: &Pass) -> Maps {
-        let layer =
-            |x, conv: &Conv2d, norm: &BatchNorm| norm.forward_relu_maps(conv.forward_maps(x), None, pass);
+        let layer = |x, conv: &Conv2d, norm: &BatchNorm| norm.forward_relu_conv(conv, x, None, pass);
         let x = self.deep_stem.iter().fold(images, |x, (conv, norm)| layer(x, conv, norm));
         let x = layer(x, &self.conv1, &self.bn1);
         if self.max_pool { x.max_pool2d(3, 2, 1) } else { x }

@@ -4,6 +4,7 @@ use burn::module::{Module, Param, RunningState};
 use burn::tensor::{Device, Tensor};
 use ssl_kernels::ops::{self, BatchNormOutput, Maps, NormalisedMaps, relu};
 
+use super::Conv2d;
 use crate::group::all_reduce_sum;
 use crate::{Group, Init, Mode, Pass};
 
@@ -197,6 +198,43 @@ impl BatchNorm {
                 maps.batch_norm_relu_train(weight, bias, shortcut, self.splits, self.eps)
             }),
         }
+    }
+
+    /// [`forward_maps`](Self::forward_maps) of a convolution; with running statistics one operation where the backend has it.
+    ///
+    /// # Panics
+    /// As [`BatchNorm::forward`].
+    pub fn forward_conv(&self, conv: &Conv2d, maps: Maps, pass: &Pass) -> Maps {
+        let normalised = self.evaluated_conv(conv, &maps, None, false, pass);
+        normalised.unwrap_or_else(|| self.forward_maps(conv.forward_maps(maps), pass))
+    }
+
+    /// [`forward_relu_maps`](Self::forward_relu_maps) of a convolution; with running statistics one operation where the backend
+    /// has it.
+    ///
+    /// # Panics
+    /// As [`BatchNorm::forward`].
+    pub fn forward_relu_conv(&self, conv: &Conv2d, maps: Maps, shortcut: Option<Maps>, pass: &Pass) -> Maps {
+        let normalised = self.evaluated_conv(conv, &maps, shortcut.as_ref(), true, pass);
+        normalised.unwrap_or_else(|| self.forward_relu_maps(conv.forward_maps(maps), shortcut, pass))
+    }
+
+    fn evaluated_conv(
+        &self,
+        conv: &Conv2d,
+        maps: &Maps,
+        shortcut: Option<&Maps>,
+        relu: bool,
+        pass: &Pass,
+    ) -> Option<Maps> {
+        if pass.mode != Mode::Eval {
+            return None;
+        }
+        conv.forward_normalised(|kernel, steps| {
+            let (weight, bias) = self.parameters(kernel.dims()[0], &maps.device(), 1);
+            let parameters = [weight, bias, self.running_mean.value(), self.running_var.value()];
+            maps.conv2d_batch_norm_eval(kernel, steps, parameters, shortcut, relu, self.eps)
+        })
     }
 
     fn of_planes(&self, maps: Maps, pass: &Pass) -> Maps {

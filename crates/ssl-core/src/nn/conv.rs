@@ -94,4 +94,13 @@ impl Conv2d {
             _ => self.forward(maps.into_planes()).into(),
         }
     }
+
+    /// The convolution and what `normalise` does to it in one operation, where the backend has it.
+    pub(super) fn forward_normalised(
+        &self,
+        normalise: impl FnOnce(Tensor<4>, [usize; 2]) -> Option<Maps>,
+    ) -> Option<Maps> {
+        let is_plain = self.precision == Precision::F32 && self.bias.is_none();
+        if is_plain { normalise(self.weight.val(), [self.stride, self.padding]) } else { None }
+    }
 }

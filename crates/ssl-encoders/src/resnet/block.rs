@@ -111,14 +111,13 @@ impl Block {
     /// - returns: `[batch, channel_out, height / stride, width / stride]`, rounded up
     pub(super) fn forward(&self, input: Maps, pass: &Pass) -> Maps {
         let shortcut = self.shortcut(input.clone(), pass);
-        let branch = self.bn1.forward_relu_maps(self.conv1.forward_maps(input), None, pass);
-        let branch = self.conv2.forward_maps(branch);
+        let branch = self.bn1.forward_relu_conv(&self.conv1, input, None, pass);
         match (&self.conv3, &self.bn3) {
             (Some(conv), Some(norm)) => {
-                let branch = self.mixed(self.bn2.forward_relu_maps(branch, None, pass), pass);
-                norm.forward_relu_maps(conv.forward_maps(branch), Some(shortcut), pass)
+                let branch = self.mixed(self.bn2.forward_relu_conv(&self.conv2, branch, None, pass), pass);
+                norm.forward_relu_conv(conv, branch, Some(shortcut), pass)
             }
-            _ => self.bn2.forward_relu_maps(branch, Some(shortcut), pass),
+            _ => self.bn2.forward_relu_conv(&self.conv2, branch, Some(shortcut), pass),
         }
     }
 
@@ -136,7 +135,7 @@ impl Block {
             Some(stride) => average_pool(input.into_planes(), stride).into(),
             None => input,
         };
-        norm.forward_maps(conv.forward_maps(input), pass)
+        norm.forward_conv(conv, input, pass)
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) use average::average;
 pub(super) use batch_norm::batch_norm_train;
 pub(super) use batch_norm_pixels::{Norm, batch_norm_eval_of_pixels, batch_norm_of_pixels};
 pub(super) use contrast::contrast;
-pub(super) use conv::{conv2d, conv2d_of_pixels, conv2d_of_planes};
+pub(super) use conv::{Window, conv2d, conv2d_batch_norm_eval, conv2d_of_pixels, conv2d_of_planes};
 pub(super) use cross_entropies::cross_entropies;
 pub(super) use depthwise_conv::{KERNEL as DEPTHWISE_KERNEL, depthwise_conv2d};
 pub(super) use feed_forward::feed_forward;

@@ -87,6 +87,18 @@ impl Host {
         call!(self, conv2d_of_pixels(x, channels, weight, stride, padding))
     }
 
+    pub(super) fn conv2d_batch_norm_eval(
+        self,
+        x: AnyRank,
+        weight: Tensor<4>,
+        window: cpu::Window,
+        parameters: [Tensor<1>; 4],
+        epilogue: Epilogue<5>,
+        eps: f64,
+    ) -> Tensor<5> {
+        call!(self, conv2d_batch_norm_eval(x, weight, window, parameters, epilogue, eps))
+    }
+
     pub(super) fn batch_norm(
         self,
         x: Tensor<5>,

@@ -4,6 +4,8 @@ use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
+#[cfg(any(feature = "flex", feature = "tch"))]
+use super::any_rank::AnyRank;
 use super::conv::conv2d;
 #[cfg(any(feature = "flex", feature = "tch"))]
 use super::cpu;
@@ -238,6 +240,41 @@ impl Maps {
         Some(Self(Layout::Pixels { values, channels: *channels }))
     }
 
+    /// [`conv2d`](Self::conv2d) and [`batch_norm_eval`](Self::batch_norm_eval) of its output, which is normalised while it is in a
+    /// cache; `None` where gradients are needed or the backend has no loops for it.
+    ///
+    /// # Shapes
+    /// - `weight`: `[channel_out, channel_in, kernel, kernel]`, `parameters`: weight, bias, mean and variance, `[channel_out]`
+    pub fn conv2d_batch_norm_eval(
+        &self,
+        weight: Tensor<4>,
+        [stride, padding]: [usize; 2],
+        parameters: [Tensor<1>; 4],
+        shortcut: Option<&Self>,
+        relu: bool,
+        eps: f64,
+    ) -> Option<Self> {
+        let devices = parameters.iter().map(Tensor::device).chain([self.device(), weight.device()]);
+        let devices: Vec<Device> = devices.chain(shortcut.map(Self::device)).collect();
+        if devices.iter().any(Device::is_autodiff) || (shortcut.is_some() && !relu) {
+            return None;
+        }
+        let host = Host::of(&devices.iter().collect::<Vec<_>>())?;
+        if !(host.loops_take(&weight) && self.taken_by(host) && parameters.iter().all(|p| host.loops_take(p)))
+        {
+            return None;
+        }
+        let channels = weight.dims()[0];
+        let x = match self.0.clone() {
+            Layout::Planes(planes) => AnyRank::from(planes),
+            Layout::Pixels { values, .. } => AnyRank::from(values),
+        };
+        let window = cpu::Window { image: self.dims(), stride, padding };
+        let epilogue = epilogue(shortcut.cloned(), relu);
+        let values = host.conv2d_batch_norm_eval(x, weight, window, parameters, epilogue, eps);
+        Some(Self(Layout::Pixels { values, channels }))
+    }
+
     fn taken_by(&self, host: Host) -> bool {
         match &self.0 {
             Layout::Planes(planes) => host.loops_take(planes),
@@ -272,6 +309,19 @@ impl Maps {
     /// `None`: this operation is one of backends that are not part of this program.
     pub fn batch_norm_eval(
         &self,
+        _parameters: [Tensor<1>; 4],
+        _shortcut: Option<&Self>,
+        _relu: bool,
+        _eps: f64,
+    ) -> Option<Self> {
+        None
+    }
+
+    /// `None`: this operation is one of backends that are not part of this program.
+    pub fn conv2d_batch_norm_eval(
+        &self,
+        _weight: Tensor<4>,
+        _steps: [usize; 2],
         _parameters: [Tensor<1>; 4],
         _shortcut: Option<&Self>,
         _relu: bool,
@@ -378,5 +428,64 @@ mod tests {
         let tracked =
             Maps::from(Tensor::<4>::from_inner(images)).conv2d(Tensor::ones([20, 20, 1, 1], &device), 1, 0);
         assert!(tracked.batch_norm_eval(parameters(), None, true, 1e-5).is_none(), "gradients are needed");
+    }
+
+    #[test]
+    fn a_convolution_that_normalises_has_the_bits_of_both_one_after_the_other() {
+        let _alone = cpu::alone();
+        let row = |low: f64| Tensor::<1>::random([20], Distribution::Uniform(low, 2.0), &Device::flex());
+        let parameters = [row(-1.0), row(-1.0), row(-1.0), row(0.1)];
+        // The first layer of a network, direct convolutions, and Winograd's.
+        for (channels, kernel, stride, padding) in [(3, 7, 2, 3), (20, 1, 1, 0), (20, 3, 2, 1), (20, 3, 1, 1)]
+        {
+            let weight = random([20, channels, kernel, kernel]);
+            let images = Maps::from(random([5, channels, 12, 9]));
+            let eye = random([channels, channels, 1, 1]);
+            for maps in [images.clone(), images.conv2d(eye, 1, 0)] {
+                let convolved = maps.clone().conv2d(weight.clone(), stride, padding);
+                let other = Maps::from(random(convolved.dims()));
+                for (shortcut, relu) in [(None, false), (None, true), (Some(&other), true)] {
+                    let one = maps
+                        .conv2d_batch_norm_eval(
+                            weight.clone(),
+                            [stride, padding],
+                            parameters.clone(),
+                            shortcut,
+                            relu,
+                            1e-5,
+                        )
+                        .expect("no gradient is needed");
+                    let apart = convolved
+                        .batch_norm_eval(parameters.clone(), shortcut, relu, 1e-5)
+                        .expect("no gradient is needed");
+                    assert_eq!(
+                        one.into_planes().into_data(),
+                        apart.into_planes().into_data(),
+                        "kernel {kernel}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_and_other_kernels_normalise_apart() {
+        let device = Device::flex();
+        let evaluate = |maps: Maps| {
+            let rows = || Tensor::<1>::ones([20], &device);
+            let parameters = [rows(), rows(), rows(), rows()];
+            maps.conv2d_batch_norm_eval(
+                Tensor::ones([20, 3, 1, 1], &device),
+                [1, 0],
+                parameters,
+                None,
+                true,
+                1e-5,
+            )
+        };
+        let images = random([2, 3, 4, 4]);
+        assert!(evaluate(images.clone().into()).is_some());
+        assert!(evaluate(Tensor::<4>::from_inner(images.clone()).into()).is_none(), "gradients are needed");
+        assert!(with_backend_kernels(|| evaluate(images.into())).is_none());
     }
 }

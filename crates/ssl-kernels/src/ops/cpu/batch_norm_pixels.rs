@@ -27,6 +27,7 @@ use super::{Bridge, Host, Tracked, tensor, tracked};
 use crate::ops::batch_norm_output::BatchNormOutput;
 use crate::ops::epilogue::Epilogue;
 use layout::{Column, Layout};
+pub(super) use planes::{Finish, pieces};
 use planes::{Forward, Gradient, InputGradient};
 use sums::{Deviations, GradientSums, Sums, total};
 
@@ -98,22 +99,64 @@ where
 /// - everything but `x` and the shortcut: `[channel]`
 pub(in crate::ops) fn batch_norm_eval_of_pixels<B: Host>(
     x: Tensor<5>,
-    [weight, bias, mean, variance]: [Tensor<1>; 4],
+    parameters: [Tensor<1>; 4],
     epilogue: Epilogue<5>,
     norm: Norm,
 ) -> Tensor<5>
 where
     DispatchTensor: Bridge<B>,
 {
-    let (shortcut, relu) = epilogue.parts();
     let layout = Layout::of(x.dims(), norm);
     let x = readable::<B>(tracked::<B, 5>(x).primitive());
-    let shortcut = shortcut.map(|shortcut| readable::<B>(tracked::<B, 5>(shortcut).primitive()));
-    let [weight, bias, mean, variance] =
-        [weight, bias, mean, variance].map(|values| B::contiguous(tracked::<B, 1>(values).primitive()));
-    let moments = layout.given(B::values(&mean), B::values(&variance), norm.eps);
-    let columns = layout.columns(&moments, B::values(&weight), B::values(&bias));
+    let Given { columns, shortcut, relu } = Given::<B>::new(layout, parameters, epilogue, norm.eps);
     Tensor::from_primitive::<B>(layout.forward::<B>(&x, shortcut.as_ref(), relu, &columns))
+}
+
+/// A normalisation with given statistics and the operation after it, for what a convolution computes.
+pub(super) struct Given<B: Host> {
+    columns: Vec<Column>,
+    shortcut: Option<FloatTensor<B>>,
+    relu: bool,
+}
+
+impl<B: Host> Given<B>
+where
+    DispatchTensor: Bridge<B>,
+{
+    /// Of images of a shape, `[batch, block, height, width, 16]`.
+    ///
+    /// # Panics
+    /// If the shortcut has another shape.
+    pub(super) fn of(
+        shape: [usize; 5],
+        parameters: [Tensor<1>; 4],
+        epilogue: Epilogue<5>,
+        norm: Norm,
+    ) -> Self {
+        if let Some(shortcut) = epilogue.shortcut() {
+            assert_eq!(shortcut.dims(), shape, "batch norm: shape of the shortcut and of the input");
+        }
+        Self::new(Layout::of(shape, norm), parameters, epilogue, norm.eps)
+    }
+
+    fn new(
+        layout: Layout,
+        [weight, bias, mean, variance]: [Tensor<1>; 4],
+        epilogue: Epilogue<5>,
+        eps: f64,
+    ) -> Self {
+        let (shortcut, relu) = epilogue.parts();
+        let shortcut = shortcut.map(|shortcut| readable::<B>(tracked::<B, 5>(shortcut).primitive()));
+        let [weight, bias, mean, variance] =
+            [weight, bias, mean, variance].map(|values| B::contiguous(tracked::<B, 1>(values).primitive()));
+        let moments = layout.given(B::values(&mean), B::values(&variance), eps);
+        Self { columns: layout.columns(&moments, B::values(&weight), B::values(&bias)), shortcut, relu }
+    }
+
+    pub(super) fn finish(&self) -> Finish<'_> {
+        let shortcut = self.shortcut.as_ref().map(pixels::<B>);
+        Finish { columns: &self.columns, shortcut, relu: self.relu }
+    }
 }
 
 /// The statistics of a column.

@@ -25,10 +25,13 @@ use burn::tensor::Tensor;
 
 use geometry::Geometry;
 
+use super::batch_norm_pixels::{Finish, Given, Norm};
 use super::pixels::{Layout, packed, pixels, readable, unpacked};
 use super::pool::Pooled;
 use super::simd::{LANES, Lanes};
-use super::{Bridge, Host, Tracked, tensor, tracked};
+use super::{Bridge, Host, Tracked, tensor, tracked, tracked_of_any_rank};
+use crate::ops::any_rank::AnyRank;
+use crate::ops::epilogue::Epilogue;
 
 /// See [`conv2d`](crate::ops::conv2d).
 pub(in crate::ops) fn conv2d<B: Host>(
@@ -77,6 +80,44 @@ where
     convolved::<B, 5, 5>(x, weight, shape)
 }
 
+/// What of a convolution is not a tensor.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::ops) struct Window {
+    /// The images, `[batch, channel, height, width]`.
+    pub(in crate::ops) image: [usize; 4],
+    pub(in crate::ops) stride: usize,
+    pub(in crate::ops) padding: usize,
+}
+
+/// A convolution of planes or packed pixels, and a normalisation with given statistics while its output is in a cache; without
+/// gradients.
+///
+/// - `parameters`: weight, bias, mean and variance, `[channel_out]`
+/// - `epilogue`: its shortcut has the shape of the output
+pub(in crate::ops) fn conv2d_batch_norm_eval<B: Host>(
+    x: AnyRank,
+    weight: Tensor<4>,
+    Window { image, stride, padding }: Window,
+    parameters: [Tensor<1>; 4],
+    epilogue: Epilogue<5>,
+    eps: f64,
+) -> Tensor<5>
+where
+    DispatchTensor: Bridge<B>,
+{
+    let x = tracked_of_any_rank::<B>(x).primitive().clone();
+    let from = if x.shape().num_dims() == 4 { Layout::Planes } else { Layout::Pixels };
+    let shape = Shape { image, stride, padding, from, to: Layout::Pixels };
+    let weight = B::contiguous(tracked::<B, 4>(weight).primitive());
+    let g = shape.geometry::<B>(&weight);
+    let [_, blocks] = g.blocks();
+    let output = [image[0], blocks, g.output[0], g.output[1], LANES];
+    let norm = Norm { channels: g.channels_out, splits: 1, eps };
+    let given = Given::<B>::of(output, parameters, epilogue, norm);
+    let output = shape.forward::<B>(&from.readable::<B>(&x), &weight, Some(given.finish()));
+    Tensor::from_primitive::<B>(output)
+}
+
 fn convolved<B: Host, const D: usize, const E: usize>(
     x: Tensor<D>,
     weight: Tensor<4>,
@@ -89,7 +130,7 @@ where
     let (x, weight) = (tracked::<B, D>(x), tracked::<B, 4>(weight));
     let nodes = [x.node(), weight.node()];
     let (x, weight) = (shape.from.readable::<B>(x.primitive()), B::contiguous(weight.primitive()));
-    let output = shape.forward::<B>(&x, &weight);
+    let output = shape.forward::<B>(&x, &weight, None);
     if plain {
         return Tensor::from_primitive::<B>(output);
     }
@@ -202,10 +243,15 @@ impl Shape {
         self.from.pixels::<B>(x, g.channels_in, g.pixels_in())
     }
 
-    fn forward<B: Host>(self, x: &FloatTensor<B>, weight: &FloatTensor<B>) -> FloatTensor<B> {
+    fn forward<B: Host>(
+        self,
+        x: &FloatTensor<B>,
+        weight: &FloatTensor<B>,
+        finish: Option<Finish<'_>>,
+    ) -> FloatTensor<B> {
         let g = self.geometry::<B>(weight);
         let pass = if winograd::serves(&g) { winograd::forward::<B> } else { direct::forward::<B> };
-        let output = pass(&g, &self.input::<B>(&g, x), B::values(weight));
+        let output = pass(&g, &self.input::<B>(&g, x), B::values(weight), finish);
         self.to.images::<B>(output, [self.image[0], g.channels_out, g.output[0], g.output[1]])
     }
 
@@ -312,7 +358,7 @@ mod tests {
         let gradients =
             [shape.input_gradient::<Flex>(weight, &dy), shape.weight_gradient::<Flex>(x, weight, &dy)];
         let [dx, dw] = gradients.map(|gradient| values(&gradient).to_vec());
-        [values(&shape.forward::<Flex>(x, weight)).to_vec(), dx, dw]
+        [values(&shape.forward::<Flex>(x, weight, None)).to_vec(), dx, dw]
     }
 
     fn random(shape: [usize; 4], seed: usize) -> FlexTensor {

@@ -49,6 +49,53 @@ impl Job for Forward<'_> {
     }
 }
 
+/// The same in place, for planes that have just been computed.
+#[derive(Clone, Copy)]
+pub(in crate::ops::cpu) struct Finish<'a> {
+    /// Of every block of channels.
+    pub(super) columns: &'a [Column],
+    /// `[image, block, pixel]`
+    pub(super) shortcut: Option<&'a [Lanes]>,
+    pub(super) relu: bool,
+}
+
+impl Finish<'_> {
+    /// Finishes a block of channels, which begins at a pixel of the piece.
+    #[inline(always)]
+    pub(in crate::ops::cpu) fn block<I: Instructions>(
+        &self,
+        block: usize,
+        first: usize,
+        plane: &mut [Lanes],
+    ) {
+        let shortcut = self.shortcut.map(|shortcut| &shortcut[first..][..plane.len()]);
+        for part in 0..I::Wide::PARTS {
+            let column = Loaded::<I::Wide>::of(&self.columns[block], part);
+            for (i, pixel) in plane.iter_mut().enumerate() {
+                let mut value = column.normalised(I::Wide::load(pixel, part));
+                if let Some(shortcut) = shortcut {
+                    value = value.add(I::Wide::load(&shortcut[i], part));
+                }
+                if self.relu {
+                    value = value.positive();
+                }
+                value.store(pixel, part);
+            }
+        }
+    }
+}
+
+/// What finishes each of the pieces that planes are cut into.
+pub(in crate::ops::cpu) fn pieces(
+    finish: Option<Finish<'_>>,
+    length: usize,
+) -> impl Iterator<Item = Option<Finish<'_>>> {
+    let shortcut = finish.and_then(|finish| finish.shortcut);
+    let shortcuts = shortcut.map(|shortcut| shortcut.chunks(length)).into_iter().flatten();
+    let shortcuts = shortcuts.map(Some).chain(std::iter::repeat(None));
+    shortcuts.map(move |shortcut| finish.map(|finish| Finish { shortcut, ..finish }))
+}
+
 /// A part of a column.
 #[derive(Clone, Copy)]
 pub(super) struct Loaded<V> {

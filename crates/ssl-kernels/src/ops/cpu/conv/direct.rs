@@ -7,6 +7,7 @@ use super::field::Field;
 use super::geometry::{Geometry, Kernel};
 use super::product::{sum_channels, sum_pixels};
 use crate::ops::cpu::Host;
+use crate::ops::cpu::batch_norm_pixels::{Finish, pieces};
 use crate::ops::cpu::parallel::each;
 use crate::ops::cpu::pool::{Scratch, any_pixels, any_values, scratch};
 use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, dispatch};
@@ -17,7 +18,12 @@ const GROUP: usize = 96;
 const CHUNK: usize = 1 << 17;
 
 /// `[image, block of outputs, pixel]`
-pub(super) fn forward<B: Host>(g: &Geometry, x: &[Lanes], weight: &[f32]) -> Vec<Lanes> {
+pub(super) fn forward<B: Host>(
+    g: &Geometry,
+    x: &[Lanes],
+    weight: &[f32],
+    finish: Option<Finish<'_>>,
+) -> Vec<Lanes> {
     let kernel = Kernel::forward(g, weight);
     let field = Field::of_images(g);
     let taps: Vec<usize> = (0..kernel.taps).collect();
@@ -25,7 +31,7 @@ pub(super) fn forward<B: Host>(g: &Geometry, x: &[Lanes], weight: &[f32]) -> Vec
     let offsets = taps.iter().map(|tap| tap / g.kernel * field.width + tap % g.kernel).collect();
     let pass = Pass::new::<B>(kernel, &field, &taps, offsets, rows);
     let at = (0..g.pixels_out()).map(|pixel| (0, pixel)).collect();
-    correlate::<B>(kernel, &field, &[pass], at, x)
+    correlate::<B>(kernel, &field, &[pass], at, x, finish)
 }
 
 /// `[image, block of inputs, pixel]`
@@ -41,7 +47,7 @@ pub(super) fn input_gradient<B: Host>(g: &Geometry, weight: &[f32], dy: &[Lanes]
             passes.push(remainder_pass::<B>(g, kernel, &field, [py, px], &pixels));
         }
     }
-    correlate::<B>(kernel, &field, &passes, at, dy)
+    correlate::<B>(kernel, &field, &passes, at, dy, None)
 }
 
 /// `[channel_out, channel_in, kernel, kernel]`
@@ -166,6 +172,7 @@ fn correlate<B: Host>(
     passes: &[Pass],
     at: Vec<(usize, usize)>,
     x: &[Lanes],
+    finish: Option<Finish<'_>>,
 ) -> Vec<Lanes> {
     let image_in = kernel.ins.div_ceil(LANES) * field.at.len();
     let image_out = kernel.outs.div_ceil(LANES) * at.len();
@@ -173,8 +180,8 @@ fn correlate<B: Host>(
     let group = GROUP.div_ceil(at.len()).min(images.div_ceil(4)).max(1);
     let mut output = any_pixels(images * image_out);
     let jobs = output.chunks_mut(group * image_out).zip(x.chunks(group * image_in));
-    each::<B, _>(jobs, |(output, x)| {
-        dispatch(Correlate { kernel, field, passes, at: &at, x, output });
+    each::<B, _>(jobs.zip(pieces(finish, group * image_out)), |((output, x), finish)| {
+        dispatch(Correlate { kernel, field, passes, at: &at, x, finish, output });
     });
     output
 }
@@ -185,6 +192,7 @@ struct Correlate<'a> {
     passes: &'a [Pass],
     at: &'a [(usize, usize)],
     x: &'a [Lanes],
+    finish: Option<Finish<'a>>,
     output: &'a mut [Lanes],
 }
 
@@ -230,6 +238,9 @@ impl Job for Correlate<'_> {
                 // A single pass has the pixels in their order.
                 if let [_] = self.passes {
                     image.copy_from_slice(&sums[n * pixels..][..pixels]);
+                    if let Some(finish) = &self.finish {
+                        finish.block::<I>(block, n * image_out + block * pixels, image);
+                    }
                     continue;
                 }
                 for (pixel, (pass, row)) in image.iter_mut().zip(self.at) {

@@ -17,6 +17,7 @@ mod tiling;
 use super::geometry::{Geometry, Kernel};
 use super::product::sum_channels;
 use crate::ops::cpu::Host;
+use crate::ops::cpu::batch_norm_pixels::{Finish, pieces};
 use crate::ops::cpu::parallel::each;
 use crate::ops::cpu::pool::{Scratch, any_pixels, scratch};
 use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector, dispatch};
@@ -33,15 +34,20 @@ pub(super) fn serves(g: &Geometry) -> bool {
 }
 
 /// `[image, block of outputs, pixel]`
-pub(super) fn forward<B: Host>(g: &Geometry, x: &[Lanes], weight: &[f32]) -> Vec<Lanes> {
+pub(super) fn forward<B: Host>(
+    g: &Geometry,
+    x: &[Lanes],
+    weight: &[f32],
+    finish: Option<Finish<'_>>,
+) -> Vec<Lanes> {
     let kernel = Kernel::forward(g, weight);
-    correlate::<B>(&Tiling::new(g.input, g.output, g.padding), kernel, x)
+    correlate::<B>(&Tiling::new(g.input, g.output, g.padding), kernel, x, finish)
 }
 
 /// `[image, block of inputs, pixel]`
 pub(super) fn input_gradient<B: Host>(g: &Geometry, weight: &[f32], dy: &[Lanes]) -> Vec<Lanes> {
     let kernel = Kernel::backward(g, weight);
-    correlate::<B>(&Tiling::new(g.output, g.input, 2 - g.padding), kernel, dy)
+    correlate::<B>(&Tiling::new(g.output, g.input, 2 - g.padding), kernel, dy, None)
 }
 
 /// `[channel_out, channel_in, 3, 3]`
@@ -55,7 +61,12 @@ fn point_stride(blocks: usize, tiles: usize) -> usize {
 }
 
 /// The convolution of images with a kernel.
-fn correlate<B: Host>(tiling: &Tiling, kernel: Kernel<'_>, x: &[Lanes]) -> Vec<Lanes> {
+fn correlate<B: Host>(
+    tiling: &Tiling,
+    kernel: Kernel<'_>,
+    x: &[Lanes],
+    finish: Option<Finish<'_>>,
+) -> Vec<Lanes> {
     let image_in = kernel.ins.div_ceil(LANES) * tiling.pixels[0];
     let image_out = kernel.outs.div_ceil(LANES) * tiling.pixels[1];
     let images = x.len() / image_in;
@@ -63,8 +74,8 @@ fn correlate<B: Host>(tiling: &Tiling, kernel: Kernel<'_>, x: &[Lanes]) -> Vec<L
     let group = tiling.images_per_group(images);
     let mut output = any_pixels(images * image_out);
     let jobs = output.chunks_mut(group * image_out).zip(x.chunks(group * image_in));
-    each::<B, _>(jobs, |(output, x)| {
-        dispatch(Correlate { tiling, kernel, weights: &weights, x, output });
+    each::<B, _>(jobs.zip(pieces(finish, group * image_out)), |((output, x), finish)| {
+        dispatch(Correlate { tiling, kernel, weights: &weights, x, finish, output });
     });
     output
 }
@@ -117,6 +128,7 @@ struct Correlate<'a> {
     kernel: Kernel<'a>,
     weights: &'a [Lanes],
     x: &'a [Lanes],
+    finish: Option<Finish<'a>>,
     output: &'a mut [Lanes],
 }
 
@@ -153,6 +165,9 @@ impl Job for Correlate<'_> {
             for (n, output) in self.output.chunks_exact_mut(image_out).enumerate() {
                 let image = &mut output[block * tiling.pixels[1]..][..tiling.pixels[1]];
                 inverse::<I>(tiling, &sums[n * per_image..], sum_stride, image);
+                if let Some(finish) = &self.finish {
+                    finish.block::<I>(block, n * image_out + block * tiling.pixels[1], image);
+                }
             }
         }
     }
