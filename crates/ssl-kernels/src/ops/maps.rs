@@ -1,11 +1,11 @@
 //! Feature maps of a convolutional network.
 
+mod evaluation;
+
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Device, Tensor};
 
-#[cfg(any(feature = "flex", feature = "tch"))]
-use super::any_rank::AnyRank;
 use super::conv::conv2d;
 #[cfg(any(feature = "flex", feature = "tch"))]
 use super::cpu;
@@ -215,66 +215,6 @@ fn epilogue(shortcut: Option<Maps>, relu: bool) -> Epilogue<5> {
 
 #[cfg(any(feature = "flex", feature = "tch"))]
 impl Maps {
-    /// Batch norm with given statistics, then the sum with a shortcut if there is one, then ReLU if wanted; `None` where gradients
-    /// are needed or the layout is not one of these loops.
-    ///
-    /// # Shapes
-    /// - `weight`, `bias`, `mean`, `variance`: `[channel]`
-    pub fn batch_norm_eval(
-        &self,
-        parameters: [Tensor<1>; 4],
-        shortcut: Option<&Self>,
-        relu: bool,
-        eps: f64,
-    ) -> Option<Self> {
-        let Layout::Pixels { values, channels } = &self.0 else { return None };
-        let devices = parameters.iter().map(Tensor::device).chain([values.device()]);
-        let devices: Vec<Device> = devices.chain(shortcut.map(Self::device)).collect();
-        if devices.iter().any(Device::is_autodiff) || (shortcut.is_some() && !relu) {
-            return None;
-        }
-        let host = Host::of(&devices.iter().collect::<Vec<_>>())?;
-        let norm = cpu::Norm { channels: *channels, splits: 1, eps };
-        let values =
-            host.batch_norm_eval(values.clone(), parameters, epilogue(shortcut.cloned(), relu), norm);
-        Some(Self(Layout::Pixels { values, channels: *channels }))
-    }
-
-    /// [`conv2d`](Self::conv2d) and [`batch_norm_eval`](Self::batch_norm_eval) of its output, which is normalised while it is in a
-    /// cache; `None` where gradients are needed or the backend has no loops for it.
-    ///
-    /// # Shapes
-    /// - `weight`: `[channel_out, channel_in, kernel, kernel]`, `parameters`: weight, bias, mean and variance, `[channel_out]`
-    pub fn conv2d_batch_norm_eval(
-        &self,
-        weight: Tensor<4>,
-        [stride, padding]: [usize; 2],
-        parameters: [Tensor<1>; 4],
-        shortcut: Option<&Self>,
-        relu: bool,
-        eps: f64,
-    ) -> Option<Self> {
-        let devices = parameters.iter().map(Tensor::device).chain([self.device(), weight.device()]);
-        let devices: Vec<Device> = devices.chain(shortcut.map(Self::device)).collect();
-        if devices.iter().any(Device::is_autodiff) || (shortcut.is_some() && !relu) {
-            return None;
-        }
-        let host = Host::of(&devices.iter().collect::<Vec<_>>())?;
-        if !(host.loops_take(&weight) && self.taken_by(host) && parameters.iter().all(|p| host.loops_take(p)))
-        {
-            return None;
-        }
-        let channels = weight.dims()[0];
-        let x = match self.0.clone() {
-            Layout::Planes(planes) => AnyRank::from(planes),
-            Layout::Pixels { values, .. } => AnyRank::from(values),
-        };
-        let window = cpu::Window { image: self.dims(), stride, padding };
-        let epilogue = epilogue(shortcut.cloned(), relu);
-        let values = host.conv2d_batch_norm_eval(x, weight, window, parameters, epilogue, eps);
-        Some(Self(Layout::Pixels { values, channels }))
-    }
-
     fn taken_by(&self, host: Host) -> bool {
         match &self.0 {
             Layout::Planes(planes) => host.loops_take(planes),
@@ -302,33 +242,6 @@ fn planes_of_pixels(values: Tensor<5>, channels: usize) -> Tensor<4> {
 #[cfg(not(any(feature = "flex", feature = "tch")))]
 fn planes_of_pixels(_values: Tensor<5>, _channels: usize) -> Tensor<4> {
     unreachable!("without a backend that convolves pixels there are none")
-}
-
-#[cfg(not(any(feature = "flex", feature = "tch")))]
-impl Maps {
-    /// `None`: this operation is one of backends that are not part of this program.
-    pub fn batch_norm_eval(
-        &self,
-        _parameters: [Tensor<1>; 4],
-        _shortcut: Option<&Self>,
-        _relu: bool,
-        _eps: f64,
-    ) -> Option<Self> {
-        None
-    }
-
-    /// `None`: this operation is one of backends that are not part of this program.
-    pub fn conv2d_batch_norm_eval(
-        &self,
-        _weight: Tensor<4>,
-        _steps: [usize; 2],
-        _parameters: [Tensor<1>; 4],
-        _shortcut: Option<&Self>,
-        _relu: bool,
-        _eps: f64,
-    ) -> Option<Self> {
-        None
-    }
 }
 
 #[cfg(all(test, feature = "flex"))]
