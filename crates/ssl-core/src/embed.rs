@@ -45,7 +45,7 @@ pub fn embed_each(
 ///
 /// # Shapes
 /// - `views`: each `[batch, channel, height, width]`, resolutions may differ
-/// - returns: rows of length `dim`
+/// - returns: `[view · batch, dim]`
 pub fn embed_crops(encoder: &impl Encoder, head: &impl Head, views: &[Tensor<4>], pass: &Pass) -> ViewRows {
     let runs = views.chunk_by(|a, b| a.dims() == b.dims());
     let encode = |(index, run): (usize, &[Tensor<4>])| {

@@ -46,6 +46,9 @@ pub fn standardize<const D: usize>(x: Tensor<D>, eps: f64) -> Tensor<D> {
 /// - `targets`: `[row, class]`, used as given and without gradient
 /// - `logits`: `[row, class]`
 /// - returns: `[1]`, in nats
+///
+/// # Panics
+/// If the temperature `T` is not above 0, or if shapes differ.
 pub fn soft_cross_entropy(targets: Tensor<2>, logits: Tensor<2>, temperature: f64) -> Tensor<1> {
     cross_entropies(logits, targets, temperature, Pairs::Same).mean()
 }

@@ -66,7 +66,7 @@ impl PrototypeHead {
 
     /// Logits of several tensors of embeddings, for which the weight of the last layer is normalised once.
     ///
-    /// Rows that have a loss in common belong into one tensor: of every tensor there is a gradient of the whole last layer.
+    /// Rows that have a loss in common belong in one tensor: of every tensor there is a gradient of the whole last layer.
     ///
     /// # Shapes
     /// As [`logits`](Self::logits).

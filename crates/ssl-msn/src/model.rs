@@ -65,7 +65,7 @@ impl MethodRules for Msn {
         let config = &self.config;
         let projector = HeadShape::new(feature_dim, config.projector());
         let prototypes = HeadShape::new(config.output_dim, [LayerConfig::new(config.prototypes)]);
-        // Of every anchor its logits, their logarithms and exponentials, and the gradients of these.
+        // Of every anchor its logits, their probabilities and targets, and the gradients of logits and probabilities.
         let rows = images as f64 * views as f64;
         Footprint {
             teacher_heads: Some(1),

@@ -19,7 +19,7 @@ pub(crate) struct Figures {
     pub(super) per_run: Option<f64>,
     /// Our sides.
     pub(super) ours: Vec<Side>,
-    /// PyTorch's; empty if there is no baseline for this work.
+    /// The other side's; empty if there is no baseline for this work.
     pub(super) theirs: Vec<Side>,
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// Peak memory, of the process and above the moment of making this.
 ///
 /// That moment is when libraries and data are in place and the measured work has not begun. Code that runs for the first
-/// time is loaded then, so a small piece of the work comes before. `xtask/baseline/common.py` does the same.
+/// time is loaded then, so a small piece of the work comes before. `xtask/baseline/process.py` does the same.
 pub(crate) struct Memory {
     before: Option<u64>,
     earlier_peak: Option<u64>,

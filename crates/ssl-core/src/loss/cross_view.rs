@@ -17,7 +17,8 @@ use crate::{ViewRows, assert_shape};
 /// - returns: `[1]`, in nats
 ///
 /// # Panics
-/// If there are no targets, more targets than views, or fewer than two views, or if shapes differ.
+/// If the temperature `T` is not above 0, if there are no targets, more targets than views, or fewer than two views, or if
+/// shapes differ.
 ///
 /// # Source
 /// Caron et al. 2020, section 3.3, <https://arxiv.org/abs/2006.09882>; Caron et al. 2021, eq. 3,

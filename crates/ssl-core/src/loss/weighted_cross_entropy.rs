@@ -18,7 +18,7 @@ use crate::assert_shape;
 /// - returns: `[1]`, in nats
 ///
 /// # Panics
-/// If shapes differ.
+/// If the temperature `T` is not above 0, or if shapes differ.
 pub fn weighted_cross_entropy(
     targets: Tensor<2>,
     logits: Tensor<2>,

@@ -203,7 +203,7 @@ impl BatchNorm {
     /// [`forward_maps`](Self::forward_maps) of a convolution; with running statistics one operation where the backend has it.
     ///
     /// # Panics
-    /// As [`BatchNorm::forward`].
+    /// As [`BatchNorm::forward`], or if the convolution does not fit the maps.
     pub fn forward_conv(&self, conv: &Conv2d, maps: Maps, pass: &Pass) -> Maps {
         let normalised = self.evaluated_conv(conv, &maps, None, false, pass);
         normalised.unwrap_or_else(|| self.forward_maps(conv.forward_maps(maps), pass))
@@ -213,7 +213,7 @@ impl BatchNorm {
     /// has it.
     ///
     /// # Panics
-    /// As [`BatchNorm::forward`].
+    /// As [`BatchNorm::forward`], or if the convolution does not fit the maps.
     pub fn forward_relu_conv(&self, conv: &Conv2d, maps: Maps, shortcut: Option<Maps>, pass: &Pass) -> Maps {
         let normalised = self.evaluated_conv(conv, &maps, shortcut.as_ref(), true, pass);
         normalised.unwrap_or_else(|| self.forward_relu_maps(conv.forward_maps(maps), shortcut, pass))
@@ -370,6 +370,7 @@ fn synchronised<const D: usize>(
 mod tests {
     use super::*;
     use crate::DeviceSpec;
+    use crate::nn::Conv2dConfig;
     use burn::tensor::Tolerance;
 
     fn device() -> Device {
@@ -382,6 +383,29 @@ mod tests {
 
     fn layer(splits: usize) -> BatchNorm {
         BatchNormConfig::new(2).with_splits(splits).init(&Init::new(0, &device()))
+    }
+
+    #[test]
+    fn a_convolution_is_normalised_as_its_output_is() {
+        for bias in [false, true] {
+            let mut init = Init::new(0, &device());
+            let conv = Conv2dConfig::new(2, 2, 1).with_bias(bias).init(&mut init);
+            let maps = Maps::from(batch().reshape([2, 2, 2, 1]));
+            for pass in [Pass::train(), Pass::eval()] {
+                let of = |whole: Maps, parts: Maps| {
+                    assert_eq!(whole.into_planes().into_data(), parts.into_planes().into_data())
+                };
+                let layer = || layer(1);
+                of(
+                    layer().forward_conv(&conv, maps.clone(), &pass),
+                    layer().forward_maps(conv.forward_maps(maps.clone()), &pass),
+                );
+                of(
+                    layer().forward_relu_conv(&conv, maps.clone(), Some(maps.clone()), &pass),
+                    layer().forward_relu_maps(conv.forward_maps(maps.clone()), Some(maps.clone()), &pass),
+                );
+            }
+        }
     }
 
     #[test]

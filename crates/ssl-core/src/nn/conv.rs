@@ -89,10 +89,15 @@ impl Conv2d {
 
     /// Applies the convolution to feature maps, in their layout.
     pub fn forward_maps(&self, maps: Maps) -> Maps {
-        match (self.precision, &self.bias) {
-            (Precision::F32, None) => maps.conv2d(self.weight.val(), self.stride, self.padding),
-            _ => self.forward(maps.into_planes()).into(),
+        match self.is_plain() {
+            true => maps.conv2d(self.weight.val(), self.stride, self.padding),
+            false => self.forward(maps.into_planes()).into(),
         }
+    }
+
+    /// Whether it is the operation on maps: float32, without a bias.
+    fn is_plain(&self) -> bool {
+        self.precision == Precision::F32 && self.bias.is_none()
     }
 
     /// The convolution and what `normalise` does to it in one operation, where the backend has it.
@@ -100,7 +105,6 @@ impl Conv2d {
         &self,
         normalise: impl FnOnce(Tensor<4>, [usize; 2]) -> Option<Maps>,
     ) -> Option<Maps> {
-        let is_plain = self.precision == Precision::F32 && self.bias.is_none();
-        if is_plain { normalise(self.weight.val(), [self.stride, self.padding]) } else { None }
+        if self.is_plain() { normalise(self.weight.val(), [self.stride, self.padding]) } else { None }
     }
 }

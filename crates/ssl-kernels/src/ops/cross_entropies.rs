@@ -48,18 +48,21 @@ impl Pairs {
 /// cost_r = Σ over the targets i of row r of H(q_i, s_r / T),   H(q, s) = −Σ_k q_k · log_softmax(s)_k
 /// ```
 ///
-/// On `flex`, and in float32 on `tch`, a row is read twice forward and once backward, and no probabilities are kept.
+/// On `flex`, and in float32 on `tch`, no probabilities are kept: the backward pass computes them again.
 ///
 /// # Shapes
 /// - `logits`: `s`, `[row, class]`
 /// - `targets`: `q`, `[target, class]`, used as given and without gradient
 /// - returns: `[row]`, in nats
 ///
+/// `T` is the temperature.
+///
 /// # Panics
-/// If the shapes do not fit.
+/// If the temperature is not above 0, if the shapes do not fit, or if views have no images.
 pub fn cross_entropies(logits: Tensor<2>, targets: Tensor<2>, temperature: f64, pairs: Pairs) -> Tensor<1> {
     let ([rows, class], [count, length]) = (logits.dims(), targets.dims());
     assert_eq!(length, class, "cross entropies: classes of a target, and of a row of logits");
+    assert!(temperature > 0.0, "cross entropies: a temperature of {temperature}, expected one above 0");
     pairs.check(rows, count);
     #[cfg(any(feature = "flex", feature = "tch"))]
     if let Some(host) = host_of!(logits, targets) {

@@ -80,7 +80,7 @@ where
     convolved::<B, 5, 5>(x, weight, shape)
 }
 
-/// What of a convolution is not a tensor.
+/// The parts of a convolution that are not tensors.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::ops) struct Window {
     /// The images, `[batch, channel, height, width]`.

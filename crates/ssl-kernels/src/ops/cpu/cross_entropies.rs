@@ -1,4 +1,4 @@
-//! Cross entropies a row at a time: once for the largest logit, once for everything else.
+//! Cross entropies a row at a time: once for the largest logit, once for the sum, and once for each target.
 //!
 //! ```text
 //! a = s / T,   m = max a,   l = log Σ_k exp(a_k − m),   n = Σ over targets and k of q_k
@@ -169,11 +169,11 @@ impl Job for Costs<'_> {
         for (row, logits) in logits.chunks_exact(rows.class).enumerate() {
             let largest = largest(logits) / rows.temperature;
             let below = |logit: f32| largest - logit / rows.temperature;
-            let sum = total(logits, logits, |logit, _| exp(-below(logit)));
+            let [sum] = totals(logits, logits, |logit, _| [exp(-below(logit))]);
             let (mut targets, mut distance) = (0.0, 0.0);
             for target in rows.targets(row) {
-                targets += total(target, target, |q, _| q);
-                distance += total(target, logits, |q, logit| q * below(logit));
+                let [all, far] = totals(target, logits, |q, logit| [q, q * below(logit)]);
+                (targets, distance) = (targets + all, distance + far);
             }
             let scale = Scale { largest, sum: sum as f32, targets: targets as f32 };
             costs.push(((targets * sum.ln() + distance) as f32, scale));
@@ -182,24 +182,28 @@ impl Job for Costs<'_> {
     }
 }
 
-/// The sum of `term` over the elements of two rows, in an order that does not depend on the processor.
+/// The sums of `terms` over the elements of two rows, in an order that does not depend on the processor.
 #[inline(always)]
-fn total(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f64 {
-    let mut total = 0.0;
+fn totals<const N: usize>(a: &[f32], b: &[f32], terms: impl Fn(f32, f32) -> [f32; N]) -> [f64; N] {
+    let mut totals = [0.0; N];
     for (a, b) in a.chunks(SUMMED).zip(b.chunks(SUMMED)) {
         let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<SIDE>(), b.as_chunks::<SIDE>());
-        let mut sums = [0.0; SIDE];
+        let mut sums = [[0.0; SIDE]; N];
         for (a, b) in a.iter().zip(b) {
             for i in 0..SIDE {
-                sums[i] += term(a[i], b[i]);
+                let terms = terms(a[i], b[i]);
+                (0..N).for_each(|n| sums[n][i] += terms[n]);
             }
         }
-        for (sum, (a, b)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
-            *sum += term(*a, *b);
+        for (i, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
+            let terms = terms(*a, *b);
+            (0..N).for_each(|n| sums[n][i] += terms[n]);
         }
-        total += sums.iter().map(|sum| f64::from(*sum)).sum::<f64>();
+        for (total, sums) in totals.iter_mut().zip(sums) {
+            *total += sums.iter().map(|sum| f64::from(*sum)).sum::<f64>();
+        }
     }
-    total
+    totals
 }
 
 struct Slopes<'a> {
@@ -344,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernels_of_the_backend_are_to_be_had_and_rows_without_another_view_cost_nothing() {
+    fn kernels_of_the_backend_can_be_chosen_and_rows_without_another_view_cost_nothing() {
         let _alone = alone();
         let input = input([6, 6, 3000]);
         let pairs = Pairs::OtherViews { images: 2 };
@@ -355,6 +359,26 @@ mod tests {
             let costs = op(input.0.clone(), input.1.clone(), TEMPERATURE, single);
             assert!(costs.into_data().iter::<f32>().all(|cost| cost == 0.0));
         }
+    }
+
+    #[test]
+    fn logits_of_any_layout_are_read_and_nothing_costs_nothing() {
+        let _alone = alone();
+        let (logits, targets) = input([7, 7, 40]);
+        let turned = logits.clone().transpose().into_data();
+        let turned = Tensor::<2>::from_data(turned, &Device::flex()).transpose();
+        let cost = |logits, targets| cross_entropies(logits, targets, TEMPERATURE, Pairs::Same).into_data();
+        assert_eq!(cost(turned, targets.clone()), cost(logits, targets));
+        let empty = |shape: [usize; 2]| Tensor::<2>::zeros(shape, &Device::flex());
+        assert_eq!(cost(empty([0, 4]), empty([0, 4])).num_elements(), 0);
+        assert_eq!(cost(empty([3, 0]), empty([3, 0])), TensorData::from([0.0_f32; 3]));
+    }
+
+    #[test]
+    #[should_panic(expected = "a temperature of 0, expected one above 0")]
+    fn a_temperature_of_zero_is_refused() {
+        let (logits, targets) = input([1, 1, 1]);
+        cross_entropies(logits, targets, 0.0, Pairs::Same);
     }
 
     #[test]

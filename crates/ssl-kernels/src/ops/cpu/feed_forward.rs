@@ -30,11 +30,11 @@ use super::{Bridge, Host, Tracked, owned, tensor, total, tracked, tracked_of_any
 use crate::ops::FeedForwardWeights;
 use crate::ops::any_rank::AnyRank;
 
-/// Jobs that there should be, whatever the number of threads: sums over rows are in the order of jobs.
+/// Jobs that there should be if there are enough rows, whatever the number of threads: sums over rows are in the order of jobs.
 const JOBS: usize = 16;
 /// The fewest and the most rows of a job. Every job reads both weights; but what many rows need between the layers is in no
 /// cache.
-const ROWS: (usize, usize) = (96, 384);
+const ROWS: (usize, usize) = (64, 384);
 
 /// See [`feed_forward`](crate::ops::feed_forward) and [`feed_forward_onto`](crate::ops::feed_forward_onto).
 pub(in crate::ops) fn feed_forward<B: Host>(
@@ -123,8 +123,13 @@ impl<B: Host> Layer<B> {
         let ([dim, hidden], (rows, of_job)) = (self.lengths(), self.rows(x));
         let mut h = any_values(if plain { 0 } else { rows * hidden });
         let mut output = any_values(rows * dim);
-        let [w1, w2] = self.matrices().map(transposed::<B>);
-        let (w1, w2) = (Matrix::new(&w1, hidden), Matrix::new(&w2, dim));
+        let [w1, w2] = self.matrices();
+        // A single job is as fast without.
+        let copies = (rows > of_job).then(|| [w1, w2].map(transposed::<B>));
+        let [w1, w2] = match &copies {
+            Some([w1, w2]) => [Matrix::new(w1, hidden), Matrix::new(w2, dim)],
+            None => [w1, w2].map(Matrix::transposed),
+        };
         let (weight, bias, eps) = (B::values(&self.norm_weight), B::values(&self.norm_bias), eps as f32);
         let (bias1, bias2) = (B::values(bias1), B::values(bias2));
         let kept = h.chunks_mut(of_job * hidden).map(Some).chain(std::iter::repeat_with(|| None));

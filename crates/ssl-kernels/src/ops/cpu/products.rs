@@ -1,4 +1,4 @@
-//! Matrix products, by the crate `gemm`: of any strides, without copies.
+//! Matrix products, by the crate `gemm`: of any strides.
 
 #![allow(unsafe_code)] // it takes pointers
 

@@ -38,10 +38,14 @@ impl Maps {
     }
 
     /// [`conv2d`](Self::conv2d) and [`batch_norm_eval`](Self::batch_norm_eval) of its output, which is normalised while it is in a
-    /// cache; `None` where gradients are needed or the backend has no loops for it.
+    /// cache; `None` where gradients are needed, where a shortcut comes without ReLU, or where the backend has no loops for it.
     ///
     /// # Shapes
     /// - `weight`: `[channel_out, channel_in, kernel, kernel]`, `parameters`: weight, bias, mean and variance, `[channel_out]`
+    /// - `shortcut` and the result: those of [`conv2d`](Self::conv2d)
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
     pub fn conv2d_batch_norm_eval(
         &self,
         weight: Tensor<4>,
