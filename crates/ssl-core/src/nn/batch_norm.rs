@@ -392,15 +392,15 @@ mod tests {
             let conv = Conv2dConfig::new(2, 2, 1).with_bias(bias).init(&mut init);
             let maps = Maps::from(batch().reshape([2, 2, 2, 1]));
             for pass in [Pass::train(), Pass::eval()] {
-                let of = |whole: Maps, parts: Maps| {
+                let assert_same = |whole: Maps, parts: Maps| {
                     assert_eq!(whole.into_planes().into_data(), parts.into_planes().into_data())
                 };
                 let layer = || layer(1);
-                of(
+                assert_same(
                     layer().forward_conv(&conv, maps.clone(), &pass),
                     layer().forward_maps(conv.forward_maps(maps.clone()), &pass),
                 );
-                of(
+                assert_same(
                     layer().forward_relu_conv(&conv, maps.clone(), Some(maps.clone()), &pass),
                     layer().forward_relu_maps(conv.forward_maps(maps.clone()), Some(maps.clone()), &pass),
                 );

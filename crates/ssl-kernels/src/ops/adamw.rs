@@ -2,6 +2,9 @@
 
 use burn::tensor::Tensor;
 
+#[cfg(any(feature = "flex", feature = "tch"))]
+use super::host::host_of;
+
 /// The coefficients of an AdamW update.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AdamWRates {
@@ -44,17 +47,11 @@ pub fn adamw(
     rates: AdamWRates,
 ) -> (Tensor<1>, [Tensor<1>; 2]) {
     #[cfg(any(feature = "flex", feature = "tch"))]
-    let all = |holds: fn(&Tensor<1>) -> bool| {
-        holds(&parameter) && holds(&gradient) && moments.iter().flatten().all(holds)
-    };
-    #[cfg(feature = "flex")]
-    if all(|t| !t.device().is_autodiff() && super::flex::serves(&[&t.device()]) && super::flex::loops_take(t))
+    if let Some(host) = host_of!(parameter, gradient)
+        && moments.iter().flatten().all(|state| host_of!(parameter, (*state)).is_some())
+        && ![&parameter, &gradient].into_iter().chain(moments.iter().flatten()).any(Tensor::is_autodiff)
     {
-        return super::cpu::adamw::<super::flex::Flex>(parameter, gradient, moments, rates);
-    }
-    #[cfg(feature = "tch")]
-    if all(|t| !t.device().is_autodiff() && super::libtorch::loops_take(t)) {
-        return super::cpu::adamw::<super::libtorch::Backend>(parameter, gradient, moments, rates);
+        return host.adamw(parameter, gradient, moments, rates);
     }
     portable(parameter, gradient, moments, rates)
 }

@@ -19,12 +19,28 @@ impl<const D: usize> From<Tensor<D>> for AnyRank {
 }
 
 impl AnyRank {
-    /// The tensor of a backend.
+    /// A tensor of a backend.
     pub(super) fn of<B: Backend>(primitive: FloatTensor<B>) -> Self
     where
         DispatchTensor: DispatchKindConversion<B>,
     {
         Self(Tensor::from_primitive::<B>(primitive))
+    }
+
+    /// The tensor of a backend.
+    ///
+    /// # Panics
+    /// If it is of another one.
+    pub(super) fn primitive<B: Backend>(self) -> FloatTensor<B>
+    where
+        DispatchTensor: DispatchKindConversion<B>,
+    {
+        self.0.try_into_primitive::<B>().expect("the device was checked")
+    }
+
+    /// With autodiff; a tensor without it becomes a constant.
+    pub(super) fn tracked(self) -> Self {
+        if self.0.is_autodiff() { self } else { Self(Tensor::from_inner(self.0)) }
     }
 
     /// The tensor, of the rank that it has.

@@ -13,7 +13,7 @@ use super::host::host_of;
 pub fn average<const D: usize>(old: Tensor<D>, new: Tensor<D>, momentum: f64) -> Tensor<D> {
     #[cfg(any(feature = "flex", feature = "tch"))]
     if let Some(host) = host_of!(old, new)
-        && ![&old, &new].iter().any(|tensor| tensor.device().is_autodiff())
+        && ![&old, &new].into_iter().any(Tensor::is_autodiff)
     {
         return host.average(old.into(), new.into(), momentum).ranked();
     }

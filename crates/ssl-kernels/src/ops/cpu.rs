@@ -36,7 +36,6 @@ mod transposition;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, TensorMetadata};
-use burn::tensor::Tensor;
 
 use super::any_rank::AnyRank;
 
@@ -102,21 +101,11 @@ impl<B: Backend> Bridge<B> for DispatchTensor where
 pub(super) type Tracked<B> = Autodiff<B, NoCheckpointing>;
 
 /// A tensor with its place in the graph; a tensor without gradients becomes a constant.
-pub(super) fn tracked<B: Host, const D: usize>(tensor: Tensor<D>) -> FloatTensor<Tracked<B>>
+pub(super) fn tracked<B: Host>(tensor: impl Into<AnyRank>) -> FloatTensor<Tracked<B>>
 where
     DispatchTensor: Bridge<B>,
 {
-    let tensor = if tensor.device().is_autodiff() { tensor } else { Tensor::from_inner(tensor) };
-    tensor.try_into_primitive::<Tracked<B>>().expect("the device was checked")
-}
-
-/// The same for a tensor of any rank.
-pub(super) fn tracked_of_any_rank<B: Host>(tensor: AnyRank) -> FloatTensor<Tracked<B>>
-where
-    DispatchTensor: Bridge<B>,
-{
-    // The rank of the type does not matter to a primitive.
-    tracked::<B, 1>(tensor.ranked())
+    tensor.into().tracked().primitive::<Tracked<B>>()
 }
 
 /// A tensor of the given values.

@@ -10,7 +10,7 @@ use super::epilogue::Epilogue;
 use super::flex;
 #[cfg(feature = "tch")]
 use super::libtorch;
-use super::{BatchNormOutput, Contrast, Contrasted, FeedForwardWeights, Pairs, cpu};
+use super::{AdamWRates, BatchNormOutput, Contrast, Contrasted, FeedForwardWeights, Pairs, SgdRates, cpu};
 
 /// The backend whose loops serve all these tensors, if there is one.
 macro_rules! host_of {
@@ -191,6 +191,30 @@ impl Host {
         pairs: Pairs,
     ) -> Tensor<1> {
         call!(self, cross_entropies(logits, targets, temperature, pairs))
+    }
+
+    pub(super) fn adamw(
+        self,
+        parameter: Tensor<1>,
+        gradient: Tensor<1>,
+        moments: Option<[Tensor<1>; 2]>,
+        rates: AdamWRates,
+    ) -> (Tensor<1>, [Tensor<1>; 2]) {
+        call!(self, adamw(parameter, gradient, moments, rates))
+    }
+
+    pub(super) fn sgd_momentum(
+        self,
+        parameter: Tensor<1>,
+        gradient: Tensor<1>,
+        buffer: Option<Tensor<1>>,
+        rates: SgdRates,
+    ) -> (Tensor<1>, Tensor<1>) {
+        call!(self, sgd_momentum(parameter, gradient, buffer, rates))
+    }
+
+    pub(super) fn sum_of_squares(self, x: &Tensor<1>) -> Tensor<1> {
+        call!(self, sum_of_squares(x))
     }
 
     pub(super) fn average(self, old: AnyRank, new: AnyRank, momentum: f64) -> AnyRank {

@@ -28,7 +28,6 @@ use super::batch_norm_output::BatchNormOutput;
 use super::choice::backend_kernels;
 use super::cpu;
 use super::epilogue::Epilogue;
-use super::sgd_rates::SgdRates;
 pub(super) use add_scaled::add_scaled;
 pub(super) use relu::relu;
 
@@ -75,19 +74,9 @@ pub(super) fn batch_norm_train<const D: usize>(
     BatchNormOutput { output: epilogue.apply(out.output, relu), ..out }
 }
 
-/// See [`sgd_momentum`](super::sgd_momentum); for tensors that the [loops take](loops_take).
-pub(super) fn sgd_momentum(
-    parameter: Tensor<1>,
-    gradient: Tensor<1>,
-    buffer: Option<Tensor<1>>,
-    rates: SgdRates,
-) -> (Tensor<1>, Tensor<1>) {
-    cpu::sgd_momentum::<LibTorch>(parameter, gradient, buffer, rates)
-}
-
 /// The values of a tensor and its place in the graph; a tensor without gradients becomes a constant.
 fn parts<const D: usize>(tensor: Tensor<D>) -> (TchTensor, NodeGuard) {
-    cpu::tracked::<LibTorch, D>(tensor).into_parts()
+    cpu::tracked::<LibTorch>(tensor).into_parts()
 }
 
 /// Adds a gradient to those of a node, if it is needed.

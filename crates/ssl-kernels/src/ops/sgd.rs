@@ -3,6 +3,8 @@
 use burn::tensor::Tensor;
 
 use super::add_scaled;
+#[cfg(any(feature = "flex", feature = "tch"))]
+use super::host::host_of;
 use super::sgd_rates::SgdRates;
 
 /// Returns the new parameters and momentum buffer, in one pass where the backend supports it.
@@ -23,17 +25,11 @@ pub fn sgd_momentum(
     rates: SgdRates,
 ) -> (Tensor<1>, Tensor<1>) {
     #[cfg(any(feature = "flex", feature = "tch"))]
-    let all = |holds: fn(&Tensor<1>) -> bool| {
-        holds(&parameter) && holds(&gradient) && buffer.as_ref().is_none_or(holds)
-    };
-    #[cfg(feature = "flex")]
-    if all(|t| !t.device().is_autodiff() && super::flex::serves(&[&t.device()]) && super::flex::loops_take(t))
+    if let Some(host) = host_of!(parameter, gradient)
+        && buffer.iter().all(|state| host_of!(parameter, (*state)).is_some())
+        && ![&parameter, &gradient].into_iter().chain(buffer.iter()).any(Tensor::is_autodiff)
     {
-        return super::cpu::sgd_momentum::<super::flex::Flex>(parameter, gradient, buffer, rates);
-    }
-    #[cfg(feature = "tch")]
-    if all(|t| !t.device().is_autodiff() && super::libtorch::loops_take(t)) {
-        return super::libtorch::sgd_momentum(parameter, gradient, buffer, rates);
+        return host.sgd_momentum(parameter, gradient, buffer, rates);
     }
     portable(parameter, gradient, buffer, rates)
 }

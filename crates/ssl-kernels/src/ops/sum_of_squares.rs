@@ -2,6 +2,8 @@
 
 use burn::tensor::Tensor;
 
+#[cfg(any(feature = "flex", feature = "tch"))]
+use super::host::host_of;
 use super::sum;
 
 /// The sum of the squares of all elements, `[1]`, in a fixed order, and in one pass where the backend supports it.
@@ -10,14 +12,10 @@ use super::sum;
 /// - `x`: `[value]`, without gradient
 pub fn sum_of_squares(x: &Tensor<1>) -> Tensor<1> {
     #[cfg(any(feature = "flex", feature = "tch"))]
-    let plain = !x.device().is_autodiff();
-    #[cfg(feature = "flex")]
-    if plain && super::flex::serves(&[&x.device()]) && super::flex::loops_take(x) {
-        return super::cpu::sum_of_squares::<super::flex::Flex>(x);
-    }
-    #[cfg(feature = "tch")]
-    if plain && super::libtorch::serves(&[&x.device()]) && super::libtorch::loops_take(x) {
-        return super::cpu::sum_of_squares::<super::libtorch::Backend>(x);
+    if let Some(host) = host_of!((*x))
+        && !x.is_autodiff()
+    {
+        return host.sum_of_squares(x);
     }
     sum(x.clone().square())
 }

@@ -34,7 +34,7 @@ where
 {
     let plain = !qkv.device().is_autodiff();
     let shape = Shape::of(qkv.dims(), heads);
-    let qkv = tracked::<B, 3>(qkv);
+    let qkv = tracked::<B>(qkv);
     let node = qkv.node();
     let qkv = B::contiguous(qkv.primitive());
     let (sums, output) = forward::<B>(&qkv, shape);

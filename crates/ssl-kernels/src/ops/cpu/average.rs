@@ -15,8 +15,7 @@ pub(in crate::ops) fn average<B: Host>(old: AnyRank, new: AnyRank, momentum: f64
 where
     DispatchTensor: Bridge<B>,
 {
-    let primitive = |t: AnyRank| t.ranked::<1>().try_into_primitive::<B>().expect("the device was checked");
-    let (mut old, new) = (owned::<B>(primitive(old)), B::contiguous(&primitive(new)));
+    let (mut old, new) = (owned::<B>(old.primitive::<B>()), B::contiguous(&new.primitive::<B>()));
     assert_eq!(old.shape(), new.shape(), "average: shape of the old and of the new values");
     let values = B::own_values(&mut old).expect("made one's own above");
     let jobs = values.chunks_mut(PIECE).zip(B::values(&new).chunks(PIECE));

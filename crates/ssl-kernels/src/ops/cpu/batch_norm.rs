@@ -18,7 +18,7 @@ use burn::tensor::{Device, Tensor};
 use super::parallel::map;
 use super::pool::any_values;
 use super::simd::dispatch;
-use super::{Bridge, Host, Tracked, owned, tensor, tracked, tracked_of_any_rank};
+use super::{Bridge, Host, Tracked, owned, tensor, tracked};
 use crate::ops::any_rank::AnyRank;
 use channel::{GradientSums, Layout, Moments};
 
@@ -39,8 +39,8 @@ where
     let shortcut = shortcut.unwrap_or_else(|| Tensor::<1>::zeros([1], &x.device().inner()).into());
     let plain =
         ![x.device(), weight.device(), bias.device(), shortcut.device()].iter().any(Device::is_autodiff);
-    let (x, shortcut) = (tracked_of_any_rank::<B>(x), tracked_of_any_rank::<B>(shortcut));
-    let (weight, bias) = (tracked::<B, 1>(weight), tracked::<B, 1>(bias));
+    let (x, shortcut) = (tracked::<B>(x), tracked::<B>(shortcut));
+    let (weight, bias) = (tracked::<B>(weight), tracked::<B>(bias));
 
     let saved = Normalised::<B>::of(
         B::contiguous(x.primitive()),

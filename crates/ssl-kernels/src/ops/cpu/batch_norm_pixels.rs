@@ -57,6 +57,7 @@ pub(in crate::ops) fn batch_norm_of_pixels<B: Host>(
 where
     DispatchTensor: Bridge<B>,
 {
+    check_shortcut(&epilogue, x.dims());
     let (shortcut, relu) = epilogue.parts();
     let added = shortcut.is_some();
     // Without a shortcut, a constant takes the place of its node.
@@ -64,8 +65,8 @@ where
     let plain =
         ![x.device(), weight.device(), bias.device(), shortcut.device()].iter().any(Device::is_autodiff);
     let layout = Layout::of(x.dims(), norm);
-    let (x, shortcut) = (tracked::<B, 5>(x), tracked::<B, 5>(shortcut));
-    let (weight, bias) = (tracked::<B, 1>(weight), tracked::<B, 1>(bias));
+    let (x, shortcut) = (tracked::<B>(x), tracked::<B>(shortcut));
+    let (weight, bias) = (tracked::<B>(weight), tracked::<B>(bias));
     let nodes = [x.node(), weight.node(), bias.node(), shortcut.node()];
 
     let x = readable::<B>(x.primitive());
@@ -73,7 +74,8 @@ where
     let shortcut = added.then(|| readable::<B>(shortcut.primitive()));
     let moments = layout.moments::<B>(pixels::<B>(&x), norm.eps);
     let columns = layout.columns(&moments, B::values(&weight), B::values(&bias));
-    let output = layout.forward::<B>(&x, shortcut.as_ref(), relu, &columns);
+    let finish = Finish { columns: &columns, shortcut: shortcut.as_ref().map(pixels::<B>), relu };
+    let output = layout.forward::<B>(&x, finish);
     let statistics = |of: fn(&Moments) -> Lanes| {
         let values = layout.values(moments.iter().map(of));
         let length = values.len();
@@ -131,25 +133,22 @@ impl Layout {
         moments
     }
 
-    fn forward<B: Host>(
-        &self,
-        x: &FloatTensor<B>,
-        shortcut: Option<&FloatTensor<B>>,
-        relu: bool,
-        columns: &[Column],
-    ) -> FloatTensor<B> {
-        if let Some(shortcut) = shortcut {
-            assert_eq!(shortcut.shape(), x.shape(), "batch norm: shape of the shortcut and of the input");
-        }
+    fn forward<B: Host>(&self, x: &FloatTensor<B>, finish: Finish<'_>) -> FloatTensor<B> {
         let mut output = any_pixels(pixels::<B>(x).len());
         let piece = self.piece();
-        let shortcuts = shortcut.map(|shortcut| pixels::<B>(shortcut).chunks(piece)).into_iter().flatten();
-        let shortcuts = shortcuts.map(Some).chain(std::iter::repeat(None));
-        let jobs = pixels::<B>(x).chunks(piece).zip(output.chunks_mut(piece)).zip(shortcuts).enumerate();
-        each::<B, _>(jobs, |(piece, ((x, y), shortcut))| {
-            dispatch(Forward { layout: *self, piece, columns, x, shortcut, relu, y });
+        let jobs = pixels::<B>(x).chunks(piece).zip(output.chunks_mut(piece)).zip(finish.pieces(piece));
+        each::<B, _>(jobs.enumerate(), |(piece, ((x, y), finish))| {
+            dispatch(Forward { layout: *self, piece, finish, x, y });
         });
         B::tensor(output.into(), &x.shape().to_vec())
+    }
+}
+
+/// # Panics
+/// If the shortcut has another shape than the images, `[batch, block, height, width, 16]`.
+fn check_shortcut(epilogue: &Epilogue<5>, images: [usize; 5]) {
+    if let Some(shortcut) = epilogue.shortcut() {
+        assert_eq!(shortcut.dims(), images, "batch norm: shape of the shortcut and of the input");
     }
 }
 

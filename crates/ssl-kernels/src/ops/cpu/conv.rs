@@ -29,7 +29,7 @@ use super::batch_norm_pixels::{Finish, Given, Norm};
 use super::pixels::{Layout, packed, pixels, readable, unpacked};
 use super::pool::Pooled;
 use super::simd::{LANES, Lanes};
-use super::{Bridge, Host, Tracked, tensor, tracked, tracked_of_any_rank};
+use super::{Bridge, Host, Tracked, tensor, tracked};
 use crate::ops::any_rank::AnyRank;
 use crate::ops::epilogue::Epilogue;
 
@@ -44,7 +44,7 @@ where
     DispatchTensor: Bridge<B>,
 {
     let image = x.dims();
-    let shape = Shape { image, stride, padding, from: Layout::Planes, to: Layout::Planes };
+    let shape = Shape { window: Window { image, stride, padding }, from: Layout::Planes, to: Layout::Planes };
     convolved::<B, 4, 4>(x, weight, shape)
 }
 
@@ -59,7 +59,7 @@ where
     DispatchTensor: Bridge<B>,
 {
     let image = x.dims();
-    let shape = Shape { image, stride, padding, from: Layout::Planes, to: Layout::Pixels };
+    let shape = Shape { window: Window { image, stride, padding }, from: Layout::Planes, to: Layout::Pixels };
     convolved::<B, 4, 5>(x, weight, shape)
 }
 
@@ -76,7 +76,7 @@ where
 {
     let [batch, _, height, width, _] = x.dims();
     let image = [batch, channels, height, width];
-    let shape = Shape { image, stride, padding, from: Layout::Pixels, to: Layout::Pixels };
+    let shape = Shape { window: Window { image, stride, padding }, from: Layout::Pixels, to: Layout::Pixels };
     convolved::<B, 5, 5>(x, weight, shape)
 }
 
@@ -97,7 +97,7 @@ pub(in crate::ops) struct Window {
 pub(in crate::ops) fn conv2d_batch_norm_eval<B: Host>(
     x: AnyRank,
     weight: Tensor<4>,
-    Window { image, stride, padding }: Window,
+    window: Window,
     parameters: [Tensor<1>; 4],
     epilogue: Epilogue<5>,
     eps: f64,
@@ -105,13 +105,13 @@ pub(in crate::ops) fn conv2d_batch_norm_eval<B: Host>(
 where
     DispatchTensor: Bridge<B>,
 {
-    let x = tracked_of_any_rank::<B>(x).primitive().clone();
+    let x = tracked::<B>(x).primitive().clone();
     let from = if x.shape().num_dims() == 4 { Layout::Planes } else { Layout::Pixels };
-    let shape = Shape { image, stride, padding, from, to: Layout::Pixels };
-    let weight = B::contiguous(tracked::<B, 4>(weight).primitive());
+    let shape = Shape { window, from, to: Layout::Pixels };
+    let weight = B::contiguous(tracked::<B>(weight).primitive());
     let g = shape.geometry::<B>(&weight);
     let [_, blocks] = g.blocks();
-    let output = [image[0], blocks, g.output[0], g.output[1], LANES];
+    let output = [window.image[0], blocks, g.output[0], g.output[1], LANES];
     let norm = Norm { channels: g.channels_out, splits: 1, eps };
     let given = Given::<B>::of(output, parameters, epilogue, norm);
     let output = shape.forward::<B>(&from.readable::<B>(&x), &weight, Some(given.finish()));
@@ -127,7 +127,7 @@ where
     DispatchTensor: Bridge<B>,
 {
     let plain = !x.device().is_autodiff() && !weight.device().is_autodiff();
-    let (x, weight) = (tracked::<B, D>(x), tracked::<B, 4>(weight));
+    let (x, weight) = (tracked::<B>(x), tracked::<B>(weight));
     let nodes = [x.node(), weight.node()];
     let (x, weight) = (shape.from.readable::<B>(x.primitive()), B::contiguous(weight.primitive()));
     let output = shape.forward::<B>(&x, &weight, None);
@@ -143,10 +143,7 @@ where
 
 #[derive(Clone, Copy, Debug)]
 struct Shape {
-    /// `[batch, channel, height, width]`
-    image: [usize; 4],
-    stride: usize,
-    padding: usize,
+    window: Window,
     /// The layout of the images and of their gradient.
     from: Layout,
     /// The layout of the output and of its gradient.
@@ -236,7 +233,7 @@ impl Layout {
 
 impl Shape {
     fn geometry<B: Host>(self, weight: &FloatTensor<B>) -> Geometry {
-        Geometry::new(self.image, weight.shape().dims(), self.stride, self.padding)
+        Geometry::new(self.window.image, weight.shape().dims(), self.window.stride, self.window.padding)
     }
 
     fn input<'a, B: Host>(self, g: &Geometry, x: &'a FloatTensor<B>) -> Pixels<'a> {
@@ -252,14 +249,14 @@ impl Shape {
         let g = self.geometry::<B>(weight);
         let pass = if winograd::serves(&g) { winograd::forward::<B> } else { direct::forward::<B> };
         let output = pass(&g, &self.input::<B>(&g, x), B::values(weight), finish);
-        self.to.images::<B>(output, [self.image[0], g.channels_out, g.output[0], g.output[1]])
+        self.to.images::<B>(output, [self.window.image[0], g.channels_out, g.output[0], g.output[1]])
     }
 
     fn input_gradient<B: Host>(self, weight: &FloatTensor<B>, dy: &[Lanes]) -> FloatTensor<B> {
         let g = self.geometry::<B>(weight);
         let pass =
             if winograd::serves(&g) { winograd::input_gradient::<B> } else { direct::input_gradient::<B> };
-        self.from.images::<B>(pass(&g, B::values(weight), dy), self.image)
+        self.from.images::<B>(pass(&g, B::values(weight), dy), self.window.image)
     }
 
     fn weight_gradient<B: Host>(
@@ -397,7 +394,8 @@ mod tests {
 
     fn operands([batch, from, to, size, kernel, stride, padding]: [usize; 7]) -> (Shape, [FlexTensor; 3]) {
         let image = [batch, from, size, size];
-        let shape = Shape { image, stride, padding, from: Layout::Planes, to: Layout::Planes };
+        let shape =
+            Shape { window: Window { image, stride, padding }, from: Layout::Planes, to: Layout::Planes };
         let x = random(image, 0);
         let weight = random([to, from, kernel, kernel], 7);
         let g = shape.geometry::<Flex>(&weight);

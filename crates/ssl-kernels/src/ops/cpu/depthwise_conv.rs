@@ -43,7 +43,7 @@ where
     DispatchTensor: Bridge<B>,
 {
     let plain = ![input.device(), weight.device(), bias.device()].iter().any(Device::is_autodiff);
-    let (x, weight, bias) = (tracked::<B, 4>(input), tracked::<B, 4>(weight), tracked::<B, 1>(bias));
+    let (x, weight, bias) = (tracked::<B>(input), tracked::<B>(weight), tracked::<B>(bias));
     let nodes = [x.node(), weight.node(), bias.node()];
     let (x, weight) = (B::contiguous(x.primitive()), B::contiguous(weight.primitive()));
     let kernels = Kernels::new(B::values(&weight), B::values(&B::contiguous(bias.primitive())));

@@ -26,7 +26,7 @@ use super::pool::{Pooled, any_values};
 use super::products::{Old, product, wide_product};
 use super::simd::dispatch;
 use super::transposition::transposed;
-use super::{Bridge, Host, Tracked, owned, tensor, total, tracked, tracked_of_any_rank};
+use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
 use crate::ops::FeedForwardWeights;
 use crate::ops::any_rank::AnyRank;
 
@@ -52,9 +52,9 @@ where
     let rows = [&norm_weight, &norm_bias, &bias1, &bias2].map(Tensor::device);
     let others = [x.device(), shortcut.device(), weight1.device(), weight2.device()];
     let plain = !others.iter().chain(&rows).any(Device::is_autodiff);
-    let (x, shortcut) = (tracked_of_any_rank::<B>(x), tracked_of_any_rank::<B>(shortcut));
-    let [norm_weight, norm_bias, bias1, bias2] = [norm_weight, norm_bias, bias1, bias2].map(tracked::<B, 1>);
-    let [weight1, weight2] = [weight1, weight2].map(tracked::<B, 2>);
+    let (x, shortcut) = (tracked::<B>(x), tracked::<B>(shortcut));
+    let [norm_weight, norm_bias, bias1, bias2] = [norm_weight, norm_bias, bias1, bias2].map(tracked::<B>);
+    let [weight1, weight2] = [weight1, weight2].map(tracked::<B>);
     let nodes = [&x, &norm_weight, &norm_bias, &weight1, &bias1, &weight2, &bias2, &shortcut];
     let nodes = nodes.map(|tensor| tensor.node());
     let plainly = |tensor: FloatTensor<Tracked<B>>| B::contiguous(tensor.primitive());

@@ -17,7 +17,7 @@ use burn::tensor::{Device, Tensor};
 use super::parallel::map;
 use super::pool::any_values;
 use super::simd::{Instructions, Job, dispatch};
-use super::{Bridge, Host, Tracked, owned, tensor, total, tracked, tracked_of_any_rank};
+use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
 use crate::ops::any_rank::AnyRank;
 
 /// Rows per job.
@@ -36,7 +36,7 @@ where
     DispatchTensor: Bridge<B>,
 {
     let plain = ![input.device(), weight.device(), bias.device()].iter().any(Device::is_autodiff);
-    let (x, weight, bias) = (tracked_of_any_rank::<B>(input), tracked::<B, 1>(weight), tracked::<B, 1>(bias));
+    let (x, weight, bias) = (tracked::<B>(input), tracked::<B>(weight), tracked::<B>(bias));
     let nodes = [x.node(), weight.node(), bias.node()];
     let (x, weight) = (B::contiguous(x.primitive()), B::contiguous(weight.primitive()));
     let (moments, output) = forward::<B>(&x, &weight, &B::contiguous(bias.primitive()), eps);

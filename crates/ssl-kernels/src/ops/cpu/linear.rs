@@ -18,7 +18,7 @@ use super::pool::any_values;
 use super::products::wide_product;
 use super::simd::{Instructions, Job, dispatch};
 use super::transposition::transposed;
-use super::{Bridge, Host, Tracked, owned, tensor, total, tracked, tracked_of_any_rank};
+use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
 use crate::ops::any_rank::AnyRank;
 
 /// Values per job of a pass over all values.
@@ -42,7 +42,7 @@ where
     // Without a bias, a constant takes the place of its node.
     let bias = bias.unwrap_or_else(|| Tensor::zeros([1], &weight.device().inner()));
     let plain = ![input.device(), weight.device(), bias.device()].iter().any(Device::is_autodiff);
-    let (x, w, bias) = (tracked_of_any_rank::<B>(input), tracked::<B, 2>(weight), tracked::<B, 1>(bias));
+    let (x, w, bias) = (tracked::<B>(input), tracked::<B>(weight), tracked::<B>(bias));
     let nodes = [x.node(), w.node(), bias.node()];
     let (x, w) = (B::contiguous(x.primitive()), B::contiguous(w.primitive()));
     let bias = biased.then(|| B::contiguous(bias.primitive()));

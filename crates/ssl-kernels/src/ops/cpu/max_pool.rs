@@ -22,7 +22,7 @@ where
     let plain = !x.device().is_autodiff();
     let [batch, blocks, height, width, _] = x.dims();
     let window = Window::of([height, width], square);
-    let x = tracked::<B, 5>(x);
+    let x = tracked::<B>(x);
     let node = x.node();
     let x = readable::<B>(x.primitive());
     let [rows, columns] = window.output;

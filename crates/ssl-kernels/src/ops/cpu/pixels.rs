@@ -57,7 +57,7 @@ where
     DispatchTensor: Bridge<B>,
 {
     let plain = !x.device().is_autodiff();
-    let x = tracked::<B, D>(x);
+    let x = tracked::<B>(x);
     let node = x.node();
     let output = change.of::<B>(x.primitive());
     if plain {

@@ -31,7 +31,7 @@ where
     // Without lengths, a constant takes the place of their node.
     let lengths = lengths.unwrap_or_else(|| Tensor::ones([1, 1], &x.device().inner()));
     let plain = ![x.device(), lengths.device()].iter().any(Device::is_autodiff);
-    let (x, lengths) = (tracked::<B, 2>(x), tracked::<B, 2>(lengths));
+    let (x, lengths) = (tracked::<B>(x), tracked::<B>(lengths));
     let nodes = [x.node(), lengths.node()];
     let x = B::contiguous(x.primitive());
     let lengths = scaled.then(|| B::contiguous(lengths.primitive()));

@@ -278,7 +278,8 @@ fn updates_have_the_values_of_the_portable_operation() {
     let (p, g) = (drawn([70_001]), drawn([70_001]));
     for buffer in [None, Some(drawn([70_001]))] {
         let before = [p.to_data(), g.to_data()];
-        let ours = super::sgd_momentum(p.clone(), g.clone(), buffer.clone(), rates);
+        let ours =
+            crate::ops::cpu::sgd_momentum::<super::Backend>(p.clone(), g.clone(), buffer.clone(), rates);
         let want = sgd::portable(p.clone(), g.clone(), buffer, rates);
         let data = |(p, buffer): (Tensor<1>, Tensor<1>)| [p.into_data(), buffer.into_data()];
         assert_close(&data(ours), &data(want), "parameter and buffer");

@@ -13,7 +13,7 @@ use crate::ops::{any_rank::AnyRank, cpu, host::Host};
 #[cfg(any(feature = "flex", feature = "tch"))]
 impl Maps {
     /// Batch norm with given statistics, then the sum with a shortcut if there is one, then ReLU if wanted; `None` where gradients
-    /// are needed or the layout is not one of these loops.
+    /// are needed, where a shortcut comes without ReLU, or where the layout is not one of these loops.
     ///
     /// # Shapes
     /// - `weight`, `bias`, `mean`, `variance`: `[channel]`
@@ -26,11 +26,7 @@ impl Maps {
     ) -> Option<Self> {
         let Layout::Pixels { values, channels } = &self.0 else { return None };
         let devices = parameters.iter().map(Tensor::device).chain([values.device()]);
-        let devices: Vec<Device> = devices.chain(shortcut.map(Self::device)).collect();
-        if devices.iter().any(Device::is_autodiff) || (shortcut.is_some() && !relu) {
-            return None;
-        }
-        let host = Host::of(&devices.iter().collect::<Vec<_>>())?;
+        let host = plain_host(devices.chain(shortcut.map(Self::device)), shortcut, relu)?;
         let norm = cpu::Norm { channels: *channels, splits: 1, eps };
         let values =
             host.batch_norm_eval(values.clone(), parameters, epilogue(shortcut.cloned(), relu), norm);
@@ -56,11 +52,7 @@ impl Maps {
         eps: f64,
     ) -> Option<Self> {
         let devices = parameters.iter().map(Tensor::device).chain([self.device(), weight.device()]);
-        let devices: Vec<Device> = devices.chain(shortcut.map(Self::device)).collect();
-        if devices.iter().any(Device::is_autodiff) || (shortcut.is_some() && !relu) {
-            return None;
-        }
-        let host = Host::of(&devices.iter().collect::<Vec<_>>())?;
+        let host = plain_host(devices.chain(shortcut.map(Self::device)), shortcut, relu)?;
         if !(host.loops_take(&weight) && self.taken_by(host) && parameters.iter().all(|p| host.loops_take(p)))
         {
             return None;
@@ -75,6 +67,16 @@ impl Maps {
         let values = host.conv2d_batch_norm_eval(x, weight, window, parameters, epilogue, eps);
         Some(Self(Layout::Pixels { values, channels }))
     }
+}
+
+/// The backend of all devices, if none has gradients, and if ReLU follows a shortcut.
+#[cfg(any(feature = "flex", feature = "tch"))]
+fn plain_host(devices: impl Iterator<Item = Device>, shortcut: Option<&Maps>, relu: bool) -> Option<Host> {
+    let devices: Vec<Device> = devices.collect();
+    if devices.iter().any(Device::is_autodiff) || (shortcut.is_some() && !relu) {
+        return None;
+    }
+    Host::of(&devices.iter().collect::<Vec<_>>())
 }
 
 #[cfg(not(any(feature = "flex", feature = "tch")))]

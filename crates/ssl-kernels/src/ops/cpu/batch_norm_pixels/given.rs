@@ -4,7 +4,7 @@ use burn::backend::DispatchTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::Tensor;
 
-use super::{Column, Finish, Layout, Moments, Norm};
+use super::{Column, Finish, Layout, Moments, Norm, check_shortcut};
 use crate::ops::cpu::pixels::{pixels, readable};
 use crate::ops::cpu::simd::Lanes;
 use crate::ops::cpu::{Bridge, Host, tracked};
@@ -22,13 +22,12 @@ pub(in crate::ops) fn batch_norm_eval_of_pixels<B: Host>(
 where
     DispatchTensor: Bridge<B>,
 {
-    let layout = Layout::of(x.dims(), norm);
-    let x = readable::<B>(tracked::<B, 5>(x).primitive());
-    let Given { columns, shortcut, relu } = Given::<B>::new(layout, parameters, epilogue, norm.eps);
-    Tensor::from_primitive::<B>(layout.forward::<B>(&x, shortcut.as_ref(), relu, &columns))
+    let (layout, given) = (Layout::of(x.dims(), norm), Given::<B>::of(x.dims(), parameters, epilogue, norm));
+    let x = readable::<B>(tracked::<B>(x).primitive());
+    Tensor::from_primitive::<B>(layout.forward::<B>(&x, given.finish()))
 }
 
-/// A normalisation with given statistics and the operation after it, for what a convolution computes.
+/// A normalisation with given statistics, and what comes after it.
 pub(in crate::ops::cpu) struct Given<B: Host> {
     columns: Vec<Column>,
     shortcut: Option<FloatTensor<B>>,
@@ -45,27 +44,17 @@ where
     /// If the shortcut has another shape.
     pub(in crate::ops::cpu) fn of(
         shape: [usize; 5],
-        parameters: [Tensor<1>; 4],
+        [weight, bias, mean, variance]: [Tensor<1>; 4],
         epilogue: Epilogue<5>,
         norm: Norm,
     ) -> Self {
-        if let Some(shortcut) = epilogue.shortcut() {
-            assert_eq!(shortcut.dims(), shape, "batch norm: shape of the shortcut and of the input");
-        }
-        Self::new(Layout::of(shape, norm), parameters, epilogue, norm.eps)
-    }
-
-    fn new(
-        layout: Layout,
-        [weight, bias, mean, variance]: [Tensor<1>; 4],
-        epilogue: Epilogue<5>,
-        eps: f64,
-    ) -> Self {
+        check_shortcut(&epilogue, shape);
+        let layout = Layout::of(shape, norm);
         let (shortcut, relu) = epilogue.parts();
-        let shortcut = shortcut.map(|shortcut| readable::<B>(tracked::<B, 5>(shortcut).primitive()));
+        let shortcut = shortcut.map(|shortcut| readable::<B>(tracked::<B>(shortcut).primitive()));
         let [weight, bias, mean, variance] =
-            [weight, bias, mean, variance].map(|values| B::contiguous(tracked::<B, 1>(values).primitive()));
-        let moments = layout.given(B::values(&mean), B::values(&variance), eps);
+            [weight, bias, mean, variance].map(|values| B::contiguous(tracked::<B>(values).primitive()));
+        let moments = layout.given(B::values(&mean), B::values(&variance), norm.eps);
         Self { columns: layout.columns(&moments, B::values(&weight), B::values(&bias)), shortcut, relu }
     }
 

@@ -3,14 +3,12 @@
 use super::layout::{Column, Layout};
 use crate::ops::cpu::simd::{Instructions, Job, Lanes, Vector};
 
-/// Normalises planes, adds a shortcut if there is one, and applies ReLU if wanted.
+/// Normalises planes, and finishes them.
 pub(super) struct Forward<'a> {
     pub(super) layout: Layout,
     pub(super) piece: usize,
-    pub(super) columns: &'a [Column],
+    pub(super) finish: Finish<'a>,
     pub(super) x: &'a [Lanes],
-    pub(super) shortcut: Option<&'a [Lanes]>,
-    pub(super) relu: bool,
     pub(super) y: &'a mut [Lanes],
 }
 
@@ -19,48 +17,41 @@ impl Job for Forward<'_> {
 
     #[inline(always)]
     fn run<I: Instructions>(self) {
-        let pixels = self.layout.pixels;
+        let (pixels, finish) = (self.layout.pixels, self.finish);
         for (plane, y) in self.y.chunks_exact_mut(pixels).enumerate() {
-            let column = &self.columns[self.layout.column(self.piece, plane)];
+            let column = &finish.columns[self.layout.column(self.piece, plane)];
             let x = &self.x[plane * pixels..][..pixels];
+            let shortcut = finish.shortcut_of(plane * pixels, pixels);
             for part in 0..I::Wide::PARTS {
                 let column = Loaded::<I::Wide>::of(column, part);
-                match (self.shortcut, self.relu) {
-                    (Some(shortcut), _) => {
-                        let shortcut = &shortcut[plane * pixels..][..pixels];
-                        for i in 0..pixels {
-                            let value = column.normalised(I::Wide::load(&x[i], part));
-                            value.add(I::Wide::load(&shortcut[i], part)).positive().store(&mut y[i], part);
-                        }
-                    }
-                    (None, true) => {
-                        for i in 0..pixels {
-                            column.normalised(I::Wide::load(&x[i], part)).positive().store(&mut y[i], part);
-                        }
-                    }
-                    (None, false) => {
-                        for i in 0..pixels {
-                            column.normalised(I::Wide::load(&x[i], part)).store(&mut y[i], part);
-                        }
-                    }
+                for i in 0..pixels {
+                    let shortcut = shortcut.map(|shortcut| I::Wide::load(&shortcut[i], part));
+                    let value = column.normalised(I::Wide::load(&x[i], part));
+                    finished(value, shortcut, finish.relu).store(&mut y[i], part);
                 }
             }
         }
     }
 }
 
-/// The same in place, for planes that have just been computed.
+/// A normalisation, then the sum with a shortcut if there is one, then ReLU if wanted.
 #[derive(Clone, Copy)]
 pub(in crate::ops::cpu) struct Finish<'a> {
-    /// Of every block of channels.
     pub(super) columns: &'a [Column],
     /// `[image, block, pixel]`
     pub(super) shortcut: Option<&'a [Lanes]>,
     pub(super) relu: bool,
 }
 
-impl Finish<'_> {
-    /// Finishes a block of channels, which begins at a pixel of the piece.
+impl<'a> Finish<'a> {
+    /// The same of each of the pieces that planes are cut into.
+    pub(super) fn pieces(self, length: usize) -> impl Iterator<Item = Self> {
+        let shortcuts = self.shortcut.map(|shortcut| shortcut.chunks(length)).into_iter().flatten();
+        let shortcuts = shortcuts.map(Some).chain(std::iter::repeat(None));
+        shortcuts.map(move |shortcut| Self { shortcut, ..self })
+    }
+
+    /// In place, a block of channels that has just been computed and begins at a pixel of the piece.
     #[inline(always)]
     pub(in crate::ops::cpu) fn block<I: Instructions>(
         &self,
@@ -68,32 +59,39 @@ impl Finish<'_> {
         first: usize,
         plane: &mut [Lanes],
     ) {
-        let shortcut = self.shortcut.map(|shortcut| &shortcut[first..][..plane.len()]);
+        let shortcut = self.shortcut_of(first, plane.len());
         for part in 0..I::Wide::PARTS {
             let column = Loaded::<I::Wide>::of(&self.columns[block], part);
             for (i, pixel) in plane.iter_mut().enumerate() {
-                let mut value = column.normalised(I::Wide::load(pixel, part));
-                if let Some(shortcut) = shortcut {
-                    value = value.add(I::Wide::load(&shortcut[i], part));
-                }
-                if self.relu {
-                    value = value.positive();
-                }
-                value.store(pixel, part);
+                let shortcut = shortcut.map(|shortcut| I::Wide::load(&shortcut[i], part));
+                let value = column.normalised(I::Wide::load(pixel, part));
+                finished(value, shortcut, self.relu).store(pixel, part);
             }
         }
     }
+
+    #[inline(always)]
+    fn shortcut_of(&self, first: usize, count: usize) -> Option<&'a [Lanes]> {
+        self.shortcut.map(|shortcut| &shortcut[first..][..count])
+    }
 }
 
-/// What finishes each of the pieces that planes are cut into.
+/// What finishes each piece, if anything does.
 pub(in crate::ops::cpu) fn pieces(
     finish: Option<Finish<'_>>,
     length: usize,
 ) -> impl Iterator<Item = Option<Finish<'_>>> {
-    let shortcut = finish.and_then(|finish| finish.shortcut);
-    let shortcuts = shortcut.map(|shortcut| shortcut.chunks(length)).into_iter().flatten();
-    let shortcuts = shortcuts.map(Some).chain(std::iter::repeat(None));
-    shortcuts.map(move |shortcut| finish.map(|finish| Finish { shortcut, ..finish }))
+    let pieces = finish.map(|finish| finish.pieces(length)).into_iter().flatten();
+    pieces.map(Some).chain(std::iter::repeat(None))
+}
+
+#[inline(always)]
+fn finished<V: Vector>(value: V, shortcut: Option<V>, relu: bool) -> V {
+    let value = match shortcut {
+        Some(shortcut) => value.add(shortcut),
+        None => value,
+    };
+    if relu { value.positive() } else { value }
 }
 
 /// A part of a column.
