@@ -97,6 +97,7 @@ compare() {
       --set schedule.epochs=3 --start "$work/start.safetensors" --out "$work/steps.safetensors" &&
     "$python" "$here/first_steps.py" "$work/steps.safetensors" --perturb 1e-7 >"$out/$name.json"
   local status=$?
+  [[ -s $out/$name.json ]] || rm -f "$out/$name.json"
   [[ -z ${KEEP:-} ]] || mv "$work/steps.safetensors" "$KEEP/$name.safetensors"
   return $status
 }

@@ -69,9 +69,10 @@ def dino_head(options, feature_dim):
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         made = DINOProjectionHead(feature_dim, hidden, bottleneck, options["output_dim"])
-    if options["head_layers"] != 3 or options["bn_in_head"]:
+    has_norm = options.get("bn_in_head", False)
+    if options["head_layers"] != 3 or has_norm:
         # lightly's head has three layers, and no bias in those with a batch norm; the official ones have it.
-        norm = "affine" if options["bn_in_head"] else "none"
+        norm = "affine" if has_norm else "none"
         layers = [layer(hidden, bias=True, norm=norm, act=nn.GELU)] * (options["head_layers"] - 1)
         made.layers = head(feature_dim, *layers, layer(bottleneck, bias=True)).layers
         made.layers.apply(made._init_weights)

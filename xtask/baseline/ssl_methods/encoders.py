@@ -72,7 +72,8 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
 
 def named_vit(config, image_size):
     dim, depth, heads = VITS[config["name"]]
-    return vit(image_size, config.get("patch_size", 16), dim, depth, config.get("heads", heads), 4)
+    dim, depth, heads = config.get("embed_dim", dim), config.get("depth", depth), config.get("heads", heads)
+    return vit(image_size, config.get("patch_size", 16), dim, depth, heads, config.get("mlp_ratio", 4))
 
 
 def named_convnext(config):

@@ -107,7 +107,7 @@ class DinoV2(IBot):
         networks = super().networks(options, encoder, feature_dim)
         if options["separate_patch_head"]:
             of_patches = {key.removeprefix("patch_"): value for key, value in options.items() if key.startswith("patch_")}
-            of_patches = options | of_patches | {"bn_in_head": False}
+            of_patches = options | of_patches
             networks["patch_head"] = trained_lengths(options, dino_head(of_patches, feature_dim))
         return networks
 
