@@ -10,6 +10,7 @@ import os
 import resource
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 
@@ -40,15 +41,14 @@ def recipes():
 
 def two_steps(program, data, name):
     with tempfile.TemporaryDirectory() as folder:
-        out = f"{folder}/run"
-        batch = BATCHES.get(name.split("/")[0], 32)
-        words = ["--json", "pretrain", "--recipe", name, "--data", data, "--max-steps", "2", "--batch-size", str(batch)]
+        out, batch = f"{folder}/run", BATCHES.get(name.split("/")[0], 32)
+        words = ["--json", *pretraining(program, data, name, folder), "--max-steps", "2", "--batch-size", str(batch)]
         words += ["--workers", "1", "--out", out]
         before = processor_seconds()
         done = subprocess.run([program, *words], capture_output=True, text=True)
         seconds = processor_seconds() - before
         found = {"recipe": name, "batch": batch, "exit": done.returncode, "commit": os.environ.get("COMMIT", "unknown")}
-        found["command"] = " ".join(["burn-ssl", *words[:-1], "run"])
+        found["command"] = " ".join(["burn-ssl", *words[:-1], "run"]).replace(folder + "/", "")
         if done.returncode:
             return found | {"error": done.stderr.strip().splitlines()[-1:]}
         report = json.loads(done.stdout)
@@ -64,6 +64,33 @@ def two_steps(program, data, name):
             "finite": all(map(math.isfinite, numbers)),
             "student_mib": round(student(Path(out)) / 2**20),
         }
+
+
+def pretraining(program, data, name, folder):
+    """The command without its length; what a recipe needs besides photographs is made in the folder."""
+    words = ["pretrain", "--recipe", name, "--data"]
+    if name.startswith("supcon/"):
+        return [*words, labelled(data, f"{folder}/labelled")]
+    if name.startswith("distill-features/"):
+        return [*words, data, "--set", f"method_options.teacher={teacher(program, data, f'{folder}/teacher')}"]
+    return [*words, data]
+
+
+def teacher(program, data, out):
+    """A ViT whose patches have the size that the recipe's student has, after one step."""
+    words = ["pretrain", "--recipe", "dinov2/imagenet", "--data", data, "--max-steps", "1", "--batch-size", "4"]
+    subprocess.run([program, *words, "--workers", "1", "--out", out], check=True, capture_output=True)
+    return out
+
+
+def labelled(data, folder):
+    """The images of the tar in two folders, alternately: two classes."""
+    with tarfile.open(data) as tar:
+        for place, member in enumerate(member for member in tar if member.isfile()):
+            path = Path(folder, "ab"[place % 2], f"{place}{Path(member.name).suffix}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(tar.extractfile(member).read())
+    return folder
 
 
 def processor_seconds():
