@@ -9,6 +9,8 @@ try:
     import torchvision
     from torch import nn
     from torch.nn import functional as F
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
     from torchvision.models import resnet as tv_resnet
 except ImportError as error:
     sys.exit(f"error: this Python cannot import {error.name}, expected torch and torchvision ({sys.executable})")
@@ -126,6 +128,16 @@ def check_float32():
     convolved = F.conv2d(x.view(16, 64, 2, 2), ones.view(64, 64, 1, 1))
     if not ((x @ ones == x).all() and (convolved.flatten() == x.flatten()).all()):
         raise ValueError("this PyTorch computes float32 with fewer bits, expected its default precision")
+
+
+def operations(work, variant):
+    """Multiplications and additions of products and convolutions, as PyTorch counts them; of eager PyTorch only."""
+    if variant:
+        return {}
+    # The counter doesn't know the fused attention of CPUs, but the products that stand for it.
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        work()
+    return {"operations": counter.get_total_flops()}
 
 
 def versions():

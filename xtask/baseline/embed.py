@@ -4,7 +4,7 @@ import argparse
 import time
 from functools import partial
 
-from common import check_device, layout, load_libraries, torch, vectors, versions
+from common import check_device, layout, load_libraries, operations, torch, vectors, versions
 from process import Memory, at_least_one, in_words, print_result, run, timed, variant
 from ssl_methods import build_encoder, check_recipe, read_recipe
 from ssl_methods.encoders import check_attention, small_encoder
@@ -33,7 +33,8 @@ def main():
         timed(work, args.device)
     warmup = time.perf_counter() - started
     seconds = [timed(work, args.device) for _ in range(args.runs)]
-    print_result(measured(args, seconds, features) | {"warmup_s": warmup} | memory.figures() | versions())
+    result = measured(args, seconds, features) | {"warmup_s": warmup} | memory.figures() | versions()
+    print_result(result | operations(work, args.variant))
 
 
 def arguments():

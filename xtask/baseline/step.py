@@ -6,7 +6,7 @@ import statistics
 import time
 from pathlib import Path
 
-from common import check_device, layout, load_libraries, nt_xent, torch, vectors, versions
+from common import check_device, layout, load_libraries, nt_xent, operations, torch, vectors, versions
 from lightly import __version__ as lightly_version
 from process import Memory, at_least_one, in_words, print_result, run, timed, variant
 from ssl_methods import Batch, Progress, Training, build_encoder, build_method, draw_masks, rates_at, read_recipe, total_steps
@@ -38,7 +38,8 @@ def main():
         timed(step, args.device)
     warmup = time.perf_counter() - started
     seconds = [timed(step, args.device) for _ in range(args.steps)]
-    print_result(measured(recipe, args, seconds) | {"warmup_s": warmup} | memory.figures() | versions())
+    result = measured(recipe, args, seconds) | {"warmup_s": warmup} | memory.figures() | versions()
+    print_result(result | operations(step, args.variant))
 
 
 def arguments():

@@ -66,6 +66,7 @@ fn figures(size: usize, rivals: &[&str]) -> Figures {
         work: format!("SimCLR views at {size} px, one core"),
         unit: "views/s",
         per_run: None,
+        operations: None,
         ours: super::loader::OURS.map(Side::new).into(),
         theirs: rivals.iter().map(|name| Side::new(*name)).collect(),
     }

@@ -17,6 +17,8 @@ pub(crate) struct Figures {
     /// How many units one run processes, which turns a rate into seconds. `None` where a run has no natural
     /// end.
     pub(super) per_run: Option<f64>,
+    /// Multiplications and additions of a run, as PyTorch counts them; `None` where nothing counted.
+    pub(super) operations: Option<f64>,
     /// Our sides.
     pub(super) ours: Vec<Side>,
     /// The other side's; empty if there is no baseline for this work.
@@ -85,14 +87,15 @@ pub(crate) fn tables(figures: &[Figures]) -> String {
 
 fn speed(figures: &[Figures]) -> String {
     let mut rows = vec![
-        "| work | side | vectors | median | min to max | unit | seconds | ours / best of theirs | CPU us | ours / least of theirs |"
+        "| work | side | vectors | median | min to max | unit | seconds | GFLOP/s | ours / best of theirs | CPU us | ours / least of theirs |"
             .to_owned(),
-        "|---|---|---|---|---|---|---|---|---|---|".to_owned(),
+        "|---|---|---|---|---|---|---|---|---|---|---|".to_owned(),
     ];
     for (work, side) in sides(figures) {
         let (low, high) = (least(&side.figures), most(&side.figures));
         let middle = median(&side.figures);
-        let seconds = work.per_run.map_or_else(String::new, |items| format!("{:.4}", items / middle));
+        let seconds = work.per_run.map(|items| items / middle);
+        let rate = work.operations.zip(seconds).map(|(operations, seconds)| operations / seconds / 1e9);
         rows.push(row(&[
             &work.work,
             &side.name,
@@ -100,7 +103,8 @@ fn speed(figures: &[Figures]) -> String {
             &format!("{middle:.1}"),
             &format!("{low:.1} to {high:.1}"),
             work.unit,
-            &seconds,
+            &seconds.map_or_else(String::new, |seconds| format!("{seconds:.4}")),
+            &rate.map_or_else(String::new, |rate| format!("{rate:.1}")),
             &work.ratio(side, |side| &side.figures, Better::More),
             &number(&side.cpu_us, 1.0),
             &work.ratio(side, |side| &side.cpu_us, Better::Less),
@@ -181,14 +185,15 @@ mod tests {
     }
 
     fn step(ours: Vec<Side>, theirs: Vec<Side>) -> Figures {
-        Figures { work: "step".into(), unit: "images/s", per_run: Some(60.0), ours, theirs }
+        let (work, unit) = ("step".into(), "images/s");
+        Figures { work, unit, per_run: Some(60.0), operations: Some(5e9), ours, theirs }
     }
 
     #[test]
     fn the_ratio_is_ours_to_the_best_of_theirs() {
         let theirs = vec![side("eager", &[20.0]), side("channels_last", &[40.0])];
         let table = tables(&[step(vec![side("flex", &[30.0])], theirs)]);
-        let row = "| flex |  | 30.0 | 30.0 to 30.0 | images/s | 2.0000 | 0.75 (channels_last) |  |  |";
+        let row = "| flex |  | 30.0 | 30.0 to 30.0 | images/s | 2.0000 | 2.5 | 0.75 (channels_last) |  |  |";
         assert!(table.contains(row), "{table}");
         assert!(!table.contains("MiB"), "{table}");
     }

@@ -134,6 +134,7 @@ fn figures(size: &Size, workers: usize, from_files: bool, rivals: &[&str]) -> Fi
         work: format!("two SimCLR views at {} px from {images}, {workers} worker(s)", size.pixels),
         unit: "images/s",
         per_run: None,
+        operations: None,
         ours: OURS.map(Side::new).into(),
         theirs: rivals.iter().map(|name| Side::new(*name)).collect(),
     }

@@ -72,6 +72,7 @@ impl<'a> Rounds<'a> {
         let rivals = contest.rivals(&self.variants);
         let mut ours: Vec<Side> = self.devices.iter().map(Side::new).collect();
         let mut theirs: Vec<Side> = rivals.iter().map(|variant| Side::new(name(variant))).collect();
+        let mut operations = None;
         for _ in 0..self.common.rounds {
             for (side, device) in ours.iter_mut().zip(self.devices) {
                 let measured = self.program.measure(device, &contest.of_ours(device))?;
@@ -82,11 +83,12 @@ impl<'a> Rounds<'a> {
                     let (script, arguments) = contest.of_theirs(variant);
                     let measured = baseline.measure(script, variant, &arguments)?;
                     self.take(side, contest, &measured)?;
+                    operations = operations.or(measured["operations"].as_f64());
                 }
             }
         }
         let (work, per_run) = (contest.words(), Some(contest.per_run() as f64));
-        Ok(Figures { work, unit: contest.unit(), per_run, ours, theirs })
+        Ok(Figures { work, unit: contest.unit(), per_run, operations, ours, theirs })
     }
 
     fn take(&self, side: &mut Side, contest: &impl Contest, measured: &Value) -> Result<()> {
