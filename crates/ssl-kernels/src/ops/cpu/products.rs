@@ -8,9 +8,12 @@ use super::Host;
 use super::matrix::{Matrix, MatrixMut};
 use super::parallel::each;
 
-/// Fewest rows or columns of a part that is worth a thread. Smaller matrices may be multiplied in another order of sums, so
-/// that the result would depend on the number of threads.
-const PART: usize = 128;
+/// Fewest rows or columns of a part that is worth a thread. Where both sides are at most 64, `gemm` adds up in another order,
+/// and the result would depend on the number of threads.
+const PART: usize = 80;
+/// Fewest rows or columns of a thread's share from which some are left to whichever thread is free first. Every part packs a
+/// whole factor.
+const UNEVEN: usize = 512;
 
 /// What happens to the values that stand in the place of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,20 +68,13 @@ pub(super) fn product(out: &mut MatrixMut<'_>, a: Matrix<'_>, b: Matrix<'_>, sca
 /// The longer side of the result is divided, so that the factor which every thread reads as a whole is the smaller one.
 pub(super) fn wide_product<B: Host>(out: MatrixMut<'_>, a: Matrix<'_>, b: Matrix<'_>) {
     let by_rows = out.rows >= out.columns;
-    let length = out.rows.max(out.columns);
-    let count = B::threads().min(length / PART).max(1);
-    let length = length.div_ceil(count).next_multiple_of(16);
-    let mut parts = Vec::with_capacity(count);
+    let lengths = lengths(out.rows.max(out.columns), B::threads());
+    let mut parts = Vec::with_capacity(lengths.len());
     let (mut rest, mut start) = (out, 0);
-    loop {
-        let left = if by_rows { rest.rows } else { rest.columns };
-        if left == 0 {
-            break;
-        }
-        let taken = length.min(left);
-        let (part, others) = if by_rows { rest.split_rows(taken) } else { rest.split_columns(taken) };
-        parts.push((part, start..start + taken));
-        (rest, start) = (others, start + taken);
+    for length in lengths {
+        let (part, others) = if by_rows { rest.split_rows(length) } else { rest.split_columns(length) };
+        parts.push((part, start..start + length));
+        (rest, start) = (others, start + length);
     }
     each::<B, _>(parts, |(mut part, range)| {
         let (a, b) = if by_rows { (a.rows(range), b) } else { (a, b.columns(range)) };
@@ -86,9 +82,40 @@ pub(super) fn wide_product<B: Host>(out: MatrixMut<'_>, a: Matrix<'_>, b: Matrix
     });
 }
 
+/// The lengths of the parts: a long one for each thread, and if those are long enough, short ones after them.
+fn lengths(total: usize, threads: usize) -> Vec<usize> {
+    let count = threads.min(total / PART).max(1);
+    let share = total.div_ceil(count).next_multiple_of(16);
+    let short = (share / 8).next_multiple_of(16).max(PART);
+    let long = if count > 1 && share >= UNEVEN { share - 2 * short } else { share };
+    let mut lengths = Vec::new();
+    let mut left = total;
+    while left > 0 {
+        let wanted = if lengths.len() < count { long } else { short };
+        // Nothing shorter than a part stays behind.
+        let taken = if left < wanted + PART { left } else { wanted };
+        lengths.push(taken);
+        left -= taken;
+    }
+    lengths
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_are_long_enough_and_fill_the_whole() {
+        for total in (1..700).chain([1000, 3152, 50_432]) {
+            for threads in [1, 2, 3, 7, 64] {
+                let lengths = lengths(total, threads);
+                assert_eq!(lengths.iter().sum::<usize>(), total);
+                assert!(lengths.len() == 1 || lengths.iter().all(|length| *length >= PART), "{lengths:?}");
+                assert!(lengths.len() >= threads.min(total / (2 * PART)), "{total} on {threads}: {lengths:?}");
+            }
+        }
+        assert_eq!(lengths(3152, 2), [1168, 1168, 208, 208, 208, 192]);
+    }
 
     #[test]
     #[should_panic(expected = "a product's shapes")]
