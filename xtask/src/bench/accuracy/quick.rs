@@ -35,7 +35,8 @@ impl Quick {
 
     /// Images to train on: 20,000 for ViTs, which learn from patches what ResNets have built in.
     pub(super) fn images(&self) -> usize {
-        let encoder = self.table.get("encoder").and_then(|encoder| encoder.get("name")).and_then(Value::as_str);
+        let encoder =
+            self.table.get("encoder").and_then(|encoder| encoder.get("name")).and_then(Value::as_str);
         if encoder.is_some_and(|name| name.starts_with("vit")) { 20_000 } else { 5000 }
     }
 

@@ -82,19 +82,20 @@ pub(super) fn wide_product<B: Host>(out: MatrixMut<'_>, a: Matrix<'_>, b: Matrix
     });
 }
 
-/// The lengths of the parts: a long one for each thread, and if those are long enough, short ones after them.
+/// The lengths of the parts: for each thread one, or a long one and two short ones that another thread may take.
 fn lengths(total: usize, threads: usize) -> Vec<usize> {
     let count = threads.min(total / PART).max(1);
     let share = total.div_ceil(count).next_multiple_of(16);
     let short = (share / 8).next_multiple_of(16).max(PART);
-    let long = if count > 1 && share >= UNEVEN { share - 2 * short } else { share };
     let mut lengths = Vec::new();
     let mut left = total;
     while left > 0 {
-        let wanted = if lengths.len() < count { long } else { short };
         // Nothing shorter than a part stays behind.
-        let taken = if left < wanted + PART { left } else { wanted };
-        lengths.push(taken);
+        let taken = if left < share + PART { left } else { share };
+        match count > 1 && taken >= UNEVEN {
+            true => lengths.extend([taken - 2 * short, short, short]),
+            false => lengths.push(taken),
+        }
         left -= taken;
     }
     lengths
@@ -111,10 +112,13 @@ mod tests {
                 let lengths = lengths(total, threads);
                 assert_eq!(lengths.iter().sum::<usize>(), total);
                 assert!(lengths.len() == 1 || lengths.iter().all(|length| *length >= PART), "{lengths:?}");
-                assert!(lengths.len() >= threads.min(total / (2 * PART)), "{total} on {threads}: {lengths:?}");
+                assert!(
+                    lengths.len() >= threads.min(total / (2 * PART)),
+                    "{total} on {threads}: {lengths:?}"
+                );
             }
         }
-        assert_eq!(lengths(3152, 2), [1168, 1168, 208, 208, 208, 192]);
+        assert_eq!(lengths(3152, 2), [1168, 208, 208, 1152, 208, 208]);
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! Tensors of `flex` as values in memory.
 
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::ops::cpu::{Host, Pooled, Shares};
 use burn::backend::DType;
 use burn_flex::{Flex, FlexTensor, Layout};
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
-use crate::ops::cpu::{Host, Pooled};
 
 impl Host for Flex {
     fn contiguous(tensor: &FlexTensor) -> FlexTensor {
@@ -30,12 +29,8 @@ impl Host for Flex {
         if workers < 2 {
             return (0..count).for_each(job);
         }
-        // Each index goes to the first free thread: rayon would hand out several at once, and the last ones keep others waiting.
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let indices = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
-            indices.take_while(|index| *index < count).for_each(job);
-        };
+        let shares = Shares::new(count, workers);
+        let work = || shares.of(rayon::current_thread_index().unwrap_or_default()).for_each(job);
         rayon::scope(|scope| {
             (1..workers).for_each(|_| scope.spawn(|_| work()));
             work();

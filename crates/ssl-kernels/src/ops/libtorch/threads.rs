@@ -28,6 +28,8 @@ mod openmp {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Mutex, PoisonError};
 
+    use crate::ops::cpu::Shares;
+
     type Body = extern "C" fn(*mut c_void);
 
     /// `GOMP_parallel` of libgomp, which LLVM's runtime also provides: what `#pragma omp parallel` compiles to. It runs
@@ -37,8 +39,9 @@ mod openmp {
     type Parallel = unsafe extern "C" fn(Body, *mut c_void, c_uint, c_uint);
 
     struct Work<'a> {
-        next: AtomicUsize,
-        count: usize,
+        shares: Shares,
+        /// Threads that have begun.
+        workers: AtomicUsize,
         job: &'a (dyn Fn(usize) + Sync),
         panic: Mutex<Option<Box<dyn Any + Send>>>,
     }
@@ -53,9 +56,14 @@ mod openmp {
                 .then(|| Self(unsafe { std::mem::transmute::<*mut c_void, Parallel>(address) }))
         }
 
-        /// Distributes the indices, each to the first free thread.
+        /// Distributes the indices.
         pub(super) fn share(&self, threads: usize, count: usize, job: &(dyn Fn(usize) + Sync)) {
-            let work = Work { next: AtomicUsize::new(0), count, job, panic: Mutex::new(None) };
+            let work = Work {
+                shares: Shares::new(count, threads),
+                workers: AtomicUsize::new(0),
+                job,
+                panic: Mutex::new(None),
+            };
             // SAFETY: `work` outlives the call, which returns when all threads are done, and they only read it.
             unsafe { (self.0)(body, (&raw const work).cast_mut().cast(), threads as c_uint, 0) };
             if let Some(panic) = work.panic.into_inner().unwrap_or_else(PoisonError::into_inner) {
@@ -69,13 +77,8 @@ mod openmp {
         let work = unsafe { &*work.cast::<Work<'_>>() };
         // A panic must not unwind through the runtime's frames.
         let done = catch_unwind(AssertUnwindSafe(|| {
-            loop {
-                let index = work.next.fetch_add(1, Ordering::Relaxed);
-                if index >= work.count {
-                    return;
-                }
-                (work.job)(index);
-            }
+            let worker = work.workers.fetch_add(1, Ordering::Relaxed);
+            work.shares.of(worker).for_each(work.job);
         }));
         if let Err(panic) = done {
             *work.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
