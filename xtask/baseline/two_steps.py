@@ -77,9 +77,10 @@ def pretraining(program, data, name, folder):
 
 
 def teacher(program, data, out):
-    """A ViT whose patches have the size that the recipe's student has, after one step."""
-    words = ["pretrain", "--recipe", "dinov2/imagenet", "--data", data, "--max-steps", "1", "--batch-size", "4"]
-    subprocess.run([program, *words, "--workers", "1", "--out", out], check=True, capture_output=True)
+    """A ViT with patches of 14 pixels, like the recipe's student, after one step."""
+    words = ["pretrain", "--recipe", "mae/imagenet", "--data", data, "--max-steps", "1", "--batch-size", "4", "--workers", "1"]
+    words += ["--set", "encoder.name=vit-tiny", "--set", "encoder.patch_size=14"]
+    subprocess.run([program, *words, "--out", out], check=True, capture_output=True)
     return out
 
 
