@@ -376,7 +376,7 @@ mod tests {
             ),
             (
                 EncoderConfig { patch_size: Some(5), ..vit() },
-                "encoder.patch_size is 5 for images of 32 pixels, expected a divisor of the image size",
+                "encoder.patch_size is 5 for images of 32 pixels, expected a divisor of data.image_size",
             ),
             (
                 EncoderConfig { embed_dim: Some(96), heads: Some(5), ..vit() },

@@ -72,7 +72,7 @@ fn check_size(config: &VitConfig) -> Result<(), ConfigError> {
     let VitConfig { image_size, patch_size: patch, dim, depth, heads, mlp_ratio, .. } = *config;
     let found = format!("{patch} for images of {image_size} pixels");
     let divides = patch > 0 && image_size > 0 && image_size.is_multiple_of(patch);
-    ConfigError::check(divides, "encoder.patch_size", found, "a divisor of the image size")?;
+    ConfigError::check(divides, "encoder.patch_size", found, "a divisor of data.image_size")?;
     let expected = "1 to 8192: published ViTs have up to 4096";
     ConfigError::check((1..=LONGEST).contains(&dim), "encoder.embed_dim", dim, expected)?;
     let expected = "a multiple of 4, which sines and cosines of two axes need";
