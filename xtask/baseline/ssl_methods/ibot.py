@@ -106,8 +106,7 @@ class DinoV2(IBot):
     def networks(self, options, encoder, feature_dim):
         networks = super().networks(options, encoder, feature_dim)
         if options["separate_patch_head"]:
-            of_patches = {key.removeprefix("patch_"): value for key, value in options.items() if key.startswith("patch_")}
-            of_patches = options | of_patches
+            of_patches = options | {key.removeprefix("patch_"): options[key] for key in options if key.startswith("patch_")}
             networks["patch_head"] = trained_lengths(options, dino_head(of_patches, feature_dim))
         return networks
 

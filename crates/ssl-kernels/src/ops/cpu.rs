@@ -27,7 +27,7 @@ mod products;
 mod rows_of_length;
 mod scalar_product;
 mod sgd;
-mod shares;
+pub(super) mod shares;
 mod simd;
 mod sum_of_squares;
 #[cfg(all(test, feature = "flex"))]
@@ -58,7 +58,6 @@ pub(super) use pool::Pooled;
 pub(super) use pool::any_values;
 pub(super) use rows_of_length::rows_of_length;
 pub(super) use sgd::sgd_momentum;
-pub(super) use shares::Shares;
 #[cfg(all(test, feature = "flex"))]
 pub(super) use simd::alone;
 pub(crate) use simd::instructions;

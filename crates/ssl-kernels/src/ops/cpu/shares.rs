@@ -2,8 +2,22 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Indices that are divided among workers: neighbours to the same one, so that it finds its part of the memory in its cache from one
-/// operation to the next. Whoever has finished takes from the others.
+/// Calls `job` once for every index below `count`, on rayon's threads.
+pub(in crate::ops) fn on_rayon(count: usize, job: &(dyn Fn(usize) + Sync)) {
+    let workers = rayon::current_num_threads().min(count);
+    if workers < 2 {
+        return (0..count).for_each(job);
+    }
+    let shares = Shares::new(count, workers);
+    let work = || shares.of(rayon::current_thread_index().unwrap_or_default()).for_each(job);
+    rayon::scope(|scope| {
+        (1..workers).for_each(|_| scope.spawn(|_| work()));
+        work();
+    });
+}
+
+/// Indices that are divided among workers: neighbours to the same one. A worker of the same number finds its part of the memory in
+/// its cache from one operation to the next. Whoever has finished takes from the others.
 pub(in crate::ops) struct Shares(Vec<Share>);
 
 /// The next index, and the end. Each has a cache line of its own.

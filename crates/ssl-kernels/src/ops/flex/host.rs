@@ -2,10 +2,12 @@
 
 use std::mem::MaybeUninit;
 
-use crate::ops::cpu::{Host, Pooled, Shares};
 use burn::backend::DType;
 use burn_flex::{Flex, FlexTensor, Layout};
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty, Bytes};
+
+use crate::ops::cpu::shares::on_rayon;
+use crate::ops::cpu::{Host, Pooled};
 
 impl Host for Flex {
     fn contiguous(tensor: &FlexTensor) -> FlexTensor {
@@ -25,16 +27,7 @@ impl Host for Flex {
     }
 
     fn parallel(count: usize, job: &(dyn Fn(usize) + Sync)) {
-        let workers = Self::threads().min(count);
-        if workers < 2 {
-            return (0..count).for_each(job);
-        }
-        let shares = Shares::new(count, workers);
-        let work = || shares.of(rayon::current_thread_index().unwrap_or_default()).for_each(job);
-        rayon::scope(|scope| {
-            (1..workers).for_each(|_| scope.spawn(|_| work()));
-            work();
-        });
+        on_rayon(count, job);
     }
 
     fn threads() -> usize {

@@ -4,10 +4,10 @@
 
 use std::sync::OnceLock;
 
+use crate::ops::cpu::shares::on_rayon;
+
 /// Calls `job` once for every index below `count`, on libtorch's threads if available, otherwise on rayon's.
 pub(super) fn parallel(count: usize, job: &(dyn Fn(usize) + Sync)) {
-    use rayon::prelude::*;
-
     let threads = usize::try_from(tch::get_num_threads()).unwrap_or(1).min(count);
     if threads < 2 {
         return (0..count).for_each(job);
@@ -15,7 +15,7 @@ pub(super) fn parallel(count: usize, job: &(dyn Fn(usize) + Sync)) {
     static TEAM: OnceLock<Option<openmp::Team>> = OnceLock::new();
     match TEAM.get_or_init(openmp::Team::find) {
         Some(team) => team.share(threads, count, job),
-        None => (0..count).into_par_iter().for_each(job),
+        None => on_rayon(count, job),
     }
 }
 
@@ -28,7 +28,7 @@ mod openmp {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Mutex, PoisonError};
 
-    use crate::ops::cpu::Shares;
+    use crate::ops::cpu::shares::Shares;
 
     type Body = extern "C" fn(*mut c_void);
 
