@@ -9,8 +9,6 @@ try:
     import torchvision
     from torch import nn
     from torch.nn import functional as F
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
     from torchvision.models import resnet as tv_resnet
 except ImportError as error:
     sys.exit(f"error: this Python cannot import {error.name}, expected torch and torchvision ({sys.executable})")
@@ -134,6 +132,10 @@ def operations(work, variant):
     """Multiplications and additions of products and convolutions, as PyTorch counts them; of eager PyTorch only."""
     if variant:
         return {}
+    # Here, for the PyTorch of Debian 12 has neither, and the scripts that check exports run on it.
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
     # The counter doesn't know the fused attention of CPUs, but the products that stand for it.
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         work()
