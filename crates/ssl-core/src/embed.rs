@@ -82,12 +82,12 @@ pub fn embed_crop_tokens(
 ) -> CropTokens {
     let encoder = token_encoder(encoder);
     let (global, local) = crops.split_at(global);
-    let tokens = |index: usize, run: &[Tensor<4>], masking| {
-        encoder.encode_tokens(Tensor::cat(run.to_vec(), 0), masking, &pass.part("crops", index))
-    };
-    let Tokens { class, patches, .. } = tokens(0, global, masking);
-    let runs = local.chunk_by(|a, b| a.dims() == b.dims());
-    let of_runs = runs.enumerate().map(|(index, run)| tokens(index + 1, run, Masking::None).class);
+    let images = |run: &[Tensor<4>]| Tensor::cat(run.to_vec(), 0);
+    let Tokens { class, patches, .. } =
+        encoder.encode_tokens(images(global), masking, &pass.part("crops", 0));
+    let runs = local.chunk_by(|a, b| a.dims() == b.dims()).enumerate();
+    let of_runs = runs
+        .map(|(index, run)| encoder.encode_class(images(run), Masking::None, &pass.part("crops", index + 1)));
     let class =
         std::iter::once(class).chain(of_runs).map(|class| class.expect("an encoder with a class token"));
     CropTokens { class: Tensor::cat(class.collect(), 0), patches }

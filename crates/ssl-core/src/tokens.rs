@@ -18,6 +18,28 @@ pub trait TokenEncoder {
     /// replaced and the encoder has no mask token.
     fn encode_tokens(&self, images: Tensor<4>, masking: Masking, pass: &Pass) -> Tokens;
 
+    /// The class token alone, as [`encode_tokens`](Self::encode_tokens) computes it; `None` if the network has none.
+    ///
+    /// # Shapes
+    /// - returns: `[batch, dim]`
+    ///
+    /// # Panics
+    /// As `encode_tokens`.
+    fn encode_class(&self, images: Tensor<4>, masking: Masking, pass: &Pass) -> Option<Tensor<2>> {
+        self.encode_tokens(images, masking, pass).class
+    }
+
+    /// The feature of each image, [made](Self::pool) of the tokens that it is seen as.
+    ///
+    /// # Shapes
+    /// - returns: `[batch, dim]`
+    ///
+    /// # Panics
+    /// As `encode_tokens`.
+    fn encode_pooled(&self, images: Tensor<4>, masking: Masking, pass: &Pass) -> Tensor<2> {
+        self.pool(self.encode_tokens(images, masking, pass))
+    }
+
     /// The tokens after each of the last `count` blocks, in order, each normalised by the final norm.
     ///
     /// # Panics

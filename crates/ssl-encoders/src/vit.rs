@@ -52,12 +52,7 @@ impl Encoder for Vit {
     ///
     /// The mode affects only drop-path: there is no batch norm.
     fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
-        let tokens = self.last_tokens(images, Masking::None, pass);
-        match self.pool {
-            // The norm works on each token separately, and only the class token is kept.
-            Pool::Class => self.norm.forward(tokens.slice_dim(1, 0..1)).squeeze_dim(1),
-            Pool::Mean => self.finish(tokens).patch_mean(),
-        }
+        self.encode_pooled(images, Masking::None, pass)
     }
 
     fn feature_dim(&self) -> usize {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bool, Int, Tensor, TensorData, Tolerance};
 use ssl_core::{DeviceSpec, Draws, Encoder, Init, Masking, Pass, TokenEncoder, Tokens, named};
 use ssl_encoders::{AnyEncoder, BlockKind, ResNetConfig, Vit, VitConfig};
@@ -152,6 +153,43 @@ fn the_feature_is_the_class_token_or_the_mean_of_the_patches() {
 }
 
 #[test]
+fn the_class_token_alone_is_that_of_all_tokens_and_has_its_gradients() {
+    let device = device().autodiff();
+    let drawn = || Pass::train().with_draws(Draws::new(7, 3, 0), "student");
+    let configs = [
+        config(0),
+        config(1),
+        config(2).with_registers(2),
+        config(2).with_layer_scale(0.3),
+        config(2).with_layer_scale(0.3).with_drop_path(0.5),
+    ];
+    for config in configs {
+        let vit = config.init(&mut Init::new(0, &device));
+        let run = |alone: bool| {
+            let images = Tensor::<4>::from_data(waves([16, 16]).into_data(), &device).require_grad();
+            let masking = Masking::Keep(Tensor::from_inner(places()));
+            let class = match alone {
+                true => vit.encode_class(images.clone(), masking, &drawn()),
+                false => vit.encode_tokens(images.clone(), masking, &drawn()).class,
+            };
+            let class = class.expect("a class token");
+            let weights = Tensor::arange(0..class.dims()[1] as i64, &device).float().unsqueeze();
+            let gradients = (class.clone() * weights).sum().backward();
+            let mut of_parameters = Gradients { of: &gradients, found: Vec::new() };
+            vit.visit(&mut of_parameters);
+            (class.inner(), images.grad(&gradients).expect("a gradient"), of_parameters.found)
+        };
+        let ((class, images, parameters), (all, of_all, all_parameters)) = (run(true), run(false));
+        assert_close(class, all);
+        assert_close(images, of_all);
+        assert_eq!(parameters.len(), all_parameters.len());
+        for (found, expected) in parameters.iter().zip(&all_parameters) {
+            found.assert_approx_eq::<f32>(expected, Tolerance::rel_abs(1e-4, 1e-5));
+        }
+    }
+}
+
+#[test]
 fn a_dense_map_has_each_patch_at_its_place() {
     let vit = config(1).with_registers(1).init(&mut init());
     let map = vit.feature_map(waves([8, 20]), &Pass::eval()).expect("a ViT has one");
@@ -256,6 +294,18 @@ fn more_blocks_than_there_are_are_refused() {
 fn the_attention_of_a_missing_class_token_is_refused() {
     let vit = config(1).with_class_token(false).init(&mut init());
     vit.class_attention(waves([16, 16]), &Pass::eval());
+}
+
+/// The gradients of the parameters that have one.
+struct Gradients<'a> {
+    of: &'a burn::tensor::Gradients,
+    found: Vec<TensorData>,
+}
+
+impl ModuleVisitor for Gradients<'_> {
+    fn visit_float<const D: usize>(&mut self, parameter: &Param<Tensor<D>>) {
+        self.found.extend(parameter.grad(self.of).map(Tensor::into_data));
+    }
 }
 
 fn device() -> burn::tensor::Device {

@@ -39,7 +39,7 @@ mod sum_of_squares;
 pub use adamw::{AdamWRates, adamw};
 pub use add_scaled::add_scaled;
 pub use all_reduce::all_reduce_sum;
-pub use attention::{attention, first_attention};
+pub use attention::{AttentionInput, AttentionTokens, attend, attention, first_attention};
 pub use average::average;
 pub use batch_norm::{batch_norm_eval, batch_norm_relu_train, batch_norm_train};
 pub use batch_norm_output::BatchNormOutput;

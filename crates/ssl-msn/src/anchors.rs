@@ -23,8 +23,8 @@ pub(crate) fn embed_anchors<E: Encoder>(
         let pass = pass.part("anchors", index);
         let images = Tensor::cat(group.iter().map(|anchor| anchor.images.clone()).collect(), 0);
         let encoder = token_encoder(&network.encoder);
-        let tokens = encoder.encode_tokens(images, masking(group), &pass);
-        network.projector.forward(encoder.pool(tokens), &pass).chunk(group.len(), 0)
+        let features = encoder.encode_pooled(images, masking(group), &pass);
+        network.projector.forward(features, &pass).chunk(group.len(), 0)
     };
     groups.enumerate().flat_map(embed).collect()
 }

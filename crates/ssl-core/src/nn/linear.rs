@@ -1,5 +1,7 @@
 //! Linear layers.
 
+use std::ops::Range;
+
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use ssl_kernels::ops;
@@ -92,7 +94,25 @@ impl Linear {
     /// - `input`: `[..., input]`
     /// - returns: `[..., output]`
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        self.product(input, ops::linear)
+        self.product(input, self.weight.val(), self.bias.as_ref().map(Param::val), ops::linear)
+    }
+
+    /// [`forward`](Self::forward) with every output multiplied by its factor. The factors multiply the weights, which are fewer than
+    /// the outputs of a batch.
+    ///
+    /// # Shapes
+    /// - `factors`: `[output]`
+    pub fn forward_scaled<const D: usize>(&self, input: Tensor<D>, factors: Tensor<1>) -> Tensor<D> {
+        let weight = self.weight.val() * factors.clone().unsqueeze_dim(1);
+        let bias = self.bias.as_ref().map(|bias| bias.val() * factors);
+        self.product(input, weight, bias, ops::linear)
+    }
+
+    /// The outputs of `range` alone, as [`forward`](Self::forward) computes them.
+    pub fn forward_to<const D: usize>(&self, range: Range<usize>, input: Tensor<D>) -> Tensor<D> {
+        let weight = self.weight.val().slice_dim(0, range.clone());
+        let bias = self.bias.as_ref().map(|bias| bias.val().slice_dim(0, range));
+        self.product(input, weight, bias, ops::linear)
     }
 
     /// `gelu(x · weightᵀ + bias)` on the last axis, with the exact GELU `x · Φ(x)`.
@@ -100,16 +120,18 @@ impl Linear {
     /// # Shapes
     /// As [`forward`](Self::forward).
     pub fn forward_gelu<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        self.product(input, ops::linear_gelu)
+        self.product(input, self.weight.val(), self.bias.as_ref().map(Param::val), ops::linear_gelu)
     }
 
     fn product<const D: usize>(
         &self,
         input: Tensor<D>,
+        weight: Tensor<2>,
+        bias: Option<Tensor<1>>,
         of: fn(Tensor<D>, Tensor<2>, Option<Tensor<1>>) -> Tensor<D>,
     ) -> Tensor<D> {
-        let (input, weight) = (self.precision.rounded(input), self.precision.rounded(self.weight.val()));
-        let bias = self.bias.as_ref().map(|bias| self.precision.rounded(bias.val()));
+        let (input, weight) = (self.precision.rounded(input), self.precision.rounded(weight));
+        let bias = bias.map(|bias| self.precision.rounded(bias));
         self.precision.restored(of(input, weight, bias))
     }
 }

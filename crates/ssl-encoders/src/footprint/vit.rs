@@ -15,7 +15,7 @@ pub(super) fn footprint(config: &VitConfig, view_size: usize) -> EncoderFootprin
     let length = |size: usize| ((size / config.patch_size) as f64).powi(2) + extra;
     let tokens = length(view_size);
     let pixels = 3.0 * (view_size as f64).powi(2);
-    let apart = config.layer_scale.is_some() || config.drop_path > 0.0;
+    let apart = config.drop_path > 0.0;
     let kept = if apart { TransformerBlock::kept_apart } else { TransformerBlock::kept };
     let block = kept(config.dim, config.mlp_ratio) * tokens;
     // Without gradients, the single operation keeps nothing of the hidden width.

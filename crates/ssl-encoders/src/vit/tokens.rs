@@ -22,6 +22,27 @@ impl TokenEncoder for Vit {
         self.finish(self.last_tokens(images, masking, pass))
     }
 
+    /// In the last block, the other tokens are only seen: what would be computed of them is read by nobody.
+    fn encode_class(&self, images: Tensor<4>, masking: Masking, pass: &Pass) -> Option<Tensor<2>> {
+        self.cls_token.as_ref()?;
+        let tokens = self.first_tokens(images, masking);
+        let tokens = match self.blocks.split_last() {
+            Some((last, before)) => {
+                let tokens = before.iter().fold(tokens, |tokens, block| block.forward(tokens, pass));
+                last.forward_first(tokens, 1, pass)
+            }
+            None => tokens.slice_dim(1, 0..1),
+        };
+        Some(self.norm.forward(tokens).squeeze_dim(1))
+    }
+
+    fn encode_pooled(&self, images: Tensor<4>, masking: Masking, pass: &Pass) -> Tensor<2> {
+        match self.pool {
+            Pool::Class => self.encode_class(images, masking, pass).expect("a ViT that is pooled so has one"),
+            Pool::Mean => self.encode_tokens(images, masking, pass).patch_mean(),
+        }
+    }
+
     fn last_blocks(&self, images: Tensor<4>, count: usize, pass: &Pass) -> Vec<Tokens> {
         let depth = self.blocks.len();
         assert!(count <= depth, "a ViT of {depth} blocks was asked for its last {count}");

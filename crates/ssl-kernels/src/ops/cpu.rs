@@ -41,7 +41,7 @@ use burn::backend::{Autodiff, Backend, DispatchKindConversion, DispatchTensor, T
 use super::any_rank::AnyRank;
 
 pub(super) use adamw::adamw;
-pub(super) use attention::attention;
+pub(super) use attention::attend;
 pub(super) use average::average;
 pub(super) use batch_norm::batch_norm_train;
 pub(super) use batch_norm_pixels::{Norm, batch_norm_eval_of_pixels, batch_norm_of_pixels};

@@ -10,7 +10,10 @@ use super::epilogue::Epilogue;
 use super::flex;
 #[cfg(feature = "tch")]
 use super::libtorch;
-use super::{AdamWRates, BatchNormOutput, Contrast, Contrasted, FeedForwardWeights, Pairs, SgdRates, cpu};
+use super::{
+    AdamWRates, AttentionInput, BatchNormOutput, Contrast, Contrasted, FeedForwardWeights, Pairs, SgdRates,
+    cpu,
+};
 
 /// The backend whose loops serve all these tensors, if there is one.
 macro_rules! host_of {
@@ -148,8 +151,8 @@ impl Host {
         call!(self, batch_norm_train(x, weight, bias, shortcut, relu, eps))
     }
 
-    pub(super) fn attention(self, qkv: Tensor<3>, heads: usize) -> Tensor<3> {
-        call!(self, attention(qkv, heads))
+    pub(super) fn attend(self, input: AttentionInput) -> Tensor<3> {
+        call!(self, attend(input))
     }
 
     pub(super) fn linear(

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use ssl_kernels::ops::{attention, first_attention};
+use ssl_kernels::ops::{AttentionInput, attend, attention, first_attention};
 
 use crate::nn::Linear;
 
@@ -28,7 +28,21 @@ impl Attention {
     /// - `tokens`: `[batch, token, dim]`
     /// - returns: `[batch, token, dim]`
     pub fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        self.proj.forward(attention(self.qkv.forward(tokens), self.heads))
+        self.proj.forward(self.seen(tokens))
+    }
+
+    /// What the tokens have seen of each other, before the projection.
+    pub(super) fn seen(&self, tokens: Tensor<3>) -> Tensor<3> {
+        attention(self.qkv.forward(tokens), self.heads)
+    }
+
+    /// What the first `count` tokens have seen of all, without the work for the others: `[batch, count, dim]`, before the
+    /// projection.
+    pub(super) fn seen_by_first(&self, tokens: Tensor<3>, count: usize) -> Tensor<3> {
+        let [_, _, dim] = tokens.dims();
+        let queries = self.qkv.forward_to(0..dim, tokens.clone().slice_dim(1, 0..count));
+        let keys_values = self.qkv.forward_to(dim..3 * dim, tokens);
+        attend(AttentionInput::apart(queries, keys_values, self.heads))
     }
 
     /// The attention weights of the first token over all tokens.

@@ -86,17 +86,30 @@ impl TransformerBlock {
     /// - `tokens`: `[batch, token, dim]`
     /// - returns: the same
     pub fn forward(&self, tokens: Tensor<3>, pass: &Pass) -> Tensor<3> {
-        let scale = |branch, factors: &Option<LayerScale>| match factors {
-            Some(factors) => factors.forward(branch),
-            None => branch,
-        };
-        let branch = scale(self.attn.forward(self.norm1.forward(tokens.clone())), &self.ls1);
+        let seen = self.attn.seen(self.norm1.forward(tokens.clone()));
+        self.after_attention(tokens, seen, pass)
+    }
+
+    /// The first `count` tokens after the block, as [`forward`](Self::forward) computes them. All others are only seen by these, which
+    /// is all that a last block needs whose other tokens nobody reads.
+    ///
+    /// # Shapes
+    /// - `tokens`: `[batch, token, dim]`
+    /// - returns: `[batch, count, dim]`
+    pub fn forward_first(&self, tokens: Tensor<3>, count: usize, pass: &Pass) -> Tensor<3> {
+        let seen = self.attn.seen_by_first(self.norm1.forward(tokens.clone()), count);
+        self.after_attention(tokens.slice_dim(1, 0..count), seen, pass)
+    }
+
+    /// The tokens after the rest of the block, which works on each of them separately, from what they have `seen`.
+    fn after_attention(&self, tokens: Tensor<3>, seen: Tensor<3>, pass: &Pass) -> Tensor<3> {
+        let branch = projected(&self.attn.proj, seen, self.ls1.as_ref());
         let tokens = tokens + self.drop_path.forward(branch, "drop_path1", pass);
-        if self.ls2.is_none() && !self.drop_path.drops(pass) {
-            return self.mlp.with_shortcut(tokens, &self.norm2);
+        if self.drop_path.drops(pass) {
+            let branch = self.mlp.scaled(self.norm2.forward(tokens.clone()), self.ls2.as_ref());
+            return tokens + self.drop_path.forward(branch, "drop_path2", pass);
         }
-        let branch = scale(self.mlp.forward(self.norm2.forward(tokens.clone())), &self.ls2);
-        tokens + self.drop_path.forward(branch, "drop_path2", pass)
+        self.mlp.with_shortcut(tokens, &self.norm2, self.ls2.as_ref())
     }
 
     /// The attention of the first token to every token.
@@ -114,8 +127,8 @@ impl TransformerBlock {
         (7.0 + mlp_ratio as f64) * dim as f64
     }
 
-    /// [`kept`](Self::kept) where the MLP is no single operation, because of layer scale or drop-path: also what the MLP's norm
-    /// puts out, and the output of the activation. Branches that are scaled share the memory of others, as measured.
+    /// [`kept`](Self::kept) where the MLP is no single operation, because of drop-path: also what the MLP's norm puts out, and the
+    /// output of the activation. Branches that are scaled share the memory of others, as measured.
     pub fn kept_apart(dim: usize, mlp_ratio: usize) -> f64 {
         (8.0 + 2.0 * mlp_ratio as f64) * dim as f64
     }
@@ -127,6 +140,20 @@ impl TransformerBlock {
         let (attention, mlp) = (4.0 * dim * dim + 4.0 * dim, 2.0 * dim * hidden + hidden + dim);
         attention + mlp + 4.0 * dim
     }
+}
+
+/// The output of a branch, whose last layer is `layer`, with the branch's factors.
+fn projected(layer: &Linear, input: Tensor<3>, factors: Option<&LayerScale>) -> Tensor<3> {
+    match factors {
+        Some(factors) => layer.forward_scaled(input, factors.gamma.val()),
+        None => layer.forward(input),
+    }
+}
+
+/// The weights of a network whose output is multiplied by `factors`.
+fn scaled_weights(weights: FeedForwardWeights, factors: Tensor<1>) -> FeedForwardWeights {
+    let weight2 = weights.weight2 * factors.clone().unsqueeze_dim(1);
+    FeedForwardWeights { weight2, bias2: weights.bias2 * factors, ..weights }
 }
 
 /// `fc2(gelu(fc1(x)))`, on each token separately, with the exact GELU `x · Φ(x)`.
@@ -148,12 +175,20 @@ impl FeedForward {
         self.fc2.forward(self.fc1.forward_gelu(tokens))
     }
 
-    /// `x + mlp(norm(x))`, in one operation where both layers are float32.
-    fn with_shortcut(&self, tokens: Tensor<3>, norm: &LayerNorm) -> Tensor<3> {
-        match self.weights_after(norm) {
-            Some(weights) => feed_forward(tokens, weights),
-            None => tokens.clone() + self.forward(norm.forward(tokens)),
+    /// `x + factors · mlp(norm(x))`, in one operation where both layers are float32.
+    fn with_shortcut(&self, tokens: Tensor<3>, norm: &LayerNorm, factors: Option<&LayerScale>) -> Tensor<3> {
+        match (self.weights_after(norm), factors) {
+            (Some(weights), None) => feed_forward(tokens, weights),
+            (Some(weights), Some(factors)) => {
+                feed_forward(tokens, scaled_weights(weights, factors.gamma.val()))
+            }
+            (None, _) => tokens.clone() + self.scaled(norm.forward(tokens), factors),
         }
+    }
+
+    /// `factors · mlp(x)`
+    fn scaled(&self, tokens: Tensor<3>, factors: Option<&LayerScale>) -> Tensor<3> {
+        projected(&self.fc2, self.fc1.forward_gelu(tokens), factors)
     }
 
     /// `shortcut + factors · mlp(norm(x))`, in one operation where both layers are float32: the factors then multiply the weights
@@ -172,9 +207,7 @@ impl FeedForward {
         let Some(weights) = self.weights_after(norm) else {
             return shortcut + self.forward(norm.forward(tokens)) * factors.unsqueeze();
         };
-        let weight2 = weights.weight2 * factors.clone().unsqueeze_dim(1);
-        let bias2 = weights.bias2 * factors;
-        feed_forward_onto(shortcut, tokens, FeedForwardWeights { weight2, bias2, ..weights })
+        feed_forward_onto(shortcut, tokens, scaled_weights(weights, factors))
     }
 
     /// The parameters of both layers and the norm before them, if they can be one operation.

@@ -14,21 +14,13 @@ use burn::tensor::Tensor;
 /// CaiT, Touvron et al. 2021, eq. 4, <https://arxiv.org/abs/2103.17239>; DINOv2 `layer_scale.py`.
 #[derive(Module, Debug)]
 pub struct LayerScale {
-    gamma: Param<Tensor<1>>,
+    /// `[dim]`
+    pub gamma: Param<Tensor<1>>,
 }
 
 impl LayerScale {
     /// Creates the factors, all starting at `value`.
     pub fn init(dim: usize, value: f64, init: &Init) -> Self {
         Self { gamma: init.constant([dim], value) }
-    }
-
-    /// The scaled tokens.
-    ///
-    /// # Shapes
-    /// - `tokens`: `[batch, token, dim]`
-    /// - returns: the same
-    pub fn forward(&self, tokens: Tensor<3>) -> Tensor<3> {
-        tokens * self.gamma.val().unsqueeze()
     }
 }

@@ -1,13 +1,15 @@
 //! Attention in blocks of pairs of tokens.
 //!
 //! ```text
-//! S = scale · Q Kᵀ,   P = exp(S − log Σ exp S),   O = P V
-//! dV = Pᵀ dO,   dS = scale · P ∘ (dO Vᵀ − rowsum(dO ∘ O)),   dQ = dS K,   dK = dSᵀ Q
+//! S = scale · Q Kᵀ + bias,   P = exp(S − log Σ exp S),   O = P V
+//! dV = Pᵀ dO,   dS = P ∘ (dO Vᵀ − rowsum(dO ∘ O)),   dQ = scale · dS K,   dK = scale · dSᵀ Q,   dbias = dS
 //! ```
 //!
 //! One job computes a head of an image, block after block, so its sums have the same order on any number of threads.
 
+mod head;
 mod rows;
+mod shape;
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
@@ -15,140 +17,100 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{DispatchTensor, TensorMetadata};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
-use super::matrix::{Matrix, MatrixMut};
-use super::parallel::map;
-use super::pool::{Pooled, any_values};
-use super::products::{Old, product};
-use super::simd::dispatch;
+use super::matrix::MatrixMut;
+use super::parallel::{each, map};
+use super::pool::any_values;
 use super::{Bridge, Host, Tracked, tensor, tracked};
+use crate::ops::{AttentionInput, AttentionTokens};
+use head::{Gradient, Head};
+use shape::Shape;
 
-/// Queries and keys of a block; its pairs fit in the second level of a cache.
-const BLOCK: usize = 256;
-
-/// See [`attention`](crate::ops::attention).
-pub(in crate::ops) fn attention<B: Host>(qkv: Tensor<3>, heads: usize) -> Tensor<3>
+/// See [`attend`](crate::ops::attend).
+pub(in crate::ops) fn attend<B: Host>(input: AttentionInput) -> Tensor<3>
 where
     DispatchTensor: Bridge<B>,
 {
-    let plain = !qkv.device().is_autodiff();
-    let shape = Shape::of(qkv.dims(), heads);
-    let qkv = tracked::<B>(qkv);
-    let node = qkv.node();
-    let qkv = B::contiguous(qkv.primitive());
-    let (sums, output) = forward::<B>(&qkv, shape);
+    let shape = Shape::of(&input);
+    let (queries, keys_values) = match input.tokens {
+        AttentionTokens::Packed(qkv) => (qkv, None),
+        AttentionTokens::Apart { queries, keys_values } => (queries, Some(keys_values)),
+    };
+    let (packed, biased) = (keys_values.is_none(), input.bias.is_some());
+    // A constant takes the place of what is not there.
+    let device = queries.device().inner();
+    let keys_values = keys_values.unwrap_or_else(|| Tensor::zeros([1, 1, 1], &device));
+    let bias = input.bias.unwrap_or_else(|| Tensor::zeros([1, 1, 1, 1], &device));
+    let plain = ![queries.device(), keys_values.device(), bias.device()].iter().any(Device::is_autodiff);
+    let (queries, keys_values) = (tracked::<B>(queries), tracked::<B>(keys_values));
+    let bias = tracked::<B>(bias);
+    let nodes = [queries.node(), keys_values.node(), bias.node()];
+    let read = |tensor: FloatTensor<Tracked<B>>| B::contiguous(tensor.primitive());
+    let operands = Operands::<B> {
+        queries: read(queries),
+        keys_values: (!packed).then(|| read(keys_values)),
+        bias: biased.then(|| read(bias)),
+    };
+    let (sums, output) = operands.forward(&shape);
     if plain {
         return Tensor::from_primitive::<B>(output);
     }
-    let output = match Attention.prepare::<NoCheckpointing>([node]).compute_bound().stateful() {
+    let output = match Attention.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
-            prepared.finish(Saved { shape, qkv, sums, output: output.clone() }, output)
+            prepared.finish(Saved { shape, operands, sums, output: output.clone() }, output)
         }
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
     Tensor::from_primitive::<Tracked<B>>(output)
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Shape {
-    batch: usize,
-    tokens: usize,
-    heads: usize,
-    head_dim: usize,
+/// What attention reads.
+#[derive(Clone, Debug)]
+struct Operands<B: Host> {
+    /// Queries, or queries, keys and values.
+    queries: FloatTensor<B>,
+    /// Keys and values, if they are not there.
+    keys_values: Option<FloatTensor<B>>,
+    bias: Option<FloatTensor<B>>,
 }
 
-impl Shape {
-    fn of([batch, tokens, width]: [usize; 3], heads: usize) -> Self {
-        Self { batch, tokens, heads, head_dim: width / 3 / heads }
-    }
-
-    /// Length of an output token.
-    fn dim(&self) -> usize {
-        self.heads * self.head_dim
-    }
-
-    fn scale(&self) -> f32 {
-        (1.0 / (self.head_dim as f64).sqrt()) as f32
-    }
-
-    /// The blocks of tokens.
-    fn blocks(&self) -> impl Iterator<Item = std::ops::Range<usize>> + Clone + use<> {
-        let tokens = self.tokens;
-        (0..tokens).step_by(BLOCK).map(move |start| start..tokens.min(start + BLOCK))
-    }
-
-    /// Scratch memory for the pairs of a block.
-    fn pairs(&self) -> Pooled {
-        let side = BLOCK.min(self.tokens);
-        any_values(side * side).into()
-    }
-
-    /// A head's tokens in a matrix of the tokens of all images.
-    fn head<'a>(&self, values: &'a [f32], part: usize, job: usize) -> Matrix<'a> {
-        let (image, head) = (job / self.heads, job % self.heads);
-        let width = values.len() / (self.batch * self.tokens);
-        let first = part * self.dim() + head * self.head_dim;
-        Matrix::new(values, width)
-            .rows(image * self.tokens..(image + 1) * self.tokens)
-            .columns(first..first + self.head_dim)
-    }
-}
-
-/// The logarithms of the sums of exponentials, `[batch, head, token]`, and the output.
-fn forward<B: Host>(qkv: &FloatTensor<B>, shape: Shape) -> (Vec<f32>, FloatTensor<B>) {
-    let Shape { batch, tokens, head_dim, .. } = shape;
-    let dim = shape.dim();
-    let mut output = any_values(batch * tokens * dim);
-    if output.is_empty() {
-        return (Vec::new(), tensor::<B>(output, [batch, tokens, dim]));
-    }
-    let values = B::values(qkv);
-    let jobs = MatrixMut::new(&mut output, dim).parts(tokens, head_dim).into_iter().enumerate();
-    let sums = map::<B, _, _>(jobs, |(job, output)| {
-        let [q, k, v] = [0, 1, 2].map(|part| shape.head(values, part, job));
-        forward_head(shape, q, k, v, output)
-    });
-    (sums.concat(), tensor::<B>(output, [batch, tokens, dim]))
-}
-
-fn forward_head(
-    shape: Shape,
-    q: Matrix<'_>,
-    k: Matrix<'_>,
-    v: Matrix<'_>,
-    mut output: MatrixMut<'_>,
-) -> Vec<f32> {
-    let mut pairs = shape.pairs();
-    let mut sums = Vec::with_capacity(shape.tokens);
-    for queries in shape.blocks() {
-        let mut output = output.rows_mut(queries.clone());
-        let mut running = vec![rows::Running::default(); queries.len()];
-        for keys in shape.blocks() {
-            let pairs = &mut pairs[..queries.len() * keys.len()];
-            let block = (q.rows(queries.clone()), k.rows(keys.clone()).transposed());
-            product(&mut MatrixMut::new(pairs, keys.len()), block.0, block.1, shape.scale(), Old::Replaced);
-            let old = if keys.start == 0 { Old::Replaced } else { Old::Kept };
-            dispatch(rows::Exponentials {
-                pairs: &mut *pairs,
-                columns: keys.len(),
-                running: &mut running,
-                output: (old == Old::Kept).then_some(&mut output),
-            });
-            product(&mut output, Matrix::new(pairs, keys.len()), v.rows(keys), 1.0, old);
+impl<B: Host> Operands<B> {
+    /// The head that a job computes.
+    fn head<'a>(&'a self, shape: &'a Shape, job: usize) -> Head<'a> {
+        let queries = B::values(&self.queries);
+        // In front of the keys are the queries, if they are packed.
+        let (others, first) =
+            self.keys_values.as_ref().map_or((queries, shape.dim()), |others| (B::values(others), 0));
+        Head {
+            scale: shape.scale(),
+            q: shape.columns(queries, shape.queries, 0, job),
+            k: shape.columns(others, shape.keys, first, job).rows(0..shape.length(job)),
+            v: shape.columns(others, shape.keys, first + shape.dim(), job).rows(0..shape.length(job)),
+            bias: self.bias.as_ref().map(|bias| shape.bias(B::values(bias), job)),
         }
-        dispatch(rows::Divide { output: &mut output, running: &running });
-        sums.extend(running.iter().map(rows::Running::log_sum));
     }
-    sums
+
+    /// The logarithms of the sums of exponentials, `[batch, head, query]`, and the output.
+    fn forward(&self, shape: &Shape) -> (Vec<f32>, FloatTensor<B>) {
+        let (count, dim) = (shape.batch * shape.queries, shape.dim());
+        let mut output = any_values(count * dim);
+        let mut sums = Vec::new();
+        if !output.is_empty() {
+            let jobs = MatrixMut::new(&mut output, dim).parts(shape.queries, shape.head_dim);
+            let jobs = jobs.into_iter().enumerate();
+            sums = map::<B, _, _>(jobs, |(job, output)| self.head(shape, job).forward(output)).concat();
+        }
+        (sums, tensor::<B>(output, [shape.batch, shape.queries, dim]))
+    }
 }
 
 /// What the backward pass needs.
 #[derive(Clone, Debug)]
 struct Saved<B: Host> {
     shape: Shape,
-    qkv: FloatTensor<B>,
-    /// `[batch, head, token]`
+    operands: Operands<B>,
+    /// `[batch, head, query]`
     sums: Vec<f32>,
     output: FloatTensor<B>,
 }
@@ -156,82 +118,57 @@ struct Saved<B: Host> {
 #[derive(Debug)]
 struct Attention;
 
-impl<B: Host> Backward<B, 1> for Attention {
+impl<B: Host> Backward<B, 3> for Attention {
     type State = Saved<B>;
 
-    fn backward(self, ops: Ops<Saved<B>, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let [node] = ops.parents;
+    fn backward(self, ops: Ops<Saved<B>, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let nodes = ops.parents.map(|node| node.map(|node| node.id));
         let gradient = B::contiguous(&grads.consume::<B>(&ops.node));
-        if let Some(node) = node {
-            grads.register::<B>(node.id, ops.state.gradient(&gradient));
+        let gradients = ops.state.gradients(&gradient, nodes[2].is_some());
+        for (node, gradient) in nodes.into_iter().zip(gradients) {
+            if let Some((node, gradient)) = node.zip(gradient) {
+                grads.register::<B>(node, gradient);
+            }
         }
     }
 }
 
 impl<B: Host> Saved<B> {
-    /// The gradient of `qkv`.
-    fn gradient(&self, gradient: &FloatTensor<B>) -> FloatTensor<B> {
-        let shape = self.shape;
-        let (qkv, output, gradient) = (B::values(&self.qkv), B::values(&self.output), B::values(gradient));
-        let mut result = any_values(qkv.len());
-        if !result.is_empty() {
-            let parts = MatrixMut::new(&mut result, 3 * shape.dim()).parts(shape.tokens, shape.head_dim);
-            // An image has the queries of all heads, then the keys, then the values.
-            let mut parts = parts.into_iter();
-            let mut jobs = Vec::with_capacity(shape.batch * shape.heads);
-            for _ in 0..shape.batch {
-                let mut next = || parts.by_ref().take(shape.heads).collect::<Vec<_>>();
-                let (q, k, v) = (next(), next(), next());
-                jobs.extend(q.into_iter().zip(k).zip(v).map(|((q, k), v)| [q, k, v]));
+    /// The gradients of the operands, in their order.
+    fn gradients(&self, gradient: &FloatTensor<B>, wants_bias: bool) -> [Option<FloatTensor<B>>; 3] {
+        let (shape, operands) = (&self.shape, &self.operands);
+        let zeros = |tensor: &FloatTensor<B>| any_values(tensor.shape().num_elements());
+        let mut dqueries = zeros(&operands.queries);
+        let mut dothers = operands.keys_values.as_ref().map(zeros);
+        let mut dbias = operands.bias.as_ref().filter(|_| wants_bias).map(zeros);
+        if gradient.shape().num_elements() > 0 {
+            let jobs = shape.gradients(&mut dqueries, dothers.as_deref_mut(), dbias.as_deref_mut());
+            each::<B, _>(jobs, |job| self.of_job(B::values(gradient), job));
+        } else {
+            for values in [Some(&mut dqueries), dothers.as_mut(), dbias.as_mut()].into_iter().flatten() {
+                values.fill(0.0);
             }
-            map::<B, _, ()>(jobs.into_iter().enumerate(), |(job, [dq, dk, dv])| {
-                let [q, k, v] = [0, 1, 2].map(|part| shape.head(qkv, part, job));
-                let sums = &self.sums[job * shape.tokens..][..shape.tokens];
-                let (output, gradient) = (shape.head(output, 0, job), shape.head(gradient, 0, job));
-                backward_head(&Head { shape, q, k, v, sums, output, gradient }, dq, dk, dv);
-            });
         }
-        tensor::<B>(result, self.qkv.shape().to_vec())
+        let like = |values, like: &FloatTensor<B>| tensor::<B>(values, like.shape().to_vec());
+        [
+            Some(like(dqueries, &operands.queries)),
+            dothers.zip(operands.keys_values.as_ref()).map(|(values, keys_values)| like(values, keys_values)),
+            dbias.zip(operands.bias.as_ref()).map(|(values, bias)| like(values, bias)),
+        ]
     }
-}
 
-/// What the backward pass of a head reads.
-struct Head<'a> {
-    shape: Shape,
-    q: Matrix<'a>,
-    k: Matrix<'a>,
-    v: Matrix<'a>,
-    sums: &'a [f32],
-    output: Matrix<'a>,
-    gradient: Matrix<'a>,
-}
-
-fn backward_head(head: &Head<'_>, mut dq: MatrixMut<'_>, mut dk: MatrixMut<'_>, mut dv: MatrixMut<'_>) {
-    let Head { shape, q, k, v, sums, output, gradient } = *head;
-    let (mut weights, mut slopes) = (shape.pairs(), shape.pairs());
-    let products = dispatch(rows::Products { a: output, b: gradient, rows: shape.tokens });
-    let kept = |first: bool| if first { Old::Replaced } else { Old::Kept };
-    for keys in shape.blocks() {
-        for queries in shape.blocks() {
-            let (width, count) = (keys.len(), queries.len() * keys.len());
-            let (weights, slopes) = (&mut weights[..count], &mut slopes[..count]);
-            let (q, dy) = (q.rows(queries.clone()), gradient.rows(queries.clone()));
-            let (k, v) = (k.rows(keys.clone()), v.rows(keys.clone()));
-            product(&mut MatrixMut::new(weights, width), q, k.transposed(), shape.scale(), Old::Replaced);
-            product(&mut MatrixMut::new(slopes, width), dy, v.transposed(), 1.0, Old::Replaced);
-            dispatch(rows::Slopes {
-                weights: &mut *weights,
-                slopes: &mut *slopes,
-                columns: width,
-                sums: &sums[queries.clone()],
-                products: &products[queries.clone()],
-                scale: shape.scale(),
-            });
-            let (weights, slopes) = (Matrix::new(weights, width), Matrix::new(slopes, width));
-            let old = kept(queries.start == 0);
-            product(&mut dv.rows_mut(keys.clone()), weights.transposed(), dy, 1.0, old);
-            product(&mut dk.rows_mut(keys.clone()), slopes.transposed(), q, 1.0, old);
-            product(&mut dq.rows_mut(queries), slopes, k, 1.0, kept(keys.start == 0));
+    /// One head of the images that share a gradient of the bias, one after another; else of one image.
+    fn of_job(&self, gradient: &[f32], shape::Job { images, mut bias }: shape::Job<'_>) {
+        let (shape, output) = (&self.shape, B::values(&self.output));
+        for (index, (job, gradients)) in images.into_iter().enumerate() {
+            let given = Gradient {
+                sums: &self.sums[job * shape.queries..][..shape.queries],
+                output: shape.columns(output, shape.queries, 0, job),
+                gradient: shape.columns(gradient, shape.queries, 0, job),
+            };
+            let head = self.operands.head(shape, job);
+            let bias = bias.as_mut().map(|bias| (bias, index == 0));
+            head.backward(&given, gradients, bias);
         }
     }
 }

@@ -8,9 +8,11 @@ use super::Host;
 use super::matrix::{Matrix, MatrixMut};
 use super::parallel::each;
 
-/// Fewest rows or columns of a part that is worth a thread. Where both sides are at most 64, `gemm` adds up in another order,
-/// and the result would depend on the number of threads.
+/// Fewest rows or columns of a part that is worth a thread.
 const PART: usize = 80;
+/// The most values of a result that `gemm` adds up in another order than larger ones, as it does where both sides are at most 64,
+/// fewer than [`PART`]. No part of a larger result may be that small: the result would depend on the number of threads.
+const SMALL: usize = 256;
 /// Fewest rows or columns of a thread's share from which some are left to whichever thread is free first. Every part packs a
 /// whole factor.
 const UNEVEN: usize = 512;
@@ -68,7 +70,8 @@ pub(super) fn product(out: &mut MatrixMut<'_>, a: Matrix<'_>, b: Matrix<'_>, sca
 /// The longer side of the result is divided, so that the factor which every thread reads as a whole is the smaller one.
 pub(super) fn wide_product<B: Host>(out: MatrixMut<'_>, a: Matrix<'_>, b: Matrix<'_>) {
     let by_rows = out.rows >= out.columns;
-    let lengths = lengths(out.rows.max(out.columns), B::threads());
+    let least = PART.max(SMALL / out.rows.min(out.columns).max(1) + 1);
+    let lengths = lengths(out.rows.max(out.columns), least, B::threads());
     let mut parts = Vec::with_capacity(lengths.len());
     let (mut rest, mut start) = (out, 0);
     for length in lengths {
@@ -82,17 +85,18 @@ pub(super) fn wide_product<B: Host>(out: MatrixMut<'_>, a: Matrix<'_>, b: Matrix
     });
 }
 
-/// The lengths of the parts: for each thread one, or a long one and two short ones that another thread may take.
-fn lengths(total: usize, threads: usize) -> Vec<usize> {
-    let count = threads.min(total / PART).max(1);
+/// The lengths of the parts, none below `least`: for each thread one, or a long one and two short ones that another thread may
+/// take.
+fn lengths(total: usize, least: usize, threads: usize) -> Vec<usize> {
+    let count = threads.min(total / least).max(1);
     let share = total.div_ceil(count).next_multiple_of(16);
-    let short = (share / 8).next_multiple_of(16).max(PART);
+    let short = (share / 8).next_multiple_of(16).max(least);
     let mut lengths = Vec::new();
     let mut left = total;
     while left > 0 {
         // Nothing shorter than a part stays behind.
-        let taken = if left < share + PART { left } else { share };
-        match count > 1 && taken >= UNEVEN {
+        let taken = if left < share + least { left } else { share };
+        match count > 1 && taken >= UNEVEN.max(2 * short + least) {
             true => lengths.extend([taken - 2 * short, short, short]),
             false => lengths.push(taken),
         }
@@ -108,17 +112,20 @@ mod tests {
     #[test]
     fn parts_are_long_enough_and_fill_the_whole() {
         for total in (1..700).chain([1000, 3152, 50_432]) {
-            for threads in [1, 2, 3, 7, 64] {
-                let lengths = lengths(total, threads);
+            for (threads, least) in
+                [1, 2, 3, 7, 64].into_iter().flat_map(|threads| [(threads, PART), (threads, 257)])
+            {
+                let lengths = lengths(total, least, threads);
                 assert_eq!(lengths.iter().sum::<usize>(), total);
-                assert!(lengths.len() == 1 || lengths.iter().all(|length| *length >= PART), "{lengths:?}");
                 assert!(
-                    lengths.len() >= threads.min(total / (2 * PART)),
-                    "{total} on {threads}: {lengths:?}"
+                    lengths.len() == 1 || lengths.iter().all(|length| (least..total).contains(length)),
+                    "{lengths:?}"
                 );
+                let enough = threads.min(total / (2 * least));
+                assert!(lengths.len() >= enough, "{total} on {threads}: {lengths:?}");
             }
         }
-        assert_eq!(lengths(3152, 2), [1168, 208, 208, 1152, 208, 208]);
+        assert_eq!(lengths(3152, PART, 2), [1168, 208, 208, 1152, 208, 208]);
     }
 
     #[test]

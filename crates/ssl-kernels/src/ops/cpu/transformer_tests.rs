@@ -3,7 +3,7 @@
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
 use crate::ops::cpu::simd::{self, Level};
-use crate::ops::{FeedForwardWeights, attention, feed_forward, layer_norm, linear};
+use crate::ops::{AttentionInput, FeedForwardWeights, attention, feed_forward, layer_norm, linear};
 
 /// Values between -1 and 1. A congruential generator: a wave would cancel in the sums and leave nothing but rounding errors.
 fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
@@ -52,9 +52,19 @@ fn assert_close(got: &[TensorData], want: &[TensorData], bound: f64, about: &str
     }
 }
 
-/// Rows, inputs and outputs: a single one, odd ones, several parts for threads in both directions.
-const LAYERS: [[usize; 3]; 6] =
-    [[1, 1, 1], [3, 5, 7], [1, 64, 200], [197, 48, 33], [600, 192, 70], [64, 100, 1030]];
+/// Rows, inputs and outputs: a single one, odd ones, several parts for threads in both directions, and few outputs, of which a
+/// part could be small enough for another order of sums.
+const LAYERS: [[usize; 3]; 9] = [
+    [1, 1, 1],
+    [3, 5, 7],
+    [1, 64, 200],
+    [197, 48, 33],
+    [600, 192, 70],
+    [64, 100, 1030],
+    [160, 40, 3],
+    [192, 40, 2],
+    [300, 40, 1],
+];
 
 fn layer([rows, inputs, outputs]: [usize; 3], then_gelu: bool, dtype: FloatDType) -> Vec<TensorData> {
     let x = operand(&random([1, rows, inputs], 1), dtype);
@@ -217,13 +227,24 @@ fn without_gradients_the_feed_forward_half_is_the_same() {
 }
 
 /// Batch, tokens, heads and dimensions of a head: one token, several blocks of tokens.
-const HEADS: [[usize; 4]; 6] =
-    [[1, 1, 1, 32], [2, 7, 3, 5], [1, 197, 2, 48], [2, 65, 1, 128], [1, 300, 1, 16], [1, 600, 2, 8]];
+const HEADS: [[usize; 4]; 7] = [
+    [1, 1, 1, 32],
+    [2, 7, 3, 5],
+    [1, 197, 2, 48],
+    [1, 50, 2, 64],
+    [2, 65, 1, 128],
+    [1, 300, 1, 16],
+    [1, 600, 2, 8],
+];
+
+fn attended(input: AttentionInput, dtype: FloatDType) -> Tensor<3> {
+    if dtype == FloatDType::F32 { attention::attend(input) } else { attention::portable(input) }
+}
 
 fn heads([batch, tokens, heads, dim]: [usize; 4], dtype: FloatDType) -> Vec<TensorData> {
     let qkv = operand(&random([batch, tokens, 3 * heads * dim], 1).mul_scalar(3.0), dtype);
-    let of = if dtype == FloatDType::F32 { attention::attention } else { attention::portable };
-    results!(of(qkv.clone(), heads), qkv)
+    let input = AttentionInput::packed(qkv.clone(), heads);
+    results!(attended(input, dtype), qkv)
 }
 
 #[test]
@@ -239,11 +260,112 @@ fn attention_is_that_of_float64() {
     }
 }
 
+/// Images, queries, keys, heads, and dimensions of a head.
+const OTHERS: [[usize; 5]; 4] =
+    [[3, 1, 197, 2, 48], [2, 5, 7, 3, 32], [1, 300, 270, 1, 16], [2, 270, 3, 2, 8]];
+
+/// Who sees what in an attention to other tokens.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Sight {
+    All,
+    /// With a bias for all images, or one for each.
+    Biased {
+        shared: bool,
+    },
+    /// Of images of several lengths, without a bias and with one for all.
+    Padded {
+        biased: bool,
+    },
+}
+
+const SIGHTS: [Sight; 5] = [
+    Sight::All,
+    Sight::Biased { shared: true },
+    Sight::Biased { shared: false },
+    Sight::Padded { biased: false },
+    Sight::Padded { biased: true },
+];
+
+fn others(
+    [batch, queries, keys, heads, dim]: [usize; 5],
+    sight: Sight,
+    dtype: FloatDType,
+) -> Vec<TensorData> {
+    let q = operand(&random([batch, queries, heads * dim], 1).mul_scalar(3.0), dtype);
+    let kv = operand(&random([batch, keys, 2 * heads * dim], 2).mul_scalar(3.0), dtype);
+    let images = if sight == (Sight::Biased { shared: false }) { batch } else { 1 };
+    let bias = operand(&random([images, heads, queries, keys], 3), dtype);
+    let mut input = AttentionInput::apart(q.clone(), kv.clone(), heads);
+    let biased = matches!(sight, Sight::Biased { .. } | Sight::Padded { biased: true });
+    if biased {
+        input = input.with_bias(bias.clone());
+    }
+    if matches!(sight, Sight::Padded { .. }) {
+        input = input.with_lengths(
+            (0..batch).map(|image| 1 + (keys - 1) * (image + 1) / batch / (image + 1)).collect(),
+        );
+    }
+    let output = attended(input, dtype);
+    if biased { results!(output, q, kv, bias) } else { results!(output, q, kv) }
+}
+
+#[test]
+fn attention_to_others_is_that_of_float64() {
+    let _alone = simd::alone();
+    for shape in OTHERS {
+        for sight in SIGHTS {
+            assert_close(
+                &others(shape, sight, FloatDType::F32),
+                &others(shape, sight, FloatDType::F64),
+                2e-6,
+                &format!("{shape:?}, {sight:?}"),
+            );
+        }
+    }
+}
+
+#[test]
+fn packed_tokens_see_bias_and_padding_too() {
+    let _alone = simd::alone();
+    let (batch, tokens, heads, dim) = (2, 300, 2, 16);
+    let run = |dtype| {
+        let qkv = operand(&random([batch, tokens, 3 * heads * dim], 1).mul_scalar(3.0), dtype);
+        let bias = operand(&random([1, heads, tokens, tokens], 2), dtype);
+        let input = AttentionInput::packed(qkv.clone(), heads);
+        let input = input.with_bias(bias.clone()).with_lengths(vec![tokens, 7]);
+        results!(attended(input, dtype), qkv, bias)
+    };
+    assert_close(&run(FloatDType::F32), &run(FloatDType::F64), 2e-6, "packed");
+}
+
+#[test]
+fn an_infinite_bias_hides_pairs_even_whole_blocks_of_them() {
+    let (queries, keys, dim) = (3, 600, 8);
+    let (q, kv) = (random([1, queries, dim], 1), random([1, keys, 2 * dim], 2));
+    // Only the keys from 520 on are seen: two blocks of keys have none.
+    let hidden = Tensor::<4>::full([1, 1, queries, 520], f32::NEG_INFINITY, &Device::flex());
+    let bias = Tensor::cat(vec![hidden, random([1, 1, queries, keys - 520], 3)], 3);
+    let seen = |tensor: Tensor<3>| tensor.slice_dim(1, 520..keys);
+    let got = AttentionInput::apart(q.clone(), kv.clone(), 1).with_bias(bias.clone());
+    let want = AttentionInput::apart(q, seen(kv), 1).with_bias(bias.slice_dim(3, 520..keys));
+    attention::attend(got).into_data().assert_approx_eq::<f32>(
+        &attention::attend(want).into_data(),
+        burn::tensor::Tolerance::rel_abs(1e-6, 1e-6),
+    );
+}
+
+#[test]
+#[should_panic(expected = "attention: lengths [8] for 1 images of 7 keys")]
+fn more_keys_than_there_are_cannot_be_seen() {
+    let input = AttentionInput::apart(random([1, 2, 4], 1), random([1, 7, 8], 2), 1);
+    attention::attend(input.with_lengths(vec![8]));
+}
+
 #[test]
 fn large_products_of_queries_and_keys_do_not_overflow() {
     let qkv = random([1, 300, 3 * 8], 5).mul_scalar(60.0);
     let got = attention::attention(qkv.clone(), 1).into_data();
-    let want = attention::portable(qkv.cast(FloatDType::F64), 1).into_data();
+    let want = attention::portable(AttentionInput::packed(qkv.cast(FloatDType::F64), 1)).into_data();
     // The products reach 10,000, where float32 has steps of 1e-3.
     assert_close(&[got], &[want], 1e-3, "weights of 0 and 1");
 }
@@ -252,11 +374,13 @@ fn large_products_of_queries_and_keys_do_not_overflow() {
 fn the_number_of_threads_changes_no_bit() {
     let _alone = simd::alone();
     let all = || {
-        let layers = LAYERS.map(|shape| layer(shape, true, FloatDType::F32));
+        let layers =
+            LAYERS.map(|shape| [true, false].map(|gelu| layer(shape, gelu, FloatDType::F32)).concat());
         let norms = [[197, 48], [130, 192]].map(|shape| norm(shape, FloatDType::F32));
         let heads = HEADS.map(|shape| heads(shape, FloatDType::F32));
+        let others = OTHERS.map(|shape| SIGHTS.map(|sight| others(shape, sight, FloatDType::F32)).concat());
         let halves = HALVES.map(|shape| half(shape, shape[0] > 150, FloatDType::F32));
-        [layers.concat(), norms.concat(), heads.concat(), halves.concat()].concat()
+        [layers.concat(), norms.concat(), heads.concat(), others.concat(), halves.concat()].concat()
     };
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");

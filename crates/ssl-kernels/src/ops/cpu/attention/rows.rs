@@ -1,8 +1,11 @@
 //! What happens to the rows of a block between its products.
 
+use std::ops::Range;
+
 use crate::ops::cpu::exponentials::{exponentials, largest};
 use crate::ops::cpu::matrix::{Matrix, MatrixMut};
 use crate::ops::cpu::normal::exp;
+use crate::ops::cpu::products::Old;
 use crate::ops::cpu::scalar_product::scalar_product;
 use crate::ops::cpu::simd::{Instructions, Job};
 
@@ -43,6 +46,10 @@ impl Job for Exponentials<'_, '_> {
         for (row, (pairs, running)) in self.pairs.chunks_exact_mut(self.columns).zip(self.running).enumerate()
         {
             let largest = running.largest.max(largest(pairs));
+            if largest == f32::NEG_INFINITY {
+                pairs.fill(0.0);
+                continue;
+            }
             let before = exp(running.largest - largest);
             let sum = exponentials(pairs, largest);
             *running = Running { largest, sum: running.sum * before + sum };
@@ -85,7 +92,7 @@ impl Job for Products<'_> {
     }
 }
 
-/// Replaces pairs by their weights, and the gradients of weights by those of the products `q · k`.
+/// Replaces pairs by their weights, and the gradients of weights by those of the pairs.
 pub(super) struct Slopes<'a> {
     pub(super) weights: &'a mut [f32],
     pub(super) slopes: &'a mut [f32],
@@ -94,7 +101,6 @@ pub(super) struct Slopes<'a> {
     pub(super) sums: &'a [f32],
     /// Scalar products of outputs and their gradients.
     pub(super) products: &'a [f32],
-    pub(super) scale: f32,
 }
 
 impl Job for Slopes<'_> {
@@ -106,7 +112,46 @@ impl Job for Slopes<'_> {
         for ((weights, slopes), (sum, product)) in rows.zip(self.sums.iter().zip(self.products)) {
             for (weight, slope) in weights.iter_mut().zip(slopes) {
                 *weight = exp(*weight - sum);
-                *slope = self.scale * *weight * (*slope - product);
+                *slope = *weight * (*slope - product);
+            }
+        }
+    }
+}
+
+/// Adds the bias of a block to its pairs.
+pub(super) struct AddBias<'a> {
+    pub(super) pairs: &'a mut [f32],
+    pub(super) bias: Matrix<'a>,
+}
+
+impl Job for AddBias<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<I: Instructions>(self) {
+        for (row, pairs) in self.pairs.chunks_exact_mut(self.bias.columns).enumerate() {
+            pairs.iter_mut().zip(self.bias.row(row)).for_each(|(pair, bias)| *pair += bias);
+        }
+    }
+}
+
+/// Writes the gradients of a block's pairs into that of the bias, or adds them.
+pub(super) struct IntoBias<'a, 'b> {
+    pub(super) slopes: &'a [f32],
+    pub(super) bias: &'a mut MatrixMut<'b>,
+    pub(super) rows: Range<usize>,
+    pub(super) columns: Range<usize>,
+    pub(super) old: Old,
+}
+
+impl Job for IntoBias<'_, '_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<I: Instructions>(self) {
+        for (row, slopes) in self.rows.zip(self.slopes.chunks_exact(self.columns.len())) {
+            let bias = &mut self.bias.row_mut(row)[self.columns.clone()];
+            match self.old {
+                Old::Replaced => bias.copy_from_slice(slopes),
+                Old::Kept => bias.iter_mut().zip(slopes).for_each(|(bias, slope)| *bias += slope),
             }
         }
     }
