@@ -14,6 +14,8 @@ mod gradient;
 mod scheme;
 mod tiling;
 
+use std::ops::Range;
+
 use super::geometry::{Geometry, Kernel};
 use super::product::sum_channels;
 use crate::ops::cpu::Host;
@@ -23,7 +25,10 @@ use crate::ops::cpu::pool::{Scratch, any_pixels, scratch};
 use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector, dispatch};
 use gradient::tap_sums;
 use scheme::{M, N, both};
-use tiling::Tiling;
+use tiling::{Band, Tiling};
+
+/// Transformed pixels of a band, which stay in the second level of a cache.
+const BAND: usize = 6144;
 
 /// Whether these passes serve a shape: from sixteen channels on, the size of a block.
 ///
@@ -136,53 +141,78 @@ impl Job for Correlate<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<I: Instructions>(self) {
-        let (tiling, kernel) = (self.tiling, self.kernel);
-        let per_image = tiling.tiles_per_image();
-        let blocks_in = kernel.ins.div_ceil(LANES);
-        let tiles = self.x.len() / (blocks_in * tiling.pixels[0]) * per_image;
-        let stride = point_stride(blocks_in, tiles);
-        let mut points = scratch(N * N * stride);
-        transform_tiles::<I>(tiling, blocks_in, self.x, &mut points);
+    fn run<I: Instructions>(mut self) {
+        let blocks_in = self.kernel.ins.div_ceil(LANES);
+        let images = self.x.len() / (blocks_in * self.tiling.pixels[0]);
+        let bands = self.tiling.bands(images, tiles_at_once(blocks_in + 1, BAND));
+        let most = bands.clone().map(|band| band.len()).max().unwrap_or_default();
+        let mut points = scratch(N * N * point_stride(blocks_in, most));
+        let mut sums = scratch(N * N * point_stride(1, most));
+        let rows: Vec<usize> = (0..most).collect();
+        for band in bands {
+            transform_tiles::<I>(self.tiling, blocks_in, self.x, &band, &mut points);
+            self.band::<I>(&band, &points, &rows[..band.len()], &mut sums);
+        }
+    }
+}
 
-        let rows: Vec<usize> = (0..tiles).collect();
-        let segments: Vec<usize> = (0..blocks_in).map(|block| block * tiles).collect();
+impl Correlate<'_> {
+    /// All outputs of a band.
+    #[inline(always)]
+    fn band<I: Instructions>(&mut self, band: &Band, points: &[Lanes], rows: &[usize], sums: &mut [Lanes]) {
+        let (tiling, kernel, count) = (self.tiling, self.kernel, band.len());
+        let blocks_in = kernel.ins.div_ceil(LANES);
+        let (stride, sum_stride) = (point_stride(blocks_in, count), point_stride(1, count));
+        let segments: Vec<usize> = (0..blocks_in).map(|block| block * count).collect();
         let ins = blocks_in * kernel.depth();
-        let sum_stride = point_stride(1, tiles);
-        let mut sums = scratch(N * N * sum_stride);
         let image_out = kernel.outs.div_ceil(LANES) * tiling.pixels[1];
+        let pixels = tiling.outputs_of(&band.tiles);
         for (block, weights) in self.weights.chunks_exact(N * N * ins).enumerate() {
             for point in 0..N * N {
                 sum_channels::<I::Wide>(
                     &points[point * stride..(point + 1) * stride],
-                    &rows,
+                    rows,
                     &segments,
                     kernel.depth(),
                     &weights[point * ins..(point + 1) * ins],
-                    &mut sums[point * sum_stride..point * sum_stride + tiles],
+                    &mut sums[point * sum_stride..point * sum_stride + count],
                 );
             }
-            for (n, output) in self.output.chunks_exact_mut(image_out).enumerate() {
-                let image = &mut output[block * tiling.pixels[1]..][..tiling.pixels[1]];
-                inverse::<I>(tiling, &sums[n * per_image..], sum_stride, image);
+            for (index, image) in band.images.clone().enumerate() {
+                let first = image * image_out + block * tiling.pixels[1];
+                let output = &mut self.output[first..first + tiling.pixels[1]];
+                let sums = &sums[index * band.tiles.len()..];
+                inverse::<I>(tiling, band.tiles.clone(), sums, sum_stride, output);
                 if let Some(finish) = &self.finish {
-                    finish.block::<I>(block, n * image_out + block * tiling.pixels[1], image);
+                    finish.block::<I>(block, first + pixels.start, &mut output[pixels.clone()]);
                 }
             }
         }
     }
 }
 
-/// `V = Bᵀ d B` of all tiles: `[point, block of channels, tile]`, points separated by [`point_stride`].
+/// Tiles of which the transforms of so many blocks of channels take `room`.
+fn tiles_at_once(blocks: usize, room: usize) -> usize {
+    (room / (N * N * blocks)).clamp(24, 256)
+}
+
+/// `V = Bᵀ d B` of the tiles of a band: `[point, block of channels, tile]`, points separated by [`point_stride`].
 #[inline(always)]
-fn transform_tiles<I: Instructions>(tiling: &Tiling, blocks: usize, x: &[Lanes], points: &mut [Lanes]) {
-    let per_image = tiling.tiles_per_image();
-    let tiles = x.len() / (blocks * tiling.pixels[0]) * per_image;
-    let stride = point_stride(blocks, tiles);
-    for (index, image) in x.chunks_exact(tiling.pixels[0]).enumerate() {
-        let first = index % blocks * tiles + index / blocks * per_image;
-        let points = split_points(points, stride, first, per_image);
-        for tile in 0..per_image {
+fn transform_tiles<I: Instructions>(
+    tiling: &Tiling,
+    blocks: usize,
+    x: &[Lanes],
+    band: &Band,
+    points: &mut [Lanes],
+) {
+    let (count, stride) = (band.tiles.len(), point_stride(blocks, band.len()));
+    let images = x.chunks_exact(blocks * tiling.pixels[0]).take(band.images.end).skip(band.images.start);
+    let planes = images.enumerate().flat_map(|(index, image)| {
+        image.chunks_exact(tiling.pixels[0]).enumerate().map(move |(block, plane)| (index, block, plane))
+    });
+    for (index, block, image) in planes {
+        let points = split_points(points, stride, block * band.len() + index * count, count);
+        for (at, tile) in band.tiles.clone().enumerate() {
             let pixels = tiling.inputs(tile, image);
             for part in 0..I::Wide::PARTS {
                 let mut d = [[I::Wide::splat(0.0); N]; N];
@@ -194,7 +224,7 @@ fn transform_tiles<I: Instructions>(tiling: &Tiling, blocks: usize, x: &[Lanes],
                 let d = both!(d, N => N, scheme::input);
                 for i in 0..N {
                     for j in 0..N {
-                        d[i][j].store(&mut points[i * N + j][tile], part);
+                        d[i][j].store(&mut points[i * N + j][at], part);
                     }
                 }
             }
@@ -213,18 +243,23 @@ fn split_points(points: &mut [Lanes], stride: usize, first: usize, count: usize)
     })
 }
 
-/// `Y = Aᵀ m A` of the tiles of one image.
+/// `Y = Aᵀ m A` of some tiles of one image.
 #[inline(always)]
-fn inverse<I: Instructions>(tiling: &Tiling, sums: &[Lanes], stride: usize, image: &mut [Lanes]) {
-    let count = tiling.tiles_per_image();
-    let points: [&[Lanes]; N * N] = std::array::from_fn(|point| &sums[point * stride..][..count]);
-    for tile in 0..count {
+fn inverse<I: Instructions>(
+    tiling: &Tiling,
+    tiles: Range<usize>,
+    sums: &[Lanes],
+    stride: usize,
+    image: &mut [Lanes],
+) {
+    let points: [&[Lanes]; N * N] = std::array::from_fn(|point| &sums[point * stride..][..tiles.len()]);
+    for (at, tile) in tiles.enumerate() {
         let mut places = tiling.places(tile, image);
         for part in 0..I::Wide::PARTS {
             let mut m = [[I::Wide::splat(0.0); N]; N];
             for i in 0..N {
                 for j in 0..N {
-                    m[i][j] = I::Wide::load(&points[i * N + j][tile], part);
+                    m[i][j] = I::Wide::load(&points[i * N + j][at], part);
                 }
             }
             let y = both!(m, N => M, scheme::output);

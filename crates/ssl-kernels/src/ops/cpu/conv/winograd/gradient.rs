@@ -1,12 +1,14 @@
 //! The gradient of the weights by Winograd's method.
 //!
-//! Images and gradients are transformed one chunk at a time; then every point sums over all tiles of the chunk. The
-//! order of the sums does not depend on the number of threads.
+//! Pieces of the batch have sums of their own, which are added in order: what is transformed is summed by the same thread, out of
+//! its cache. Where these sums would be larger than what is summed in a cache, images and gradients are transformed one chunk
+//! at a time; then every point sums over all tiles of the chunk. The order of the sums does not depend on the number of threads.
 
 use super::super::geometry::Geometry;
 use super::super::product::sum_pixels;
 use super::scheme::{self, M, N, both};
-use super::{Tiling, point_stride, split_points, transform_tiles};
+use super::tiling::Band;
+use super::{Tiling, point_stride, split_points, tiles_at_once, transform_tiles};
 use crate::ops::cpu::Host;
 use crate::ops::cpu::parallel::{each, map};
 use crate::ops::cpu::pool::{Scratch, any_values, scratch};
@@ -14,13 +16,40 @@ use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector, dispatch};
 
 /// Number of transformed values of images and gradients held at once, in blocks of channels.
 const CHUNK: usize = 1 << 17;
+/// The same of a piece, in the second level of a cache.
+const BAND: usize = 1 << 13;
+/// Pieces of a batch, if it has as many images: jobs for any number of threads.
+const PIECES: usize = 16;
 
 /// `[channel_out, channel_in, 3, 3]`
 pub(super) fn tap_sums<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: &[Lanes]) -> Vec<f32> {
+    let [blocks_in, blocks_out] = g.blocks();
+    let of_a_band = (blocks_in + blocks_out) * tiles_at_once(blocks_in + blocks_out, BAND);
+    let sums = if 2 * blocks_in * blocks_out * LANES <= of_a_band {
+        of_pieces::<B>(g, tiling, x, dy)
+    } else {
+        vec![of_chunks::<B>(g, tiling, x, dy)]
+    };
+    let mut dw = any_values(g.channels_out * g.channels_in * 9);
+    each::<B, _>(dw.chunks_mut(LANES * g.channels_in * 9).enumerate(), |(block, dw)| {
+        dispatch(InverseWeights { sums: &sums, block, blocks_in, blocks_out, channels: g.channels_in, dw });
+    });
+    dw
+}
+
+/// The sums of each piece, `[point, block of inputs, block of outputs, input, 16 outputs]`.
+fn of_pieces<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: &[Lanes]) -> Vec<Scratch> {
+    let images = (x.len() / g.image_in()).div_ceil(PIECES);
+    let pieces = x.chunks(images * g.image_in()).zip(dy.chunks(images * g.image_out()));
+    map::<B, _, _>(pieces, |(x, dy)| dispatch(PieceSums { g, tiling, x, dy }))
+}
+
+/// The sums of all images, laid out as by [`of_pieces`].
+fn of_chunks<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: &[Lanes]) -> Scratch {
+    let [blocks_in, blocks_out] = g.blocks();
     let images = x.len() / g.image_in();
     let per_image = tiling.tiles_per_image();
     let group = tiling.images_per_group(images);
-    let [blocks_in, blocks_out] = g.blocks();
     let group_size = N * N * (blocks_in + blocks_out) * group * per_image;
     let groups = (CHUNK / group_size).clamp(4, 64);
     let mut sums = scratch(N * N * blocks_in * blocks_out * LANES);
@@ -36,11 +65,45 @@ pub(super) fn tap_sums<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: 
             dispatch(PointSums { chunk: &chunk, point, block, blocks_in, blocks_out, channels, sums });
         });
     }
-    let mut dw = any_values(g.channels_out * g.channels_in * 9);
-    each::<B, _>(dw.chunks_mut(LANES * g.channels_in * 9).enumerate(), |(block, dw)| {
-        dispatch(InverseWeights { sums: &sums, block, blocks_in, blocks_out, channels: g.channels_in, dw });
-    });
-    dw
+    sums
+}
+
+/// A piece of the batch.
+struct PieceSums<'a> {
+    g: &'a Geometry,
+    tiling: &'a Tiling,
+    x: &'a [Lanes],
+    dy: &'a [Lanes],
+}
+
+impl Job for PieceSums<'_> {
+    type Output = Scratch;
+
+    #[inline(always)]
+    fn run<I: Instructions>(self) -> Scratch {
+        let (g, tiling, [blocks_in, blocks_out]) = (self.g, self.tiling, self.g.blocks());
+        let bands = tiling.bands(self.x.len() / g.image_in(), tiles_at_once(blocks_in + blocks_out, BAND));
+        let most = bands.clone().map(|band| band.len()).max().unwrap_or_default();
+        let points = |blocks: usize| scratch(N * N * point_stride(blocks, most));
+        let (mut images, mut gradients) = (points(blocks_in), points(blocks_out));
+        let mut sums = scratch(N * N * blocks_in * blocks_out * LANES);
+        sums.fill(Lanes::default());
+        for band in bands {
+            let tiles = band.len();
+            transform_tiles::<I>(tiling, blocks_in, self.x, &band, &mut images);
+            transform_gradients::<I>(tiling, blocks_out, self.dy, &band, &mut gradients);
+            for (index, sums) in sums.chunks_exact_mut(blocks_out * LANES).enumerate() {
+                let (point, block) = (index / blocks_in, index % blocks_in);
+                let channels = LANES.min(g.channels_in - block * LANES);
+                let x = &images[point * point_stride(blocks_in, tiles) + block * tiles..][..tiles];
+                for (block, sums) in sums.chunks_exact_mut(LANES).enumerate() {
+                    let q = &gradients[point * point_stride(blocks_out, tiles) + block * tiles..][..tiles];
+                    sum_pixels::<I::Wide>(x.iter().zip(q), channels, sums);
+                }
+            }
+        }
+        sums
+    }
 }
 
 /// Transformed images and gradients of one group.
@@ -63,25 +126,34 @@ impl Job for TransformPair<'_> {
     #[inline(always)]
     fn run<I: Instructions>(self) -> Transformed {
         let [blocks_in, blocks_out] = self.g.blocks();
-        let tiles = self.x.len() / self.g.image_in() * self.tiling.tiles_per_image();
+        let band =
+            Band { images: 0..self.x.len() / self.g.image_in(), tiles: 0..self.tiling.tiles_per_image() };
+        let tiles = band.len();
         let points = |blocks: usize| scratch(N * N * point_stride(blocks, tiles));
         let (mut images, mut gradients) = (points(blocks_in), points(blocks_out));
-        transform_tiles::<I>(self.tiling, blocks_in, self.x, &mut images);
-        transform_gradients::<I>(self.tiling, blocks_out, self.dy, &mut gradients);
+        transform_tiles::<I>(self.tiling, blocks_in, self.x, &band, &mut images);
+        transform_gradients::<I>(self.tiling, blocks_out, self.dy, &band, &mut gradients);
         Transformed { images, gradients, tiles }
     }
 }
 
-/// `Q = A dY Aᵀ` of all tiles, laid out as by [`transform_tiles`].
+/// `Q = A dY Aᵀ` of the tiles of a band, laid out as by [`transform_tiles`].
 #[inline(always)]
-fn transform_gradients<I: Instructions>(tiling: &Tiling, blocks: usize, dy: &[Lanes], points: &mut [Lanes]) {
-    let per_image = tiling.tiles_per_image();
-    let tiles = dy.len() / (blocks * tiling.pixels[1]) * per_image;
-    let stride = point_stride(blocks, tiles);
-    for (index, image) in dy.chunks_exact(tiling.pixels[1]).enumerate() {
-        let first = index % blocks * tiles + index / blocks * per_image;
-        let points = split_points(points, stride, first, per_image);
-        for tile in 0..per_image {
+fn transform_gradients<I: Instructions>(
+    tiling: &Tiling,
+    blocks: usize,
+    dy: &[Lanes],
+    band: &Band,
+    points: &mut [Lanes],
+) {
+    let (count, stride) = (band.tiles.len(), point_stride(blocks, band.len()));
+    let images = dy.chunks_exact(blocks * tiling.pixels[1]).take(band.images.end).skip(band.images.start);
+    let planes = images.enumerate().flat_map(|(index, image)| {
+        image.chunks_exact(tiling.pixels[1]).enumerate().map(move |(block, plane)| (index, block, plane))
+    });
+    for (index, block, image) in planes {
+        let points = split_points(points, stride, block * band.len() + index * count, count);
+        for (at, tile) in band.tiles.clone().enumerate() {
             let pixels = tiling.outputs(tile, image);
             for part in 0..I::Wide::PARTS {
                 let mut y = [[I::Wide::splat(0.0); M]; M];
@@ -93,7 +165,7 @@ fn transform_gradients<I: Instructions>(tiling: &Tiling, blocks: usize, dy: &[La
                 let q = both!(y, M => N, scheme::output_gradient);
                 for i in 0..N {
                     for j in 0..N {
-                        q[i][j].store(&mut points[i * N + j][tile], part);
+                        q[i][j].store(&mut points[i * N + j][at], part);
                     }
                 }
             }
@@ -131,7 +203,8 @@ impl Job for PointSums<'_> {
 }
 
 struct InverseWeights<'a> {
-    sums: &'a [Lanes],
+    /// Of each piece.
+    sums: &'a [Scratch],
     block: usize,
     blocks_in: usize,
     blocks_out: usize,
@@ -152,7 +225,9 @@ impl Job for InverseWeights<'_> {
                 for i in 0..N {
                     for j in 0..N {
                         let point = ((i * N + j) * self.blocks_in + c / LANES) * self.blocks_out + self.block;
-                        m[i][j] = I::Wide::load(&self.sums[point * LANES + c % LANES], part);
+                        for sums in self.sums {
+                            m[i][j] = m[i][j].add(I::Wide::load(&sums[point * LANES + c % LANES], part));
+                        }
                     }
                 }
                 let g = both!(m, N => 3, scheme::weight_gradient);

@@ -1,5 +1,7 @@
 //! How images are cut into the tiles of Winograd's convolution.
 
+use std::ops::Range;
+
 use super::scheme::{M, N};
 use crate::ops::cpu::simd::Lanes;
 
@@ -16,6 +18,11 @@ static ZERO: Lanes = Lanes([0.0; 16]);
 pub(super) struct Tiling {
     /// Pixels of the input and of the output.
     pub(super) pixels: [usize; 2],
+    /// Rows and columns of tiles.
+    rows: usize,
+    columns: usize,
+    /// Width of the output.
+    width: usize,
     /// The inputs of every tile.
     inputs: Vec<Square<N>>,
     /// The outputs of every tile.
@@ -39,6 +46,9 @@ impl Tiling {
         let corners = (0..tiles[0] * tiles[1]).map(|tile| [tile / tiles[1] * M, tile % tiles[1] * M]);
         Self {
             pixels,
+            rows: tiles[0],
+            columns: tiles[1],
+            width: output[1],
             inputs: corners.clone().map(|corner| Square::new(corner, padding, input)).collect(),
             outputs: corners.map(|corner| Square::new(corner, 0, output)).collect(),
         }
@@ -46,6 +56,26 @@ impl Tiling {
 
     pub(super) fn tiles_per_image(&self) -> usize {
         self.outputs.len()
+    }
+
+    /// `images` images in bands of about `most` tiles.
+    pub(super) fn bands(&self, images: usize, most: usize) -> impl Iterator<Item = Band> + Clone + use<> {
+        let per_image = self.tiles_per_image();
+        let whole = (most / per_image).max(1);
+        let rows = if most >= per_image { self.rows } else { (most / self.columns).max(1) };
+        let (columns, last_row) = (self.columns, self.rows);
+        (0..images).step_by(whole).flat_map(move |first| {
+            (0..last_row).step_by(rows).map(move |row| Band {
+                images: first..images.min(first + whole),
+                tiles: row * columns..last_row.min(row + rows) * columns,
+            })
+        })
+    }
+
+    /// The pixels that some rows of tiles of an image put out.
+    pub(super) fn outputs_of(&self, tiles: &Range<usize>) -> Range<usize> {
+        let row_of_pixels = |tile: usize| tile / self.columns * M * self.width;
+        row_of_pixels(tiles.start)..row_of_pixels(tiles.end).min(self.pixels[1])
     }
 
     /// Images per group, chosen so that several threads have work.
@@ -70,6 +100,19 @@ impl Tiling {
     #[inline(always)]
     pub(super) fn places<'a>(&'a self, tile: usize, image: &'a mut [Lanes]) -> Places<'a> {
         Places { square: &self.outputs[tile], image }
+    }
+}
+
+/// Tiles whose transforms are in a cache together: the same ones, some rows, of one image or all of several.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Band {
+    pub(super) images: Range<usize>,
+    pub(super) tiles: Range<usize>,
+}
+
+impl Band {
+    pub(super) fn len(&self) -> usize {
+        self.images.len() * self.tiles.len()
     }
 }
 
@@ -128,5 +171,23 @@ impl<const S: usize> Square<S> {
             }
         }
         pixels
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bands_are_rows_of_one_image_or_all_of_several_and_leave_nothing_out() {
+        let tiling = Tiling::new([9, 7], [9, 7], 1);
+        let band = |images, tiles| Band { images, tiles };
+        let of = |images, most| tiling.bands(images, most).collect::<Vec<_>>();
+        assert_eq!(tiling.tiles_per_image(), 20);
+        assert_eq!(of(3, 41), [band(0..2, 0..20), band(2..3, 0..20)]);
+        assert_eq!(of(1, 11), [band(0..1, 0..8), band(0..1, 8..16), band(0..1, 16..20)]);
+        assert_eq!(of(2, 1).iter().map(Band::len).sum::<usize>(), 40);
+        let pixels = of(1, 11).iter().map(|band| tiling.outputs_of(&band.tiles)).collect::<Vec<_>>();
+        assert_eq!(pixels, [0..28, 28..56, 56..63]);
     }
 }
