@@ -3,19 +3,21 @@
 //! A pass is a sum over taps and channels for every output pixel. With stride s, the gradient of the images splits into
 //! s² passes, one for each remainder of an input pixel's position modulo s, since each uses different taps.
 
+mod gradient;
+
 use super::field::Field;
 use super::geometry::{Geometry, Kernel};
-use super::product::{sum_channels, sum_pixels};
+use super::product::sum_channels;
 use crate::ops::cpu::Host;
 use crate::ops::cpu::batch_norm_pixels::{Finish, pieces};
 use crate::ops::cpu::parallel::each;
-use crate::ops::cpu::pool::{Scratch, any_pixels, any_values, scratch};
+use crate::ops::cpu::pool::{Scratch, any_pixels, scratch};
 use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, dispatch};
+
+pub(super) use gradient::weight_gradient;
 
 /// Approximate number of output pixels in a group of images, for which a panel of weights is read once.
 const GROUP: usize = 96;
-/// Number of packed pixels of images and gradients held at once for the gradient of the weights.
-const CHUNK: usize = 1 << 17;
 
 /// `[image, block of outputs, pixel]`
 pub(super) fn forward<B: Host>(
@@ -48,51 +50,6 @@ pub(super) fn input_gradient<B: Host>(g: &Geometry, weight: &[f32], dy: &[Lanes]
         }
     }
     correlate::<B>(kernel, &field, &passes, at, dy, None)
-}
-
-/// `[channel_out, channel_in, kernel, kernel]`
-pub(super) fn weight_gradient<B: Host>(g: &Geometry, x: &[Lanes], dy: &[Lanes]) -> Vec<f32> {
-    let taps = g.kernel * g.kernel;
-    let field = Field::of_images(g);
-    let rows = output_rows(g, &field);
-    let [blocks_in, blocks_out] = g.blocks();
-    let (size_x, size_dy) = (blocks_in * field.area, blocks_out * g.pixels_out());
-    let images = (CHUNK / (size_x + size_dy)).clamp(4, (x.len() / g.image_in()).max(4));
-    let mut padded = scratch(if field.is_dense() { 0 } else { images * size_x });
-    padded.fill(Lanes::default());
-    let mut sums = scratch(blocks_out * blocks_in * taps * LANES);
-    sums.fill(Lanes::default());
-    let chunks = x.chunks(images * g.image_in()).zip(dy.chunks(images * g.image_out()));
-    for (x, dy) in chunks {
-        let x = match field.is_dense() {
-            true => x,
-            false => {
-                let jobs = padded.chunks_mut(size_x).zip(x.chunks(g.image_in()));
-                each::<B, _>(jobs, |(to, image)| field.fill(image, to));
-                &padded[..x.len() / g.image_in() * size_x]
-            }
-        };
-        each::<B, _>(sums.chunks_mut(LANES).enumerate(), |(index, sums)| {
-            let (tap, block) = (index % taps, index / taps % blocks_in);
-            let offset = block * field.area + tap / g.kernel * field.width + tap % g.kernel;
-            let channels = LANES.min(g.channels_in - block * LANES);
-            let first = index / taps / blocks_in * g.pixels_out();
-            let x = x.chunks_exact(size_x).map(|x| &x[offset..]);
-            let dy = dy.chunks_exact(size_dy).map(|dy| &dy[first..first + g.pixels_out()]);
-            for (x, dy) in x.zip(dy) {
-                dispatch(TapSum { x, dy, rows: &rows, channels, sums: &mut *sums });
-            }
-        });
-    }
-    let mut dw = any_values(g.channels_out * g.channels_in * taps);
-    each::<B, _>(dw.chunks_mut(g.channels_in * taps).enumerate(), |(k, dw)| {
-        for (index, value) in dw.iter_mut().enumerate() {
-            let (c, tap) = (index / taps, index % taps);
-            *value =
-                sums[((k / LANES * blocks_in + c / LANES) * taps + tap) * LANES + c % LANES].0[k % LANES];
-        }
-    });
-    dw
 }
 
 /// The start of each output pixel's patch.
@@ -253,23 +210,4 @@ impl Job for Correlate<'_> {
 
 fn rows_of_images(pass: &Pass, images: usize, size: usize) -> Vec<usize> {
     (0..images).flat_map(|n| pass.rows.iter().map(move |row| n * size + row)).collect()
-}
-
-/// Adds the gradient of one tap from one image.
-struct TapSum<'a> {
-    x: &'a [Lanes],
-    dy: &'a [Lanes],
-    rows: &'a [usize],
-    channels: usize,
-    sums: &'a mut [Lanes],
-}
-
-impl Job for TapSum<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Instructions>(self) {
-        let x = self.rows.iter().map(|row| &self.x[*row]);
-        sum_pixels::<I::Wide>(x.zip(self.dy), self.channels, self.sums);
-    }
 }

@@ -1,0 +1,211 @@
+//! The gradient of the weights, read directly from packed images.
+//!
+//! Pieces of the batch have sums of their own, which are added in order: every tap reads pixels that are in a cache. Where these sums
+//! would be larger than what is in a cache, one job sums a tap of all images of a chunk. The order of the sums does not depend
+//! on the number of threads.
+
+use super::super::field::Field;
+use super::super::geometry::Geometry;
+use super::super::product::sum_pixels;
+use super::output_rows;
+use crate::ops::cpu::Host;
+use crate::ops::cpu::parallel::{each, map};
+use crate::ops::cpu::pool::{Scratch, any_values, scratch};
+use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector, dispatch};
+
+/// Number of packed pixels of images and gradients held at once, in a chunk of images.
+const CHUNK: usize = 1 << 17;
+/// The same in a piece, in the second level of a cache.
+const BAND: usize = 1 << 13;
+/// Pieces of a batch, if it has as many images: jobs for any number of threads.
+const PIECES: usize = 16;
+
+/// `[channel_out, channel_in, kernel, kernel]`
+pub(in super::super) fn weight_gradient<B: Host>(g: &Geometry, x: &[Lanes], dy: &[Lanes]) -> Vec<f32> {
+    let taps = g.kernel * g.kernel;
+    let field = Field::of_images(g);
+    let rows = output_rows(g, &field);
+    let [blocks_in, _] = g.blocks();
+    let sums = if 2 * sums(g) <= BAND {
+        of_pieces::<B>(g, &field, &rows, x, dy)
+    } else {
+        of_chunks::<B>(g, &field, &rows, x, dy)
+    };
+    let mut dw = any_values(g.channels_out * g.channels_in * taps);
+    each::<B, _>(dw.chunks_mut(g.channels_in * taps).enumerate(), |(k, dw)| {
+        for (index, value) in dw.iter_mut().enumerate() {
+            let (c, tap) = (index / taps, index % taps);
+            *value =
+                sums[((k / LANES * blocks_in + c / LANES) * taps + tap) * LANES + c % LANES].0[k % LANES];
+        }
+    });
+    dw
+}
+
+/// The number of sums, `[block of outputs, block of inputs, tap, input, 16 outputs]`.
+fn sums(g: &Geometry) -> usize {
+    let [blocks_in, blocks_out] = g.blocks();
+    blocks_out * blocks_in * g.kernel * g.kernel * LANES
+}
+
+/// The sums of all pieces together.
+fn of_pieces<B: Host>(g: &Geometry, field: &Field, rows: &[usize], x: &[Lanes], dy: &[Lanes]) -> Scratch {
+    let images = (x.len() / g.image_in()).div_ceil(PIECES);
+    let pieces = x.chunks(images * g.image_in()).zip(dy.chunks(images * g.image_out()));
+    let work = |(x, dy)| dispatch(PieceSums { g, field, rows, x, dy });
+    let mut parts = map::<B, _, _>(pieces, work).into_iter();
+    let Some(mut sums) = parts.next() else {
+        let mut sums = scratch(self::sums(g));
+        sums.fill(Lanes::default());
+        return sums;
+    };
+    let parts: Vec<Scratch> = parts.collect();
+    each::<B, _>(sums.chunks_mut(1024).enumerate(), |(index, sums)| {
+        for part in &parts {
+            dispatch(Add { to: sums, values: &part[1024 * index..] });
+        }
+    });
+    sums
+}
+
+/// The sums of all images.
+fn of_chunks<B: Host>(g: &Geometry, field: &Field, rows: &[usize], x: &[Lanes], dy: &[Lanes]) -> Scratch {
+    let taps = g.kernel * g.kernel;
+    let [blocks_in, blocks_out] = g.blocks();
+    let (size_x, size_dy) = (blocks_in * field.area, g.image_out());
+    let images = (CHUNK / (size_x + size_dy)).clamp(4, (x.len() / g.image_in()).max(4));
+    let mut padded = scratch(if field.is_dense() { 0 } else { images * size_x });
+    padded.fill(Lanes::default());
+    let mut sums = scratch(blocks_out * blocks_in * taps * LANES);
+    sums.fill(Lanes::default());
+    let chunks = x.chunks(images * g.image_in()).zip(dy.chunks(images * g.image_out()));
+    for (x, dy) in chunks {
+        let x = match field.is_dense() {
+            true => x,
+            false => {
+                let jobs = padded.chunks_mut(size_x).zip(x.chunks(g.image_in()));
+                each::<B, _>(jobs, |(to, image)| field.fill(image, to));
+                &padded[..x.len() / g.image_in() * size_x]
+            }
+        };
+        each::<B, _>(sums.chunks_mut(LANES).enumerate(), |(index, sums)| {
+            let tap = Tap::of(g, field, index);
+            for (x, dy) in x.chunks_exact(size_x).zip(dy.chunks_exact(size_dy)) {
+                dispatch(TapSum { tap, x, dy: &dy[tap.first..][..rows.len()], rows, sums: &mut *sums });
+            }
+        });
+    }
+    sums
+}
+
+/// A tap of a block of inputs, for a block of outputs.
+#[derive(Clone, Copy)]
+struct Tap {
+    /// From the start of an output pixel's patch.
+    offset: usize,
+    /// Number of inputs.
+    channels: usize,
+    /// The first pixel of the outputs' gradient.
+    first: usize,
+}
+
+impl Tap {
+    #[inline(always)]
+    fn of(g: &Geometry, field: &Field, index: usize) -> Self {
+        let (taps, [blocks_in, _]) = (g.kernel * g.kernel, g.blocks());
+        let (tap, block) = (index % taps, index / taps % blocks_in);
+        Self {
+            offset: block * field.area + tap / g.kernel * field.width + tap % g.kernel,
+            channels: LANES.min(g.channels_in - block * LANES),
+            first: index / taps / blocks_in * g.pixels_out(),
+        }
+    }
+}
+
+/// A piece of the batch.
+struct PieceSums<'a> {
+    g: &'a Geometry,
+    field: &'a Field,
+    /// The start of each output pixel's patch.
+    rows: &'a [usize],
+    x: &'a [Lanes],
+    dy: &'a [Lanes],
+}
+
+impl Job for PieceSums<'_> {
+    type Output = Scratch;
+
+    #[inline(always)]
+    fn run<I: Instructions>(self) -> Scratch {
+        let (g, field, [blocks_in, blocks_out]) = (self.g, self.field, self.g.blocks());
+        // What a pixel of the output reads, a patch with its neighbours' parts.
+        let pixels = BAND / (blocks_out + g.stride * g.stride * blocks_in);
+        let images = (pixels / g.pixels_out()).max(1);
+        let size_x = blocks_in * field.area;
+        let mut padded = scratch(if field.is_dense() { 0 } else { images * size_x });
+        padded.fill(Lanes::default());
+        let mut sums = scratch(self::sums(g));
+        sums.fill(Lanes::default());
+        let groups = self.x.chunks(images * g.image_in()).zip(self.dy.chunks(images * g.image_out()));
+        for (x, dy) in groups {
+            let x = match field.is_dense() {
+                true => x,
+                false => {
+                    let pairs = padded.chunks_exact_mut(size_x).zip(x.chunks_exact(g.image_in()));
+                    pairs.for_each(|(to, image)| field.fill(image, to));
+                    &padded[..x.len() / g.image_in() * size_x]
+                }
+            };
+            for (start, rows) in self.rows.chunks(pixels.max(1)).enumerate() {
+                for (index, sums) in sums.chunks_exact_mut(LANES).enumerate() {
+                    let tap = Tap::of(g, field, index);
+                    let first = tap.first + start * pixels.max(1);
+                    for (x, dy) in x.chunks_exact(size_x).zip(dy.chunks_exact(g.image_out())) {
+                        let dy = &dy[first..][..rows.len()];
+                        TapSum { tap, x, dy, rows, sums: &mut *sums }.run::<I>();
+                    }
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// Adds the gradient of one tap from some pixels of one image.
+struct TapSum<'a> {
+    tap: Tap,
+    x: &'a [Lanes],
+    dy: &'a [Lanes],
+    rows: &'a [usize],
+    sums: &'a mut [Lanes],
+}
+
+impl Job for TapSum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Instructions>(self) {
+        let x = &self.x[self.tap.offset..];
+        let x = self.rows.iter().map(|row| &x[*row]);
+        sum_pixels::<I::Wide>(x.zip(self.dy), self.tap.channels, self.sums);
+    }
+}
+
+/// Adds `values` to as many others.
+struct Add<'a> {
+    to: &'a mut [Lanes],
+    values: &'a [Lanes],
+}
+
+impl Job for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Instructions>(self) {
+        for (to, value) in self.to.iter_mut().zip(self.values) {
+            for part in 0..I::Wide::PARTS {
+                I::Wide::load(to, part).add(I::Wide::load(value, part)).store(to, part);
+            }
+        }
+    }
+}
