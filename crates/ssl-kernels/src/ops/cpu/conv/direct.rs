@@ -18,6 +18,8 @@ pub(super) use gradient::weight_gradient;
 
 /// Approximate number of output pixels in a group of images, for which a panel of weights is read once.
 const GROUP: usize = 96;
+/// Output pixels of an image that are computed for all outputs before the next ones, while what they read is in a cache.
+const STRIP: usize = 96;
 
 /// `[image, block of outputs, pixel]`
 pub(super) fn forward<B: Host>(
@@ -171,6 +173,11 @@ impl Job for Correlate<'_> {
             padded
         });
         let x = padded.as_deref().unwrap_or(self.x);
+        if let [pass] = self.passes
+            && self.at.len() >= STRIP
+        {
+            return self.strips::<I>(pass, x, size);
+        }
         let rows: Vec<Vec<usize>> =
             self.passes.iter().map(|pass| rows_of_images(pass, images, size)).collect();
         let starts: Vec<usize> =
@@ -202,6 +209,30 @@ impl Job for Correlate<'_> {
                 }
                 for (pixel, (pass, row)) in image.iter_mut().zip(self.at) {
                     *pixel = sums[starts[*pass] + n * self.passes[*pass].rows.len() + row];
+                }
+            }
+        }
+    }
+}
+
+impl Correlate<'_> {
+    /// Some pixels of an image after others, for all outputs, straight to their places.
+    #[inline(always)]
+    fn strips<I: Instructions>(self, pass: &Pass, x: &[Lanes], size: usize) {
+        let (pixels, depth) = (self.at.len(), self.kernel.depth());
+        let panel = pass.segments.len() * depth;
+        let image_out = self.kernel.outs.div_ceil(LANES) * pixels;
+        for (n, (output, x)) in self.output.chunks_exact_mut(image_out).zip(x.chunks_exact(size)).enumerate()
+        {
+            for (strip, rows) in pass.rows.chunks(STRIP).enumerate() {
+                for (block, image) in output.chunks_exact_mut(pixels).enumerate() {
+                    let output = &mut image[strip * STRIP..][..rows.len()];
+                    let weights = &pass.weights[block * panel..][..panel];
+                    sum_channels::<I::Wide>(x, rows, &pass.segments, depth, weights, output);
+                    if let Some(finish) = &self.finish {
+                        let first = n * image_out + block * pixels + strip * STRIP;
+                        finish.block::<I>(block, first, output);
+                    }
                 }
             }
         }
