@@ -61,4 +61,4 @@ pub use rows_of_length::rows_of_length;
 pub use sgd::sgd_momentum;
 pub use sgd_rates::SgdRates;
 pub use sum::sum;
-pub use sum_of_squares::sum_of_squares;
+pub use sum_of_squares::{layer_squares, sum_of_squares};

@@ -61,7 +61,7 @@ pub(super) use sgd::sgd_momentum;
 #[cfg(all(test, feature = "flex"))]
 pub(super) use simd::alone;
 pub(crate) use simd::instructions;
-pub(super) use sum_of_squares::sum_of_squares;
+pub(super) use sum_of_squares::{layer_squares, sum_of_squares};
 
 /// A backend whose float32 tensors are in the memory of this process.
 pub(super) trait Host: Backend {

@@ -212,8 +212,13 @@ impl Host {
         gradient: Tensor<1>,
         buffer: Option<Tensor<1>>,
         rates: SgdRates,
+        layer: Option<Tensor<1>>,
     ) -> (Tensor<1>, Tensor<1>) {
-        call!(self, sgd_momentum(parameter, gradient, buffer, rates))
+        call!(self, sgd_momentum(parameter, gradient, buffer, rates, layer))
+    }
+
+    pub(super) fn layer_squares(self, p: &Tensor<1>, g: &Tensor<1>, decay: f64) -> Tensor<1> {
+        call!(self, layer_squares(p, g, decay))
     }
 
     pub(super) fn sum_of_squares(self, x: &Tensor<1>) -> Tensor<1> {

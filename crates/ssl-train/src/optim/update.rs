@@ -1,8 +1,7 @@
 //! The update rules, one function each, on flattened tensors `[parameter]`.
 
 use burn::tensor::{Bool, Tensor};
-use ssl_core::math::add_scaled;
-use ssl_kernels::ops::{self, AdamWRates, SgdRates, sgd_momentum, sum_of_squares};
+use ssl_kernels::ops::{self, AdamWRates, SgdRates, layer_squares, sgd_momentum};
 
 use super::{AdamWConfig, LarcConfig, LarsConfig, ParamState, SgdConfig};
 
@@ -29,17 +28,7 @@ pub(super) fn sgd(
     ParamRates { lr, decay }: ParamRates,
 ) -> Tensor<1> {
     let &SgdConfig { momentum, nesterov } = config;
-    if momentum > 0.0 && !nesterov {
-        let (p, buffer) = sgd_momentum(p, g, state.first.take(), SgdRates { lr, momentum, decay });
-        state.first = Some(buffer);
-        return p;
-    }
-    let g = decayed(&p, g, decay);
-    if !nesterov {
-        return with_momentum(momentum, state, p, g, lr);
-    }
-    let buffer = next_buffer(momentum, state, g.clone());
-    p - (g + buffer.mul_scalar(momentum)).mul_scalar(lr)
+    with_momentum(state, p, g, SgdRates { lr, momentum, decay, nesterov, lr_in_momentum: false }, None)
 }
 
 /// ```text
@@ -59,16 +48,18 @@ pub(super) fn lars(
     g: Tensor<1>,
     rates: ParamRates,
 ) -> Tensor<1> {
-    if config.clip_lr {
-        let g = with_layer_factor(config.trust_coefficient, true, &p, g, rates);
-        return lars_1d(config, state, p, g, rates.lr);
-    }
-    let g = decayed(&p, g, rates.decay);
-    let (p_norm, g_norm) = (norm(&p), norm(&g));
-    let degenerate = degenerate(&p_norm, &g_norm);
-    let denominator = g_norm.mask_fill(degenerate.clone(), 1.0);
-    let factor = p_norm.mul_scalar(config.trust_coefficient) / denominator;
-    lars_1d(config, state, p, g * factor.mask_fill(degenerate, 1.0), rates.lr)
+    let layer = match config.clip_lr {
+        true => layer_of_larc(config.trust_coefficient, true, &p, &g, rates),
+        false => {
+            let [p_norm, g_norm] = norms(&p, &g, rates.decay);
+            let degenerate = degenerate(&p_norm, &g_norm);
+            let denominator = g_norm.mask_fill(degenerate.clone(), 1.0);
+            let factor = p_norm.mul_scalar(config.trust_coefficient) / denominator;
+            let factor = factor.mask_fill(degenerate, 1.0);
+            Tensor::cat(vec![factor.clone(), factor.ones_like()], 0)
+        }
+    };
+    with_momentum(state, p, g, of_lars(config, rates), Some(layer))
 }
 
 /// LARS without a layer-wise rate: only its momentum.
@@ -83,10 +74,12 @@ pub(super) fn lars_1d(
     g: Tensor<1>,
     lr: f64,
 ) -> Tensor<1> {
-    if config.lr_in_momentum {
-        return p - next_buffer(config.momentum, state, g.mul_scalar(lr));
-    }
-    with_momentum(config.momentum, state, p, g, lr)
+    with_momentum(state, p, g, of_lars(config, ParamRates { lr, decay: 0.0 }), None)
+}
+
+fn of_lars(config: &LarsConfig, ParamRates { lr, decay }: ParamRates) -> SgdRates {
+    let &LarsConfig { momentum, lr_in_momentum, .. } = config;
+    SgdRates { lr, momentum, decay, nesterov: false, lr_in_momentum }
 }
 
 /// ```text
@@ -106,19 +99,21 @@ pub(super) fn larc(
     g: Tensor<1>,
     rates: ParamRates,
 ) -> Tensor<1> {
-    let g = with_layer_factor(config.trust_coefficient, config.clip_lr, &p, g, rates);
-    with_momentum(config.momentum, state, p, g, rates.lr)
+    let layer = layer_of_larc(config.trust_coefficient, config.clip_lr, &p, &g, rates);
+    let ParamRates { lr, decay } = rates;
+    let rates = SgdRates { lr, momentum: config.momentum, decay, ..SgdRates::default() };
+    with_momentum(state, p, g, rates, Some(layer))
 }
 
-/// A gradient times the layer-wise factor of [`larc`].
-fn with_layer_factor(
+/// The factor of a layer's gradient in [`larc`], and the share of its weight decay: `[2]`.
+fn layer_of_larc(
     trust_coefficient: f64,
     clip_lr: bool,
     p: &Tensor<1>,
-    g: Tensor<1>,
+    g: &Tensor<1>,
     ParamRates { lr, decay }: ParamRates,
 ) -> Tensor<1> {
-    let (p_norm, g_norm) = (norm(p), norm(&g));
+    let [p_norm, g_norm] = norms(p, g, 0.0);
     let degenerate = degenerate(&p_norm, &g_norm);
     let denominator = g_norm + p_norm.clone().mul_scalar(decay) + 1e-8;
     let factor = p_norm.mul_scalar(trust_coefficient) / denominator;
@@ -130,8 +125,8 @@ fn with_layer_factor(
     };
     let factor = factor.mask_fill(degenerate.clone(), 1.0);
     // Where there is no factor, the official wrapper adds no weight decay either.
-    let decay = Tensor::full([1], decay, &p.device()).mask_fill(degenerate, 0.0);
-    (g + p.clone() * decay) * factor
+    let share = factor.ones_like().mask_fill(degenerate, 0.0);
+    Tensor::cat(vec![factor, share], 0)
 }
 
 /// ```text
@@ -156,28 +151,17 @@ pub(super) fn adamw(
     p
 }
 
-/// ```text
-/// b ← μ · b + g;   p ← p − lr · b
-/// ```
-fn with_momentum(momentum: f64, state: &mut ParamState, p: Tensor<1>, g: Tensor<1>, lr: f64) -> Tensor<1> {
-    add_scaled(p, next_buffer(momentum, state, g), -lr)
-}
-
-/// The momentum buffer after adding a gradient: `b ← μ · b + g`.
-fn next_buffer(momentum: f64, state: &mut ParamState, g: Tensor<1>) -> Tensor<1> {
-    if momentum == 0.0 {
-        return g;
-    }
-    let buffer = match state.first.take() {
-        Some(buffer) => add_scaled(g, buffer, momentum),
-        None => g,
-    };
-    state.first = Some(buffer.clone());
-    buffer
-}
-
-fn decayed(p: &Tensor<1>, g: Tensor<1>, decay: f64) -> Tensor<1> {
-    if decay == 0.0 { g } else { add_scaled(g, p.clone(), decay) }
+/// The parameters after a step of [`sgd_momentum`]. Without momentum, there is no buffer to keep.
+fn with_momentum(
+    state: &mut ParamState,
+    p: Tensor<1>,
+    g: Tensor<1>,
+    rates: SgdRates,
+    layer: Option<Tensor<1>>,
+) -> Tensor<1> {
+    let (p, buffer) = sgd_momentum(p, g, state.first.take(), rates, layer);
+    state.first = (rates.momentum > 0.0).then_some(buffer);
+    p
 }
 
 /// Whether a norm is 0, so that there is no ratio. Computed on the device: reading a norm back would stall a GPU.
@@ -185,6 +169,8 @@ fn degenerate(p_norm: &Tensor<1>, g_norm: &Tensor<1>) -> Tensor<1, Bool> {
     p_norm.clone().equal_elem(0.0).bool_or(g_norm.clone().equal_elem(0.0))
 }
 
-fn norm(x: &Tensor<1>) -> Tensor<1> {
-    sum_of_squares(x).sqrt()
+/// `‖p‖` and `‖g + decay · p‖`, `[1]` each.
+fn norms(p: &Tensor<1>, g: &Tensor<1>, decay: f64) -> [Tensor<1>; 2] {
+    let norms = layer_squares(p, g, decay).sqrt();
+    [0, 1].map(|index| norms.clone().slice_dim(0, index..index + 1))
 }

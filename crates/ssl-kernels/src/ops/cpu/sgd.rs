@@ -18,12 +18,15 @@ pub(in crate::ops) fn sgd_momentum<B: Host>(
     gradient: Tensor<1>,
     buffer: Option<Tensor<1>>,
     rates: SgdRates,
+    layer: Option<Tensor<1>>,
 ) -> (Tensor<1>, Tensor<1>)
 where
     DispatchTensor: Bridge<B>,
 {
     let primitive = |t: Tensor<1>| t.try_into_primitive::<B>().expect("the device was checked");
     let (mut p, g) = (owned::<B>(primitive(parameter)), B::contiguous(&primitive(gradient)));
+    let layer = layer.map(|layer| B::contiguous(&primitive(layer)));
+    let layer = layer.as_ref().map_or([1.0, 1.0], |layer| [0, 1].map(|index| B::values(layer)[index]));
     let (length, is_first) = (g.shape().num_elements(), buffer.is_none());
     let mut buffer = match buffer {
         Some(buffer) => owned::<B>(primitive(buffer)),
@@ -35,7 +38,7 @@ where
         [&mut p, &mut buffer].map(|tensor| B::own_values(tensor).expect("made one's own above"));
     let pieces =
         p_values.chunks_mut(PIECE).zip(buffer_values.chunks_mut(PIECE)).zip(B::values(&g).chunks(PIECE));
-    each::<B, _>(pieces, |((p, buffer), g)| dispatch(Update { p, g, buffer, is_first, rates }));
+    each::<B, _>(pieces, |((p, buffer), g)| dispatch(Update { p, g, buffer, is_first, rates, layer }));
     (Tensor::from_primitive::<B>(p), Tensor::from_primitive::<B>(buffer))
 }
 
@@ -46,6 +49,8 @@ struct Update<'a> {
     /// Whether the buffer has no values yet.
     is_first: bool,
     rates: SgdRates,
+    /// Factor of the gradient, and share of the weight decay.
+    layer: [f32; 2],
 }
 
 impl Job for Update<'_> {
@@ -54,15 +59,25 @@ impl Job for Update<'_> {
     /// In the order of the portable operation, so that the result is bit-identical.
     #[inline(always)]
     fn run<I: Instructions>(self) {
-        let Self { p, g, buffer, is_first, rates } = self;
-        let (lr, momentum, decay) = (rates.lr as f32, rates.momentum as f32, rates.decay as f32);
-        let rows = buffer.iter_mut().zip(p.iter().zip(g));
-        if is_first {
-            rows.for_each(|(b, (p, g))| *b = g + p * decay);
+        let Self { p, g, buffer, is_first, rates, layer: [factor, share] } = self;
+        let (lr, momentum, decay) = (rates.lr as f32, rates.momentum as f32, share * rates.decay as f32);
+        let (in_buffer, lr) = if rates.lr_in_momentum { (lr, 1.0) } else { (1.0, lr) };
+        let next = |p: f32, g: f32, b: f32| {
+            let g = (g + p * decay) * factor * in_buffer;
+            (g, if is_first { g } else { b * momentum + g })
+        };
+        let rows = buffer.iter_mut().zip(p.iter_mut().zip(g));
+        if rates.nesterov {
+            rows.for_each(|(b, (p, g))| {
+                let (g, next) = next(*p, *g, *b);
+                (*p, *b) = (*p - (next * momentum + g) * lr, next);
+            });
         } else {
-            rows.for_each(|(b, (p, g))| *b = *b * momentum + (g + p * decay));
+            rows.for_each(|(b, (p, g))| {
+                let (_, next) = next(*p, *g, *b);
+                (*p, *b) = (*p - next * lr, next);
+            });
         }
-        p.iter_mut().zip(buffer).for_each(|(p, b)| *p -= *b * lr);
     }
 }
 
@@ -74,14 +89,21 @@ mod tests {
     #[test]
     fn updates_have_the_bits_of_the_portable_operation() {
         let device = Device::flex();
-        let rates = SgdRates { lr: 0.06, momentum: 0.9, decay: 5e-4 };
+        let usual = SgdRates { lr: 0.06, momentum: 0.9, decay: 5e-4, ..SgdRates::default() };
         let random = || Tensor::<1>::random([70_001], Distribution::Uniform(-1.0, 1.0), &device);
         let (p, g) = (random(), random());
-        for buffer in [None, Some(random())] {
-            let ours = sgd_momentum(p.clone(), g.clone(), buffer.clone(), rates);
-            let portable = sgd::portable(p.clone(), g.clone(), buffer, rates);
-            assert_eq!(ours.0.into_data(), portable.0.into_data());
-            assert_eq!(ours.1.into_data(), portable.1.into_data());
+        let layer = Tensor::from_floats([0.37, 1.0], &device);
+        let lars = SgdRates { lr_in_momentum: true, ..usual };
+        let nesterov = SgdRates { nesterov: true, ..usual };
+        for (rates, layer) in
+            [(usual, None), (nesterov, None), (usual, Some(layer.clone())), (lars, Some(layer))]
+        {
+            for buffer in [None, Some(random())] {
+                let ours = sgd_momentum(p.clone(), g.clone(), buffer.clone(), rates, layer.clone());
+                let portable = sgd::portable(p.clone(), g.clone(), buffer, rates, layer.clone());
+                assert_eq!(ours.0.into_data(), portable.0.into_data(), "{rates:?}");
+                assert_eq!(ours.1.into_data(), portable.1.into_data(), "{rates:?}");
+            }
         }
     }
 }

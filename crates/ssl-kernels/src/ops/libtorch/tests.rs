@@ -274,12 +274,17 @@ fn the_number_of_threads_changes_no_bit() {
 
 #[test]
 fn updates_have_the_values_of_the_portable_operation() {
-    let rates = SgdRates { lr: 0.06, momentum: 0.9, decay: 5e-4 };
+    let rates = SgdRates { lr: 0.06, momentum: 0.9, decay: 5e-4, ..SgdRates::default() };
     let (p, g) = (drawn([70_001]), drawn([70_001]));
     for buffer in [None, Some(drawn([70_001]))] {
         let before = [p.to_data(), g.to_data()];
-        let ours =
-            crate::ops::cpu::sgd_momentum::<super::Backend>(p.clone(), g.clone(), buffer.clone(), rates);
+        let ours = crate::ops::cpu::sgd_momentum::<super::Backend>(
+            p.clone(),
+            g.clone(),
+            buffer.clone(),
+            rates,
+            None,
+        );
         let want = sgd::portable(p.clone(), g.clone(), buffer, rates);
         let data = |(p, buffer): (Tensor<1>, Tensor<1>)| [p.into_data(), buffer.into_data()];
         assert_close(&data(ours), &data(want), "parameter and buffer");
