@@ -26,8 +26,15 @@ pub(crate) struct All {
 }
 
 /// The benchmarks, and the approximate seconds of a round with all rivals on two idle cores.
-const ROUNDS: [(&str, u32); 6] =
-    [("augment", 40), ("step", 1000), ("embed", 400), ("loader", 95), ("loss", 45), ("knn", 25)];
+const ROUNDS: [(&str, u32); 7] = [
+    ("augment", 40),
+    ("step", 1000),
+    ("embed", 400),
+    ("loader", 95),
+    ("loss", 45),
+    ("tokens", 30),
+    ("knn", 25),
+];
 
 /// Approximate seconds that `torch.compile` takes in the first round, with an empty cache: of eight steps, two encoders and the loss.
 const FIRST_COMPILATION: u32 = 800;

@@ -20,6 +20,7 @@ mod program;
 mod rounds;
 mod row;
 mod step;
+mod tokens;
 mod work;
 
 use std::path::PathBuf;
@@ -53,6 +54,8 @@ enum What {
     Loader(loader::Loader),
     /// The NT-Xent loss, forward and backward.
     Loss(loss::Loss),
+    /// Attention by the number of tokens, and an encoder by that of the patches it sees: seconds and memory.
+    Tokens(tokens::TokensBench),
     /// k-NN of 10,000 queries in a bank of 50,000 images.
     Knn(knn::Knn),
     /// The memory that runs expect, against the peak that they reach: every method, ResNets and ViTs, on `flex`.
@@ -102,6 +105,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         What::Embed(embed) => ("embed", &embed.common, embed.run()?),
         What::Loader(loader) => ("loader", &loader.common, loader.run()?),
         What::Loss(loss) => ("loss", &loss.common, loss.run()?),
+        What::Tokens(tokens) => ("tokens", &tokens.common, tokens.run()?),
         What::Knn(knn) => ("knn", &knn.common, knn.run()?),
         What::Memory(memory) => return memory.run(),
         What::Plan(plan) => return plan.run(),

@@ -31,6 +31,8 @@ pub(super) mod shares;
 mod simd;
 mod sum_of_squares;
 #[cfg(all(test, feature = "flex"))]
+mod thread_tests;
+#[cfg(all(test, feature = "flex"))]
 mod transformer_tests;
 mod transposition;
 

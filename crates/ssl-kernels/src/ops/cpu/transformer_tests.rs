@@ -1,9 +1,33 @@
-//! The operations of transformers against their portable versions in float64.
+//! The operations of transformers against their portable versions in float64, on every backend whose tensors the loops work on.
+
+use std::cell::RefCell;
 
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
 use crate::ops::cpu::simd::{self, Level};
 use crate::ops::{AttentionInput, FeedForwardWeights, attention, feed_forward, layer_norm, linear};
+
+thread_local! {
+    /// Where tensors are made, if not on `flex`.
+    static DEVICE: RefCell<Option<Device>> = const { RefCell::new(None) };
+}
+
+fn device() -> Device {
+    DEVICE.with_borrow(|device| device.clone().unwrap_or_else(Device::flex))
+}
+
+/// Runs a test with tensors of each backend.
+#[track_caller]
+fn on_every_host(test: impl Fn()) {
+    let _alone = simd::alone();
+    test();
+    #[cfg(feature = "tch")]
+    {
+        DEVICE.set(Some(crate::DeviceSpec::Tch.open().expect("libtorch runs on every CPU")));
+        test();
+        DEVICE.set(None);
+    }
+}
 
 /// Values between -1 and 1. A congruential generator: a wave would cancel in the sums and leave nothing but rounding errors.
 fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
@@ -14,7 +38,7 @@ fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
     };
     Tensor::from_data(
         TensorData::new((0..shape.iter().product()).map(next).collect::<Vec<f32>>(), shape),
-        &Device::flex(),
+        &device(),
     )
 }
 
@@ -97,14 +121,15 @@ fn gelu_by_definition<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Opt
 
 #[test]
 fn linear_layers_are_those_of_float64() {
-    let _alone = simd::alone();
-    for shape in LAYERS {
-        for then_gelu in [false, true] {
-            let (got, want) =
-                (layer(shape, then_gelu, FloatDType::F32), layer(shape, then_gelu, FloatDType::F64));
-            assert_close(&got, &want, 1e-6, &format!("{shape:?}, GELU: {then_gelu}"));
+    on_every_host(|| {
+        for shape in LAYERS {
+            for then_gelu in [false, true] {
+                let (got, want) =
+                    (layer(shape, then_gelu, FloatDType::F32), layer(shape, then_gelu, FloatDType::F64));
+                assert_close(&got, &want, 1e-6, &format!("{shape:?}, GELU: {then_gelu}"));
+            }
         }
-    }
+    });
 }
 
 #[test]
@@ -140,15 +165,16 @@ fn norm([rows, length]: [usize; 2], dtype: FloatDType) -> Vec<TensorData> {
 
 #[test]
 fn layer_norms_are_those_of_float64() {
-    let _alone = simd::alone();
-    for shape in [[7, 3], [197, 48], [130, 192], [3, 385]] {
-        assert_close(
-            &norm(shape, FloatDType::F32),
-            &norm(shape, FloatDType::F64),
-            2e-6,
-            &format!("{shape:?}"),
-        );
-    }
+    on_every_host(|| {
+        for shape in [[7, 3], [197, 48], [130, 192], [3, 385]] {
+            assert_close(
+                &norm(shape, FloatDType::F32),
+                &norm(shape, FloatDType::F64),
+                2e-6,
+                &format!("{shape:?}"),
+            );
+        }
+    });
 }
 
 /// Rows, length of a token and of a hidden one: a single row, odd ones, several jobs.
@@ -190,13 +216,14 @@ fn half([rows, dim, hidden]: [usize; 3], apart: bool, dtype: FloatDType) -> Vec<
 
 #[test]
 fn the_feed_forward_half_is_that_of_float64() {
-    let _alone = simd::alone();
-    for shape in HALVES {
-        for apart in [false, true] {
-            let (got, want) = (half(shape, apart, FloatDType::F32), half(shape, apart, FloatDType::F64));
-            assert_close(&got, &want, 3e-6, &format!("{shape:?}, another shortcut: {apart}"));
+    on_every_host(|| {
+        for shape in HALVES {
+            for apart in [false, true] {
+                let (got, want) = (half(shape, apart, FloatDType::F32), half(shape, apart, FloatDType::F64));
+                assert_close(&got, &want, 3e-6, &format!("{shape:?}, another shortcut: {apart}"));
+            }
         }
-    }
+    });
 }
 
 #[test]
@@ -249,15 +276,16 @@ fn heads([batch, tokens, heads, dim]: [usize; 4], dtype: FloatDType) -> Vec<Tens
 
 #[test]
 fn attention_is_that_of_float64() {
-    let _alone = simd::alone();
-    for shape in HEADS {
-        assert_close(
-            &heads(shape, FloatDType::F32),
-            &heads(shape, FloatDType::F64),
-            2e-6,
-            &format!("{shape:?}"),
-        );
-    }
+    on_every_host(|| {
+        for shape in HEADS {
+            assert_close(
+                &heads(shape, FloatDType::F32),
+                &heads(shape, FloatDType::F64),
+                2e-6,
+                &format!("{shape:?}"),
+            );
+        }
+    });
 }
 
 /// Images, queries, keys, heads, and dimensions of a head.
@@ -310,32 +338,49 @@ fn others(
 }
 
 #[test]
-fn attention_to_others_is_that_of_float64() {
-    let _alone = simd::alone();
-    for shape in OTHERS {
-        for sight in SIGHTS {
-            assert_close(
-                &others(shape, sight, FloatDType::F32),
-                &others(shape, sight, FloatDType::F64),
-                2e-6,
-                &format!("{shape:?}, {sight:?}"),
-            );
+fn the_attention_of_the_first_token_is_that_of_float64() {
+    on_every_host(|| {
+        // The only token of an image has a weight of 1 and no gradient.
+        for [batch, tokens, heads, dim] in HEADS.into_iter().filter(|shape| shape[1] > 1) {
+            let run = |dtype| {
+                let qkv = operand(&random([batch, tokens, 3 * heads * dim], 1).mul_scalar(3.0), dtype);
+                results!(attention::first_attention(qkv.clone(), heads), qkv)
+            };
+            let about = format!("{batch} x {tokens} tokens, {heads} heads of {dim}");
+            assert_close(&run(FloatDType::F32), &run(FloatDType::F64), 2e-6, &about);
         }
-    }
+    });
+}
+
+#[test]
+fn attention_to_others_is_that_of_float64() {
+    on_every_host(|| {
+        for shape in OTHERS {
+            for sight in SIGHTS {
+                assert_close(
+                    &others(shape, sight, FloatDType::F32),
+                    &others(shape, sight, FloatDType::F64),
+                    2e-6,
+                    &format!("{shape:?}, {sight:?}"),
+                );
+            }
+        }
+    });
 }
 
 #[test]
 fn packed_tokens_see_bias_and_padding_too() {
-    let _alone = simd::alone();
-    let (batch, tokens, heads, dim) = (2, 300, 2, 16);
-    let run = |dtype| {
-        let qkv = operand(&random([batch, tokens, 3 * heads * dim], 1).mul_scalar(3.0), dtype);
-        let bias = operand(&random([1, heads, tokens, tokens], 2), dtype);
-        let input = AttentionInput::packed(qkv.clone(), heads);
-        let input = input.with_bias(bias.clone()).with_lengths(vec![tokens, 7]);
-        results!(attended(input, dtype), qkv, bias)
-    };
-    assert_close(&run(FloatDType::F32), &run(FloatDType::F64), 2e-6, "packed");
+    on_every_host(|| {
+        let (batch, tokens, heads, dim) = (2, 300, 2, 16);
+        let run = |dtype| {
+            let qkv = operand(&random([batch, tokens, 3 * heads * dim], 1).mul_scalar(3.0), dtype);
+            let bias = operand(&random([1, heads, tokens, tokens], 2), dtype);
+            let input = AttentionInput::packed(qkv.clone(), heads);
+            let input = input.with_bias(bias.clone()).with_lengths(vec![tokens, 7]);
+            results!(attended(input, dtype), qkv, bias)
+        };
+        assert_close(&run(FloatDType::F32), &run(FloatDType::F64), 2e-6, "packed");
+    });
 }
 
 #[test]
