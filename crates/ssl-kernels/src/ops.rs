@@ -53,7 +53,7 @@ pub use depthwise_conv::depthwise_conv2d;
 pub use feed_forward::{FeedForwardWeights, feed_forward, feed_forward_onto};
 pub use gelu::gelu;
 pub use layer_norm::layer_norm;
-pub use linear::{linear, linear_gelu};
+pub use linear::{linear, linear_gelu, linear_onto};
 pub use maps::{Maps, NormalisedMaps};
 pub use read::read_values;
 pub use relu::relu;

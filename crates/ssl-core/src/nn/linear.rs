@@ -97,15 +97,40 @@ impl Linear {
         self.product(input, self.weight.val(), self.bias.as_ref().map(Param::val), ops::linear)
     }
 
-    /// [`forward`](Self::forward) with every output multiplied by its factor. The factors multiply the weights, which are fewer than
-    /// the outputs of a batch.
+    /// [`forward`](Self::forward) with every output multiplied by its factor, if there are some. The factors multiply the weights,
+    /// which are fewer than the outputs of a batch.
     ///
     /// # Shapes
     /// - `factors`: `[output]`
-    pub fn forward_scaled<const D: usize>(&self, input: Tensor<D>, factors: Tensor<1>) -> Tensor<D> {
-        let weight = self.weight.val() * factors.clone().unsqueeze_dim(1);
-        let bias = self.bias.as_ref().map(|bias| bias.val() * factors);
+    pub fn forward_scaled<const D: usize>(&self, input: Tensor<D>, factors: Option<Tensor<1>>) -> Tensor<D> {
+        let (weight, bias) = self.scaled(factors);
         self.product(input, weight, bias, ops::linear)
+    }
+
+    /// [`forward_scaled`](Self::forward_scaled) added to a shortcut.
+    ///
+    /// # Shapes
+    /// - `shortcut`: as the output
+    pub fn forward_onto<const D: usize>(
+        &self,
+        shortcut: Tensor<D>,
+        input: Tensor<D>,
+        factors: Option<Tensor<1>>,
+    ) -> Tensor<D> {
+        if self.precision != Precision::F32 {
+            return shortcut + self.forward_scaled(input, factors);
+        }
+        let (weight, bias) = self.scaled(factors);
+        ops::linear_onto(shortcut, input, weight, bias)
+    }
+
+    /// Weight and bias, multiplied by the factors of the outputs.
+    fn scaled(&self, factors: Option<Tensor<1>>) -> (Tensor<2>, Option<Tensor<1>>) {
+        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
+        match factors {
+            Some(factors) => (weight * factors.clone().unsqueeze_dim(1), bias.map(|bias| bias * factors)),
+            None => (weight, bias),
+        }
     }
 
     /// The outputs of `range` alone, as [`forward`](Self::forward) computes them.

@@ -157,12 +157,13 @@ impl Host {
 
     pub(super) fn linear(
         self,
+        shortcut: Option<AnyRank>,
         input: AnyRank,
         weight: Tensor<2>,
         bias: Option<Tensor<1>>,
         then_gelu: bool,
     ) -> AnyRank {
-        call!(self, linear(input, weight, bias, then_gelu))
+        call!(self, linear(shortcut, input, weight, bias, then_gelu))
     }
 
     pub(super) fn feed_forward(

@@ -4,18 +4,32 @@ use burn::tensor::{Tensor, module};
 
 use super::gelu;
 #[cfg(any(feature = "flex", feature = "tch"))]
-use super::host::host_of;
+use super::{any_rank::AnyRank, host::host_of};
 
 /// `x weightᵀ + bias` on the last axis.
 ///
-/// On `flex`, and in float32 on `tch`, forward and backward pass are matrix products without transposed copies.
+/// On `flex`, and in float32 on `tch`, forward and backward pass are matrix products of operands as they lie in memory, but for a
+/// weight that many rows read along its columns.
 ///
 /// # Shapes
 /// - `input`: `[..., input]`
 /// - `weight`: `[output, input]`, `bias`: `[output]`
 /// - returns: `[..., output]`
 pub fn linear<const D: usize>(input: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
-    layer(input, weight, bias, false)
+    layer(None, input, weight, bias, false)
+}
+
+/// [`linear`] added to a shortcut, in one pass over the output where the backend supports it.
+///
+/// # Shapes
+/// As [`linear`], and `shortcut` as the output.
+pub fn linear_onto<const D: usize>(
+    shortcut: Tensor<D>,
+    input: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
+    layer(Some(shortcut), input, weight, bias, false)
 }
 
 /// [`gelu`]`(x weightᵀ + bias)`, the first half of a transformer's feed-forward network.
@@ -27,10 +41,11 @@ pub fn linear_gelu<const D: usize>(
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
 ) -> Tensor<D> {
-    layer(input, weight, bias, true)
+    layer(None, input, weight, bias, true)
 }
 
 fn layer<const D: usize>(
+    shortcut: Option<Tensor<D>>,
     input: Tensor<D>,
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
@@ -39,10 +54,16 @@ fn layer<const D: usize>(
     #[cfg(any(feature = "flex", feature = "tch"))]
     if let Some(host) = host_of!(input, weight)
         && bias.as_ref().is_none_or(|bias| host_of!(input, (*bias)).is_some())
+        && shortcut.as_ref().is_none_or(|shortcut| host_of!(input, (*shortcut)).is_some())
     {
-        return host.linear(input.into(), weight, bias, then_gelu).ranked();
+        let shortcut = shortcut.map(AnyRank::from);
+        return host.linear(shortcut, input.into(), weight, bias, then_gelu).ranked();
     }
-    portable(input, weight, bias, then_gelu)
+    let output = portable(input, weight, bias, then_gelu);
+    match shortcut {
+        Some(shortcut) => shortcut + output,
+        None => output,
+    }
 }
 
 /// The portable version, with Burn's own operations.

@@ -103,13 +103,16 @@ impl TransformerBlock {
 
     /// The tokens after the rest of the block, which works on each of them separately, from what they have `seen`.
     fn after_attention(&self, tokens: Tensor<3>, seen: Tensor<3>, pass: &Pass) -> Tensor<3> {
-        let branch = projected(&self.attn.proj, seen, self.ls1.as_ref());
-        let tokens = tokens + self.drop_path.forward(branch, "drop_path1", pass);
+        let [ls1, ls2] = [&self.ls1, &self.ls2].map(|scale| scale.as_ref().map(|scale| scale.gamma.val()));
+        let proj = &self.attn.proj;
         if self.drop_path.drops(pass) {
-            let branch = self.mlp.scaled(self.norm2.forward(tokens.clone()), self.ls2.as_ref());
+            let branch = proj.forward_scaled(seen, ls1);
+            let tokens = tokens + self.drop_path.forward(branch, "drop_path1", pass);
+            let branch = self.mlp.scaled(self.norm2.forward(tokens.clone()), ls2);
             return tokens + self.drop_path.forward(branch, "drop_path2", pass);
         }
-        self.mlp.with_shortcut(tokens, &self.norm2, self.ls2.as_ref())
+        let tokens = proj.forward_onto(tokens, seen, ls1);
+        self.mlp.with_shortcut(tokens, &self.norm2, ls2)
     }
 
     /// The attention of the first token to every token.
@@ -142,14 +145,6 @@ impl TransformerBlock {
     }
 }
 
-/// The output of a branch, whose last layer is `layer`, with the branch's factors.
-fn projected(layer: &Linear, input: Tensor<3>, factors: Option<&LayerScale>) -> Tensor<3> {
-    match factors {
-        Some(factors) => layer.forward_scaled(input, factors.gamma.val()),
-        None => layer.forward(input),
-    }
-}
-
 /// The weights of a network whose output is multiplied by `factors`.
 fn scaled_weights(weights: FeedForwardWeights, factors: Tensor<1>) -> FeedForwardWeights {
     let weight2 = weights.weight2 * factors.clone().unsqueeze_dim(1);
@@ -176,19 +171,17 @@ impl FeedForward {
     }
 
     /// `x + factors · mlp(norm(x))`, in one operation where both layers are float32.
-    fn with_shortcut(&self, tokens: Tensor<3>, norm: &LayerNorm, factors: Option<&LayerScale>) -> Tensor<3> {
+    fn with_shortcut(&self, tokens: Tensor<3>, norm: &LayerNorm, factors: Option<Tensor<1>>) -> Tensor<3> {
         match (self.weights_after(norm), factors) {
             (Some(weights), None) => feed_forward(tokens, weights),
-            (Some(weights), Some(factors)) => {
-                feed_forward(tokens, scaled_weights(weights, factors.gamma.val()))
-            }
-            (None, _) => tokens.clone() + self.scaled(norm.forward(tokens), factors),
+            (Some(weights), Some(factors)) => feed_forward(tokens, scaled_weights(weights, factors)),
+            (None, factors) => tokens.clone() + self.scaled(norm.forward(tokens), factors),
         }
     }
 
     /// `factors · mlp(x)`
-    fn scaled(&self, tokens: Tensor<3>, factors: Option<&LayerScale>) -> Tensor<3> {
-        projected(&self.fc2, self.fc1.forward_gelu(tokens), factors)
+    fn scaled(&self, tokens: Tensor<3>, factors: Option<Tensor<1>>) -> Tensor<3> {
+        self.fc2.forward_scaled(self.fc1.forward_gelu(tokens), factors)
     }
 
     /// `shortcut + factors · mlp(norm(x))`, in one operation where both layers are float32: the factors then multiply the weights

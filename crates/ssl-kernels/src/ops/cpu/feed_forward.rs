@@ -209,7 +209,7 @@ impl<B: Host> Saved<B> {
             if rows == 0 {
                 values.fill(0.0);
             } else {
-                wide_product::<B>(MatrixMut::new(&mut values, b.columns), a, b);
+                wide_product::<B>(MatrixMut::new(&mut values, b.columns), a, b, Old::Replaced);
             }
             tensor::<B>(values, [a.rows, b.columns])
         };

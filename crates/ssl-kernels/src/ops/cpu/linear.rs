@@ -1,4 +1,5 @@
-//! Linear layers as three matrix products, with bias and GELU in passes over rows that are still in a cache.
+//! Linear layers as three matrix products. Bias and GELU follow in a pass over the output; a shortcut, with the bias, is there before
+//! the product.
 
 use std::borrow::Cow;
 
@@ -15,7 +16,7 @@ use super::matrix::{Matrix, MatrixMut};
 use super::normal::normal;
 use super::parallel::{each, map};
 use super::pool::any_values;
-use super::products::wide_product;
+use super::products::{Old, wide_product};
 use super::simd::{Instructions, Job, dispatch};
 use super::transposition::transposed;
 use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
@@ -28,8 +29,9 @@ const SUMMED: usize = 256;
 /// Rows for which a transposed copy of the weight is worth its time.
 const COPIED: usize = 256;
 
-/// See [`linear`](crate::ops::linear) and [`linear_gelu`](crate::ops::linear_gelu).
+/// See [`linear`](crate::ops::linear), [`linear_onto`](crate::ops::linear_onto) and [`linear_gelu`](crate::ops::linear_gelu).
 pub(in crate::ops) fn linear<B: Host>(
+    shortcut: Option<AnyRank>,
     input: AnyRank,
     weight: Tensor<2>,
     bias: Option<Tensor<1>>,
@@ -38,15 +40,19 @@ pub(in crate::ops) fn linear<B: Host>(
 where
     DispatchTensor: Bridge<B>,
 {
-    let biased = bias.is_some();
-    // Without a bias, a constant takes the place of its node.
-    let bias = bias.unwrap_or_else(|| Tensor::zeros([1], &weight.device().inner()));
-    let plain = ![input.device(), weight.device(), bias.device()].iter().any(Device::is_autodiff);
+    let (biased, onto) = (bias.is_some(), shortcut.is_some());
+    // A constant takes the place of what is not there.
+    let none = || Tensor::<1>::zeros([1], &weight.device().inner());
+    let (bias, shortcut) = (bias.unwrap_or_else(none), shortcut.unwrap_or_else(|| none().into()));
+    let devices = [input.device(), weight.device(), bias.device(), shortcut.device()];
+    let plain = !devices.iter().any(Device::is_autodiff);
     let (x, w, bias) = (tracked::<B>(input), tracked::<B>(weight), tracked::<B>(bias));
-    let nodes = [x.node(), w.node(), bias.node()];
+    let shortcut = tracked::<B>(shortcut);
+    let nodes = [x.node(), w.node(), bias.node(), shortcut.node()];
     let (x, w) = (B::contiguous(x.primitive()), B::contiguous(w.primitive()));
     let bias = biased.then(|| B::contiguous(bias.primitive()));
-    let (slopes, output) = forward::<B>(&x, &w, bias.as_ref(), then_gelu);
+    let shortcut = onto.then(|| B::contiguous(shortcut.primitive()));
+    let (slopes, output) = forward::<B>(&x, &w, bias.as_ref(), shortcut.as_ref(), then_gelu);
     if plain {
         return AnyRank::of::<B>(output);
     }
@@ -62,6 +68,7 @@ fn forward<B: Host>(
     x: &FloatTensor<B>,
     w: &FloatTensor<B>,
     bias: Option<&FloatTensor<B>>,
+    shortcut: Option<&FloatTensor<B>>,
     then_gelu: bool,
 ) -> (Option<FloatTensor<B>>, FloatTensor<B>) {
     let [outputs, inputs] = w.shape().dims::<2>();
@@ -75,18 +82,24 @@ fn forward<B: Host>(
     }
     let (bias, count) = (bias.map(B::values), shape.iter().product());
     let mut sums = any_values(count);
+    let rows = (PIECE / outputs).max(1) * outputs;
+    if let Some(shortcut) = shortcut {
+        assert_eq!(shortcut.shape().to_vec(), shape, "linear: shapes of the shortcut and of the output");
+        let pieces = sums.chunks_mut(rows).zip(B::values(shortcut).chunks(rows));
+        each::<B, _>(pieces, |(sums, shortcut)| dispatch(Start { sums, shortcut, bias }));
+    }
+    let old = if shortcut.is_some() { Old::Kept } else { Old::Replaced };
     if count > 0 {
         let (x, w) = (Matrix::new(B::values(x), inputs), Matrix::new(B::values(w), inputs));
         let sums = MatrixMut::new(&mut sums, outputs);
         if x.rows < COPIED {
-            wide_product::<B>(sums, x, w.transposed());
+            wide_product::<B>(sums, x, w.transposed(), old);
         } else {
-            wide_product::<B>(sums, x, Matrix::new(&transposed::<B>(w), outputs));
+            wide_product::<B>(sums, x, Matrix::new(&transposed::<B>(w), outputs), old);
         }
     }
-    let rows = (PIECE / outputs).max(1) * outputs;
     if !then_gelu {
-        if let Some(bias) = bias {
+        if let Some(bias) = bias.filter(|_| old == Old::Replaced) {
             each::<B, _>(sums.chunks_mut(rows), |rows| dispatch(AddBias { rows, bias }));
         }
         return (None, tensor::<B>(sums, shape));
@@ -110,11 +123,11 @@ struct Saved<B: Host> {
 #[derive(Debug)]
 struct LinearLayer;
 
-impl<B: Host> Backward<B, 3> for LinearLayer {
+impl<B: Host> Backward<B, 4> for LinearLayer {
     type State = Saved<B>;
 
-    fn backward(self, ops: Ops<Saved<B>, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
-        let [x_node, w_node, bias_node] = ops.parents.map(|node| node.map(|node| node.id));
+    fn backward(self, ops: Ops<Saved<B>, 4>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let [x_node, w_node, bias_node, shortcut_node] = ops.parents.map(|node| node.map(|node| node.id));
         let Saved { x, w, slopes } = ops.state;
         let mut gradient = B::contiguous(&grads.consume::<B>(&ops.node));
         if let Some(slopes) = slopes {
@@ -127,7 +140,7 @@ impl<B: Host> Backward<B, 3> for LinearLayer {
             let mut dx = any_values(x.shape().num_elements());
             if !is_empty {
                 let (dy, w) = (Matrix::new(dy, outputs), Matrix::new(B::values(&w), inputs));
-                wide_product::<B>(MatrixMut::new(&mut dx, inputs), dy, w);
+                wide_product::<B>(MatrixMut::new(&mut dx, inputs), dy, w, Old::Replaced);
             }
             grads.register::<B>(node, tensor::<B>(dx, x_shape));
         }
@@ -137,12 +150,15 @@ impl<B: Host> Backward<B, 3> for LinearLayer {
                 dw.fill(0.0);
             } else {
                 let (dy, x) = (Matrix::new(dy, outputs), Matrix::new(B::values(&x), inputs));
-                wide_product::<B>(MatrixMut::new(&mut dw, inputs), dy.transposed(), x);
+                wide_product::<B>(MatrixMut::new(&mut dw, inputs), dy.transposed(), x, Old::Replaced);
             }
             grads.register::<B>(node, tensor::<B>(dw, [outputs, inputs]));
         }
         if let Some(node) = bias_node {
             grads.register::<B>(node, tensor::<B>(column_sums::<B>(dy, outputs), [outputs]));
+        }
+        if let Some(node) = shortcut_node {
+            grads.register::<B>(node, gradient);
         }
     }
 }
@@ -160,6 +176,28 @@ fn through_gelu<B: Host>(gradient: FloatTensor<B>, slopes: &FloatTensor<B>) -> F
 fn column_sums<B: Host>(values: &[f32], columns: usize) -> Vec<f32> {
     let parts = map::<B, _, _>(values.chunks(SUMMED * columns), |rows| dispatch(SumRows { rows, columns }));
     total(columns, parts.iter().map(Vec::as_slice))
+}
+
+/// Starts `sums` as the shortcut and the bias.
+struct Start<'a> {
+    sums: &'a mut [f32],
+    shortcut: &'a [f32],
+    bias: Option<&'a [f32]>,
+}
+
+impl Job for Start<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<I: Instructions>(self) {
+        let Some(bias) = self.bias else {
+            self.sums.copy_from_slice(self.shortcut);
+            return;
+        };
+        let rows = self.sums.chunks_exact_mut(bias.len()).zip(self.shortcut.chunks_exact(bias.len()));
+        for (sums, shortcut) in rows {
+            sums.iter_mut().zip(shortcut.iter().zip(bias)).for_each(|(sum, (x, bias))| *sum = x + bias);
+        }
+    }
 }
 
 struct AddBias<'a> {

@@ -65,10 +65,10 @@ pub(super) fn product(out: &mut MatrixMut<'_>, a: Matrix<'_>, b: Matrix<'_>, sca
     }
 }
 
-/// `out = a b` on all threads, with the same bits for any number of them.
+/// `out = a b` on all threads, or that added to `out`, with the same bits for any number of them.
 ///
 /// The longer side of the result is divided, so that the factor which every thread reads as a whole is the smaller one.
-pub(super) fn wide_product<B: Host>(out: MatrixMut<'_>, a: Matrix<'_>, b: Matrix<'_>) {
+pub(super) fn wide_product<B: Host>(out: MatrixMut<'_>, a: Matrix<'_>, b: Matrix<'_>, old: Old) {
     let by_rows = out.rows >= out.columns;
     let least = PART.max(SMALL / out.rows.min(out.columns).max(1) + 1);
     let lengths = lengths(out.rows.max(out.columns), least, B::threads());
@@ -81,7 +81,7 @@ pub(super) fn wide_product<B: Host>(out: MatrixMut<'_>, a: Matrix<'_>, b: Matrix
     }
     each::<B, _>(parts, |(mut part, range)| {
         let (a, b) = if by_rows { (a.rows(range), b) } else { (a, b.columns(range)) };
-        product(&mut part, a, b, 1.0, Old::Replaced);
+        product(&mut part, a, b, 1.0, old);
     });
 }
 

@@ -119,6 +119,31 @@ fn gelu_by_definition<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Opt
     x * share
 }
 
+/// A layer onto a shortcut, with a bias or without one.
+fn layer_onto([rows, inputs, outputs]: [usize; 3], biased: bool, dtype: FloatDType) -> Vec<TensorData> {
+    let x = operand(&random([1, rows, inputs], 1), dtype);
+    let (weight, bias) =
+        (operand(&random([outputs, inputs], 2), dtype), operand(&random([outputs], 3), dtype));
+    let shortcut = operand(&random([1, rows, outputs], 4), dtype);
+    let given = biased.then(|| bias.clone());
+    let y = match dtype {
+        FloatDType::F32 => linear::linear_onto(shortcut.clone(), x.clone(), weight.clone(), given),
+        _ => shortcut.clone() + plain_by_definition(x.clone(), weight.clone(), given),
+    };
+    if biased { results!(y, x, weight, bias, shortcut) } else { results!(y, x, weight, shortcut) }
+}
+
+#[test]
+fn linear_layers_onto_a_shortcut_are_those_of_float64() {
+    on_every_host(|| {
+        for (shape, biased) in LAYERS.into_iter().flat_map(|shape| [(shape, true), (shape, false)]) {
+            let run = |dtype| layer_onto(shape, biased, dtype);
+            let about = format!("{shape:?} onto a shortcut, bias: {biased}");
+            assert_close(&run(FloatDType::F32), &run(FloatDType::F64), 1e-6, &about);
+        }
+    });
+}
+
 #[test]
 fn linear_layers_are_those_of_float64() {
     on_every_host(|| {
@@ -425,7 +450,9 @@ fn the_number_of_threads_changes_no_bit() {
         let heads = HEADS.map(|shape| heads(shape, FloatDType::F32));
         let others = OTHERS.map(|shape| SIGHTS.map(|sight| others(shape, sight, FloatDType::F32)).concat());
         let halves = HALVES.map(|shape| half(shape, shape[0] > 150, FloatDType::F32));
-        [layers.concat(), norms.concat(), heads.concat(), others.concat(), halves.concat()].concat()
+        let onto = LAYERS.map(|shape| layer_onto(shape, true, FloatDType::F32));
+        [layers.concat(), onto.concat(), norms.concat(), heads.concat(), others.concat(), halves.concat()]
+            .concat()
     };
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
