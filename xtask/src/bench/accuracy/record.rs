@@ -110,7 +110,16 @@ impl Record {
 
     /// All runs of this checkout, by file name.
     pub(super) fn all() -> Result<Vec<Self>> {
-        let Ok(entries) = fs::read_dir(folder()) else { return Ok(Vec::new()) };
+        Self::all_in(&folder())
+    }
+
+    /// The runs whose recipes were chosen again after them, by file name.
+    pub(super) fn of_first_choice() -> Result<Vec<Self>> {
+        Self::all_in(&folder().with_file_name("first-choice"))
+    }
+
+    fn all_in(folder: &Path) -> Result<Vec<Self>> {
+        let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
         let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
         paths.sort();

@@ -20,8 +20,8 @@ const PAGE: &str = include_str!("../../../accuracy/page.md");
 pub(super) fn write() -> Result<()> {
     let path = places::root().join(places::RESULTS).join("README.md");
     fs::create_dir_all(path.parent().unwrap_or(&path))?;
-    let records = Record::all()?;
-    fs::write(&path, page(&records, &recipes(&records)?))
+    let (records, former) = (Record::all()?, Record::of_first_choice()?);
+    fs::write(&path, page(&records, &recipes(&records)?, &former))
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
@@ -34,8 +34,8 @@ fn recipes(records: &[Record]) -> Result<Vec<(&'static str, String)>> {
         .collect()
 }
 
-/// The page for the given runs. Only runs of today's recipes count.
-fn page(records: &[Record], recipes: &[(&str, String)]) -> String {
+/// The page for the given runs. Only runs of today's recipes count; `former` ones have a table of their own.
+fn page(records: &[Record], recipes: &[(&str, String)], former: &[Record]) -> String {
     let is_current = |record: &&Record| {
         recipes.iter().any(|(method, hash)| *method == record.method && *hash == record.recipe)
     };
@@ -45,7 +45,12 @@ fn page(records: &[Record], recipes: &[(&str, String)]) -> String {
         let methods = recipes.iter().filter(|(method, _)| by_labels(method));
         methods.map(|(method, _)| measure.row(method, &current)).collect::<Vec<_>>().join("\n")
     });
+    let former: Vec<_> = former.iter().collect();
+    let tested_before =
+        recipes.iter().filter(|(method, _)| former.iter().any(|record| record.method == *method));
+    let first: Vec<_> = tested_before.map(|(method, _)| Row::of(method, &former).text()).collect();
     PAGE.replace("{rows}", &rows.join("\n"))
+        .replace("{first}", &first.join("\n"))
         .replace("{linear}", &linear)
         .replace("{finetuned}", &finetuned)
         .replace("{missing}", &missing(&current, records.len() - current.len(), recipes))
@@ -167,11 +172,15 @@ fn signed(difference: Difference) -> String {
     if error.is_finite() { format!("{mean:+.2} ± {error:.2}") } else { format!("{mean:+.2}") }
 }
 
-/// The accuracies of raw pixels over all runs of both sides.
+/// The accuracies of raw pixels over all runs, of our side first.
 fn pixels(sides: [&Group; 2]) -> String {
-    let found: BTreeSet<_> =
-        sides.iter().flat_map(|side| &side.pixels).map(|value| format!("{value:.2}")).collect();
-    if found.is_empty() { "missing".to_owned() } else { found.into_iter().collect::<Vec<_>>().join(", ") }
+    let mut found: Vec<String> = Vec::new();
+    for value in sides.iter().flat_map(|side| &side.pixels).map(|value| format!("{value:.2}")) {
+        if !found.contains(&value) {
+            found.push(value);
+        }
+    }
+    if found.is_empty() { "missing".to_owned() } else { found.join(", ") }
 }
 
 /// The missing runs, one line for each method and side.
@@ -274,7 +283,7 @@ mod tests {
     fn a_row_has_both_sides_and_their_judgement() {
         let mut records = runs("simclr", Side::Ours, [37.5, 38.0, 38.5]);
         records.extend(runs("simclr", Side::Torch, [38.0, 38.5, 39.0]));
-        let page = page(&records, &recipes());
+        let page = page(&records, &recipes(), &[]);
         let expected = [
             "`simclr`",
             "38.00 ± 0.50",
@@ -301,14 +310,14 @@ mod tests {
     fn a_method_that_is_worse_than_pytorch_and_pixels_is_told_so() {
         let mut records = runs("byol", Side::Ours, [26.5, 27.0, 27.5]);
         records.extend(runs("byol", Side::Torch, [38.0, 38.5, 39.0]));
-        let row = row(&page(&records, &recipes()), "byol");
+        let row = row(&page(&records, &recipes(), &[]), "byol");
         assert_eq!([&row[4], &row[7], &row[8], &row[10]], ["**lower**", "**no**", "yes", "**no**"]);
     }
 
     #[test]
     fn methods_that_are_judged_by_labels_have_rows_of_their_own() {
         let recipes = [("mae", "a".to_owned()), ("byol", "a".to_owned())];
-        let page = page(&runs("mae", Side::Ours, [27.5, 28.0, 28.5]), &recipes);
+        let page = page(&runs("mae", Side::Ours, [27.5, 28.0, 28.5]), &recipes, &[]);
         let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `mae` |")).collect();
         assert_eq!(rows.len(), 3, "k-NN, a linear classifier, fine-tuning: {rows:?}");
         assert!(
@@ -323,10 +332,22 @@ mod tests {
     fn a_run_of_another_recipe_does_not_count() {
         let mut records = runs("simclr", Side::Ours, [37.5, 38.0, 38.5]);
         records[1].recipe = "b".into();
-        let page = page(&records, &recipes());
+        let page = page(&records, &recipes(), &[]);
         assert_eq!(row(&page, "simclr")[1], "38.00 ± 0.71 (2 runs)");
         assert!(page.contains("- `simclr`, ours: seeds 1\n"), "{page}");
         assert!(page.contains("- runs of recipes that have changed since, which do not count: 1"), "{page}");
+    }
+
+    #[test]
+    fn runs_before_a_second_choice_have_a_row_of_their_own() {
+        let records = runs("simclr", Side::Ours, [37.5, 38.0, 38.5]);
+        let mut former = runs("simclr", Side::Ours, [30.0, 34.0, 38.0]);
+        former[0].recipe = "b".into();
+        let page = page(&records, &recipes(), &former);
+        let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `simclr` |")).collect();
+        assert_eq!(rows.len(), 2, "{page}");
+        assert!(rows[0].starts_with("| `simclr` | 38.00 ± 0.50 |"), "{rows:?}");
+        assert!(rows[1].starts_with("| `simclr` | 34.00 ± 4.00 |"), "{rows:?}");
     }
 
     #[test]
@@ -334,7 +355,8 @@ mod tests {
         let path = places::root().join(places::RESULTS).join("README.md");
         let found = fs::read_to_string(path).expect("the page");
         let records = Record::all().expect("whole files");
-        let expected = page(&records, &super::recipes(&records).expect("recipes"));
+        let former = Record::of_first_choice().expect("whole files");
+        let expected = page(&records, &super::recipes(&records).expect("recipes"), &former);
         assert!(found == expected, "the page differs: run `cargo xtask bench accuracy table`");
     }
 }
