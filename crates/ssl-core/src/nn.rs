@@ -22,9 +22,10 @@ pub use positions::{
     AxisOrder, fixed_positions, pos_embed_for, resize_pos_embed, sine_cosine_positions, square_of,
 };
 pub use ssl_kernels::ops::{
-    AttentionInput, AttentionTokens, BatchNormOutput, FeedForwardWeights, Maps, NormalisedMaps, attend,
-    attention, batch_norm_relu_train, batch_norm_train, conv2d, depthwise_conv2d, feed_forward,
-    feed_forward_onto, first_attention, gelu, layer_norm, linear, relu,
+    AttentionInput, AttentionTokens, AttentionWeights, BatchNormOutput, FeedForwardWeights, Maps,
+    NormalisedMaps, attend, attention, attention_half, batch_norm_relu_train, batch_norm_train, conv2d,
+    depthwise_conv2d, feed_forward, feed_forward_onto, first_attention, gelu, layer_norm, linear,
+    linear_onto, relu,
 };
 pub use transformer::{Attention, DropPath, FeedForward, LayerScale, TransformerBlock};
 pub use weight_norm::WeightNormLinear;

@@ -6,6 +6,7 @@ mod all_reduce;
 #[cfg(any(feature = "flex", feature = "tch"))]
 mod any_rank;
 mod attention;
+mod attention_half;
 mod average;
 mod batch_norm;
 mod batch_norm_output;
@@ -40,6 +41,7 @@ pub use adamw::{AdamWRates, adamw};
 pub use add_scaled::add_scaled;
 pub use all_reduce::all_reduce_sum;
 pub use attention::{AttentionInput, AttentionTokens, attend, attention, first_attention};
+pub use attention_half::{AttentionWeights, attention_half};
 pub use average::average;
 pub use batch_norm::{batch_norm_eval, batch_norm_relu_train, batch_norm_train};
 pub use batch_norm_output::BatchNormOutput;

@@ -125,7 +125,7 @@ impl Linear {
     }
 
     /// Weight and bias, multiplied by the factors of the outputs.
-    fn scaled(&self, factors: Option<Tensor<1>>) -> (Tensor<2>, Option<Tensor<1>>) {
+    pub(super) fn scaled(&self, factors: Option<Tensor<1>>) -> (Tensor<2>, Option<Tensor<1>>) {
         let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
         match factors {
             Some(factors) => (weight * factors.clone().unsqueeze_dim(1), bias.map(|bias| bias * factors)),

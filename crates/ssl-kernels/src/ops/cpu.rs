@@ -6,6 +6,7 @@
 
 mod adamw;
 mod attention;
+mod attention_half;
 mod average;
 mod batch_norm;
 mod batch_norm_pixels;
@@ -44,6 +45,7 @@ use super::any_rank::AnyRank;
 
 pub(super) use adamw::adamw;
 pub(super) use attention::attend;
+pub(super) use attention_half::attention_half;
 pub(super) use average::average;
 pub(super) use batch_norm::batch_norm_train;
 pub(super) use batch_norm_pixels::{Norm, batch_norm_eval_of_pixels, batch_norm_of_pixels};

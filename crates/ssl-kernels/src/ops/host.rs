@@ -11,8 +11,8 @@ use super::flex;
 #[cfg(feature = "tch")]
 use super::libtorch;
 use super::{
-    AdamWRates, AttentionInput, BatchNormOutput, Contrast, Contrasted, FeedForwardWeights, Pairs, SgdRates,
-    cpu,
+    AdamWRates, AttentionInput, AttentionWeights, BatchNormOutput, Contrast, Contrasted, FeedForwardWeights,
+    Pairs, SgdRates, cpu,
 };
 
 /// The backend whose loops serve all these tensors, if there is one.
@@ -153,6 +153,10 @@ impl Host {
 
     pub(super) fn attend(self, input: AttentionInput) -> Tensor<3> {
         call!(self, attend(input))
+    }
+
+    pub(super) fn attention_half(self, tokens: Tensor<3>, weights: AttentionWeights) -> Tensor<3> {
+        call!(self, attention_half(tokens, weights))
     }
 
     pub(super) fn linear(

@@ -2,9 +2,11 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use ssl_kernels::ops::{AttentionInput, attend, attention, first_attention};
+use ssl_kernels::ops::{AttentionInput, AttentionWeights, attend, attention, first_attention};
 
-use crate::nn::Linear;
+use crate::Precision;
+use crate::nn::layer_norm::EPS;
+use crate::nn::{LayerNorm, Linear};
 
 /// Multi-head self-attention.
 ///
@@ -43,6 +45,28 @@ impl Attention {
         let queries = self.qkv.forward_to(0..dim, tokens.clone().slice_dim(1, 0..count));
         let keys_values = self.qkv.forward_to(dim..3 * dim, tokens);
         attend(AttentionInput::apart(queries, keys_values, self.heads))
+    }
+
+    /// The parameters of both layers and the norm before them, with the factors of the outputs, if they can be one operation.
+    pub(super) fn weights_after(
+        &self,
+        norm: &LayerNorm,
+        factors: Option<Tensor<1>>,
+    ) -> Option<AttentionWeights> {
+        let Self { qkv, proj, heads } = self;
+        let exact = [qkv, proj].iter().all(|layer| layer.precision == Precision::F32);
+        let qkv_bias = qkv.bias.as_ref().filter(|_| exact)?.val();
+        let (proj_weight, proj_bias) = proj.scaled(factors);
+        Some(AttentionWeights {
+            norm_weight: norm.weight.val(),
+            norm_bias: norm.bias.val(),
+            eps: EPS,
+            heads: *heads,
+            qkv_weight: qkv.weight.val(),
+            qkv_bias,
+            proj_weight,
+            proj_bias: proj_bias?,
+        })
     }
 
     /// The attention weights of the first token over all tokens.

@@ -5,7 +5,9 @@ use burn::tensor::Tensor;
 
 use super::{Attention, DropPath, LayerScale};
 use crate::nn::layer_norm::EPS;
-use crate::nn::{FeedForwardWeights, LayerNorm, Linear, LinearConfig, feed_forward, feed_forward_onto};
+use crate::nn::{
+    FeedForwardWeights, LayerNorm, Linear, LinearConfig, attention_half, feed_forward, feed_forward_onto,
+};
 use crate::{Init, Pass, Precision};
 
 /// A pre-norm transformer block, with timm's parameter names.
@@ -86,6 +88,12 @@ impl TransformerBlock {
     /// - `tokens`: `[batch, token, dim]`
     /// - returns: the same
     pub fn forward(&self, tokens: Tensor<3>, pass: &Pass) -> Tensor<3> {
+        if !self.drop_path.drops(pass)
+            && let Some(weights) = self.attn.weights_after(&self.norm1, factors(&self.ls1))
+        {
+            let tokens = attention_half(tokens, weights);
+            return self.mlp.with_shortcut(tokens, &self.norm2, factors(&self.ls2));
+        }
         let seen = self.attn.seen(self.norm1.forward(tokens.clone()));
         self.after_attention(tokens, seen, pass)
     }
@@ -103,7 +111,7 @@ impl TransformerBlock {
 
     /// The tokens after the rest of the block, which works on each of them separately, from what they have `seen`.
     fn after_attention(&self, tokens: Tensor<3>, seen: Tensor<3>, pass: &Pass) -> Tensor<3> {
-        let [ls1, ls2] = [&self.ls1, &self.ls2].map(|scale| scale.as_ref().map(|scale| scale.gamma.val()));
+        let [ls1, ls2] = [&self.ls1, &self.ls2].map(factors);
         let proj = &self.attn.proj;
         if self.drop_path.drops(pass) {
             let branch = proj.forward_scaled(seen, ls1);
@@ -124,13 +132,13 @@ impl TransformerBlock {
         self.attn.first_weights(self.norm1.forward(tokens))
     }
 
-    /// Values that a block keeps of each token for the backward pass: its input, normalised; queries, keys and values
-    /// together; the output of the attention; the input of the MLP; and of the MLP the argument of the activation.
+    /// Values that a block keeps of each token for the backward pass: its input; queries, keys and values together; the output
+    /// of the attention; the input of the MLP; and of the MLP the argument of the activation.
     pub fn kept(dim: usize, mlp_ratio: usize) -> f64 {
-        (7.0 + mlp_ratio as f64) * dim as f64
+        (6.0 + mlp_ratio as f64) * dim as f64
     }
 
-    /// [`kept`](Self::kept) where the MLP is no single operation, because of drop-path: also what the MLP's norm puts out, and the
+    /// [`kept`](Self::kept) where neither half is a single operation, because of drop-path: also what both norms put out, and the
     /// output of the activation. Branches that are scaled share the memory of others, as measured.
     pub fn kept_apart(dim: usize, mlp_ratio: usize) -> f64 {
         (8.0 + 2.0 * mlp_ratio as f64) * dim as f64
@@ -143,6 +151,10 @@ impl TransformerBlock {
         let (attention, mlp) = (4.0 * dim * dim + 4.0 * dim, 2.0 * dim * hidden + hidden + dim);
         attention + mlp + 4.0 * dim
     }
+}
+
+fn factors(scale: &Option<LayerScale>) -> Option<Tensor<1>> {
+    scale.as_ref().map(|scale| scale.gamma.val())
 }
 
 /// The weights of a network whose output is multiplied by `factors`.

@@ -24,7 +24,7 @@ use super::parallel::{each, map};
 use super::pool::any_values;
 use super::{Bridge, Host, Tracked, tensor, tracked};
 use crate::ops::{AttentionInput, AttentionTokens};
-use head::{Gradient, Head};
+pub(super) use head::{Gradient, Head};
 use shape::Shape;
 
 /// See [`attend`](crate::ops::attend).

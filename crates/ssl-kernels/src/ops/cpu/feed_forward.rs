@@ -7,7 +7,7 @@
 //!
 //! The backward pass computes `n` and `g` again, for the rows that it has at hand.
 
-mod rows;
+pub(super) mod rows;
 
 use burn::backend::DispatchTensor;
 use burn::backend::TensorMetadata;

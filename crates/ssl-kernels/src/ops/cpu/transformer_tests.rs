@@ -5,7 +5,10 @@ use std::cell::RefCell;
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
 use crate::ops::cpu::simd::{self, Level};
-use crate::ops::{AttentionInput, FeedForwardWeights, attention, feed_forward, layer_norm, linear};
+use crate::ops::{
+    AttentionInput, AttentionWeights, FeedForwardWeights, attention, attention_half, feed_forward,
+    layer_norm, linear,
+};
 
 thread_local! {
     /// Where tensors are made, if not on `flex`.
@@ -313,6 +316,69 @@ fn attention_is_that_of_float64() {
     });
 }
 
+/// Batch, tokens, heads and dimensions of a head: several images in a job, one, and more tokens than a job would have.
+const ATTENTION_HALVES: [[usize; 4]; 5] =
+    [[8, 5, 1, 7], [9, 65, 2, 24], [40, 7, 3, 5], [8, 197, 1, 48], [8, 400, 2, 8]];
+
+fn attention_half_of([batch, tokens, heads, dim]: [usize; 4], dtype: FloatDType) -> Vec<TensorData> {
+    let length = heads * dim;
+    let x = operand(&random([batch, tokens, length], 1), dtype);
+    let [norm_weight, norm_bias, proj_bias] = [2, 3, 4].map(|seed| operand(&random([length], seed), dtype));
+    let (qkv_weight, qkv_bias) =
+        (operand(&random([3 * length, length], 5), dtype), operand(&random([3 * length], 6), dtype));
+    let proj_weight = operand(&random([length, length], 7), dtype);
+    let weights = AttentionWeights {
+        norm_weight: norm_weight.clone(),
+        norm_bias: norm_bias.clone(),
+        eps: 1e-6,
+        heads,
+        qkv_weight: qkv_weight.clone(),
+        qkv_bias: qkv_bias.clone(),
+        proj_weight: proj_weight.clone(),
+        proj_bias: proj_bias.clone(),
+    };
+    if dtype == FloatDType::F32 {
+        let y = attention_half::attention_half(x.clone(), weights);
+        return results!(y, x, norm_weight, norm_bias, qkv_weight, qkv_bias, proj_weight, proj_bias);
+    }
+    let normalised = layer_norm::portable(x.clone(), weights.norm_weight, weights.norm_bias, weights.eps);
+    let qkv = plain_by_definition(normalised, weights.qkv_weight, Some(weights.qkv_bias));
+    let seen = attention::portable(AttentionInput::packed(qkv, heads));
+    let y = x.clone() + plain_by_definition(seen, weights.proj_weight, Some(weights.proj_bias));
+    results!(y, x, norm_weight, norm_bias, qkv_weight, qkv_bias, proj_weight, proj_bias)
+}
+
+#[test]
+fn the_attention_half_is_that_of_float64() {
+    on_every_host(|| {
+        for shape in ATTENTION_HALVES {
+            let run = |dtype| attention_half_of(shape, dtype);
+            assert_close(&run(FloatDType::F32), &run(FloatDType::F64), 5e-6, &format!("{shape:?}"));
+        }
+    });
+}
+
+#[test]
+fn without_gradients_the_attention_half_is_the_same() {
+    let run = |tracked: bool| {
+        let x = random([9, 20, 12], 1);
+        let x = if tracked { Tensor::from_inner(x).require_grad() } else { x };
+        let weights = AttentionWeights {
+            norm_weight: random([12], 2),
+            norm_bias: random([12], 3),
+            eps: 1e-6,
+            heads: 2,
+            qkv_weight: random([36, 12], 4),
+            qkv_bias: random([36], 5),
+            proj_weight: random([12, 12], 6),
+            proj_bias: random([12], 7),
+        };
+        let y = attention_half::attention_half(x, weights);
+        if tracked { y.inner().into_data() } else { y.into_data() }
+    };
+    assert_eq!(run(true), run(false));
+}
+
 /// Images, queries, keys, heads, and dimensions of a head.
 const OTHERS: [[usize; 5]; 4] =
     [[3, 1, 197, 2, 48], [2, 5, 7, 3, 32], [1, 300, 270, 1, 16], [2, 270, 3, 2, 8]];
@@ -449,7 +515,11 @@ fn the_number_of_threads_changes_no_bit() {
         let norms = [[197, 48], [130, 192]].map(|shape| norm(shape, FloatDType::F32));
         let heads = HEADS.map(|shape| heads(shape, FloatDType::F32));
         let others = OTHERS.map(|shape| SIGHTS.map(|sight| others(shape, sight, FloatDType::F32)).concat());
-        let halves = HALVES.map(|shape| half(shape, shape[0] > 150, FloatDType::F32));
+        let attention_halves = ATTENTION_HALVES.map(|shape| attention_half_of(shape, FloatDType::F32));
+        let halves = [
+            attention_halves.concat(),
+            HALVES.map(|shape| half(shape, shape[0] > 150, FloatDType::F32)).concat(),
+        ];
         let onto = LAYERS.map(|shape| layer_onto(shape, true, FloatDType::F32));
         [layers.concat(), onto.concat(), norms.concat(), heads.concat(), others.concat(), halves.concat()]
             .concat()

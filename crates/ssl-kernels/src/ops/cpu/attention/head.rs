@@ -12,31 +12,31 @@ use crate::ops::cpu::simd::dispatch;
 const BLOCK: usize = 256;
 
 /// What both passes read.
-pub(super) struct Head<'a> {
-    pub(super) scale: f32,
+pub(in crate::ops::cpu) struct Head<'a> {
+    pub(in crate::ops::cpu) scale: f32,
     /// `[query, head_dim]`
-    pub(super) q: Matrix<'a>,
+    pub(in crate::ops::cpu) q: Matrix<'a>,
     /// `[key, head_dim]`
-    pub(super) k: Matrix<'a>,
+    pub(in crate::ops::cpu) k: Matrix<'a>,
     /// `[key, head_dim]`
-    pub(super) v: Matrix<'a>,
+    pub(in crate::ops::cpu) v: Matrix<'a>,
     /// `[query, key]`, perhaps with columns for more keys
-    pub(super) bias: Option<Matrix<'a>>,
+    pub(in crate::ops::cpu) bias: Option<Matrix<'a>>,
 }
 
 /// What the backward pass reads besides.
-pub(super) struct Gradient<'a> {
+pub(in crate::ops::cpu) struct Gradient<'a> {
     /// `log Σ exp` of the pairs of every query.
-    pub(super) sums: &'a [f32],
+    pub(in crate::ops::cpu) sums: &'a [f32],
     /// `[query, head_dim]`
-    pub(super) output: Matrix<'a>,
+    pub(in crate::ops::cpu) output: Matrix<'a>,
     /// Of the output.
-    pub(super) gradient: Matrix<'a>,
+    pub(in crate::ops::cpu) gradient: Matrix<'a>,
 }
 
 impl Head<'_> {
     /// Writes the output, and returns `log Σ exp` of the pairs of every query.
-    pub(super) fn forward(&self, mut output: MatrixMut<'_>) -> Vec<f32> {
+    pub(in crate::ops::cpu) fn forward(&self, mut output: MatrixMut<'_>) -> Vec<f32> {
         let mut pairs = self.room();
         let mut sums = Vec::with_capacity(self.q.rows);
         for queries in blocks(self.q.rows) {
@@ -62,7 +62,7 @@ impl Head<'_> {
 
     /// Writes the gradients of queries, keys and values, and that of the bias, if it is wanted: the first image of those that
     /// share one overwrites it.
-    pub(super) fn backward(
+    pub(in crate::ops::cpu) fn backward(
         &self,
         given: &Gradient<'_>,
         [mut dq, mut dk, mut dv]: [MatrixMut<'_>; 3],

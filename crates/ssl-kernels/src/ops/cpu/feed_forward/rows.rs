@@ -44,10 +44,10 @@ impl Job for GeluAndSlope<'_> {
 }
 
 /// Starts the rows of `y` as those of `x` plus a row.
-pub(super) struct AddRow<'a> {
-    pub(super) x: &'a [f32],
-    pub(super) row: &'a [f32],
-    pub(super) y: &'a mut [f32],
+pub(in crate::ops::cpu) struct AddRow<'a> {
+    pub(in crate::ops::cpu) x: &'a [f32],
+    pub(in crate::ops::cpu) row: &'a [f32],
+    pub(in crate::ops::cpu) y: &'a mut [f32],
 }
 
 impl Job for AddRow<'_> {
@@ -62,12 +62,12 @@ impl Job for AddRow<'_> {
 }
 
 /// Normalises rows whose moments are known.
-pub(super) struct Again<'a> {
-    pub(super) x: &'a [f32],
-    pub(super) y: &'a mut [f32],
-    pub(super) moments: &'a [Moments],
-    pub(super) weight: &'a [f32],
-    pub(super) bias: &'a [f32],
+pub(in crate::ops::cpu) struct Again<'a> {
+    pub(in crate::ops::cpu) x: &'a [f32],
+    pub(in crate::ops::cpu) y: &'a mut [f32],
+    pub(in crate::ops::cpu) moments: &'a [Moments],
+    pub(in crate::ops::cpu) weight: &'a [f32],
+    pub(in crate::ops::cpu) bias: &'a [f32],
 }
 
 impl Job for Again<'_> {
@@ -106,10 +106,10 @@ impl Job for TimesAndSums<'_> {
 }
 
 /// Adds others to values, and sums the others of each column.
-pub(super) struct AddAndSums<'a> {
-    pub(super) values: &'a mut [f32],
-    pub(super) others: &'a [f32],
-    pub(super) columns: usize,
+pub(in crate::ops::cpu) struct AddAndSums<'a> {
+    pub(in crate::ops::cpu) values: &'a mut [f32],
+    pub(in crate::ops::cpu) others: &'a [f32],
+    pub(in crate::ops::cpu) columns: usize,
 }
 
 impl Job for AddAndSums<'_> {

@@ -1,0 +1,350 @@
+//! The attention half of a transformer's block, some images at a time.
+//!
+//! ```text
+//! n = norm(x),   [q, k, v] = n Wᵀ + b,   o = attention(q, k, v),   y = x + o Pᵀ + c
+//! do = dy P,   [dq, dk, dv] from `do`,   dx = dy + norm'([dq, dk, dv] W),   dW = [dq, dk, dv]ᵀ n,   dP = dyᵀ o
+//! ```
+//!
+//! The backward pass computes `n` again, for the rows that it has at hand.
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{DispatchTensor, TensorMetadata};
+use burn::tensor::{Device, Tensor};
+
+use super::attention::{Gradient, Head};
+use super::feed_forward::rows::{AddAndSums, AddRow, Again};
+use super::layer_norm::{BackwardRows, Forward as Normalise, Moments};
+use super::linear::SumRows;
+use super::matrix::{Matrix, MatrixMut};
+use super::parallel::map;
+use super::pool::{Pooled, any_values};
+use super::products::{Old, product, wide_product};
+use super::simd::{Instructions, Job, dispatch};
+use super::transposition::transposed;
+use super::{Bridge, Host, Tracked, tensor, total, tracked};
+use crate::ops::AttentionWeights;
+
+/// Jobs that there should be if there are enough images, whatever the number of threads: sums over rows are in the order of jobs.
+const JOBS: usize = 16;
+/// The fewest and the most rows of a job, if an image has no more. Every job reads both weights.
+const ROWS: (usize, usize) = (64, 384);
+
+/// See [`attention_half`](crate::ops::attention_half).
+pub(in crate::ops) fn attention_half<B: Host>(x: Tensor<3>, weights: AttentionWeights) -> Tensor<3>
+where
+    DispatchTensor: Bridge<B>,
+{
+    let AttentionWeights { norm_weight, norm_bias, eps, heads, qkv_weight, qkv_bias, proj_weight, proj_bias } =
+        weights;
+    let rows = [&norm_weight, &norm_bias, &qkv_bias, &proj_bias].map(Tensor::device);
+    let others = [x.device(), qkv_weight.device(), proj_weight.device()];
+    let plain = !others.iter().chain(&rows).any(Device::is_autodiff);
+    let shape = Shape::of(x.dims(), heads);
+    let x = tracked::<B>(x);
+    let [norm_weight, norm_bias, qkv_bias, proj_bias] =
+        [norm_weight, norm_bias, qkv_bias, proj_bias].map(tracked::<B>);
+    let [qkv_weight, proj_weight] = [qkv_weight, proj_weight].map(tracked::<B>);
+    let nodes = [&x, &norm_weight, &norm_bias, &qkv_weight, &qkv_bias, &proj_weight, &proj_bias];
+    let nodes = nodes.map(|tensor| tensor.node());
+    let plainly = |tensor: FloatTensor<Tracked<B>>| B::contiguous(tensor.primitive());
+    let layer = Layer::<B> {
+        shape,
+        norm_weight: plainly(norm_weight),
+        norm_bias: plainly(norm_bias),
+        qkv_weight: plainly(qkv_weight),
+        proj_weight: plainly(proj_weight),
+    };
+    let biases = [qkv_bias, proj_bias].map(plainly);
+    let x = plainly(x);
+    let (kept, output) = layer.forward(&x, &biases, eps as f32, plain);
+    if plain {
+        return Tensor::from_primitive::<B>(output);
+    }
+    let output = match Half.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish(Saved { layer, x, kept }, output),
+        OpsKind::UnTracked(prepared) => prepared.finish(output),
+    };
+    Tensor::from_primitive::<Tracked<B>>(output)
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Shape {
+    batch: usize,
+    tokens: usize,
+    dim: usize,
+    heads: usize,
+    /// Rows of a job: those of some images.
+    of_job: usize,
+}
+
+impl Shape {
+    fn of([batch, tokens, dim]: [usize; 3], heads: usize) -> Self {
+        assert!(heads > 0 && dim.is_multiple_of(heads), "attention: {heads} heads of {dim} values together");
+        let rows = (batch * tokens).div_ceil(JOBS).clamp(ROWS.0, ROWS.1);
+        Self { batch, tokens, dim, heads, of_job: (rows / tokens.max(1)).max(1) * tokens }
+    }
+
+    fn rows(&self) -> usize {
+        self.batch * self.tokens
+    }
+
+    /// The heads of an image, of which queries, keys and values follow one another in a row.
+    fn head<'a>(&self, qkv: &'a [f32], head: usize) -> Head<'a> {
+        let head_dim = self.dim / self.heads;
+        let part = |part: usize| {
+            let first = part * self.dim + head * head_dim;
+            Matrix::new(qkv, 3 * self.dim).columns(first..first + head_dim)
+        };
+        let scale = (1.0 / (head_dim as f64).sqrt()) as f32;
+        Head { scale, q: part(0), k: part(1), v: part(2), bias: None }
+    }
+
+    /// The columns of a head in rows of one token each.
+    fn columns<'a>(&self, values: &'a [f32], head: usize) -> Matrix<'a> {
+        let head_dim = self.dim / self.heads;
+        Matrix::new(values, self.dim).columns(head * head_dim..(head + 1) * head_dim)
+    }
+}
+
+/// The parameters that both passes read.
+#[derive(Clone, Debug)]
+struct Layer<B: Host> {
+    shape: Shape,
+    norm_weight: FloatTensor<B>,
+    norm_bias: FloatTensor<B>,
+    qkv_weight: FloatTensor<B>,
+    proj_weight: FloatTensor<B>,
+}
+
+/// What the forward pass computes besides the output.
+#[derive(Clone, Debug)]
+struct Kept<B: Host> {
+    moments: Vec<Moments>,
+    /// `[token, 3 · dim]`, empty without gradients
+    qkv: FloatTensor<B>,
+    /// The output of the attention, `[token, dim]`, empty without gradients.
+    seen: FloatTensor<B>,
+    /// Logarithms of the sums of exponentials, `[image, head, token]`.
+    sums: Vec<f32>,
+}
+
+impl<B: Host> Layer<B> {
+    fn forward(
+        &self,
+        x: &FloatTensor<B>,
+        biases: &[FloatTensor<B>; 2],
+        eps: f32,
+        plain: bool,
+    ) -> (Kept<B>, FloatTensor<B>) {
+        let Shape { dim, of_job, .. } = self.shape;
+        let (rows, kept_rows) = (self.shape.rows(), if plain { 0 } else { self.shape.rows() });
+        let found = [&self.qkv_weight, &self.proj_weight].map(|weight| weight.shape().dims::<2>());
+        assert_eq!(found, [[3 * dim, dim], [dim, dim]], "attention: shapes of the weights");
+        let [mut qkv, mut seen] = [3 * dim, dim].map(|width| any_values(kept_rows * width));
+        let mut output = any_values(rows * dim);
+        let weights = [&self.qkv_weight, &self.proj_weight]
+            .map(|weight| transposed::<B>(Matrix::new(B::values(weight), dim)));
+        let [qkv_weight, proj_weight] = [Matrix::new(&weights[0], 3 * dim), Matrix::new(&weights[1], dim)];
+        let given = ForwardRows {
+            shape: self.shape,
+            norm: [B::values(&self.norm_weight), B::values(&self.norm_bias)],
+            weights: [qkv_weight, proj_weight],
+            biases: [B::values(&biases[0]), B::values(&biases[1])],
+            eps,
+        };
+        let of_qkv = qkv.chunks_mut(of_job * 3 * dim).map(Some).chain(std::iter::repeat_with(|| None));
+        let of_seen = seen.chunks_mut(of_job * dim).map(Some).chain(std::iter::repeat_with(|| None));
+        let jobs =
+            B::values(x).chunks(of_job * dim).zip(output.chunks_mut(of_job * dim)).zip(of_qkv.zip(of_seen));
+        let done = map::<B, _, _>(jobs, |((x, y), (qkv, seen))| given.rows(x, y, qkv, seen));
+        let (moments, sums): (Vec<_>, Vec<_>) = done.into_iter().unzip();
+        let kept = Kept {
+            moments: moments.concat(),
+            qkv: tensor::<B>(qkv, [kept_rows, 3 * dim]),
+            seen: tensor::<B>(seen, [kept_rows, dim]),
+            sums: sums.concat(),
+        };
+        (kept, tensor::<B>(output, x.shape().to_vec()))
+    }
+}
+
+/// What the jobs of the forward pass share.
+struct ForwardRows<'a> {
+    shape: Shape,
+    /// Weight and bias of the norm.
+    norm: [&'a [f32]; 2],
+    /// Of queries, keys and values, and of the projection, transposed.
+    weights: [Matrix<'a>; 2],
+    biases: [&'a [f32]; 2],
+    eps: f32,
+}
+
+impl ForwardRows<'_> {
+    /// Some images.
+    fn rows(
+        &self,
+        x: &[f32],
+        y: &mut [f32],
+        qkv: Option<&mut [f32]>,
+        seen: Option<&mut [f32]>,
+    ) -> (Vec<Moments>, Vec<f32>) {
+        let Self { shape, norm: [weight, bias], weights, biases, eps } = *self;
+        let (dim, rows) = (shape.dim, x.len() / shape.dim);
+        let own = |kept: bool, width: usize| room(if kept { 0 } else { rows * width });
+        let (mut own_qkv, mut own_seen) = (own(qkv.is_some(), 3 * dim), own(seen.is_some(), dim));
+        let (qkv, seen) = (qkv.unwrap_or(&mut own_qkv), seen.unwrap_or(&mut own_seen));
+        let mut normalised = room(rows * dim);
+        let moments = dispatch(Normalise { x, y: &mut normalised, weight, bias, eps });
+        dispatch(Rows { row: biases[0], values: qkv });
+        product(&mut MatrixMut::new(qkv, 3 * dim), Matrix::new(&normalised, dim), weights[0], 1.0, Old::Kept);
+        let images = qkv.chunks(shape.tokens * 3 * dim).zip(seen.chunks_mut(shape.tokens * dim));
+        let mut sums = Vec::with_capacity(rows * shape.heads);
+        for (qkv, seen) in images {
+            let parts = MatrixMut::new(seen, dim).parts(shape.tokens, dim / shape.heads);
+            for (head, seen) in parts.into_iter().enumerate() {
+                sums.extend(shape.head(qkv, head).forward(seen));
+            }
+        }
+        dispatch(AddRow { x, row: biases[1], y });
+        product(&mut MatrixMut::new(y, dim), Matrix::new(seen, dim), weights[1], 1.0, Old::Kept);
+        (moments, sums)
+    }
+}
+
+/// Scratch memory of a job.
+fn room(length: usize) -> Pooled {
+    any_values(length).into()
+}
+
+/// Writes the same row into all rows.
+struct Rows<'a> {
+    row: &'a [f32],
+    values: &'a mut [f32],
+}
+
+impl Job for Rows<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<I: Instructions>(self) {
+        self.values.chunks_exact_mut(self.row.len()).for_each(|values| values.copy_from_slice(self.row));
+    }
+}
+
+/// What the backward pass needs.
+#[derive(Clone, Debug)]
+struct Saved<B: Host> {
+    layer: Layer<B>,
+    x: FloatTensor<B>,
+    kept: Kept<B>,
+}
+
+#[derive(Debug)]
+struct Half;
+
+impl<B: Host> Backward<B, 7> for Half {
+    type State = Saved<B>;
+
+    fn backward(self, ops: Ops<Saved<B>, 7>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient = B::contiguous(&grads.consume::<B>(&ops.node));
+        let gradients = ops.state.gradients(&gradient);
+        for (node, gradient) in ops.parents.into_iter().zip(gradients) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+/// Sums over the rows of a job: gradients of the norm's weight and bias, and of the biases.
+type Sums = [Vec<f32>; 4];
+
+impl<B: Host> Saved<B> {
+    /// The gradients of the tokens and of all parameters, in the order of the nodes.
+    fn gradients(&self, gradient: &FloatTensor<B>) -> [FloatTensor<B>; 7] {
+        let (shape, seen, dy) = (self.layer.shape, B::values(&self.kept.seen), B::values(gradient));
+        let (dim, rows) = (shape.dim, shape.rows());
+        let (mut dx, mut normalised) = (any_values(rows * dim), room(rows * dim));
+        let mut dqkv = room(rows * 3 * dim);
+        let parts = self.backward_rows(dy, [&mut dx, &mut normalised, &mut dqkv]);
+        let over_rows = |a: Matrix<'_>, b: Matrix<'_>| {
+            let mut values = any_values(a.rows * b.columns);
+            if rows == 0 {
+                values.fill(0.0);
+            } else {
+                wide_product::<B>(MatrixMut::new(&mut values, b.columns), a, b, Old::Replaced);
+            }
+            tensor::<B>(values, [a.rows, b.columns])
+        };
+        let of_qkv = over_rows(Matrix::new(&dqkv, 3 * dim).transposed(), Matrix::new(&normalised, dim));
+        let of_proj = over_rows(Matrix::new(dy, dim).transposed(), Matrix::new(seen, dim));
+        let sums = |index: usize, length: usize| {
+            tensor::<B>(total(length, parts.iter().map(|sums| sums[index].as_slice())), [length])
+        };
+        let [norm_weight, norm_bias, qkv_bias, proj_bias] =
+            [(0, dim), (1, dim), (2, 3 * dim), (3, dim)].map(|(index, length)| sums(index, length));
+        let dx = tensor::<B>(dx, self.x.shape().to_vec());
+        [dx, norm_weight, norm_bias, of_qkv, qkv_bias, of_proj, proj_bias]
+    }
+
+    /// Writes the gradient of the tokens, the normalised tokens, and the gradients of queries, keys and values.
+    fn backward_rows(&self, dy: &[f32], [dx, normalised, dqkv]: [&mut [f32]; 3]) -> Vec<Sums> {
+        let Self { layer, x, kept } = self;
+        let Shape { dim, of_job, heads, .. } = layer.shape;
+        let length = of_job * dim;
+        let read = B::values(x).chunks(length).zip(dy.chunks(length)).zip(kept.moments.chunks(of_job));
+        let of_attention = B::values(&kept.qkv).chunks(3 * length).zip(B::values(&kept.seen).chunks(length));
+        let of_attention = of_attention.zip(kept.sums.chunks(of_job * heads));
+        let write = dx.chunks_mut(length).zip(normalised.chunks_mut(length)).zip(dqkv.chunks_mut(3 * length));
+        map::<B, _, _>(read.zip(of_attention).zip(write), |((read, of_attention), write)| {
+            let (((x, dy), moments), ((dx, normalised), dqkv)) = (read, write);
+            self.backward_attention(dy, of_attention, dqkv);
+            let [qkv_weight, _] = layer.matrices();
+            let (weight, bias) = (B::values(&layer.norm_weight), B::values(&layer.norm_bias));
+            dispatch(Again { x, y: normalised, moments, weight, bias });
+            product(&mut MatrixMut::new(dx, dim), Matrix::new(dqkv, 3 * dim), qkv_weight, 1.0, Old::Replaced);
+            let [norm_weight, norm_bias] = dispatch(BackwardRows { gradient: dx, x, moments, weight });
+            let qkv_bias = dispatch(SumRows { rows: dqkv, columns: 3 * dim });
+            let proj_bias = dispatch(AddAndSums { values: dx, others: dy, columns: dim });
+            [norm_weight, norm_bias, qkv_bias, proj_bias]
+        })
+    }
+
+    /// Writes the gradients of queries, keys and values of some images.
+    fn backward_attention(
+        &self,
+        dy: &[f32],
+        ((qkv, seen), sums): ((&[f32], &[f32]), &[f32]),
+        dqkv: &mut [f32],
+    ) {
+        let shape = self.layer.shape;
+        let Shape { dim, tokens, heads, .. } = shape;
+        let [_, proj_weight] = self.layer.matrices();
+        let mut dseen = room(dy.len());
+        product(&mut MatrixMut::new(&mut dseen, dim), Matrix::new(dy, dim), proj_weight, 1.0, Old::Replaced);
+        let images = qkv.chunks(tokens * 3 * dim).zip(dqkv.chunks_mut(tokens * 3 * dim));
+        let images = images.zip(seen.chunks(tokens * dim).zip(dseen.chunks(tokens * dim)));
+        for (((qkv, dqkv), (seen, dseen)), sums) in images.zip(sums.chunks(tokens * heads)) {
+            let mut parts = MatrixMut::new(dqkv, 3 * dim).parts(tokens, dim / heads).into_iter();
+            let [q, k, v] = [0; 3].map(|_| parts.by_ref().take(heads).collect::<Vec<_>>());
+            for (head, ((q, k), v)) in q.into_iter().zip(k).zip(v).enumerate() {
+                let given = Gradient {
+                    sums: &sums[head * tokens..][..tokens],
+                    output: shape.columns(seen, head),
+                    gradient: shape.columns(dseen, head),
+                };
+                shape.head(qkv, head).backward(&given, [q, k, v], None);
+            }
+        }
+    }
+}
+
+impl<B: Host> Layer<B> {
+    /// The weights as they are stored: `[3 · dim, dim]` and `[dim, dim]`.
+    fn matrices(&self) -> [Matrix<'_>; 2] {
+        [&self.qkv_weight, &self.proj_weight].map(|weight| Matrix::new(B::values(weight), self.shape.dim))
+    }
+}
