@@ -9,7 +9,7 @@ mod measure;
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_ssl::core::nn::attention;
 use burn_ssl::core::{Encoder, Init, Masking, Pass};
@@ -30,6 +30,7 @@ fn main() -> Result<()> {
     options.finish()?;
     let spec = spec.parse::<DeviceSpec>()?;
     let device = spec.open()?.autodiff();
+    ensure!(kept > 0 || tokens > 0, "nothing to time: expected --tokens NUMBER or --kept NUMBER");
     let (seconds, memory) = match kept {
         0 => attend(batch, tokens, runs, &device),
         kept => encode(batch, kept, runs, &device)?,

@@ -166,8 +166,9 @@ fn the_class_token_alone_is_that_of_all_tokens_and_has_its_gradients() {
     for config in configs {
         let vit = config.init(&mut Init::new(0, &device));
         let run = |alone: bool| {
-            let images = Tensor::<4>::from_data(waves([16, 16]).into_data(), &device).require_grad();
-            let masking = Masking::Keep(Tensor::from_inner(places()));
+            let images = Tensor::cat(vec![waves([16, 16]); 4], 0);
+            let images = Tensor::<4>::from_inner(images).require_grad();
+            let masking = Masking::Keep(Tensor::from_inner(Tensor::cat(vec![places(); 4], 0)));
             let class = match alone {
                 true => vit.encode_class(images.clone(), masking, &drawn()),
                 false => vit.encode_tokens(images.clone(), masking, &drawn()).class,

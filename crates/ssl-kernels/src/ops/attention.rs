@@ -72,6 +72,7 @@ impl AttentionInput {
     fn check(&self) {
         let (heads, [batch, queries, keys, dim]) = (self.heads, self.dims());
         assert!(heads > 0 && dim.is_multiple_of(heads), "attention: {heads} heads of {dim} values together");
+        assert!(queries == 0 || keys > 0, "attention: {queries} queries and no key");
         match &self.tokens {
             AttentionTokens::Packed(qkv) => {
                 let width = qkv.dims()[2];
@@ -123,7 +124,7 @@ pub fn attention(qkv: Tensor<3>, heads: usize) -> Tensor<3> {
 /// ```
 ///
 /// On `flex`, and in float32 on `tch`, the matrix of all pairs of tokens never exists as a whole: blocks of it are computed
-/// with a running maximum, and again in the backward pass. There memory is linear in the number of tokens, but for a bias.
+/// with a running maximum, and again in the backward pass. There memory is linear in the number of tokens, except for a bias.
 /// Where a query sees no key at all, the output is not finite.
 ///
 /// # Shapes

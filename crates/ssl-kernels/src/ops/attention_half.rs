@@ -6,8 +6,8 @@ use burn::tensor::Tensor;
 use super::host::host_of;
 use super::{attention, layer_norm, linear, linear_onto};
 
-/// Images of a batch from which the loops of CPUs take some of them through all of the half: with fewer, threads would have nothing
-/// to do.
+/// The smallest batch of which the loops of CPUs take some images at a time through the whole half; with fewer, threads would be
+/// idle.
 #[cfg(any(feature = "flex", feature = "tch"))]
 const IMAGES: usize = 8;
 
@@ -57,7 +57,8 @@ pub fn attention_half(tokens: Tensor<3>, weights: AttentionWeights) -> Tensor<3>
             w.proj_weight,
             w.proj_bias
         );
-        if let Some(host) = host.filter(|_| tokens.dims()[0] >= IMAGES) {
+        let [images, count, _] = tokens.dims();
+        if let Some(host) = host.filter(|_| images >= IMAGES && count > 0) {
             return host.attention_half(tokens, weights);
         }
     }

@@ -19,7 +19,7 @@ pub fn linear<const D: usize>(input: Tensor<D>, weight: Tensor<2>, bias: Option<
     layer(None, input, weight, bias, false)
 }
 
-/// [`linear`] added to a shortcut, in one pass over the output where the backend supports it.
+/// [`linear`] added to a shortcut, without a pass of its own for the sum where the backend supports that.
 ///
 /// # Shapes
 /// As [`linear`], and `shortcut` as the output.

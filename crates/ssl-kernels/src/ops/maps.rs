@@ -349,10 +349,14 @@ mod tests {
         let row = |low: f64| Tensor::<1>::random([20], Distribution::Uniform(low, 2.0), &Device::flex());
         let parameters = [row(-1.0), row(-1.0), row(-1.0), row(0.1)];
         // The first layer of a network, direct convolutions, and Winograd's.
-        for (channels, kernel, stride, padding) in [(3, 7, 2, 3), (20, 1, 1, 0), (20, 3, 2, 1), (20, 3, 1, 1)]
+        let layers = [(3, 7, 2, 3), (20, 1, 1, 0), (20, 3, 2, 1), (20, 3, 1, 1)];
+        // Also of several strips and bands.
+        let sizes = [[12, 9], [40, 33]];
+        for ((channels, kernel, stride, padding), [height, width]) in
+            layers.into_iter().flat_map(|layer| sizes.map(|size| (layer, size)))
         {
             let weight = random([20, channels, kernel, kernel]);
-            let images = Maps::from(random([5, channels, 12, 9]));
+            let images = Maps::from(random([5, channels, height, width]));
             let eye = random([channels, channels, 1, 1]);
             for maps in [images.clone(), images.conv2d(eye, 1, 0)] {
                 let convolved = maps.clone().conv2d(weight.clone(), stride, padding);

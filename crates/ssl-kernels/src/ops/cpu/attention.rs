@@ -70,7 +70,7 @@ where
 struct Operands<B: Host> {
     /// Queries, or queries, keys and values.
     queries: FloatTensor<B>,
-    /// Keys and values, if they are not there.
+    /// Keys and values, if they are not packed with the queries.
     keys_values: Option<FloatTensor<B>>,
     bias: Option<FloatTensor<B>>,
 }

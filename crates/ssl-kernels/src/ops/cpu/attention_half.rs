@@ -92,7 +92,7 @@ impl Shape {
         self.batch * self.tokens
     }
 
-    /// The heads of an image, of which queries, keys and values follow one another in a row.
+    /// A head of an image, in whose rows queries, keys and values of all heads follow one another.
     fn head<'a>(&self, qkv: &'a [f32], head: usize) -> Head<'a> {
         let head_dim = self.dim / self.heads;
         let part = |part: usize| {
@@ -144,6 +144,14 @@ impl<B: Host> Layer<B> {
         let (rows, kept_rows) = (self.shape.rows(), if plain { 0 } else { self.shape.rows() });
         let found = [&self.qkv_weight, &self.proj_weight].map(|weight| weight.shape().dims::<2>());
         assert_eq!(found, [[3 * dim, dim], [dim, dim]], "attention: shapes of the weights");
+        let [qkv_bias, proj_bias] = biases;
+        let lengths = [&self.norm_weight, &self.norm_bias, qkv_bias, proj_bias];
+        let lengths = lengths.map(|row| row.shape().num_elements());
+        assert_eq!(
+            lengths,
+            [dim, dim, 3 * dim, dim],
+            "attention: lengths of the norm's rows and of the biases"
+        );
         let [mut qkv, mut seen] = [3 * dim, dim].map(|width| any_values(kept_rows * width));
         let mut output = any_values(rows * dim);
         let weights = [&self.qkv_weight, &self.proj_weight]

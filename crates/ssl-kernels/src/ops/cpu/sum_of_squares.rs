@@ -1,6 +1,6 @@
 //! The sum of all squares in one pass.
 
-use burn::backend::DispatchTensor;
+use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::Tensor;
 
 use super::parallel::map;
@@ -32,6 +32,8 @@ where
     let [p, g] = [p, g].map(|tensor| {
         B::contiguous(&tensor.clone().try_into_primitive::<B>().expect("the device was checked"))
     });
+    let [of_p, of_g] = [&p, &g].map(|tensor| tensor.shape().num_elements());
+    assert_eq!(of_p, of_g, "norms of a layer: values of the parameter and of the gradient");
     let pieces = B::values(&p).chunks(PIECE).zip(B::values(&g).chunks(PIECE));
     let sums = map::<B, _, _>(pieces, |(p, g)| dispatch(LayerSquares { p, g, decay: decay as f32 }));
     let total = |index: usize| sums.iter().map(|sums| sums[index]).sum::<f64>() as f32;

@@ -391,18 +391,21 @@ enum Sight {
     Biased {
         shared: bool,
     },
-    /// Of images of several lengths, without a bias and with one for all.
-    Padded {
-        biased: bool,
+    /// Of images of several lengths, the shortest first.
+    Padded,
+    /// Both.
+    PaddedAndBiased {
+        shared: bool,
     },
 }
 
-const SIGHTS: [Sight; 5] = [
+const SIGHTS: [Sight; 6] = [
     Sight::All,
     Sight::Biased { shared: true },
     Sight::Biased { shared: false },
-    Sight::Padded { biased: false },
-    Sight::Padded { biased: true },
+    Sight::Padded,
+    Sight::PaddedAndBiased { shared: true },
+    Sight::PaddedAndBiased { shared: false },
 ];
 
 fn others(
@@ -412,17 +415,18 @@ fn others(
 ) -> Vec<TensorData> {
     let q = operand(&random([batch, queries, heads * dim], 1).mul_scalar(3.0), dtype);
     let kv = operand(&random([batch, keys, 2 * heads * dim], 2).mul_scalar(3.0), dtype);
-    let images = if sight == (Sight::Biased { shared: false }) { batch } else { 1 };
+    use Sight::{Biased, Padded, PaddedAndBiased};
+    let apart = matches!(sight, Biased { shared: false } | PaddedAndBiased { shared: false });
+    let images = if apart { batch } else { 1 };
     let bias = operand(&random([images, heads, queries, keys], 3), dtype);
     let mut input = AttentionInput::apart(q.clone(), kv.clone(), heads);
-    let biased = matches!(sight, Sight::Biased { .. } | Sight::Padded { biased: true });
+    let biased = matches!(sight, Biased { .. } | PaddedAndBiased { .. });
     if biased {
         input = input.with_bias(bias.clone());
     }
-    if matches!(sight, Sight::Padded { .. }) {
-        input = input.with_lengths(
-            (0..batch).map(|image| 1 + (keys - 1) * (image + 1) / batch / (image + 1)).collect(),
-        );
+    if matches!(sight, Padded | PaddedAndBiased { .. }) {
+        input =
+            input.with_lengths((0..batch).map(|image| 1 + (keys - 1) * (image + 1) / (batch + 1)).collect());
     }
     let output = attended(input, dtype);
     if biased { results!(output, q, kv, bias) } else { results!(output, q, kv) }
@@ -491,6 +495,72 @@ fn an_infinite_bias_hides_pairs_even_whole_blocks_of_them() {
 }
 
 #[test]
+fn hidden_pairs_get_no_gradient() {
+    let run = |dtype| {
+        let (q, kv) = (operand(&random([2, 3, 8], 1), dtype), operand(&random([2, 300, 16], 2), dtype));
+        let hidden = Tensor::<4>::full([1, 1, 3, 280], f32::NEG_INFINITY, &device());
+        let bias = operand(&Tensor::cat(vec![hidden, random([1, 1, 3, 20], 3)], 3), dtype);
+        let input = AttentionInput::apart(q.clone(), kv.clone(), 1).with_bias(bias.clone());
+        results!(attended(input, dtype), q, kv, bias)
+    };
+    on_every_host(|| {
+        let got = run(FloatDType::F32);
+        assert_close(&got, &run(FloatDType::F64), 2e-6, "300 keys, of which 20 are seen");
+        let of_bias: Vec<f32> = got[3].iter().collect();
+        assert!(of_bias.chunks(300).all(|row| row[..280].iter().all(|value| *value == 0.0)));
+    });
+}
+
+#[test]
+fn constants_among_the_operands_leave_the_gradients_of_the_others() {
+    on_every_host(|| {
+        let constant = |tensor: &Tensor<1>| Tensor::<1>::from_inner(tensor.clone());
+        let ([q, kv], bias) =
+            ([[2, 3, 8], [2, 7, 16]].map(|shape| random(shape, 1)), random([1, 2, 3, 7], 2));
+        let x = operand(&kv, FloatDType::F32);
+        let input = |kv| AttentionInput::apart(Tensor::from_inner(q.clone()), kv, 2);
+        let with = |bias| attention::attend(input(x.clone()).with_bias(bias));
+        let of_kv =
+            |y: Tensor<3>| x.grad(&y.powi_scalar(2).sum().backward()).expect("a gradient").into_data();
+        let tracked = operand(&bias, FloatDType::F32);
+        assert_eq!(of_kv(with(Tensor::from_inner(bias.clone()))), of_kv(with(tracked)));
+        let (weight, row) = (random([5, 16], 3), random([5], 4));
+        let onto = |shortcut: Tensor<3>, row: Tensor<1>| {
+            linear::linear_onto(shortcut, x.clone(), Tensor::from_inner(weight.clone()), Some(row))
+        };
+        let shortcut = random([2, 7, 5], 5);
+        let constants = of_kv(onto(Tensor::from_inner(shortcut.clone()), constant(&row)));
+        let operands = of_kv(onto(operand(&shortcut, FloatDType::F32), operand(&row, FloatDType::F32)));
+        assert_eq!(constants, operands);
+    });
+}
+
+#[test]
+fn an_attention_half_of_constants_has_the_gradients_of_its_tokens() {
+    let x = operand(&random([8, 5, 12], 1), FloatDType::F32);
+    let run = |tracked: bool| {
+        let row = |length: usize, seed| {
+            let row = random([length], seed);
+            if tracked { operand(&row, FloatDType::F32) } else { Tensor::from_inner(row) }
+        };
+        let matrix = |rows: usize, seed| Tensor::<2>::from_inner(random([rows, 12], seed));
+        let weights = AttentionWeights {
+            norm_weight: row(12, 2),
+            norm_bias: row(12, 3),
+            eps: 1e-6,
+            heads: 3,
+            qkv_weight: matrix(36, 4),
+            qkv_bias: row(36, 5),
+            proj_weight: matrix(12, 6),
+            proj_bias: row(12, 7),
+        };
+        let y = attention_half::attention_half(x.clone(), weights);
+        x.grad(&y.powi_scalar(2).sum().backward()).expect("a gradient").into_data()
+    };
+    assert_eq!(run(false), run(true));
+}
+
+#[test]
 #[should_panic(expected = "attention: lengths [8] for 1 images of 7 keys")]
 fn more_keys_than_there_are_cannot_be_seen() {
     let input = AttentionInput::apart(random([1, 2, 4], 1), random([1, 7, 8], 2), 1);
@@ -541,8 +611,10 @@ fn processors_without_vectors_give_the_same_within_rounding() {
     let alone = simd::alone();
     let all = || {
         let layer = layer([197, 48, 33], true, FloatDType::F32);
-        let half = half([130, 192, 33], true, FloatDType::F32);
-        [norm([5, 48], FloatDType::F32), heads([1, 65, 2, 48], FloatDType::F32), layer, half].concat()
+        let halves =
+            [half([130, 192, 33], true, FloatDType::F32), attention_half_of([9, 65, 2, 24], FloatDType::F32)];
+        [norm([5, 48], FloatDType::F32), heads([1, 65, 2, 48], FloatDType::F32), layer, halves.concat()]
+            .concat()
     };
     let usual = all();
     for level in [Level::Portable, Level::Avx2] {

@@ -4,8 +4,8 @@ use burn::tensor::{DType, Device, Distribution, Tensor, TensorData, activation};
 
 use crate::DeviceSpec;
 use crate::ops::{
-    BatchNormOutput, SgdRates, add_scaled, attention, batch_norm, conv, depthwise_conv, layer_norm, linear,
-    relu, sgd, with_backend_kernels,
+    AttentionInput, BatchNormOutput, SgdRates, add_scaled, attention, batch_norm, conv, depthwise_conv,
+    layer_norm, linear, relu, sgd, with_backend_kernels,
 };
 
 /// Allowed error relative to the largest value of a tensor.
@@ -163,7 +163,8 @@ fn the_operations_of_transformers_are_those_of_float64() {
         let x = variable(&x, dtype);
         results(attend(x.clone(), 2), &[&gradient(&x)])
     };
-    assert_close(&run(DType::F32, attention::attention), &run(DType::F64, attention::portable), "attention");
+    let portable = |qkv, heads| attention::portable(AttentionInput::packed(qkv, heads));
+    assert_close(&run(DType::F32, attention::attention), &run(DType::F64, portable), "attention");
 }
 
 #[test]
@@ -274,18 +275,24 @@ fn the_number_of_threads_changes_no_bit() {
 
 #[test]
 fn updates_have_the_values_of_the_portable_operation() {
-    let rates = SgdRates { lr: 0.06, momentum: 0.9, decay: 5e-4, ..SgdRates::default() };
+    let usual = SgdRates { lr: 0.06, momentum: 0.9, decay: 5e-4, ..SgdRates::default() };
+    let others = SgdRates { nesterov: true, lr_in_momentum: true, ..usual };
+    let layer = Tensor::<1>::from_floats([0.37, 1.0], &device());
     let (p, g) = (drawn([70_001]), drawn([70_001]));
-    for buffer in [None, Some(drawn([70_001]))] {
+    let buffers = [None, Some(drawn([70_001]))];
+    let kinds = [(usual, None), (others, None), (usual, Some(layer))];
+    for (buffer, (rates, layer)) in
+        buffers.iter().flat_map(|buffer| kinds.clone().map(|kind| (buffer.clone(), kind)))
+    {
         let before = [p.to_data(), g.to_data()];
         let ours = crate::ops::cpu::sgd_momentum::<super::Backend>(
             p.clone(),
             g.clone(),
             buffer.clone(),
             rates,
-            None,
+            layer.clone(),
         );
-        let want = sgd::portable(p.clone(), g.clone(), buffer, rates);
+        let want = sgd::portable(p.clone(), g.clone(), buffer, rates, layer);
         let data = |(p, buffer): (Tensor<1>, Tensor<1>)| [p.into_data(), buffer.into_data()];
         assert_close(&data(ours), &data(want), "parameter and buffer");
         assert_eq!([p.to_data(), g.to_data()], before, "others read them");

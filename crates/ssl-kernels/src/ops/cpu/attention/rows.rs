@@ -46,7 +46,8 @@ impl Job for Exponentials<'_, '_> {
         for (row, (pairs, running)) in self.pairs.chunks_exact_mut(self.columns).zip(self.running).enumerate()
         {
             let largest = running.largest.max(largest(pairs));
-            if largest == f32::NEG_INFINITY {
+            // NaN is no largest value, and has to stay.
+            if largest == f32::NEG_INFINITY && pairs.iter().all(|pair| *pair == f32::NEG_INFINITY) {
                 pairs.fill(0.0);
                 continue;
             }

@@ -17,6 +17,8 @@ use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector, dispatch};
 const CHUNK: usize = 1 << 17;
 /// The same in a piece, in the second level of a cache.
 const BAND: usize = 1 << 13;
+/// The most pixels whose products are added up one after another: a sum of sums is more exact than one long sum.
+const STRIP: usize = 256;
 /// Pieces of a batch, if it has as many images: jobs for any number of threads.
 const PIECES: usize = 16;
 
@@ -50,7 +52,7 @@ fn sums(g: &Geometry) -> usize {
 
 /// The sums of all pieces together.
 fn of_pieces<B: Host>(g: &Geometry, field: &Field, rows: &[usize], x: &[Lanes], dy: &[Lanes]) -> Scratch {
-    let images = (x.len() / g.image_in()).div_ceil(PIECES);
+    let images = (x.len() / g.image_in()).div_ceil(PIECES).max(1);
     let pieces = x.chunks(images * g.image_in()).zip(dy.chunks(images * g.image_out()));
     let work = |(x, dy)| dispatch(PieceSums { g, field, rows, x, dy });
     let mut parts = map::<B, _, _>(pieces, work).into_iter();
@@ -139,7 +141,7 @@ impl Job for PieceSums<'_> {
     fn run<I: Instructions>(self) -> Scratch {
         let (g, field, [blocks_in, blocks_out]) = (self.g, self.field, self.g.blocks());
         // What a pixel of the output reads, a patch with its neighbours' parts.
-        let pixels = BAND / (blocks_out + g.stride * g.stride * blocks_in);
+        let pixels = (BAND / (blocks_out + g.stride * g.stride * blocks_in)).clamp(1, STRIP);
         let images = (pixels / g.pixels_out()).max(1);
         let size_x = blocks_in * field.area;
         let mut padded = scratch(if field.is_dense() { 0 } else { images * size_x });
@@ -156,10 +158,10 @@ impl Job for PieceSums<'_> {
                     &padded[..x.len() / g.image_in() * size_x]
                 }
             };
-            for (start, rows) in self.rows.chunks(pixels.max(1)).enumerate() {
+            for (start, rows) in self.rows.chunks(pixels).enumerate() {
                 for (index, sums) in sums.chunks_exact_mut(LANES).enumerate() {
                     let tap = Tap::of(g, field, index);
-                    let first = tap.first + start * pixels.max(1);
+                    let first = tap.first + start * pixels;
                     for (x, dy) in x.chunks_exact(size_x).zip(dy.chunks_exact(g.image_out())) {
                         let dy = &dy[first..][..rows.len()];
                         TapSum { tap, x, dy, rows, sums: &mut *sums }.run::<I>();

@@ -39,7 +39,7 @@ pub(super) fn tap_sums<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: 
 
 /// The sums of each piece, `[point, block of inputs, block of outputs, input, 16 outputs]`.
 fn of_pieces<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: &[Lanes]) -> Vec<Scratch> {
-    let images = (x.len() / g.image_in()).div_ceil(PIECES);
+    let images = (x.len() / g.image_in()).div_ceil(PIECES).max(1);
     let pieces = x.chunks(images * g.image_in()).zip(dy.chunks(images * g.image_out()));
     map::<B, _, _>(pieces, |(x, dy)| dispatch(PieceSums { g, tiling, x, dy }))
 }
