@@ -21,6 +21,7 @@ pub struct AttentionInput {
 
 /// Queries, keys and values of [`attend`].
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // moved once; a box would only cost an allocation
 pub enum AttentionTokens {
     /// Every token attends to all of its image, `[batch, token, 3 · head · head_dim]`: query, key and value of every head, one
     /// after another.

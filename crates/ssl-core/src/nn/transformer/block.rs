@@ -133,7 +133,8 @@ impl TransformerBlock {
     }
 
     /// Values that a block keeps of each token for the backward pass: its input; queries, keys and values together; the output
-    /// of the attention; the input of the MLP; and of the MLP the argument of the activation.
+    /// of the attention; the input of the MLP; and of the MLP the argument of the activation. Batches of fewer than eight images also
+    /// keep what the first norm puts out.
     pub fn kept(dim: usize, mlp_ratio: usize) -> f64 {
         (6.0 + mlp_ratio as f64) * dim as f64
     }
