@@ -108,8 +108,8 @@ fn large_views_pass_the_network_first_and_focal_ones_together_after_them() {
         (Tensor::cat(views.crops[2..].to_vec(), 0), Masking::None),
     ];
     for (images, masking) in groups {
-        let tokens = by_hand.encoder.encode_tokens(images, masking, &Pass::train());
-        by_hand.projector.forward(by_hand.encoder.pool(tokens), &Pass::train());
+        let features = by_hand.encoder.encode_pooled(images, masking, &Pass::train());
+        by_hand.projector.forward(features, &Pass::train());
     }
     // Each group has moved the running statistics.
     assert_near(&student.projector, &by_hand.projector);
