@@ -179,23 +179,21 @@ pub(super) fn portable(input: AttentionInput) -> Tensor<3> {
 impl AttentionTokens {
     /// Queries, keys and values, `[batch, head, token, head_dim]` each.
     fn apart(self, heads: usize) -> [Tensor<4>; 3] {
-        let of_head = |tokens: Tensor<3>, part: usize, dim: usize| {
-            let [batch, length, _] = tokens.dims();
-            let tokens = tokens.slice_dim(2, part * dim..(part + 1) * dim);
-            tokens.reshape([batch, length, heads, dim / heads]).swap_dims(1, 2)
-        };
         match self {
-            Self::Packed(qkv) => {
-                let dim = qkv.dims()[2] / 3;
-                [0, 1, 2].map(|part| of_head(qkv.clone(), part, dim))
-            }
+            Self::Packed(qkv) => parts(qkv, heads),
             Self::Apart { queries, keys_values } => {
-                let dim = queries.dims()[2];
-                let keys = of_head(keys_values.clone(), 0, dim);
-                [of_head(queries, 0, dim), keys, of_head(keys_values, 1, dim)]
+                let ([q], [k, v]) = (parts(queries, heads), parts(keys_values, heads));
+                [q, k, v]
             }
         }
     }
+}
+
+/// The parts of packed tokens, `[batch, head, token, head_dim]` each.
+fn parts<const N: usize>(tokens: Tensor<3>, heads: usize) -> [Tensor<4>; N] {
+    let [batch, length, width] = tokens.dims();
+    let tokens = tokens.reshape([batch, length, N, heads, width / N / heads]).permute([2, 0, 3, 1, 4]);
+    std::array::from_fn(|part| tokens.clone().slice_dim(0, part..part + 1).squeeze_dim(0))
 }
 
 /// `q kᵀ / sqrt(head_dim)`, `[batch, head, query, key]`.
