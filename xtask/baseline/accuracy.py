@@ -8,6 +8,7 @@ import tomllib  # Python 3.11
 from pathlib import Path
 
 from common import check_device, layout, torch, versions
+from first_steps import Steps, load_start
 from images import indices, read_tar
 from lightly import __version__ as lightly_version
 from probes import FineTuning, finetuning, knn_top1, linear_top1, part_of_each_class
@@ -31,7 +32,10 @@ def main():
     images, labels = sets[:2]
 
     torch.manual_seed(args.seed)
-    method = build_method(recipe).to(args.device, memory_format=layout(args.variant))
+    method = build_method(recipe)
+    if args.start:
+        load_start(method, Steps(args.start))
+    method = method.to(args.device, memory_format=layout(args.variant))
     if "mask" in recipe and args.variant & {"amp", "compile"}:
         raise ValueError("methods on tokens run eagerly, expected a variant without amp and compile")
     apply_variant(method, args)
@@ -85,6 +89,7 @@ def arguments():
     told = "TOML of settings: fine-tune on a share of the labels, pretrained and from scratch"
     parser.add_argument("--finetune", help=told)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", help="a file of the example first_steps, whose initial weights the run starts from")
     parser.add_argument("--threads", type=at_least_one, default=1, help="threads of the tensor operations (1)")
     parser.add_argument("--workers", type=int, default=0, help="processes that make views; 0: only this one (0)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")

@@ -116,7 +116,7 @@ def tensors_of(method):
     return {name: tensor.detach().clone() for name, tensor in (named | method.state()).items()}
 
 
-def load_start(method, file, perturb, seed):
+def load_start(method, file, perturb=0.0, seed=0):
     """Weights and state from the file; the teacher's weights are perturbed in the same directions as the student's."""
     given = file.tensors_at("init")
     for name, tensor in given.items():

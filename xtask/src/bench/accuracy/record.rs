@@ -20,6 +20,9 @@ pub(super) struct Record {
     pub(super) figures: Figures,
     /// Hash of the recipe, and of the numbers of fine-tuning where there is some.
     pub(super) recipe: String,
+    /// Whether PyTorch started from the initial weights of our run of the same seed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) shared_start: bool,
     /// How the program was called.
     pub(super) command: String,
     /// The commit of the program or the script.
@@ -160,6 +163,7 @@ mod tests {
             seed: 0,
             figures: Figures::of(&report, 36.45).expect("whole"),
             recipe: "0".into(),
+            shared_start: false,
             command: "burn-ssl".into(),
             commit: "0".into(),
             setup: Value::Null,

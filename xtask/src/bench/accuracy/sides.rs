@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -135,12 +135,34 @@ impl Job<'_> {
         fs::remove_dir_all(&tuned).with_context(|| format!("cannot remove {}", tuned.display()))
     }
 
-    /// Trains in PyTorch.
-    pub(super) fn torch(&self, python: &Path) -> Result<Finished> {
+    /// Writes the weights that our run of this seed starts from, and returns the file.
+    pub(super) fn start(&self, first_steps: &Path) -> Result<PathBuf> {
+        let out = places::scratch("starts")?.join(self.name()).with_extension("safetensors");
+        let (recipe, data, to) = (self.recipe.display(), self.train.display(), out.display());
+        let words = [
+            format!("--recipe={recipe}"),
+            format!("--data={data}"),
+            format!("--set=data.limit={}", self.images),
+            format!("--seed={}", self.seed),
+            "--steps=1".to_owned(),
+            format!("--out={to}"),
+        ];
+        let words =
+            words.iter().flat_map(|word| word.split_once('=')).flat_map(|(flag, value)| [flag, value]);
+        let output = Command::new(first_steps).args(words).envs(ONE_THREAD).output();
+        let output = output.with_context(|| format!("{} cannot be started", first_steps.display()))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{} failed: {}", first_steps.display(), said.trim_end());
+        Ok(out)
+    }
+
+    /// Trains in PyTorch, from the weights in `start` if there are some.
+    pub(super) fn torch(&self, python: &Path, start: Option<&Path>) -> Result<Finished> {
         let script = places::root().join("xtask/baseline/accuracy.py");
         let mut arguments = vec![script.display().to_string(), "--recipe-json".to_owned()];
         arguments.push(self.recipe.display().to_string());
         arguments.extend(self.options());
+        arguments.extend(start.map(|start| format!("--start={}", start.display())));
         arguments.extend(words("--threads 1 --workers 1"));
         if self.finetuning.is_some() {
             arguments.extend(["--finetune".to_owned(), Finetuning::path().display().to_string()]);

@@ -40,6 +40,13 @@ impl Sample {
     }
 }
 
+impl From<Sample> for Difference {
+    /// The mean of differences of pairs.
+    fn from(Sample { count, mean, deviation }: Sample) -> Self {
+        Self { mean, error: deviation / (count as f64).sqrt(), count }
+    }
+}
+
 /// A difference of two means.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Difference {

@@ -60,20 +60,39 @@ fn page(records: &[Record], recipes: &[(&str, String)], former: &[Record]) -> St
 /// The runs of one side of a method.
 #[derive(Default)]
 struct Group {
+    seeds: Vec<u64>,
+    /// Whether all of them started from the weights of our side.
+    shared_start: bool,
     trained: Vec<f64>,
     untrained: Vec<f64>,
     pixels: Vec<f64>,
 }
 
 impl Group {
-    fn of<'a>(records: impl Iterator<Item = &'a Record>) -> Self {
-        let mut group = Self::default();
+    /// The records that have `accuracies`, with and without training.
+    fn of<'a>(
+        records: impl Iterator<Item = &'a Record>,
+        accuracies: impl Fn(&Figures) -> Option<(f64, f64)>,
+    ) -> Self {
+        let mut group = Self { shared_start: true, ..Self::default() };
         for record in records {
-            group.trained.push(record.figures.knn_top1);
-            group.untrained.push(record.figures.knn_top1_untrained);
+            let Some((trained, untrained)) = accuracies(&record.figures) else { continue };
+            group.seeds.push(record.seed);
+            group.shared_start &= record.shared_start;
+            group.trained.push(trained);
+            group.untrained.push(untrained);
             group.pixels.push(record.figures.knn_top1_pixels);
         }
         group
+    }
+
+    /// Ours minus PyTorch's: of pairs, where each seed has the same initial weights on both sides.
+    fn minus(&self, theirs: &Self) -> Option<Difference> {
+        if theirs.shared_start && self.seeds == theirs.seeds {
+            let pairs = self.trained.iter().zip(&theirs.trained).map(|(ours, theirs)| ours - theirs);
+            return Sample::of(&pairs.collect::<Vec<_>>()).map(Difference::from);
+        }
+        Some(Sample::of(&self.trained)?.minus(&Sample::of(&theirs.trained)?))
     }
 
     fn gain(&self) -> Option<Difference> {
@@ -105,8 +124,7 @@ impl Measure {
     fn row(self, method: &str, records: &[&Record]) -> String {
         let side = |side| {
             let of_side = records.iter().filter(|record| record.method == method && record.side == side);
-            let (trained, untrained) = of_side.filter_map(|record| self.of(&record.figures)).unzip();
-            Group { trained, untrained, pixels: Vec::new() }
+            Group::of(of_side.copied(), |figures| self.of(figures))
         };
         let (ours, theirs) = (side(Side::Ours), side(Side::Torch));
         format!("| {} |", cells(method, &ours, &theirs).join(" | "))
@@ -124,7 +142,8 @@ impl<'a> Row<'a> {
     fn of(method: &'a str, records: &[&Record]) -> Self {
         let group = |side| {
             let of_side = |record: &&&Record| record.method == method && record.side == side;
-            Group::of(records.iter().filter(of_side).copied())
+            let of_side = records.iter().filter(of_side).copied();
+            Group::of(of_side, |figures| Some((figures.knn_top1, figures.knn_top1_untrained)))
         };
         Self { method, ours: group(Side::Ours), theirs: group(Side::Torch) }
     }
@@ -140,10 +159,7 @@ impl<'a> Row<'a> {
 
 /// The cells that every table has.
 fn cells(method: &str, ours: &Group, theirs: &Group) -> Vec<String> {
-    let difference = match (Sample::of(&ours.trained), Sample::of(&theirs.trained)) {
-        (Some(ours), Some(theirs)) => Some(ours.minus(&theirs)),
-        _ => None,
-    };
+    let difference = ours.minus(theirs);
     vec![
         format!("`{method}`"),
         mean(&ours.trained),
@@ -257,6 +273,7 @@ mod tests {
             seed,
             figures,
             recipe: "a".into(),
+            shared_start: false,
             command: String::new(),
             commit: "abc".into(),
             setup: json!({ "cpu": "EPYC", "cores": 2, "burn": "0.22.1" }),
@@ -326,6 +343,21 @@ mod tests {
         );
         assert!(rows[2].starts_with("| `mae` | missing | "), "{rows:?}");
         assert_eq!(page.lines().filter(|line| line.starts_with("| `byol` |")).count(), 1);
+    }
+
+    #[test]
+    fn runs_from_the_same_weights_are_compared_in_pairs() {
+        let mut records = runs("simclr", Side::Ours, [30.0, 34.0, 38.0]);
+        let mut theirs = runs("simclr", Side::Torch, [30.5, 34.0, 38.5]);
+        theirs.iter_mut().for_each(|record| record.shared_start = true);
+        records.extend(theirs.clone());
+        assert_eq!(row(&page(&records, &recipes(), &[]), "simclr")[3..5], ["-0.33 ± 0.17", "right"]);
+        // One run from other weights, or a seed without its pair, and the sides are compared by their means.
+        records[5].shared_start = false;
+        assert_eq!(row(&page(&records, &recipes(), &[]), "simclr")[3..5], ["-0.33 ± 3.27", "**more seeds**"]);
+        records[5].shared_start = true;
+        records.remove(0);
+        assert_eq!(row(&page(&records, &recipes(), &[]), "simclr")[4], "missing");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::quick::Quick;
 use super::record::{Figures, Record};
 use super::sides::{Job, Runs, Side};
 use super::{methods, places, pool, table};
-use crate::bench::{Common, machine};
+use crate::bench::{Common, build, machine};
 
 /// Images embedded at a time.
 const BATCH: usize = 250;
@@ -44,6 +44,12 @@ pub(crate) struct Test {
     /// Skip runs that already have a result.
     #[arg(long)]
     resume: bool,
+    /// Start PyTorch from the initial weights of our runs. Results from other weights do not count then.
+    #[arg(long)]
+    paired: bool,
+    /// The example `first_steps` that writes these weights, already built, to be used instead of building it.
+    #[arg(long, value_name = "PATH", requires = "paired")]
+    first_steps: Option<PathBuf>,
 }
 
 /// One run of this phase.
@@ -59,6 +65,8 @@ struct Trial {
 struct Bench {
     /// Our program and its commit.
     program: Option<(PathBuf, String)>,
+    /// What writes our initial weights, if PyTorch starts from them.
+    first_steps: Option<PathBuf>,
     /// The commit of PyTorch's script.
     commit: String,
     /// The accuracy of raw pixels by the number of images that are trained on.
@@ -82,6 +90,7 @@ impl Test {
             "there is no Python for PyTorch's side: expected --baseline PYTHON or --sides ours"
         );
         let bench = Bench {
+            first_steps: self.starts(&trials)?,
             program: if trials.iter().all(is_torch) { None } else { Some(self.runs.program()?) },
             commit: places::commit(),
             pixels: self.pixels_of(&trials)?,
@@ -134,9 +143,23 @@ impl Test {
         Ok(trials)
     }
 
+    /// The program that writes our initial weights, where runs of PyTorch start from them.
+    fn starts(&self, trials: &[Trial]) -> Result<Option<PathBuf>> {
+        if !self.paired || trials.iter().all(|trial| trial.side == Side::Ours) {
+            return Ok(None);
+        }
+        Ok(Some(match &self.first_steps {
+            Some(program) => program.clone(),
+            None => build(&["-p", "burn-ssl", "--example", "first_steps"], "first_steps", &[])?,
+        }))
+    }
+
     fn is_to_do(&self, recipe: &Quick, side: Side, seed: u64) -> Result<bool> {
         let path = Record::path(&recipe.method, side, seed);
-        let has_result = path.exists() && Record::read(&path)?.recipe == recipe.run_hash()?;
+        let record = path.exists().then(|| Record::read(&path)).transpose()?;
+        let hash = recipe.run_hash()?;
+        let of_other_weights = |record: &Record| self.paired && side == Side::Torch && !record.shared_start;
+        let has_result = record.is_some_and(|record| record.recipe == hash && !of_other_weights(&record));
         let name = path.display();
         ensure!(
             self.resume || !has_result,
@@ -167,7 +190,14 @@ impl Test {
             }
             Side::Torch => {
                 let python = self.baseline.as_ref().context("there is no Python for PyTorch's side")?;
-                (job(for_theirs).torch(python)?, bench.commit.clone())
+                let start = bench.first_steps.as_ref();
+                let start = start.map(|program| job(for_ours).start(program)).transpose()?;
+                let finished = job(for_theirs).torch(python, start.as_deref())?;
+                if let Some(start) = &start {
+                    std::fs::remove_file(start)
+                        .with_context(|| format!("cannot remove {}", start.display()))?;
+                }
+                (finished, bench.commit.clone())
             }
         };
         Ok(Record {
@@ -176,6 +206,7 @@ impl Test {
             seed: *seed,
             figures: Figures::of(&finished.report, bench.pixels[&images])?,
             recipe: recipe.run_hash()?,
+            shared_start: *side == Side::Torch && bench.first_steps.is_some(),
             command: finished.command,
             commit,
             setup: bench.setup.clone(),
