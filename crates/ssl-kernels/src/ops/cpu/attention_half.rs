@@ -16,22 +16,17 @@ use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::{Device, Tensor};
 
 use super::attention::Head;
-use super::feed_forward::rows::AddRow;
+use super::feed_forward::{rows::AddRow, rows_of_job};
 use super::layer_norm::{Forward as Normalise, Moments};
 use super::matrix::{Matrix, MatrixMut};
 use super::parallel::map;
-use super::pool::{Pooled, any_values};
+use super::pool::{any_values, room};
 use super::products::{Old, product};
 use super::simd::{Instructions, Job, dispatch};
 use super::transposition::transposed;
 use super::{Bridge, Host, Tracked, tensor, tracked};
 use crate::ops::AttentionWeights;
 use backward::{Half, Saved};
-
-/// Jobs that there should be if there are enough images, whatever the number of threads: sums over rows are in the order of jobs.
-const JOBS: usize = 16;
-/// The fewest and the most rows of a job, if an image has no more. Every job reads both weights.
-const ROWS: (usize, usize) = (64, 384);
 
 /// See [`attention_half`](crate::ops::attention_half).
 pub(in crate::ops) fn attention_half<B: Host>(x: Tensor<3>, weights: AttentionWeights) -> Tensor<3>
@@ -84,8 +79,8 @@ struct Shape {
 impl Shape {
     fn of([batch, tokens, dim]: [usize; 3], heads: usize) -> Self {
         assert!(heads > 0 && dim.is_multiple_of(heads), "attention: {heads} heads of {dim} values together");
-        let rows = (batch * tokens).div_ceil(JOBS).clamp(ROWS.0, ROWS.1);
-        Self { batch, tokens, dim, heads, of_job: (rows / tokens.max(1)).max(1) * tokens }
+        let images = rows_of_job(batch * tokens) / tokens.max(1);
+        Self { batch, tokens, dim, heads, of_job: images.max(1) * tokens }
     }
 
     fn rows(&self) -> usize {
@@ -221,11 +216,6 @@ impl ForwardRows<'_> {
         product(&mut MatrixMut::new(y, dim), Matrix::new(seen, dim), weights[1], 1.0, Old::Kept);
         (moments, sums)
     }
-}
-
-/// Scratch memory of a job.
-fn room(length: usize) -> Pooled {
-    any_values(length).into()
 }
 
 /// Writes the same row into all rows.

@@ -10,6 +10,7 @@
 mod direct;
 mod field;
 mod geometry;
+mod pieces;
 mod product;
 mod winograd;
 

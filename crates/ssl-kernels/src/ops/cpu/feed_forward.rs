@@ -22,8 +22,8 @@ use super::layer_norm::{BackwardRows, Forward as Normalise, Moments};
 use super::linear::SumRows;
 use super::matrix::{Matrix, MatrixMut};
 use super::parallel::map;
-use super::pool::{Pooled, any_values};
-use super::products::{Old, product, wide_product};
+use super::pool::{any_values, room};
+use super::products::{Old, over_rows, product};
 use super::simd::dispatch;
 use super::transposition::transposed;
 use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
@@ -86,6 +86,11 @@ struct Layer<B: Host> {
     weight2: FloatTensor<B>,
 }
 
+/// The rows of a job, out of so many.
+pub(super) fn rows_of_job(rows: usize) -> usize {
+    rows.div_ceil(JOBS).clamp(ROWS.0, ROWS.1)
+}
+
 impl<B: Host> Layer<B> {
     /// `[dim, hidden]`
     fn lengths(&self) -> [usize; 2] {
@@ -108,7 +113,7 @@ impl<B: Host> Layer<B> {
             "feed-forward: length of a token, and the first weight"
         );
         let rows = x.shape().num_elements() / dim;
-        (rows, rows.div_ceil(JOBS).clamp(ROWS.0, ROWS.1))
+        (rows, rows_of_job(rows))
     }
 
     /// Moments of the rows, the argument of GELU if it is wanted, and the output.
@@ -150,11 +155,6 @@ impl<B: Host> Layer<B> {
         let h = tensor::<B>(h, [if plain { 0 } else { rows }, hidden]);
         (moments.concat(), h, tensor::<B>(output, x.shape().to_vec()))
     }
-}
-
-/// Scratch memory of a job.
-fn room(length: usize) -> Pooled {
-    any_values(length).into()
 }
 
 /// What the backward pass needs.
@@ -204,17 +204,8 @@ impl<B: Host> Saved<B> {
             [&mut dx, &mut normalised, dh_values, &mut active],
         );
         let dh = Matrix::new(dh_values, hidden);
-        let over_rows = |a: Matrix<'_>, b: Matrix<'_>| {
-            let mut values = any_values(a.rows * b.columns);
-            if rows == 0 {
-                values.fill(0.0);
-            } else {
-                wide_product::<B>(MatrixMut::new(&mut values, b.columns), a, b, Old::Replaced);
-            }
-            tensor::<B>(values, [a.rows, b.columns])
-        };
-        let dw1 = over_rows(dh.transposed(), Matrix::new(&normalised, dim));
-        let dw2 = over_rows(Matrix::new(dy, dim).transposed(), Matrix::new(&active, hidden));
+        let dw1 = over_rows::<B>(dh, Matrix::new(&normalised, dim));
+        let dw2 = over_rows::<B>(Matrix::new(dy, dim), Matrix::new(&active, hidden));
         let sums = |index: usize, length: usize| {
             tensor::<B>(total(length, parts.iter().map(|sums| sums[index].as_slice())), [length])
         };

@@ -16,7 +16,7 @@ use super::matrix::{Matrix, MatrixMut};
 use super::normal::normal;
 use super::parallel::{each, map};
 use super::pool::any_values;
-use super::products::{Old, wide_product};
+use super::products::{Old, over_rows, wide_product};
 use super::simd::{Instructions, Job, dispatch};
 use super::transposition::transposed;
 use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
@@ -145,14 +145,8 @@ impl<B: Host> Backward<B, 4> for LinearLayer {
             grads.register::<B>(node, tensor::<B>(dx, x_shape));
         }
         if let Some(node) = w_node {
-            let mut dw = any_values(outputs * inputs);
-            if is_empty {
-                dw.fill(0.0);
-            } else {
-                let (dy, x) = (Matrix::new(dy, outputs), Matrix::new(B::values(&x), inputs));
-                wide_product::<B>(MatrixMut::new(&mut dw, inputs), dy.transposed(), x, Old::Replaced);
-            }
-            grads.register::<B>(node, tensor::<B>(dw, [outputs, inputs]));
+            let (dy, x) = (Matrix::new(dy, outputs), Matrix::new(B::values(&x), inputs));
+            grads.register::<B>(node, over_rows::<B>(dy, x));
         }
         if let Some(node) = bias_node {
             grads.register::<B>(node, tensor::<B>(column_sums::<B>(dy, outputs), [outputs]));

@@ -23,6 +23,11 @@ pub(in crate::ops) fn any_values(len: usize) -> Vec<f32> {
     if len < SMALL { vec![0.0; len] } else { lock(&VALUES).take(len, len) }
 }
 
+/// Memory of a job for values, arbitrary ones at first, which returns to the pool when it is dropped.
+pub(super) fn room(len: usize) -> Pooled {
+    any_values(len).into()
+}
+
 /// Pixels with arbitrary contents, all of which the caller must overwrite.
 pub(super) fn any_pixels(len: usize) -> Vec<Lanes> {
     if len < SMALL / LANES { vec![Lanes::default(); len] } else { lock(&PIXELS).take(len, len) }

@@ -2,11 +2,13 @@
 
 #![allow(unsafe_code)] // it takes pointers
 
+use burn::backend::tensor::FloatTensor;
 use gemm::{Parallelism, gemm};
 
-use super::Host;
 use super::matrix::{Matrix, MatrixMut};
 use super::parallel::each;
+use super::pool::any_values;
+use super::{Host, tensor};
 
 /// Fewest rows or columns of a part that is worth a thread.
 const PART: usize = 80;
@@ -83,6 +85,17 @@ pub(super) fn wide_product<B: Host>(out: MatrixMut<'_>, a: Matrix<'_>, b: Matrix
         let (a, b) = if by_rows { (a.rows(range), b) } else { (a, b.columns(range)) };
         product(&mut part, a, b, 1.0, old);
     });
+}
+
+/// `aᵀ b`, the sum of the outer products of all rows: the gradient of a layer's weight.
+pub(super) fn over_rows<B: Host>(a: Matrix<'_>, b: Matrix<'_>) -> FloatTensor<B> {
+    let mut values = any_values(a.columns * b.columns);
+    if a.rows == 0 {
+        values.fill(0.0);
+    } else {
+        wide_product::<B>(MatrixMut::new(&mut values, b.columns), a.transposed(), b, Old::Replaced);
+    }
+    tensor::<B>(values, [a.columns, b.columns])
 }
 
 /// The lengths of the parts, none below `least`: for each thread one, or a long one and two short ones that another thread may

@@ -6,15 +6,15 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::tensor::FloatTensor;
 
-use super::{Kept, Layer, Shape, room};
+use super::{Kept, Layer, Shape};
 use crate::ops::cpu::attention::Gradient;
 use crate::ops::cpu::feed_forward::rows::{AddAndSums, Again};
 use crate::ops::cpu::layer_norm::BackwardRows;
 use crate::ops::cpu::linear::SumRows;
 use crate::ops::cpu::matrix::{Matrix, MatrixMut};
 use crate::ops::cpu::parallel::map;
-use crate::ops::cpu::pool::any_values;
-use crate::ops::cpu::products::{Old, product, wide_product};
+use crate::ops::cpu::pool::{any_values, room};
+use crate::ops::cpu::products::{Old, over_rows, product};
 use crate::ops::cpu::simd::dispatch;
 use crate::ops::cpu::{Host, tensor, total};
 
@@ -54,17 +54,8 @@ impl<B: Host> Saved<B> {
         let (mut dx, mut normalised) = (any_values(rows * dim), room(rows * dim));
         let mut dqkv = room(rows * 3 * dim);
         let parts = self.backward_rows(dy, [&mut dx, &mut normalised, &mut dqkv]);
-        let over_rows = |a: Matrix<'_>, b: Matrix<'_>| {
-            let mut values = any_values(a.rows * b.columns);
-            if rows == 0 {
-                values.fill(0.0);
-            } else {
-                wide_product::<B>(MatrixMut::new(&mut values, b.columns), a, b, Old::Replaced);
-            }
-            tensor::<B>(values, [a.rows, b.columns])
-        };
-        let of_qkv = over_rows(Matrix::new(&dqkv, 3 * dim).transposed(), Matrix::new(&normalised, dim));
-        let of_proj = over_rows(Matrix::new(dy, dim).transposed(), Matrix::new(seen, dim));
+        let of_qkv = over_rows::<B>(Matrix::new(&dqkv, 3 * dim), Matrix::new(&normalised, dim));
+        let of_proj = over_rows::<B>(Matrix::new(dy, dim), Matrix::new(seen, dim));
         let sums = |index: usize, length: usize| {
             tensor::<B>(total(length, parts.iter().map(|sums| sums[index].as_slice())), [length])
         };

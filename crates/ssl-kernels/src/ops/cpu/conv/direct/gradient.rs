@@ -6,12 +6,13 @@
 
 use super::super::field::Field;
 use super::super::geometry::Geometry;
+use super::super::pieces::{sum_pieces, zeros};
 use super::super::product::sum_pixels;
 use super::output_rows;
 use crate::ops::cpu::Host;
-use crate::ops::cpu::parallel::{each, map};
-use crate::ops::cpu::pool::{Scratch, any_values, scratch};
-use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector, dispatch};
+use crate::ops::cpu::parallel::each;
+use crate::ops::cpu::pool::{Scratch, any_values};
+use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, dispatch};
 
 /// Number of packed pixels of images and gradients held at once, in a chunk of images.
 const CHUNK: usize = 1 << 17;
@@ -19,8 +20,6 @@ const CHUNK: usize = 1 << 17;
 const BAND: usize = 1 << 13;
 /// The most pixels whose products are added up one after another: a sum of sums is more exact than one long sum.
 const STRIP: usize = 256;
-/// Pieces of a batch, if it has as many images: jobs for any number of threads.
-const PIECES: usize = 16;
 
 /// `[channel_out, channel_in, kernel, kernel]`
 pub(in super::super) fn weight_gradient<B: Host>(g: &Geometry, x: &[Lanes], dy: &[Lanes]) -> Vec<f32> {
@@ -29,7 +28,8 @@ pub(in super::super) fn weight_gradient<B: Host>(g: &Geometry, x: &[Lanes], dy: 
     let rows = output_rows(g, &field);
     let [blocks_in, _] = g.blocks();
     let sums = if 2 * sums(g) <= BAND {
-        of_pieces::<B>(g, &field, &rows, x, dy)
+        let work = |x: &[Lanes], dy: &[Lanes]| dispatch(PieceSums { g, field: &field, rows: &rows, x, dy });
+        sum_pieces::<B>(g, sums(g), x, dy, work)
     } else {
         of_chunks::<B>(g, &field, &rows, x, dy)
     };
@@ -50,36 +50,12 @@ fn sums(g: &Geometry) -> usize {
     blocks_out * blocks_in * g.kernel * g.kernel * LANES
 }
 
-/// The sums of all pieces together.
-fn of_pieces<B: Host>(g: &Geometry, field: &Field, rows: &[usize], x: &[Lanes], dy: &[Lanes]) -> Scratch {
-    let images = (x.len() / g.image_in()).div_ceil(PIECES).max(1);
-    let pieces = x.chunks(images * g.image_in()).zip(dy.chunks(images * g.image_out()));
-    let work = |(x, dy)| dispatch(PieceSums { g, field, rows, x, dy });
-    let mut parts = map::<B, _, _>(pieces, work).into_iter();
-    let Some(mut sums) = parts.next() else {
-        let mut sums = scratch(self::sums(g));
-        sums.fill(Lanes::default());
-        return sums;
-    };
-    let parts: Vec<Scratch> = parts.collect();
-    each::<B, _>(sums.chunks_mut(1024).enumerate(), |(index, sums)| {
-        for part in &parts {
-            dispatch(Add { to: sums, values: &part[1024 * index..] });
-        }
-    });
-    sums
-}
-
 /// The sums of all images.
 fn of_chunks<B: Host>(g: &Geometry, field: &Field, rows: &[usize], x: &[Lanes], dy: &[Lanes]) -> Scratch {
-    let taps = g.kernel * g.kernel;
-    let [blocks_in, blocks_out] = g.blocks();
-    let (size_x, size_dy) = (blocks_in * field.area, g.image_out());
+    let (size_x, size_dy) = (g.blocks()[0] * field.area, g.image_out());
     let images = (CHUNK / (size_x + size_dy)).clamp(4, (x.len() / g.image_in()).max(4));
-    let mut padded = scratch(if field.is_dense() { 0 } else { images * size_x });
-    padded.fill(Lanes::default());
-    let mut sums = scratch(blocks_out * blocks_in * taps * LANES);
-    sums.fill(Lanes::default());
+    let mut padded = zeros(if field.is_dense() { 0 } else { images * size_x });
+    let mut sums = zeros(sums(g));
     let chunks = x.chunks(images * g.image_in()).zip(dy.chunks(images * g.image_out()));
     for (x, dy) in chunks {
         let x = match field.is_dense() {
@@ -144,10 +120,8 @@ impl Job for PieceSums<'_> {
         let pixels = (BAND / (blocks_out + g.stride * g.stride * blocks_in)).clamp(1, STRIP);
         let images = (pixels / g.pixels_out()).max(1);
         let size_x = blocks_in * field.area;
-        let mut padded = scratch(if field.is_dense() { 0 } else { images * size_x });
-        padded.fill(Lanes::default());
-        let mut sums = scratch(self::sums(g));
-        sums.fill(Lanes::default());
+        let mut padded = zeros(if field.is_dense() { 0 } else { images * size_x });
+        let mut sums = zeros(self::sums(g));
         let groups = self.x.chunks(images * g.image_in()).zip(self.dy.chunks(images * g.image_out()));
         for (x, dy) in groups {
             let x = match field.is_dense() {
@@ -190,24 +164,5 @@ impl Job for TapSum<'_> {
         let x = &self.x[self.tap.offset..];
         let x = self.rows.iter().map(|row| &x[*row]);
         sum_pixels::<I::Wide>(x.zip(self.dy), self.tap.channels, self.sums);
-    }
-}
-
-/// Adds `values` to as many others.
-struct Add<'a> {
-    to: &'a mut [Lanes],
-    values: &'a [Lanes],
-}
-
-impl Job for Add<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<I: Instructions>(self) {
-        for (to, value) in self.to.iter_mut().zip(self.values) {
-            for part in 0..I::Wide::PARTS {
-                I::Wide::load(to, part).add(I::Wide::load(value, part)).store(to, part);
-            }
-        }
     }
 }

@@ -5,6 +5,7 @@
 //! at a time; then every point sums over all tiles of the chunk. The order of the sums does not depend on the number of threads.
 
 use super::super::geometry::Geometry;
+use super::super::pieces::{sum_pieces, zeros};
 use super::super::product::sum_pixels;
 use super::scheme::{self, M, N, both};
 use super::tiling::Band;
@@ -18,17 +19,15 @@ use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector, dispatch};
 const CHUNK: usize = 1 << 17;
 /// The same of a piece, in the second level of a cache.
 const BAND: usize = 1 << 13;
-/// Pieces of a batch, if it has as many images: jobs for any number of threads.
-const PIECES: usize = 16;
 
 /// `[channel_out, channel_in, 3, 3]`
 pub(super) fn tap_sums<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: &[Lanes]) -> Vec<f32> {
     let [blocks_in, blocks_out] = g.blocks();
     let of_a_band = (blocks_in + blocks_out) * tiles_at_once(blocks_in + blocks_out, BAND);
     let sums = if 2 * blocks_in * blocks_out * LANES <= of_a_band {
-        of_pieces::<B>(g, tiling, x, dy)
+        sum_pieces::<B>(g, sums(g), x, dy, |x, dy| dispatch(PieceSums { g, tiling, x, dy }))
     } else {
-        vec![of_chunks::<B>(g, tiling, x, dy)]
+        of_chunks::<B>(g, tiling, x, dy)
     };
     let mut dw = any_values(g.channels_out * g.channels_in * 9);
     each::<B, _>(dw.chunks_mut(LANES * g.channels_in * 9).enumerate(), |(block, dw)| {
@@ -37,14 +36,13 @@ pub(super) fn tap_sums<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: 
     dw
 }
 
-/// The sums of each piece, `[point, block of inputs, block of outputs, input, 16 outputs]`.
-fn of_pieces<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: &[Lanes]) -> Vec<Scratch> {
-    let images = (x.len() / g.image_in()).div_ceil(PIECES).max(1);
-    let pieces = x.chunks(images * g.image_in()).zip(dy.chunks(images * g.image_out()));
-    map::<B, _, _>(pieces, |(x, dy)| dispatch(PieceSums { g, tiling, x, dy }))
+/// The number of sums, `[point, block of inputs, block of outputs, input, 16 outputs]`.
+fn sums(g: &Geometry) -> usize {
+    let [blocks_in, blocks_out] = g.blocks();
+    N * N * blocks_in * blocks_out * LANES
 }
 
-/// The sums of all images, laid out as by [`of_pieces`].
+/// The sums of all images.
 fn of_chunks<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: &[Lanes]) -> Scratch {
     let [blocks_in, blocks_out] = g.blocks();
     let images = x.len() / g.image_in();
@@ -52,17 +50,15 @@ fn of_chunks<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: &[Lanes]) 
     let group = tiling.images_per_group(images);
     let group_size = N * N * (blocks_in + blocks_out) * group * per_image;
     let groups = (CHUNK / group_size).clamp(4, 64);
-    let mut sums = scratch(N * N * blocks_in * blocks_out * LANES);
-    sums.fill(Lanes::default());
+    let mut sums = zeros(sums(g));
+    let whole = |x: &[Lanes]| Band { images: 0..x.len() / g.image_in(), tiles: 0..per_image };
     let pieces = x.chunks(groups * group * g.image_in()).zip(dy.chunks(groups * group * g.image_out()));
     for (x, dy) in pieces {
         let groups = x.chunks(group * g.image_in()).zip(dy.chunks(group * g.image_out()));
-        let transform = |(x, dy)| dispatch(TransformPair { g, tiling, x, dy });
+        let transform = |(x, dy)| dispatch(TransformPair { g, tiling, x, dy, band: whole(x) });
         let chunk: Vec<Transformed> = map::<B, _, _>(groups, transform);
         each::<B, _>(sums.chunks_mut(blocks_out * LANES).enumerate(), |(index, sums)| {
-            let (point, block) = (index / blocks_in, index % blocks_in);
-            let channels = LANES.min(g.channels_in - block * LANES);
-            dispatch(PointSums { chunk: &chunk, point, block, blocks_in, blocks_out, channels, sums });
+            dispatch(PointSums { g, chunk: &chunk, index, sums });
         });
     }
     sums
@@ -81,32 +77,20 @@ impl Job for PieceSums<'_> {
 
     #[inline(always)]
     fn run<I: Instructions>(self) -> Scratch {
-        let (g, tiling, [blocks_in, blocks_out]) = (self.g, self.tiling, self.g.blocks());
-        let bands = tiling.bands(self.x.len() / g.image_in(), tiles_at_once(blocks_in + blocks_out, BAND));
-        let most = bands.clone().map(|band| band.len()).max().unwrap_or_default();
-        let points = |blocks: usize| scratch(N * N * point_stride(blocks, most));
-        let (mut images, mut gradients) = (points(blocks_in), points(blocks_out));
-        let mut sums = scratch(N * N * blocks_in * blocks_out * LANES);
-        sums.fill(Lanes::default());
-        for band in bands {
-            let tiles = band.len();
-            transform_tiles::<I>(tiling, blocks_in, self.x, &band, &mut images);
-            transform_gradients::<I>(tiling, blocks_out, self.dy, &band, &mut gradients);
+        let Self { g, tiling, x, dy } = self;
+        let [blocks_in, blocks_out] = g.blocks();
+        let mut sums = zeros(self::sums(g));
+        for band in tiling.bands(x.len() / g.image_in(), tiles_at_once(blocks_in + blocks_out, BAND)) {
+            let chunk = [TransformPair { g, tiling, x, dy, band }.run::<I>()];
             for (index, sums) in sums.chunks_exact_mut(blocks_out * LANES).enumerate() {
-                let (point, block) = (index / blocks_in, index % blocks_in);
-                let channels = LANES.min(g.channels_in - block * LANES);
-                let x = &images[point * point_stride(blocks_in, tiles) + block * tiles..][..tiles];
-                for (block, sums) in sums.chunks_exact_mut(LANES).enumerate() {
-                    let q = &gradients[point * point_stride(blocks_out, tiles) + block * tiles..][..tiles];
-                    sum_pixels::<I::Wide>(x.iter().zip(q), channels, sums);
-                }
+                PointSums { g, chunk: &chunk, index, sums }.run::<I>();
             }
         }
         sums
     }
 }
 
-/// Transformed images and gradients of one group.
+/// Transformed images and gradients of a band.
 struct Transformed {
     images: Scratch,
     gradients: Scratch,
@@ -118,6 +102,7 @@ struct TransformPair<'a> {
     tiling: &'a Tiling,
     x: &'a [Lanes],
     dy: &'a [Lanes],
+    band: Band,
 }
 
 impl Job for TransformPair<'_> {
@@ -126,13 +111,11 @@ impl Job for TransformPair<'_> {
     #[inline(always)]
     fn run<I: Instructions>(self) -> Transformed {
         let [blocks_in, blocks_out] = self.g.blocks();
-        let band =
-            Band { images: 0..self.x.len() / self.g.image_in(), tiles: 0..self.tiling.tiles_per_image() };
-        let tiles = band.len();
+        let (band, tiles) = (&self.band, self.band.len());
         let points = |blocks: usize| scratch(N * N * point_stride(blocks, tiles));
         let (mut images, mut gradients) = (points(blocks_in), points(blocks_out));
-        transform_tiles::<I>(self.tiling, blocks_in, self.x, &band, &mut images);
-        transform_gradients::<I>(self.tiling, blocks_out, self.dy, &band, &mut gradients);
+        transform_tiles::<I>(self.tiling, blocks_in, self.x, band, &mut images);
+        transform_gradients::<I>(self.tiling, blocks_out, self.dy, band, &mut gradients);
         Transformed { images, gradients, tiles }
     }
 }
@@ -175,12 +158,10 @@ fn transform_gradients<I: Instructions>(
 
 /// Adds `Σ_tiles V ⊙ Q` for one point and one block of inputs.
 struct PointSums<'a> {
+    g: &'a Geometry,
     chunk: &'a [Transformed],
-    point: usize,
-    block: usize,
-    blocks_in: usize,
-    blocks_out: usize,
-    channels: usize,
+    /// `[point, block of inputs]`
+    index: usize,
     sums: &'a mut [Lanes],
 }
 
@@ -189,22 +170,22 @@ impl Job for PointSums<'_> {
 
     #[inline(always)]
     fn run<I: Instructions>(self) {
+        let [blocks_in, blocks_out] = self.g.blocks();
+        let (point, block) = (self.index / blocks_in, self.index % blocks_in);
+        let channels = LANES.min(self.g.channels_in - block * LANES);
         for part in self.chunk {
             let tiles = part.tiles;
-            let x = self.point * point_stride(self.blocks_in, tiles) + self.block * tiles;
-            let x = &part.images[x..x + tiles];
+            let x = &part.images[point * point_stride(blocks_in, tiles) + block * tiles..][..tiles];
             for (block, sums) in self.sums.chunks_exact_mut(LANES).enumerate() {
-                let q = self.point * point_stride(self.blocks_out, tiles) + block * tiles;
-                let q = &part.gradients[q..q + tiles];
-                sum_pixels::<I::Wide>(x.iter().zip(q), self.channels, sums);
+                let q = &part.gradients[point * point_stride(blocks_out, tiles) + block * tiles..][..tiles];
+                sum_pixels::<I::Wide>(x.iter().zip(q), channels, sums);
             }
         }
     }
 }
 
 struct InverseWeights<'a> {
-    /// Of each piece.
-    sums: &'a [Scratch],
+    sums: &'a [Lanes],
     block: usize,
     blocks_in: usize,
     blocks_out: usize,
@@ -225,9 +206,7 @@ impl Job for InverseWeights<'_> {
                 for i in 0..N {
                     for j in 0..N {
                         let point = ((i * N + j) * self.blocks_in + c / LANES) * self.blocks_out + self.block;
-                        for sums in self.sums {
-                            m[i][j] = m[i][j].add(I::Wide::load(&sums[point * LANES + c % LANES], part));
-                        }
+                        m[i][j] = I::Wide::load(&self.sums[point * LANES + c % LANES], part);
                     }
                 }
                 let g = both!(m, N => 3, scheme::weight_gradient);
