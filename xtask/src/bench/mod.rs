@@ -32,6 +32,7 @@ use archive::archive;
 use environment::Cap;
 use figures::Figures;
 pub(crate) use machine::{commit, said};
+use program::arguments;
 pub(crate) use program::{build, target_folder};
 
 /// Runs benchmarks, and compares with PyTorch if there is a `--baseline`.

@@ -94,7 +94,7 @@ impl Linear {
     /// - `input`: `[..., input]`
     /// - returns: `[..., output]`
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        self.product(input, self.weight.val(), self.bias.as_ref().map(Param::val), ops::linear)
+        self.forward_scaled(input, None)
     }
 
     /// [`forward`](Self::forward) with every output multiplied by its factor, if there are some. The factors multiply the weights,
@@ -124,7 +124,7 @@ impl Linear {
         ops::linear_onto(shortcut, input, weight, bias)
     }
 
-    /// Weight and bias, multiplied by the factors of the outputs.
+    /// Weight and bias, multiplied by the factors of the outputs, if there are some.
     pub(super) fn scaled(&self, factors: Option<Tensor<1>>) -> (Tensor<2>, Option<Tensor<1>>) {
         let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
         match factors {
@@ -145,7 +145,8 @@ impl Linear {
     /// # Shapes
     /// As [`forward`](Self::forward).
     pub fn forward_gelu<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        self.product(input, self.weight.val(), self.bias.as_ref().map(Param::val), ops::linear_gelu)
+        let (weight, bias) = self.scaled(None);
+        self.product(input, weight, bias, ops::linear_gelu)
     }
 
     fn product<const D: usize>(

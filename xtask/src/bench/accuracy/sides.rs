@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::labels::Finetuning;
 use super::places;
-use crate::bench::build;
+use crate::bench::{arguments, build};
 
 /// The side whose program trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -138,17 +138,16 @@ impl Job<'_> {
     /// Writes the weights that our run of this seed starts from, and returns the file.
     pub(super) fn start(&self, first_steps: &Path) -> Result<PathBuf> {
         let out = places::scratch("starts")?.join(self.name()).with_extension("safetensors");
-        let (recipe, data, to) = (self.recipe.display(), self.train.display(), out.display());
-        let words = [
-            format!("--recipe={recipe}"),
-            format!("--data={data}"),
-            format!("--set=data.limit={}", self.images),
-            format!("--seed={}", self.seed),
-            "--steps=1".to_owned(),
-            format!("--out={to}"),
-        ];
-        let words =
-            words.iter().flat_map(|word| word.split_once('=')).flat_map(|(flag, value)| [flag, value]);
+        let limit = format!("data.limit={}", self.images);
+        let [recipe, data, to] = [self.recipe, self.train, &out].map(Path::display);
+        let words = arguments(&[
+            ("recipe", &recipe),
+            ("data", &data),
+            ("set", &limit),
+            ("seed", &self.seed),
+            ("steps", &1),
+            ("out", &to),
+        ]);
         let output = Command::new(first_steps).args(words).envs(ONE_THREAD).output();
         let output = output.with_context(|| format!("{} cannot be started", first_steps.display()))?;
         let said = String::from_utf8_lossy(&output.stderr);

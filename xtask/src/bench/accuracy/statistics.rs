@@ -34,16 +34,20 @@ impl Sample {
 
     /// The difference of two means.
     pub(super) fn minus(&self, other: &Self) -> Difference {
-        let error = |sample: &Self| sample.deviation / (sample.count as f64).sqrt();
-        let count = self.count.min(other.count);
-        Difference { mean: self.mean - other.mean, error: error(self).hypot(error(other)), count }
+        let (error, count) = (self.error().hypot(other.error()), self.count.min(other.count));
+        Difference { mean: self.mean - other.mean, error, count }
+    }
+
+    /// The standard error of the mean.
+    fn error(&self) -> f64 {
+        self.deviation / (self.count as f64).sqrt()
     }
 }
 
 impl From<Sample> for Difference {
     /// The mean of differences of pairs.
-    fn from(Sample { count, mean, deviation }: Sample) -> Self {
-        Self { mean, error: deviation / (count as f64).sqrt(), count }
+    fn from(sample: Sample) -> Self {
+        Self { mean: sample.mean, error: sample.error(), count: sample.count }
     }
 }
 

@@ -158,12 +158,6 @@ fn factors(scale: &Option<LayerScale>) -> Option<Tensor<1>> {
     scale.as_ref().map(|scale| scale.gamma.val())
 }
 
-/// The weights of a network whose output is multiplied by `factors`.
-fn scaled_weights(weights: FeedForwardWeights, factors: Tensor<1>) -> FeedForwardWeights {
-    let weight2 = weights.weight2 * factors.clone().unsqueeze_dim(1);
-    FeedForwardWeights { weight2, bias2: weights.bias2 * factors, ..weights }
-}
-
 /// `fc2(gelu(fc1(x)))`, on each token separately, with the exact GELU `x · Φ(x)`.
 #[derive(Module, Debug)]
 pub struct FeedForward {
@@ -185,10 +179,9 @@ impl FeedForward {
 
     /// `x + factors · mlp(norm(x))`, in one operation where both layers are float32.
     fn with_shortcut(&self, tokens: Tensor<3>, norm: &LayerNorm, factors: Option<Tensor<1>>) -> Tensor<3> {
-        match (self.weights_after(norm), factors) {
-            (Some(weights), None) => feed_forward(tokens, weights),
-            (Some(weights), Some(factors)) => feed_forward(tokens, scaled_weights(weights, factors)),
-            (None, factors) => tokens.clone() + self.scaled(norm.forward(tokens), factors),
+        match self.weights_after(norm, factors.clone()) {
+            Some(weights) => feed_forward(tokens, weights),
+            None => tokens.clone() + self.scaled(norm.forward(tokens), factors),
         }
     }
 
@@ -210,25 +203,26 @@ impl FeedForward {
         norm: &LayerNorm,
         factors: Tensor<1>,
     ) -> Tensor<3> {
-        let Some(weights) = self.weights_after(norm) else {
-            return shortcut + self.forward(norm.forward(tokens)) * factors.unsqueeze();
-        };
-        feed_forward_onto(shortcut, tokens, scaled_weights(weights, factors))
+        match self.weights_after(norm, Some(factors.clone())) {
+            Some(weights) => feed_forward_onto(shortcut, tokens, weights),
+            None => shortcut + self.forward(norm.forward(tokens)) * factors.unsqueeze(),
+        }
     }
 
-    /// The parameters of both layers and the norm before them, if they can be one operation.
-    fn weights_after(&self, norm: &LayerNorm) -> Option<FeedForwardWeights> {
+    /// The parameters of both layers and the norm before them, with the factors of the outputs, if they can be one operation.
+    fn weights_after(&self, norm: &LayerNorm, factors: Option<Tensor<1>>) -> Option<FeedForwardWeights> {
         let Self { fc1, fc2 } = self;
-        let (bias1, bias2) = fc1.bias.as_ref().zip(fc2.bias.as_ref())?;
         let exact = [fc1, fc2].iter().all(|layer| layer.precision == Precision::F32);
-        exact.then(|| FeedForwardWeights {
+        let bias1 = fc1.bias.as_ref().filter(|_| exact)?.val();
+        let (weight2, bias2) = fc2.scaled(factors);
+        Some(FeedForwardWeights {
             norm_weight: norm.weight.val(),
             norm_bias: norm.bias.val(),
             eps: EPS,
             weight1: fc1.weight.val(),
-            bias1: bias1.val(),
-            weight2: fc2.weight.val(),
-            bias2: bias2.val(),
+            bias1,
+            weight2,
+            bias2: bias2?,
         })
     }
 }
