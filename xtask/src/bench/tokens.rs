@@ -75,6 +75,6 @@ impl Contest for Work {
     }
 
     fn of_theirs(&self, _variant: &str) -> (&'static str, Vec<String>) {
-        unreachable!("nobody else is asked")
+        unreachable!("there are no rivals")
     }
 }

@@ -14,8 +14,8 @@ use crate::recipe::{Batch, Chosen, Wanted};
 /// The table that [`COSTS`] is from.
 pub const COSTS_SOURCE: &str = "docs/benchmarks/2026-11-24-epyc-2core/README.md";
 /// What [`COSTS`] are of.
-pub const COSTS_OF: &str = "5,000 images of 32 pixels, ResNet-18 of width 16, batch 128, flex on 2 cores that other programs used too, with \
-                            older kernels and recipes, so only good to compare methods";
+pub const COSTS_OF: &str = "5,000 images of 32 pixels, ResNet-18 of width 16, batch 128, flex on 2 shared cores; measured with older \
+                            kernels and recipes, so compare methods only";
 
 /// Below this many images in a batch, there are too few others to compare an image with (our choice: the smallest batch in
 /// SimCLR's figure 9 is 256).

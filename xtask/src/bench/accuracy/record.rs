@@ -89,9 +89,12 @@ impl Record {
         folder().join(format!("{method}-{}-{seed}.json", side.name()))
     }
 
-    /// Writes it atomically.
+    /// Writes it atomically. A result from other initial weights, which it replaces, moves to `own-weights`.
     pub(super) fn write(&self) -> Result<()> {
         let path = Self::path(&self.method, self.side, self.seed);
+        if self.shared_start && path.exists() && !Self::read(&path)?.shared_start {
+            set_aside(&path)?;
+        }
         let text = serde_json::to_string_pretty(self)? + "\n";
         ssl_files::write(&path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
     }
@@ -130,6 +133,16 @@ impl Record {
     }
 }
 
+/// Moves a result to the folder `own-weights` beside its own.
+fn set_aside(path: &Path) -> Result<()> {
+    let (Some(runs), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+    let folder = runs.with_file_name("own-weights");
+    let to = folder.join(name);
+    fs::create_dir_all(&folder)
+        .and_then(|()| fs::rename(path, &to))
+        .with_context(|| format!("cannot move {} to {}", path.display(), to.display()))
+}
+
 fn folder() -> PathBuf {
     places::root().join(places::RESULTS).join("runs")
 }
@@ -150,6 +163,17 @@ mod tests {
         report["knn_top1"] = Value::Null;
         let error = Figures::of(&report, 36.45).expect_err("no accuracy").to_string();
         assert!(error.starts_with("the program printed no number 'knn_top1', but {"), "{error}");
+    }
+
+    #[test]
+    fn what_is_set_aside_lies_beside_the_runs() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let runs = folder.path().join("runs");
+        fs::create_dir(&runs).expect("a new folder");
+        fs::write(runs.join("a.json"), "1").expect("writable");
+        set_aside(&runs.join("a.json")).expect("movable");
+        let kept = fs::read_to_string(folder.path().join("own-weights/a.json"));
+        assert_eq!((kept.expect("moved"), runs.join("a.json").exists()), ("1".to_owned(), false));
     }
 
     #[test]

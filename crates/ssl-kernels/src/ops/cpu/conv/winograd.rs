@@ -191,7 +191,7 @@ impl Correlate<'_> {
     }
 }
 
-/// Tiles of which the transforms of so many blocks of channels take `room`.
+/// Tiles of which the transforms of so many blocks of channels take about `room`, but neither few nor very many.
 fn tiles_at_once(blocks: usize, room: usize) -> usize {
     (room / (N * N * blocks)).clamp(24, 256)
 }
