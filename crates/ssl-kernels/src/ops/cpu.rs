@@ -21,6 +21,7 @@ mod linear;
 mod matrix;
 mod max_pool;
 mod normal;
+mod panels;
 mod parallel;
 mod pixels;
 mod pool;
@@ -35,7 +36,6 @@ mod sum_of_squares;
 mod thread_tests;
 #[cfg(all(test, feature = "flex"))]
 mod transformer_tests;
-mod transposition;
 
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::tensor::FloatTensor;

@@ -19,11 +19,10 @@ use super::attention::Head;
 use super::feed_forward::{rows::AddRow, rows_of_job};
 use super::layer_norm::{Forward as Normalise, Moments};
 use super::matrix::{Matrix, MatrixMut};
+use super::panels::{Onto, Panels};
 use super::parallel::map;
 use super::pool::{any_values, room};
-use super::products::{Old, product};
-use super::simd::{Instructions, Job, dispatch};
-use super::transposition::transposed;
+use super::simd::dispatch;
 use super::{Bridge, Host, Tracked, tensor, tracked};
 use crate::ops::AttentionWeights;
 use backward::{Half, Saved};
@@ -149,13 +148,10 @@ impl<B: Host> Layer<B> {
         );
         let [mut qkv, mut seen] = [3 * dim, dim].map(|width| any_values(kept_rows * width));
         let mut output = any_values(rows * dim);
-        let weights = [&self.qkv_weight, &self.proj_weight]
-            .map(|weight| transposed::<B>(Matrix::new(B::values(weight), dim)));
-        let [qkv_weight, proj_weight] = [Matrix::new(&weights[0], 3 * dim), Matrix::new(&weights[1], dim)];
         let given = ForwardRows {
             shape: self.shape,
             norm: [B::values(&self.norm_weight), B::values(&self.norm_bias)],
-            weights: [qkv_weight, proj_weight],
+            weights: self.matrices().map(|weight| Panels::new::<B>(weight.transposed())),
             biases: [B::values(&biases[0]), B::values(&biases[1])],
             eps,
         };
@@ -181,7 +177,7 @@ struct ForwardRows<'a> {
     /// Weight and bias of the norm.
     norm: [&'a [f32]; 2],
     /// Of queries, keys and values, and of the projection, transposed.
-    weights: [Matrix<'a>; 2],
+    weights: [Panels; 2],
     biases: [&'a [f32]; 2],
     eps: f32,
 }
@@ -195,15 +191,15 @@ impl ForwardRows<'_> {
         qkv: Option<&mut [f32]>,
         seen: Option<&mut [f32]>,
     ) -> (Vec<Moments>, Vec<f32>) {
-        let Self { shape, norm: [weight, bias], weights, biases, eps } = *self;
+        let Self { shape, norm: [weight, bias], ref weights, biases, eps } = *self;
         let (dim, rows) = (shape.dim, x.len() / shape.dim);
         let own = |kept: bool, width: usize| room(if kept { 0 } else { rows * width });
         let (mut own_qkv, mut own_seen) = (own(qkv.is_some(), 3 * dim), own(seen.is_some(), dim));
         let (qkv, seen) = (qkv.unwrap_or(&mut own_qkv), seen.unwrap_or(&mut own_seen));
         let mut normalised = room(rows * dim);
         let moments = dispatch(Normalise { x, y: &mut normalised, weight, bias, eps });
-        dispatch(Rows { row: biases[0], values: qkv });
-        product(&mut MatrixMut::new(qkv, 3 * dim), Matrix::new(&normalised, dim), weights[0], 1.0, Old::Kept);
+        let normalised = Matrix::new(&normalised, dim);
+        weights[0].product(&mut MatrixMut::new(qkv, 3 * dim), normalised, Onto::Row(biases[0]));
         let images = qkv.chunks(shape.tokens * 3 * dim).zip(seen.chunks_mut(shape.tokens * dim));
         let mut sums = Vec::with_capacity(rows * shape.heads);
         for (qkv, seen) in images {
@@ -213,22 +209,8 @@ impl ForwardRows<'_> {
             }
         }
         dispatch(AddRow { x, row: biases[1], y });
-        product(&mut MatrixMut::new(y, dim), Matrix::new(seen, dim), weights[1], 1.0, Old::Kept);
+        weights[1].product(&mut MatrixMut::new(y, dim), Matrix::new(seen, dim), Onto::Old);
         (moments, sums)
-    }
-}
-
-/// Writes the same row into all rows.
-struct Rows<'a> {
-    row: &'a [f32],
-    values: &'a mut [f32],
-}
-
-impl Job for Rows<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<I: Instructions>(self) {
-        self.values.chunks_exact_mut(self.row.len()).for_each(|values| values.copy_from_slice(self.row));
     }
 }
 

@@ -21,11 +21,11 @@ use burn::tensor::{Device, Tensor};
 use super::layer_norm::{BackwardRows, Forward as Normalise, Moments};
 use super::linear::SumRows;
 use super::matrix::{Matrix, MatrixMut};
+use super::panels::{Onto, Panels};
 use super::parallel::map;
 use super::pool::{any_values, room};
-use super::products::{Old, over_rows, product};
+use super::products::over_rows;
 use super::simd::dispatch;
-use super::transposition::transposed;
 use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
 use crate::ops::FeedForwardWeights;
 use crate::ops::any_rank::AnyRank;
@@ -128,13 +128,7 @@ impl<B: Host> Layer<B> {
         let ([dim, hidden], (rows, of_job)) = (self.lengths(), self.rows(x));
         let mut h = any_values(if plain { 0 } else { rows * hidden });
         let mut output = any_values(rows * dim);
-        let [w1, w2] = self.matrices();
-        // A single job is as fast without.
-        let copies = (rows > of_job).then(|| [w1, w2].map(transposed::<B>));
-        let [w1, w2] = match &copies {
-            Some([w1, w2]) => [Matrix::new(w1, hidden), Matrix::new(w2, dim)],
-            None => [w1, w2].map(Matrix::transposed),
-        };
+        let [w1, w2] = self.matrices().map(|weight| Panels::new::<B>(weight.transposed()));
         let (weight, bias, eps) = (B::values(&self.norm_weight), B::values(&self.norm_bias), eps as f32);
         let (bias1, bias2) = (B::values(bias1), B::values(bias2));
         let kept = h.chunks_mut(of_job * hidden).map(Some).chain(std::iter::repeat_with(|| None));
@@ -146,10 +140,10 @@ impl<B: Host> Layer<B> {
                     .map(room);
             let moments = dispatch(Normalise { x, y: &mut normalised, weight, bias, eps });
             let h = kept.unwrap_or(&mut arguments);
-            product(&mut MatrixMut::new(h, hidden), Matrix::new(&normalised, dim), w1, 1.0, Old::Replaced);
-            dispatch(rows::Gelu { h, bias: bias1, active: &mut active });
+            w1.product(&mut MatrixMut::new(h, hidden), Matrix::new(&normalised, dim), Onto::Row(bias1));
+            dispatch(rows::Gelu { h, active: &mut active });
             dispatch(rows::AddRow { x: shortcut, row: bias2, y });
-            product(&mut MatrixMut::new(y, dim), Matrix::new(&active, hidden), w2, 1.0, Old::Kept);
+            w2.product(&mut MatrixMut::new(y, dim), Matrix::new(&active, hidden), Onto::Old);
             moments
         });
         let h = tensor::<B>(h, [if plain { 0 } else { rows }, hidden]);
@@ -231,7 +225,7 @@ impl<B: Host> Layer<B> {
     fn backward_rows(&self, jobs: Jobs<'_>, [dx, normalised, h, active]: [&mut [f32]; 4]) -> Vec<Sums> {
         let [dim, hidden] = self.lengths();
         let Jobs { of_job, moments, x, dy, apart } = jobs;
-        let [w1, w2] = self.matrices();
+        let [w1, w2] = self.matrices().map(Panels::new::<B>);
         let (weight, bias) = (B::values(&self.norm_weight), B::values(&self.norm_bias));
         let read = x.chunks(of_job * dim).zip(dy.chunks(of_job * dim)).zip(moments.chunks(of_job));
         let narrow = dx.chunks_mut(of_job * dim).zip(normalised.chunks_mut(of_job * dim));
@@ -240,9 +234,9 @@ impl<B: Host> Layer<B> {
             let mut slopes = room(h.len());
             dispatch(rows::Again { x, y: normalised, moments, weight, bias });
             dispatch(rows::GeluAndSlope { h, active, slopes: &mut slopes });
-            product(&mut MatrixMut::new(h, hidden), Matrix::new(dy, dim), w2, 1.0, Old::Replaced);
+            w2.product(&mut MatrixMut::new(h, hidden), Matrix::new(dy, dim), Onto::Nothing);
             let bias1 = dispatch(rows::TimesAndSums { values: h, factors: &slopes, columns: hidden });
-            product(&mut MatrixMut::new(dx, dim), Matrix::new(h, hidden), w1, 1.0, Old::Replaced);
+            w1.product(&mut MatrixMut::new(dx, dim), Matrix::new(h, hidden), Onto::Nothing);
             let [norm_weight, norm_bias] = dispatch(BackwardRows { gradient: dx, x, moments, weight });
             let bias2 = match apart {
                 true => dispatch(SumRows { rows: dy, columns: dim }),

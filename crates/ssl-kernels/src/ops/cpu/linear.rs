@@ -14,11 +14,11 @@ use burn::tensor::{Device, Tensor};
 
 use super::matrix::{Matrix, MatrixMut};
 use super::normal::normal;
+use super::panels::{Onto, Panels};
 use super::parallel::{each, map};
 use super::pool::any_values;
 use super::products::{Old, over_rows, wide_product};
 use super::simd::{Instructions, Job, dispatch};
-use super::transposition::transposed;
 use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
 use crate::ops::any_rank::AnyRank;
 
@@ -26,8 +26,8 @@ use crate::ops::any_rank::AnyRank;
 const PIECE: usize = 1 << 14;
 /// Rows whose sum is computed in one go.
 const SUMMED: usize = 256;
-/// Rows for which a transposed copy of the weight is worth its time.
-const COPIED: usize = 256;
+/// Rows for which a copy of the weight in panels is worth its time.
+const COPIED: usize = 128;
 
 /// See [`linear`](crate::ops::linear), [`linear_onto`](crate::ops::linear_onto) and [`linear_gelu`](crate::ops::linear_gelu).
 pub(in crate::ops) fn linear<B: Host>(
@@ -83,25 +83,22 @@ fn forward<B: Host>(
     let (bias, count) = (bias.map(B::values), shape.iter().product());
     let mut sums = any_values(count);
     let rows = (PIECE / outputs).max(1) * outputs;
+    let onto = shortcut.is_some();
     if let Some(shortcut) = shortcut {
         assert_eq!(shortcut.shape().to_vec(), shape, "linear: shapes of the shortcut and of the output");
         let pieces = sums.chunks_mut(rows).zip(B::values(shortcut).chunks(rows));
         each::<B, _>(pieces, |(sums, shortcut)| dispatch(Start { sums, shortcut, bias }));
     }
-    let old = if shortcut.is_some() { Old::Kept } else { Old::Replaced };
     if count > 0 {
         let (x, w) = (Matrix::new(B::values(x), inputs), Matrix::new(B::values(w), inputs));
-        let sums = MatrixMut::new(&mut sums, outputs);
-        if x.rows < COPIED {
-            wide_product::<B>(sums, x, w.transposed(), old);
-        } else {
-            wide_product::<B>(sums, x, Matrix::new(&transposed::<B>(w), outputs), old);
-        }
+        let onto = match bias {
+            _ if onto => Onto::Old,
+            Some(bias) if !then_gelu => Onto::Row(bias),
+            _ => Onto::Nothing,
+        };
+        rows_times::<B>(MatrixMut::new(&mut sums, outputs), x, w.transposed(), onto);
     }
     if !then_gelu {
-        if let Some(bias) = bias.filter(|_| old == Old::Replaced) {
-            each::<B, _>(sums.chunks_mut(rows), |rows| dispatch(AddBias { rows, bias }));
-        }
         return (None, tensor::<B>(sums, shape));
     }
     let bias = bias.map_or_else(|| Cow::Owned(vec![0.0; outputs]), Cow::Borrowed);
@@ -109,6 +106,22 @@ fn forward<B: Host>(
     let jobs = sums.chunks_mut(rows).zip(output.chunks_mut(rows));
     each::<B, _>(jobs, |(sums, output)| dispatch(Gelu { sums, bias: &bias, output }));
     (Some(tensor::<B>(sums, shape.clone())), tensor::<B>(output, shape))
+}
+
+/// `out = x w` on all threads, or that added to something.
+fn rows_times<B: Host>(mut out: MatrixMut<'_>, x: Matrix<'_>, w: Matrix<'_>, onto: Onto<'_>) {
+    if x.rows >= COPIED {
+        return Panels::new::<B>(w).wide_product::<B>(out, x, onto);
+    }
+    let old = match onto {
+        Onto::Nothing => Old::Replaced,
+        Onto::Row(row) => {
+            (0..out.rows).for_each(|index| out.row_mut(index).copy_from_slice(row));
+            Old::Kept
+        }
+        Onto::Old => Old::Kept,
+    };
+    wide_product::<B>(out, x, w, old);
 }
 
 /// What the backward pass needs.
@@ -140,7 +153,7 @@ impl<B: Host> Backward<B, 4> for LinearLayer {
             let mut dx = any_values(x.shape().num_elements());
             if !is_empty {
                 let (dy, w) = (Matrix::new(dy, outputs), Matrix::new(B::values(&w), inputs));
-                wide_product::<B>(MatrixMut::new(&mut dx, inputs), dy, w, Old::Replaced);
+                rows_times::<B>(MatrixMut::new(&mut dx, inputs), dy, w, Onto::Nothing);
             }
             grads.register::<B>(node, tensor::<B>(dx, x_shape));
         }
@@ -190,21 +203,6 @@ impl Job for Start<'_> {
         let rows = self.sums.chunks_exact_mut(bias.len()).zip(self.shortcut.chunks_exact(bias.len()));
         for (sums, shortcut) in rows {
             sums.iter_mut().zip(shortcut.iter().zip(bias)).for_each(|(sum, (x, bias))| *sum = x + bias);
-        }
-    }
-}
-
-struct AddBias<'a> {
-    rows: &'a mut [f32],
-    bias: &'a [f32],
-}
-
-impl Job for AddBias<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<I: Instructions>(self) {
-        for row in self.rows.chunks_exact_mut(self.bias.len()) {
-            row.iter_mut().zip(self.bias).for_each(|(value, bias)| *value += bias);
         }
     }
 }

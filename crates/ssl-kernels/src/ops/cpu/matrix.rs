@@ -110,6 +110,19 @@ impl<'a> MatrixMut<'a> {
         (Self { columns: count, ..self }, Self { first: second, columns: self.columns - count, ..self })
     }
 
+    /// Bands of `rows` rows, the last one maybe of fewer.
+    pub(super) fn bands(self, rows: usize) -> Vec<Self> {
+        let mut bands = Vec::with_capacity(self.rows.div_ceil(rows));
+        let mut below = self;
+        while below.rows > 0 {
+            let count = rows.min(below.rows);
+            let (band, rest) = below.split_rows(count);
+            bands.push(band);
+            below = rest;
+        }
+        bands
+    }
+
     /// Parts of `rows` rows and `columns` columns, row by row.
     ///
     /// # Panics
@@ -118,15 +131,12 @@ impl<'a> MatrixMut<'a> {
         let whole = self.rows.is_multiple_of(rows) && self.columns.is_multiple_of(columns);
         assert!(whole, "parts of {rows} x {columns} in {} x {}", self.rows, self.columns);
         let mut parts = Vec::with_capacity(self.rows / rows * (self.columns / columns));
-        let mut below = self;
-        while below.rows > 0 {
-            let (mut band, rest) = below.split_rows(rows);
+        for mut band in self.bands(rows) {
             while band.columns > 0 {
                 let (part, rest) = band.split_columns(columns);
                 parts.push(part);
                 band = rest;
             }
-            below = rest;
         }
         parts
     }
@@ -172,6 +182,17 @@ mod tests {
         });
         let row = |left: f32, right: f32| [[left; 3], [right; 3]].concat();
         assert_eq!(values, [row(0.0, 1.0), row(0.5, 1.5), row(2.0, 3.0), row(2.5, 3.5)].concat());
+    }
+
+    #[test]
+    fn the_last_band_has_what_is_left() {
+        let mut values = [0.0; 7 * 2];
+        let bands = MatrixMut::new(&mut values, 2).bands(3);
+        assert_eq!(bands.iter().map(|band| band.rows).collect::<Vec<_>>(), [3, 3, 1]);
+        for (index, mut band) in bands.into_iter().enumerate() {
+            band.row_mut(0).fill(1.0 + index as f32);
+        }
+        assert_eq!(values, [1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 3.0, 3.0]);
     }
 
     #[test]

@@ -52,7 +52,12 @@ pub(in crate::ops::cpu) trait Job {
 
 /// Does the work with the widest vectors that this processor supports.
 pub(in crate::ops::cpu) fn dispatch<J: Job>(job: J) -> J::Output {
-    match Level::of_processor() {
+    dispatch_at(Level::of_processor(), job)
+}
+
+/// Does the work with the vectors of a level, or with the widest ones below it that this processor supports.
+pub(in crate::ops::cpu) fn dispatch_at<J: Job>(level: Level, job: J) -> J::Output {
+    match level.min(Level::detected()) {
         #[cfg(target_arch = "x86_64")]
         #[allow(unsafe_code)] // instructions beyond the baseline
         // SAFETY: the processor supports this level.
@@ -80,7 +85,7 @@ pub(in crate::ops::cpu) enum Level {
 
 impl Level {
     /// The highest level that the processor supports, capped by tests.
-    fn of_processor() -> Self {
+    pub(in crate::ops::cpu) fn of_processor() -> Self {
         #[cfg(test)]
         return Self::detected().min(*LIMIT.read().unwrap_or_else(std::sync::PoisonError::into_inner));
         #[cfg(not(test))]
@@ -167,6 +172,10 @@ pub(in crate::ops::cpu) trait Vector: Copy {
     fn load(from: &Lanes, part: usize) -> Self;
     /// The inverse of [`Vector::load`].
     fn store(self, to: &mut Lanes, part: usize);
+    /// Loads a part of sixteen numbers, wherever they are.
+    fn read(from: &[f32; LANES], part: usize) -> Self;
+    /// The inverse of [`Vector::read`].
+    fn write(self, to: &mut [f32; LANES], part: usize);
     /// `self + other`
     fn add(self, other: Self) -> Self;
     /// `self − other`
@@ -208,11 +217,19 @@ impl Vector for Portable {
     }
     #[inline(always)]
     fn load(from: &Lanes, part: usize) -> Self {
-        Self(std::array::from_fn(|i| from.0[part * 8 + i]))
+        Self::read(&from.0, part)
     }
     #[inline(always)]
     fn store(self, to: &mut Lanes, part: usize) {
-        to.0[part * 8..part * 8 + 8].copy_from_slice(&self.0);
+        self.write(&mut to.0, part);
+    }
+    #[inline(always)]
+    fn read(from: &[f32; LANES], part: usize) -> Self {
+        Self(std::array::from_fn(|i| from[part * 8 + i]))
+    }
+    #[inline(always)]
+    fn write(self, to: &mut [f32; LANES], part: usize) {
+        to[part * 8..part * 8 + 8].copy_from_slice(&self.0);
     }
     #[inline(always)]
     fn add(self, other: Self) -> Self {

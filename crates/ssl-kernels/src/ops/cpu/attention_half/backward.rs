@@ -12,9 +12,10 @@ use crate::ops::cpu::feed_forward::rows::{AddAndSums, Again};
 use crate::ops::cpu::layer_norm::BackwardRows;
 use crate::ops::cpu::linear::SumRows;
 use crate::ops::cpu::matrix::{Matrix, MatrixMut};
+use crate::ops::cpu::panels::{Onto, Panels};
 use crate::ops::cpu::parallel::map;
 use crate::ops::cpu::pool::{any_values, room};
-use crate::ops::cpu::products::{Old, over_rows, product};
+use crate::ops::cpu::products::over_rows;
 use crate::ops::cpu::simd::dispatch;
 use crate::ops::cpu::{Host, tensor, total};
 
@@ -74,13 +75,15 @@ impl<B: Host> Saved<B> {
         let of_attention = B::values(&kept.qkv).chunks(3 * length).zip(B::values(&kept.seen).chunks(length));
         let of_attention = of_attention.zip(kept.sums.chunks(of_job * heads));
         let write = dx.chunks_mut(length).zip(normalised.chunks_mut(length)).zip(dqkv.chunks_mut(3 * length));
+        let [qkv_weight, proj_weight] = layer.matrices().map(Panels::new::<B>);
         map::<B, _, _>(read.zip(of_attention).zip(write), |((read, of_attention), write)| {
             let (((x, dy), moments), ((dx, normalised), dqkv)) = (read, write);
-            self.backward_attention(dy, of_attention, dqkv);
-            let [qkv_weight, _] = layer.matrices();
+            let mut dseen = room(dy.len());
+            proj_weight.product(&mut MatrixMut::new(&mut dseen, dim), Matrix::new(dy, dim), Onto::Nothing);
+            self.backward_attention(&dseen, of_attention, dqkv);
             let (weight, bias) = (B::values(&layer.norm_weight), B::values(&layer.norm_bias));
             dispatch(Again { x, y: normalised, moments, weight, bias });
-            product(&mut MatrixMut::new(dx, dim), Matrix::new(dqkv, 3 * dim), qkv_weight, 1.0, Old::Replaced);
+            qkv_weight.product(&mut MatrixMut::new(dx, dim), Matrix::new(dqkv, 3 * dim), Onto::Nothing);
             let [norm_weight, norm_bias] = dispatch(BackwardRows { gradient: dx, x, moments, weight });
             let qkv_bias = dispatch(SumRows { rows: dqkv, columns: 3 * dim });
             let proj_bias = dispatch(AddAndSums { values: dx, others: dy, columns: dim });
@@ -91,15 +94,12 @@ impl<B: Host> Saved<B> {
     /// Writes the gradients of queries, keys and values of some images.
     fn backward_attention(
         &self,
-        dy: &[f32],
+        dseen: &[f32],
         ((qkv, seen), sums): ((&[f32], &[f32]), &[f32]),
         dqkv: &mut [f32],
     ) {
         let shape = self.layer.shape;
         let Shape { dim, tokens, heads, .. } = shape;
-        let [_, proj_weight] = self.layer.matrices();
-        let mut dseen = room(dy.len());
-        product(&mut MatrixMut::new(&mut dseen, dim), Matrix::new(dy, dim), proj_weight, 1.0, Old::Replaced);
         let images = qkv.chunks(tokens * 3 * dim).zip(dqkv.chunks_mut(tokens * 3 * dim));
         let images = images.zip(seen.chunks(tokens * dim).zip(dseen.chunks(tokens * dim)));
         for (((qkv, dqkv), (seen, dseen)), sums) in images.zip(sums.chunks(tokens * heads)) {

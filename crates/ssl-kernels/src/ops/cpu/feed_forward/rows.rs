@@ -4,10 +4,9 @@ use crate::ops::cpu::layer_norm::Moments;
 use crate::ops::cpu::normal::normal;
 use crate::ops::cpu::simd::{Instructions, Job};
 
-/// Adds the bias to the argument of GELU, and writes GELU of that to `active`.
+/// Writes GELU to `active`.
 pub(super) struct Gelu<'a> {
-    pub(super) h: &'a mut [f32],
-    pub(super) bias: &'a [f32],
+    pub(super) h: &'a [f32],
     pub(super) active: &'a mut [f32],
 }
 
@@ -15,13 +14,7 @@ impl Job for Gelu<'_> {
     type Output = ();
     #[inline(always)]
     fn run<I: Instructions>(self) {
-        let length = self.bias.len();
-        for (h, active) in self.h.chunks_exact_mut(length).zip(self.active.chunks_exact_mut(length)) {
-            for ((x, y), bias) in h.iter_mut().zip(active).zip(self.bias) {
-                *x += bias;
-                *y = *x * normal(*x).0;
-            }
-        }
+        self.h.iter().zip(self.active).for_each(|(x, y)| *y = *x * normal(*x).0);
     }
 }
 

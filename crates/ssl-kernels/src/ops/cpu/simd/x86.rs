@@ -5,7 +5,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Eight, Instructions, Job, Lanes, Vector};
+use super::{Eight, Instructions, Job, LANES, Lanes, Vector};
 
 #[target_feature(enable = "avx2,fma")]
 pub(super) fn with_avx2<J: Job>(job: J) -> J::Output {
@@ -74,6 +74,16 @@ impl Vector for F32x8 {
         unsafe { _mm256_store_ps(to.as_mut_ptr(), self.0) }
     }
     #[inline(always)]
+    fn read(from: &[f32; LANES], part: usize) -> Self {
+        let from = &from[part * 8..part * 8 + 8];
+        Self(unsafe { _mm256_loadu_ps(from.as_ptr()) })
+    }
+    #[inline(always)]
+    fn write(self, to: &mut [f32; LANES], part: usize) {
+        let to = &mut to[part * 8..part * 8 + 8];
+        unsafe { _mm256_storeu_ps(to.as_mut_ptr(), self.0) }
+    }
+    #[inline(always)]
     fn positive(self) -> Self {
         // If either operand is NaN, the second one is the result.
         Self(unsafe { _mm256_max_ps(_mm256_setzero_ps(), self.0) })
@@ -130,6 +140,16 @@ impl Vector for F32x16 {
     fn store(self, to: &mut Lanes, part: usize) {
         debug_assert_eq!(part, 0, "a pixel is one vector");
         unsafe { _mm512_store_ps(to.0.as_mut_ptr(), self.0) }
+    }
+    #[inline(always)]
+    fn read(from: &[f32; LANES], part: usize) -> Self {
+        debug_assert_eq!(part, 0, "sixteen numbers are one vector");
+        Self(unsafe { _mm512_loadu_ps(from.as_ptr()) })
+    }
+    #[inline(always)]
+    fn write(self, to: &mut [f32; LANES], part: usize) {
+        debug_assert_eq!(part, 0, "sixteen numbers are one vector");
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self.0) }
     }
     #[inline(always)]
     fn positive(self) -> Self {
