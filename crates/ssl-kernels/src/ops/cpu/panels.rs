@@ -200,17 +200,20 @@ impl Tiles<'_, '_, '_> {
         for (c, panel) in rest.chunks_exact(lanes::<V>()).enumerate() {
             step(&mut sums, |r| rows[r][done + c], panel);
         }
-        for (r, sums) in sums.iter().enumerate() {
+        for (r, sums) in sums.into_iter().enumerate() {
             self.write(first + r, sums);
         }
     }
 
     /// Writes the sums of a row, or adds them to something.
+    ///
+    /// They are passed by value: with an address, they would not stay in registers.
     #[inline(always)]
-    fn write<V: Vector>(&mut self, row: usize, sums: &[V; 2]) {
+    fn write<V: Vector>(&mut self, row: usize, sums: [V; 2]) {
         let row = &mut self.out.row_mut(row)[self.column..];
         let bias = if let Onto::Row(bias) = self.onto { &bias[self.column..] } else { &[] };
-        for (lane, sums) in sums.chunks_exact(V::PARTS).enumerate() {
+        for lane in 0..lanes::<V>() {
+            let sums = &sums[lane * V::PARTS..][..V::PARTS];
             let columns = lane * LANES..((lane + 1) * LANES).min(row.len());
             if columns.is_empty() {
                 return;
