@@ -55,7 +55,7 @@ pub(crate) struct Step {
     ///
     /// `malloc` is the setting of the C library that our side uses too. Three combinations of the first four are left
     /// out of the defaults to save time: each lacks `malloc` or `channels_last` and otherwise equals one of the defaults.
-    /// Methods that hide patches are measured without `compile` and `amp`.
+    /// Methods that hide patches are measured without `amp`.
     #[arg(long, value_delimiter = ',', default_value = VARIANTS)]
     variants: Vec<String>,
     /// PyTorch's device.

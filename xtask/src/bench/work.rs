@@ -82,12 +82,11 @@ impl Work {
     }
 
     /// The variants of PyTorch that can do it. Methods with masks take tokens from the encoder by functions of their own, which
-    /// neither `compile` nor `amp` of our script reaches.
+    /// `amp` of our script does not reach.
     pub(super) fn variants<'a>(&self, asked: &[&'a str]) -> Vec<&'a str> {
         let has_masks = self.recipe.mask.is_some();
         let works = |variant: &&&str| {
-            let needs_forward = variant.split('+').any(|word| ["compile", "amp"].contains(&word));
-            let works = !(has_masks && needs_forward);
+            let works = !(has_masks && variant.split('+').any(|word| word == "amp"));
             if !works {
                 eprintln!(
                     "torch {variant} is left out of {}: it does not reach methods with masks",
@@ -260,7 +259,7 @@ mod tests {
     #[test]
     fn variants_that_do_not_reach_tokens_are_left_out() {
         let asked = ["eager", "channels_last+malloc", "compile+malloc", "amp"];
-        assert_eq!(work("mae/cifar10", "vit-tiny", &[]).variants(&asked), ["eager", "channels_last+malloc"]);
+        assert_eq!(work("mae/cifar10", "vit-tiny", &[]).variants(&asked), asked[..3]);
         assert_eq!(work("simclr/cifar10", "vit-tiny", &[]).variants(&asked), asked);
     }
 }
