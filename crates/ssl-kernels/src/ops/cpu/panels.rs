@@ -182,10 +182,7 @@ impl Tiles<'_, '_, '_> {
     fn tile<V: Vector, const R: usize>(&mut self, first: usize) {
         let a = self.a;
         let mut sums = [[V::splat(0.0); 2]; R];
-        let mut rows = [a.values; R];
-        for r in 0..R {
-            rows[r] = a.row(first + r);
-        }
+        let rows: [&[f32]; R] = std::array::from_fn(|r| a.row(first + r));
         let (pieces, rest) = self.panel.split_at(a.columns / LANES * LANES * lanes::<V>());
         for (piece, panel) in pieces.chunks_exact(LANES * lanes::<V>()).enumerate() {
             let mut x = [&[0.0; LANES]; R];
@@ -236,10 +233,10 @@ impl Tiles<'_, '_, '_> {
 #[inline(always)]
 fn step<V: Vector, const R: usize>(sums: &mut [[V; 2]; R], x: impl Fn(usize) -> f32, panel: &[Lanes]) {
     let w = [V::load(&panel[0], 0), V::load(&panel[1 / V::PARTS], 1 % V::PARTS)];
-    for r in 0..R {
+    for (r, sums) in sums.iter_mut().enumerate() {
         let x = V::splat(x(r));
         for part in 0..2 {
-            sums[r][part] = sums[r][part].mul_add(x, w[part]);
+            sums[part] = sums[part].mul_add(x, w[part]);
         }
     }
 }
