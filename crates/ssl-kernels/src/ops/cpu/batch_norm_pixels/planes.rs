@@ -194,7 +194,8 @@ impl Job for InputGradient<'_> {
             let mut dx = self.dx.as_deref_mut().map(|dx| &mut dx[range]);
             for part in 0..I::Wide::PARTS {
                 let column = Loaded::<I::Wide>::of(&self.columns[index], part);
-                let [shift, slope] = [0, 1].map(|i| I::Wide::load(&self.slopes[index][i], part));
+                let [shift, slope] = &self.slopes[index];
+                let (shift, slope) = (I::Wide::load(shift, part), I::Wide::load(slope, part));
                 for i in 0..pixels {
                     let (loaded, x) = (I::Wide::load(&dy[i], part), I::Wide::load(&x[i], part));
                     let y = y.map(|y| I::Wide::load(&y[i], part));

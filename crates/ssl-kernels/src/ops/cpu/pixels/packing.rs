@@ -39,8 +39,11 @@ impl Job for Pack<'_> {
 
     #[inline(always)]
     fn run<I: Instructions>(self) {
-        let blocks = self.planes.chunks(LANES * self.pixels).zip(self.to.chunks_exact_mut(self.pixels));
-        blocks.for_each(|(planes, to)| pack::<I::Eight>(planes, to));
+        // No closure: it would not be compiled for the instruction set.
+        for (planes, to) in self.planes.chunks(LANES * self.pixels).zip(self.to.chunks_exact_mut(self.pixels))
+        {
+            pack::<I::Eight>(planes, to);
+        }
     }
 }
 
@@ -55,8 +58,11 @@ impl Job for Unpack<'_> {
 
     #[inline(always)]
     fn run<I: Instructions>(self) {
-        let blocks = self.packed.chunks_exact(self.pixels).zip(self.to.chunks_mut(LANES * self.pixels));
-        blocks.for_each(|(packed, to)| unpack::<I::Eight>(packed, to));
+        // As above.
+        for (packed, to) in self.packed.chunks_exact(self.pixels).zip(self.to.chunks_mut(LANES * self.pixels))
+        {
+            unpack::<I::Eight>(packed, to);
+        }
     }
 }
 
