@@ -111,11 +111,10 @@ impl Pass {
         let segments = (0..blocks_in).flat_map(|block| offsets.iter().map(move |o| block * field.area + o));
         let panel = blocks_in * taps.len() * kernel.depth();
         let mut weights = scratch(kernel.outs.div_ceil(LANES) * panel);
+        let of_block = (taps.len() * kernel.depth()).max(1);
         each::<B, _>(weights.chunks_mut(panel.max(1)).enumerate(), |(out, panel)| {
-            for (index, weights) in panel.iter_mut().enumerate() {
-                let (c, tap) = (index % kernel.depth(), index / kernel.depth() % taps.len());
-                let block = index / kernel.depth() / taps.len();
-                *weights = Lanes(kernel.column(out * LANES, block * LANES + c, taps[tap]));
+            for (block, weights) in panel.chunks_exact_mut(of_block).enumerate() {
+                kernel.block(out * LANES, block, taps, weights);
             }
         });
         Self { weights, rows, segments: segments.collect() }

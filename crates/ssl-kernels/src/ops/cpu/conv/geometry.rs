@@ -1,6 +1,6 @@
 //! Shapes of convolutions with square kernels.
 
-use crate::ops::cpu::simd::LANES;
+use crate::ops::cpu::simd::{LANES, Lanes};
 
 /// The shape of a convolution with a square kernel.
 #[derive(Clone, Copy, Debug)]
@@ -92,19 +92,32 @@ impl<'a> Kernel<'a> {
         self.ins.min(LANES)
     }
 
-    /// Weights from one input and one tap to sixteen outputs starting at `first`; 0 past the last channel.
-    pub(super) fn column(&self, first: usize, input: usize, tap: usize) -> [f32; LANES] {
-        let mut column = [0.0; LANES];
-        if input < self.ins {
-            let (at, step) = if self.turned {
-                ((input * self.outs + first) * self.taps + self.taps - 1 - tap, self.taps)
-            } else {
-                ((first * self.ins + input) * self.taps + tap, self.ins * self.taps)
-            };
-            let count = LANES.min(self.outs - first);
-            let values = self.values[at..].iter().step_by(step);
-            column[..count].iter_mut().zip(values).for_each(|(c, v)| *c = *v);
+    /// Weights from the inputs of a block and some taps to sixteen outputs from `first` on, `[tap, input, 16 outputs]`; 0 past the
+    /// last channel. They are read in the order in which they are stored.
+    pub(super) fn block(&self, first: usize, block: usize, taps: &[usize], to: &mut [Lanes]) {
+        let depth = self.depth();
+        let inputs = block * depth..((block + 1) * depth).min(self.ins);
+        let outs = first..(first + LANES).min(self.outs);
+        if outs.len() < LANES || inputs.len() < depth {
+            to.fill(Lanes::default());
         }
-        column
+        if self.turned {
+            for (c, input) in inputs.enumerate() {
+                let row = &self.values[(input * self.outs + first) * self.taps..][..outs.len() * self.taps];
+                for (tap, to) in taps.iter().zip(to.chunks_exact_mut(depth)) {
+                    let values = row[self.taps - 1 - tap..].iter().step_by(self.taps);
+                    to[c].0.iter_mut().zip(values).for_each(|(to, value)| *to = *value);
+                }
+            }
+        } else {
+            for (o, out) in outs.enumerate() {
+                let row =
+                    &self.values[(out * self.ins + inputs.start) * self.taps..][..inputs.len() * self.taps];
+                for (tap, to) in taps.iter().zip(to.chunks_exact_mut(depth)) {
+                    let values = row[*tap..].iter().step_by(self.taps);
+                    to.iter_mut().zip(values).for_each(|(to, value)| to.0[o] = *value);
+                }
+            }
+        }
     }
 }

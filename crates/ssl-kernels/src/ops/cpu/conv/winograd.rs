@@ -107,15 +107,17 @@ impl Job for TransformWeights<'_> {
 
     #[inline(always)]
     fn run<I: Instructions>(self) {
+        let depth = self.kernel.depth();
+        let mut taps = [Lanes::default(); 9 * LANES];
         for input in 0..self.ins {
-            let mut taps = [Lanes::default(); 9];
-            for tap in 0..9 {
-                taps[tap] = Lanes(self.kernel.column(self.first, input, tap));
+            if input % depth == 0 {
+                let taps = &mut taps[..9 * depth];
+                self.kernel.block(self.first, input / depth, &[0, 1, 2, 3, 4, 5, 6, 7, 8], taps);
             }
             for part in 0..I::Wide::PARTS {
                 let mut g = [[I::Wide::splat(0.0); 3]; 3];
                 for tap in 0..9 {
-                    g[tap / 3][tap % 3] = I::Wide::load(&taps[tap], part);
+                    g[tap / 3][tap % 3] = I::Wide::load(&taps[tap * depth + input % depth], part);
                 }
                 let points = both!(g, 3 => N, scheme::weight);
                 for i in 0..N {
