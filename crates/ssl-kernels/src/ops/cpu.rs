@@ -36,6 +36,7 @@ mod sum_of_squares;
 mod thread_tests;
 #[cfg(all(test, feature = "flex"))]
 mod transformer_tests;
+mod weight;
 
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::tensor::FloatTensor;

@@ -19,10 +19,11 @@ use super::attention::Head;
 use super::feed_forward::{rows::AddRow, rows_of_job};
 use super::layer_norm::{Forward as Normalise, Moments};
 use super::matrix::{Matrix, MatrixMut};
-use super::panels::{Onto, Panels};
+use super::panels::Onto;
 use super::parallel::map;
 use super::pool::{any_values, room};
 use super::simd::dispatch;
+use super::weight::Weight;
 use super::{Bridge, Host, Tracked, tensor, tracked};
 use crate::ops::AttentionWeights;
 use backward::{Half, Saved};
@@ -151,7 +152,7 @@ impl<B: Host> Layer<B> {
         let given = ForwardRows {
             shape: self.shape,
             norm: [B::values(&self.norm_weight), B::values(&self.norm_bias)],
-            weights: self.matrices().map(|weight| Panels::new::<B>(weight.transposed())),
+            weights: self.matrices().map(|weight| Weight::of::<B>(weight.transposed(), rows)),
             biases: [B::values(&biases[0]), B::values(&biases[1])],
             eps,
         };
@@ -177,7 +178,7 @@ struct ForwardRows<'a> {
     /// Weight and bias of the norm.
     norm: [&'a [f32]; 2],
     /// Of queries, keys and values, and of the projection, transposed.
-    weights: [Panels; 2],
+    weights: [Weight<'a>; 2],
     biases: [&'a [f32]; 2],
     eps: f32,
 }

@@ -21,11 +21,12 @@ use burn::tensor::{Device, Tensor};
 use super::layer_norm::{BackwardRows, Forward as Normalise, Moments};
 use super::linear::SumRows;
 use super::matrix::{Matrix, MatrixMut};
-use super::panels::{Onto, Panels};
+use super::panels::Onto;
 use super::parallel::map;
 use super::pool::{any_values, room};
 use super::products::over_rows;
 use super::simd::dispatch;
+use super::weight::Weight;
 use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
 use crate::ops::FeedForwardWeights;
 use crate::ops::any_rank::AnyRank;
@@ -128,7 +129,7 @@ impl<B: Host> Layer<B> {
         let ([dim, hidden], (rows, of_job)) = (self.lengths(), self.rows(x));
         let mut h = any_values(if plain { 0 } else { rows * hidden });
         let mut output = any_values(rows * dim);
-        let [w1, w2] = self.matrices().map(|weight| Panels::new::<B>(weight.transposed()));
+        let [w1, w2] = self.matrices().map(|weight| Weight::of::<B>(weight.transposed(), rows));
         let (weight, bias, eps) = (B::values(&self.norm_weight), B::values(&self.norm_bias), eps as f32);
         let (bias1, bias2) = (B::values(bias1), B::values(bias2));
         let kept = h.chunks_mut(of_job * hidden).map(Some).chain(std::iter::repeat_with(|| None));
@@ -225,7 +226,7 @@ impl<B: Host> Layer<B> {
     fn backward_rows(&self, jobs: Jobs<'_>, [dx, normalised, h, active]: [&mut [f32]; 4]) -> Vec<Sums> {
         let [dim, hidden] = self.lengths();
         let Jobs { of_job, moments, x, dy, apart } = jobs;
-        let [w1, w2] = self.matrices().map(Panels::new::<B>);
+        let [w1, w2] = self.matrices().map(|weight| Weight::of::<B>(weight, moments.len()));
         let (weight, bias) = (B::values(&self.norm_weight), B::values(&self.norm_bias));
         let read = x.chunks(of_job * dim).zip(dy.chunks(of_job * dim)).zip(moments.chunks(of_job));
         let narrow = dx.chunks_mut(of_job * dim).zip(normalised.chunks_mut(of_job * dim));

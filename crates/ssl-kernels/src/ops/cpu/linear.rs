@@ -1,5 +1,5 @@
-//! Linear layers as three matrix products. Bias and GELU follow in a pass over the output; a shortcut, with the bias, is there before
-//! the product.
+//! Linear layers as three matrix products, with the bias. GELU follows in a pass over the output; a shortcut, with the bias, is there
+//! before the product.
 
 use std::borrow::Cow;
 
@@ -14,11 +14,12 @@ use burn::tensor::{Device, Tensor};
 
 use super::matrix::{Matrix, MatrixMut};
 use super::normal::normal;
-use super::panels::{Onto, Panels};
+use super::panels::Onto;
 use super::parallel::{each, map};
 use super::pool::any_values;
-use super::products::{Old, over_rows, wide_product};
+use super::products::over_rows;
 use super::simd::{Instructions, Job, dispatch};
+use super::weight::Weight;
 use super::{Bridge, Host, Tracked, owned, tensor, total, tracked};
 use crate::ops::any_rank::AnyRank;
 
@@ -26,8 +27,6 @@ use crate::ops::any_rank::AnyRank;
 const PIECE: usize = 1 << 14;
 /// Rows whose sum is computed in one go.
 const SUMMED: usize = 256;
-/// Rows for which a copy of the weight in panels is worth its time.
-const COPIED: usize = 128;
 
 /// See [`linear`](crate::ops::linear), [`linear_onto`](crate::ops::linear_onto) and [`linear_gelu`](crate::ops::linear_gelu).
 pub(in crate::ops) fn linear<B: Host>(
@@ -83,20 +82,20 @@ fn forward<B: Host>(
     let (bias, count) = (bias.map(B::values), shape.iter().product());
     let mut sums = any_values(count);
     let rows = (PIECE / outputs).max(1) * outputs;
-    let onto = shortcut.is_some();
-    if let Some(shortcut) = shortcut {
-        assert_eq!(shortcut.shape().to_vec(), shape, "linear: shapes of the shortcut and of the output");
-        let pieces = sums.chunks_mut(rows).zip(B::values(shortcut).chunks(rows));
-        each::<B, _>(pieces, |(sums, shortcut)| dispatch(Start { sums, shortcut, bias }));
-    }
+    let onto = match (shortcut, bias) {
+        (Some(shortcut), _) => {
+            assert_eq!(shortcut.shape().to_vec(), shape, "linear: shapes of the shortcut and of the output");
+            let pieces = sums.chunks_mut(rows).zip(B::values(shortcut).chunks(rows));
+            each::<B, _>(pieces, |(sums, shortcut)| dispatch(Start { sums, shortcut, bias }));
+            Onto::Old
+        }
+        (None, Some(bias)) if !then_gelu => Onto::Row(bias),
+        _ => Onto::Nothing,
+    };
     if count > 0 {
         let (x, w) = (Matrix::new(B::values(x), inputs), Matrix::new(B::values(w), inputs));
-        let onto = match bias {
-            _ if onto => Onto::Old,
-            Some(bias) if !then_gelu => Onto::Row(bias),
-            _ => Onto::Nothing,
-        };
-        rows_times::<B>(MatrixMut::new(&mut sums, outputs), x, w.transposed(), onto);
+        let w = Weight::of::<B>(w.transposed(), x.rows);
+        w.wide_product::<B>(MatrixMut::new(&mut sums, outputs), x, onto);
     }
     if !then_gelu {
         return (None, tensor::<B>(sums, shape));
@@ -106,22 +105,6 @@ fn forward<B: Host>(
     let jobs = sums.chunks_mut(rows).zip(output.chunks_mut(rows));
     each::<B, _>(jobs, |(sums, output)| dispatch(Gelu { sums, bias: &bias, output }));
     (Some(tensor::<B>(sums, shape.clone())), tensor::<B>(output, shape))
-}
-
-/// `out = x w` on all threads, or that added to something.
-fn rows_times<B: Host>(mut out: MatrixMut<'_>, x: Matrix<'_>, w: Matrix<'_>, onto: Onto<'_>) {
-    if x.rows >= COPIED {
-        return Panels::new::<B>(w).wide_product::<B>(out, x, onto);
-    }
-    let old = match onto {
-        Onto::Nothing => Old::Replaced,
-        Onto::Row(row) => {
-            (0..out.rows).for_each(|index| out.row_mut(index).copy_from_slice(row));
-            Old::Kept
-        }
-        Onto::Old => Old::Kept,
-    };
-    wide_product::<B>(out, x, w, old);
 }
 
 /// What the backward pass needs.
@@ -153,7 +136,8 @@ impl<B: Host> Backward<B, 4> for LinearLayer {
             let mut dx = any_values(x.shape().num_elements());
             if !is_empty {
                 let (dy, w) = (Matrix::new(dy, outputs), Matrix::new(B::values(&w), inputs));
-                rows_times::<B>(MatrixMut::new(&mut dx, inputs), dy, w, Onto::Nothing);
+                let w = Weight::of::<B>(w, dy.rows);
+                w.wide_product::<B>(MatrixMut::new(&mut dx, inputs), dy, Onto::Nothing);
             }
             grads.register::<B>(node, tensor::<B>(dx, x_shape));
         }

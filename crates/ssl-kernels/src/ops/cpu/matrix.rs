@@ -123,6 +123,19 @@ impl<'a> MatrixMut<'a> {
         bands
     }
 
+    /// Strips of `columns` columns, the last one maybe of fewer.
+    pub(super) fn strips(self, columns: usize) -> Vec<Self> {
+        let mut strips = Vec::with_capacity(self.columns.div_ceil(columns));
+        let mut right = self;
+        while right.columns > 0 {
+            let count = columns.min(right.columns);
+            let (strip, rest) = right.split_columns(count);
+            strips.push(strip);
+            right = rest;
+        }
+        strips
+    }
+
     /// Parts of `rows` rows and `columns` columns, row by row.
     ///
     /// # Panics
@@ -131,13 +144,7 @@ impl<'a> MatrixMut<'a> {
         let whole = self.rows.is_multiple_of(rows) && self.columns.is_multiple_of(columns);
         assert!(whole, "parts of {rows} x {columns} in {} x {}", self.rows, self.columns);
         let mut parts = Vec::with_capacity(self.rows / rows * (self.columns / columns));
-        for mut band in self.bands(rows) {
-            while band.columns > 0 {
-                let (part, rest) = band.split_columns(columns);
-                parts.push(part);
-                band = rest;
-            }
-        }
+        self.bands(rows).into_iter().for_each(|band| parts.extend(band.strips(columns)));
         parts
     }
 

@@ -1,6 +1,8 @@
 //! Products whose right factor is read by many jobs: it is copied once, in the order in which they read it.
 //!
-//! A sum stays in a register from the first of its products to the last, so the order does not depend on how rows are divided.
+//! A sum stays in a register over the length of a row, or over pieces of it, so the order does not depend on how a product is divided.
+
+use std::ops::Range;
 
 use super::Host;
 use super::matrix::{Matrix, MatrixMut};
@@ -14,8 +16,11 @@ const ROWS: usize = 6;
 const WIDE_ROWS: usize = 12;
 /// The fewest and the most rows of a job.
 const OF_JOB: (usize, usize) = (24, 96);
-/// Jobs for each thread, if there are enough rows.
+/// Jobs for each thread, if the product is large enough.
 const JOBS: usize = 4;
+/// The most products whose sum is in a register before it is written: a longer sum loses precision, and a longer panel stays in no
+/// cache. No shape of a job changes it, so it changes no bit.
+const LENGTH: usize = 1024;
 
 /// A matrix in panels of as many columns as two vectors have, each row by row, filled up with zeros.
 #[derive(Debug)]
@@ -39,9 +44,13 @@ pub(super) enum Onto<'a> {
 }
 
 impl Panels {
-    /// A copy of a matrix whose rows or columns are contiguous.
+    /// A copy of a matrix.
+    ///
+    /// # Panics
+    /// If neither its rows nor its columns are contiguous.
     pub(super) fn new<B: Host>(matrix: Matrix<'_>) -> Self {
         matrix.check();
+        assert!(matrix.column_stride == 1 || matrix.row_stride == 1, "contiguous rows or columns");
         let (rows, columns) = (matrix.rows, matrix.columns);
         let level = Level::of_processor();
         let lanes = dispatch_at(level, PixelsOfRow);
@@ -60,24 +69,50 @@ impl Panels {
     /// # Panics
     /// If the shapes do not fit, or the rows of `a` are not contiguous.
     pub(super) fn product(&self, out: &mut MatrixMut<'_>, a: Matrix<'_>, onto: Onto<'_>) {
-        assert_eq!(
-            (out.rows, out.columns, a.columns),
-            (a.rows, self.columns, self.rows),
-            "a product's shapes"
-        );
-        a.check();
-        dispatch_at(self.level, Product { panels: self, out, a, onto });
+        self.check(out, a, onto);
+        let pixels = self.pixels();
+        dispatch_at(self.level, Product { pixels, rows: self.rows, out, a, onto });
     }
 
-    /// The same on all threads.
+    /// The same on all threads. Rows and panels are divided so that there are enough jobs.
     pub(super) fn wide_product<B: Host>(&self, out: MatrixMut<'_>, a: Matrix<'_>, onto: Onto<'_>) {
-        let of_job = a.rows.div_ceil(JOBS * B::threads()).clamp(OF_JOB.0, OF_JOB.1);
-        let of_job = of_job.next_multiple_of(WIDE_ROWS);
-        each::<B, _>(out.bands(of_job).into_iter().enumerate(), |(index, mut band)| {
-            let first = index * of_job;
-            let rows = a.rows(first..first + band.rows);
-            self.product(&mut band, rows, onto);
+        self.check(&out, a, onto);
+        let jobs = JOBS * B::threads();
+        let of_job = a.rows.div_ceil(jobs).clamp(OF_JOB.0, OF_JOB.1).next_multiple_of(WIDE_ROWS);
+        let lanes = dispatch_at(self.level, PixelsOfRow);
+        let across = jobs.div_ceil(a.rows.div_ceil(of_job));
+        let panels = self.columns.div_ceil(lanes * LANES).div_ceil(across);
+        let (columns, pixels) = (panels * lanes * LANES, panels * lanes * self.rows);
+        let bands = out.bands(of_job).into_iter().enumerate().flat_map(|(index, band)| {
+            let strips = band.strips(columns).into_iter().enumerate();
+            strips.map(move |(strip, part)| (index * of_job, strip, part))
         });
+        each::<B, _>(bands, |(first, strip, mut out)| {
+            let a = a.rows(first..first + out.rows);
+            let pixels = self.pixels().chunks(pixels).nth(strip).expect("as many strips as of `out`");
+            let onto = onto.columns(strip * columns..strip * columns + out.columns);
+            dispatch_at(self.level, Product { pixels, rows: self.rows, out: &mut out, a, onto });
+        });
+    }
+
+    fn pixels(&self) -> &[Lanes] {
+        Lanes::of_values(&self.values).expect("pixels begin with a cache line")
+    }
+
+    fn check(&self, out: &MatrixMut<'_>, a: Matrix<'_>, onto: Onto<'_>) {
+        let found = (out.rows, out.columns, a.columns);
+        assert_eq!(found, (a.rows, self.columns, self.rows), "a product's shapes");
+        assert_eq!(a.column_stride, 1, "contiguous rows");
+        if let Onto::Row(row) = onto {
+            assert_eq!(row.len(), self.columns, "values of a row that is added");
+        }
+        a.check();
+    }
+}
+
+impl<'a> Onto<'a> {
+    fn columns(self, range: Range<usize>) -> Self {
+        if let Self::Row(row) = self { Self::Row(&row[range]) } else { self }
     }
 }
 
@@ -117,8 +152,12 @@ impl Job for PixelsOfRow {
     }
 }
 
+/// The product of some rows and some panels.
 struct Product<'a, 'b> {
-    panels: &'a Panels,
+    /// The panels.
+    pixels: &'a [Lanes],
+    /// Rows of the matrix in panels.
+    rows: usize,
     out: &'a mut MatrixMut<'b>,
     a: Matrix<'a>,
     onto: Onto<'a>,
@@ -128,23 +167,15 @@ impl Job for Product<'_, '_> {
     type Output = ();
     #[inline(always)]
     fn run<I: Instructions>(self) {
-        let Self { panels, out, a, onto } = self;
         let lanes = lanes::<I::Wide>();
-        let pixels = Lanes::of_values(&panels.values).expect("pixels begin with a cache line");
-        for (index, panel) in pixels.chunks_exact(lanes * panels.rows).enumerate() {
-            let mut tiles = Tiles { a, panel, column: index * lanes * LANES, onto, out };
-            let mut row = 0;
-            if I::Wide::PARTS == 1 {
-                row = tiles.whole::<I::Wide, WIDE_ROWS>(row);
-            }
-            row = tiles.whole::<I::Wide, ROWS>(row);
-            match a.rows - row {
-                0 => {}
-                1 => tiles.tile::<I::Wide, 1>(row),
-                2 => tiles.tile::<I::Wide, 2>(row),
-                3 => tiles.tile::<I::Wide, 3>(row),
-                4 => tiles.tile::<I::Wide, 4>(row),
-                _ => tiles.tile::<I::Wide, 5>(row),
+        for first in (0..self.rows).step_by(LENGTH) {
+            let range = first..(first + LENGTH).min(self.rows);
+            let a = self.a.columns(range.clone());
+            let onto = if first == 0 { self.onto } else { Onto::Old };
+            for (index, panel) in self.pixels.chunks_exact(lanes * self.rows).enumerate() {
+                let panel = &panel[range.start * lanes..range.end * lanes];
+                let column = index * lanes * LANES;
+                Tiles { a, panel, column, onto, out: self.out }.all::<I::Wide>();
             }
         }
     }
@@ -167,6 +198,24 @@ struct Tiles<'a, 'b, 'c> {
 }
 
 impl Tiles<'_, '_, '_> {
+    /// All rows of the product.
+    #[inline(always)]
+    fn all<V: Vector>(&mut self) {
+        let mut row = 0;
+        if V::PARTS == 1 {
+            row = self.whole::<V, WIDE_ROWS>(row);
+        }
+        row = self.whole::<V, ROWS>(row);
+        match self.a.rows - row {
+            0 => {}
+            1 => self.tile::<V, 1>(row),
+            2 => self.tile::<V, 2>(row),
+            3 => self.tile::<V, 3>(row),
+            4 => self.tile::<V, 4>(row),
+            _ => self.tile::<V, 5>(row),
+        }
+    }
+
     /// Tiles of `R` rows from a row on, and the first row that is left.
     #[inline(always)]
     fn whole<V: Vector, const R: usize>(&mut self, mut row: usize) -> usize {
@@ -255,6 +304,7 @@ fn add<V: Vector>(sums: &[V], bias: Option<&[f32; LANES]>, onto: Onto<'_>, row: 
 }
 
 /// Fewer than sixteen values, and zeros.
+#[inline(always)]
 fn filled_up(values: &[f32]) -> [f32; LANES] {
     let mut whole = [0.0; LANES];
     whole[..values.len()].copy_from_slice(values);
@@ -267,9 +317,17 @@ mod tests {
     use crate::ops::cpu::simd;
     use burn_flex::Flex;
 
-    /// Rows, columns and the length of a sum: one of everything, tiles of all heights, whole panels and parts of them.
-    const SHAPES: [[usize; 3]; 7] =
-        [[1, 1, 1], [5, 16, 16], [11, 33, 17], [17, 31, 5], [24, 64, 32], [197, 70, 48], [40, 7, 1024]];
+    /// Rows, columns and the length of a sum: one of everything, tiles of all heights, whole panels and parts of them, sums in pieces.
+    const SHAPES: [[usize; 3]; 8] = [
+        [1, 1, 1],
+        [5, 16, 16],
+        [11, 33, 17],
+        [17, 31, 5],
+        [24, 64, 32],
+        [197, 70, 48],
+        [40, 7, 1024],
+        [13, 33, 2500],
+    ];
 
     fn values(count: usize, seed: usize) -> Vec<f32> {
         (0..count).map(|place| ((place * 7919 + seed * 31) % 1009) as f32 / 1009.0 - 0.5).collect()
@@ -346,22 +404,36 @@ mod tests {
     #[test]
     fn the_number_of_threads_changes_no_bit() {
         let _alone = simd::alone();
-        let (a, b) = (values(700 * 40, 1), values(40 * 50, 2));
-        let run = |threads: usize| {
+        let run = |[rows, columns, length]: [usize; 3], threads: usize| {
+            let (a, b, row) = (values(rows * length, 1), values(length * columns, 2), values(columns, 3));
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-            let mut out = vec![0.0; 700 * 50];
+            let mut out = vec![0.0; rows * columns];
             pool.install(|| {
-                let out = MatrixMut::new(&mut out, 50);
-                Panels::new::<Flex>(Matrix::new(&b, 50)).wide_product::<Flex>(
-                    out,
-                    Matrix::new(&a, 40),
-                    Onto::Nothing,
-                );
+                let out = MatrixMut::new(&mut out, columns);
+                let panels = Panels::new::<Flex>(Matrix::new(&b, columns));
+                panels.wide_product::<Flex>(out, Matrix::new(&a, length), Onto::Row(&row));
             });
             out
         };
-        let one = run(1);
-        assert!([2, 3, 7].into_iter().all(|threads| run(threads) == one));
+        // Many rows, and so few that panels are divided too.
+        for shape in [[700, 50, 40], [130, 1000, 40]] {
+            let one = run(shape, 1);
+            let a = product_in_float64(shape, false, Onto::Row(&values(shape[1], 3)));
+            let largest = a.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+            assert!(one.iter().zip(a).all(|(one, a)| (f64::from(*one) - a).abs() < 2e-6 * largest));
+            for threads in [2, 3, 7] {
+                assert!(run(shape, threads) == one, "{shape:?} on {threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "values of a row that is added")]
+    fn a_row_of_another_length_is_refused() {
+        let values = [0.0; 6];
+        let panels = Panels::new::<Flex>(Matrix::new(&values, 3));
+        let row = Onto::Row(&values[..2]);
+        panels.product(&mut MatrixMut::new(&mut [0.0; 9], 3), Matrix::new(&values, 2), row);
     }
 
     #[test]

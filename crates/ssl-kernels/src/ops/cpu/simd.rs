@@ -302,13 +302,20 @@ mod tests {
                     3 => a.mul_add(b, c),
                     4 => a.positive(),
                     5 => a.where_positive(b),
+                    6 => {
+                        // Numbers that begin within a cache line.
+                        let mut values = [0.0; LANES + 3];
+                        let odd: &mut [f32; LANES] = values[3..].first_chunk_mut().expect("sixteen numbers");
+                        a.write(odd, part);
+                        V::read(odd, part)
+                    }
                     _ => V::splat(3.0),
                 };
                 result.store(&mut out, part);
             }
             out.0
         };
-        (0..7).flat_map(operation).collect()
+        (0..8).flat_map(operation).collect()
     }
 
     #[inline(always)]
@@ -335,10 +342,10 @@ mod tests {
         assert_eq!((&plain, &plain), (&avx2, &avx512));
         let [a, b, c] = lanes.map(|lanes| lanes.0[3]);
         assert_eq!(
-            [plain[3], plain[19], plain[35], plain[51], plain[67], plain[83], plain[99]],
-            [a + b, a - b, a * b, a + b * c, a.max(0.0), if b > 0.0 { a } else { 0.0 }, 3.0]
+            [plain[3], plain[19], plain[35], plain[51], plain[67], plain[83], plain[99], plain[115]],
+            [a + b, a - b, a * b, a + b * c, a.max(0.0), if b > 0.0 { a } else { 0.0 }, a, 3.0]
         );
-        let transposed = |row: usize, column: usize| plain[7 * 16 + row * 8 + column];
+        let transposed = |row: usize, column: usize| plain[8 * 16 + row * 8 + column];
         assert_eq!(transposed(1, 6), lanes[0].0[1] + 600.0);
     }
 }

@@ -79,9 +79,9 @@ fn assert_close(got: &[TensorData], want: &[TensorData], bound: f64, about: &str
     }
 }
 
-/// Rows, inputs and outputs: a single one, odd ones, several parts for threads in both directions, and few outputs, of which a
-/// part could be small enough for another order of sums.
-const LAYERS: [[usize; 3]; 9] = [
+/// Rows, inputs and outputs: a single one, odd ones, several parts for threads in both directions, few outputs, and few rows, of
+/// which a part could be small enough for `gemm`'s other order of sums.
+const LAYERS: [[usize; 3]; 12] = [
     [1, 1, 1],
     [3, 5, 7],
     [1, 64, 200],
@@ -91,6 +91,9 @@ const LAYERS: [[usize; 3]; 9] = [
     [160, 40, 3],
     [192, 40, 2],
     [300, 40, 1],
+    [3, 40, 160],
+    [2, 40, 192],
+    [1, 40, 300],
 ];
 
 fn layer([rows, inputs, outputs]: [usize; 3], then_gelu: bool, dtype: FloatDType) -> Vec<TensorData> {

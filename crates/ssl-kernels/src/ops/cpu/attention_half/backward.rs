@@ -12,11 +12,12 @@ use crate::ops::cpu::feed_forward::rows::{AddAndSums, Again};
 use crate::ops::cpu::layer_norm::BackwardRows;
 use crate::ops::cpu::linear::SumRows;
 use crate::ops::cpu::matrix::{Matrix, MatrixMut};
-use crate::ops::cpu::panels::{Onto, Panels};
+use crate::ops::cpu::panels::Onto;
 use crate::ops::cpu::parallel::map;
 use crate::ops::cpu::pool::{any_values, room};
 use crate::ops::cpu::products::over_rows;
 use crate::ops::cpu::simd::dispatch;
+use crate::ops::cpu::weight::Weight;
 use crate::ops::cpu::{Host, tensor, total};
 
 /// What the backward pass needs.
@@ -75,7 +76,8 @@ impl<B: Host> Saved<B> {
         let of_attention = B::values(&kept.qkv).chunks(3 * length).zip(B::values(&kept.seen).chunks(length));
         let of_attention = of_attention.zip(kept.sums.chunks(of_job * heads));
         let write = dx.chunks_mut(length).zip(normalised.chunks_mut(length)).zip(dqkv.chunks_mut(3 * length));
-        let [qkv_weight, proj_weight] = layer.matrices().map(Panels::new::<B>);
+        let rows = kept.moments.len();
+        let [qkv_weight, proj_weight] = layer.matrices().map(|weight| Weight::of::<B>(weight, rows));
         map::<B, _, _>(read.zip(of_attention).zip(write), |((read, of_attention), write)| {
             let (((x, dy), moments), ((dx, normalised), dqkv)) = (read, write);
             let mut dseen = room(dy.len());

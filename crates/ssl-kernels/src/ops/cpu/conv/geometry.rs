@@ -93,7 +93,7 @@ impl<'a> Kernel<'a> {
     }
 
     /// Weights from the inputs of a block and some taps to sixteen outputs from `first` on, `[tap, input, 16 outputs]`; 0 past the
-    /// last channel. They are read in the order in which they are stored.
+    /// last channel. They are read row by row.
     pub(super) fn block(&self, first: usize, block: usize, taps: &[usize], to: &mut [Lanes]) {
         let depth = self.depth();
         let inputs = block * depth..((block + 1) * depth).min(self.ins);

@@ -14,7 +14,9 @@ impl Job for Gelu<'_> {
     type Output = ();
     #[inline(always)]
     fn run<I: Instructions>(self) {
-        self.h.iter().zip(self.active).for_each(|(x, y)| *y = *x * normal(*x).0);
+        for (x, y) in self.h.iter().zip(self.active) {
+            *y = *x * normal(*x).0;
+        }
     }
 }
 
