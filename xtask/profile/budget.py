@@ -37,6 +37,8 @@ def main():
     for (address, symbol), files in zip(samples, source_files(args.program, [address for address, _ in samples])):
         parts[part(symbol, files)] += samples[address, symbol]
     total = sum(parts.values())
+    if not any(parts[name] for name, beginnings in PARTS if beginnings[0].endswith(".rs")):
+        raise SystemExit(f"no sample has a line of ssl-kernels; was {args.program} built with the line numbers of that crate?")
     print(f"| part of {total} samples | per cent |\n|---|---|")
     for name, count in parts.most_common():
         print(f"| {name} | {100 * count / total:.1f} |")

@@ -8,8 +8,8 @@ use super::{any_rank::AnyRank, host::host_of};
 
 /// `x weightᵀ + bias` on the last axis.
 ///
-/// On `flex`, and in float32 on `tch`, forward and backward pass are matrix products of operands as they lie in memory, but for a
-/// weight that many rows read along its columns.
+/// On `flex`, and in float32 on `tch`, forward and backward pass are matrix products of operands as they lie in memory, but for the
+/// weight, of which there is a copy where it is multiplied by 128 rows or more.
 ///
 /// # Shapes
 /// - `input`: `[..., input]`
