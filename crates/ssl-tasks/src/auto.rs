@@ -257,6 +257,8 @@ mod tests {
         {
             draft.set(key, value).expect("a key");
         }
+        // Whatever else the machine does, 512 images of it have room in memory.
+        draft.set("encoder.width", 8).expect("a key");
         draft
     }
 
