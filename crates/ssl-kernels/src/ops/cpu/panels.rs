@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::Host;
 use super::matrix::{Matrix, MatrixMut};
 use super::parallel::each;
-use super::pool::{Pooled, any_pixels};
+use super::pool::{Scratch, scratch};
 use super::simd::{Instructions, Job, LANES, Lanes, Level, Vector, dispatch_at};
 
 /// Rows computed together: twelve sums of eight values, two per row, fill the registers of AVX2.
@@ -25,7 +25,7 @@ const LENGTH: usize = 1024;
 /// A matrix in panels of as many columns as two vectors have, each row by row, filled up with zeros.
 #[derive(Debug)]
 pub(super) struct Panels {
-    values: Pooled,
+    pixels: Scratch,
     rows: usize,
     columns: usize,
     /// The instructions whose vectors determine the width of panels.
@@ -55,13 +55,13 @@ impl Panels {
         let level = Level::of_processor();
         let lanes = dispatch_at(level, PixelsOfRow);
         let width = lanes * LANES;
-        let mut pixels = any_pixels(columns.div_ceil(width) * lanes * rows);
+        let mut pixels = scratch(columns.div_ceil(width) * lanes * rows);
         let panels = pixels.chunks_mut(lanes * rows).enumerate();
         each::<B, _>(panels, |(panel, pixels)| {
             let columns = panel * width..((panel + 1) * width).min(columns);
             copy(matrix.columns(columns), Lanes::values_mut(pixels), width);
         });
-        Self { values: pixels.into(), rows, columns, level }
+        Self { pixels, rows, columns, level }
     }
 
     /// `out = a b`, or that added to something, where `b` is the matrix in these panels.
@@ -70,7 +70,7 @@ impl Panels {
     /// If the shapes do not fit, or the rows of `a` are not contiguous.
     pub(super) fn product(&self, out: &mut MatrixMut<'_>, a: Matrix<'_>, onto: Onto<'_>) {
         self.check(out, a, onto);
-        let pixels = self.pixels();
+        let pixels = &*self.pixels;
         dispatch_at(self.level, Product { pixels, rows: self.rows, out, a, onto });
     }
 
@@ -89,14 +89,10 @@ impl Panels {
         });
         each::<B, _>(bands, |(first, strip, mut out)| {
             let a = a.rows(first..first + out.rows);
-            let pixels = self.pixels().chunks(pixels).nth(strip).expect("as many strips as of `out`");
+            let pixels = self.pixels.chunks(pixels).nth(strip).expect("as many strips as of `out`");
             let onto = onto.columns(strip * columns..strip * columns + out.columns);
             dispatch_at(self.level, Product { pixels, rows: self.rows, out: &mut out, a, onto });
         });
-    }
-
-    fn pixels(&self) -> &[Lanes] {
-        Lanes::of_values(&self.values).expect("pixels begin with a cache line")
     }
 
     fn check(&self, out: &MatrixMut<'_>, a: Matrix<'_>, onto: Onto<'_>) {
