@@ -112,28 +112,24 @@ impl<'a> MatrixMut<'a> {
 
     /// Bands of `rows` rows, the last one maybe of fewer.
     pub(super) fn bands(self, rows: usize) -> Vec<Self> {
-        let mut bands = Vec::with_capacity(self.rows.div_ceil(rows));
-        let mut below = self;
-        while below.rows > 0 {
-            let count = rows.min(below.rows);
-            let (band, rest) = below.split_rows(count);
-            bands.push(band);
-            below = rest;
-        }
-        bands
+        self.cut(rows, |matrix| matrix.rows, Self::split_rows)
     }
 
     /// Strips of `columns` columns, the last one maybe of fewer.
     pub(super) fn strips(self, columns: usize) -> Vec<Self> {
-        let mut strips = Vec::with_capacity(self.columns.div_ceil(columns));
-        let mut right = self;
-        while right.columns > 0 {
-            let count = columns.min(right.columns);
-            let (strip, rest) = right.split_columns(count);
-            strips.push(strip);
-            right = rest;
+        self.cut(columns, |matrix| matrix.columns, Self::split_columns)
+    }
+
+    fn cut(self, length: usize, of: fn(&Self) -> usize, split: fn(Self, usize) -> (Self, Self)) -> Vec<Self> {
+        let mut pieces = Vec::with_capacity(of(&self).div_ceil(length));
+        let mut left = self;
+        while of(&left) > 0 {
+            let count = length.min(of(&left));
+            let (piece, rest) = split(left, count);
+            pieces.push(piece);
+            left = rest;
         }
-        strips
+        pieces
     }
 
     /// Parts of `rows` rows and `columns` columns, row by row.
@@ -143,9 +139,7 @@ impl<'a> MatrixMut<'a> {
     pub(super) fn parts(self, rows: usize, columns: usize) -> Vec<Self> {
         let whole = self.rows.is_multiple_of(rows) && self.columns.is_multiple_of(columns);
         assert!(whole, "parts of {rows} x {columns} in {} x {}", self.rows, self.columns);
-        let mut parts = Vec::with_capacity(self.rows / rows * (self.columns / columns));
-        self.bands(rows).into_iter().for_each(|band| parts.extend(band.strips(columns)));
-        parts
+        self.bands(rows).into_iter().flat_map(|band| band.strips(columns)).collect()
     }
 
     /// Some of the rows, borrowed.

@@ -12,7 +12,7 @@ use super::simd::{Instructions, Job, LANES, Lanes, Level, Vector, dispatch_at};
 
 /// Rows computed together: twelve sums of eight values, two per row, fill the registers of AVX2.
 const ROWS: usize = 6;
-/// The same for the registers of AVX-512.
+/// The same for AVX-512: twenty-four sums of sixteen values.
 const WIDE_ROWS: usize = 12;
 /// The fewest and the most rows of a job.
 const OF_JOB: (usize, usize) = (24, 96);
@@ -67,7 +67,7 @@ impl Panels {
     /// `out = a b`, or that added to something, where `b` is the matrix in these panels.
     ///
     /// # Panics
-    /// If the shapes do not fit, or the rows of `a` are not contiguous.
+    /// If the shapes do not fit, `out` is empty, or the rows of `a` are not contiguous.
     pub(super) fn product(&self, out: &mut MatrixMut<'_>, a: Matrix<'_>, onto: Onto<'_>) {
         self.check(out, a, onto);
         let pixels = &*self.pixels;

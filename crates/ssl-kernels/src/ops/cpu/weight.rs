@@ -31,8 +31,7 @@ impl<'a> Weight<'a> {
         match self {
             Self::Copied(panels) => panels.product(out, a, onto),
             Self::Stored(matrix) => {
-                let rows = out.rows;
-                fill(&mut out.rows_mut(0..rows), onto);
+                fill(out, onto);
                 product(out, a, *matrix, 1.0, old(onto));
             }
         }
