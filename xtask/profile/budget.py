@@ -32,13 +32,13 @@ PARTS = [
 
 def main():
     args = arguments()
-    samples, outside = sampled(args.data, args.program)
-    parts = Counter(outside)
-    for (address, symbol), files in zip(samples, source_files(args.program, [address for address, _ in samples])):
-        parts[part(symbol, files)] += samples[address, symbol]
-    total = sum(parts.values())
-    if not any(parts[name] for name, beginnings in PARTS if beginnings[0].endswith(".rs")):
+    samples, parts = sampled(args.data, args.program)
+    files = source_files(args.program, [address for address, _ in samples])
+    if not any(files):
         raise SystemExit(f"no sample has a line of ssl-kernels; was {args.program} built with the line numbers of that crate?")
+    for ((_, symbol), count), places in zip(samples.items(), files):
+        parts[part(symbol, places)] += count
+    total = sum(parts.values())
     print(f"| part of {total} samples | per cent |\n|---|---|")
     for name, count in parts.most_common():
         print(f"| {name} | {100 * count / total:.1f} |")
@@ -53,7 +53,7 @@ def arguments():
 
 def sampled(data, program):
     """Counts of addresses and symbols in the program, and of parts outside of it."""
-    base = load_address(data, program.name)
+    base, segments = load_address(data, program.name), load_segments(program)
     inside, outside = Counter(), Counter()
     for line in perf("script", "-i", data, "-F", "ip,sym,dso"):
         found = re.match(r"\s*([0-9a-f]+) (.*) \((.*)\)$", line)
@@ -61,7 +61,7 @@ def sampled(data, program):
             continue
         address, symbol, place = int(found[1], 16), found[2], found[3]
         if place.endswith(f"/{program.name}"):
-            inside[virtual(program, address - base), symbol] += 1
+            inside[virtual(segments, address - base), symbol] += 1
         else:
             outside[part("[kernel]" if "kernel" in place else symbol, [])] += 1
     return inside, outside
@@ -76,13 +76,16 @@ def load_address(data, name):
     raise SystemExit(f"{data} has no samples of {name}; is it the program that was recorded?")
 
 
-def virtual(program, offset, segments={}):
+def load_segments(program):
+    """Offset in the file, virtual address and size of each part of the program that is loaded."""
+    headers = subprocess.run(["readelf", "-lW", program], capture_output=True, text=True, check=True).stdout
+    loads = [line.split() for line in headers.splitlines() if line.strip().startswith("LOAD")]
+    return [[int(word, 16) for word in (load[1], load[2], load[4])] for load in loads]
+
+
+def virtual(segments, offset):
     """The virtual address of an offset in the file."""
-    if program not in segments:
-        headers = subprocess.run(["readelf", "-lW", program], capture_output=True, text=True, check=True).stdout
-        loads = [line.split() for line in headers.splitlines() if line.strip().startswith("LOAD")]
-        segments[program] = [[int(word, 16) for word in (load[1], load[2], load[4])] for load in loads]
-    return next((offset - start + at for start, at, size in segments[program] if start <= offset < start + size), offset)
+    return next((offset - start + at for start, at, size in segments if start <= offset < start + size), offset)
 
 
 def source_files(program, addresses):
@@ -99,13 +102,11 @@ def source_files(program, addresses):
 
 
 def part(symbol, files):
-    """The part that the outermost file belongs to, or the symbol. The sums of convolutions are inlined into every convolution."""
-    places = ["conv/product.rs"] if "conv/product.rs" in files else files[-1:]
-    names = [symbol] if re.match(r"gemm_|ssl_kernels::ops::cpu::panels::copy", symbol) else [*places, symbol]
-    for name, beginnings in PARTS:
-        if any(names[0].startswith(beginning) for beginning in beginnings):
-            return name
-    return "everything else"
+    """The part of the outermost file, or of the symbol where there is none. The sums of convolutions are inlined into every convolution."""
+    place = "conv/product.rs" if "conv/product.rs" in files else (files or [symbol])[-1]
+    if symbol.startswith("ssl_kernels::ops::cpu::panels::copy"):
+        place = symbol
+    return next((name for name, beginnings in PARTS if place.startswith(tuple(beginnings))), "everything else")
 
 
 def perf(*words):
