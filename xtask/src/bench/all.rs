@@ -69,6 +69,7 @@ impl All {
         add("--pack", common.pack.as_deref());
         add("--tag", common.tag.as_deref().map(Path::new));
         add("--archive", common.archive.as_deref().map(Path::new));
+        add("--resume", common.resume.as_deref());
         add("--cap", common.cap.map(|cap| Path::new(cap.word())));
         match name {
             "loader" => {
@@ -98,6 +99,7 @@ mod tests {
             baseline: Some("python".into()),
             rounds: 3,
             archive: Some(String::new()),
+            resume: None,
             tag: None,
             pack: None,
             cap: Some(Cap::Avx2),

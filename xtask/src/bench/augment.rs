@@ -64,7 +64,7 @@ impl Augment {
 fn figures(size: usize, rivals: &[&str]) -> Figures {
     Figures {
         work: format!("SimCLR views at {size} px, one core"),
-        unit: "views/s",
+        unit: "views/s".into(),
         per_run: None,
         operations: None,
         ours: super::loader::OURS.map(Side::new).into(),

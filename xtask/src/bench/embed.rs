@@ -13,7 +13,7 @@ use super::program::{arguments, work_folder};
 use super::rounds::{Contest, Rounds, is_onnx};
 use super::row::{self, Row};
 use super::work::{Files, Work};
-use super::{Common, Figures};
+use super::{Archive, Common};
 
 /// `compile` with and without `freeze`, for it is not the faster one of every network.
 const VARIANTS: &str = "eager,channels_last,channels_last+malloc,compile+malloc,channels_last+compile+malloc,\
@@ -60,10 +60,13 @@ pub(crate) struct Embed {
 }
 
 impl Embed {
-    pub(super) fn run(&self) -> Result<Vec<Figures>> {
+    pub(super) fn run(&self, archive: &mut Archive<'_>) -> Result<()> {
         let works = self.works()?;
         let rounds = Rounds::new(&self.common, "embed_time", &self.devices, &self.variants)?;
-        works.iter().map(|work| rounds.compare(&self.contest(work, &rounds)?)).collect()
+        for work in &works {
+            archive.measure(&work.words_of_embedding(), || rounds.compare(&self.contest(work, &rounds)?))?;
+        }
+        Ok(())
     }
 
     fn works(&self) -> Result<Vec<Work>> {

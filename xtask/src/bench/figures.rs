@@ -1,19 +1,21 @@
 //! Raw figures, medians and ratios.
 
+use std::borrow::Cow;
+
 use anyhow::{Result, ensure};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xtask::median;
 
 use super::environment::Cap;
 
 /// The figures for one piece of work, ours and those of the rivals.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Figures {
     /// The work, in words.
     pub(super) work: String,
     /// The unit; more is better.
-    pub(super) unit: &'static str,
+    pub(super) unit: Cow<'static, str>,
     /// How many units one run processes, which turns a rate into seconds. `None` where a run has no natural
     /// end.
     pub(super) per_run: Option<f64>,
@@ -26,7 +28,7 @@ pub(crate) struct Figures {
 }
 
 /// The figures of one side, one per round.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Side {
     pub(super) name: String,
     /// The vector instructions in use, as reported by the program.
@@ -102,7 +104,7 @@ fn speed(figures: &[Figures]) -> String {
             side.vectors.as_deref().unwrap_or_default(),
             &format!("{middle:.1}"),
             &format!("{low:.1} to {high:.1}"),
-            work.unit,
+            &work.unit,
             &seconds.map_or_else(String::new, |seconds| format!("{seconds:.4}")),
             &rate.map_or_else(String::new, |rate| format!("{rate:.1}")),
             &work.ratio(side, |side| &side.figures, Better::More),
@@ -185,7 +187,7 @@ mod tests {
     }
 
     fn step(ours: Vec<Side>, theirs: Vec<Side>) -> Figures {
-        let (work, unit) = ("step".into(), "images/s");
+        let (work, unit) = ("step".into(), "images/s".into());
         Figures { work, unit, per_run: Some(60.0), operations: Some(5e9), ours, theirs }
     }
 

@@ -132,7 +132,7 @@ fn figures(size: &Size, workers: usize, from_files: bool, rivals: &[&str]) -> Fi
     let images = if from_files { "files" } else { "random pixels" };
     Figures {
         work: format!("two SimCLR views at {} px from {images}, {workers} worker(s)", size.pixels),
-        unit: "images/s",
+        unit: "images/s".into(),
         per_run: None,
         operations: None,
         ours: OURS.map(Side::new).into(),

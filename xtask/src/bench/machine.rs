@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
 use super::Common;
@@ -92,10 +93,38 @@ fn memory_mib() -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
-/// The commit of the source, with `-dirty` if files differ from it.
+/// The commit of the sources, with `-dirty` if they differ from it. Results do not count as sources, since they change during the
+/// runs.
 pub(crate) fn commit() -> String {
+    let git = |arguments: &[&str]| said("git", &[&["-C", env!("CARGO_MANIFEST_DIR")], arguments].concat());
+    let head = git(&["rev-parse", "--short=9", "HEAD"]);
+    if git(&["status", "--porcelain", "--", ":/", ":/!docs"]).is_empty() { head } else { head + "-dirty" }
+}
+
+/// Fails unless two setups have the same machine, versions and sources.
+pub(super) fn ensure_same(then: &Value, now: &Value) -> Result<()> {
+    for name in ["cpu", "processor", "cores", "rustc", "burn", "glibc", "c++", "python"] {
+        let (then, now) = (&then[name], &now[name]);
+        ensure!(
+            then == now,
+            "found another {name}: {then} then, {now} now; expected --archive, for figures of their own"
+        );
+    }
+    let [then, now] = [then, now].map(|setup| setup["commit"].as_str().unwrap_or_default());
+    let changed = then != now && !is_unchanged(then, now);
+    ensure!(
+        !changed && !now.ends_with("-dirty"),
+        "found other sources: {then} then, {now} now; expected --archive, for figures of their own"
+    );
+    Ok(())
+}
+
+/// Whether what is measured, and what measures it, is the same in two commits.
+fn is_unchanged(then: &str, now: &str) -> bool {
     let folder = env!("CARGO_MANIFEST_DIR");
-    said("git", &["-C", folder, "describe", "--always", "--dirty", "--abbrev=9", "--exclude=*"])
+    let sources = ["--", ":/Cargo.lock", ":/Cargo.toml", ":/crates", ":/xtask/src", ":/xtask/baseline"];
+    let diff = Command::new("git").args(["-C", folder, "diff", "--quiet", then, now]).args(sources).status();
+    diff.is_ok_and(|status| status.success())
 }
 
 /// Burn's version, from the lock file that this program was built with.
@@ -132,6 +161,20 @@ mod tests {
     #[test]
     fn the_lock_file_names_burns_version() {
         assert_eq!(burn(), Some("0.22.1"));
+    }
+
+    #[test]
+    fn other_machines_versions_and_sources_are_named() {
+        let setup = |cpu: &str, commit: &str| json!({ "cpu": cpu, "commit": commit });
+        let error = |then: &Value, now: &Value| ensure_same(then, now).map_err(|error| error.to_string());
+        let here = setup("a", "1a2b3c4");
+        assert_eq!(error(&here, &here), Ok(()));
+        let other = error(&here, &setup("b", "1a2b3c4")).expect_err("another processor");
+        assert!(other.starts_with("found another cpu: \"a\" then, \"b\" now"), "{other}");
+        let other = error(&here, &setup("a", "no such commit")).expect_err("other sources");
+        assert!(other.starts_with("found other sources: 1a2b3c4 then, no such commit now"), "{other}");
+        let dirty = setup("a", "1a2b3c4-dirty");
+        assert!(error(&dirty, &dirty).is_err(), "nobody knows what has changed since");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use archive::archive;
+use archive::Archive;
 use environment::Cap;
 use figures::Figures;
 pub(crate) use machine::{commit, said};
@@ -83,6 +83,9 @@ pub(crate) struct Common {
     /// and the number of cores.
     #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "")]
     archive: Option<String>,
+    /// A folder of docs/benchmarks to go on with, from the same machine, versions and sources: what it has is not measured again.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["archive", "pack"])]
+    resume: Option<PathBuf>,
     /// A suffix for the names of the archived files.
     #[arg(long, value_name = "WORD")]
     tag: Option<String>,
@@ -99,21 +102,30 @@ pub(crate) struct Common {
 }
 
 pub(crate) fn run(bench: &Bench) -> Result<()> {
-    let load_before = machine::load_average();
-    let (name, common, figures) = match &bench.what {
-        What::Augment(augment) => ("augment", &augment.common, augment.run()?),
-        What::Step(step) => ("step", &step.common, step.run()?),
-        What::Embed(embed) => ("embed", &embed.common, embed.run()?),
-        What::Loader(loader) => ("loader", &loader.common, loader.run()?),
-        What::Loss(loss) => ("loss", &loss.common, loss.run()?),
-        What::Tokens(tokens) => ("tokens", &tokens.common, tokens.run()?),
-        What::Knn(knn) => ("knn", &knn.common, knn.run()?),
-        What::Memory(memory) => return memory.run(),
-        What::Plan(plan) => return plan.run(),
-        What::All(all) => return all.run(),
-        What::Accuracy(accuracy) => return accuracy.run(),
-    };
-    let tables = figures::tables(&figures);
-    println!("{tables}");
-    if common.archive.is_some() { archive(name, common, &figures, &tables, &load_before) } else { Ok(()) }
+    match &bench.what {
+        What::Augment(augment) => measure("augment", &augment.common, whole(|| augment.run())),
+        What::Step(step) => measure("step", &step.common, |archive| step.run(archive)),
+        What::Embed(embed) => measure("embed", &embed.common, |archive| embed.run(archive)),
+        What::Loader(loader) => measure("loader", &loader.common, whole(|| loader.run())),
+        What::Loss(loss) => measure("loss", &loss.common, whole(|| loss.run())),
+        What::Tokens(tokens) => measure("tokens", &tokens.common, whole(|| tokens.run())),
+        What::Knn(knn) => measure("knn", &knn.common, whole(|| knn.run())),
+        What::Memory(memory) => memory.run(),
+        What::Plan(plan) => plan.run(),
+        What::All(all) => all.run(),
+        What::Accuracy(accuracy) => accuracy.run(),
+    }
+}
+
+/// Measures and prints the tables.
+fn measure(name: &str, common: &Common, run: impl FnOnce(&mut Archive<'_>) -> Result<()>) -> Result<()> {
+    let mut archive = Archive::open(name, common)?;
+    run(&mut archive)?;
+    println!("{}", archive.tables());
+    Ok(())
+}
+
+/// A benchmark that is archived at its end, and not continued.
+fn whole(run: impl FnOnce() -> Result<Vec<Figures>>) -> impl FnOnce(&mut Archive<'_>) -> Result<()> {
+    |archive| if archive.is_empty() { archive.add(run()?) } else { Ok(()) }
 }

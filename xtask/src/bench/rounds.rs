@@ -88,7 +88,7 @@ impl<'a> Rounds<'a> {
             }
         }
         let (work, per_run) = (contest.words(), Some(contest.per_run() as f64));
-        Ok(Figures { work, unit: contest.unit(), per_run, operations, ours, theirs })
+        Ok(Figures { work, unit: contest.unit().into(), per_run, operations, ours, theirs })
     }
 
     fn take(&self, side: &mut Side, contest: &impl Contest, measured: &Value) -> Result<()> {

@@ -15,7 +15,7 @@ use super::program::{arguments, numbers, work_folder};
 use super::rounds::{Contest, Rounds};
 use super::row::Row;
 use super::work::{Changes, Files, Work};
-use super::{Common, Figures};
+use super::{Archive, Common};
 
 /// All combinations of channels_last, compile and malloc except `eager+malloc`, `compile` and `channels_last+compile`.
 const VARIANTS: &str = "eager,channels_last,channels_last+malloc,compile+malloc,channels_last+compile+malloc";
@@ -92,14 +92,16 @@ impl FromStr for Shape {
 }
 
 impl Step {
-    pub(super) fn run(&self) -> Result<Vec<Figures>> {
+    pub(super) fn run(&self, archive: &mut Archive<'_>) -> Result<()> {
         let works = self.works()?;
         let rounds = Rounds::new(&self.common, "step_time", &self.devices, &self.variants)?;
-        let compare = |work: &Work| {
-            let files = work.save(&work_folder(&self.common, "step"))?;
-            rounds.compare(&StepOf { step: self, work, files })
-        };
-        works.iter().map(compare).collect()
+        for work in &works {
+            archive.measure(&work.words(), || {
+                let files = work.save(&work_folder(&self.common, "step"))?;
+                rounds.compare(&StepOf { step: self, work, files })
+            })?;
+        }
+        Ok(())
     }
 
     /// What is measured.

@@ -7,7 +7,6 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::bench::said;
 use crate::tars::copy_files;
 
 /// Members of the training tar that candidates are scored on: those that follow the ones that are trained on.
@@ -60,15 +59,6 @@ pub(super) fn ensure_committed(root: &Path, files: &[String]) -> Result<()> {
         );
     }
     Ok(())
-}
-
-/// The commit of the sources, with `-dirty` if they differ from it. Results and their page do not count as sources, since they
-/// change during the runs.
-pub(super) fn commit() -> String {
-    let root = root().display().to_string();
-    let head = said("git", &["-C", &root, "rev-parse", "--short=9", "HEAD"]);
-    let changed = said("git", &["-C", &root, "status", "--porcelain", "--", ".", ":!docs"]);
-    if changed.is_empty() { head } else { head + "-dirty" }
 }
 
 #[cfg(test)]

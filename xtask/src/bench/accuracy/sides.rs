@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::labels::Finetuning;
 use super::places;
-use crate::bench::{arguments, build};
+use crate::bench::{arguments, build, machine};
 
 /// The side whose program trains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -63,7 +63,7 @@ impl Runs {
             Some(program) => program.clone(),
             None => build(&["-p", "ssl-cli", "--bin", "burn-ssl"], "burn-ssl", &[])?,
         };
-        Ok((program, self.commit.clone().unwrap_or_else(places::commit)))
+        Ok((program, self.commit.clone().unwrap_or_else(machine::commit)))
     }
 }
 

@@ -92,7 +92,7 @@ impl Test {
         let bench = Bench {
             first_steps: self.starts(&trials)?,
             program: if trials.iter().all(is_torch) { None } else { Some(self.runs.program()?) },
-            commit: places::commit(),
+            commit: machine::commit(),
             pixels: self.pixels_of(&trials)?,
             setup: self.setup(),
             writing: Mutex::new(()),
