@@ -46,7 +46,7 @@ impl<'a> Archive<'a> {
         let mut archive = Self { name, common, load_before, held: Held::default() };
         let path = archive.folder().join(format!("{}.json", archive.name));
         if common.resume.is_some() && path.exists() {
-            archive.go_on(&path, &machine::setup(common))?;
+            archive.go_on(&path, &setup_of(common))?;
         }
         Ok(archive)
     }
@@ -110,7 +110,7 @@ impl<'a> Archive<'a> {
     }
 
     fn setup(&self) -> Value {
-        let mut setup = machine::setup(self.common);
+        let mut setup = setup_of(self.common);
         setup["load_average_before"] = json!(self.load_before);
         setup["environment"] = json!(environment::inherited());
         setup["command"] = json!(command());
@@ -130,6 +130,10 @@ impl<'a> Archive<'a> {
             None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks").join(name),
         }
     }
+}
+
+fn setup_of(common: &Common) -> Value {
+    machine::setup(common.baseline.as_deref(), common.pack.as_deref())
 }
 
 fn command() -> String {

@@ -7,12 +7,9 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 
-use super::Common;
-
-/// Machine and versions, as far as the system reports them.
-pub(super) fn setup(common: &Common) -> Value {
-    let packed =
-        |name: &str| Some(fs::read_to_string(common.pack.as_ref()?.join(name)).ok()?.trim().to_owned());
+/// Machine and versions, those of a Python if there is one, as far as the system reports them. A pack has its own.
+pub(super) fn setup(baseline: Option<&Path>, pack: Option<&Path>) -> Value {
+    let packed = |name: &str| Some(fs::read_to_string(pack?.join(name)).ok()?.trim().to_owned());
     json!({
         "cpu": cpu(),
         "processor": processor(),
@@ -26,7 +23,7 @@ pub(super) fn setup(common: &Common) -> Value {
         "burn": burn(),
         "glibc": said("getconf", &["GNU_LIBC_VERSION"]),
         "c++": said("c++", &["--version"]).lines().next().unwrap_or_default(),
-        "python": common.baseline.as_deref().map(python),
+        "python": baseline.map(python),
     })
 }
 

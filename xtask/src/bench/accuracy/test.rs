@@ -19,7 +19,7 @@ use super::quick::Quick;
 use super::record::{Figures, Record};
 use super::sides::{Job, Runs, Side};
 use super::{methods, places, pool, table};
-use crate::bench::{Common, build, machine};
+use crate::bench::{build, machine};
 
 /// Images embedded at a time.
 const BATCH: usize = 250;
@@ -241,10 +241,7 @@ impl Test {
 
     /// Machine and versions.
     fn setup(&self) -> Value {
-        let baseline = self.baseline.clone();
-        let common =
-            Common { baseline, rounds: 1, archive: None, tag: None, pack: None, cap: None, no_build: false };
-        let mut setup = machine::setup(&common);
+        let mut setup = machine::setup(self.baseline.as_deref(), None);
         // Every side has its own commit.
         if let Some(keys) = setup.as_object_mut() {
             keys.shift_remove("commit");
