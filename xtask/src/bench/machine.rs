@@ -120,8 +120,8 @@ pub(super) fn ensure_same(then: &Value, now: &Value) -> Result<()> {
 fn is_unchanged(then: &str, now: &str) -> bool {
     let folder = env!("CARGO_MANIFEST_DIR");
     let sources = ["--", ":/Cargo.lock", ":/Cargo.toml", ":/crates", ":/xtask/src", ":/xtask/baseline"];
-    let diff = Command::new("git").args(["-C", folder, "diff", "--quiet", then, now]).args(sources).status();
-    diff.is_ok_and(|status| status.success())
+    let diff = Command::new("git").args(["-C", folder, "diff", "--quiet", then, now]).args(sources).output();
+    diff.is_ok_and(|diff| diff.status.success())
 }
 
 /// Burn's version, from the lock file that this program was built with.
