@@ -4,8 +4,8 @@
 #   xtask/baseline/first_steps.sh PYTHON CIFAR10_TRAIN_TAR OUT [CASE...]
 #
 # Each case is a run of 40 steps. The 20 compared steps start from its weights and state, with a new optimizer, other views,
-# schedules from their beginning and a tenth of the learning rate. Writes OUT/CASE.json. If a case fails, the others still run
-# and the exit status is 1.
+# schedules from their beginning and, in most cases, a tenth of the learning rate. Writes OUT/CASE.json. If a case fails, the
+# others still run and the exit status is 1.
 #   CARGO (cargo)    how to build and run the example
 #   TMPDIR (/tmp)    room for 120 MB
 #   KEEP             a folder for CASE.safetensors, 40 MB each; without it they are removed
@@ -20,7 +20,7 @@ mkdir -p "$out" ${KEEP:+"$KEEP"}
 failed=()
 
 crop='{op="random_resized_crop",scale=[0.08,1.0]},{op="horizontal_flip"}'
-warmup=schedule.warmup_epochs=0.5
+warmup=schedule.warmup_epochs=0.5 # 5 of the 20 compared steps; two epochs would be all of them
 multicrop="views=[{count=2,size=32,ops=[$crop]},{count=2,size=16,ops=[$crop]}]"
 
 # case NAME RECIPE [key=value...] [-- key=value...]: keys after -- are only for the compared steps.
@@ -39,14 +39,14 @@ case_() {
 case_ simclr simclr/cifar10-quick -- optimizer.lr=0.012
 case_ simclr-v2 simclr-v2/cifar10-quick -- optimizer.lr=0.006
 case_ moco-v1 moco-v1/cifar10-quick -- optimizer.lr=0.006
-case_ moco-v2 moco-v2/cifar10-quick -- optimizer.lr=0.006
-case_ moco-v3 moco-v3/cifar10-quick -- optimizer.lr=0.006
+case_ moco-v2 moco-v2/cifar10-quick "$warmup" -- optimizer.lr=0.006
+case_ moco-v3 moco-v3/cifar10-quick "$warmup" -- optimizer.lr=0.012
 case_ byol byol/cifar10-quick -- optimizer.lr=0.012
 case_ simsiam simsiam/cifar10-quick "$warmup" -- optimizer.lr=0.02
 case_ swav swav/cifar10-quick "$warmup" -- optimizer.lr=1e-4
 case_ dino dino/cifar10-quick "$warmup" -- optimizer.lr=0.02
 case_ barlow-twins barlow-twins/cifar10-quick "$warmup" -- optimizer.lr=0.005 optimizer.lr_1d=0.00012
-case_ supcon supcon/cifar10-quick -- optimizer.lr=0.006
+case_ supcon supcon/cifar10-quick "$warmup" -- optimizer.lr=0.02
 case_ dcl dcl/cifar10-quick -- optimizer.lr=0.006
 case_ dclw dclw/cifar10-quick -- optimizer.lr=0.006
 case_ nnclr nnclr/cifar10-quick -- optimizer.lr=0.006
@@ -62,7 +62,8 @@ case_ dinov2 dinov2/cifar10-quick -- optimizer.lr=2e-4
 # The recipe's own rate.
 case_ simclr-full-rate simclr/cifar10-quick
 # Keys in the order of the queries, one direction.
-case_ moco-v2-plain moco-v2/cifar10-quick method_options.shuffle=false method_options.symmetric=false -- optimizer.lr=0.006
+case_ moco-v2-plain moco-v2/cifar10-quick method_options.shuffle=false method_options.symmetric=false "$warmup" -- \
+  optimizer.lr=0.006
 # The other optimizers and schedules, larger heads, a queue that fills, crops of two sizes, clipping of all gradients together.
 case_ simclr-lars simclr/cifar10 optimizer.name=lars optimizer.lr_in_momentum=true optimizer.lr_scaling=sqrt \
   optimizer.lr=0.1 optimizer.lr_scale_batch=1 -- optimizer.lr=0.01

@@ -17,7 +17,7 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 enum Command {
-    /// Runs the cases of the numerical conformance suite, one row each, and counts passes, failures and skips.
+    /// Runs the cases of the numerical conformance suite, one row each, and counts passes and failures.
     Conformance {
         /// A folder of `*.safetensors` cases; those of this repository by default.
         dir: Option<PathBuf>,

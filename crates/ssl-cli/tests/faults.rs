@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Output};
 
 use burn_ssl::core::named;
+use burn_ssl::train::RunDir;
 use common::{class_folders, finished, json, run, sentence, stderr, text, tiny};
 
 /// The largest rate and weight decay, which no weights stand for more than a few steps.
@@ -291,6 +292,28 @@ fn one_process_writes_a_run_at_a_time() {
     child.wait().expect("it was killed");
     let output = run(&[&new[..], &["--overwrite", "--max-steps", "1"]].concat());
     assert!(output.status.success(), "a lock ends with its process: {}", stderr(&output));
+}
+
+#[test]
+fn one_process_writes_a_training_with_labels_at_a_time() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let images = class_folders(dir.path(), 4);
+    let (images, teacher, student) = (text(&images), dir.path().join("teacher"), dir.path().join("student"));
+    let finetune = finetuning(images, text(&teacher));
+    let args = ["distill", "--teacher", text(&teacher), "--data", images, "--out", text(&student)];
+    let distill = [&args[..], &["--epochs", "1", "--batch-size", "8"]].concat();
+    for (training, out) in [(&finetune, &teacher), (&distill, &student)] {
+        let output = run(training);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let _held = RunDir::open_classifier(out).and_then(RunDir::locked).expect("nobody writes it");
+        let holder = format!("is in use by process {} on ", std::process::id());
+        let before = tree(&out.join("checkpoints"));
+        for more in ["--resume", "--overwrite"] {
+            let output = run(&[&training[..], &[more]].concat());
+            assert!(!output.status.success() && stderr(&output).contains(&holder), "{}", stderr(&output));
+        }
+        assert_eq!(tree(&out.join("checkpoints")), before);
+    }
 }
 
 #[test]

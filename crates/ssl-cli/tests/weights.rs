@@ -163,9 +163,16 @@ fn an_export_never_replaces_the_encoder_of_its_run_and_has_the_right_extension()
     let own = run_dir.join("encoder.safetensors");
     let before = fs::read(&own).expect("a finished run");
     let export = |out: &str| sentence(&["export", "--run", text(&run_dir), "--overwrite", "--out", out]);
-    assert!(
-        export(text(&own)).ends_with("is a file of the run itself: expected another place for the new one")
-    );
+    let embed = |source: [&str; 2]| {
+        let data = text(&dir.path().join("nowhere")).to_owned();
+        sentence(&["embed", source[0], source[1], "--data", &data, "--overwrite", "--out", text(&own)])
+    };
+    for said in [export(text(&own)), embed(["--run", text(&run_dir)]), embed(["--weights", text(&own)])] {
+        assert!(
+            said.contains("is a file of the run itself, or the weights that are read: expected"),
+            "{said}"
+        );
+    }
     assert_eq!(fs::read(&own).expect("still there"), before);
     assert_eq!(export("e.pth"), "e.pth has an unknown extension: expected .safetensors");
 }

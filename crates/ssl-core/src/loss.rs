@@ -14,7 +14,7 @@ mod sinkhorn;
 mod smooth_l1;
 mod weighted_cross_entropy;
 
-pub use centering::{centered_softmax, mean_logits, next_center};
+pub use centering::{centered_entropy, centered_softmax, mean_logits, next_center};
 pub use cross_entropy::cross_entropy;
 pub use cross_view::cross_view_cross_entropy;
 pub use distillation::{DistillationInput, DistillationLoss};

@@ -24,10 +24,10 @@ pub fn l2_normalize(x: Tensor<2>, eps: f64) -> Tensor<2> {
 /// Scales every row of the last axis to mean 0 and variance 1: layer normalisation without weight and bias.
 ///
 /// ```text
-/// standardize(x) = (x − mean) / sqrt(var + eps),   biased variance
+/// standardize(x) = (x − mean) / sqrt(var + eps),   biased variance: the sum of squares divided by dim
 /// ```
 ///
-/// A constant row becomes 0.
+/// A constant row becomes 0. [`patches::standardize`](crate::patches::standardize) divides by `dim − 1`, the unbiased variance.
 ///
 /// # Shapes
 /// - `x` and the result: `[..., dim]`

@@ -25,8 +25,10 @@ pub fn patchify(images: Tensor<4>, size: usize) -> Tensor<3> {
 /// Rows with mean 0 and variance 1.
 ///
 /// ```text
-/// (x − mean) / sqrt(var + eps),   unbiased variance of the row
+/// (x − mean) / sqrt(var + eps),   unbiased variance of the row: the sum of squares divided by dim − 1
 /// ```
+///
+/// [`math::standardize`](crate::math::standardize) divides by `dim`, the biased variance.
 ///
 /// # Shapes
 /// - `rows`: `[batch, row, dim]`, `dim` at least 2

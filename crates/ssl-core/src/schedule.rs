@@ -60,6 +60,20 @@ pub fn cosine(t: f64, total: f64, start: f64, end: f64) -> f64 {
     end + (start - end) * half_cosine(t, total)
 }
 
+/// Linear from `start` to `end`, then constant.
+///
+/// ```text
+/// start + (end − start) · min(t / total, 1)
+/// ```
+///
+/// A `total` of 0 counts as 1.
+///
+/// # Source
+/// Official `train.py` of arXiv:2301.08243, `momentum_scheduler`; the official code of arXiv:2204.07141 has the same.
+pub fn linear(t: f64, total: f64, start: f64, end: f64) -> f64 {
+    start + (end - start) * (t / total.max(1.0)).min(1.0)
+}
+
 /// Linear from `start` to `end` over `warmup` points, both ends included, then constant.
 ///
 /// # Source
@@ -97,6 +111,15 @@ mod tests {
         assert_eq!(linspace_cosine(5.0, 50.0, 5.0, 0.1, 1.0, 0.0), 1.0);
         assert_eq!(linspace_cosine(0.0, 50.0, 1.0, 0.1, 1.0, 0.0), 0.1);
         assert!((linspace_cosine(27.5, 50.0, 5.0, 0.1, 1.0, 0.2) - 0.6).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_line_ends_at_its_total_and_stays_there() {
+        for (t, want) in [(0.0, 0.5), (25.0, 0.625), (50.0, 0.75), (100.0, 1.0), (200.0, 1.0)] {
+            assert_eq!(linear(t, 100.0, 0.5, 1.0), want, "at {t}");
+        }
+        assert_eq!(linear(50.0, 100.0, 0.75, 0.25), 0.5);
+        assert_eq!(linear(0.0, 0.0, 0.5, 1.0), 0.5);
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::Tensor;
 use ssl_core::embed::embed_crops;
-use ssl_core::loss::{mean_logits, next_center};
-use ssl_core::math::{length, softmax_entropy};
+use ssl_core::loss::{centered_entropy, mean_logits, next_center};
+use ssl_core::math::length;
 use ssl_core::{
     Advice, Encoder, Footprint, GradientRules, HeadShape, Init, LayerConfig, Loss, LossScale, MethodRules,
     Metrics, Needs, Plan, Progress, PrototypeHead, SslMethod, Step, StepContext, Teacher, Views, group,
@@ -130,7 +130,7 @@ impl<E: Encoder> SslMethod<E> for Dino {
         let metrics = Metrics::of_embeddings(embeddings);
         let of_center = center.clone();
         let metrics = metrics
-            .with("teacher_entropy", entropy(teacher.rows.clone(), center.clone(), temperature))
+            .with("teacher_entropy", centered_entropy(teacher.rows.clone(), center.clone(), temperature))
             .with("center_norm", move || length(of_center));
         let loss = DinoLoss::new(self.config.student_temperature, temperature);
         let loss = loss.forward(DinoInput { student, teacher, center });
@@ -151,14 +151,4 @@ impl<E: Encoder> SslMethod<E> for Dino {
     fn encoder<'a>(&self, _student: &'a Self::Student, state: &'a Self::State) -> &'a E {
         &state.teacher.network().encoder
     }
-}
-
-/// The mean entropy of the teacher's distributions, in nats. After a collapse it is 0 or the log of the number of
-/// outputs.
-fn entropy(
-    logits: Tensor<2>,
-    center: Tensor<1>,
-    temperature: f64,
-) -> impl FnOnce() -> Tensor<1> + Send + 'static {
-    move || softmax_entropy((logits - center.unsqueeze()).div_scalar(temperature))
 }

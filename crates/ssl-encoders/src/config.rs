@@ -368,7 +368,7 @@ mod tests {
             ),
             (
                 EncoderConfig { layer_scale: Some(0.0), ..vit() },
-                "encoder.layer_scale is 0, expected a number above 0, such as 1e-5",
+                "encoder.layer_scale is 0, expected a number above 0 and at most 1000: published ones are from 1e-6 to 1",
             ),
             (
                 EncoderConfig { drop_path: Some(1.0), ..vit() },

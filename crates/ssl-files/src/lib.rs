@@ -90,7 +90,11 @@ fn write_to_disk(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Creates a folder and its parents, and waits until the names of new ones are on disk.
-fn make_folder(path: &Path) -> io::Result<()> {
+/// Creates a folder and those above it, and waits until their names are on disk.
+///
+/// # Errors
+/// The error of the operating system.
+pub fn make_folder(path: &Path) -> io::Result<()> {
     let new: Vec<&Path> =
         path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).collect();
     fs::create_dir_all(path)?;

@@ -19,10 +19,15 @@ pub fn open_regular(path: &Path) -> io::Result<(File, u64)> {
 /// All bytes of a regular file; one that grows meanwhile is read up to the length that it had.
 ///
 /// # Errors
-/// Those of [`open_regular`], and of reading.
+/// Those of [`open_regular`], and of reading; if the file does not fit into memory.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let (file, len) = open_regular(path)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+    let mut bytes = Vec::new();
+    let reserved = usize::try_from(len).map(|len| bytes.try_reserve_exact(len).is_ok());
+    if reserved != Ok(true) {
+        let error = format!("it has {len} bytes, which memory does not hold");
+        return Err(io::Error::new(io::ErrorKind::OutOfMemory, error));
+    }
     file.take(len).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
@@ -51,6 +56,16 @@ mod tests {
         assert_eq!(read_text(&path).expect_err("no text").to_string(), "it is no text in UTF-8");
         let error = read(dir.path()).expect_err("a folder").to_string();
         assert_eq!(error, "it is a folder, expected a file");
+    }
+
+    #[test]
+    fn a_file_that_is_larger_than_memory_is_not_read() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("a");
+        // Most of the file takes no space on the disk.
+        File::create(&path).and_then(|file| file.set_len(1 << 42)).expect("a sparse file");
+        let error = read(&path).expect_err("four terabytes").to_string();
+        assert_eq!(error, "it has 4398046511104 bytes, which memory does not hold");
     }
 
     #[cfg(unix)]

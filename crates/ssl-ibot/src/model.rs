@@ -3,8 +3,8 @@
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Bool, Tensor};
 use ssl_core::embed::{CropTokens, embed_crop_tokens};
-use ssl_core::loss::{mean_logits, next_center};
-use ssl_core::math::{length, softmax_entropy};
+use ssl_core::loss::{centered_entropy, mean_logits, next_center};
+use ssl_core::math::length;
 use ssl_core::tokens::check_class_and_mask;
 use ssl_core::{
     Advice, ConfigError, Encoder, Footprint, GradientRules, Head, HeadShape, HiddenPatches, Init,
@@ -151,8 +151,9 @@ impl<E: Encoder> SslMethod<E> for IBot {
 
         let loss = self.loss_at(context.at);
         let (center, patch_center) = (state.center.val(), state.patch_center.val());
-        let class = entropy(teacher.class.rows.clone(), center.clone(), loss.teacher_temperature);
-        let patch = entropy(teacher.patches.clone(), patch_center.clone(), loss.teacher_patch_temperature);
+        let class = centered_entropy(teacher.class.rows.clone(), center.clone(), loss.teacher_temperature);
+        let patch =
+            centered_entropy(teacher.patches.clone(), patch_center.clone(), loss.teacher_patch_temperature);
         let metrics = Metrics::of_embeddings(student.z);
         let of_center = center.clone();
         let metrics = metrics
@@ -236,13 +237,4 @@ impl<E: Encoder> IBotStudent<E> {
         let z = z.narrow(0, 0, views.global * views.batch());
         Logits { class: ViewRows { rows: class, views: crops.len() }, patches, z }
     }
-}
-
-/// The mean entropy of the teacher's distributions, in nats. After a collapse it is 0 or the log of the number of outputs.
-fn entropy(
-    logits: Tensor<2>,
-    center: Tensor<1>,
-    temperature: f64,
-) -> impl FnOnce() -> Tensor<1> + Send + 'static {
-    move || softmax_entropy((logits - center.unsqueeze()).div_scalar(temperature))
 }

@@ -1,6 +1,7 @@
 //! Hyper-parameters of I-JEPA.
 
 use serde::{Deserialize, Serialize};
+use ssl_core::schedule::linear;
 use ssl_core::{ConfigError, Progress, limits, setters};
 
 use crate::IJepa;
@@ -89,8 +90,7 @@ impl IJepaConfig {
     /// Official `train.py`, `momentum_scheduler`.
     pub(crate) fn teacher_momentum_at(&self, at: Progress) -> f64 {
         let (start, end) = (self.teacher_momentum, self.teacher_momentum_end);
-        let done = (at.step as f64 / at.total_steps.max(1) as f64).min(1.0);
-        start + (end - start) * done
+        linear(at.step as f64, at.total_steps as f64, start, end)
     }
 }
 

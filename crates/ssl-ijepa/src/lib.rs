@@ -7,9 +7,9 @@ mod predictor;
 
 pub use config::IJepaConfig;
 pub use loss::{IJepaInput, IJepaLoss, ijepa, targets_of};
-pub use model::{IJepa, IJepaState, IJepaStudent, TargetEncoder};
+pub use model::{IJepa, IJepaStudent, TargetEncoder};
 pub use predictor::{Predictor, PredictorInput};
 pub use ssl_core::{
     ConfigError, DeviceSpec, Encoder, Init, Loss, Mask, MethodRules, Pass, Progress, SslMethod, Step,
-    StepContext, TokenEncoder, Views, train_step,
+    StepContext, TeacherState, TokenEncoder, Views, train_step,
 };

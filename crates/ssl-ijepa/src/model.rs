@@ -6,7 +6,7 @@ use ssl_core::nn::TransformerBlock;
 use ssl_core::tokens::token_encoder;
 use ssl_core::{
     Advice, Encoder, Footprint, Init, LossScale, Mask, MaskKind, Masking, MethodRules, Metrics, Needs, Plan,
-    Progress, SslMethod, Step, StepContext, Teacher, TokenShape, Views,
+    Progress, SslMethod, Step, StepContext, Teacher, TeacherState, TokenShape, Views,
 };
 
 use crate::{IJepaConfig, Predictor, PredictorInput, ijepa};
@@ -39,13 +39,6 @@ pub struct IJepaStudent<E> {
 pub struct TargetEncoder<E> {
     /// The encoder.
     pub encoder: E,
-}
-
-/// I-JEPA's state.
-#[derive(Module, Debug)]
-pub struct IJepaState<E: Encoder> {
-    /// The moving average of the encoder, which is the one to keep.
-    pub teacher: Teacher<TargetEncoder<E>>,
 }
 
 impl<E: Encoder> IJepaStudent<E> {
@@ -98,22 +91,23 @@ const TARGET: f64 = 0.2;
 
 impl<E: Encoder> SslMethod<E> for IJepa {
     type Student = IJepaStudent<E>;
-    type State = IJepaState<E>;
+    /// The moving average of the encoder, which is the one to keep.
+    type State = TeacherState<TargetEncoder<E>>;
     type Carry = ();
 
     /// # Panics
     /// If the encoder has no tokens.
-    fn init(&self, encoder: E, init: &mut Init) -> (IJepaStudent<E>, IJepaState<E>) {
+    fn init(&self, encoder: E, init: &mut Init) -> (Self::Student, Self::State) {
         let predictor = Predictor::init(&self.config, token_encoder(&encoder), init);
         let student = IJepaStudent { encoder, predictor };
         let teacher = Teacher::from_student(&student.target());
-        (student, IJepaState { teacher })
+        (student, TeacherState { teacher })
     }
 
     fn loss(
         &self,
-        student: &IJepaStudent<E>,
-        state: &IJepaState<E>,
+        student: &Self::Student,
+        state: &Self::State,
         views: &Views,
         context: &StepContext,
     ) -> Step<()> {
@@ -137,12 +131,12 @@ impl<E: Encoder> SslMethod<E> for IJepa {
         Step::of_share(ijepa(pred, h, target_places), ()).with_metrics(metrics)
     }
 
-    fn after_step(&self, student: &IJepaStudent<E>, mut state: IJepaState<E>, at: Progress) -> IJepaState<E> {
+    fn after_step(&self, student: &Self::Student, mut state: Self::State, at: Progress) -> Self::State {
         state.teacher = state.teacher.follow(&student.target(), self.config.teacher_momentum_at(at));
         state
     }
 
-    fn encoder<'a>(&self, _: &'a IJepaStudent<E>, state: &'a IJepaState<E>) -> &'a E {
+    fn encoder<'a>(&self, _: &'a Self::Student, state: &'a Self::State) -> &'a E {
         &state.teacher.network().encoder
     }
 }

@@ -6,12 +6,12 @@ use ssl_core::{MaskKind, Masking, named};
 use ssl_encoders::{Vit, VitConfig};
 use ssl_fixtures::{at, context, descend, device, images, init, masked, vit};
 use ssl_ijepa::{
-    IJepa, IJepaConfig, IJepaState, IJepaStudent, Init, Mask, MethodRules, Pass, PredictorInput, SslMethod,
-    Step, TokenEncoder, Views, ijepa,
+    IJepa, IJepaConfig, IJepaStudent, Init, Mask, MethodRules, Pass, PredictorInput, SslMethod, Step,
+    TargetEncoder, TeacherState, TokenEncoder, Views, ijepa,
 };
 
 type Student = IJepaStudent<Vit>;
-type State = IJepaState<Vit>;
+type State = TeacherState<TargetEncoder<Vit>>;
 
 fn config() -> IJepaConfig {
     let config = IJepaConfig::new().with_predictor_dim(8).with_predictor_depth(1).with_predictor_heads(2);

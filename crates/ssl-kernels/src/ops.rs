@@ -11,6 +11,8 @@ mod average;
 mod batch_norm;
 mod batch_norm_output;
 mod choice;
+#[cfg(all(test, feature = "flex"))]
+mod comparison;
 mod contrast;
 mod conv;
 #[cfg(any(feature = "flex", feature = "tch"))]

@@ -1,6 +1,7 @@
 //! Hyper-parameters of MSN.
 
 use serde::{Deserialize, Serialize};
+use ssl_core::schedule::linear;
 use ssl_core::{ConfigError, LayerConfig, Norm, Progress, limits, setters};
 
 use crate::{Msn, MsnLoss};
@@ -128,7 +129,7 @@ impl MsnConfig {
     /// Official `msn_train.py`, `momentum_scheduler`.
     pub(crate) fn teacher_momentum_at(&self, at: Progress) -> f64 {
         let (start, end) = (self.teacher_momentum, self.teacher_momentum_end);
-        start + (end - start) * (at.step as f64 / at.total_steps.max(1) as f64).min(1.0)
+        linear(at.step as f64, at.total_steps as f64, start, end)
     }
 }
 

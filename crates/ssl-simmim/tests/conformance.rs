@@ -6,9 +6,7 @@ use ssl_testing::{Case, CaseError, LossInputs};
 
 #[test]
 fn the_loss_and_its_gradient_are_golden() -> Result<(), CaseError> {
-    let cases = Case::of("loss", "simmim");
-    assert!(!cases.is_empty(), "no cases of SimMIM");
-    for case in cases {
+    for case in Case::of("loss", "simmim") {
         let mut inputs = LossInputs::of(&case);
         let (images, pred) = (inputs.take_one("images")?, inputs.take_one("pred")?);
         let hidden =

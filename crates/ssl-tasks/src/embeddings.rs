@@ -120,7 +120,10 @@ fn check_free(options: &EmbedOptions) -> Result<(), Error> {
     let format = Format::of(&options.out)?;
     let (names, about) = (format.names(&options.out), format.about(&options.out));
     let mut files = [&options.out].into_iter().chain(&names).chain(&about);
-    files.try_for_each(|path| files::check_free(path, options.overwrite))
+    files.try_for_each(|path| {
+        options.encoder.check_kept(path)?;
+        files::check_free(path, options.overwrite)
+    })
 }
 
 fn embedded<E: Encoder>(

@@ -17,7 +17,7 @@ pub use summary::{EncoderOrigin, EncoderSummary};
 
 use crate::methods::Methods;
 use crate::recipe::Draft;
-use crate::{Error, Recipe, classifier, images};
+use crate::{Error, Recipe, classifier, files, images};
 
 /// Where the encoder of a command comes from.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,6 +82,15 @@ impl EncoderSource {
         FoundEncoder::of(self, methods)
     }
 
+    /// Fails if a file that is to be written is one that the encoder is read from, or that its run wrote.
+    pub(crate) fn check_kept(&self, out: &Path) -> Result<(), Error> {
+        match self {
+            Self::Run(path) | Self::UntrainedRun { run: path, .. } => files::check_not_own(out, path),
+            Self::Weights { path, .. } if is_same_file(path, out) => Err(Error::OwnFile(out.into())),
+            Self::Weights { .. } | Self::Untrained { .. } => Ok(()),
+        }
+    }
+
     /// Fails if the encoder is in the directory that is to be written.
     pub(crate) fn check_apart_from(&self, out: &Path) -> Result<(), Error> {
         match self {
@@ -105,6 +114,10 @@ impl fmt::Display for EncoderSource {
             }
         }
     }
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
 }
 
 /// The initial encoder of a training, on the device of `init`. Logs what was loaded, if it starts from a file.

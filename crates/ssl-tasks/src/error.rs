@@ -59,8 +59,8 @@ pub enum Error {
     /// A file that must not be overwritten.
     #[error("{} already exists: expected a new file, or overwrite to be set", .0.display())]
     Exists(PathBuf),
-    /// A file in the way of a new one belongs to the run itself.
-    #[error("{} is a file of the run itself: expected another place for the new one", .0.display())]
+    /// A file in the way of a new one belongs to the run itself, or holds the weights that are read.
+    #[error("{} is a file of the run itself, or the weights that are read: expected another place for the new one", .0.display())]
     OwnFile(PathBuf),
     /// The extension of a file is not one that can be written.
     #[error("{} has an unknown extension: expected {expected}", path.display())]

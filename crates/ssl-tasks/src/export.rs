@@ -88,7 +88,7 @@ impl ExportOptions {
             return check_folder(out, *overwrite);
         }
         files::check_ending(out, if *format == ExportFormat::Onnx { ".onnx" } else { ".safetensors" })?;
-        check_apart(out, run)?;
+        files::check_not_own(out, run)?;
         files::check_free(out, *overwrite)
     }
 }
@@ -203,14 +203,6 @@ fn check_folder(out: &Path, overwrite: bool) -> Result<(), Error> {
     }
 }
 
-/// Fails if a file is one that the run itself wrote: nothing could bring it back.
-fn check_apart(out: &Path, run: &Path) -> Result<(), Error> {
-    let (Ok(file), Ok(run)) = (out.canonicalize(), run.canonicalize()) else { return Ok(()) };
-    let own = ["encoder.safetensors", "classifier.safetensors"].map(|name| run.join(name));
-    let is_own = own.contains(&file) || file.starts_with(run.join("checkpoints"));
-    if is_own { Err(Error::OwnFile(out.into())) } else { Ok(()) }
-}
-
 /// Fails if an encoder cannot be exported as a format.
 fn check_form(config: &EncoderConfig, format: ExportFormat) -> Result<(), Error> {
     if format.has(config) {
@@ -240,23 +232,6 @@ fn in_words(config: &EncoderConfig) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_file_of_the_run_itself_is_replaced() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let (run, other) = (dir.path().join("run"), dir.path().join("exported.safetensors"));
-        let kept = run.join("checkpoints/last/student.safetensors");
-        std::fs::create_dir_all(run.join("checkpoints/last")).expect("writable");
-        let own = run.join("encoder.safetensors");
-        for file in [&other, &own, &kept] {
-            std::fs::write(file, "tensors").expect("writable");
-        }
-        for file in [&own, &kept, &run.join("checkpoints/../encoder.safetensors")] {
-            assert!(matches!(check_apart(file, &run), Err(Error::OwnFile(_))), "{}", file.display());
-        }
-        assert!(check_apart(&other, &run).is_ok());
-        assert!(check_apart(&run.join("new.safetensors"), &run).is_ok(), "a new file may lie in the folder");
-    }
 
     #[test]
     fn a_model_that_a_format_does_not_have_is_refused_with_those_that_have_it() {

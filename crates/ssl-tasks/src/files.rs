@@ -9,6 +9,14 @@ pub(crate) fn check_free(path: &Path, overwrite: bool) -> Result<(), Error> {
     if path.exists() && !(overwrite && path.is_file()) { Err(Error::Exists(path.into())) } else { Ok(()) }
 }
 
+/// Fails if a file is one that the run itself wrote: nothing could bring it back.
+pub(crate) fn check_not_own(out: &Path, run: &Path) -> Result<(), Error> {
+    let (Ok(file), Ok(run)) = (out.canonicalize(), run.canonicalize()) else { return Ok(()) };
+    let own = ["encoder.safetensors", "classifier.safetensors"].map(|name| run.join(name));
+    let is_own = own.contains(&file) || file.starts_with(run.join("checkpoints"));
+    if is_own { Err(Error::OwnFile(out.into())) } else { Ok(()) }
+}
+
 /// Whether a path is free for a folder: nothing is there, or an empty folder.
 pub(crate) fn is_new_folder(path: &Path) -> bool {
     !path.exists() || path.read_dir().is_ok_and(|mut entries| entries.next().is_none())
@@ -64,5 +72,25 @@ mod tests {
         write(&path, b"two", true).expect("may be overwritten");
         assert_eq!(fs::read(&path).expect("readable"), b"two");
         assert!(matches!(write(dir.path(), b"", true), Err(Error::Exists(_))));
+    }
+
+    #[test]
+    fn no_file_of_the_run_itself_is_replaced() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (run, other) = (dir.path().join("run"), dir.path().join("exported.safetensors"));
+        let kept = run.join("checkpoints/last/student.safetensors");
+        fs::create_dir_all(run.join("checkpoints/last")).expect("writable");
+        let own = run.join("encoder.safetensors");
+        for file in [&other, &own, &kept] {
+            fs::write(file, "tensors").expect("writable");
+        }
+        for file in [&own, &kept, &run.join("checkpoints/../encoder.safetensors")] {
+            assert!(matches!(check_not_own(file, &run), Err(Error::OwnFile(_))), "{}", file.display());
+        }
+        assert!(check_not_own(&other, &run).is_ok());
+        assert!(
+            check_not_own(&run.join("new.safetensors"), &run).is_ok(),
+            "a new file may lie in the folder"
+        );
     }
 }

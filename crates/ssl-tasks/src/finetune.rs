@@ -11,8 +11,9 @@ use ssl_core::{ConfigError, DeviceSpec, Group, Init, Mlp, SslMethod};
 use ssl_data::Dataset;
 use ssl_encoders::{AnyEncoder, EncoderConfig};
 use ssl_eval::{Classifier, FineTuning, MixingConfig, fraction};
-use ssl_train::{OptimizerConfig, RunDir, ScheduleConfig, load_student, newest_intact_checkpoint};
+use ssl_train::{IntactCheckpoint, OptimizerConfig, ScheduleConfig, TrainError, newest_intact_checkpoint};
 use toml::Value;
+use tracing::warn;
 
 pub use self::protocol::FinetuneProtocol;
 use crate::classifier::{self, ClassifierRun, Record, absolute};
@@ -285,17 +286,19 @@ fn neck(methods: &impl Methods, options: &FinetuneOptions, device: &Device) -> R
         return Ok(None);
     }
     // The recipe in the directory may have been edited since.
-    let checkpoint = newest_intact_checkpoint(&run).ok().flatten();
-    let written = checkpoint.map(|checkpoint| Recipe::of_checkpoint(&checkpoint, &recipe)).transpose()?;
-    let recipe = written.flatten().unwrap_or(recipe);
-    let visitor = KeptLayers { asked, run, recipe: &recipe, device };
+    let checkpoint = newest_intact_checkpoint(&run).and_then(|found| {
+        found.ok_or_else(|| TrainError::NoCheckpoint(run.checkpoints())) // which matters if layers are kept
+    });
+    let written = checkpoint.as_ref().map(|checkpoint| Recipe::of_checkpoint(checkpoint, &recipe));
+    let recipe = written.unwrap_or(Ok(None))?.unwrap_or(recipe);
+    let visitor = KeptLayers { asked, checkpoint, recipe: &recipe, device };
     methods.with(&recipe.method, &recipe.method_options, visitor)?
 }
 
 /// Reads the layers of a run's projector that are kept.
 struct KeptLayers<'a> {
     asked: Option<usize>,
-    run: RunDir,
+    checkpoint: Result<IntactCheckpoint, TrainError>,
     recipe: &'a Recipe,
     device: &'a Device,
 }
@@ -321,7 +324,12 @@ impl WithMethod<AnyEncoder> for KeptLayers<'_> {
         if layers == 0 {
             return Ok(None);
         }
-        let student = load_student(&self.run, student)?;
+        let checkpoint = self.checkpoint?;
+        let (folder, step) = (checkpoint.folder().display(), checkpoint.step());
+        for damaged in checkpoint.damaged() {
+            warn!("{damaged}; the layers of the projector are those of {folder}, of step {step}");
+        }
+        let student = checkpoint.student(student)?;
         Ok(method.projector(&student).map(|projector| projector.clone().first(layers)))
     }
 }

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 use ssl_core::ConfigError;
+use ssl_files::{escaped, shown};
 use ssl_train::RunDir;
 use walkdir::{DirEntry, WalkDir};
 
@@ -215,7 +216,7 @@ impl fmt::Display for RunsReport {
             true => write!(f, "no runs")?,
             false => write!(f, "{}", columns(&rows.collect::<Vec<_>>()))?,
         }
-        self.unread.iter().try_for_each(|reason| write!(f, "\nnot read: {reason}"))
+        self.unread.iter().try_for_each(|reason| write!(f, "\nnot read: {}", escaped(reason)))
     }
 }
 
@@ -226,9 +227,9 @@ fn row(listed: &ListedRun) -> Vec<String> {
         None => "-".to_owned(),
     };
     vec![
-        run.run.display().to_string(),
-        run.method.clone(),
-        run.model.clone(),
+        shown(&run.run),
+        escaped(&run.method),
+        escaped(&run.model),
         state.to_string(),
         run.epochs.map_or(format!("{} steps", run.steps), |epochs| epochs.to_string()),
         number(run.train_loss, 4),

@@ -277,17 +277,6 @@ pub(crate) fn is_checkpoint_name(name: &str) -> bool {
     plain == "last" || plain == GOOD || has_number("step-") || has_number("last.damaged-")
 }
 
-/// The student of a run's newest intact checkpoint; `student` must have the same architecture.
-///
-/// # Errors
-/// If there is no intact checkpoint, or it cannot be read or is of another architecture.
-pub fn load_student<S: Module>(run: &RunDir, student: S) -> Result<S, TrainError> {
-    match newest_intact_checkpoint(run)? {
-        Some(checkpoint) => checkpoint.student(student),
-        None => Err(TrainError::NoCheckpoint(run.checkpoints())),
-    }
-}
-
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;

@@ -172,7 +172,7 @@ pub enum TrainError {
     #[error("{} was removed or replaced during the run: expected the directory to stay until the run ends", .0.display())]
     Gone(PathBuf),
     /// There is no run.
-    #[error("there is no run in {}: expected the directory of a run, with recipe.toml in it", .0.display())]
+    #[error("there is no run in {}: expected the directory of a run, with the recipe.toml that it wrote", .0.display())]
     NoRun(PathBuf),
     /// There is no classifier.
     #[error("there is no classifier in {}: expected the directory of a fine-tuned or distilled classifier, with classifier.toml in it", .0.display())]

@@ -20,9 +20,7 @@ mod schedule;
 mod trainer;
 
 pub use batch::BatchConfig;
-pub use checkpoint::{
-    CheckpointConfig, DamagedCheckpoint, IntactCheckpoint, load_student, newest_intact_checkpoint,
-};
+pub use checkpoint::{CheckpointConfig, DamagedCheckpoint, IntactCheckpoint, newest_intact_checkpoint};
 pub use chunks::{MicroBatch, in_chunks};
 pub use descent::{Descended, Descent};
 pub use error::TrainError;

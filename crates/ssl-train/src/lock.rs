@@ -36,7 +36,7 @@ impl Holder {
 
     /// Reads the lock file of a run directory; `None` if there is no such file.
     pub(crate) fn of(run: &Path) -> Option<Self> {
-        serde_json::from_slice(&fs::read(run.join(LOCK)).ok()?).ok()
+        serde_json::from_slice(&ssl_files::read(&run.join(LOCK)).ok()?).ok()
     }
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct RunLock {
 }
 
 impl RunLock {
-    /// Locks a directory, which must exist.
+    /// Locks a directory, which must exist. A lock file that is there is left as it is until [`sign`](Self::sign).
     ///
     /// # Errors
     /// [`TrainError::Running`] if another process has locked it.
@@ -78,9 +78,15 @@ impl RunLock {
                 warn!("{} cannot be locked ({error}): do not start a second run there", run.display());
             }
         }
-        let mut lock = Self { path, file };
-        lock.sign().map_err(TrainError::io(&lock.path))?;
-        Ok(lock)
+        Ok(Self { path, file })
+    }
+
+    /// Writes the name of this process into the lock file, which makes the directory that of a run.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(crate) fn sign(&mut self) -> Result<(), TrainError> {
+        self.write_holder().map_err(TrainError::io(&self.path))
     }
 
     /// Whether a process has locked a directory. Nothing is created there.
@@ -94,7 +100,7 @@ impl RunLock {
         same_file(&self.path, &self.file).unwrap_or(false)
     }
 
-    fn sign(&mut self) -> io::Result<()> {
+    fn write_holder(&mut self) -> io::Result<()> {
         let text = serde_json::to_vec(&Holder::here())?;
         self.file.set_len(0)?;
         self.file.rewind()?;
@@ -135,7 +141,8 @@ mod tests {
     #[test]
     fn a_second_lock_is_refused_until_the_first_is_gone() {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let first = RunLock::take(dir.path()).expect("nobody else");
+        let mut first = RunLock::take(dir.path()).expect("nobody else");
+        first.sign().expect("writable");
         let error = RunLock::take(dir.path()).expect_err("it is locked").to_string();
         assert!(error.contains(&format!("process {} on {}", process::id(), host())), "{error}");
         assert!(error.contains(" s ago"), "{error}");

@@ -35,7 +35,7 @@ impl MetricsFile {
         let mut evaluated = Vec::new();
         let goes_on = path.exists();
         if goes_on {
-            let bytes = fs::read(path).map_err(TrainError::io(path))?;
+            let bytes = ssl_files::read(path).map_err(TrainError::io(path))?;
             let kept;
             (kept, evaluated) = kept_rows(&bytes, step);
             ssl_files::write(path, &kept).map_err(TrainError::io(path))?;

@@ -44,8 +44,8 @@ impl RunDir {
         // Nothing may be written into a directory that is not ours.
         let known = if path.join(LOCK).is_file() { Some(RunLock::take(path)?) } else { None };
         leftovers::check(path, existing, of_a_run)?;
-        fs::create_dir_all(path).map_err(TrainError::io(path))?;
-        let lock = match known {
+        ssl_files::make_folder(path).map_err(TrainError::io(path))?;
+        let mut lock = match known {
             Some(lock) => lock,
             None => {
                 let lock = RunLock::take(path)?;
@@ -54,6 +54,7 @@ impl RunDir {
                 lock
             }
         };
+        lock.sign()?;
         leftovers::remove(path)?;
         Ok(Self { path: path.to_owned(), lock: Some(Arc::new(lock)) })
     }
@@ -61,9 +62,13 @@ impl RunDir {
     /// Locks the directory as long as the value or a clone of it lives, to resume the run in it.
     ///
     /// # Errors
-    /// [`TrainError::Running`] if another process is writing to the directory.
+    /// [`TrainError::NoRun`] if no run wrote the directory, [`TrainError::Running`] if another process is writing to it.
     pub fn locked(self) -> Result<Self, TrainError> {
-        let lock = RunLock::take(&self.path)?;
+        if !leftovers::has_record(&self.path) {
+            return Err(TrainError::NoRun(self.path));
+        }
+        let mut lock = RunLock::take(&self.path)?;
+        lock.sign()?;
         Ok(Self { lock: Some(Arc::new(lock)), ..self })
     }
 
@@ -276,6 +281,23 @@ mod tests {
             let names = fs::read_dir(dir.path()).expect("a folder").count();
             assert!(names == 1 && dir.path().join(name).exists(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_refused_attempt_does_not_make_a_folder_that_of_a_run() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mine = [LOCK, "recipe.toml", "encoder.safetensors", "checkpoints/thesis.txt"];
+        for name in mine {
+            ssl_files::write(&dir.path().join(name), b"mine").expect("writable");
+        }
+        for _ in 0..2 {
+            let taken = RunDir::create(dir.path(), Existing::Replace);
+            assert!(matches!(taken, Err(TrainError::NotARun(_))));
+            let resumed = RunDir::open(dir.path()).expect("a recipe is there").locked();
+            assert!(matches!(resumed, Err(TrainError::NoRun(_))));
+        }
+        let is_mine = |name: &&str| fs::read(dir.path().join(name)).is_ok_and(|bytes| bytes == b"mine");
+        assert!(mine.iter().all(is_mine));
     }
 
     #[test]

@@ -128,6 +128,17 @@ fn a_run_that_starts_anew_evaluates_once() {
 }
 
 #[test]
+fn a_finished_run_without_checkpoints_is_left_as_it_is() {
+    let (run, loader) = (Run::new(), loader(12, 0));
+    run.until(12, &loader).expect("a run");
+    fs::write(run.path("encoder.safetensors"), "the result").expect("writable");
+    fs::remove_dir_all(run.path("checkpoints")).expect("removable");
+    let error = run.until(12, &loader).expect_err("nothing to go on from");
+    assert!(matches!(error, TrainError::NoCheckpoint(_)), "{error}");
+    assert_eq!(evaluated(&run.path("metrics.jsonl")), [0, 3, 6, 9, 12]);
+}
+
+#[test]
 fn weights_that_are_not_finite_are_never_a_checkpoint() {
     let mut run = Run::new();
     // The loss can be written down, and a step down its gradient cannot.

@@ -4,11 +4,13 @@ use anyhow::{Result, ensure};
 use burn::tensor::{Int, Tensor};
 use ssl_barlow_twins::{BarlowTwinsInput, BarlowTwinsLoss};
 use ssl_byol::{ByolInput, ByolLoss};
-use ssl_core::loss::{DistillationInput, DistillationLoss};
+use ssl_core::loss::{
+    DistillationInput, DistillationLoss, mean_logits, next_center, sinkhorn as sinkhorn_codes,
+};
 use ssl_core::math::NORMALIZE_EPS;
 use ssl_core::patches::patchify;
 use ssl_core::{HiddenPatches, Loss};
-use ssl_dino::{DinoInput, DinoLoss, mean_logits, next_center};
+use ssl_dino::{DinoInput, DinoLoss};
 use ssl_distill_features::{DistillFeaturesInput, DistillFeaturesLoss};
 use ssl_ibot::ibot as ibot_loss;
 use ssl_ijepa::{IJepaInput, IJepaLoss, targets_of};
@@ -21,7 +23,7 @@ use ssl_simclr::{DclInput, DclLoss, NtXentInput, NtXentLoss};
 use ssl_simmim::{SimMimInput, SimMimLoss};
 use ssl_simsiam::{SimSiamInput, SimSiamLoss};
 use ssl_supcon::{SupConInput, SupConLoss};
-use ssl_swav::{SwavInput, SwavLoss, sinkhorn as sinkhorn_codes};
+use ssl_swav::{SwavInput, SwavLoss};
 use ssl_testing::tensors::{array, data, device, leaf, tensor};
 use ssl_testing::{Case, LossInputs, Outputs};
 use ssl_tico::{TiCoInput, TiCoLoss, next_covariance};

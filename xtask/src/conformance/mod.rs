@@ -47,8 +47,10 @@ fn ops(group: &str) -> &'static [(&'static str, Op)] {
     }
 }
 
-/// Runs every case of a folder, by default those of this repository. Succeeds if there are cases and none fails.
+/// Runs every case of a folder, by default those of this repository. Succeeds if there are cases and none fails; those of this
+/// repository also have to have trajectories of every method that several ranks can share.
 pub(crate) fn run(dir: Option<PathBuf>) -> ExitCode {
+    let is_own = dir.is_none();
     let dir = dir.unwrap_or_else(cases_dir);
     let paths = Case::paths(&dir).unwrap_or_else(|error| {
         eprintln!("error: {error}");
@@ -65,7 +67,7 @@ pub(crate) fn run(dir: Option<PathBuf>) -> ExitCode {
         }
     };
     let rows = match job.group().is_solo() {
-        true => examine_all(&paths),
+        true => examine_all(&paths, is_own),
         false => examine_in_job(&paths, job.group()),
     };
     if !job.group().is_solo() && rows.iter().any(|row| row.result() == "fail") {
@@ -102,7 +104,7 @@ enum Verdict {
     Failed(String),
 }
 
-fn examine_all(paths: &[PathBuf]) -> Vec<Row> {
+fn examine_all(paths: &[PathBuf], is_own: bool) -> Vec<Row> {
     let width = paths.iter().map(|path| stem(path).len()).max().unwrap_or_default();
     println!("{:width$}  result  error/tolerance  tolerance", "case");
     // A panic is the result of its case and is printed in its row.
@@ -120,7 +122,9 @@ fn examine_all(paths: &[PathBuf]) -> Vec<Row> {
             .filter_map(|path| examine_shared(path, size, |op, case| method::group::run(case, op, size)));
         rows.extend(shared.inspect(|row| row.print(width)));
     }
-    rows.extend(unshared(paths).inspect(|row| row.print(width)));
+    if is_own {
+        rows.extend(unshared(paths).inspect(|row| row.print(width)));
+    }
     panic::set_hook(hook);
     rows
 }

@@ -151,6 +151,18 @@ impl PredictorSpec {
     }
 }
 
+/// A head of prototypes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeadSpec {
+    pub(super) layers: Vec<LayerSpec>,
+    #[serde(rename = "out")]
+    pub(super) outputs: usize,
+    /// Whether the lengths of prototypes are trained.
+    #[serde(default)]
+    pub(super) train_g: bool,
+}
+
 /// One layer of a head.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,6 +3,8 @@
 use burn::tensor::Tensor;
 use burn::tensor::activation::softmax;
 
+use crate::math::softmax_entropy;
+
 /// Distributions from logits without their centre, sharpened by a temperature.
 ///
 /// ```text
@@ -19,6 +21,25 @@ use burn::tensor::activation::softmax;
 pub fn centered_softmax(logits: Tensor<2>, center: Tensor<1>, temperature: f64) -> Tensor<2> {
     let centered = logits.without_autodiff() - center.without_autodiff().unsqueeze::<2>();
     softmax(centered.div_scalar(temperature), 1)
+}
+
+/// The mean entropy of the distributions of [`centered_softmax`], computed when it is asked for. After a collapse it is 0 or
+/// `log(output)`.
+///
+/// ```text
+/// mean over rows of −Σ_k q_k · log q_k,   q = softmax((logits − center) / temperature)
+/// ```
+///
+/// # Shapes
+/// - `logits`: `[row, output]`, without gradient
+/// - `center`: `[output]`, without gradient
+/// - returns: `[1]`, in nats
+pub fn centered_entropy(
+    logits: Tensor<2>,
+    center: Tensor<1>,
+    temperature: f64,
+) -> impl FnOnce() -> Tensor<1> + Send + 'static {
+    move || softmax_entropy((logits - center.unsqueeze()).div_scalar(temperature))
 }
 
 /// The mean of a teacher's logits over all rows, which the centre moves towards.
@@ -46,6 +67,7 @@ pub fn next_center(center: Tensor<1>, mean_logits: Tensor<1>, momentum: f64) -> 
 mod tests {
     use super::*;
     use crate::DeviceSpec;
+    use crate::math::entropy;
     use burn::tensor::{Device, Tolerance};
 
     fn device() -> Device {
@@ -68,6 +90,18 @@ mod tests {
         assert!(!plain.is_autodiff());
         let shifted = centered_softmax(logits(0.0) + 3.0, center(3.0), 0.5).into_data();
         shifted.assert_approx_eq::<f32>(&plain.into_data(), Tolerance::absolute(1e-5));
+    }
+
+    #[test]
+    fn the_entropy_is_that_of_the_distributions() {
+        let (logits, center) = (logits(0.0).without_autodiff(), center(0.5).without_autodiff());
+        let found = centered_entropy(logits.clone(), center.clone(), 0.5)().into_data();
+        let want = entropy(centered_softmax(logits.clone(), center, 0.5)).into_data();
+        found.assert_approx_eq::<f32>(&want, Tolerance::absolute(1e-5));
+        // Rows that are their centre say nothing: all outputs are equal.
+        let row = logits.narrow(0, 0, 1);
+        let uniform: f32 = centered_entropy(row.clone(), row.squeeze_dim(0), 0.04)().into_scalar();
+        assert!((uniform - 4.0_f32.ln()).abs() < 1e-6, "{uniform}");
     }
 
     #[test]

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Grid, Mask, MaskError, PatchMask,
-    error::{check_grids, check_range, check_views},
+    error::{ASPECT, check_grids, check_range, check_views},
     rectangle::{Rectangle, patches},
 };
 use crate::{Generator, MaskKey};
@@ -80,7 +80,7 @@ impl BlockMask {
             return Err(MaskError::key("probability", self.probability.to_string(), "a number from 0 to 1"));
         }
         check_range("ratio", self.ratio, 1.0)?;
-        check_range("aspect", self.aspect, f64::INFINITY)?;
+        check_range("aspect", self.aspect, ASPECT)?;
         // A block is smaller than the view in both directions.
         check_grids("block", &self.views, grids, 2)?;
         let most = self.views.iter().map(|&view| patches(grids[view])).min().unwrap_or(0);
@@ -238,7 +238,7 @@ mod tests {
         );
         assert_eq!(
             error(BlockMask { aspect: [0.0, 1.0], ..base() }),
-            "mask.aspect is [0.0, 1.0], expected two numbers above 0, the smaller one first"
+            "mask.aspect is [0.0, 1.0], expected two numbers above 0 and at most 1000, the smaller one first"
         );
         assert_eq!(
             error(BlockMask { min_patches: 17, ..base() }),

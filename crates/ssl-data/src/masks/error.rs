@@ -1,5 +1,8 @@
 use super::Grid;
 
+/// A block's width divided by its height, at most: no view has more columns of patches.
+pub(super) const ASPECT: f64 = 1e3;
+
 /// Masks that cannot be drawn, or do not fit the views.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MaskError {
@@ -81,10 +84,9 @@ pub(super) fn check_ratio(key: &'static str, value: f64) -> Result<(), MaskError
 /// Two numbers above 0, the smaller one first; shares are at most 1.
 pub(super) fn check_range(key: &'static str, value: [f64; 2], most: f64) -> Result<(), MaskError> {
     let [low, high] = value;
-    if low > 0.0 && low <= high && high <= most && high.is_finite() {
+    if low > 0.0 && low <= high && high <= most {
         return Ok(());
     }
-    let bound = if most.is_finite() { format!(" and at most {most}") } else { String::new() };
-    let expected = format!("two numbers above 0{bound}, the smaller one first");
+    let expected = format!("two numbers above 0 and at most {most}, the smaller one first");
     Err(MaskError::key(key, format!("{value:?}"), expected))
 }

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Grid, Mask, MaskError, PatchIndices,
-    error::{check_grids, check_range, check_views},
+    error::{ASPECT, check_grids, check_range, check_views},
     rectangle::{Rectangle, patches},
 };
 use crate::{Generator, MaskKey};
@@ -58,6 +58,9 @@ impl Default for MultiBlockMask {
     }
 }
 
+/// Blocks of targets of an image, at most: each has a list of patches. Published masks have 4 (arXiv 2301.08243, section 3).
+const TARGETS: usize = 64;
+
 /// The lists of one image.
 struct Blocks {
     context: Vec<usize>,
@@ -67,11 +70,12 @@ struct Blocks {
 impl MultiBlockMask {
     pub(super) fn validate(&self, grids: &[Grid]) -> Result<(), MaskError> {
         check_views("views", &self.views, grids)?;
-        if self.targets == 0 {
-            return Err(MaskError::key("targets", "0".into(), "at least 1"));
+        if !(1..=TARGETS).contains(&self.targets) {
+            let expected = format!("1 to {TARGETS}: published masks have 4");
+            return Err(MaskError::key("targets", self.targets.to_string(), expected));
         }
         check_range("target_scale", self.target_scale, 1.0)?;
-        check_range("target_aspect", self.target_aspect, f64::INFINITY)?;
+        check_range("target_aspect", self.target_aspect, ASPECT)?;
         check_range("context_scale", self.context_scale, 1.0)?;
         check_grids("multi-block", &self.views, grids, 2)?;
         self.views.iter().try_for_each(|&view| self.check_min_keep(view, grids[view]))
@@ -236,7 +240,10 @@ mod tests {
         let error = |mask: MultiBlockMask| mask.validate(&[[4, 4]]).expect_err("a mistake").to_string();
         let base = MultiBlockMask::default;
         assert!(base().validate(&[[4, 4]]).is_ok());
-        assert_eq!(error(MultiBlockMask { targets: 0, ..base() }), "mask.targets is 0, expected at least 1");
+        for (targets, found) in [(0, "0"), (1 << 40, "1099511627776")] {
+            let expected = format!("mask.targets is {found}, expected 1 to 64: published masks have 4");
+            assert_eq!(error(MultiBlockMask { targets, ..base() }), expected);
+        }
         assert_eq!(
             error(MultiBlockMask { target_scale: [0.5, 1.5], ..base() }),
             "mask.target_scale is [0.5, 1.5], expected two numbers above 0 and at most 1, the smaller one first"

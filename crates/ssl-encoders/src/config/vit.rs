@@ -97,8 +97,8 @@ fn check_tokens(config: &VitConfig) -> Result<(), ConfigError> {
 /// Checks layer scale and drop-path.
 pub(super) fn check_branches(scale: Option<f64>, rate: f64) -> Result<(), ConfigError> {
     if let Some(scale) = scale {
-        let is_positive = scale > 0.0 && scale.is_finite();
-        ConfigError::check(is_positive, "encoder.layer_scale", scale, "a number above 0, such as 1e-5")?;
+        let expected = "a number above 0 and at most 1000: published ones are from 1e-6 to 1";
+        ConfigError::check(scale > 0.0 && scale <= 1e3, "encoder.layer_scale", scale, expected)?;
     }
     let is_rate = (0.0..1.0).contains(&rate);
     ConfigError::check(is_rate, "encoder.drop_path", rate, "a number from 0 to below 1")

@@ -1,6 +1,5 @@
 //! Classifiers as teachers.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -31,7 +30,7 @@ impl Teacher {
         let encoder = artifact.encoder.footprint(artifact.preprocessing.size, artifact.preprocessing.size)?;
         weights::check_room(&file, encoder.parameters + head.weights(encoder.feature_dim))?;
         let network = network(&artifact, &head, device)?;
-        let bytes = fs::read(&file).map_err(|source| Error::Io { path: file.clone(), source })?;
+        let bytes = ssl_files::read(&file).map_err(|source| Error::Io { path: file.clone(), source })?;
         let (tensors, _) = named::decode(&bytes)
             .map_err(|error| WeightsError::Format { path: file.clone(), reason: error.to_string() })?;
         if let Some(tensor) = named::first_not_finite(&tensors) {

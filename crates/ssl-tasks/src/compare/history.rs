@@ -1,6 +1,6 @@
 //! The metrics of a run over its steps.
 
-use std::{fs, io};
+use std::io;
 
 use serde_json::{Map, Value};
 use ssl_train::{Finding, RunDir, TrainError};
@@ -19,7 +19,7 @@ impl History {
     /// Reads the rows of a run; there are none if it has not written any. What is no row is left out: the run may be writing it.
     pub(crate) fn read(run: &RunDir, steps_per_epoch: Option<u64>) -> Result<Self, TrainError> {
         let path = run.metrics();
-        let bytes = match fs::read(&path) {
+        let bytes = match ssl_files::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read.map_err(|source| TrainError::Io { path, source })?,
         };

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ssl_files::{escaped, shown};
+
 use super::{CompareReport, ComparedRun, OfSeeds, Spread};
 use crate::columns;
 
@@ -25,10 +27,10 @@ impl fmt::Display for CompareReport {
             write!(f, "\n{group}")?;
         }
         for note in self.runs.iter().flat_map(|run| &run.notes) {
-            write!(f, "\nnot everything could be read: {note}")?;
+            write!(f, "\nnot everything could be read: {}", escaped(note))?;
         }
         match &self.plot {
-            Some(plot) => write!(f, "\ncurves: {}", plot.display()),
+            Some(plot) => write!(f, "\ncurves: {}", shown(plot)),
             None => Ok(()),
         }
     }
@@ -47,8 +49,8 @@ pub(crate) fn row(run: &ComparedRun) -> Vec<String> {
         (_, trained) => number(trained, 2),
     };
     vec![
-        path.display().to_string(),
-        method.clone(),
+        shown(path),
+        escaped(method),
         seed.to_string(),
         format!("{length}{state}"),
         seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.0} s")),
@@ -62,7 +64,7 @@ pub(crate) fn row(run: &ComparedRun) -> Vec<String> {
 
 impl fmt::Display for OfSeeds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.runs.iter().map(|run| run.display().to_string()).collect();
+        let names: Vec<_> = self.runs.iter().map(|run| shown(run)).collect();
         write!(f, "{} differ in the seed alone:", names.join(", "))?;
         let values = [
             ("loss", self.train_loss, 4, ""),

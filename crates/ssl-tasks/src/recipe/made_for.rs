@@ -1,7 +1,7 @@
 //! What the numbers of a recipe were chosen for.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::ConfigError;
+use ssl_core::{ConfigError, limits};
 
 /// What the numbers of a recipe were chosen for: the `[made_for]` section of a recipe.
 ///
@@ -20,12 +20,13 @@ pub struct MadeFor {
 
 impl MadeFor {
     /// # Errors
-    /// The first field that is 0.
+    /// The first field that is 0, or more than any run has.
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         let Self { images, epochs, batch_size } = *self;
-        ConfigError::check(images > 0, "made_for.images", images, "at least 1")?;
+        limits::images("made_for.images", images)?;
         ConfigError::check(epochs > 0, "made_for.epochs", epochs, "at least 1")?;
-        ConfigError::check(batch_size > 0, "made_for.batch_size", batch_size, "at least 1")
+        limits::epochs("made_for.epochs", epochs)?;
+        limits::images("made_for.batch_size", batch_size)
     }
 
     /// Images that are drawn in all epochs together.

@@ -134,7 +134,7 @@ impl IntactCheckpoint {
     /// The tensors of one part, and the file that holds them.
     pub(crate) fn tensors(&self, part: &str) -> Result<(BTreeMap<String, TensorData>, PathBuf), TrainError> {
         let path = self.folder.join(format!("{part}.safetensors"));
-        let bytes = fs::read(&path).map_err(TrainError::io(&path))?;
+        let bytes = ssl_files::read(&path).map_err(TrainError::io(&path))?;
         match named::decode(&bytes) {
             Ok((tensors, _)) => Ok((tensors, path)),
             Err(reason) => Err(TrainError::Checkpoint { path, reason }),
@@ -144,7 +144,7 @@ impl IntactCheckpoint {
     /// The hashes of the images that the run had read; empty in checkpoints of earlier versions.
     pub(crate) fn image_hashes(&self) -> Result<Vec<u64>, TrainError> {
         let path = self.folder.join(IMAGES);
-        let bytes = match fs::read(&path) {
+        let bytes = match ssl_files::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             read => read.map_err(TrainError::io(path))?,
         };
@@ -236,13 +236,13 @@ pub(super) fn checked(folder: &Path) -> Result<Meta, String> {
 
 /// What a checkpoint says of itself; its other files may be damaged.
 pub(super) fn meta_of(folder: &Path) -> Result<Meta, String> {
-    let bytes = fs::read(folder.join(META)).map_err(|error| unreadable(META, &error))?;
+    let bytes = ssl_files::read(&folder.join(META)).map_err(|error| unreadable(META, &error))?;
     serde_json::from_slice(&bytes).map_err(|error| format!("{META} is damaged: {error}"))
 }
 
 /// Checks a tensor file that has no checksum.
 fn check_unsummed(folder: &Path, name: &str) -> Result<(), String> {
-    let bytes = fs::read(folder.join(name)).map_err(|error| unreadable(name, &error))?;
+    let bytes = ssl_files::read(&folder.join(name)).map_err(|error| unreadable(name, &error))?;
     let (tensors, _) = named::decode(&bytes).map_err(|error| format!("{name} is damaged: {error}"))?;
     match named::first_not_finite(&tensors) {
         Some(tensor) => Err(format!("tensor '{tensor}' in {name} is not finite")),

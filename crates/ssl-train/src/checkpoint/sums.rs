@@ -53,7 +53,7 @@ impl<'a> SummedFolder<'a> {
 /// What is wrong with the first file that has changed, or which file has no checksum: a list of some files says nothing of
 /// the others.
 pub(super) fn check(folder: &Path) -> Result<(), String> {
-    let bytes = std::fs::read(folder.join(SUMS)).map_err(|error| unreadable(SUMS, &error))?;
+    let bytes = ssl_files::read(&folder.join(SUMS)).map_err(|error| unreadable(SUMS, &error))?;
     let sums: BTreeMap<String, Sum> = serde_json::from_slice(&bytes)
         .map_err(|error| format!("{SUMS} is not a list of checksums: {error}"))?;
     for (name, sum) in &sums {

@@ -117,10 +117,13 @@ fn is_free(path: &Path) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Whether the directory shows that a run wrote it. Earlier versions wrote no lock file, but always metrics.
+/// Whether the directory shows that a run wrote it. Earlier versions wrote no lock file, but always metrics, and a copy of a run may
+/// lack both.
 pub(super) fn has_record(path: &Path) -> bool {
-    let has = |name: &str| path.join(name).is_file();
-    Holder::of(path).is_some() || (has("metrics.jsonl") && (has("recipe.toml") || has("classifier.toml")))
+    let has_any = |names: [&str; 2]| names.iter().any(|name| path.join(name).is_file());
+    Holder::of(path).is_some()
+        || (has_any(["recipe.toml", "classifier.toml"])
+            && has_any(["metrics.jsonl", "checkpoints/last/meta.json"]))
 }
 
 pub(crate) fn remove_file(path: &Path) -> Result<(), TrainError> {

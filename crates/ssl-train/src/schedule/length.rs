@@ -1,7 +1,7 @@
 //! Runs whose length changes after they began.
 
 use serde::{Deserialize, Serialize};
-use ssl_core::ConfigError;
+use ssl_core::{ConfigError, limits};
 
 use super::ScheduleConfig;
 
@@ -78,6 +78,7 @@ impl ScheduleConfig {
             let expected = "steps in ascending order, none after the end of its length";
             let fits = until_step > before && until_step <= total_steps;
             ConfigError::check(fits, "schedule.earlier_lengths", found, expected)?;
+            limits::steps("schedule.earlier_lengths", total_steps)?;
             before = until_step;
         }
         Ok(())

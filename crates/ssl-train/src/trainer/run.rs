@@ -77,6 +77,11 @@ impl<'a, M: MethodRules> Run<'a, M> {
         data: &Dataset,
     ) -> Result<Networks<S, T>, TrainError> {
         let Some(checkpoint) = newest_intact_checkpoint(self.trainer.run)? else {
+            let run = self.trainer.run;
+            // Starting over would empty the metrics of a finished run, and replace its result.
+            if [run.encoder(), run.classifier()].iter().any(|result| result.is_file()) {
+                return Err(TrainError::NoCheckpoint(run.checkpoints()));
+            }
             if self.writes() {
                 info!("the run was stopped before its first checkpoint: it starts over");
             }

@@ -10,6 +10,9 @@ use serde_json::Value;
 use super::places;
 use super::sides::Side;
 
+/// The folder of PyTorch's runs from its own initial weights, where there are others from ours.
+const OWN_WEIGHTS: &str = "own-weights";
+
 /// One run of the test phase.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
@@ -124,6 +127,11 @@ impl Record {
         Self::all_in(&folder().with_file_name("first-choice"))
     }
 
+    /// PyTorch's runs from its own initial weights that runs from ours have replaced, by file name.
+    pub(super) fn of_own_weights() -> Result<Vec<Self>> {
+        Self::all_in(&folder().with_file_name(OWN_WEIGHTS))
+    }
+
     fn all_in(folder: &Path) -> Result<Vec<Self>> {
         let Ok(entries) = fs::read_dir(folder) else { return Ok(Vec::new()) };
         let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
@@ -136,7 +144,7 @@ impl Record {
 /// Moves a result to the folder `own-weights` beside its own.
 fn set_aside(path: &Path) -> Result<()> {
     let (Some(runs), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-    let folder = runs.with_file_name("own-weights");
+    let folder = runs.with_file_name(OWN_WEIGHTS);
     let to = folder.join(name);
     fs::create_dir_all(&folder)
         .and_then(|()| fs::rename(path, &to))

@@ -11,7 +11,7 @@ use super::places;
 use super::quick::Quick;
 use super::record::{Figures, Record};
 use super::sides::Side;
-use super::statistics::{Difference, SEEDS, Sample, over_pixels, over_untrained, verdict};
+use super::statistics::{Difference, SEEDS, Sample, Verdict, over_pixels, over_untrained, verdict};
 
 /// The page, with placeholders for the parts made here.
 const PAGE: &str = include_str!("../../../accuracy/page.md");
@@ -20,9 +20,24 @@ const PAGE: &str = include_str!("../../../accuracy/page.md");
 pub(super) fn write() -> Result<()> {
     let path = places::root().join(places::RESULTS).join("README.md");
     fs::create_dir_all(path.parent().unwrap_or(&path))?;
-    let (records, former) = (Record::all()?, Record::of_first_choice()?);
-    fs::write(&path, page(&records, &recipes(&records)?, &former))
+    let records = Record::all()?;
+    fs::write(&path, page(&records, &recipes(&records)?, &Replaced::read()?))
         .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Runs that no longer count.
+#[derive(Default)]
+struct Replaced {
+    /// Those whose recipes were chosen again after them.
+    first_choice: Vec<Record>,
+    /// PyTorch's from its own initial weights, where others are from ours.
+    own_weights: Vec<Record>,
+}
+
+impl Replaced {
+    fn read() -> Result<Self> {
+        Ok(Self { first_choice: Record::of_first_choice()?, own_weights: Record::of_own_weights()? })
+    }
 }
 
 /// Every method and the hash of its recipe; those that learn from a frozen network once they have a run.
@@ -34,8 +49,8 @@ fn recipes(records: &[Record]) -> Result<Vec<(&'static str, String)>> {
         .collect()
 }
 
-/// The page for the given runs. Only runs of today's recipes count; `former` ones have a table of their own.
-fn page(records: &[Record], recipes: &[(&str, String)], former: &[Record]) -> String {
+/// The page for the given runs. Only runs of today's recipes count; those that were `replaced` have tables of their own.
+fn page(records: &[Record], recipes: &[(&str, String)], replaced: &Replaced) -> String {
     let is_current = |record: &&Record| {
         recipes.iter().any(|(method, hash)| *method == record.method && *hash == record.recipe)
     };
@@ -45,12 +60,14 @@ fn page(records: &[Record], recipes: &[(&str, String)], former: &[Record]) -> St
         let methods = recipes.iter().filter(|(method, _)| by_labels(method));
         methods.map(|(method, _)| measure.row(method, &current)).collect::<Vec<_>>().join("\n")
     });
-    let former: Vec<_> = former.iter().collect();
+    let former: Vec<_> = replaced.first_choice.iter().collect();
     let tested_before =
         recipes.iter().filter(|(method, _)| former.iter().any(|record| record.method == *method));
     let first: Vec<_> = tested_before.map(|(method, _)| Row::of(method, &former).text()).collect();
+    let own: Vec<_> = replaced.own_weights.iter().filter(is_current).collect();
     PAGE.replace("{rows}", &rows.join("\n"))
         .replace("{first}", &first.join("\n"))
+        .replace("{own}", &own_weights(&own, &current, recipes))
         .replace("{linear}", &linear)
         .replace("{finetuned}", &finetuned)
         .replace("{missing}", &missing(&current, records.len() - current.len(), recipes))
@@ -173,6 +190,18 @@ fn cells(method: &str, ours: &Group, theirs: &Group) -> Vec<String> {
     ]
 }
 
+/// PyTorch from its own weights beside both sides from ours, for each method that was run both ways.
+fn own_weights(own: &[&Record], current: &[&Record], recipes: &[(&str, String)]) -> String {
+    let row = |method: &str| {
+        let (before, now) = (Row::of(method, own), Row::of(method, current));
+        let has_both = !before.theirs.seeds.is_empty() && now.theirs.shared_start;
+        let [before, theirs, ours] =
+            [&before.theirs, &now.theirs, &now.ours].map(|group| mean(&group.trained));
+        has_both.then(|| format!("| `{method}` | {before} | {theirs} | {ours} |"))
+    };
+    recipes.iter().filter_map(|(method, _)| row(method)).collect::<Vec<_>>().join("\n")
+}
+
 /// Mean and standard deviation, and the number of runs unless it is three.
 fn mean(values: &[f64]) -> String {
     match Sample::of(values) {
@@ -203,14 +232,11 @@ fn pixels(sides: [&Group; 2]) -> String {
 fn missing(current: &[&Record], stale: usize, recipes: &[(&str, String)]) -> String {
     let mut lines = Vec::new();
     for (method, _) in recipes {
-        for side in [Side::Ours, Side::Torch] {
-            let has = |seed: u64| {
-                current
-                    .iter()
-                    .any(|record| record.method == *method && record.side == side && record.seed == seed)
-            };
-            let seeds: Vec<_> =
-                (0..SEEDS as u64).filter(|seed| !has(*seed)).map(|seed| seed.to_string()).collect();
+        let Row { ours, theirs, .. } = Row::of(method, current);
+        let wanted = wanted_seeds(&ours, &theirs);
+        for (side, group) in [(Side::Ours, ours), (Side::Torch, theirs)] {
+            let missing = (0..wanted).filter(|seed| !group.seeds.contains(seed));
+            let seeds: Vec<_> = missing.map(|seed| seed.to_string()).collect();
             if !seeds.is_empty() {
                 lines.push(format!("- `{method}`, {}: seeds {}", side.name(), seeds.join(", ")));
             }
@@ -220,6 +246,14 @@ fn missing(current: &[&Record], stale: usize, recipes: &[(&str, String)]) -> Str
         lines.push(format!("- runs of recipes that have changed since, which do not count: {stale}"));
     }
     if lines.is_empty() { "Nothing.".to_owned() } else { lines.join("\n") }
+}
+
+/// The number of seeds of a method: three, and three more, once, if these cannot tell or ours is lower.
+fn wanted_seeds(ours: &Group, theirs: &Group) -> u64 {
+    let has_more = [ours, theirs].iter().any(|group| group.seeds.iter().any(|&seed| seed >= SEEDS as u64));
+    let needs_more = matches!(verdict(ours.minus(theirs)), Verdict::MoreSeeds | Verdict::Lower);
+    let sets = if has_more || needs_more { 2 } else { 1 };
+    sets * SEEDS as u64
 }
 
 /// The processors, commits and versions of the runs.
@@ -300,7 +334,7 @@ mod tests {
     fn a_row_has_both_sides_and_their_judgement() {
         let mut records = runs("simclr", Side::Ours, [37.5, 38.0, 38.5]);
         records.extend(runs("simclr", Side::Torch, [38.0, 38.5, 39.0]));
-        let page = page(&records, &recipes(), &[]);
+        let page = page(&records, &recipes(), &Replaced::default());
         let expected = [
             "`simclr`",
             "38.00 ± 0.50",
@@ -327,14 +361,14 @@ mod tests {
     fn a_method_that_is_worse_than_pytorch_and_pixels_is_told_so() {
         let mut records = runs("byol", Side::Ours, [26.5, 27.0, 27.5]);
         records.extend(runs("byol", Side::Torch, [38.0, 38.5, 39.0]));
-        let row = row(&page(&records, &recipes(), &[]), "byol");
+        let row = row(&page(&records, &recipes(), &Replaced::default()), "byol");
         assert_eq!([&row[4], &row[7], &row[8], &row[10]], ["**lower**", "**no**", "yes", "**no**"]);
     }
 
     #[test]
     fn methods_that_are_judged_by_labels_have_rows_of_their_own() {
         let recipes = [("mae", "a".to_owned()), ("byol", "a".to_owned())];
-        let page = page(&runs("mae", Side::Ours, [27.5, 28.0, 28.5]), &recipes, &[]);
+        let page = page(&runs("mae", Side::Ours, [27.5, 28.0, 28.5]), &recipes, &Replaced::default());
         let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `mae` |")).collect();
         assert_eq!(rows.len(), 3, "k-NN, a linear classifier, fine-tuning: {rows:?}");
         assert!(
@@ -351,20 +385,47 @@ mod tests {
         let mut theirs = runs("simclr", Side::Torch, [30.5, 34.0, 38.5]);
         theirs.iter_mut().for_each(|record| record.shared_start = true);
         records.extend(theirs.clone());
-        assert_eq!(row(&page(&records, &recipes(), &[]), "simclr")[3..5], ["-0.33 ± 0.17", "right"]);
+        assert_eq!(
+            row(&page(&records, &recipes(), &Replaced::default()), "simclr")[3..5],
+            ["-0.33 ± 0.17", "right"]
+        );
         // One run from other weights, or a seed without its pair, and the sides are compared by their means.
         records[5].shared_start = false;
-        assert_eq!(row(&page(&records, &recipes(), &[]), "simclr")[3..5], ["-0.33 ± 3.27", "**more seeds**"]);
+        assert_eq!(
+            row(&page(&records, &recipes(), &Replaced::default()), "simclr")[3..5],
+            ["-0.33 ± 3.27", "**more seeds**"]
+        );
         records[5].shared_start = true;
         records.remove(0);
-        assert_eq!(row(&page(&records, &recipes(), &[]), "simclr")[4], "missing");
+        assert_eq!(row(&page(&records, &recipes(), &Replaced::default()), "simclr")[4], "missing");
+    }
+
+    #[test]
+    fn more_seeds_are_missing_where_three_cannot_tell_or_ours_is_lower() {
+        let said = |ours: [f64; 3], theirs: [f64; 3]| {
+            let sides = [runs("simclr", Side::Ours, ours), runs("simclr", Side::Torch, theirs)];
+            let page = page(&sides.concat(), &recipes(), &Replaced::default());
+            page.contains("- `simclr`, ours: seeds 3, 4, 5\n- `simclr`, torch: seeds 3, 4, 5\n")
+        };
+        assert!(!said([37.5, 38.0, 38.5], [37.5, 38.0, 38.5]));
+        assert!(said([30.0, 34.0, 38.0], [30.0, 34.0, 38.0]) && said([37.5, 38.0, 38.5], [39.5, 40.0, 40.5]));
+    }
+
+    #[test]
+    fn pytorch_from_its_own_weights_stands_beside_the_pairs() {
+        let mut theirs = runs("simclr", Side::Torch, [30.5, 34.0, 38.5]);
+        let own_weights = runs("simclr", Side::Torch, [31.5, 35.0, 39.5]);
+        theirs.iter_mut().for_each(|record| record.shared_start = true);
+        let records = [runs("simclr", Side::Ours, [30.0, 34.0, 38.0]), theirs].concat();
+        let page = page(&records, &recipes(), &Replaced { own_weights, ..Replaced::default() });
+        assert!(page.contains("| `simclr` | 35.33 ± 4.01 | 34.33 ± 4.01 | 34.00 ± 4.00 |"), "{page}");
     }
 
     #[test]
     fn a_run_of_another_recipe_does_not_count() {
         let mut records = runs("simclr", Side::Ours, [37.5, 38.0, 38.5]);
         records[1].recipe = "b".into();
-        let page = page(&records, &recipes(), &[]);
+        let page = page(&records, &recipes(), &Replaced::default());
         assert_eq!(row(&page, "simclr")[1], "38.00 ± 0.71 (2 runs)");
         assert!(page.contains("- `simclr`, ours: seeds 1\n"), "{page}");
         assert!(page.contains("- runs of recipes that have changed since, which do not count: 1"), "{page}");
@@ -375,7 +436,8 @@ mod tests {
         let records = runs("simclr", Side::Ours, [37.5, 38.0, 38.5]);
         let mut former = runs("simclr", Side::Ours, [30.0, 34.0, 38.0]);
         former[0].recipe = "b".into();
-        let page = page(&records, &recipes(), &former);
+        let replaced = Replaced { first_choice: former, ..Replaced::default() };
+        let page = page(&records, &recipes(), &replaced);
         let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `simclr` |")).collect();
         assert_eq!(rows.len(), 2, "{page}");
         assert!(rows[0].starts_with("| `simclr` | 38.00 ± 0.50 |"), "{rows:?}");
@@ -387,8 +449,8 @@ mod tests {
         let path = places::root().join(places::RESULTS).join("README.md");
         let found = fs::read_to_string(path).expect("the page");
         let records = Record::all().expect("whole files");
-        let former = Record::of_first_choice().expect("whole files");
-        let expected = page(&records, &super::recipes(&records).expect("recipes"), &former);
+        let replaced = Replaced::read().expect("whole files");
+        let expected = page(&records, &super::recipes(&records).expect("recipes"), &replaced);
         assert!(found == expected, "the page differs: run `cargo xtask bench accuracy table`");
     }
 }

@@ -92,7 +92,7 @@ impl Test {
         let bench = Bench {
             first_steps: self.starts(&trials)?,
             program: if trials.iter().all(is_torch) { None } else { Some(self.runs.program()?) },
-            commit: machine::commit(),
+            commit: clean_commit()?,
             pixels: self.pixels_of(&trials)?,
             setup: self.setup(),
             writing: Mutex::new(()),
@@ -121,7 +121,9 @@ impl Test {
             let all = candidates.get(&recipe.method).map_or(&[][..], Vec::as_slice);
             chosen.verify(recipe, all)?;
         }
-        let mut files = vec![Chosen::file(), format!("{}/finetune.toml", places::CHOICE)];
+        let of_choice = ["candidates.toml", "finetune.toml"].map(|name| format!("{}/{name}", places::CHOICE));
+        let mut files = vec![Chosen::file()];
+        files.extend(of_choice);
         files.extend(recipes.iter().map(|recipe| Quick::file(&recipe.method)));
         places::ensure_committed(&places::root(), &files)?;
         Ok(recipes)
@@ -251,6 +253,18 @@ impl Test {
         }
         setup
     }
+}
+
+/// The commit of this checkout, whose script the results of PyTorch's side name.
+fn clean_commit() -> Result<String> {
+    let commit = machine::commit();
+    let changed = commit.strip_suffix("-dirty");
+    ensure!(
+        changed.is_none(),
+        "the sources differ from commit {}: commit them before testing",
+        changed.unwrap_or_default()
+    );
+    Ok(commit)
 }
 
 #[cfg(test)]

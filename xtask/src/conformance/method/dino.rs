@@ -1,30 +1,14 @@
 //! DINO.
 
 use anyhow::{Result, ensure};
-use serde::Deserialize;
 use ssl_core::Progress;
 use ssl_dino::{Dino, DinoConfig, DinoStudent};
 use ssl_testing::{Case, Outputs};
 
-use super::params::{Params, Reads};
+use super::params::{ENDLESS, Params, Reads};
 use super::teacher_temperatures::warm_ups;
 use super::trajectory;
-use crate::conformance::recipe::{LayerSpec, expect_layers, first_width, last_width};
-
-/// A head of prototypes.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct HeadSpec {
-    pub(super) layers: Vec<LayerSpec>,
-    #[serde(rename = "out")]
-    pub(super) outputs: usize,
-    /// Whether the lengths of prototypes are trained.
-    #[serde(default)]
-    pub(super) train_g: bool,
-}
-
-/// The length of a run so long that the teacher's momentum has not begun to rise, and so is the configured one.
-pub(super) const ENDLESS: u64 = 1 << 40;
+use crate::conformance::recipe::{HeadSpec, expect_layers, first_width, last_width};
 
 pub(super) fn run(case: &Case) -> Result<Outputs> {
     let loss = &["student_temp", "teacher_temp", "center_momentum"];

@@ -6,11 +6,10 @@ use ssl_dinov2::{Centering, DinoV2, DinoV2Config, DinoV2Student};
 use ssl_encoders::AnyEncoder;
 use ssl_testing::{Case, Outputs};
 
-use super::dino::{ENDLESS, HeadSpec};
-use super::params::{Params, Reads};
+use super::params::{ENDLESS, Params, Reads};
 use super::teacher_temperatures::warm_ups;
 use super::trajectory;
-use crate::conformance::recipe::{expect_layers, first_width, last_width};
+use crate::conformance::recipe::{HeadSpec, expect_layers, first_width, last_width};
 
 const LOSS: [&str; 8] = [
     "student_temp",

@@ -31,7 +31,7 @@ pub(super) fn current() -> Group {
 
 /// Whether a case is a trajectory whose batches this many ranks can share.
 pub(in crate::conformance) fn divides(case: &Case, size: usize) -> bool {
-    let splits = case.params.pointer("/encoder/bn_splits").and_then(serde_json::Value::as_u64).unwrap_or(1);
+    let splits = case.params.pointer("/encoder/splits").and_then(serde_json::Value::as_u64).unwrap_or(1);
     let batch = case.param::<usize>("batch").unwrap_or(0);
     // A group of a split batch norm is every n-th image, so a share must hold whole rounds of groups.
     case.group == "method" && batch > 0 && batch.is_multiple_of(size * splits as usize)
@@ -135,6 +135,15 @@ mod tests {
             let found = unshared(&cases);
             assert!(found.len() == 1 && found[0].0 == "msn" && found[0].1.contains(missing), "{found:?}");
         }
+    }
+
+    #[test]
+    fn ranks_share_whole_rounds_of_the_groups_of_a_split_batch_norm() {
+        let path = cases_dir().join("method.moco_v2.split_bn2.safetensors");
+        let mut case = Case::read(&path).expect("a case of the repository");
+        case.params["batch"] = 6.into();
+        assert!(!divides(&case, 2), "three images are no round of two groups and another");
+        assert!(divides(&case, 3));
     }
 
     #[test]

@@ -5,11 +5,10 @@ use ssl_core::Progress;
 use ssl_ibot::{IBot, IBotConfig, IBotStudent};
 use ssl_testing::{Case, Outputs};
 
-use super::dino::{ENDLESS, HeadSpec};
-use super::params::{Params, Reads};
+use super::params::{ENDLESS, Params, Reads};
 use super::teacher_temperatures::warm_ups;
 use super::trajectory;
-use crate::conformance::recipe::{expect_layers, first_width, last_width};
+use crate::conformance::recipe::{HeadSpec, expect_layers, first_width, last_width};
 
 const LOSS: [&str; 7] = [
     "student_temp",

@@ -30,6 +30,9 @@ const COMMON: [&str; 11] = [
     "views",
 ];
 
+/// The length of a run so long that the teacher's momentum has not begun to rise, and so is the configured one.
+pub(super) const ENDLESS: u64 = 1 << 40;
+
 /// What a method reads from a case besides [`COMMON`]; a parameter that it does not read is an error.
 pub(super) struct Reads {
     /// How views pass through the networks; here, this is part of a method.

@@ -70,37 +70,41 @@ const OPTIONS: [(&str, &str); 12] = [
 const TEXTS: [&str; 8] =
     ["0", "-1", "1e308", "nan", "inf", "1099511627776", "4294967295", "9223372036854775807"];
 
-/// A file that is no recipe.
-type Made = (&'static str, fn(&mut Table) -> Option<Vec<u8>>);
+/// A file that is no recipe, and what its message has to contain.
+type Made = (&'static str, &'static str, fn(&mut Table) -> Option<Vec<u8>>);
 
 const MADE: [Made; 17] = [
-    ("an empty file", |_| Some(Vec::new())),
-    ("bytes that are no text", |_| Some(vec![0xff; 100])),
-    ("zeros", |_| Some(vec![0; 1000])),
-    ("another language", |_| Some(b"{\"method\": \"simclr\"}".to_vec())),
-    ("a hundred thousand lists in each other", |_| Some([b"seed = ".to_vec(), vec![b'['; 100_000]].concat())),
-    ("a hundred thousand tables in each other", |_| {
+    ("an empty file", "recipe.toml", |_| Some(Vec::new())),
+    ("bytes that are no text", "recipe.toml", |_| Some(vec![0xff; 100])),
+    ("zeros", "recipe.toml", |_| Some(vec![0; 1000])),
+    ("another language", "recipe.toml", |_| Some(b"{\"method\": \"simclr\"}".to_vec())),
+    ("a hundred thousand lists in each other", "recipe.toml", |_| {
+        Some([b"seed = ".to_vec(), vec![b'['; 100_000]].concat())
+    }),
+    ("a hundred thousand tables in each other", "recipe.toml", |_| {
         Some([b"seed = ".to_vec(), b"{a=".repeat(100_000)].concat())
     }),
-    ("a key of a hundred thousand parts", |_| Some([b"a.".repeat(100_000), b"b = 1".to_vec()].concat())),
-    ("a value twice", |_| Some(b"seed = 1\nseed = 2\n".to_vec())),
-    ("itself as its base", |_| Some(b"base = \"recipe.toml\"\n".to_vec())),
-    ("a base that is not there", |_| Some(b"base = \"nowhere.toml\"\n".to_vec())),
-    ("escapes in a name", |table| put(table, "", "method", "\u{1b}[31m\nerror: x")),
-    ("a name of a million letters", |table| put(table, "", "method", "a".repeat(1_000_000))),
-    ("a path of a million letters", |table| put(table, "data", "path", "a".repeat(1_000_000))),
-    ("no views", |table| put(table, "", "views", Vec::<Value>::new())),
-    ("a hundred thousand views", |table| {
+    ("a key of a hundred thousand parts", "recipe.toml", |_| {
+        Some([b"a.".repeat(100_000), b"b = 1".to_vec()].concat())
+    }),
+    ("a value twice", "seed", |_| Some(b"seed = 1\nseed = 2\n".to_vec())),
+    ("itself as its base", "base", |_| Some(b"base = \"recipe.toml\"\n".to_vec())),
+    ("a base that is not there", "nowhere.toml", |_| Some(b"base = \"nowhere.toml\"\n".to_vec())),
+    ("escapes in a name", "method", |table| put(table, "", "method", "\u{1b}[31m\nerror: x")),
+    ("a name of a million letters", "method", |table| put(table, "", "method", "a".repeat(1_000_000))),
+    ("a path of a million letters", "data", |table| put(table, "data", "path", "a".repeat(1_000_000))),
+    ("no views", "views", |table| put(table, "", "views", Vec::<Value>::new())),
+    ("a hundred thousand views", "views", |table| {
         let view = table.get("views")?.get(0)?.clone();
         put(table, "", "views", vec![view; 100_000])
     }),
-    ("a hundred thousand operations", |table| {
+    ("a hundred thousand operations", "views", |table| {
         let view = table.get_mut("views")?.get_mut(0)?.as_table_mut()?;
         let operation = view.get("ops")?.get(0)?.clone();
         view.insert("ops".to_owned(), Value::Array(vec![operation; 100_000]));
         None
     }),
-    ("no section at all", |table| {
+    ("no section at all", "section", |table| {
         table.retain(|_, value| !value.is_table());
         None
     }),
@@ -197,7 +201,7 @@ impl<'a> Recipes<'a> {
     }
 
     fn made(&self, number: usize, chance: &mut Chance) -> Result<Vec<Blame>> {
-        let (case, make) = &MADE[number];
+        let (case, word, make) = &MADE[number];
         let recipe = chance.random_range(0..self.recipes.len());
         let mut table = self.recipes[recipe].1.clone();
         let bytes = match make(&mut table) {
@@ -205,7 +209,7 @@ impl<'a> Recipes<'a> {
             None => toml::to_string(&table)?.into_bytes(),
         };
         self.write(&bytes)?;
-        self.judge(&format!("a recipe of {case}"), "recipe.toml", &Expected::Refusal(Vec::new()))
+        self.judge(&format!("a recipe of {case}"), "recipe.toml", &Expected::Refusal(words([word])))
     }
 
     fn huge(&self) -> Result<Vec<Blame>> {

@@ -68,7 +68,8 @@ impl Ended {
         if let Some(sign) = PANIC.iter().find(|sign| self.stderr.contains(**sign)) {
             return Some((Fault::Crash, format!("'{sign}' in its output: {}", self.said())));
         }
-        if let Some(c) = self.stderr.chars().find(|c| c.is_control() && *c != '\n') {
+        if let Some(c) = self.stderr.chars().chain(self.stdout.chars()).find(|c| c.is_control() && *c != '\n')
+        {
             return Some((Fault::Unclear, format!("the control character {c:?} in its output")));
         }
         match (self.succeeded(), expected) {

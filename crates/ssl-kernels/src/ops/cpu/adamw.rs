@@ -101,8 +101,9 @@ impl Job for Update<'_> {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
+    use crate::ops::comparison::{assert_close, on_every_host, random};
     use crate::ops::{AdamWRates, adamw};
-    use burn::tensor::{Device, Distribution, Tensor};
+    use burn::tensor::{Device, Distribution, FloatDType, Tensor, TensorData};
 
     #[test]
     fn updates_have_the_bits_of_the_portable_operation() {
@@ -115,5 +116,23 @@ mod tests {
             assert_eq!(ours.into_data(), portable.into_data());
             assert_eq!(our_moments.map(Tensor::into_data), moments.map(Tensor::into_data));
         }
+    }
+
+    /// The parameters and the moments after four updates, at a rate at which an error of a step is one of the parameters.
+    fn four(dtype: FloatDType) -> [TensorData; 3] {
+        let (mut p, mut moments) = (random([1001], 9).cast(dtype), None);
+        for step in 1..5 {
+            let rates = AdamWRates { lr: 0.1, decay: 0.05, betas: [0.9, 0.95], eps: 1e-8, step };
+            let g = random([1001], step as u64).cast(dtype);
+            let (next, both) = adamw::adamw(p, g, moments, rates);
+            (p, moments) = (next, Some(both));
+        }
+        let [first, second] = moments.expect("four updates");
+        [p, first, second].map(Tensor::into_data)
+    }
+
+    #[test]
+    fn some_updates_are_those_of_float64() {
+        on_every_host(|| assert_close(&four(FloatDType::F32), &four(FloatDType::F64), 1e-6, "four updates"));
     }
 }

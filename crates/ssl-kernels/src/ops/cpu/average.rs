@@ -44,7 +44,8 @@ impl Job for Average<'_> {
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use crate::ops::average;
-    use burn::tensor::{Device, Distribution, Tensor};
+    use crate::ops::comparison::{assert_close, on_every_host, random};
+    use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 
     #[test]
     fn averages_have_the_bits_of_the_portable_operation_and_leave_shared_values_alone() {
@@ -55,5 +56,17 @@ mod tests {
         assert_eq!(average::average(old.clone(), new.clone(), 0.996).into_data(), want);
         assert_eq!(old.clone().into_data(), before);
         assert_eq!(average::average(old, new, 0.996).into_data(), want);
+    }
+
+    #[test]
+    fn a_teacher_of_some_students_is_that_of_float64() {
+        let run = |dtype: FloatDType| {
+            let students = (1..5).map(|seed| random([7, 143], seed).cast(dtype));
+            let teacher = students.fold(random([7, 143], 9).cast(dtype), |teacher, student| {
+                average::average(teacher, student, 0.9)
+            });
+            [teacher.into_data()]
+        };
+        on_every_host(|| assert_close(&run(FloatDType::F32), &run(FloatDType::F64), 1e-6, "four students"));
     }
 }

@@ -150,26 +150,15 @@ fn sum<B: Host>(parts: Vec<Pooled>) -> Vec<f32> {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::{Device, Tensor, TensorData};
+    use burn::tensor::Tensor;
 
+    use crate::ops::comparison::{on_every_host, random};
     use crate::ops::cpu::alone;
     use crate::ops::{Contrast, Contrasted, contrast, with_backend_kernels};
 
-    fn rows(count: usize, dim: usize, seed: u64) -> Vec<f32> {
-        let mut state = seed;
-        let next = |_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-        };
-        (0..count * dim).map(next).collect()
-    }
-
     fn input([count, others, dim]: [usize; 3], without_own: bool, scale: f64) -> Contrast {
-        let tensor = |count: usize, dim: usize, seed: u64| {
-            Tensor::<2>::from_data(TensorData::new(rows(count, dim, seed), [count, dim]), &Device::flex())
-        };
-        let (anchors, candidates) = (tensor(count, dim, 1), tensor(others, dim, 2));
-        let positive = tensor(count, 1, 3);
+        let (anchors, candidates) = (random([count, dim], 1), random([others, dim], 2));
+        let positive = random([count, 1], 3);
         Contrast { anchors, candidates, positive, scale, without_own, with_candidates: true }
     }
 
@@ -210,28 +199,28 @@ mod tests {
     /// Anchors, candidates and length: a single one, several groups, several blocks of a group.
     const SHAPES: [[usize; 3]; 5] = [[1, 1, 1], [5, 10, 3], [70, 140, 16], [300, 33, 7], [1200, 1200, 5]];
 
-    #[test]
-    fn losses_and_derivatives_are_those_of_float64() {
-        let _alone = alone();
-        for shape in SHAPES {
-            for without_own in [false, true] {
-                if without_own && !shape[1].is_multiple_of(shape[0]) {
-                    continue;
-                }
-                let input = input(shape, without_own, 2.5);
-                let found = values(contrast(&input).expect("flex has it"));
-                for (index, (found, want)) in found.iter().zip(by_definition(&input)).enumerate() {
-                    let largest = want.iter().fold(1e-3, |a: f64, b| a.max(b.abs()));
-                    for (found, want) in found.iter().zip(want) {
-                        let error = (f64::from(*found) - want).abs() / largest;
-                        assert!(
-                            error < 3e-6,
-                            "{shape:?}, own out: {without_own}: result {index} by {error:e}"
-                        );
-                    }
-                }
+    fn check(shape: [usize; 3], without_own: bool) {
+        let input = input(shape, without_own, 2.5);
+        let found = values(contrast(&input).expect("every host has it"));
+        for (index, (found, want)) in found.iter().zip(by_definition(&input)).enumerate() {
+            let largest = want.iter().fold(1e-3, |a: f64, b| a.max(b.abs()));
+            for (found, want) in found.iter().zip(want) {
+                let error = (f64::from(*found) - want).abs() / largest;
+                assert!(error < 3e-6, "{shape:?}, own out: {without_own}: result {index} by {error:e}");
             }
         }
+    }
+
+    #[test]
+    fn losses_and_derivatives_are_those_of_float64() {
+        on_every_host(|| {
+            for shape in SHAPES {
+                check(shape, false);
+                if shape[1].is_multiple_of(shape[0]) {
+                    check(shape, true);
+                }
+            }
+        });
     }
 
     #[test]

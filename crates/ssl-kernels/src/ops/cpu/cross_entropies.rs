@@ -238,6 +238,7 @@ impl Job for Slopes<'_> {
 mod tests {
     use burn::tensor::{Device, Distribution, Tensor, TensorData, activation::softmax};
 
+    use crate::ops::comparison::{device, on_every_host};
     use crate::ops::cpu::alone;
     use crate::ops::cross_entropies::{cross_entropies, portable};
     use crate::ops::{Pairs, with_backend_kernels};
@@ -254,7 +255,7 @@ mod tests {
     ];
 
     fn input([rows, targets, class]: [usize; 3]) -> (Tensor<2>, Tensor<2>) {
-        let random = |rows| Tensor::random([rows, class], Distribution::Normal(0.0, 1.0), &Device::flex());
+        let random = |rows| Tensor::random([rows, class], Distribution::Normal(0.0, 1.0), &device());
         // Targets need not add up to one.
         (random(rows), softmax(random(targets).mul_scalar(3.0), 1).mul_scalar(0.9))
     }
@@ -305,22 +306,23 @@ mod tests {
         [costs, gradient]
     }
 
-    #[test]
-    fn costs_and_gradients_are_those_of_float64() {
-        let _alone = alone();
-        for (shape, pairs) in CASES {
-            let input = input(shape);
-            let want = by_definition(&input, pairs);
-            for op in [cross_entropies, portable] {
-                for (index, (found, want)) in run(&input, pairs, op).iter().zip(&want).enumerate() {
-                    let largest = want.iter().fold(1e-3, |a: f64, b| a.max(b.abs()));
-                    for (found, want) in found.iter::<f64>().zip(want) {
-                        let error = (found - want).abs() / largest;
-                        assert!(error < 3e-6, "{shape:?}, {pairs:?}: result {index} by {error:e}");
-                    }
+    fn check(shape: [usize; 3], pairs: Pairs) {
+        let input = input(shape);
+        let want = by_definition(&input, pairs);
+        for op in [cross_entropies, portable] {
+            for (index, (found, want)) in run(&input, pairs, op).iter().zip(&want).enumerate() {
+                let largest = want.iter().fold(1e-3, |a: f64, b| a.max(b.abs()));
+                for (found, want) in found.iter::<f64>().zip(want) {
+                    let error = (found - want).abs() / largest;
+                    assert!(error < 3e-6, "{shape:?}, {pairs:?}: result {index} by {error:e}");
                 }
             }
         }
+    }
+
+    #[test]
+    fn costs_and_gradients_are_those_of_float64() {
+        on_every_host(|| CASES.into_iter().for_each(|(shape, pairs)| check(shape, pairs)));
     }
 
     #[test]

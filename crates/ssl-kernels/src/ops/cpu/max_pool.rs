@@ -163,3 +163,29 @@ impl Job for Spread<'_> {
         }
     }
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::FloatDType;
+
+    use crate::ops::comparison::{assert_close, on_every_host, operand, packed, random, results};
+
+    #[test]
+    fn largest_values_and_their_gradients_are_those_of_float64() {
+        on_every_host(|| {
+            for (shape, [size, stride, padding]) in [
+                ([1, 3, 7, 8], [3, 2, 1]),
+                ([2, 20, 8, 7], [2, 2, 0]),
+                ([5, 33, 9, 1], [3, 1, 1]),
+                ([3, 16, 112, 5], [3, 2, 1]),
+            ] {
+                let run = |dtype| {
+                    let x = operand(&random(shape, 1), dtype);
+                    results!(packed(x.clone()).max_pool2d(size, stride, padding).into_planes(), x)
+                };
+                let about = format!("{shape:?}, squares of {size}");
+                assert_close(&run(FloatDType::F32), &run(FloatDType::F64), 1e-6, &about);
+            }
+        });
+    }
+}

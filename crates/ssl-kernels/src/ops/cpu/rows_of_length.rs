@@ -174,31 +174,29 @@ impl Job for Slope<'_> {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use crate::ops::cpu::alone;
+    use crate::ops::comparison::{
+        assert_close, assert_threads_change_no_bit, on_every_host, random, results,
+    };
     use crate::ops::rows_of_length::{portable, rows_of_length};
-    use burn::tensor::{Device, Distribution, Tensor, TensorData, Tolerance};
+    use burn::tensor::{Device, FloatDType, Tensor, TensorData, Tolerance};
 
     type Op = fn(Tensor<2>, Option<Tensor<2>>, f64) -> Tensor<2>;
 
     /// Output, and gradients of the rows and of the lengths, if there are any.
     fn run(x: &Tensor<2>, lengths: Option<&Tensor<2>>, op: Op) -> Vec<TensorData> {
-        let x = Tensor::from_inner(x.clone()).require_grad();
-        let lengths = lengths.map(|lengths| Tensor::from_inner(lengths.clone()).require_grad());
+        let tracked = |values: &Tensor<2>| Tensor::from_inner(values.clone()).require_grad();
+        let (x, lengths) = (tracked(x), lengths.map(tracked));
         let y = op(x.clone(), lengths.clone(), 1e-3);
-        let gradients = (y.clone() * y.clone().sin()).sum().backward();
-        let mut results = vec![y.inner().into_data(), x.grad(&gradients).expect("of the rows").into_data()];
-        results.extend(lengths.map(|lengths| lengths.grad(&gradients).expect("of the lengths").into_data()));
-        results
-    }
-
-    fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
-        Tensor::random(shape, Distribution::Normal(0.1, 1.0), &Device::flex())
+        match lengths {
+            Some(lengths) => results!(y, x, lengths),
+            None => results!(y, x),
+        }
     }
 
     #[test]
     fn output_and_gradients_are_those_of_the_portable_operation() {
         for shape in [[1, 1], [5, 7], [3, 40], [700, 64]] {
-            let (x, lengths) = (random(shape), random([shape[0], 1]));
+            let (x, lengths) = (random(shape, 1), random([shape[0], 1], 2));
             for lengths in [None, Some(&lengths)] {
                 let (ours, portable) = (run(&x, lengths, rows_of_length), run(&x, lengths, portable));
                 assert_eq!(ours.len(), portable.len());
@@ -207,6 +205,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn output_and_gradients_are_those_of_float64() {
+        on_every_host(|| {
+            // Without rows of one value, which have no gradient.
+            for shape in [[1, 48], [5, 7], [3, 40], [700, 64]] {
+                let (x, lengths) = (random(shape, 1), random([shape[0], 1], 2));
+                let double = |values: &Tensor<2>| values.clone().cast(FloatDType::F64);
+                for lengths in [None, Some(&lengths)] {
+                    let want = run(&double(&x), lengths.map(double).as_ref(), portable);
+                    let about = format!("{shape:?}, lengths: {}", lengths.is_some());
+                    assert_close(&run(&x, lengths, rows_of_length), &want, 2e-6, &about);
+                }
+            }
+        });
     }
 
     #[test]
@@ -229,15 +243,7 @@ mod tests {
 
     #[test]
     fn the_number_of_threads_changes_no_bit() {
-        let _alone = alone();
-        let (x, lengths) = (random([900, 65]), random([900, 1]));
-        let on = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-            pool.install(|| run(&x, Some(&lengths), rows_of_length))
-        };
-        let one = on(1);
-        for threads in [2, 3, 7] {
-            assert_eq!(on(threads), one, "{threads} threads");
-        }
+        let (x, lengths) = (random([900, 65], 1), random([900, 1], 2));
+        assert_threads_change_no_bit(|| run(&x, Some(&lengths), rows_of_length));
     }
 }

@@ -83,8 +83,9 @@ impl Job for Update<'_> {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
+    use crate::ops::comparison::{assert_close, device, on_every_host, random};
     use crate::ops::{SgdRates, sgd, sgd_momentum};
-    use burn::tensor::{Device, Distribution, Tensor};
+    use burn::tensor::{Device, Distribution, FloatDType, Tensor, TensorData};
 
     #[test]
     fn updates_have_the_bits_of_the_portable_operation() {
@@ -105,5 +106,32 @@ mod tests {
                 assert_eq!(ours.1.into_data(), portable.1.into_data(), "{rates:?}");
             }
         }
+    }
+
+    /// The parameters and the buffer after four updates.
+    fn four(rates: SgdRates, layer: Option<[f32; 2]>, dtype: FloatDType) -> [TensorData; 2] {
+        let layer = layer.map(|layer| Tensor::<1>::from_floats(layer, &device()).cast(dtype));
+        let (mut p, mut buffer) = (random([1001], 9).cast(dtype), None);
+        for step in 1..5 {
+            let g = random([1001], step).cast(dtype);
+            let (next, sums) = sgd_momentum(p, g, buffer, rates, layer.clone());
+            (p, buffer) = (next, Some(sums));
+        }
+        [p, buffer.expect("four updates")].map(Tensor::into_data)
+    }
+
+    #[test]
+    fn some_updates_are_those_of_float64() {
+        let usual = SgdRates { lr: 0.06, momentum: 0.9, decay: 5e-4, ..SgdRates::default() };
+        let lars = SgdRates { lr_in_momentum: true, ..usual };
+        let nesterov = SgdRates { nesterov: true, ..usual };
+        on_every_host(|| {
+            for (rates, layer) in
+                [(usual, None), (nesterov, None), (usual, Some([0.37, 1.0])), (lars, Some([0.37, 1.0]))]
+            {
+                let run = |dtype| four(rates, layer, dtype);
+                assert_close(&run(FloatDType::F32), &run(FloatDType::F64), 1e-6, &format!("{rates:?}"));
+            }
+        });
     }
 }

@@ -90,25 +90,27 @@ fn short(values: &[f32]) -> f64 {
 mod tests {
     use burn::tensor::{Device, Distribution, Tensor, TensorData};
 
+    use crate::ops::comparison::{device, on_every_host};
     use crate::ops::{layer_squares, sum_of_squares, with_backend_kernels};
+
+    fn check(count: usize) {
+        let values: Vec<f32> = (0..count).map(|i| (i as f32 * 0.37).sin()).collect();
+        let want = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
+        let x = Tensor::<1>::from_data(TensorData::new(values, [count]), &device());
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            pool.install(|| sum_of_squares(&x).into_scalar::<f32>())
+        };
+        let one = on(1);
+        assert!((f64::from(one) - want).abs() <= 2e-7 * want, "{count}: {one}, not {want}");
+        assert_eq!([on(2), on(3), on(7)].map(f32::to_bits), [one.to_bits(); 3]);
+        let portable = with_backend_kernels(|| sum_of_squares(&x)).into_scalar::<f32>();
+        assert!((f64::from(portable) - want).abs() <= 1e-4 * want, "{count}: {portable}, not {want}");
+    }
 
     #[test]
     fn the_sum_is_that_of_float64_on_any_number_of_threads() {
-        let device = Device::flex();
-        for count in [0, 1, 17, (1 << 16) + 5, 300_001] {
-            let values: Vec<f32> = (0..count).map(|i| (i as f32 * 0.37).sin()).collect();
-            let want = values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
-            let x = Tensor::<1>::from_data(TensorData::new(values, [count]), &device);
-            let on = |threads: usize| {
-                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-                pool.install(|| sum_of_squares(&x).into_scalar::<f32>())
-            };
-            let one = on(1);
-            assert!((f64::from(one) - want).abs() <= 2e-7 * want, "{count}: {one}, not {want}");
-            assert_eq!([on(2), on(7)].map(f32::to_bits), [one.to_bits(); 2]);
-            let portable = with_backend_kernels(|| sum_of_squares(&x)).into_scalar::<f32>();
-            assert!((f64::from(portable) - want).abs() <= 1e-4 * want, "{count}: {portable}, not {want}");
-        }
+        on_every_host(|| [0, 1, 17, (1 << 16) + 5, 300_001].into_iter().for_each(check));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 
-use crate::ops::cpu::simd;
+use crate::ops::comparison::assert_threads_change_no_bit;
 use crate::ops::{
     AdamWRates, Maps, SgdRates, adamw, average, batch_norm_relu_train, layer_squares, sgd_momentum,
 };
@@ -16,14 +16,13 @@ fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let _alone = simd::alone();
     let (images, planes) = (random([5, 3, 21, 19]), random([6, 7, 33, 31]));
     let kernel = random([20, 3, 3, 3]);
     let [p, g, first, second] = std::array::from_fn(|_| random([COUNT]));
     let sgd = SgdRates { lr: 0.06, momentum: 0.9, decay: 5e-4, nesterov: true, lr_in_momentum: false };
     let of_adamw = AdamWRates { lr: 1e-3, decay: 0.05, betas: [0.9, 0.95], eps: 1e-8, step: 3 };
     let layer = Tensor::from_floats([0.3, 1.0], &Device::flex());
-    let all = || {
+    assert_threads_change_no_bit(|| {
         let pooled = pool(&images, &kernel);
         let normalised = norm(&planes);
         let of_sgd = sgd_momentum(p.clone(), g.clone(), Some(first.clone()), sgd, Some(layer.clone()));
@@ -39,17 +38,7 @@ fn the_number_of_threads_changes_no_bit() {
             layer_squares(&p, &g, 1e-4),
         ];
         [pooled, normalised, flat.map(Tensor::into_data).to_vec()].concat()
-    };
-    let on = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-        pool.install(all)
-    };
-    let one = on(1);
-    for threads in [2, 3, 7] {
-        for (index, (got, want)) in on(threads).iter().zip(&one).enumerate() {
-            assert_eq!(got, want, "result {index} on {threads} threads");
-        }
-    }
+    });
 }
 
 /// A max-pool of packed pixels, and its gradient.

@@ -1,83 +1,15 @@
 //! The operations of transformers against their portable versions in float64, on every backend whose tensors the loops work on.
 
-use std::cell::RefCell;
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
-use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
-
+use crate::ops::comparison::{
+    assert_close, assert_threads_change_no_bit, device, on_every_host, operand, random, results,
+};
 use crate::ops::cpu::simd::{self, Level};
 use crate::ops::{
     AttentionInput, AttentionWeights, FeedForwardWeights, attention, attention_half, feed_forward,
     layer_norm, linear,
 };
-
-thread_local! {
-    /// Where tensors are made, if not on `flex`.
-    static DEVICE: RefCell<Option<Device>> = const { RefCell::new(None) };
-}
-
-fn device() -> Device {
-    DEVICE.with_borrow(|device| device.clone().unwrap_or_else(Device::flex))
-}
-
-/// Runs a test with tensors of each backend.
-#[track_caller]
-fn on_every_host(test: impl Fn()) {
-    let _alone = simd::alone();
-    test();
-    #[cfg(feature = "tch")]
-    {
-        DEVICE.set(Some(crate::DeviceSpec::Tch.open().expect("libtorch runs on every CPU")));
-        test();
-        DEVICE.set(None);
-    }
-}
-
-/// Values between -1 and 1. A congruential generator: a wave would cancel in the sums and leave nothing but rounding errors.
-fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
-    let mut state = seed;
-    let next = |_| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    Tensor::from_data(
-        TensorData::new((0..shape.iter().product()).map(next).collect::<Vec<f32>>(), shape),
-        &device(),
-    )
-}
-
-/// An operand that wants a gradient, in the precision of the comparison.
-fn operand<const D: usize>(tensor: &Tensor<D>, dtype: FloatDType) -> Tensor<D> {
-    Tensor::from_inner(tensor.clone().cast(dtype)).require_grad()
-}
-
-/// The gradients with respect to `operands` of a sum in which every output has another weight, and the output.
-macro_rules! results {
-    ($output:expr, $($operand:expr),+) => {{
-        let output = $output;
-        let weights = Tensor::from_inner(random(output.dims(), 99).cast(FloatDType::from(output.dtype())));
-        let gradients = (output.clone() * weights).sum().backward();
-        vec![
-            output.inner().into_data(),
-            $($operand.grad(&gradients).expect("a gradient").into_data()),+
-        ]
-    }};
-}
-
-/// The largest error relative to the largest value of each tensor.
-#[track_caller]
-fn assert_close(got: &[TensorData], want: &[TensorData], bound: f64, about: &str) {
-    assert_eq!(got.len(), want.len());
-    for (index, (got, want)) in got.iter().zip(want).enumerate() {
-        assert_eq!(
-            (got.shape().clone(), got.dtype(), want.dtype()),
-            (want.shape().clone(), DType::F32, DType::F64)
-        );
-        let (got, want): (Vec<f64>, Vec<f64>) = (got.iter().collect(), want.iter().collect());
-        let largest = want.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
-        let error = got.iter().zip(&want).fold(0.0, |error: f64, (a, b)| error.max((a - b).abs())) / largest;
-        assert!(error < bound, "{about}: result {index} is off by {error:e} of {largest}");
-    }
-}
 
 /// Rows, inputs and outputs: a single one, odd ones, several parts for threads in both directions, few outputs, and few rows, of
 /// which a part could be small enough for `gemm`'s other order of sums.
@@ -197,7 +129,7 @@ fn norm([rows, length]: [usize; 2], dtype: FloatDType) -> Vec<TensorData> {
 #[test]
 fn layer_norms_are_those_of_float64() {
     on_every_host(|| {
-        for shape in [[7, 3], [197, 48], [130, 192], [3, 385]] {
+        for shape in [[1, 48], [7, 3], [197, 48], [130, 192], [3, 385]] {
             assert_close(
                 &norm(shape, FloatDType::F32),
                 &norm(shape, FloatDType::F64),
@@ -319,9 +251,17 @@ fn attention_is_that_of_float64() {
     });
 }
 
-/// Batch, tokens, heads and dimensions of a head: several images in a job, one, and more tokens than a job would have.
-const ATTENTION_HALVES: [[usize; 4]; 5] =
-    [[8, 5, 1, 7], [9, 65, 2, 24], [40, 7, 3, 5], [8, 197, 1, 48], [8, 400, 2, 8]];
+/// Batch, tokens, heads and dimensions of a head: several images in a job, one, and more tokens than a job would have; then
+/// one token, and one image, which passes through the layers one by one.
+const ATTENTION_HALVES: [[usize; 4]; 7] = [
+    [8, 5, 1, 7],
+    [9, 65, 2, 24],
+    [40, 7, 3, 5],
+    [8, 197, 1, 48],
+    [8, 400, 2, 8],
+    [8, 1, 2, 24],
+    [1, 197, 1, 48],
+];
 
 fn attention_half_of([batch, tokens, heads, dim]: [usize; 4], dtype: FloatDType) -> Vec<TensorData> {
     let length = heads * dim;
@@ -581,8 +521,7 @@ fn large_products_of_queries_and_keys_do_not_overflow() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let _alone = simd::alone();
-    let all = || {
+    assert_threads_change_no_bit(|| {
         let layers =
             LAYERS.map(|shape| [true, false].map(|gelu| layer(shape, gelu, FloatDType::F32)).concat());
         let norms = [[197, 48], [130, 192]].map(|shape| norm(shape, FloatDType::F32));
@@ -596,17 +535,7 @@ fn the_number_of_threads_changes_no_bit() {
         let onto = LAYERS.map(|shape| layer_onto(shape, true, FloatDType::F32));
         [layers.concat(), onto.concat(), norms.concat(), heads.concat(), others.concat(), halves.concat()]
             .concat()
-    };
-    let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
-        pool.install(all)
-    };
-    let one = run(1);
-    for threads in [2, 3, 7] {
-        for (index, (got, want)) in run(threads).iter().zip(&one).enumerate() {
-            assert_eq!(got, want, "result {index} on {threads} threads");
-        }
-    }
+    });
 }
 
 #[test]

@@ -30,8 +30,16 @@ fn results<const D: usize>(
     inputs: &[&dyn Fn(&burn::tensor::Gradients) -> TensorData],
 ) -> Vec<TensorData> {
     let gradients = (y.clone() * y.clone().sin()).sum().backward();
-    let gradients = inputs.iter().map(|input| input(&gradients));
-    std::iter::once(y.clone().inner().into_data()).chain(gradients).collect()
+    with_gradients(y, &gradients, inputs)
+}
+
+fn with_gradients<const D: usize>(
+    y: Tensor<D>,
+    gradients: &burn::tensor::Gradients,
+    inputs: &[&dyn Fn(&burn::tensor::Gradients) -> TensorData],
+) -> Vec<TensorData> {
+    let gradients = inputs.iter().map(|input| input(gradients));
+    std::iter::once(y.inner().into_data()).chain(gradients).collect()
 }
 
 fn gradient<const D: usize>(x: &Tensor<D>) -> impl Fn(&burn::tensor::Gradients) -> TensorData {
@@ -257,17 +265,23 @@ fn layouts_of_other_operations_are_read_in_the_order_of_their_axes() {
 #[test]
 fn the_number_of_threads_changes_no_bit() {
     let (x, weight) = (drawn([12, 16, 12, 12]), drawn([24, 16, 3, 3]));
+    let (tokens, matrix) = (drawn([5, 197, 48]), drawn([144, 48]).mul_scalar(0.1));
     let run = |threads| {
         tch::set_num_threads(threads);
         let (x, weight) = (variable(&x, DType::F32), variable(&weight, DType::F32));
         let y = conv::conv2d(x.clone(), weight.clone(), None, 1, 1);
         // Without libtorch's sums, whose order is its own.
-        let gradients = y.clone().backward();
-        [y.inner().into_data(), gradient(&x)(&gradients), gradient(&weight)(&gradients)]
+        let convolved = with_gradients(y.clone(), &y.backward(), &[&gradient(&x), &gradient(&weight)]);
+        let (tokens, matrix) = (variable(&tokens, DType::F32), variable(&matrix, DType::F32));
+        let seen = attention::attention(linear::linear(tokens.clone(), matrix.clone(), None), 2);
+        // Every output has another gradient.
+        let y = seen * tokens.clone();
+        let attended = with_gradients(y.clone(), &y.backward(), &[&gradient(&tokens), &gradient(&matrix)]);
+        [convolved, attended].concat()
     };
     let before = tch::get_num_threads();
     let one = run(1);
-    for threads in [2, 3] {
+    for threads in [2, 3, 7] {
         assert_eq!(run(threads), one, "{threads} threads");
     }
     tch::set_num_threads(before);

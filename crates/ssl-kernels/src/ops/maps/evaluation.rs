@@ -105,3 +105,73 @@ impl Maps {
         None
     }
 }
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::{FloatDType, Tensor, TensorData};
+
+    use crate::ops::comparison::{assert_close, assert_threads_change_no_bit, on_every_host, random};
+    use crate::ops::{Maps, batch_norm_eval, conv, relu};
+
+    /// Batch, channels in and out, size, kernel, stride and padding: a first layer, direct convolutions, and Winograd's.
+    const LAYERS: [[usize; 7]; 5] = [
+        [2, 3, 20, 37, 7, 2, 3],
+        [1, 20, 17, 9, 1, 1, 0],
+        [3, 20, 33, 11, 3, 2, 1],
+        [1, 16, 16, 5, 3, 1, 1],
+        [5, 20, 24, 34, 3, 1, 1],
+    ];
+    /// Whether a shortcut is added, and whether ReLU follows.
+    const AFTER: [(bool, bool); 3] = [(false, false), (false, true), (true, true)];
+
+    fn operands([batch, from, to, size, kernel, _, _]: [usize; 7]) -> (Tensor<4>, Tensor<4>, [Tensor<1>; 4]) {
+        let [weight, bias, mean, variance] = [1, 2, 3, 4].map(|seed| random([to], seed));
+        let parameters = [weight, bias, mean, variance * 0.9 + 1.0];
+        (random([batch, from, size, size], 5), random([to, from, kernel, kernel], 6), parameters)
+    }
+
+    /// A norm after a convolution, and in one go with it.
+    fn loops(layer: [usize; 7], (added, relu): (bool, bool)) -> [TensorData; 2] {
+        let ((images, kernel, parameters), [.., stride, padding]) = (operands(layer), layer);
+        let images = Maps::from(images);
+        let convolved = images.clone().conv2d(kernel.clone(), stride, padding);
+        let shortcut = added.then(|| Maps::from(random(convolved.dims(), 7)));
+        let shortcut = shortcut.as_ref();
+        let apart = convolved.batch_norm_eval(parameters.clone(), shortcut, relu, 1e-5);
+        let steps = [stride, padding];
+        let at_once = images.conv2d_batch_norm_eval(kernel, steps, parameters, shortcut, relu, 1e-5);
+        [apart, at_once].map(|maps| maps.expect("no gradient is needed").into_planes().into_data())
+    }
+
+    /// The same in float64, with Burn's operations.
+    fn portable(layer: [usize; 7], (added, then_relu): (bool, bool)) -> TensorData {
+        let ((images, kernel, parameters), [.., stride, padding]) = (operands(layer), layer);
+        let [images, kernel] = [images, kernel].map(|values| values.cast(FloatDType::F64));
+        let [weight, bias, mean, variance] = parameters.map(|values| values.cast(FloatDType::F64));
+        let convolved = conv::portable(images, kernel, None, stride, padding);
+        let mut y = batch_norm_eval(convolved, weight, bias, mean, variance, 1e-5);
+        if added {
+            y = y.clone() + random(y.dims(), 7).cast(FloatDType::F64);
+        }
+        if then_relu { relu(y).into_data() } else { y.into_data() }
+    }
+
+    #[test]
+    fn norms_with_given_statistics_are_those_of_float64() {
+        on_every_host(|| {
+            for (layer, after) in LAYERS.into_iter().flat_map(|layer| AFTER.map(|after| (layer, after))) {
+                let want = portable(layer, after);
+                let about = format!("{layer:?}, shortcut and ReLU: {after:?}");
+                assert_close(&loops(layer, after), &[want.clone(), want], 3e-6, &about);
+            }
+        });
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        assert_threads_change_no_bit(|| {
+            let cases = LAYERS.into_iter().flat_map(|layer| AFTER.map(|after| (layer, after)));
+            cases.flat_map(|(layer, after)| loops(layer, after)).collect()
+        });
+    }
+}
