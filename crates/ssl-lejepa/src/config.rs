@@ -69,7 +69,13 @@ impl LeJepaConfig {
     pub fn build(&self) -> Result<LeJepa, ConfigError> {
         let (weight, t_max) = (self.sigreg_weight, self.t_max);
         limits::share("sigreg_weight", weight)?;
-        ConfigError::check(self.global_views > 0, "global_views", 0, "at least 1")?;
+        let views = self.global_views;
+        ConfigError::check(
+            (1..=1024).contains(&views),
+            "global_views",
+            views,
+            "1 to 1024, as views of a recipe",
+        )?;
         ConfigError::check(self.slices > 0, "slices", 0, "at least 1")?;
         ConfigError::check(self.knots > 1, "knots", self.knots, "at least 2")?;
         // φ(40) is 0, even in float64.
@@ -128,7 +134,10 @@ mod tests {
             error(new().with_sigreg_weight(1.5)),
             "sigreg_weight is 1.5, expected a number from 0 to 1"
         );
-        assert_eq!(error(new().with_global_views(0)), "global_views is 0, expected at least 1");
+        assert_eq!(
+            error(new().with_global_views(0)),
+            "global_views is 0, expected 1 to 1024, as views of a recipe"
+        );
         assert_eq!(error(new().with_slices(0)), "slices is 0, expected at least 1");
         assert_eq!(
             error(new().with_slices(1 << 20)),

@@ -36,7 +36,7 @@ const ROUNDS: [(&str, u32); 7] = [
     ("knn", 25),
 ];
 
-/// Approximate seconds that `torch.compile` takes in the first round, with an empty cache: of eight steps, two encoders and the loss.
+/// Approximate seconds that `torch.compile` takes in the first round, with an empty cache: of nine steps, two encoders and the loss.
 const FIRST_COMPILATION: u32 = 800;
 
 impl All {

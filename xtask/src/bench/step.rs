@@ -17,8 +17,13 @@ use super::row::Row;
 use super::work::{Changes, Files, Work};
 use super::{Archive, Common};
 
-/// All combinations of channels_last, compile and malloc except `eager+malloc`, `compile` and `channels_last+compile`.
-const VARIANTS: &str = "eager,channels_last,channels_last+malloc,compile+malloc,channels_last+compile+malloc";
+/// All combinations of channels_last, compile and malloc except those that each lack `malloc` or `channels_last` and otherwise equal
+/// another: left out to save time.
+const OF_CONVOLUTIONS: [&str; 5] =
+    ["eager", "channels_last", "channels_last+malloc", "compile+malloc", "channels_last+compile+malloc"];
+
+/// A ViT has one layer that the order of channels could matter to, and may be slower with `malloc`.
+const OF_TRANSFORMERS: [&str; 4] = ["eager", "eager+malloc", "compile", "compile+malloc"];
 
 /// Options of `bench step`.
 #[derive(Args)]
@@ -51,12 +56,11 @@ pub(crate) struct Step {
     /// Width and height of a view in pixels.
     #[arg(long, default_value_t = 32)]
     image_size: usize,
-    /// PyTorch's variants: eager, or several of channels_last, compile, malloc, pin and amp joined by `+`.
+    /// PyTorch's variants: eager, or several of channels_last, compile, malloc, pin and amp joined by `+`. By default those of the
+    /// encoder: with channels_last for convolutions, and with and without malloc for a ViT.
     ///
-    /// `malloc` is the setting of the C library that our side uses too. Three combinations of the first four are left
-    /// out of the defaults to save time: each lacks `malloc` or `channels_last` and otherwise equals one of the defaults.
-    /// Methods that hide patches are measured without `amp`.
-    #[arg(long, value_delimiter = ',', default_value = VARIANTS)]
+    /// `malloc` is the setting of the C library that our side uses too. Methods that hide patches are measured without `amp`.
+    #[arg(long, value_delimiter = ',')]
     variants: Vec<String>,
     /// PyTorch's device.
     #[arg(long, default_value = "cpu")]
@@ -93,8 +97,8 @@ impl FromStr for Shape {
 
 impl Step {
     pub(super) fn run(&self, archive: &mut Archive<'_>) -> Result<()> {
-        let works = self.works()?;
-        let rounds = Rounds::new(&self.common, "step_time", &self.devices, &self.variants)?;
+        let (works, variants) = (self.works()?, self.all_variants());
+        let rounds = Rounds::new(&self.common, "step_time", &self.devices, &variants)?;
         for work in &works {
             archive.measure(&work.words(), || {
                 let files = work.save(&work_folder(&self.common, "step"))?;
@@ -102,6 +106,18 @@ impl Step {
             })?;
         }
         Ok(())
+    }
+
+    /// The variants of all work.
+    fn all_variants(&self) -> Vec<String> {
+        if !self.variants.is_empty() {
+            return self.variants.clone();
+        }
+        let mut all: Vec<_> =
+            OF_CONVOLUTIONS.iter().chain(&OF_TRANSFORMERS).map(ToString::to_string).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// What is measured.
@@ -163,7 +179,11 @@ impl Contest for StepOf<'_> {
     }
 
     fn rivals<'a>(&self, asked: &[&'a str]) -> Vec<&'a str> {
-        self.work.variants(asked)
+        if !self.step.variants.is_empty() {
+            return self.work.variants(asked);
+        }
+        let usual = if self.work.is_transformer() { &OF_TRANSFORMERS[..] } else { &OF_CONVOLUTIONS };
+        usual.iter().copied().filter(|variant| asked.contains(variant)).collect()
     }
 
     fn of_ours(&self, device: &str) -> Vec<String> {
@@ -239,6 +259,20 @@ mod tests {
             let start = format!("{}, vit-tiny patches of 4, ", method.name);
             assert!(vit.iter().any(|words| words.starts_with(&start)), "{}: {vit:?}", method.name);
         }
+    }
+
+    #[test]
+    fn the_encoder_decides_which_variants_it_is_compared_with() {
+        let rivals = |options: &[&str]| {
+            let step = step(options).expect("options");
+            let (works, asked) = (step.works().expect("usable recipes"), step.all_variants());
+            let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
+            let files = Files { ours: String::new(), theirs: String::new(), masks: None };
+            StepOf { step: &step, work: &works[0], files }.rivals(&asked).join(",")
+        };
+        assert_eq!(rivals(&["--row", "dino-vit-tiny"]), "eager,eager+malloc,compile,compile+malloc");
+        assert!(rivals(&["--row", "simclr-resnet50"]).ends_with("channels_last+compile+malloc"));
+        assert_eq!(rivals(&["--row", "mae-vit-tiny", "--variants", "channels_last,amp"]), "channels_last");
     }
 
     #[test]

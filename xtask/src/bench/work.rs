@@ -46,6 +46,11 @@ impl Work {
         Ok(Self { name: name.to_owned(), recipe })
     }
 
+    /// Whether the encoder is a ViT.
+    pub(super) fn is_transformer(&self) -> bool {
+        self.recipe.encoder.family() == Some(Family::Vit)
+    }
+
     /// Images of a batch.
     pub(super) fn batch(&self) -> usize {
         self.recipe.schedule.batch_size
