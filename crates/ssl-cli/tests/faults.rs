@@ -201,6 +201,23 @@ fn without_an_intact_checkpoint_nothing_is_touched() {
 }
 
 #[test]
+fn a_finished_run_without_checkpoints_is_left_as_it_is() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (_, out) = finished(dir.path(), &[]);
+    fs::remove_dir_all(out.join("checkpoints")).expect("removable");
+    let before = tree(&out);
+    for more in [&[][..], &["--epochs", "200"], &["--workers", "2"]] {
+        let output = resume(&out, more);
+        let said = stderr(&output);
+        assert!(!output.status.success() && said.contains("has no checkpoint to go on from"), "{said}");
+    }
+    let without_lock = |files: BTreeMap<PathBuf, Vec<u8>>| {
+        files.into_iter().filter(|(path, _)| !path.ends_with("run.lock")).collect::<Vec<_>>()
+    };
+    assert_eq!(without_lock(tree(&out)), without_lock(before));
+}
+
+#[test]
 fn an_edited_record_is_not_compared_with_itself() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let (images, out) = finished(dir.path(), &[]);

@@ -90,7 +90,6 @@ fn write_to_disk(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Creates a folder and its parents, and waits until the names of new ones are on disk.
-/// Creates a folder and those above it, and waits until their names are on disk.
 ///
 /// # Errors
 /// The error of the operating system.

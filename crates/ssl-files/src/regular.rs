@@ -19,17 +19,24 @@ pub fn open_regular(path: &Path) -> io::Result<(File, u64)> {
 /// All bytes of a regular file; one that grows meanwhile is read up to the length that it had.
 ///
 /// # Errors
-/// Those of [`open_regular`], and of reading; if the file does not fit into memory.
+/// Those of [`open_regular`], and of reading; if the system grants no memory for the file.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let (file, len) = open_regular(path)?;
-    let mut bytes = Vec::new();
-    let reserved = usize::try_from(len).map(|len| bytes.try_reserve_exact(len).is_ok());
-    if reserved != Ok(true) {
-        let error = format!("it has {len} bytes, which memory does not hold");
-        return Err(io::Error::new(io::ErrorKind::OutOfMemory, error));
-    }
+    let mut bytes = room_for(len)?;
     file.take(len).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// An empty buffer for a file, if the system grants one: an allocation that fails would abort the process.
+fn room_for(len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match usize::try_from(len).map(|len| bytes.try_reserve_exact(len)) {
+        Ok(Ok(())) => Ok(bytes),
+        _ => {
+            let error = format!("it has {len} bytes, which memory does not hold");
+            Err(io::Error::new(io::ErrorKind::OutOfMemory, error))
+        }
+    }
 }
 
 /// The text of a regular file.
@@ -60,12 +67,9 @@ mod tests {
 
     #[test]
     fn a_file_that_is_larger_than_memory_is_not_read() {
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let path = dir.path().join("a");
-        // Most of the file takes no space on the disk.
-        File::create(&path).and_then(|file| file.set_len(1 << 42)).expect("a sparse file");
-        let error = read(&path).expect_err("four terabytes").to_string();
-        assert_eq!(error, "it has 4398046511104 bytes, which memory does not hold");
+        let error = room_for(u64::MAX).expect_err("no address space has that many").to_string();
+        assert_eq!(error, "it has 18446744073709551615 bytes, which memory does not hold");
+        assert!(room_for(1000).is_ok_and(|bytes| bytes.capacity() >= 1000));
     }
 
     #[cfg(unix)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use ssl_files::shown;
 
 use crate::baselines::Baselines;
 use crate::demo::DemoReport;
@@ -126,7 +127,7 @@ run_report_from! {
 
 impl fmt::Display for HtmlReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "report: {} ({:.1} MB)", self.out.display(), self.bytes as f64 / 1e6)
+        write!(f, "report: {} ({:.1} MB)", shown(&self.out), self.bytes as f64 / 1e6)
     }
 }
 
@@ -146,7 +147,7 @@ impl fmt::Display for DemoReport {
                 .map(|accuracy| accuracy.map_or("-".to_owned(), |value| format!("{value:.1} %")));
             writeln!(f, "  {name:17}  {knn:>7}  {linear:>7}")?;
         }
-        write!(f, "encoder: {}", out.join("encoder.safetensors").display())?;
+        write!(f, "encoder: {}", shown(&out.join("encoder.safetensors")))?;
         written(f, "views", self.run.sheet.clone())?;
         written(f, "report", self.run.report.clone())
     }
@@ -252,7 +253,7 @@ impl fmt::Display for DistillReport {
 
 impl fmt::Display for EmbedReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} images, {} features each: {}", self.images, self.dim, self.out.display())?;
+        write!(f, "{} images, {} features each: {}", self.images, self.dim, shown(&self.out))?;
         written(f, "names and labels", self.names.clone())?;
         written(f, "their encoder", self.about.clone())
     }
@@ -261,8 +262,8 @@ impl fmt::Display for EmbedReport {
 impl fmt::Display for ExportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let classes = self.classes.map(|classes| format!(" and a classifier of {classes} classes"));
-        write!(f, "{} tensors{} in {}", self.tensors, classes.unwrap_or_default(), self.out.display())?;
-        write!(f, "\nmodel card: {}", self.card.display())?;
+        write!(f, "{} tensors{} in {}", self.tensors, classes.unwrap_or_default(), shown(&self.out))?;
+        write!(f, "\nmodel card: {}", shown(&self.card))?;
         match &self.python {
             Some(python) => write!(f, "\nin Python:\n\n{python}"),
             None => Ok(()),
@@ -272,7 +273,7 @@ impl fmt::Display for ExportReport {
 
 impl fmt::Display for PreviewReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} images and their views in {}", self.images, self.out.display())
+        write!(f, "{} images and their views in {}", self.images, shown(&self.out))
     }
 }
 
@@ -289,7 +290,7 @@ fn epochs_done(number: u64) -> String {
 /// A line that names a file, if it was written.
 fn written(f: &mut fmt::Formatter<'_>, what: &str, file: Option<PathBuf>) -> fmt::Result {
     match file {
-        Some(file) => write!(f, "\n{what}: {}", file.display()),
+        Some(file) => write!(f, "\n{what}: {}", shown(&file)),
         None => Ok(()),
     }
 }

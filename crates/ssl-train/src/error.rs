@@ -188,6 +188,14 @@ pub enum TrainError {
     /// There is no checkpoint to read a network from.
     #[error("there is no checkpoint in {}: expected the directory `last`, which every run writes", .0.display())]
     NoCheckpoint(PathBuf),
+    /// A run is finished, and has no checkpoint any more.
+    #[error("the run is finished and has no checkpoint to go on from: found {}, expected its checkpoints in {}, or another directory for a new run", result.display(), checkpoints.display())]
+    NothingToGoOnFrom {
+        /// What the run made.
+        result: PathBuf,
+        /// Where its checkpoints were.
+        checkpoints: PathBuf,
+    },
     /// All checkpoints are damaged.
     #[error("no checkpoint in {} is intact ({}): expected a copy of one, or a new run", folder.display(), in_words(damaged))]
     NoIntactCheckpoint {

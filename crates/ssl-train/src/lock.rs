@@ -36,7 +36,12 @@ impl Holder {
 
     /// Reads the lock file of a run directory; `None` if there is no such file.
     pub(crate) fn of(run: &Path) -> Option<Self> {
-        serde_json::from_slice(&ssl_files::read(&run.join(LOCK)).ok()?).ok()
+        Self::first_in(&ssl_files::read(&run.join(LOCK)).ok()?)
+    }
+
+    /// A shorter name may have been written over a longer one by a process that was killed before it cut off the rest.
+    fn first_in(bytes: &[u8]) -> Option<Self> {
+        serde_json::Deserializer::from_slice(bytes).into_iter().next()?.ok()
     }
 }
 
@@ -91,8 +96,8 @@ impl RunLock {
 
     /// Whether a process has locked a directory. Nothing is created there.
     pub(crate) fn is_held(run: &Path) -> bool {
-        let file = File::open(run.join(LOCK));
-        file.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        let file = ssl_files::open_regular(&run.join(LOCK));
+        file.is_ok_and(|(file, _)| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }
 
     /// Whether the directory is still the one that was locked.
@@ -102,18 +107,18 @@ impl RunLock {
 
     fn write_holder(&mut self) -> io::Result<()> {
         let text = serde_json::to_vec(&Holder::here())?;
-        self.file.set_len(0)?;
         self.file.rewind()?;
-        self.file.write_all(&text)
+        self.file.write_all(&text)?;
+        self.file.set_len(text.len() as u64)
     }
 }
 
 /// The holder of a lock, in words.
 fn holder(mut file: File) -> String {
-    // A process that has just started signs right after it takes the lock.
+    // A process that has just started signs soon after it takes the lock.
     thread::sleep(SIGNING);
-    let mut text = String::new();
-    let read = file.read_to_string(&mut text).ok().and_then(|_| serde_json::from_str::<Holder>(&text).ok());
+    let mut bytes = Vec::new();
+    let read = file.read_to_end(&mut bytes).ok().and_then(|_| Holder::first_in(&bytes));
     read.map_or_else(|| "another process".to_owned(), |holder| holder.to_string())
 }
 
@@ -150,6 +155,20 @@ mod tests {
         drop(first);
         assert!(!RunLock::is_held(dir.path()) && !RunLock::is_held(&dir.path().join("absent")));
         RunLock::take(dir.path()).expect("nobody else");
+    }
+
+    #[test]
+    fn what_an_unfinished_signature_leaves_of_a_longer_one_is_overlooked() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let long = Holder { pid: 1, host: "a machine with a long name".repeat(9), since: 1 };
+        fs::write(dir.path().join(LOCK), serde_json::to_vec(&long).expect("JSON")).expect("writable");
+        let here = serde_json::to_vec(&Holder::here()).expect("JSON");
+        let mut file = OpenOptions::new().write(true).open(dir.path().join(LOCK)).expect("writable");
+        file.write_all(&here).expect("writable");
+        assert_eq!(Holder::of(dir.path()).map(|holder| holder.pid), Some(process::id()));
+        RunLock::take(dir.path()).and_then(|mut lock| lock.sign()).expect("nobody else");
+        let len = fs::metadata(dir.path().join(LOCK)).expect("a file").len();
+        assert!(len < 200, "the rest is cut off: {len} bytes");
     }
 
     #[test]

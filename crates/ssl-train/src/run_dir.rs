@@ -62,10 +62,12 @@ impl RunDir {
     /// Locks the directory as long as the value or a clone of it lives, to resume the run in it.
     ///
     /// # Errors
-    /// [`TrainError::NoRun`] if no run wrote the directory, [`TrainError::Running`] if another process is writing to it.
+    /// [`TrainError::NoRun`] or [`TrainError::NoClassifier`] if no run wrote the directory, [`TrainError::Running`] if another process is writing to it.
     pub fn locked(self) -> Result<Self, TrainError> {
         if !leftovers::has_record(&self.path) {
-            return Err(TrainError::NoRun(self.path));
+            let is_classifier = self.classifier_record().is_file();
+            let error = if is_classifier { TrainError::NoClassifier } else { TrainError::NoRun };
+            return Err(error(self.path));
         }
         let mut lock = RunLock::take(&self.path)?;
         lock.sign()?;
@@ -298,6 +300,17 @@ mod tests {
         }
         let is_mine = |name: &&str| fs::read(dir.path().join(name)).is_ok_and(|bytes| bytes == b"mine");
         assert!(mine.iter().all(is_mine));
+    }
+
+    #[test]
+    fn a_copy_of_a_run_is_known_by_any_of_its_checkpoints() {
+        for name in ["last", "last.old", "step-7", "last-good"] {
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            for name in ["recipe.toml", &format!("checkpoints/{name}/meta.json")] {
+                ssl_files::write(&dir.path().join(name), b"").expect("writable");
+            }
+            RunDir::open(dir.path()).and_then(RunDir::locked).expect("a run");
+        }
     }
 
     #[test]

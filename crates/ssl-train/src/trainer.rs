@@ -187,7 +187,7 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
     }
 
     /// Fails where resuming the run would, before anything is written: if its newest checkpoint is of other images, of epochs of
-    /// another length, or past the end of the run.
+    /// another length, or past the end of the run, or if it has a result and no checkpoint.
     ///
     /// # Errors
     /// What is wrong.
@@ -195,7 +195,7 @@ impl<'a, M: MethodRules> Trainer<'a, M> {
         let run = Run::new(self, loader)?;
         match newest_intact_checkpoint(self.run)? {
             Some(checkpoint) => run.check_fits(&checkpoint, loader.dataset()),
-            None => Ok(()),
+            None => run.check_without_result(),
         }
     }
 

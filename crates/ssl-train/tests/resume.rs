@@ -134,7 +134,7 @@ fn a_finished_run_without_checkpoints_is_left_as_it_is() {
     fs::write(run.path("encoder.safetensors"), "the result").expect("writable");
     fs::remove_dir_all(run.path("checkpoints")).expect("removable");
     let error = run.until(12, &loader).expect_err("nothing to go on from");
-    assert!(matches!(error, TrainError::NoCheckpoint(_)), "{error}");
+    assert!(matches!(error, TrainError::NothingToGoOnFrom { .. }), "{error}");
     assert_eq!(evaluated(&run.path("metrics.jsonl")), [0, 3, 6, 9, 12]);
 }
 

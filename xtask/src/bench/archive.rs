@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -11,11 +11,11 @@ use super::environment::{self, Cap};
 use super::{Common, Figures, figures, machine};
 
 /// The figures of a benchmark, which are archived whenever one is added.
-pub(super) struct Archive<'a> {
+pub(super) struct Archive {
     name: String,
-    common: &'a Common,
-    /// The load average when the benchmark began.
-    load_before: String,
+    /// Where it is written; nowhere without `--archive` and `--resume`.
+    folder: Option<PathBuf>,
+    rounds: u32,
     held: Held,
 }
 
@@ -37,32 +37,37 @@ struct Earlier {
     setup: Value,
 }
 
-impl<'a> Archive<'a> {
+impl Archive {
     /// An empty one, or the one that `--resume` names.
-    pub(super) fn open(name: &str, common: &'a Common) -> Result<Self> {
+    pub(super) fn open(name: &str, common: &Common) -> Result<Self> {
         let words = [Some(name), common.tag.as_deref(), common.cap.map(Cap::word)];
         let name = words.into_iter().flatten().collect::<Vec<_>>().join("-");
-        let load_before = machine::load_average();
-        let mut archive = Self { name, common, load_before, held: Held::default() };
-        let path = archive.folder().join(format!("{}.json", archive.name));
-        if common.resume.is_some() && path.exists() {
-            archive.go_on(&path, &setup_of(common))?;
-        }
-        Ok(archive)
+        let held = Held { setup: setup(common), ..Held::default() };
+        let archive = Self { name, folder: folder(common)?, rounds: common.rounds, held };
+        let Some(path) = archive.path().filter(|path| path.exists()) else { return Ok(archive) };
+        let file = path.display();
+        ensure!(
+            common.resume.is_some(),
+            "{file} is there: expected --resume to go on with its folder, or another --tag"
+        );
+        archive.going_on(&path).with_context(|| format!("cannot go on with {file}"))
     }
 
-    /// Takes what an earlier run has measured, if `now` is a setup of the same kind.
-    fn go_on(&mut self, path: &Path, now: &Value) -> Result<()> {
-        let file = path.display();
-        let text = fs::read_to_string(path).with_context(|| format!("cannot read {file}"))?;
+    /// With what an earlier run has measured, if that had the same setup.
+    fn going_on(mut self, path: &Path) -> Result<Self> {
         let mut held: Held =
-            serde_json::from_str(&text).with_context(|| format!("{file} has no figures of this version"))?;
-        machine::ensure_same(&held.setup, now).with_context(|| format!("cannot go on with {file}"))?;
+            serde_json::from_str(&fs::read_to_string(path)?).context("expected figures of this version")?;
+        machine::ensure_same(&held.setup, &self.held.setup)?;
         let known: usize = held.earlier.iter().map(|earlier| earlier.figures).sum();
         let figures = held.figures.len().saturating_sub(known);
-        held.earlier.push(Earlier { figures, setup: std::mem::take(&mut held.setup) });
+        let setup = std::mem::replace(&mut held.setup, self.held.setup);
+        held.earlier.push(Earlier { figures, setup });
         self.held = held;
-        Ok(())
+        Ok(self)
+    }
+
+    fn path(&self) -> Option<PathBuf> {
+        Some(self.folder.as_ref()?.join(format!("{}.json", self.name)))
     }
 
     /// Whether there is nothing in it.
@@ -70,19 +75,38 @@ impl<'a> Archive<'a> {
         self.held.figures.is_empty()
     }
 
-    /// Measures a piece of work, unless it is there already.
-    pub(super) fn measure(&mut self, work: &str, measure: impl FnOnce() -> Result<Figures>) -> Result<()> {
-        if self.held.figures.iter().any(|figures| figures.work == work) {
-            println!("already archived: {work}");
-            return Ok(());
-        }
-        self.add(vec![measure()?])
+    /// Measures a piece of work on `sides`, unless it is there already.
+    ///
+    /// # Errors
+    /// If it is there with other sides or another number of rounds.
+    pub(super) fn measure(
+        &mut self,
+        work: &str,
+        sides: &[String],
+        measure: impl FnOnce() -> Result<Figures>,
+    ) -> Result<()> {
+        let Some(there) = self.held.figures.iter().find(|figures| figures.work == work) else {
+            return self.add(vec![measure()?]);
+        };
+        let (found, rounds) = (there.sides(), there.rounds());
+        ensure!(
+            found == sides && rounds == self.rounds as usize,
+            "'{work}' has {rounds} rounds of {}, expected {} of {}: repeat the options of the run to go on with",
+            found.join(", "),
+            self.rounds,
+            sides.join(", ")
+        );
+        println!("already archived: {work}");
+        Ok(())
     }
 
     /// Adds figures, and writes all of them if they are archived.
     pub(super) fn add(&mut self, figures: Vec<Figures>) -> Result<()> {
         self.held.figures.extend(figures);
-        if self.common.archive.is_some() || self.common.resume.is_some() { self.write() } else { Ok(()) }
+        match self.path() {
+            Some(path) => self.write(&path).with_context(|| format!("cannot write {}", path.display())),
+            None => Ok(()),
+        }
     }
 
     /// Markdown tables of all figures.
@@ -91,49 +115,47 @@ impl<'a> Archive<'a> {
     }
 
     /// Writes `<name>[-<tag>][-<cap>].{json,md}`.
-    fn write(&mut self) -> Result<()> {
-        self.held.setup = self.setup();
-        let (folder, name) = (self.folder(), &self.name);
-        fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        let raw = serde_json::to_string(&self.held)?;
-        let raw_file = format!("{name}.json");
-        // In two steps, so that an interrupted run leaves the figures of the one before.
-        fs::write(folder.join(format!("{raw_file}.tmp")), raw + "\n")?;
-        fs::rename(folder.join(format!("{raw_file}.tmp")), folder.join(&raw_file))?;
-        let setup = serde_json::to_string_pretty(&self.held.setup)?;
-        let tables = self.tables();
-        let summary =
-            format!("# {name}\n\n{tables}\n\nRaw figures: `{raw_file}`.\n\n```json\n{setup}\n```\n");
-        fs::write(folder.join(format!("{name}.md")), summary)?;
-        println!("Archived in {}", folder.display());
+    fn write(&mut self, path: &Path) -> Result<()> {
+        self.held.setup["load_average"] = json!(machine::load_average());
+        ssl_files::write(path, (serde_json::to_string(&self.held)? + "\n").as_bytes())?;
+        let name = &self.name;
+        let (tables, setup) = (self.tables(), serde_json::to_string_pretty(&self.held.setup)?);
+        let earlier = match self.held.earlier.len() {
+            0 => String::new(),
+            runs => format!(" It has the setups of {runs} earlier runs too, whose rows come first."),
+        };
+        let summary = format!(
+            "# {name}\n\n{tables}\n\nRaw figures: `{name}.json`.{earlier}\n\n```json\n{setup}\n```\n"
+        );
+        ssl_files::write(&path.with_extension("md"), summary.as_bytes())?;
+        println!("Archived in {}", path.display());
         Ok(())
-    }
-
-    fn setup(&self) -> Value {
-        let mut setup = setup_of(self.common);
-        setup["load_average_before"] = json!(self.load_before);
-        setup["environment"] = json!(environment::inherited());
-        setup["command"] = json!(command());
-        setup
-    }
-
-    /// `<date>-<machine>` below docs/benchmarks, or below `results` of a pack, unless `--resume` names the folder.
-    fn folder(&self) -> PathBuf {
-        let Common { archive, pack, resume, .. } = self.common;
-        if let Some(folder) = resume {
-            return folder.clone();
-        }
-        let machine = archive.clone().filter(|name| !name.is_empty()).unwrap_or_else(machine::name);
-        let name = format!("{}-{machine}", machine::said("date", &["+%F"]));
-        match pack {
-            Some(pack) => pack.join("results").join(name),
-            None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks").join(name),
-        }
     }
 }
 
-fn setup_of(common: &Common) -> Value {
-    machine::setup(common.baseline.as_deref(), common.pack.as_deref())
+/// Machine and versions when the benchmark begins, and what the figures may depend on.
+fn setup(common: &Common) -> Value {
+    let mut setup = machine::setup(common.baseline.as_deref(), common.pack.as_deref());
+    setup["load_average_before"] = setup["load_average"].clone();
+    setup["environment"] = json!(environment::inherited());
+    setup["command"] = json!(command());
+    setup
+}
+
+/// `<date>-<machine>` below docs/benchmarks, or below `results` of a pack, unless `--resume` names the folder.
+fn folder(common: &Common) -> Result<Option<PathBuf>> {
+    let Common { archive, pack, resume, .. } = common;
+    if let Some(folder) = resume {
+        ensure!(folder.is_dir(), "there is no folder {} to go on with", folder.display());
+        return Ok(Some(folder.clone()));
+    }
+    let Some(machine) = archive else { return Ok(None) };
+    let machine = if machine.is_empty() { machine::name() } else { machine.clone() };
+    let name = format!("{}-{machine}", machine::said("date", &["+%F"]));
+    Ok(Some(match pack {
+        Some(pack) => pack.join("results").join(name),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/benchmarks").join(name),
+    }))
 }
 
 fn command() -> String {
@@ -143,53 +165,51 @@ fn command() -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::figures::Side;
     use super::*;
 
-    fn common(folder: &Path) -> Common {
-        let resume = Some(folder.to_owned());
-        Common {
-            baseline: None,
-            rounds: 1,
-            archive: None,
-            resume,
-            tag: None,
-            pack: None,
-            cap: None,
-            no_build: true,
-        }
+    /// One round of `flex` alone.
+    fn figures(work: &str) -> Figures {
+        let mut flex = Side::new("flex");
+        flex.take(1.0, &Value::Null, None).expect("no cap");
+        let (ours, theirs) = (vec![flex], Vec::new());
+        Figures { work: work.into(), unit: "images/s".into(), per_run: None, operations: None, ours, theirs }
     }
 
-    fn figures(work: &str) -> Figures {
-        let (ours, theirs) = (Vec::new(), Vec::new());
-        Figures { work: work.into(), unit: "images/s".into(), per_run: None, operations: None, ours, theirs }
+    fn archive(folder: &Path, setup: &Value) -> Archive {
+        let held = Held { setup: setup.clone(), ..Held::default() };
+        Archive { name: "step".into(), folder: Some(folder.to_owned()), rounds: 1, held }
     }
 
     #[test]
     fn what_is_archived_is_not_measured_again_and_keeps_its_setup() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (common, path) = (common(folder.path()), folder.path().join("step.json"));
-        let setup = json!({ "commit": "1a2b3c4", "load": "first" });
-        let first = Held { setup: setup.clone(), earlier: Vec::new(), figures: vec![figures("a")] };
-        fs::write(&path, serde_json::to_string(&first).expect("JSON")).expect("written");
+        let path = folder.path().join("step.json");
+        let setup = |command: &str| json!({ "commit": "1a2b3c4", "command": command });
+        let flex = ["flex".to_owned()];
+        let mut first = archive(folder.path(), &setup("first"));
+        first.measure("a", &flex, || Ok(figures("a"))).expect("measured");
 
-        let mut archive = Archive {
-            name: "step".into(),
-            common: &common,
-            load_before: String::new(),
-            held: Held::default(),
-        };
-        archive.go_on(&path, &setup).expect("the same setup");
-        archive.measure("a", || panic!("measured again")).expect("left out");
-        archive.measure("b", || Ok(figures("b"))).expect("measured");
-        archive.measure("c", || Ok(figures("c"))).expect("measured");
-
+        let mut second =
+            archive(folder.path(), &setup("second")).going_on(&path).expect("the same kind of setup");
+        second.measure("a", &flex, || panic!("measured again")).expect("left out");
+        second.measure("b", &flex, || Ok(figures("b"))).expect("measured");
+        second.measure("c", &flex, || Ok(figures("c"))).expect("measured");
         let held: Held = serde_json::from_str(&fs::read_to_string(&path).expect("a file")).expect("figures");
         assert_eq!(held.figures.iter().map(|figures| figures.work.as_str()).collect::<String>(), "abc");
         assert_eq!((held.earlier.len(), held.earlier[0].figures), (1, 1));
-        assert_eq!((&held.earlier[0].setup, held.setup == setup), (&setup, false));
-        let error = archive
-            .go_on(&path, &json!({ "commit": "1a2b3c4", "cpu": "another" }))
-            .expect_err("another machine");
-        assert!(format!("{error:#}").contains("found another cpu"), "{error:#}");
+        assert_eq!(
+            (&held.earlier[0].setup["command"], &held.setup["command"]),
+            (&json!("first"), &json!("second"))
+        );
+
+        let sides = ["flex".to_owned(), "tch".to_owned()];
+        let error =
+            second.measure("a", &sides, || panic!("measured again")).expect_err("other sides").to_string();
+        assert!(error.starts_with("'a' has 1 rounds of flex, expected 1 of flex, tch: "), "{error}");
+        let other = json!({ "commit": "1a2b3c4", "cpu": "another" });
+        let error =
+            archive(folder.path(), &other).going_on(&path).err().expect("another machine").to_string();
+        assert!(error.starts_with("found another cpu"), "{error}");
     }
 }

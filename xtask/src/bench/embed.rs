@@ -60,11 +60,15 @@ pub(crate) struct Embed {
 }
 
 impl Embed {
-    pub(super) fn run(&self, archive: &mut Archive<'_>) -> Result<()> {
+    pub(super) fn run(&self, archive: &mut Archive) -> Result<()> {
         let works = self.works()?;
         let rounds = Rounds::new(&self.common, "embed_time", &self.devices, &self.variants)?;
         for work in &works {
-            archive.measure(&work.words_of_embedding(), || rounds.compare(&self.contest(work, &rounds)?))?;
+            let contest = self.contest(work)?;
+            archive.measure(&work.words_of_embedding(), &rounds.sides(&contest), || {
+                self.export(&contest, &rounds)?;
+                rounds.compare(&contest)
+            })?;
         }
         Ok(())
     }
@@ -75,13 +79,17 @@ impl Embed {
     }
 
     /// Writes the files of a piece of work.
-    fn contest<'a>(&'a self, work: &'a Work, rounds: &Rounds<'_>) -> Result<EmbedOf<'a>> {
-        let contest = EmbedOf::new(self, work, work.save(&work_folder(&self.common, "embed"))?);
+    fn contest<'a>(&'a self, work: &'a Work) -> Result<EmbedOf<'a>> {
+        Ok(EmbedOf::new(self, work, work.save(&work_folder(&self.common, "embed"))?))
+    }
+
+    /// Lets PyTorch write the encoder for ONNX Runtime, if that is a rival.
+    fn export(&self, contest: &EmbedOf<'_>, rounds: &Rounds<'_>) -> Result<()> {
         let has_onnx = rounds.variants.iter().any(|variant| is_onnx(variant));
         if let Some(baseline) = rounds.baseline.as_ref().filter(|_| has_onnx) {
             baseline.measure("write_onnx.py", "eager", &contest.of_export())?;
         }
-        Ok(contest)
+        Ok(())
     }
 }
 

@@ -141,6 +141,16 @@ fn sides(figures: &[Figures]) -> impl Iterator<Item = (&Figures, &Side)> {
 }
 
 impl Figures {
+    /// The names of all sides, ours first.
+    pub(super) fn sides(&self) -> Vec<String> {
+        self.ours.iter().chain(&self.theirs).map(|side| side.name.clone()).collect()
+    }
+
+    /// How often each side was measured.
+    pub(super) fn rounds(&self) -> usize {
+        self.ours.iter().chain(&self.theirs).map(|side| side.figures.len()).min().unwrap_or_default()
+    }
+
     /// The ratio of one of our medians to the best of theirs; empty for their sides and where nothing was measured.
     fn ratio(&self, side: &Side, figures: impl Fn(&Side) -> &Vec<f64>, better: Better) -> String {
         let is_ours = self.ours.iter().any(|ours| std::ptr::eq(ours, side));

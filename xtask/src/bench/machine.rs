@@ -90,17 +90,21 @@ fn memory_mib() -> Option<u64> {
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib / 1024)
 }
 
-/// The commit of the sources, with `-dirty` if they differ from it. Results do not count as sources, since they change during the
-/// runs.
+/// What is measured, and what measures it. Results and other pages change during the runs.
+const SOURCES: [&str; 6] = [":/Cargo.lock", ":/Cargo.toml", ":/.cargo", ":/crates", ":/examples", ":/xtask"];
+
+/// The commit of the sources, with `-dirty` if they differ from it.
 pub(crate) fn commit() -> String {
     let git = |arguments: &[&str]| said("git", &[&["-C", env!("CARGO_MANIFEST_DIR")], arguments].concat());
     let head = git(&["rev-parse", "--short=9", "HEAD"]);
-    if git(&["status", "--porcelain", "--", ":/", ":/!docs"]).is_empty() { head } else { head + "-dirty" }
+    let changed = git(&[&["status", "--porcelain", "--untracked-files=no", "--"][..], &SOURCES].concat());
+    if changed.is_empty() { head } else { head + "-dirty" }
 }
 
 /// Fails unless two setups have the same machine, versions and sources.
 pub(super) fn ensure_same(then: &Value, now: &Value) -> Result<()> {
-    for name in ["cpu", "processor", "cores", "rustc", "burn", "glibc", "c++", "python"] {
+    for name in ["cpu", "processor", "cores", "gpu", "rustc", "burn", "glibc", "c++", "python", "environment"]
+    {
         let (then, now) = (&then[name], &now[name]);
         ensure!(
             then == now,
@@ -108,19 +112,23 @@ pub(super) fn ensure_same(then: &Value, now: &Value) -> Result<()> {
         );
     }
     let [then, now] = [then, now].map(|setup| setup["commit"].as_str().unwrap_or_default());
-    let changed = then != now && !is_unchanged(then, now);
+    let of_no_commit = [then, now].into_iter().find(|commit| commit.ends_with("-dirty"));
     ensure!(
-        !changed && !now.ends_with("-dirty"),
+        of_no_commit.is_none(),
+        "found sources that differ from their commit, {}: expected committed ones",
+        of_no_commit.unwrap_or_default()
+    );
+    ensure!(
+        then == now || is_unchanged(Path::new(env!("CARGO_MANIFEST_DIR")), then, now),
         "found other sources: {then} then, {now} now; expected --archive, for figures of their own"
     );
     Ok(())
 }
 
-/// Whether what is measured, and what measures it, is the same in two commits.
-fn is_unchanged(then: &str, now: &str) -> bool {
-    let folder = env!("CARGO_MANIFEST_DIR");
-    let sources = ["--", ":/Cargo.lock", ":/Cargo.toml", ":/crates", ":/xtask/src", ":/xtask/baseline"];
-    let diff = Command::new("git").args(["-C", folder, "diff", "--quiet", then, now]).args(sources).output();
+/// Whether two commits have the same sources.
+fn is_unchanged(folder: &Path, then: &str, now: &str) -> bool {
+    let diff = ["diff", "--quiet", then, now, "--"];
+    let diff = Command::new("git").arg("-C").arg(folder).args(diff).args(SOURCES).output();
     diff.is_ok_and(|diff| diff.status.success())
 }
 
@@ -171,7 +179,31 @@ mod tests {
         let other = error(&here, &setup("a", "no such commit")).expect_err("other sources");
         assert!(other.starts_with("found other sources: 1a2b3c4 then, no such commit now"), "{other}");
         let dirty = setup("a", "1a2b3c4-dirty");
-        assert!(error(&dirty, &dirty).is_err(), "nobody knows what has changed since");
+        let other = error(&dirty, &dirty).expect_err("nobody knows what has changed since");
+        assert!(other.ends_with("1a2b3c4-dirty: expected committed ones"), "{other}");
+    }
+
+    #[test]
+    fn pages_are_no_sources() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let git = |arguments: &[&str]| {
+            let who = ["-c", "user.name=a", "-c", "user.email=a@example.org"];
+            let output = Command::new("git").arg("-C").arg(folder.path()).args(who).args(arguments).output();
+            String::from_utf8(output.expect("git").stdout).expect("text").trim().to_owned()
+        };
+        let commit = |name: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
+            fs::write(path, name).expect("writable");
+            git(&["add", "."]);
+            git(&["commit", "--quiet", "-m", name]);
+            git(&["rev-parse", "HEAD"])
+        };
+        git(&["init", "--quiet"]);
+        let commits = ["crates/a.rs", "docs/a.md", "README.md", "crates/b.rs"].map(commit);
+        assert!(is_unchanged(folder.path(), &commits[0], &commits[2]));
+        assert!(!is_unchanged(folder.path(), &commits[2], &commits[3]));
+        assert!(!is_unchanged(folder.path(), "no such commit", &commits[0]));
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
 }
 
 /// Measures and prints the tables.
-fn measure(name: &str, common: &Common, run: impl FnOnce(&mut Archive<'_>) -> Result<()>) -> Result<()> {
+fn measure(name: &str, common: &Common, run: impl FnOnce(&mut Archive) -> Result<()>) -> Result<()> {
     let mut archive = Archive::open(name, common)?;
     run(&mut archive)?;
     println!("{}", archive.tables());
@@ -126,6 +126,12 @@ fn measure(name: &str, common: &Common, run: impl FnOnce(&mut Archive<'_>) -> Re
 }
 
 /// A benchmark that is archived at its end, and not continued.
-fn whole(run: impl FnOnce() -> Result<Vec<Figures>>) -> impl FnOnce(&mut Archive<'_>) -> Result<()> {
-    |archive| if archive.is_empty() { archive.add(run()?) } else { Ok(()) }
+fn whole(run: impl FnOnce() -> Result<Vec<Figures>>) -> impl FnOnce(&mut Archive) -> Result<()> {
+    |archive| {
+        if archive.is_empty() {
+            return archive.add(run()?);
+        }
+        println!("already archived, as a whole");
+        Ok(())
+    }
 }

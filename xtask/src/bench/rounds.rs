@@ -67,6 +67,12 @@ impl<'a> Rounds<'a> {
         Ok(Self { common, program, devices, baseline, variants: variants(common, asked) })
     }
 
+    /// The names of the sides of a contest, ours first.
+    pub(super) fn sides(&self, contest: &impl Contest) -> Vec<String> {
+        let theirs = contest.rivals(&self.variants).into_iter().map(name);
+        self.devices.iter().cloned().chain(theirs).collect()
+    }
+
     /// The figures of all rounds.
     pub(super) fn compare(&self, contest: &impl Contest) -> Result<Figures> {
         let rivals = contest.rivals(&self.variants);

@@ -17,8 +17,8 @@ use super::row::Row;
 use super::work::{Changes, Files, Work};
 use super::{Archive, Common};
 
-/// All combinations of channels_last, compile and malloc except those that each lack `malloc` or `channels_last` and otherwise equal
-/// another: left out to save time.
+/// Without `eager+malloc`, `compile` and `channels_last+compile`, to save time: each lacks `channels_last` or `malloc`, and otherwise
+/// equals one of these.
 const OF_CONVOLUTIONS: [&str; 5] =
     ["eager", "channels_last", "channels_last+malloc", "compile+malloc", "channels_last+compile+malloc"];
 
@@ -96,14 +96,13 @@ impl FromStr for Shape {
 }
 
 impl Step {
-    pub(super) fn run(&self, archive: &mut Archive<'_>) -> Result<()> {
+    pub(super) fn run(&self, archive: &mut Archive) -> Result<()> {
         let (works, variants) = (self.works()?, self.all_variants());
         let rounds = Rounds::new(&self.common, "step_time", &self.devices, &variants)?;
         for work in &works {
-            archive.measure(&work.words(), || {
-                let files = work.save(&work_folder(&self.common, "step"))?;
-                rounds.compare(&StepOf { step: self, work, files })
-            })?;
+            let files = work.save(&work_folder(&self.common, "step"))?;
+            let contest = StepOf { step: self, work, files };
+            archive.measure(&work.words(), &rounds.sides(&contest), || rounds.compare(&contest))?;
         }
         Ok(())
     }

@@ -88,7 +88,8 @@ pub(super) fn assert_close(got: &[TensorData], want: &[TensorData], bound: f64, 
         );
         let (got, want): (Vec<f64>, Vec<f64>) = (got.iter().collect(), want.iter().collect());
         // Taking the maximum of some errors would skip NaN.
-        assert!(got.iter().all(|value| value.is_finite()), "{about}: result {index} is not finite");
+        let is_finite = got.iter().chain(&want).all(|value| value.is_finite());
+        assert!(is_finite, "{about}: result {index} is not finite");
         let largest = want.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
         let error = got.iter().zip(&want).fold(0.0, |error: f64, (a, b)| error.max((a - b).abs())) / largest;
         assert!(error < bound, "{about}: result {index} is off by {error:e} of {largest}");

@@ -26,7 +26,8 @@ impl MadeFor {
         limits::images("made_for.images", images)?;
         ConfigError::check(epochs > 0, "made_for.epochs", epochs, "at least 1")?;
         limits::epochs("made_for.epochs", epochs)?;
-        limits::images("made_for.batch_size", batch_size)
+        let expected = "1 to 1048576, as schedule.batch_size";
+        ConfigError::check((1..=1 << 20).contains(&batch_size), "made_for.batch_size", batch_size, expected)
     }
 
     /// Images that are drawn in all epochs together.

@@ -120,10 +120,19 @@ fn is_free(path: &Path) -> io::Result<bool> {
 /// Whether the directory shows that a run wrote it. Earlier versions wrote no lock file, but always metrics, and a copy of a run may
 /// lack both.
 pub(super) fn has_record(path: &Path) -> bool {
-    let has_any = |names: [&str; 2]| names.iter().any(|name| path.join(name).is_file());
+    let has = |name: &str| path.join(name).is_file();
+    let is_named = has("recipe.toml") || has("classifier.toml");
     Holder::of(path).is_some()
-        || (has_any(["recipe.toml", "classifier.toml"])
-            && has_any(["metrics.jsonl", "checkpoints/last/meta.json"]))
+        || (is_named && (has("metrics.jsonl") || has_checkpoint(&path.join(CHECKPOINTS))))
+}
+
+fn has_checkpoint(folder: &Path) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_one = |entry: fs::DirEntry| {
+        entry.file_name().to_str().is_some_and(checkpoint::is_checkpoint_name)
+            && entry.path().join("meta.json").is_file()
+    };
+    entries.map(is_one).any(|is_one| is_one)
 }
 
 pub(crate) fn remove_file(path: &Path) -> Result<(), TrainError> {

@@ -204,9 +204,9 @@ mod tests {
     }
 
     #[test]
-    fn lengths_out_of_order_are_named() {
-        for earlier in [&[(0, 10)][..], &[(11, 10)], &[(5, 10), (5, 20)]] {
-            let error = schedule(30, earlier).validate().expect_err("out of order").to_string();
+    fn lengths_out_of_order_or_beyond_the_limit_are_named() {
+        for earlier in [&[(0, 10)][..], &[(11, 10)], &[(5, 10), (5, 20)], &[(5, u64::MAX)]] {
+            let error = schedule(30, earlier).validate().expect_err("unusable").to_string();
             assert!(error.starts_with("schedule.earlier_lengths is "), "{error}");
         }
         schedule(30, &[(5, 10), (20, 20)]).validate().expect("in order");

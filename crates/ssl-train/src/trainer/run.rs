@@ -77,11 +77,7 @@ impl<'a, M: MethodRules> Run<'a, M> {
         data: &Dataset,
     ) -> Result<Networks<S, T>, TrainError> {
         let Some(checkpoint) = newest_intact_checkpoint(self.trainer.run)? else {
-            let run = self.trainer.run;
-            // Starting over would empty the metrics of a finished run, and replace its result.
-            if [run.encoder(), run.classifier()].iter().any(|result| result.is_file()) {
-                return Err(TrainError::NoCheckpoint(run.checkpoints()));
-            }
+            self.check_without_result()?;
             if self.writes() {
                 info!("the run was stopped before its first checkpoint: it starts over");
             }
@@ -111,6 +107,15 @@ impl<'a, M: MethodRules> Run<'a, M> {
         self.untrained = meta.untrained.clone();
         self.clock = Clock::new(meta.seconds);
         Ok(networks)
+    }
+
+    /// Fails if the run, which has no checkpoint, has a result: starting over would empty its metrics, and replace it.
+    pub(super) fn check_without_result(&self) -> Result<(), TrainError> {
+        let run = self.trainer.run;
+        match [run.encoder(), run.classifier()].into_iter().find(|result| result.is_file()) {
+            Some(result) => Err(TrainError::NothingToGoOnFrom { result, checkpoints: run.checkpoints() }),
+            None => Ok(()),
+        }
     }
 
     /// Logs what is unusual about a checkpoint.

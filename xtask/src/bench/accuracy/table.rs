@@ -103,11 +103,19 @@ impl Group {
         group
     }
 
-    /// Ours minus PyTorch's: of pairs, where each seed has the same initial weights on both sides.
+    /// Ours minus PyTorch's: of the seeds that both sides have, where these start from the same initial weights.
     fn minus(&self, theirs: &Self) -> Option<Difference> {
-        if theirs.shared_start && self.seeds == theirs.seeds {
-            let pairs = self.trained.iter().zip(&theirs.trained).map(|(ours, theirs)| ours - theirs);
-            return Sample::of(&pairs.collect::<Vec<_>>()).map(Difference::from);
+        if theirs.shared_start {
+            let pairs: Vec<f64> = self
+                .seeds
+                .iter()
+                .zip(&self.trained)
+                .filter_map(|(seed, ours)| {
+                    let pair = theirs.seeds.iter().position(|other| other == seed)?;
+                    Some(ours - theirs.trained[pair])
+                })
+                .collect();
+            return Sample::of(&pairs).map(Difference::from);
         }
         Some(Sample::of(&self.trained)?.minus(&Sample::of(&theirs.trained)?))
     }
@@ -137,13 +145,17 @@ impl Measure {
         }
     }
 
-    /// A row of its table.
-    fn row(self, method: &str, records: &[&Record]) -> String {
-        let side = |side| {
+    /// The runs of both sides.
+    fn sides(self, method: &str, records: &[&Record]) -> [Group; 2] {
+        [Side::Ours, Side::Torch].map(|side| {
             let of_side = records.iter().filter(|record| record.method == method && record.side == side);
             Group::of(of_side.copied(), |figures| self.of(figures))
-        };
-        let (ours, theirs) = (side(Side::Ours), side(Side::Torch));
+        })
+    }
+
+    /// A row of its table.
+    fn row(self, method: &str, records: &[&Record]) -> String {
+        let [ours, theirs] = self.sides(method, records);
         format!("| {} |", cells(method, &ours, &theirs).join(" | "))
     }
 }
@@ -194,7 +206,8 @@ fn cells(method: &str, ours: &Group, theirs: &Group) -> Vec<String> {
 fn own_weights(own: &[&Record], current: &[&Record], recipes: &[(&str, String)]) -> String {
     let row = |method: &str| {
         let (before, now) = (Row::of(method, own), Row::of(method, current));
-        let has_both = !before.theirs.seeds.is_empty() && now.theirs.shared_start;
+        let has_both =
+            [&before, &now].iter().all(|row| !row.theirs.seeds.is_empty()) && now.theirs.shared_start;
         let [before, theirs, ours] =
             [&before.theirs, &now.theirs, &now.ours].map(|group| mean(&group.trained));
         has_both.then(|| format!("| `{method}` | {before} | {theirs} | {ours} |"))
@@ -233,7 +246,7 @@ fn missing(current: &[&Record], stale: usize, recipes: &[(&str, String)]) -> Str
     let mut lines = Vec::new();
     for (method, _) in recipes {
         let Row { ours, theirs, .. } = Row::of(method, current);
-        let wanted = wanted_seeds(&ours, &theirs);
+        let wanted = wanted_seeds(method, current);
         for (side, group) in [(Side::Ours, ours), (Side::Torch, theirs)] {
             let missing = (0..wanted).filter(|seed| !group.seeds.contains(seed));
             let seeds: Vec<_> = missing.map(|seed| seed.to_string()).collect();
@@ -249,7 +262,15 @@ fn missing(current: &[&Record], stale: usize, recipes: &[(&str, String)]) -> Str
 }
 
 /// The number of seeds of a method: three, and three more, once, if these cannot tell or ours is lower.
-fn wanted_seeds(ours: &Group, theirs: &Group) -> u64 {
+fn wanted_seeds(method: &str, current: &[&Record]) -> u64 {
+    let [ours, theirs] = match by_labels(method) {
+        true => Measure::Linear.sides(method, current),
+        false => {
+            let Row { ours, theirs, .. } = Row::of(method, current);
+            [ours, theirs]
+        }
+    };
+    let (ours, theirs) = (&ours, &theirs);
     let has_more = [ours, theirs].iter().any(|group| group.seeds.iter().any(|&seed| seed >= SEEDS as u64));
     let needs_more = matches!(verdict(ours.minus(theirs)), Verdict::MoreSeeds | Verdict::Lower);
     let sets = if has_more || needs_more { 2 } else { 1 };
@@ -389,13 +410,16 @@ mod tests {
             row(&page(&records, &recipes(), &Replaced::default()), "simclr")[3..5],
             ["-0.33 ± 0.17", "right"]
         );
-        // One run from other weights, or a seed without its pair, and the sides are compared by their means.
+        // One run from other weights, and the sides are compared by their means.
         records[5].shared_start = false;
         assert_eq!(
             row(&page(&records, &recipes(), &Replaced::default()), "simclr")[3..5],
             ["-0.33 ± 3.27", "**more seeds**"]
         );
+        // A seed without its pair does not count.
         records[5].shared_start = true;
+        records.push(record("simclr", Side::Ours, 3, 90.0));
+        assert_eq!(row(&page(&records, &recipes(), &Replaced::default()), "simclr")[3], "-0.33 ± 0.17");
         records.remove(0);
         assert_eq!(row(&page(&records, &recipes(), &Replaced::default()), "simclr")[4], "missing");
     }

@@ -89,10 +89,11 @@ impl Test {
             self.baseline.is_some() || !trials.iter().any(is_torch),
             "there is no Python for PyTorch's side: expected --baseline PYTHON or --sides ours"
         );
+        let commit = clean_commit()?;
         let bench = Bench {
             first_steps: self.starts(&trials)?,
             program: if trials.iter().all(is_torch) { None } else { Some(self.runs.program()?) },
-            commit: clean_commit()?,
+            commit,
             pixels: self.pixels_of(&trials)?,
             setup: self.setup(),
             writing: Mutex::new(()),
