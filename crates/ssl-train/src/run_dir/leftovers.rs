@@ -127,12 +127,10 @@ pub(super) fn has_record(path: &Path) -> bool {
 }
 
 fn has_checkpoint(folder: &Path) -> bool {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_one = |entry: fs::DirEntry| {
-        entry.file_name().to_str().is_some_and(checkpoint::is_checkpoint_name)
-            && entry.path().join("meta.json").is_file()
-    };
-    entries.map(is_one).any(|is_one| is_one)
+    fs::read_dir(folder).into_iter().flatten().flatten().any(|entry| {
+        let is_named = entry.file_name().to_str().is_some_and(checkpoint::is_checkpoint_name);
+        is_named && entry.path().join("meta.json").is_file()
+    })
 }
 
 pub(crate) fn remove_file(path: &Path) -> Result<(), TrainError> {
