@@ -20,14 +20,7 @@ SMALL = {"temperature": 0.5, "projector_layers": 2, "hidden_dim": 0, "output_dim
 
 def main():
     args = arguments()
-    check_device(args.device)
-    if args.threads is not None:
-        torch.set_num_threads(args.threads)
-    torch.backends.cudnn.benchmark = True
-    recipe = read_recipe(args.recipe)
-    if args.batch:
-        recipe["schedule"]["batch_size"] = args.batch
-    check_variant(recipe, args.variant)
+    recipe = prepared(args)
     tiny = small(recipe)
     load_libraries(args.variant, make_step(tiny, make_batch(tiny, args), args, compiled=False))
     batch = make_batch(recipe, args)
@@ -40,6 +33,19 @@ def main():
     seconds = [timed(step, args.device) for _ in range(args.steps)]
     result = measured(recipe, args, seconds) | {"warmup_s": warmup} | memory.figures() | versions()
     print_result(result | operations(step, args.variant))
+
+
+def prepared(args):
+    """Device, threads and the recipe, as the arguments have them."""
+    check_device(args.device)
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = True
+    recipe = read_recipe(args.recipe)
+    if args.batch:
+        recipe["schedule"]["batch_size"] = args.batch
+    check_variant(recipe, args.variant)
+    return recipe
 
 
 def arguments():

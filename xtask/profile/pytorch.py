@@ -34,11 +34,7 @@ PARTS = {
 
 def main():
     args = step.arguments()
-    if args.threads is not None:
-        torch.set_num_threads(args.threads)
-    recipe = step.read_recipe(args.recipe)
-    if args.batch:
-        recipe["schedule"]["batch_size"] = args.batch
+    recipe = step.prepared(args)
     batch = step.make_batch(recipe, args)
     run = step.make_step(recipe, batch, args, "compile" in args.variant)
     for _ in range(args.warmup):

@@ -10,11 +10,11 @@ mod work;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_ssl::core::frozen::Frozen;
 use burn_ssl::core::{Mask, Needs};
-use burn_ssl::data::{Mask as HostMask, MaskKey, Masks, PatchIndices, PatchMask, ViewConfig};
+use burn_ssl::data::{Mask as HostMask, MaskKey, PatchIndices, PatchMask, ViewConfig};
 use burn_ssl::prelude::*;
 use burn_ssl::registry::{WithMethod, with_method};
 use burn_ssl::train::{BatchConfig, Gradients, Optimizer, OptimizerConfig, needs_of_views};
@@ -160,19 +160,15 @@ impl Timing<'_> {
         let crops: Vec<Tensor<4>> = sizes.iter().enumerate().map(random).collect();
         let labels: Vec<i64> = (0..batch as i64).map(|image| image % 10).collect();
         let labels = Tensor::from_data(TensorData::new(labels, [batch]), &self.device);
-        let masks = self.masks(&sizes)?;
+        let masks = self.masks()?;
         let has_masks = needs.masks.is_none() || !masks.is_empty();
         ensure!(has_masks, "{} hides patches, expected a section [mask]", self.recipe.method);
         Ok(Views::new(crops, needs.global_views).with_labels(labels).with_masks(masks))
     }
 
     /// The masks of the first batch. `cargo xtask bench step` draws the same for PyTorch.
-    fn masks(&self, sizes: &[usize]) -> Result<Vec<Option<Mask>>> {
-        let Some(config) = &self.recipe.mask else { return Ok(Vec::new()) };
-        let patch = self.recipe.encoder.patch_pixels();
-        let patch = patch.context("the recipe hides patches of a network without any, expected a ViT")?;
-        let grids: Vec<[usize; 2]> = sizes.iter().map(|size| [size / patch; 2]).collect();
-        let masks = Masks::new(config.clone(), &grids)?;
+    fn masks(&self) -> Result<Vec<Option<Mask>>> {
+        let Some(masks) = self.recipe.masks()? else { return Ok(Vec::new()) };
         let samples: Vec<u64> = (0..self.recipe.schedule.batch_size as u64).collect();
         let drawn = masks.draw(MaskKey { seed: self.recipe.seed, step: 0 }, &samples);
         Ok(drawn.views.iter().map(|mask| mask.as_ref().map(|mask| self.on_device(mask))).collect())

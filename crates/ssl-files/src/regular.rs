@@ -33,7 +33,7 @@ fn room_for(len: u64) -> io::Result<Vec<u8>> {
     match usize::try_from(len).map(|len| bytes.try_reserve_exact(len)) {
         Ok(Ok(())) => Ok(bytes),
         _ => {
-            let error = format!("it has {len} bytes, which memory does not hold");
+            let error = format!("it has {len} bytes, more than fit into memory");
             Err(io::Error::new(io::ErrorKind::OutOfMemory, error))
         }
     }
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn a_file_that_is_larger_than_memory_is_not_read() {
         let error = room_for(u64::MAX).expect_err("no address space has that many").to_string();
-        assert_eq!(error, "it has 18446744073709551615 bytes, which memory does not hold");
+        assert_eq!(error, "it has 18446744073709551615 bytes, more than fit into memory");
         assert!(room_for(1000).is_ok_and(|bytes| bytes.capacity() >= 1000));
     }
 

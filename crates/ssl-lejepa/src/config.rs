@@ -70,12 +70,7 @@ impl LeJepaConfig {
         let (weight, t_max) = (self.sigreg_weight, self.t_max);
         limits::share("sigreg_weight", weight)?;
         let views = self.global_views;
-        ConfigError::check(
-            (1..=1024).contains(&views),
-            "global_views",
-            views,
-            "1 to 1024, as views of a recipe",
-        )?;
+        ConfigError::check((1..=1024).contains(&views), "global_views", views, "1 to 1024, as views.count")?;
         ConfigError::check(self.slices > 0, "slices", 0, "at least 1")?;
         ConfigError::check(self.knots > 1, "knots", self.knots, "at least 2")?;
         // φ(40) is 0, even in float64.
@@ -136,7 +131,7 @@ mod tests {
         );
         assert_eq!(
             error(new().with_global_views(0)),
-            "global_views is 0, expected 1 to 1024, as views of a recipe"
+            "global_views is 0, expected 1 to 1024, as views.count"
         );
         assert_eq!(error(new().with_slices(0)), "slices is 0, expected at least 1");
         assert_eq!(

@@ -289,8 +289,9 @@ fn neck(methods: &impl Methods, options: &FinetuneOptions, device: &Device) -> R
     let checkpoint = newest_intact_checkpoint(&run).and_then(|found| {
         found.ok_or_else(|| TrainError::NoCheckpoint(run.checkpoints())) // which matters if layers are kept
     });
-    let written = checkpoint.as_ref().map(|checkpoint| Recipe::of_checkpoint(checkpoint, &recipe));
-    let recipe = written.unwrap_or(Ok(None))?.unwrap_or(recipe);
+    let there = checkpoint.as_ref().ok();
+    let written = there.map(|checkpoint| Recipe::of_checkpoint(checkpoint, &recipe)).transpose()?;
+    let recipe = written.flatten().unwrap_or(recipe);
     let visitor = KeptLayers { asked, checkpoint, recipe: &recipe, device };
     methods.with(&recipe.method, &recipe.method_options, visitor)?
 }

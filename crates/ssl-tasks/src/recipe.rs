@@ -14,10 +14,12 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use ssl_core::{ConfigError, Precision, limits};
-use ssl_data::{EvalTransform, MAX_VIEW_SIZE, MAX_WORKERS, MaskConfig, Normalization, ViewConfig, Views};
+use ssl_data::{
+    EvalTransform, MAX_VIEW_SIZE, MAX_WORKERS, MaskConfig, Masks, Normalization, ViewConfig, Views,
+};
 use ssl_encoders::{EncoderConfig, MODELS, Preprocessing};
 use ssl_eval::KnnConfig;
-use ssl_train::{BatchConfig, CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig};
+use ssl_train::{BatchConfig, CheckpointConfig, OptimizerConfig, ScheduleConfig, TrainConfig, TrainError};
 use toml::Table;
 
 pub use did_you_mean::DidYouMean;
@@ -239,6 +241,19 @@ impl Recipe {
     /// The first view that cannot be rendered.
     pub fn views(&self) -> Result<Views, RecipeError> {
         Ok(Views::new(&self.views, self.data.normalization())?)
+    }
+
+    /// The masks that it declares, for the patches of its encoder; none without a section `[mask]`.
+    ///
+    /// # Errors
+    /// If the encoder has no patches, or the masks do not fit the views.
+    pub fn masks(&self) -> Result<Option<Masks>, crate::Error> {
+        let Some(config) = &self.mask else { return Ok(None) };
+        let encoder = &self.encoder;
+        let patch = encoder.patch_pixels().ok_or_else(|| TrainError::Tokens(encoder.name.clone()))?;
+        let views = self.views()?;
+        let grids: Vec<_> = (0..views.len()).map(|view| [views.size(view) / patch; 2]).collect();
+        Ok(Some(Masks::new(config.clone(), &grids).map_err(RecipeError::from)?))
     }
 
     /// The configuration of the trainer.

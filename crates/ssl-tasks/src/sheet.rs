@@ -10,12 +10,11 @@ use image::RgbImage;
 use image::imageops::{self, FilterType};
 use serde::Serialize;
 use ssl_data::{Dataset, Image, MaskKey, Masks, SampleKey, Scratch, Views, shade_patches};
-use ssl_train::TrainError;
 
 use layout::{GAP, Layout, PAPER};
 
 use crate::methods::Methods;
-use crate::recipe::{DataConfig, RecipeError};
+use crate::recipe::DataConfig;
 use crate::{Error, Recipe, files, images};
 
 /// Options of [`preview`].
@@ -72,7 +71,7 @@ pub(crate) fn write(
     out: &Path,
     overwrite: bool,
 ) -> Result<usize, Error> {
-    let masks = masks(recipe)?;
+    let masks = recipe.masks()?;
     let drawn = sheet(dataset, recipe, &recipe.views()?, masks.as_ref(), images);
     let (sheet, images) = drawn.map_err(|reason| Error::Image { path: out.into(), reason })?;
     write_image(out, &sheet, overwrite)?;
@@ -134,16 +133,6 @@ pub(crate) fn of_rows(rows: &[Vec<Arc<Image>>], cell: u32) -> RgbImage {
         }
     }
     sheet
-}
-
-/// The masks of a recipe for its encoder; none without a section `[mask]`.
-fn masks(recipe: &Recipe) -> Result<Option<Masks>, Error> {
-    let Some(config) = &recipe.mask else { return Ok(None) };
-    let encoder = &recipe.encoder;
-    let patch = encoder.patch_pixels().ok_or_else(|| TrainError::Tokens(encoder.name.clone()))?;
-    let views = recipe.views()?;
-    let grids: Vec<_> = (0..views.len()).map(|view| [views.size(view) / patch; 2]).collect();
-    Ok(Some(Masks::new(config.clone(), &grids).map_err(RecipeError::from)?))
 }
 
 /// Writes a sheet in the format that the extension of the file names.
@@ -227,13 +216,13 @@ mod tests {
     fn hidden_patches_are_shaded_and_an_encoder_without_patches_is_refused() {
         let mut recipe = crate::methods::testing::recipe("demo");
         recipe.mask = Some(toml::from_str("kind = 'random'\nratio = 0.5").expect("a mask"));
-        let error = masks(&recipe).expect_err("a ResNet has no patches").to_string();
+        let error = recipe.masks().expect_err("a ResNet has no patches").to_string();
         assert!(error.ends_with("and resnet18 has none: expected a ViT, such as vit-small"), "{error}");
         recipe.encoder = ssl_encoders::EncoderConfig {
             patch_size: Some(8),
             ..ssl_encoders::EncoderConfig::named("vit-tiny")
         };
-        let masks = masks(&recipe).expect("masks for a ViT");
+        let masks = recipe.masks().expect("masks for a ViT");
         let dataset = images::open(&recipe.data.path, Some(2)).expect("rendered images");
         let views = recipe.views().expect("views");
         let draw = |masks| sheet(&dataset, &recipe, &views, masks, 2).expect("a font").0;

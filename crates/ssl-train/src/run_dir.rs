@@ -62,7 +62,8 @@ impl RunDir {
     /// Locks the directory as long as the value or a clone of it lives, to resume the run in it.
     ///
     /// # Errors
-    /// [`TrainError::NoRun`] or [`TrainError::NoClassifier`] if no run wrote the directory, [`TrainError::Running`] if another process is writing to it.
+    /// [`TrainError::NoRun`] or [`TrainError::NoClassifier`] if no run wrote the directory, [`TrainError::Running`] if another
+    /// process is writing to it.
     pub fn locked(self) -> Result<Self, TrainError> {
         if !leftovers::has_record(&self.path) {
             let is_classifier = self.classifier_record().is_file();

@@ -65,7 +65,7 @@ impl Embed {
         let rounds = Rounds::new(&self.common, "embed_time", &self.devices, &self.variants)?;
         for work in &works {
             let contest = self.contest(work)?;
-            archive.measure(&work.words_of_embedding(), &rounds.sides(&contest), || {
+            archive.measure(&contest.words(), &rounds.sides(&contest), || {
                 self.export(&contest, &rounds)?;
                 rounds.compare(&contest)
             })?;

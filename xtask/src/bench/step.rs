@@ -102,7 +102,7 @@ impl Step {
         for work in &works {
             let files = work.save(&work_folder(&self.common, "step"))?;
             let contest = StepOf { step: self, work, files };
-            archive.measure(&work.words(), &rounds.sides(&contest), || rounds.compare(&contest))?;
+            archive.measure(&contest.words(), &rounds.sides(&contest), || rounds.compare(&contest))?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use burn_ssl::Recipe;
 use burn_ssl::encoders::{EncoderConfig, Family};
 use burn_ssl::recipe::{Draft, NamedDraft, NamedRecipe};
 use serde_json::{Value, json};
-use ssl_data::{Mask, MaskKey, Masks, PatchIndices};
+use ssl_data::{Mask, MaskKey, PatchIndices};
 
 /// A step or an encoder to time.
 #[derive(Debug)]
@@ -122,13 +122,8 @@ impl Work {
     /// The masks of the first batch, as the example `step_time` draws them, in the layout of the conformance suite: those of several
     /// views stand one after another.
     fn masks(&self) -> Result<Option<Value>> {
-        let Some(config) = &self.recipe.mask else { return Ok(None) };
-        let patch = self.recipe.encoder.patch_pixels();
-        let patch = patch.context("the recipe hides patches of a network without any, expected a ViT")?;
-        let views = self.recipe.views()?;
-        let grids: Vec<[usize; 2]> = (0..views.len()).map(|view| [views.size(view) / patch; 2]).collect();
+        let Some(masks) = self.recipe.masks()? else { return Ok(None) };
         let samples: Vec<u64> = (0..self.batch() as u64).collect();
-        let masks = Masks::new(config.clone(), &grids)?;
         let drawn = masks.draw(MaskKey { seed: self.recipe.seed, step: 0 }, &samples);
         Ok(Some(in_suite(drawn.views.into_iter().flatten())))
     }

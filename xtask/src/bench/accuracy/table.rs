@@ -106,16 +106,10 @@ impl Group {
     /// Ours minus PyTorch's: of the seeds that both sides have, where these start from the same initial weights.
     fn minus(&self, theirs: &Self) -> Option<Difference> {
         if theirs.shared_start {
-            let pairs: Vec<f64> = self
-                .seeds
-                .iter()
-                .zip(&self.trained)
-                .filter_map(|(seed, ours)| {
-                    let pair = theirs.seeds.iter().position(|other| other == seed)?;
-                    Some(ours - theirs.trained[pair])
-                })
-                .collect();
-            return Sample::of(&pairs).map(Difference::from);
+            let of_seed = |seed| theirs.seeds.iter().zip(&theirs.trained).find(|(other, _)| *other == seed);
+            let ours = self.seeds.iter().zip(&self.trained);
+            let pairs = ours.filter_map(|(seed, ours)| Some(ours - of_seed(seed)?.1));
+            return Sample::of(&pairs.collect::<Vec<f64>>()).map(Difference::from);
         }
         Some(Sample::of(&self.trained)?.minus(&Sample::of(&theirs.trained)?))
     }
@@ -129,9 +123,10 @@ impl Group {
     }
 }
 
-/// What methods that are judged by labels are measured by.
+/// What methods are measured by.
 #[derive(Clone, Copy)]
 enum Measure {
+    Neighbours,
     Linear,
     Finetuned,
 }
@@ -140,6 +135,7 @@ impl Measure {
     /// The accuracies with and without training.
     fn of(self, figures: &Figures) -> Option<(f64, f64)> {
         match self {
+            Self::Neighbours => Some((figures.knn_top1, figures.knn_top1_untrained)),
             Self::Linear => figures.linear_top1.zip(figures.linear_top1_untrained),
             Self::Finetuned => figures.finetune_top1.zip(figures.finetune_top1_untrained),
         }
@@ -169,12 +165,8 @@ struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn of(method: &'a str, records: &[&Record]) -> Self {
-        let group = |side| {
-            let of_side = |record: &&&Record| record.method == method && record.side == side;
-            let of_side = records.iter().filter(of_side).copied();
-            Group::of(of_side, |figures| Some((figures.knn_top1, figures.knn_top1_untrained)))
-        };
-        Self { method, ours: group(Side::Ours), theirs: group(Side::Torch) }
+        let [ours, theirs] = Measure::Neighbours.sides(method, records);
+        Self { method, ours, theirs }
     }
 
     fn text(&self) -> String {
@@ -263,16 +255,10 @@ fn missing(current: &[&Record], stale: usize, recipes: &[(&str, String)]) -> Str
 
 /// The number of seeds of a method: three, and three more, once, if these cannot tell or ours is lower.
 fn wanted_seeds(method: &str, current: &[&Record]) -> u64 {
-    let [ours, theirs] = match by_labels(method) {
-        true => Measure::Linear.sides(method, current),
-        false => {
-            let Row { ours, theirs, .. } = Row::of(method, current);
-            [ours, theirs]
-        }
-    };
-    let (ours, theirs) = (&ours, &theirs);
-    let has_more = [ours, theirs].iter().any(|group| group.seeds.iter().any(|&seed| seed >= SEEDS as u64));
-    let needs_more = matches!(verdict(ours.minus(theirs)), Verdict::MoreSeeds | Verdict::Lower);
+    let measure = if by_labels(method) { Measure::Linear } else { Measure::Neighbours };
+    let sides = measure.sides(method, current);
+    let has_more = sides.iter().flat_map(|side| &side.seeds).any(|&seed| seed >= SEEDS as u64);
+    let needs_more = matches!(verdict(sides[0].minus(&sides[1])), Verdict::MoreSeeds | Verdict::Lower);
     let sets = if has_more || needs_more { 2 } else { 1 };
     sets * SEEDS as u64
 }
