@@ -10,6 +10,8 @@ use crate::fuzz::Fuzz;
 
 /// Minutes in which every target has to find the bug that is planted in it.
 const PLANTED_MINUTES: u64 = 1;
+/// Where Vulkan's drivers are registered.
+const DRIVERS: &str = "/usr/share/vulkan/icd.d";
 
 /// How long.
 #[derive(Args)]
@@ -29,6 +31,7 @@ impl Nightly {
     /// The first step that fails.
     pub(crate) fn run(&self, torture: impl FnOnce(f64) -> Result<()>) -> Result<()> {
         miri()?;
+        shaders()?;
         println!("a method added by its page, compiled");
         crate::adding::run()?;
         println!("attacks on the tool");
@@ -49,8 +52,28 @@ fn miri() -> Result<()> {
         return Ok(());
     }
     println!("unsafe code, by Miri");
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../miri.sh");
-    let status = Command::new("bash").arg(&script).status();
+    script("miri.sh", &[])
+}
+
+/// Compares `wgpu` with float64 as users build it, and without fusion. CI has fusion without autotuning, which takes half an hour
+/// where a CPU imitates the GPU.
+fn shaders() -> Result<()> {
+    let mut drivers = Path::new(DRIVERS).read_dir().into_iter().flatten();
+    if drivers.next().is_none() {
+        println!("wgpu: left out, since {DRIVERS} names no Vulkan driver");
+        return Ok(());
+    }
+    for features in ["burn-ssl/wgpu", "ssl-kernels/wgpu-plain"] {
+        println!("wgpu against float64, with {features}");
+        script("parity.sh", &["--build", features, "wgpu"])?;
+    }
+    Ok(())
+}
+
+/// Runs a script of `xtask`.
+fn script(name: &str, arguments: &[&str]) -> Result<()> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
+    let status = Command::new("bash").arg(&script).args(arguments).status();
     let status = status.with_context(|| format!("{} cannot be started", script.display()))?;
     ensure!(status.success(), "{} failed", script.display());
     Ok(())
