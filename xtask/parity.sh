@@ -12,8 +12,8 @@ if [[ $program == --build ]]; then
   program=${CARGO_TARGET_DIR:-target}/parity/examples/parity
   shift
 fi
-# A CPU that imitates a GPU spends its time on kernels that autotuning tries, and more of them on every higher level.
-export CUBECL_AUTOTUNE_LEVEL=minimal
+# Where a CPU imitates the GPU, most of the time goes into kernels that autotuning tries.
+export CUBECL_AUTOTUNE_LEVEL=${CUBECL_AUTOTUNE_LEVEL:-minimal}
 export XDG_RUNTIME_DIR=${XDG_RUNTIME_DIR:-/tmp}
 pids=()
 failed=0

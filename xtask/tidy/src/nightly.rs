@@ -55,7 +55,7 @@ fn miri() -> Result<()> {
     script("miri.sh", &[])
 }
 
-/// Compares `wgpu` with float64 as users build it, and without fusion. CI has fusion without autotuning, which takes half an hour
+/// Compares `wgpu` with float64 as users build it, and without fusion. CI leaves autotuning out: it takes most of half an hour
 /// where a CPU imitates the GPU.
 fn shaders() -> Result<()> {
     let mut drivers = Path::new(DRIVERS).read_dir().into_iter().flatten();
