@@ -89,9 +89,9 @@ pub(crate) fn tables(figures: &[Figures]) -> String {
 
 fn speed(figures: &[Figures]) -> String {
     let mut rows = vec![
-        "| work | side | vectors | median | min to max | unit | seconds | GFLOP/s | ours / best of theirs | CPU us | ours / least of theirs |"
+        "| work | side | vectors | rounds | median | min to max | unit | seconds | GFLOP/s | ours / best of theirs | CPU us | ours / least of theirs |"
             .to_owned(),
-        "|---|---|---|---|---|---|---|---|---|---|---|".to_owned(),
+        "|---|---|---|---|---|---|---|---|---|---|---|---|".to_owned(),
     ];
     for (work, side) in sides(figures) {
         let (low, high) = (least(&side.figures), most(&side.figures));
@@ -102,6 +102,7 @@ fn speed(figures: &[Figures]) -> String {
             &work.work,
             &side.name,
             side.vectors.as_deref().unwrap_or_default(),
+            &side.figures.len().to_string(),
             &format!("{middle:.1}"),
             &format!("{low:.1} to {high:.1}"),
             &work.unit,
@@ -146,9 +147,9 @@ impl Figures {
         self.ours.iter().chain(&self.theirs).map(|side| side.name.clone()).collect()
     }
 
-    /// How often each side was measured.
+    /// How often our sides were measured; some of theirs may have dropped out.
     pub(super) fn rounds(&self) -> usize {
-        self.ours.iter().chain(&self.theirs).map(|side| side.figures.len()).min().unwrap_or_default()
+        self.ours.iter().map(|side| side.figures.len()).min().unwrap_or_default()
     }
 
     /// The ratio of one of our medians to the best of theirs; empty for their sides and where nothing was measured.
@@ -182,7 +183,8 @@ fn least(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
-fn most(values: &[f64]) -> f64 {
+/// The largest of values that are not negative; 0 without any.
+pub(super) fn most(values: &[f64]) -> f64 {
     values.iter().copied().fold(0.0, f64::max)
 }
 
@@ -205,7 +207,8 @@ mod tests {
     fn the_ratio_is_ours_to_the_best_of_theirs() {
         let theirs = vec![side("eager", &[20.0]), side("channels_last", &[40.0])];
         let table = tables(&[step(vec![side("flex", &[30.0])], theirs)]);
-        let row = "| flex |  | 30.0 | 30.0 to 30.0 | images/s | 2.0000 | 2.5 | 0.75 (channels_last) |  |  |";
+        let row =
+            "| flex |  | 1 | 30.0 | 30.0 to 30.0 | images/s | 2.0000 | 2.5 | 0.75 (channels_last) |  |  |";
         assert!(table.contains(row), "{table}");
         assert!(!table.contains("MiB"), "{table}");
     }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::Value;
 use xtask::median;
 
-use super::figures::Side;
+use super::figures::{Side, most};
 use super::program::{Baseline, Example, numbers, variants};
 use super::{Common, Figures};
 
@@ -74,17 +74,21 @@ impl<'a> Rounds<'a> {
     }
 
     /// The figures of all rounds.
+    ///
+    /// Rivals that are [`out`] of the race after two rounds are not measured again.
     pub(super) fn compare(&self, contest: &impl Contest) -> Result<Figures> {
         let rivals = contest.rivals(&self.variants);
         let mut ours: Vec<Side> = self.devices.iter().map(Side::new).collect();
         let mut theirs: Vec<Side> = rivals.iter().map(|variant| Side::new(name(variant))).collect();
         let mut operations = None;
-        for _ in 0..self.common.rounds {
+        for round in 0..self.common.rounds {
             for (side, device) in ours.iter_mut().zip(self.devices) {
                 let measured = self.program.measure(device, &contest.of_ours(device))?;
                 self.take(side, contest, &measured)?;
             }
-            for (side, variant) in theirs.iter_mut().zip(&rivals) {
+            let out = if round < 2 { vec![false; rivals.len()] } else { out(&theirs) };
+            let left = theirs.iter_mut().zip(&rivals).zip(out).filter(|(_, out)| !out);
+            for ((side, variant), _) in left {
                 if let Some(baseline) = &self.baseline {
                     let (script, arguments) = contest.of_theirs(variant);
                     let measured = baseline.measure(script, variant, &arguments)?;
@@ -104,6 +108,13 @@ impl<'a> Rounds<'a> {
     }
 }
 
+/// Which rivals cannot become the best one: their best round is more than a tenth slower than the best round of them all.
+fn out(rivals: &[Side]) -> Vec<bool> {
+    let best: Vec<f64> = rivals.iter().map(|side| most(&side.figures)).collect();
+    let bar = 0.9 * most(&best);
+    best.into_iter().map(|figure| figure < bar).collect()
+}
+
 /// What a variant of the other side is called in tables.
 fn name(variant: &str) -> String {
     if is_onnx(variant) { variant.to_owned() } else { format!("torch {variant}") }
@@ -116,7 +127,21 @@ pub(super) fn is_onnx(variant: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::name;
+    use serde_json::Value;
+
+    use super::{Side, name, out};
+
+    #[test]
+    fn rivals_are_out_if_their_best_round_is_far_behind() {
+        let side = |figures: &[f64]| {
+            let mut side = Side::new("torch eager");
+            figures.iter().for_each(|&figure| side.take(figure, &Value::Null, None).expect("no cap"));
+            side
+        };
+        let rivals = [side(&[100.0, 60.0]), side(&[50.0, 91.0]), side(&[89.0, 89.0]), side(&[])];
+        assert_eq!(out(&rivals), [false, false, true, true]);
+        assert_eq!(out(&[]), [false; 0]);
+    }
 
     #[test]
     fn variants_are_those_of_pytorch_unless_they_name_onnx_runtime() {
