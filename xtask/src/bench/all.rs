@@ -25,7 +25,8 @@ pub(crate) struct All {
     devices: Vec<String>,
 }
 
-/// The benchmarks, and the approximate seconds of a round on two idle cores. Fewer rivals are left after two rounds.
+/// The benchmarks, and the approximate seconds of a round with all rivals on two idle cores. From the third round on, fewer
+/// may be left.
 const ROUNDS: [(&str, u32); 7] = [
     ("step", 1000),
     ("embed", 400),

@@ -76,7 +76,8 @@ pub(crate) struct Common {
     /// onnxruntime.
     #[arg(long, value_name = "PYTHON")]
     baseline: Option<PathBuf>,
-    /// How many times each side runs. Variants of the other side that are far behind after two rounds are left out of the others.
+    /// How many times each side runs. From the third round on, variants of the other side that are more than a tenth behind are left out,
+    /// except by `augment` and `loader`.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Writes figures, machine and versions to docs/benchmarks/<date>-<NAME>; by default, NAME is made from the processor

@@ -75,7 +75,7 @@ impl<'a> Rounds<'a> {
 
     /// The figures of all rounds.
     ///
-    /// Rivals that are [`out`] of the race after two rounds are not measured again.
+    /// From the third round on, rivals whose best round is below the [`bar`] are left out.
     pub(super) fn compare(&self, contest: &impl Contest) -> Result<Figures> {
         let rivals = contest.rivals(&self.variants);
         let mut ours: Vec<Side> = self.devices.iter().map(Side::new).collect();
@@ -86,9 +86,9 @@ impl<'a> Rounds<'a> {
                 let measured = self.program.measure(device, &contest.of_ours(device))?;
                 self.take(side, contest, &measured)?;
             }
-            let out = if round < 2 { vec![false; rivals.len()] } else { out(&theirs) };
-            let left = theirs.iter_mut().zip(&rivals).zip(out).filter(|(_, out)| !out);
-            for ((side, variant), _) in left {
+            let bar = if round < 2 { 0.0 } else { bar(&theirs) };
+            let left = theirs.iter_mut().zip(&rivals).filter(|(side, _)| most(&side.figures) >= bar);
+            for (side, variant) in left {
                 if let Some(baseline) = &self.baseline {
                     let (script, arguments) = contest.of_theirs(variant);
                     let measured = baseline.measure(script, variant, &arguments)?;
@@ -108,11 +108,9 @@ impl<'a> Rounds<'a> {
     }
 }
 
-/// Which rivals cannot become the best one: their best round is more than a tenth slower than the best round of them all.
-fn out(rivals: &[Side]) -> Vec<bool> {
-    let best: Vec<f64> = rivals.iter().map(|side| most(&side.figures)).collect();
-    let bar = 0.9 * most(&best);
-    best.into_iter().map(|figure| figure < bar).collect()
+/// A tenth less than the best round of all rivals: whoever never reached it is unlikely to have the best median.
+fn bar(rivals: &[Side]) -> f64 {
+    0.9 * rivals.iter().map(|side| most(&side.figures)).fold(0.0, f64::max)
 }
 
 /// What a variant of the other side is called in tables.
@@ -129,18 +127,19 @@ pub(super) fn is_onnx(variant: &str) -> bool {
 mod tests {
     use serde_json::Value;
 
-    use super::{Side, name, out};
+    use super::{Side, bar, most, name};
 
     #[test]
-    fn rivals_are_out_if_their_best_round_is_far_behind() {
+    fn rivals_are_below_the_bar_if_their_best_round_is_far_behind() {
         let side = |figures: &[f64]| {
             let mut side = Side::new("torch eager");
             figures.iter().for_each(|&figure| side.take(figure, &Value::Null, None).expect("no cap"));
             side
         };
         let rivals = [side(&[100.0, 60.0]), side(&[50.0, 91.0]), side(&[89.0, 89.0]), side(&[])];
-        assert_eq!(out(&rivals), [false, false, true, true]);
-        assert_eq!(out(&[]), [false; 0]);
+        let is_below = rivals.each_ref().map(|side| most(&side.figures) < bar(&rivals));
+        assert_eq!(is_below, [false, false, true, true]);
+        assert_eq!(bar(&[]), 0.0);
     }
 
     #[test]
