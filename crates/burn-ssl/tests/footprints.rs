@@ -28,6 +28,8 @@ impl WithMethod<AnyEncoder> for Counts<'_> {
             patches: tokens.side().pow(2),
             patch_size: tokens.patch_size(),
             seen: 1.0,
+            targets: 4,
+            target: 0.2,
         };
         let shape = encoder.tokens().map(shape);
         let (student, state) = method.init(encoder, &mut init);

@@ -44,6 +44,10 @@ pub struct TokenShape {
     pub patch_size: usize,
     /// Share of the patches that masks leave to see.
     pub seen: f64,
+    /// Blocks of patches to predict of an image; 0 of masks without such blocks.
+    pub targets: usize,
+    /// Share of the patches in the largest of these blocks.
+    pub target: f64,
 }
 
 /// The layers of a head.

@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 use ssl_core::nn::{BatchNorm, BatchNormConfig, Conv2d, Conv2dConfig, Maps};
-use ssl_core::{Encoder, Init, Pass, names};
+use ssl_core::{Encoder, Init, Mode, Pass, names};
 
 use block::{Block, BlockConfig};
 
@@ -265,7 +265,12 @@ impl Encoder for ResNet {
     /// - `images`: `[batch, 3, height, width]`
     /// - returns: `[batch, feature_dim]`
     fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
-        self.last_stage(images, pass).mean()
+        let slice = self.slice(&images, pass);
+        if slice >= images.dims()[0] {
+            return self.last_stage(images, pass).mean();
+        }
+        let slices = images.split(slice, 0).into_iter();
+        Tensor::cat(slices.map(|images| self.last_stage(images, pass).mean()).collect(), 0)
     }
 
     fn feature_dim(&self) -> usize {
@@ -278,7 +283,21 @@ impl Encoder for ResNet {
     }
 }
 
+/// Values of the first feature maps of images that pass together in evaluation: 32 MB (our choice). Larger ones are no faster.
+const SLICE: usize = 1 << 23;
+
 impl ResNet {
+    /// How many images pass together: in evaluation on a CPU, images do not depend on each other, and few of them need less memory.
+    fn slice(&self, images: &Tensor<4>, pass: &Pass) -> usize {
+        let [batch, _, height, width] = images.dims();
+        if pass.mode != Mode::Eval || images.device().is_autodiff() || !Maps::packs(images) {
+            return batch;
+        }
+        let stride = if self.max_pool { 2 } else { 1 };
+        let map = self.conv1.channels_out() * height.div_ceil(stride) * width.div_ceil(stride);
+        (SLICE / map.max(1)).max(1)
+    }
+
     /// `[batch, feature_dim, row, column]`
     fn last_stage(&self, images: Tensor<4>, pass: &Pass) -> Maps {
         let stem = self.stem(images.into(), pass);
@@ -320,6 +339,21 @@ mod tests {
             let config = ResNetConfig::new(block, layers).with_width(4);
             assert_eq!(features(&config, images(32)).dims(), [2, config.feature_dim()], "{config:?}");
         }
+    }
+
+    #[test]
+    fn images_that_pass_in_slices_have_the_features_of_each_alone() {
+        let device = DeviceSpec::Flex.open().expect("flex is compiled in");
+        let config = ResNetConfig::new(BlockKind::Basic, [1]).with_stem(Stem::Cifar);
+        let encoder = config.init(&mut Init::new(0, &device));
+        let images = Tensor::cat((0..10).map(|shift| images(128) + f64::from(shift) * 0.1).collect(), 0);
+        let pass = Pass::eval();
+        let slice = encoder.slice(&images, &pass);
+        assert!(1 < slice && slice < 20 && !20_usize.is_multiple_of(slice), "{slice} of 20 images");
+        let alone = images.clone().split(1, 0).into_iter().map(|image| encoder.encode(image, &pass));
+        let alone = Tensor::cat(alone.collect(), 0);
+        assert_eq!(encoder.encode(images.clone(), &pass).into_data(), alone.into_data());
+        assert_eq!(encoder.slice(&images, &Pass::train()), 20, "batch statistics are those of all images");
     }
 
     #[test]

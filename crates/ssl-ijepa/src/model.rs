@@ -66,7 +66,7 @@ impl MethodRules for IJepa {
         // Both projections, the mask token and the positions, and the norm.
         let around = (features + 1.0) * dim + (dim + 1.0) * features + (1.0 + patches) * dim + 2.0 * dim;
         let of_token = 4.0 * dim + depth * TransformerBlock::kept(predictor_dim, predictor_mlp_ratio);
-        let rows = BLOCKS * patches * (shape.seen + TARGET).min(1.0);
+        let rows = shape.targets as f64 * patches * (shape.seen + shape.target).min(1.0);
         Footprint {
             teacher_heads: Some(0),
             other_parameters: of_blocks + around,
@@ -82,12 +82,6 @@ impl MethodRules for IJepa {
         Advice::of_teacher(plan, "teacher_momentum", momentum).into_iter().collect()
     }
 }
-
-/// Blocks of targets of an image (section 3: four), for the estimate of memory.
-const BLOCKS: f64 = 4.0;
-
-/// Largest share of the patches in a block of targets (section 3: 0.15 to 0.2), for the estimate of memory.
-const TARGET: f64 = 0.2;
 
 impl<E: Encoder> SslMethod<E> for IJepa {
     type Student = IJepaStudent<E>;

@@ -2,7 +2,7 @@
 
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Tensor, TensorData};
-use ssl_core::{MaskKind, Masking, named};
+use ssl_core::{MaskKind, Masking, TokenShape, named};
 use ssl_encoders::{Vit, VitConfig};
 use ssl_fixtures::{at, context, descend, device, images, init, masked, vit};
 use ssl_ijepa::{
@@ -68,6 +68,28 @@ fn loss_against(encoder: &Vit, student: &Student) -> f32 {
 fn with_noise_below() -> Tensor<4> {
     let above = images(0.0).narrow(2, 0, 4);
     Tensor::cat(vec![above, images(7.0).narrow(2, 4, 4)], 2)
+}
+
+#[test]
+fn the_predictor_is_expected_to_keep_what_blocks_and_their_size_ask_for() {
+    let of = |targets, target| {
+        let shape = TokenShape {
+            feature_dim: 8,
+            images: 4,
+            views: 1,
+            patches: 16,
+            patch_size: 2,
+            seen: 0.5,
+            targets,
+            target,
+        };
+        method().token_footprint(&shape)
+    };
+    let [one, two, larger] = [of(1, 0.25), of(2, 0.25), of(1, 0.5)];
+    assert_eq!(two.other_kept, 2.0 * one.other_kept);
+    assert_eq!(larger.other_kept * 3.0, one.other_kept * 4.0);
+    assert_eq!(two.loss, 2.0 * one.loss);
+    assert_eq!(two.other_parameters, one.other_parameters);
 }
 
 #[test]

@@ -76,6 +76,11 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
+    /// Channels of the output.
+    pub fn channels_out(&self) -> usize {
+        self.weight.dims()[0]
+    }
+
     /// Applies the convolution.
     ///
     /// # Shapes

@@ -52,6 +52,22 @@ impl MaskConfig {
         }
     }
 
+    /// Blocks of patches to predict of an image: 0 of kinds without such blocks.
+    pub fn targets(&self) -> usize {
+        match self {
+            Self::MultiBlock(blocks) => blocks.targets,
+            Self::Random(_) | Self::Block(_) | Self::Focal(_) => 0,
+        }
+    }
+
+    /// The share of the patches of a view that the largest block to predict has: 0 of kinds without such blocks.
+    pub fn target(&self) -> f64 {
+        match self {
+            Self::MultiBlock(blocks) => blocks.target_scale[1],
+            Self::Random(_) | Self::Block(_) | Self::Focal(_) => 0.0,
+        }
+    }
+
     /// Checks this for views of these patch grids: `[rows, columns]` of each view, through all blocks.
     ///
     /// # Errors
@@ -90,6 +106,17 @@ mod tests {
             assert_eq!(config.kind(), kind);
             let text = toml::to_string(&config).expect("every value has a TOML form");
             assert_eq!(parse(&text).expect("what was just written"), config);
+        }
+    }
+
+    #[test]
+    fn only_masks_of_i_jepa_have_blocks_to_predict() {
+        let blocks =
+            parse("kind = 'multi-block'\ntargets = 6\ntarget_scale = [0.1, 0.15]").expect("valid TOML");
+        assert_eq!((blocks.targets(), blocks.target()), (6, 0.15));
+        for kind in ["random", "block", "focal"] {
+            let mask = parse(&format!("kind = '{kind}'")).expect("valid TOML");
+            assert_eq!((mask.targets(), mask.target()), (0, 0.0), "{kind}");
         }
     }
 

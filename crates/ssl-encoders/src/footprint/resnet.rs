@@ -26,7 +26,10 @@ struct Walk {
 #[derive(Clone, Copy, PartialEq)]
 enum Then {
     Norm,
+    /// ReLU, which the next layer computes again in the backward pass.
     NormRelu,
+    /// ReLU of a sum, or one that other layers than convolutions and pools read.
+    KeptRelu,
 }
 
 pub(super) fn footprint(config: &ResNetConfig, view_size: usize) -> EncoderFootprint {
@@ -77,7 +80,8 @@ impl Walk {
             BlockKind::Bottleneck => {
                 self.conv(width, 1, 1, Then::NormRelu);
                 let branches = if config.selective_kernel { 2 } else { 1 };
-                self.conv(branches * width, 3, stride, Then::NormRelu);
+                let then = if config.selective_kernel { Then::KeptRelu } else { Then::NormRelu };
+                self.conv(branches * width, 3, stride, then);
                 self.mix(config, width);
                 if stride != 1 || channels != out {
                     self.widest(2.0);
@@ -85,7 +89,7 @@ impl Walk {
             }
         }
         let kernel = if config.block == BlockKind::Basic { 3 } else { 1 };
-        self.conv(out, kernel, 1, Then::NormRelu);
+        self.conv(out, kernel, 1, Then::KeptRelu);
         if stride != 1 || channels != out {
             let after = (self.size, self.channels);
             (self.size, self.channels) = (size, channels);
@@ -116,8 +120,8 @@ impl Walk {
         self.found.parameters += (self.channels as f64 * taps + 4.0) * channels as f64;
         self.size = self.size.div_ceil(stride);
         self.channels = channels;
-        // The norm keeps the output of the convolution; ReLU keeps its own. Splits of planes copy what they regroup.
-        let kept = if then == Then::NormRelu { 2.0 } else { 1.0 };
+        // The norm keeps the output of the convolution; ReLU may keep its own. Splits of planes copy what they regroup.
+        let kept = if then == Then::KeptRelu { 2.0 } else { 1.0 };
         self.found.kept += kept * self.values(channels);
         let plain = if self.splits { 5.0 } else { 4.0 } * self.values(channels);
         self.found.plain = self.found.plain.max(plain);

@@ -49,7 +49,7 @@ pub(super) use attention::attend;
 pub(super) use attention_half::attention_half;
 pub(super) use average::average;
 pub(super) use batch_norm::batch_norm_train;
-pub(super) use batch_norm_pixels::{Norm, batch_norm_eval_of_pixels, batch_norm_of_pixels};
+pub(super) use batch_norm_pixels::{Norm, Origin, batch_norm_eval_of_pixels, batch_norm_of_pixels};
 pub(super) use contrast::contrast;
 pub(super) use conv::{Window, conv2d, conv2d_batch_norm_eval, conv2d_of_pixels, conv2d_of_planes};
 pub(super) use cross_entropies::cross_entropies;
@@ -115,8 +115,8 @@ where
 }
 
 /// A tensor of the given values.
-fn tensor<B: Host>(values: Vec<f32>, shape: impl AsRef<[usize]>) -> FloatTensor<B> {
-    B::tensor(Pooled::from(values), shape.as_ref())
+fn tensor<B: Host>(values: impl Into<Pooled>, shape: impl AsRef<[usize]>) -> FloatTensor<B> {
+    B::tensor(values.into(), shape.as_ref())
 }
 
 /// The sums of the elements of all `parts`, each `length` long, in their order.
@@ -136,4 +136,10 @@ fn owned<B: Host>(mut tensor: FloatTensor<B>) -> FloatTensor<B> {
     let mut values = any_values(tensor.shape().num_elements());
     values.copy_from_slice(B::values(&B::contiguous(&tensor)));
     self::tensor::<B>(values, tensor.shape().to_vec())
+}
+
+/// Whether something else holds the values of a tensor of `flex`.
+#[cfg(all(test, feature = "flex"))]
+pub(super) fn is_shared<const D: usize>(tensor: burn::tensor::Tensor<D>) -> bool {
+    burn_flex::Flex::own_values(&mut AnyRank::from(tensor).primitive::<burn_flex::Flex>()).is_none()
 }

@@ -82,12 +82,13 @@ impl Host {
     pub(super) fn conv2d_of_pixels(
         self,
         x: Tensor<5>,
+        origin: Option<cpu::Origin>,
         channels: usize,
         weight: Tensor<4>,
         stride: usize,
         padding: usize,
     ) -> Tensor<5> {
-        call!(self, conv2d_of_pixels(x, channels, weight, stride, padding))
+        call!(self, conv2d_of_pixels(x, origin, channels, weight, stride, padding))
     }
 
     pub(super) fn conv2d_batch_norm_eval(
@@ -102,6 +103,7 @@ impl Host {
         call!(self, conv2d_batch_norm_eval(x, weight, window, parameters, epilogue, eps))
     }
 
+    /// Also what the output can be computed from again.
     pub(super) fn batch_norm(
         self,
         x: Tensor<5>,
@@ -109,7 +111,7 @@ impl Host {
         bias: Tensor<1>,
         epilogue: Epilogue<5>,
         norm: cpu::Norm,
-    ) -> BatchNormOutput<5> {
+    ) -> (BatchNormOutput<5>, Option<cpu::Origin>) {
         call!(self, batch_norm_of_pixels(x, weight, bias, epilogue, norm))
     }
 
@@ -123,8 +125,13 @@ impl Host {
         call!(self, batch_norm_eval_of_pixels(x, parameters, epilogue, norm))
     }
 
-    pub(super) fn max_pool2d(self, x: Tensor<5>, square: cpu::Square) -> Tensor<5> {
-        call!(self, max_pool2d_of_pixels(x, square))
+    pub(super) fn max_pool2d(
+        self,
+        x: Tensor<5>,
+        origin: Option<cpu::Origin>,
+        square: cpu::Square,
+    ) -> Tensor<5> {
+        call!(self, max_pool2d_of_pixels(x, origin, square))
     }
 
     pub(super) fn pixels_of_planes(self, planes: Tensor<4>) -> Tensor<5> {

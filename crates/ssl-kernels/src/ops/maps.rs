@@ -31,6 +31,9 @@ enum Layout {
         /// `[batch, block, height, width, 16]`
         values: Tensor<5>,
         channels: usize,
+        /// What a backward pass computes them from again.
+        #[cfg(any(feature = "flex", feature = "tch"))]
+        origin: Option<cpu::Origin>,
     },
 }
 
@@ -56,7 +59,7 @@ impl Maps {
     pub fn dims(&self) -> [usize; 4] {
         match &self.0 {
             Layout::Planes(planes) => planes.dims(),
-            Layout::Pixels { values, channels } => {
+            Layout::Pixels { values, channels, .. } => {
                 let [batch, _, height, width, _] = values.dims();
                 [batch, *channels, height, width]
             }
@@ -75,8 +78,23 @@ impl Maps {
     pub fn into_planes(self) -> Tensor<4> {
         match self.0 {
             Layout::Planes(planes) => planes,
-            Layout::Pixels { values, channels } => planes_of_pixels(values, channels),
+            Layout::Pixels { values, channels, .. } => planes_of_pixels(values, channels),
         }
+    }
+
+    /// Whether a convolution of these images makes packed maps, which are in the memory of this process.
+    ///
+    /// # Shapes
+    /// - `images`: `[batch, channel, height, width]`
+    pub fn packs(images: &Tensor<4>) -> bool {
+        #[cfg(any(feature = "flex", feature = "tch"))]
+        let packs = Host::of(&[&images.device()]).is_some_and(|host| host.loops_take(images));
+        #[cfg(not(any(feature = "flex", feature = "tch")))]
+        let packs = {
+            let _ = images;
+            false
+        };
+        packs
     }
 
     /// [`conv2d`], without a bias.
@@ -92,11 +110,11 @@ impl Maps {
             let channels = weight.dims()[0];
             let values = match self.0 {
                 Layout::Planes(planes) => host.conv2d_of_planes(planes, weight, stride, padding),
-                Layout::Pixels { values, channels } => {
-                    host.conv2d_of_pixels(values, channels, weight, stride, padding)
+                Layout::Pixels { values, channels, origin } => {
+                    host.conv2d_of_pixels(values, origin, channels, weight, stride, padding)
                 }
             };
-            return Self(Layout::Pixels { values, channels });
+            return Self::of_pixels(values, channels);
         }
         Self::from(conv2d(self.into_planes(), weight, None, stride, padding))
     }
@@ -145,11 +163,11 @@ impl Maps {
         let dims = self.dims();
         let values = match self.0 {
             #[cfg(any(feature = "flex", feature = "tch"))]
-            Layout::Pixels { values, channels } => {
+            Layout::Pixels { values, channels, .. } => {
                 if let Some(host) = Host::of(&[&values.device(), &weight.device(), &bias.device()]) {
                     let norm = cpu::Norm { channels, splits, eps };
-                    let out = host.batch_norm(values, weight, bias, epilogue(shortcut, relu), norm);
-                    let output = Self(Layout::Pixels { values: out.output, channels });
+                    let (out, origin) = host.batch_norm(values, weight, bias, epilogue(shortcut, relu), norm);
+                    let output = Self(Layout::Pixels { values: out.output, channels, origin });
                     return NormalisedMaps { output, mean: out.mean, variance: out.variance };
                 }
                 planes_of_pixels(values, channels)
@@ -176,12 +194,11 @@ impl Maps {
     /// If the padding is more than half of the size.
     pub fn max_pool2d(self, size: usize, stride: usize, padding: usize) -> Self {
         #[cfg(any(feature = "flex", feature = "tch"))]
-        if let Layout::Pixels { values, channels } = &self.0
+        if let Layout::Pixels { values, channels, origin } = &self.0
             && let Some(host) = Host::of(&[&values.device()])
         {
             let square = cpu::Square { size, stride, padding };
-            let (values, channels) = (host.max_pool2d(values.clone(), square), *channels);
-            return Self(Layout::Pixels { values, channels });
+            return Self::of_pixels(host.max_pool2d(values.clone(), origin.clone(), square), *channels);
         }
         let options = MaxPoolOptions::new([size; 2]).with_stride([stride; 2]).with_padding([padding; 2]);
         Self::from(max_pool2d(self.into_planes(), options))
@@ -194,7 +211,7 @@ impl Maps {
     pub fn mean(self) -> Tensor<2> {
         match self.0 {
             Layout::Planes(planes) => planes.flatten::<3>(2, 3).mean_dim(2).squeeze_dim(2),
-            Layout::Pixels { values, channels } => {
+            Layout::Pixels { values, channels, .. } => {
                 let [batch, blocks, height, width, lanes] = values.dims();
                 let means = values.reshape([batch, blocks, height * width, lanes]).mean_dim(2);
                 means.reshape([batch, blocks * lanes]).narrow(1, 0, channels)
@@ -215,6 +232,10 @@ fn epilogue(shortcut: Option<Maps>, relu: bool) -> Epilogue<5> {
 
 #[cfg(any(feature = "flex", feature = "tch"))]
 impl Maps {
+    fn of_pixels(values: Tensor<5>, channels: usize) -> Self {
+        Self(Layout::Pixels { values, channels, origin: None })
+    }
+
     fn taken_by(&self, host: Host) -> bool {
         match &self.0 {
             Layout::Planes(planes) => host.loops_take(planes),
@@ -246,9 +267,10 @@ fn planes_of_pixels(_values: Tensor<5>, _channels: usize) -> Tensor<4> {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use super::super::with_backend_kernels;
+    use super::super::comparison::{operand, packed, results};
+    use super::super::{comparison, with_backend_kernels};
     use super::*;
-    use burn::tensor::{Distribution, TensorData, Tolerance};
+    use burn::tensor::{Distribution, FloatDType, TensorData, Tolerance};
 
     fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
         Tensor::random(shape, Distribution::Uniform(-1.0, 1.0), &Device::flex())
@@ -307,6 +329,57 @@ mod tests {
             let eye = Tensor::<2>::eye(16, &Device::flex()).reshape([16, 16, 1, 1]);
             maps.conv2d(eye, 1, 0).max_pool2d(3, 2, 1).into_planes().flatten(1, 3)
         });
+    }
+
+    /// Packed maps after a batch norm and ReLU, with what they can be computed from again or without; and its operands.
+    fn rectified(splits: usize, again: bool) -> (Maps, [Tensor<1>; 2], Tensor<4>) {
+        let x = operand(&comparison::random([4, 20, 9, 8], 1), FloatDType::F32);
+        let row = |seed| operand(&comparison::random([splits * 20], seed), FloatDType::F32);
+        let [weight, bias] = [row(2), row(3)];
+        let maps = packed(x.clone());
+        let maps = maps.batch_norm_relu_train(weight.clone(), bias.clone(), None, splits, 1e-5).output;
+        let Layout::Pixels { values, channels, origin } = maps.0 else { panic!("packed maps") };
+        let maps = Maps(Layout::Pixels { values, channels, origin: origin.filter(|_| again) });
+        (maps, [weight, bias], x)
+    }
+
+    #[test]
+    fn values_that_are_computed_again_have_the_same_bits() {
+        let kernel = operand(&comparison::random([24, 20, 3, 3], 4), FloatDType::F32);
+        let layers: [fn(Maps, Tensor<4>) -> Maps; 3] = [
+            |maps, kernel| maps.conv2d(kernel, 1, 1),
+            |maps, kernel| maps.conv2d(kernel, 2, 1),
+            |maps, kernel| maps.max_pool2d(3, 2, 1).conv2d(kernel, 1, 1),
+        ];
+        for (layer, splits) in layers.into_iter().flat_map(|layer| [1, 2].map(|splits| (layer, splits))) {
+            let run = |again| {
+                let (maps, [weight, bias], x) = rectified(splits, again);
+                results!(layer(maps, kernel.clone()).into_planes(), x, weight, bias, kernel)
+            };
+            assert_eq!(run(true), run(false), "{splits} splits");
+        }
+    }
+
+    #[test]
+    fn the_graph_keeps_no_values_that_are_computed_again() {
+        let kernel = operand(&comparison::random([24, 20, 3, 3], 4), FloatDType::F32);
+        let layers: [fn(Maps, Tensor<4>) -> Maps; 2] =
+            [|maps, kernel| maps.conv2d(kernel, 1, 1), |maps, _| maps.max_pool2d(3, 2, 1)];
+        for (layer, again) in layers.into_iter().flat_map(|layer| [true, false].map(|again| (layer, again))) {
+            let (maps, ..) = rectified(1, again);
+            let output = layer(maps.clone(), kernel.clone());
+            let Layout::Pixels { values, .. } = maps.0 else { panic!("packed maps") };
+            assert_eq!(cpu::is_shared(values.inner()), !again);
+            drop(output);
+        }
+    }
+
+    #[test]
+    fn without_gradients_nothing_is_computed_again() {
+        let images = Maps::from(random([2, 20, 4, 4])).conv2d(random([20, 20, 1, 1]), 1, 0);
+        let row = || Tensor::<1>::ones([20], &Device::flex());
+        let output = images.batch_norm_relu_train(row(), row(), None, 1, 1e-5).output;
+        assert!(matches!(output.0, Layout::Pixels { origin: None, .. }));
     }
 
     #[test]

@@ -132,6 +132,8 @@ fn counts(run: &Run<'_, impl MethodRules>) -> Result<Option<Counts>, RecipeError
             patches: (sizes[0] / patch_size).pow(2),
             patch_size,
             seen: recipe.mask.as_ref().map_or(1.0, MaskConfig::seen),
+            targets: recipe.mask.as_ref().map_or(0, MaskConfig::targets),
+            target: recipe.mask.as_ref().map_or(0.0, MaskConfig::target),
         }),
         None => run.method.footprint(feature_dim, batch, sizes.len()),
     };

@@ -21,7 +21,7 @@ use super::layer_norm::{Forward as Normalise, Moments};
 use super::matrix::{Matrix, MatrixMut};
 use super::panels::Onto;
 use super::parallel::map;
-use super::pool::{any_values, room};
+use super::pool::any_values;
 use super::simd::dispatch;
 use super::weight::Weight;
 use super::{Bridge, Host, Tracked, tensor, tracked};
@@ -194,10 +194,10 @@ impl ForwardRows<'_> {
     ) -> (Vec<Moments>, Vec<f32>) {
         let Self { shape, norm: [weight, bias], ref weights, biases, eps } = *self;
         let (dim, rows) = (shape.dim, x.len() / shape.dim);
-        let own = |kept: bool, width: usize| room(if kept { 0 } else { rows * width });
+        let own = |kept: bool, width: usize| any_values(if kept { 0 } else { rows * width });
         let (mut own_qkv, mut own_seen) = (own(qkv.is_some(), 3 * dim), own(seen.is_some(), dim));
         let (qkv, seen) = (qkv.unwrap_or(&mut own_qkv), seen.unwrap_or(&mut own_seen));
-        let mut normalised = room(rows * dim);
+        let mut normalised = any_values(rows * dim);
         let moments = dispatch(Normalise { x, y: &mut normalised, weight, bias, eps });
         let normalised = Matrix::new(&normalised, dim);
         weights[0].product(&mut MatrixMut::new(qkv, 3 * dim), normalised, Onto::Row(biases[0]));

@@ -170,7 +170,7 @@ impl<B: Host> SavedForBackward<B> {
         let shape = self.x.shape();
         let layout = Layout::of(&shape.to_vec());
         let mut gradient = owned::<B>(gradient);
-        let mut dx = if self.added { any_values(shape.num_elements()) } else { Vec::new() };
+        let mut dx = any_values(if self.added { shape.num_elements() } else { 0 });
         let mut dx_planes = self.added.then(|| layout.planes_mut(&mut dx));
         let planes = layout.planes_mut(B::own_values(&mut gradient).expect("made one's own above"));
         let (x, y) = (B::values(&self.x), self.output.as_ref().map(B::values));

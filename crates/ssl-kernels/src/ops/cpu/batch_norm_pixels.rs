@@ -7,10 +7,13 @@
 //! A plane is a block of sixteen channels of one image. Sums go over planes in pieces that depend on the shape alone, so they have
 //! the same bits on any number of threads.
 
+mod again;
 mod given;
 mod layout;
 mod planes;
 mod sums;
+
+use std::sync::Arc;
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
@@ -27,11 +30,13 @@ use super::simd::{LANES, Lanes, dispatch};
 use super::{Bridge, Host, Tracked, tensor, tracked};
 use crate::ops::batch_norm_output::BatchNormOutput;
 use crate::ops::epilogue::Epilogue;
+pub(super) use again::Kept;
+pub(in crate::ops) use again::Origin;
 pub(super) use given::Given;
 pub(in crate::ops) use given::batch_norm_eval_of_pixels;
 use layout::{Column, Layout};
 pub(super) use planes::{Finish, pieces};
-use planes::{Forward, Gradient, InputGradient};
+use planes::{Forward, Gradient, Input, InputGradient};
 use sums::{Deviations, GradientSums, Sums, total};
 
 /// What of a normalisation is not a tensor.
@@ -46,6 +51,8 @@ pub(in crate::ops) struct Norm {
 
 /// [`batch_norm_train`](crate::ops::batch_norm_train) and the related functions, on packed pixels.
 ///
+/// Also what the output can be computed from again, if it is ReLU of the normalisation and has gradients.
+///
 /// - `weight`, `bias`: `[split · channel]`, as are the statistics
 pub(in crate::ops) fn batch_norm_of_pixels<B: Host>(
     x: Tensor<5>,
@@ -53,7 +60,7 @@ pub(in crate::ops) fn batch_norm_of_pixels<B: Host>(
     bias: Tensor<1>,
     epilogue: Epilogue<5>,
     norm: Norm,
-) -> BatchNormOutput<5>
+) -> (BatchNormOutput<5>, Option<Origin>)
 where
     DispatchTensor: Bridge<B>,
 {
@@ -73,7 +80,7 @@ where
     let [weight, bias] = [weight, bias].map(|values| B::contiguous(values.primitive()));
     let shortcut = added.then(|| readable::<B>(shortcut.primitive()));
     let moments = layout.moments::<B>(pixels::<B>(&x), norm.eps);
-    let columns = layout.columns(&moments, B::values(&weight), B::values(&bias));
+    let columns: Arc<[Column]> = layout.columns(&moments, B::values(&weight), B::values(&bias)).into();
     let finish = Finish { columns: &columns, shortcut: shortcut.as_ref().map(pixels::<B>), relu };
     let output = layout.forward::<B>(&x, finish);
     let statistics = |of: fn(&Moments) -> Lanes| {
@@ -83,8 +90,9 @@ where
     };
     let (mean, variance) = (statistics(|m| m.mean), statistics(|m| m.variance));
     if plain {
-        return BatchNormOutput { output: Tensor::from_primitive::<B>(output), mean, variance };
+        return (BatchNormOutput { output: Tensor::from_primitive::<B>(output), mean, variance }, None);
     }
+    let mut origin = None;
     let output = match Normalisation.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(prepared) => {
             let then = match (relu, added) {
@@ -92,11 +100,12 @@ where
                 (true, false) => Then::Relu,
                 (true, true) => Then::AddRelu(output.clone()),
             };
+            origin = matches!(then, Then::Relu).then(|| Origin::new::<B>(&x, layout, &columns));
             prepared.finish(Saved { layout, x, columns, moments, then }, output)
         }
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
-    BatchNormOutput { output: Tensor::from_primitive::<Tracked<B>>(output), mean, variance }
+    (BatchNormOutput { output: Tensor::from_primitive::<Tracked<B>>(output), mean, variance }, origin)
 }
 
 /// The statistics of a column.
@@ -162,12 +171,23 @@ enum Then<B: Host> {
     AddRelu(FloatTensor<B>),
 }
 
+impl<B: Host> Then<B> {
+    /// The pieces of the output, if the gradient needs them.
+    fn outputs(&self, piece: usize) -> impl Iterator<Item = Option<&[Lanes]>> {
+        let output = match self {
+            Self::AddRelu(output) => Some(pixels::<B>(output).chunks(piece)),
+            Self::Nothing | Self::Relu => None,
+        };
+        output.into_iter().flatten().map(Some).chain(std::iter::repeat(None))
+    }
+}
+
 /// What the backward pass needs.
 #[derive(Clone, Debug)]
 struct Saved<B: Host> {
     layout: Layout,
     x: FloatTensor<B>,
-    columns: Vec<Column>,
+    columns: Arc<[Column]>,
     moments: Vec<Moments>,
     then: Then<B>,
 }
@@ -210,7 +230,8 @@ impl<B: Host> Saved<B> {
     /// Sums over the gradients behind ReLU, plain and weighted by the normalised values.
     fn sums(&self, dy: &[Lanes]) -> Vec<Sums> {
         let piece = self.layout.piece();
-        let jobs = dy.chunks(piece).zip(pixels::<B>(&self.x).chunks(piece)).zip(self.outputs()).enumerate();
+        let outputs = self.then.outputs(piece);
+        let jobs = dy.chunks(piece).zip(pixels::<B>(&self.x).chunks(piece)).zip(outputs).enumerate();
         let parts = map::<B, _, _>(jobs, |(piece, ((dy, x), y))| {
             let gradient = Gradient { dy, x, y, relu: !matches!(self.then, Then::Nothing) };
             dispatch(GradientSums { layout: self.layout, piece, columns: &self.columns, gradient })
@@ -224,35 +245,22 @@ impl<B: Host> Saved<B> {
         sums
     }
 
-    /// The pieces of the output, if the gradient needs them.
-    fn outputs(&self) -> impl Iterator<Item = Option<&[Lanes]>> {
-        let output = match &self.then {
-            Then::AddRelu(output) => Some(pixels::<B>(output).chunks(self.layout.piece())),
-            Then::Nothing | Then::Relu => None,
-        };
-        output.into_iter().flatten().map(Some).chain(std::iter::repeat(None))
-    }
-
-    /// Gradients of the input and of the shortcut, if there is one.
-    fn gradients(&self, mut dy: FloatTensor<B>, sums: &[Sums]) -> (FloatTensor<B>, Option<FloatTensor<B>>) {
-        let (layout, piece) = (self.layout, self.layout.piece());
-        let slopes: Vec<[Lanes; 2]> =
-            sums.iter().zip(&self.moments).map(|s| layout.slopes(s.0, s.1)).collect();
-        let x = pixels::<B>(&self.x);
-        let added = matches!(self.then, Then::AddRelu(_));
-        let mut dx = if added { any_pixels(x.len()) } else { Vec::new() };
-        let own = dx.chunks_mut(piece).map(Some).chain(std::iter::repeat_with(|| None));
+    /// Gradients of the input and of the shortcut, if there is one: then the first takes the memory of the input.
+    fn gradients(self, mut dy: FloatTensor<B>, sums: &[Sums]) -> (FloatTensor<B>, Option<FloatTensor<B>>) {
+        let Self { layout, x, columns, moments, then } = self;
+        let piece = layout.piece();
+        let slopes: Vec<[Lanes; 2]> = sums.iter().zip(&moments).map(|s| layout.slopes(s.0, s.1)).collect();
+        let (relu, added) = (!matches!(then, Then::Nothing), matches!(then, Then::AddRelu(_)));
+        let mut x = if added { writable::<B>(x) } else { x };
+        let input =
+            if added { Input::Replaced(pixels_mut::<B>(&mut x)) } else { Input::Kept(pixels::<B>(&x)) };
         let jobs =
-            pixels_mut::<B>(&mut dy).chunks_mut(piece).zip(x.chunks(piece)).zip(self.outputs()).zip(own);
-        each::<B, _>(jobs.enumerate(), |(piece, (((dy, x), y), dx))| {
-            let relu = !matches!(self.then, Then::Nothing);
-            let (columns, slopes) = (&self.columns, &slopes);
-            dispatch(InputGradient { layout, piece, columns, slopes, dy, x, y, relu, dx });
+            pixels_mut::<B>(&mut dy).chunks_mut(piece).zip(input.chunks(piece)).zip(then.outputs(piece));
+        each::<B, _>(jobs.enumerate(), |(piece, ((dy, x), y))| {
+            let (columns, slopes) = (&columns, &slopes);
+            dispatch(InputGradient { layout, piece, columns, slopes, dy, x, y, relu });
         });
-        match added {
-            true => (B::tensor(dx.into(), &self.x.shape().to_vec()), Some(dy)),
-            false => (dy, None),
-        }
+        if added { (x, Some(dy)) } else { (dy, None) }
     }
 }
 

@@ -47,8 +47,7 @@ where
     let parts = map::<B, _, _>(results.enumerate(), |(index, ((loss, share), of_anchors))| {
         all.group(index * group, loss, share, of_anchors)
     });
-    let result =
-        |values: Vec<f32>, shape: [usize; 2]| Tensor::from_primitive::<B>(tensor::<B>(values, shape));
+    let result = |values: Pooled, shape: [usize; 2]| Tensor::from_primitive::<B>(tensor::<B>(values, shape));
     let of_candidates = input.with_candidates.then(|| result(sum::<B>(parts), [others, dim]));
     Contrasted {
         loss: result(loss, [count, 1]),
@@ -71,10 +70,9 @@ impl All<'_> {
     /// The anchors from `first` on; returns their part of the gradient of the candidates.
     fn group(&self, first: usize, loss: &mut [f32], share: &mut [f32], of_anchors: &mut [f32]) -> Pooled {
         let Matrix { rows: others, columns: dim, .. } = self.candidates;
-        let mut of_candidates: Pooled =
-            any_values(if self.with_candidates { others * dim } else { 0 }).into();
+        let mut of_candidates = any_values(if self.with_candidates { others * dim } else { 0 });
         let most = (PAIRS / others).clamp(ROWS.0, ROWS.1);
-        let mut pairs: Pooled = any_values(most.min(loss.len()) * others).into();
+        let mut pairs = any_values(most.min(loss.len()) * others);
         let blocks = loss.chunks_mut(most).zip(share.chunks_mut(most)).zip(of_anchors.chunks_mut(most * dim));
         for (index, ((loss, share), of_anchors)) in blocks.enumerate() {
             let start = first + index * most;
@@ -136,7 +134,7 @@ impl Job for Weigh<'_> {
 }
 
 /// The sum of equally long parts, in their order.
-fn sum<B: Host>(parts: Vec<Pooled>) -> Vec<f32> {
+fn sum<B: Host>(parts: Vec<Pooled>) -> Pooled {
     let mut sums = any_values(parts[0].len());
     each::<B, _>(sums.chunks_mut(PIECE).enumerate(), |(index, sums)| {
         let of = |part: &Pooled| index * PIECE..part.len().min((index + 1) * PIECE);

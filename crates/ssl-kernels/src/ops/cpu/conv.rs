@@ -26,9 +26,9 @@ use burn::tensor::Tensor;
 
 use geometry::Geometry;
 
-use super::batch_norm_pixels::{Finish, Given, Norm};
+use super::batch_norm_pixels::{Finish, Given, Kept, Norm, Origin};
 use super::pixels::{Layout, packed, pixels, readable, unpacked};
-use super::pool::Pooled;
+use super::pool::Room;
 use super::simd::{LANES, Lanes};
 use super::{Bridge, Host, Tracked, tensor, tracked};
 use crate::ops::any_rank::AnyRank;
@@ -46,7 +46,7 @@ where
 {
     let image = x.dims();
     let shape = Shape { window: Window { image, stride, padding }, from: Layout::Planes, to: Layout::Planes };
-    convolved::<B, 4, 4>(x, weight, shape)
+    convolved::<B, 4, 4>(x, None, weight, shape)
 }
 
 /// The first convolution of a network, from planes to packed pixels.
@@ -61,12 +61,13 @@ where
 {
     let image = x.dims();
     let shape = Shape { window: Window { image, stride, padding }, from: Layout::Planes, to: Layout::Pixels };
-    convolved::<B, 4, 5>(x, weight, shape)
+    convolved::<B, 4, 5>(x, None, weight, shape)
 }
 
-/// A convolution of packed pixels that have so many channels.
+/// A convolution of packed pixels that have so many channels. Pixels with an origin are computed again in the backward pass.
 pub(in crate::ops) fn conv2d_of_pixels<B: Host>(
     x: Tensor<5>,
+    origin: Option<Origin>,
     channels: usize,
     weight: Tensor<4>,
     stride: usize,
@@ -78,7 +79,7 @@ where
     let [batch, _, height, width, _] = x.dims();
     let image = [batch, channels, height, width];
     let shape = Shape { window: Window { image, stride, padding }, from: Layout::Pixels, to: Layout::Pixels };
-    convolved::<B, 5, 5>(x, weight, shape)
+    convolved::<B, 5, 5>(x, origin, weight, shape)
 }
 
 /// The parts of a convolution that are not tensors.
@@ -121,6 +122,7 @@ where
 
 fn convolved<B: Host, const D: usize, const E: usize>(
     x: Tensor<D>,
+    origin: Option<Origin>,
     weight: Tensor<4>,
     shape: Shape,
 ) -> Tensor<E>
@@ -136,7 +138,7 @@ where
         return Tensor::from_primitive::<B>(output);
     }
     let output = match Convolution.prepare::<NoCheckpointing>(nodes).compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => prepared.finish((x, weight, shape), output),
+        OpsKind::Tracked(prepared) => prepared.finish((Kept::new(x, origin), weight, shape), output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
     Tensor::from_primitive::<Tracked<B>>(output)
@@ -155,7 +157,7 @@ struct Shape {
 struct Convolution;
 
 impl<B: Host> Backward<B, 2> for Convolution {
-    type State = (FloatTensor<B>, FloatTensor<B>, Shape);
+    type State = (Kept<B>, FloatTensor<B>, Shape);
 
     fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let [x_node, weight_node] = ops.parents;
@@ -163,11 +165,12 @@ impl<B: Host> Backward<B, 2> for Convolution {
         let grad = shape.to.readable::<B>(&grads.consume::<B>(&ops.node));
         let g = shape.geometry::<B>(&weight);
         let dy = shape.to.pixels::<B>(&grad, g.channels_out, g.pixels_out());
+        // First, so that images that are computed again are gone before their gradient needs as much memory.
+        if let Some(node) = weight_node {
+            grads.register::<B>(node.id, shape.weight_gradient::<B>(&x.values(), &weight, &dy));
+        }
         if let Some(node) = x_node {
             grads.register::<B>(node.id, shape.input_gradient::<B>(&weight, &dy));
-        }
-        if let Some(node) = weight_node {
-            grads.register::<B>(node.id, shape.weight_gradient::<B>(&x, &weight, &dy));
         }
     }
 }
@@ -175,7 +178,7 @@ impl<B: Host> Backward<B, 2> for Convolution {
 /// Pixels of a tensor, or those that its planes were packed into.
 enum Pixels<'a> {
     Borrowed(&'a [Lanes]),
-    Own(Vec<Lanes>),
+    Own(Room),
 }
 
 impl Deref for Pixels<'_> {
@@ -184,14 +187,6 @@ impl Deref for Pixels<'_> {
         match self {
             Self::Borrowed(pixels) => pixels,
             Self::Own(pixels) => pixels,
-        }
-    }
-}
-
-impl Drop for Pixels<'_> {
-    fn drop(&mut self) {
-        if let Self::Own(pixels) = self {
-            drop(Pooled::from(std::mem::take(pixels)));
         }
     }
 }
@@ -214,11 +209,7 @@ impl Layout {
     }
 
     /// Images with this layout.
-    fn images<B: Host>(
-        self,
-        pixels: Vec<Lanes>,
-        [batch, channels, height, width]: [usize; 4],
-    ) -> FloatTensor<B> {
+    fn images<B: Host>(self, pixels: Room, [batch, channels, height, width]: [usize; 4]) -> FloatTensor<B> {
         match self {
             Self::Planes => {
                 let pixels = Pixels::Own(pixels);

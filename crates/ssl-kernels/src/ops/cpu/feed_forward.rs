@@ -23,7 +23,7 @@ use super::linear::SumRows;
 use super::matrix::{Matrix, MatrixMut};
 use super::panels::Onto;
 use super::parallel::map;
-use super::pool::{any_values, room};
+use super::pool::any_values;
 use super::products::over_rows;
 use super::simd::dispatch;
 use super::weight::Weight;
@@ -138,7 +138,7 @@ impl<B: Host> Layer<B> {
         let moments = map::<B, _, _>(jobs, |(((x, shortcut), y), kept)| {
             let [mut normalised, mut arguments, mut active] =
                 [x.len(), if kept.is_some() { 0 } else { x.len() / dim * hidden }, x.len() / dim * hidden]
-                    .map(room);
+                    .map(any_values);
             let moments = dispatch(Normalise { x, y: &mut normalised, weight, bias, eps });
             let h = kept.unwrap_or(&mut arguments);
             w1.product(&mut MatrixMut::new(h, hidden), Matrix::new(&normalised, dim), Onto::Row(bias1));
@@ -191,8 +191,8 @@ impl<B: Host> Saved<B> {
         let Self { layer, x, moments, h, apart } = self;
         let ([dim, hidden], (rows, of_job)) = (layer.lengths(), layer.rows(&x));
         let dy = B::values(gradient);
-        let (mut dx, mut normalised) = (any_values(rows * dim), room(rows * dim));
-        let (mut dh, mut active) = (owned::<B>(h), room(rows * hidden));
+        let (mut dx, mut normalised) = (any_values(rows * dim), any_values(rows * dim));
+        let (mut dh, mut active) = (owned::<B>(h), any_values(rows * hidden));
         let dh_values = B::own_values(&mut dh).expect("made one's own above");
         let parts = layer.backward_rows(
             Jobs { of_job, moments: &moments, x: B::values(&x), dy, apart },
@@ -232,7 +232,7 @@ impl<B: Host> Layer<B> {
         let narrow = dx.chunks_mut(of_job * dim).zip(normalised.chunks_mut(of_job * dim));
         let wide = h.chunks_mut(of_job * hidden).zip(active.chunks_mut(of_job * hidden));
         map::<B, _, _>(read.zip(narrow).zip(wide), |((((x, dy), moments), (dx, normalised)), (h, active))| {
-            let mut slopes = room(h.len());
+            let mut slopes = any_values(h.len());
             dispatch(rows::Again { x, y: normalised, moments, weight, bias });
             dispatch(rows::GeluAndSlope { h, active, slopes: &mut slopes });
             w2.product(&mut MatrixMut::new(h, hidden), Matrix::new(dy, dim), Onto::Nothing);

@@ -4,18 +4,23 @@ use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::tensor::FloatTensor;
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::Tensor;
 
+use super::batch_norm_pixels::{Kept, Origin};
 use super::parallel::each;
 use super::pixels::{pixels, readable};
 use super::pool::any_pixels;
 use super::simd::{Instructions, Job, LANES, Lanes, dispatch};
 use super::{Bridge, Host, Tracked, tracked};
 
-/// Maximum over squares, whose places outside of the image do not count.
-pub(in crate::ops) fn max_pool2d_of_pixels<B: Host>(x: Tensor<5>, square: Square) -> Tensor<5>
+/// Maximum over squares, whose places outside of the image do not count. Pixels with an origin are computed again in the backward
+/// pass.
+pub(in crate::ops) fn max_pool2d_of_pixels<B: Host>(
+    x: Tensor<5>,
+    origin: Option<Origin>,
+    square: Square,
+) -> Tensor<5>
 where
     DispatchTensor: Bridge<B>,
 {
@@ -34,7 +39,7 @@ where
         return Tensor::from_primitive::<B>(output);
     }
     let output = match MaxPool.prepare::<NoCheckpointing>([node]).compute_bound().stateful() {
-        OpsKind::Tracked(prepared) => prepared.finish((x, window), output),
+        OpsKind::Tracked(prepared) => prepared.finish((Kept::new(x, origin), window), output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     };
     Tensor::from_primitive::<Tracked<B>>(output)
@@ -118,13 +123,13 @@ fn largest(window: Window, x: &[Lanes], output: usize) -> Lanes {
 struct MaxPool;
 
 impl<B: Host> Backward<B, 1> for MaxPool {
-    type State = (FloatTensor<B>, Window);
+    type State = (Kept<B>, Window);
 
     fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let [node] = ops.parents;
         let dy = readable::<B>(&grads.consume::<B>(&ops.node));
         let Some(node) = node else { return };
-        let (x, window) = ops.state;
+        let (x, window) = (ops.state.0.values(), ops.state.1);
         let ([height, width], [rows, columns]) = (window.input, window.output);
         let mut dx = any_pixels(pixels::<B>(&x).len());
         let planes = pixels::<B>(&x).chunks(height * width).zip(pixels::<B>(&dy).chunks(rows * columns));

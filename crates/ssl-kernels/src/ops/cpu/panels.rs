@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::Host;
 use super::matrix::{Matrix, MatrixMut};
 use super::parallel::each;
-use super::pool::{Scratch, scratch};
+use super::pool::{Room, scratch};
 use super::simd::{Instructions, Job, LANES, Lanes, Level, Vector, dispatch_at};
 
 /// Rows computed together: twelve sums of eight values, two per row, fill the registers of AVX2.
@@ -25,7 +25,7 @@ const LENGTH: usize = 1024;
 /// A matrix in panels of as many columns as two vectors have, each row by row, filled up with zeros.
 #[derive(Debug)]
 pub(super) struct Panels {
-    pixels: Scratch,
+    pixels: Room,
     rows: usize,
     columns: usize,
     /// The instructions whose vectors determine the width of panels.

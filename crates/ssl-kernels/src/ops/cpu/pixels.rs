@@ -12,7 +12,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{DispatchTensor, TensorMetadata};
 use burn::tensor::Tensor;
 
-use super::pool::any_pixels;
+use super::pool::{Room, any_pixels};
 use super::simd::{LANES, Lanes};
 use super::{Bridge, Host, Tracked, tensor, tracked};
 pub(super) use packing::{packed, unpacked};
@@ -106,7 +106,7 @@ impl<B: Host> Backward<B, 1> for Move {
 }
 
 /// A copy that begins with a cache line, which the pixels of a backend's own operations may not.
-pub(super) fn aligned(values: &[f32]) -> Vec<Lanes> {
+pub(super) fn aligned(values: &[f32]) -> Room {
     let mut pixels = any_pixels(values.len() / LANES);
     Lanes::values_mut(&mut pixels).copy_from_slice(values);
     pixels

@@ -2,6 +2,11 @@
 //!
 //! Every step creates tensors of the same sizes. The system's allocator returns large blocks to the kernel, which
 //! clears their pages again at the next use; on a virtual machine that took longer than the convolutions themselves.
+//!
+//! Long pieces are ranges of an [`arena`], where freed neighbours become one, so that lengths of the forward pass serve those of the
+//! backward pass. Short ones are vectors, which are free for others of their length.
+
+mod arena;
 
 use std::collections::BTreeMap;
 use std::mem::take;
@@ -9,38 +14,57 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::simd::{LANES, Lanes};
+use arena::Range;
 
 /// Vectors with fewer values are left to the system's allocator.
 const SMALL: usize = 1 << 14;
+
+/// Values from which memory is a range of the arena: 1 MB (our choice). Jobs of one operation ask for shorter pieces, many at a time.
+const LONG: usize = 1 << 18;
 
 static VALUES: Mutex<FreeLists<f32>> = Mutex::new(FreeLists::new());
 /// Apart from scratch memory, since these lengths return in every step.
 static PIXELS: Mutex<FreeLists<Lanes>> = Mutex::new(FreeLists::new());
 static SCRATCH: Mutex<FreeLists<Lanes>> = Mutex::new(FreeLists::new());
 
-/// A vector with arbitrary contents, all of which the caller must overwrite.
-pub(in crate::ops) fn any_values(len: usize) -> Vec<f32> {
-    if len < SMALL { vec![0.0; len] } else { lock(&VALUES).take(len, len) }
+/// Arbitrary values, all of which the caller must overwrite.
+pub(in crate::ops) fn any_values(len: usize) -> Pooled {
+    match len {
+        ..SMALL => vec![0.0; len].into(),
+        SMALL..LONG => lock(&VALUES).take(len, len).into(),
+        LONG.. => Pooled(Memory::Range(Range::new(len.div_ceil(LANES)), len)),
+    }
 }
 
-/// Memory of a job for values, arbitrary ones at first, which returns to the pool when it is dropped.
-pub(super) fn room(len: usize) -> Pooled {
-    any_values(len).into()
+/// Arbitrary pixels, all of which the caller must overwrite.
+pub(super) fn any_pixels(len: usize) -> Room {
+    match len * LANES {
+        ..SMALL => Room { lines: Lines::Vector(vec![Lanes::default(); len], None), len },
+        SMALL..LONG => Room { lines: Lines::Vector(lock(&PIXELS).take(len, len), Some(&PIXELS)), len },
+        LONG.. => Room { lines: Lines::Range(Range::new(len)), len },
+    }
 }
 
-/// Pixels with arbitrary contents, all of which the caller must overwrite.
-pub(super) fn any_pixels(len: usize) -> Vec<Lanes> {
-    if len < SMALL / LANES { vec![Lanes::default(); len] } else { lock(&PIXELS).take(len, len) }
+/// Arbitrary pixels, of lengths that differ from operation to operation.
+pub(super) fn scratch(len: usize) -> Room {
+    if len * LANES >= LONG {
+        return any_pixels(len);
+    }
+    // Rounded up, and possibly longer than asked for, so that few vectors serve all shapes.
+    let size = len.next_power_of_two();
+    Room { lines: Lines::Vector(lock(&SCRATCH).take(size, 8 * size), Some(&SCRATCH)), len }
 }
 
-/// The values of a tensor, whose memory returns to the pool when they are dropped.
+/// Values whose memory returns to the pool when they are dropped.
 #[derive(Debug)]
 pub(in crate::ops) struct Pooled(Memory);
 
 #[derive(Debug)]
 enum Memory {
     Values(Vec<f32>),
-    Pixels(Vec<Lanes>),
+    Pixels(Room),
+    /// So many values of a range.
+    Range(Range, usize),
 }
 
 impl From<Vec<f32>> for Pooled {
@@ -49,8 +73,8 @@ impl From<Vec<f32>> for Pooled {
     }
 }
 
-impl From<Vec<Lanes>> for Pooled {
-    fn from(pixels: Vec<Lanes>) -> Self {
+impl From<Room> for Pooled {
+    fn from(pixels: Room) -> Self {
         Self(Memory::Pixels(pixels))
     }
 }
@@ -61,6 +85,7 @@ impl Deref for Pooled {
         match &self.0 {
             Memory::Values(values) => values,
             Memory::Pixels(pixels) => Lanes::values(pixels),
+            Memory::Range(pixels, len) => &Lanes::values(pixels)[..*len],
         }
     }
 }
@@ -70,56 +95,65 @@ impl DerefMut for Pooled {
         match &mut self.0 {
             Memory::Values(values) => values,
             Memory::Pixels(pixels) => Lanes::values_mut(pixels),
+            Memory::Range(pixels, len) => &mut Lanes::values_mut(pixels)[..*len],
         }
     }
 }
 
 impl Drop for Pooled {
     fn drop(&mut self) {
-        match &mut self.0 {
-            Memory::Values(values) if values.len() >= SMALL => lock(&VALUES).give(take(values)),
-            Memory::Pixels(pixels) if pixels.len() >= SMALL / LANES => lock(&PIXELS).give(take(pixels)),
-            _ => {}
+        if let Memory::Values(values) = &mut self.0
+            && (SMALL..LONG).contains(&values.len())
+        {
+            lock(&VALUES).give(take(values));
         }
     }
 }
 
-/// Scratch memory with arbitrary contents, which returns to the pool when it is dropped.
-pub(super) fn scratch(len: usize) -> Scratch {
-    // Rounded up, and possibly longer than asked for, so that few vectors serve all shapes.
-    let size = len.next_power_of_two();
-    Scratch { memory: lock(&SCRATCH).take(size, 8 * size), len }
-}
-
-/// See [`scratch`].
+/// Pixels whose memory returns to the pool when they are dropped.
 #[derive(Debug)]
-pub(super) struct Scratch {
-    memory: Vec<Lanes>,
+pub(super) struct Room {
+    lines: Lines,
     len: usize,
 }
 
-impl Deref for Scratch {
+#[derive(Debug)]
+enum Lines {
+    /// A vector, and the list that it is from.
+    Vector(Vec<Lanes>, Option<&'static Mutex<FreeLists<Lanes>>>),
+    Range(Range),
+}
+
+impl Deref for Room {
     type Target = [Lanes];
     fn deref(&self) -> &[Lanes] {
-        &self.memory[..self.len]
+        match &self.lines {
+            Lines::Vector(pixels, _) => &pixels[..self.len],
+            Lines::Range(pixels) => pixels,
+        }
     }
 }
 
-impl DerefMut for Scratch {
+impl DerefMut for Room {
     fn deref_mut(&mut self) -> &mut [Lanes] {
-        &mut self.memory[..self.len]
+        match &mut self.lines {
+            Lines::Vector(pixels, _) => &mut pixels[..self.len],
+            Lines::Range(pixels) => pixels,
+        }
     }
 }
 
-impl Drop for Scratch {
+impl Drop for Room {
     fn drop(&mut self) {
-        lock(&SCRATCH).give(take(&mut self.memory));
+        if let Lines::Vector(pixels, Some(list)) = &mut self.lines {
+            lock(list).give(take(pixels));
+        }
     }
 }
 
-fn lock<T>(lists: &Mutex<FreeLists<T>>) -> MutexGuard<'_, FreeLists<T>> {
-    // No code that runs under the lock can leave the lists inconsistent.
-    lists.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // No code that runs under a lock can leave lists or slabs inconsistent.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Free vectors by their length.
@@ -168,19 +202,27 @@ mod tests {
 
     #[test]
     fn freed_memory_serves_the_next_of_its_size() {
+        // No other test asks for such a length.
         let len = SMALL + 12_345;
         let values = any_values(len);
         let address = values.as_ptr();
-        drop(Pooled::from(values));
+        drop(values);
         let again = any_values(len);
         assert_eq!(again.as_ptr(), address);
     }
 
     #[test]
     fn the_values_of_pixels_begin_with_a_cache_line() {
-        for len in [0, 3, SMALL] {
+        for len in [0, 3, SMALL / LANES, LONG / LANES + 1] {
             let values = Pooled::from(any_pixels(len));
             assert_eq!((values.len(), values.as_ptr() as usize % 64), (len * 16, 0));
+        }
+    }
+
+    #[test]
+    fn values_and_scratch_memory_are_as_long_as_asked_for() {
+        for len in [0, 5, SMALL, LONG - 1, LONG, LONG + 5] {
+            assert_eq!((any_values(len).len(), scratch(len / LANES).len()), (len, len / LANES));
         }
     }
 

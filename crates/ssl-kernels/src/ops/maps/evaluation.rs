@@ -24,13 +24,13 @@ impl Maps {
         relu: bool,
         eps: f64,
     ) -> Option<Self> {
-        let Layout::Pixels { values, channels } = &self.0 else { return None };
+        let Layout::Pixels { values, channels, .. } = &self.0 else { return None };
         let devices = parameters.iter().map(Tensor::device).chain([values.device()]);
         let host = plain_host(devices.chain(shortcut.map(Self::device)), shortcut, relu)?;
         let norm = cpu::Norm { channels: *channels, splits: 1, eps };
         let values =
             host.batch_norm_eval(values.clone(), parameters, epilogue(shortcut.cloned(), relu), norm);
-        Some(Self(Layout::Pixels { values, channels: *channels }))
+        Some(Self::of_pixels(values, *channels))
     }
 
     /// [`conv2d`](Self::conv2d) and [`batch_norm_eval`](Self::batch_norm_eval) of its output, which is normalised while it is in a
@@ -65,7 +65,7 @@ impl Maps {
         let window = cpu::Window { image: self.dims(), stride, padding };
         let epilogue = epilogue(shortcut.cloned(), relu);
         let values = host.conv2d_batch_norm_eval(x, weight, window, parameters, epilogue, eps);
-        Some(Self(Layout::Pixels { values, channels }))
+        Some(Self::of_pixels(values, channels))
     }
 }
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::rows;
 use crate::ops::cpu::matrix::{Matrix, MatrixMut};
-use crate::ops::cpu::pool::{Pooled, room};
+use crate::ops::cpu::pool::{Pooled, any_values};
 use crate::ops::cpu::products::{Old, product};
 use crate::ops::cpu::simd::dispatch;
 
@@ -118,7 +118,7 @@ impl Head<'_> {
 
     /// Memory for the pairs of a block.
     fn room(&self) -> Pooled {
-        room(BLOCK.min(self.q.rows) * BLOCK.min(self.k.rows))
+        any_values(BLOCK.min(self.q.rows) * BLOCK.min(self.k.rows))
     }
 }
 

@@ -14,7 +14,7 @@ use crate::ops::cpu::linear::SumRows;
 use crate::ops::cpu::matrix::{Matrix, MatrixMut};
 use crate::ops::cpu::panels::Onto;
 use crate::ops::cpu::parallel::map;
-use crate::ops::cpu::pool::{any_values, room};
+use crate::ops::cpu::pool::any_values;
 use crate::ops::cpu::products::over_rows;
 use crate::ops::cpu::simd::dispatch;
 use crate::ops::cpu::weight::Weight;
@@ -53,8 +53,8 @@ impl<B: Host> Saved<B> {
     fn gradients(&self, gradient: &FloatTensor<B>) -> [FloatTensor<B>; 7] {
         let (shape, seen, dy) = (self.layer.shape, B::values(&self.kept.seen), B::values(gradient));
         let (dim, rows) = (shape.dim, shape.rows());
-        let (mut dx, mut normalised) = (any_values(rows * dim), room(rows * dim));
-        let mut dqkv = room(rows * 3 * dim);
+        let (mut dx, mut normalised) = (any_values(rows * dim), any_values(rows * dim));
+        let mut dqkv = any_values(rows * 3 * dim);
         let parts = self.backward_rows(dy, [&mut dx, &mut normalised, &mut dqkv]);
         let of_qkv = over_rows::<B>(Matrix::new(&dqkv, 3 * dim), Matrix::new(&normalised, dim));
         let of_proj = over_rows::<B>(Matrix::new(dy, dim), Matrix::new(seen, dim));
@@ -80,7 +80,7 @@ impl<B: Host> Saved<B> {
         let [qkv_weight, proj_weight] = layer.matrices().map(|weight| Weight::of::<B>(weight, rows));
         map::<B, _, _>(read.zip(of_attention).zip(write), |((read, of_attention), write)| {
             let (((x, dy), moments), ((dx, normalised), dqkv)) = (read, write);
-            let mut dseen = room(dy.len());
+            let mut dseen = any_values(dy.len());
             proj_weight.product(&mut MatrixMut::new(&mut dseen, dim), Matrix::new(dy, dim), Onto::Nothing);
             self.backward_attention(&dseen, of_attention, dqkv);
             let (weight, bias) = (B::values(&layer.norm_weight), B::values(&layer.norm_bias));

@@ -163,7 +163,8 @@ fn through_relu<V: Vector>(dy: V, x: V, y: Option<V>, relu: bool, column: &Loade
     [g, deviation]
 }
 
-/// Replaces gradients of the output by those of the shortcut, or by those of the input where these have no memory of their own.
+/// Replaces gradients of the output by those of the shortcut, and the input by its gradients; without a shortcut, gradients of the
+/// output by those of the input.
 ///
 /// ```text
 /// dx = weight · scale · (g − mean(g) − x̂ · mean(g · x̂))
@@ -175,10 +176,35 @@ pub(super) struct InputGradient<'a> {
     /// See [`Layout::slopes`].
     pub(super) slopes: &'a [[Lanes; 2]],
     pub(super) dy: &'a mut [Lanes],
-    pub(super) x: &'a [Lanes],
+    pub(super) x: Input<'a>,
     pub(super) y: Option<&'a [Lanes]>,
     pub(super) relu: bool,
-    pub(super) dx: Option<&'a mut [Lanes]>,
+}
+
+/// The input of a normalisation.
+pub(super) enum Input<'a> {
+    Kept(&'a [Lanes]),
+    /// Its memory is that of its gradient.
+    Replaced(&'a mut [Lanes]),
+}
+
+impl Input<'_> {
+    /// Pieces of it.
+    pub(super) fn chunks(self, length: usize) -> impl Iterator<Item = Self> {
+        let (kept, replaced) = match self {
+            Self::Kept(pixels) => (Some(pixels.chunks(length)), None),
+            Self::Replaced(pixels) => (None, Some(pixels.chunks_mut(length))),
+        };
+        kept.into_iter().flatten().map(Self::Kept).chain(replaced.into_iter().flatten().map(Self::Replaced))
+    }
+
+    #[inline(always)]
+    fn load<V: Vector>(&self, pixel: usize, part: usize) -> V {
+        match self {
+            Self::Kept(pixels) => V::load(&pixels[pixel], part),
+            Self::Replaced(pixels) => V::load(&pixels[pixel], part),
+        }
+    }
 }
 
 impl Job for InputGradient<'_> {
@@ -189,24 +215,23 @@ impl Job for InputGradient<'_> {
         let pixels = self.layout.pixels;
         for (plane, dy) in self.dy.chunks_exact_mut(pixels).enumerate() {
             let index = self.layout.column(self.piece, plane);
-            let range = plane * pixels..(plane + 1) * pixels;
-            let (x, y) = (&self.x[range.clone()], self.y.map(|y| &y[range.clone()]));
-            let mut dx = self.dx.as_deref_mut().map(|dx| &mut dx[range]);
+            let first = plane * pixels;
+            let y = self.y.map(|y| &y[first..][..pixels]);
             for part in 0..I::Wide::PARTS {
                 let column = Loaded::<I::Wide>::of(&self.columns[index], part);
                 let [shift, slope] = &self.slopes[index];
                 let (shift, slope) = (I::Wide::load(shift, part), I::Wide::load(slope, part));
                 for i in 0..pixels {
-                    let (loaded, x) = (I::Wide::load(&dy[i], part), I::Wide::load(&x[i], part));
+                    let (loaded, x) = (I::Wide::load(&dy[i], part), self.x.load(first + i, part));
                     let y = y.map(|y| I::Wide::load(&y[i], part));
                     let [g, deviation] = through_relu(loaded, x, y, self.relu, &column);
                     let value = column.factor.mul(g.sub(shift).sub(deviation.mul(slope)));
-                    match &mut dx {
-                        Some(dx) => {
-                            value.store(&mut dx[i], part);
+                    match &mut self.x {
+                        Input::Replaced(x) => {
+                            value.store(&mut x[first + i], part);
                             g.store(&mut dy[i], part);
                         }
-                        None => value.store(&mut dy[i], part),
+                        Input::Kept(_) => value.store(&mut dy[i], part),
                     }
                 }
             }

@@ -67,7 +67,7 @@ fn passes(x: &[f32], dy: &[f32]) -> Vec<Vec<f32>> {
     let (x, dy) = (tensor_of(x), tensor_of(dy));
     let row: Vec<f32> = (0..80).map(|i| (i as f32 * 0.3).sin() + 0.2).collect();
     let moments = layout.moments::<Flex>(pixels::<Flex>(&x), 1e-5);
-    let columns = layout.columns(&moments, &row, &row);
+    let columns: Arc<[Column]> = layout.columns(&moments, &row, &row).into();
     let finish = Finish { columns: &columns, shortcut: Some(pixels::<Flex>(&dy)), relu: true };
     let output = layout.forward::<Flex>(&x, finish);
     let then = Then::AddRelu(output.clone());

@@ -11,7 +11,7 @@ use super::product::sum_channels;
 use crate::ops::cpu::Host;
 use crate::ops::cpu::batch_norm_pixels::{Finish, pieces};
 use crate::ops::cpu::parallel::each;
-use crate::ops::cpu::pool::{Scratch, any_pixels, scratch};
+use crate::ops::cpu::pool::{Room, any_pixels, scratch};
 use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, dispatch};
 
 pub(super) use gradient::weight_gradient;
@@ -27,7 +27,7 @@ pub(super) fn forward<B: Host>(
     x: &[Lanes],
     weight: &[f32],
     finish: Option<Finish<'_>>,
-) -> Vec<Lanes> {
+) -> Room {
     let kernel = Kernel::forward(g, weight);
     let field = Field::of_images(g);
     let taps: Vec<usize> = (0..kernel.taps).collect();
@@ -39,7 +39,7 @@ pub(super) fn forward<B: Host>(
 }
 
 /// `[image, block of inputs, pixel]`
-pub(super) fn input_gradient<B: Host>(g: &Geometry, weight: &[f32], dy: &[Lanes]) -> Vec<Lanes> {
+pub(super) fn input_gradient<B: Host>(g: &Geometry, weight: &[f32], dy: &[Lanes]) -> Room {
     let kernel = Kernel::backward(g, weight);
     let field = Field::of_gradients(g);
     let mut passes = Vec::new();
@@ -92,7 +92,7 @@ fn remainder_pass<B: Host>(
 /// Sums for some pixels of the output.
 struct Pass {
     /// `[block of outputs, block of inputs, tap, input, 16 outputs]`
-    weights: Scratch,
+    weights: Room,
     /// Where each pixel's sum starts reading.
     rows: Vec<usize>,
     /// Offsets from that start: `[block of inputs, tap]`
@@ -131,7 +131,7 @@ fn correlate<B: Host>(
     at: Vec<(usize, usize)>,
     x: &[Lanes],
     finish: Option<Finish<'_>>,
-) -> Vec<Lanes> {
+) -> Room {
     let image_in = kernel.ins.div_ceil(LANES) * field.at.len();
     let image_out = kernel.outs.div_ceil(LANES) * at.len();
     let images = x.len() / image_in;

@@ -3,7 +3,7 @@
 use super::geometry::Geometry;
 use crate::ops::cpu::Host;
 use crate::ops::cpu::parallel::{each, map};
-use crate::ops::cpu::pool::{Scratch, scratch};
+use crate::ops::cpu::pool::{Room, scratch};
 use crate::ops::cpu::simd::{Instructions, Job, Lanes, Vector, dispatch};
 
 /// Pieces of a batch, if it has as many images: jobs for any number of threads.
@@ -17,21 +17,21 @@ pub(super) fn sum_pieces<B: Host>(
     count: usize,
     x: &[Lanes],
     dy: &[Lanes],
-    work: impl Fn(&[Lanes], &[Lanes]) -> Scratch + Sync,
-) -> Scratch {
+    work: impl Fn(&[Lanes], &[Lanes]) -> Room + Sync,
+) -> Room {
     let images = (x.len() / g.image_in()).div_ceil(PIECES).max(1);
     let pieces = x.chunks(images * g.image_in()).zip(dy.chunks(images * g.image_out()));
     let mut parts = map::<B, _, _>(pieces, |(x, dy)| work(x, dy)).into_iter();
     let mut sums = parts.next().unwrap_or_else(|| zeros(count));
-    let others: Vec<Scratch> = parts.collect();
+    let others: Vec<Room> = parts.collect();
     each::<B, _>(sums.chunks_mut(PART).enumerate(), |(index, sums)| {
         others.iter().for_each(|other| dispatch(Add { to: sums, values: &other[PART * index..] }));
     });
     sums
 }
 
-/// Scratch memory of zeros.
-pub(super) fn zeros(count: usize) -> Scratch {
+/// Room memory of zeros.
+pub(super) fn zeros(count: usize) -> Room {
     let mut zeros = scratch(count);
     zeros.fill(Lanes::default());
     zeros

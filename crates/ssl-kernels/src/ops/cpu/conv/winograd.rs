@@ -21,7 +21,7 @@ use super::product::sum_channels;
 use crate::ops::cpu::Host;
 use crate::ops::cpu::batch_norm_pixels::{Finish, pieces};
 use crate::ops::cpu::parallel::each;
-use crate::ops::cpu::pool::{Scratch, any_pixels, scratch};
+use crate::ops::cpu::pool::{Pooled, Room, any_pixels, scratch};
 use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector, dispatch};
 use gradient::tap_sums;
 use scheme::{M, N, both};
@@ -44,19 +44,19 @@ pub(super) fn forward<B: Host>(
     x: &[Lanes],
     weight: &[f32],
     finish: Option<Finish<'_>>,
-) -> Vec<Lanes> {
+) -> Room {
     let kernel = Kernel::forward(g, weight);
     correlate::<B>(&Tiling::new(g.input, g.output, g.padding), kernel, x, finish)
 }
 
 /// `[image, block of inputs, pixel]`
-pub(super) fn input_gradient<B: Host>(g: &Geometry, weight: &[f32], dy: &[Lanes]) -> Vec<Lanes> {
+pub(super) fn input_gradient<B: Host>(g: &Geometry, weight: &[f32], dy: &[Lanes]) -> Room {
     let kernel = Kernel::backward(g, weight);
     correlate::<B>(&Tiling::new(g.output, g.input, 2 - g.padding), kernel, dy, None)
 }
 
 /// `[channel_out, channel_in, 3, 3]`
-pub(super) fn weight_gradient<B: Host>(g: &Geometry, x: &[Lanes], dy: &[Lanes]) -> Vec<f32> {
+pub(super) fn weight_gradient<B: Host>(g: &Geometry, x: &[Lanes], dy: &[Lanes]) -> Pooled {
     tap_sums::<B>(g, &Tiling::new(g.input, g.output, g.padding), x, dy)
 }
 
@@ -66,12 +66,7 @@ fn point_stride(blocks: usize, tiles: usize) -> usize {
 }
 
 /// The convolution of images with a kernel.
-fn correlate<B: Host>(
-    tiling: &Tiling,
-    kernel: Kernel<'_>,
-    x: &[Lanes],
-    finish: Option<Finish<'_>>,
-) -> Vec<Lanes> {
+fn correlate<B: Host>(tiling: &Tiling, kernel: Kernel<'_>, x: &[Lanes], finish: Option<Finish<'_>>) -> Room {
     let image_in = kernel.ins.div_ceil(LANES) * tiling.pixels[0];
     let image_out = kernel.outs.div_ceil(LANES) * tiling.pixels[1];
     let images = x.len() / image_in;
@@ -86,7 +81,7 @@ fn correlate<B: Host>(
 }
 
 /// `[block of outputs, point, input, 16 outputs]`
-fn transformed_weights<B: Host>(kernel: Kernel<'_>) -> Scratch {
+fn transformed_weights<B: Host>(kernel: Kernel<'_>) -> Room {
     let ins = kernel.ins.div_ceil(LANES) * kernel.depth();
     let mut weights = scratch(kernel.outs.div_ceil(LANES) * N * N * ins);
     each::<B, _>(weights.chunks_mut(N * N * ins).enumerate(), |(block, weights)| {

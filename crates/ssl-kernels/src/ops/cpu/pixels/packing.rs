@@ -5,11 +5,11 @@
 
 use crate::ops::cpu::Host;
 use crate::ops::cpu::parallel::each;
-use crate::ops::cpu::pool::{any_pixels, any_values};
+use crate::ops::cpu::pool::{Pooled, Room, any_pixels, any_values};
 use crate::ops::cpu::simd::{Eight, Instructions, Job, LANES, Lanes, dispatch};
 
 /// `[image, block, pixel]` of `[image, channel, pixel]`; missing channels become 0.
-pub(in crate::ops::cpu) fn packed<B: Host>(planes: &[f32], channels: usize, pixels: usize) -> Vec<Lanes> {
+pub(in crate::ops::cpu) fn packed<B: Host>(planes: &[f32], channels: usize, pixels: usize) -> Room {
     let blocks = channels.div_ceil(LANES);
     let images = planes.len() / (channels * pixels).max(1);
     let mut packed = any_pixels(images * blocks * pixels);
@@ -19,7 +19,7 @@ pub(in crate::ops::cpu) fn packed<B: Host>(planes: &[f32], channels: usize, pixe
 }
 
 /// The inverse of [`packed`].
-pub(in crate::ops::cpu) fn unpacked<B: Host>(packed: &[Lanes], channels: usize, pixels: usize) -> Vec<f32> {
+pub(in crate::ops::cpu) fn unpacked<B: Host>(packed: &[Lanes], channels: usize, pixels: usize) -> Pooled {
     let blocks = channels.div_ceil(LANES);
     let images = packed.len() / (blocks * pixels).max(1);
     let mut planes = any_values(images * channels * pixels);

@@ -11,7 +11,7 @@ use super::super::product::sum_pixels;
 use super::output_rows;
 use crate::ops::cpu::Host;
 use crate::ops::cpu::parallel::each;
-use crate::ops::cpu::pool::{Scratch, any_values};
+use crate::ops::cpu::pool::{Pooled, Room, any_values};
 use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, dispatch};
 
 /// Number of packed pixels of images and gradients held at once, in a chunk of images.
@@ -22,7 +22,7 @@ const BAND: usize = 1 << 13;
 const STRIP: usize = 256;
 
 /// `[channel_out, channel_in, kernel, kernel]`
-pub(in super::super) fn weight_gradient<B: Host>(g: &Geometry, x: &[Lanes], dy: &[Lanes]) -> Vec<f32> {
+pub(in super::super) fn weight_gradient<B: Host>(g: &Geometry, x: &[Lanes], dy: &[Lanes]) -> Pooled {
     let taps = g.kernel * g.kernel;
     let field = Field::of_images(g);
     let rows = output_rows(g, &field);
@@ -51,7 +51,7 @@ fn sums(g: &Geometry) -> usize {
 }
 
 /// The sums of all images.
-fn of_chunks<B: Host>(g: &Geometry, field: &Field, rows: &[usize], x: &[Lanes], dy: &[Lanes]) -> Scratch {
+fn of_chunks<B: Host>(g: &Geometry, field: &Field, rows: &[usize], x: &[Lanes], dy: &[Lanes]) -> Room {
     let (size_x, size_dy) = (g.blocks()[0] * field.area, g.image_out());
     let images = (CHUNK / (size_x + size_dy)).clamp(4, (x.len() / g.image_in()).max(4));
     let mut padded = zeros(if field.is_dense() { 0 } else { images * size_x });
@@ -111,10 +111,10 @@ struct PieceSums<'a> {
 }
 
 impl Job for PieceSums<'_> {
-    type Output = Scratch;
+    type Output = Room;
 
     #[inline(always)]
-    fn run<I: Instructions>(self) -> Scratch {
+    fn run<I: Instructions>(self) -> Room {
         let (g, field, [blocks_in, blocks_out]) = (self.g, self.field, self.g.blocks());
         // What a pixel of the output reads, a patch with its neighbours' parts.
         let pixels = (BAND / (blocks_out + g.stride * g.stride * blocks_in)).clamp(1, STRIP);

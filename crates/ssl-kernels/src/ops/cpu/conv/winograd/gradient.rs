@@ -12,7 +12,7 @@ use super::tiling::Band;
 use super::{Tiling, point_stride, split_points, tiles_at_once, transform_tiles};
 use crate::ops::cpu::Host;
 use crate::ops::cpu::parallel::{each, map};
-use crate::ops::cpu::pool::{Scratch, any_values, scratch};
+use crate::ops::cpu::pool::{Pooled, Room, any_values, scratch};
 use crate::ops::cpu::simd::{Instructions, Job, LANES, Lanes, Vector, dispatch};
 
 /// Number of transformed values of images and gradients held at once, in blocks of channels.
@@ -21,7 +21,7 @@ const CHUNK: usize = 1 << 17;
 const BAND: usize = 1 << 13;
 
 /// `[channel_out, channel_in, 3, 3]`
-pub(super) fn tap_sums<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: &[Lanes]) -> Vec<f32> {
+pub(super) fn tap_sums<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: &[Lanes]) -> Pooled {
     let [blocks_in, blocks_out] = g.blocks();
     let of_a_band = (blocks_in + blocks_out) * tiles_at_once(blocks_in + blocks_out, BAND);
     let sums = if 2 * blocks_in * blocks_out * LANES <= of_a_band {
@@ -43,7 +43,7 @@ fn sums(g: &Geometry) -> usize {
 }
 
 /// The sums of all images.
-fn of_chunks<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: &[Lanes]) -> Scratch {
+fn of_chunks<B: Host>(g: &Geometry, tiling: &Tiling, x: &[Lanes], dy: &[Lanes]) -> Room {
     let [blocks_in, blocks_out] = g.blocks();
     let images = x.len() / g.image_in();
     let per_image = tiling.tiles_per_image();
@@ -73,10 +73,10 @@ struct PieceSums<'a> {
 }
 
 impl Job for PieceSums<'_> {
-    type Output = Scratch;
+    type Output = Room;
 
     #[inline(always)]
-    fn run<I: Instructions>(self) -> Scratch {
+    fn run<I: Instructions>(self) -> Room {
         let Self { g, tiling, x, dy } = self;
         let [blocks_in, blocks_out] = g.blocks();
         let mut sums = zeros(self::sums(g));
@@ -92,8 +92,8 @@ impl Job for PieceSums<'_> {
 
 /// Transformed images and gradients of a band.
 struct Transformed {
-    images: Scratch,
-    gradients: Scratch,
+    images: Room,
+    gradients: Room,
     tiles: usize,
 }
 
