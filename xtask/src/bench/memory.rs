@@ -75,7 +75,11 @@ fn cases() -> Vec<Case> {
     let of_methods = METHODS.iter().filter(|method| !has_teacher(method.name)).flat_map(|method| {
         let name = method.name;
         let resnet = takes_resnets(name).then(|| Case::new(name, "resnet18", "16", 64, &["--width", "16"]));
-        let vit = Case::new(name, "vit-tiny", "", 16, &["--set", "encoder.patch_size=4"]);
+        // So few images are shared out among so many prototypes alone.
+        let prototypes: &[&str] =
+            if name == "swav" { &["--set", "method_options.prototypes=16"] } else { &[] };
+        let vit =
+            Case::new(name, "vit-tiny", "", 16, &[&["--set", "encoder.patch_size=4"], prototypes].concat());
         resnet.into_iter().chain([vit])
     });
     let chunk = ["--width", "16", "--set", "train.embed_chunk=32"];

@@ -65,7 +65,7 @@ impl Walk {
         } else {
             self.conv(config.width, 3, 1, Then::NormRelu);
         }
-        self.widest(3.0);
+        self.widest(2.0);
         if imagenet {
             self.size = self.size.div_ceil(2);
             self.found.kept += self.values(self.channels);
@@ -96,9 +96,9 @@ impl Walk {
             self.conv(out, 1, stride, Then::Norm);
             (self.size, self.channels) = after;
         }
-        // Later blocks of a stage have the same shapes, and take the memory that this one has freed.
+        // Later blocks of a stage have the same shapes.
         if stride != 1 || channels != out {
-            self.widest(3.0);
+            self.widest(2.0);
         }
     }
 
@@ -129,7 +129,7 @@ impl Walk {
 
     /// Gradients of `tensors` activations of the present shape.
     fn widest(&mut self, tensors: f64) {
-        self.found.gradients += tensors * self.values(self.channels);
+        self.found.gradients = self.found.gradients.max(tensors * self.values(self.channels));
     }
 
     fn workspace(&mut self, channels: usize, kernel: usize, stride: usize) {
@@ -139,10 +139,9 @@ impl Walk {
         let winograd = kernel == 3 && stride == 1 && self.channels >= 16 && channels >= 16;
         let found = if winograd {
             let tiles = GROUPS * POINTS * (ins + outs) * TILES * LANES;
-            // Vectors are rounded up to a power of two, and these lie just above one.
-            2.0 * tiles.max(CHUNK) + 2.0 * POINTS * sums
+            tiles.max(CHUNK) + 2.0 * POINTS * sums
         } else {
-            2.0 * CHUNK + (kernel * kernel) as f64 * sums
+            CHUNK + (kernel * kernel) as f64 * sums
         };
         self.found.workspace = self.found.workspace.max(found);
     }

@@ -207,12 +207,12 @@ impl Counts {
         vec![
             Part { kind: PartKind::Program, bytes: program, keys: NETWORK },
             part(PartKind::Parameters, student, weights),
-            part(PartKind::Gradients, sums * student, weights),
+            part(PartKind::Gradients, (sums - 1.0) * student + self.gradients(), weights),
             part(PartKind::Optimizer, moments * student, weights),
             part(PartKind::Teacher, teacher + self.teacher_pass() + self.frozen, weights),
             part(PartKind::State, self.method.state, "a shorter method_options.queue_len"),
             part(PartKind::Encoder, self.activations(), BATCH),
-            part(PartKind::Heads, self.method.kept(self.rows()) + self.pass * self.method.other_kept, HEAD),
+            part(PartKind::Heads, self.heads_keep(), HEAD),
             part(PartKind::Loss, self.method.loss, "a smaller schedule.batch_size or smaller method_options"),
             part(
                 PartKind::Batches,
@@ -224,10 +224,21 @@ impl Counts {
         ]
     }
 
-    /// What an evaluation needs beside the memory of the training, as measured: most of it, since only tensors of the same
-    /// size share memory.
+    /// Gradients of the student's parameters, beyond the memory that they find: the backward pass frees activations as it goes, first
+    /// those of the heads. About half of an encoder's are there almost to its end, of the first stages of a convolutional network.
+    fn gradients(&self) -> f64 {
+        let beyond = |parameters: f64, activations: f64| (parameters - 0.5 * activations).max(0.0);
+        let heads = beyond(self.method.parameters(), self.heads_keep());
+        heads + beyond(self.encoders[0].parameters, self.activations())
+    }
+
+    /// What an evaluation needs beyond the memory of a step, which is free by then.
     fn evaluation(&self) -> f64 {
-        0.8 * self.evaluated
+        (self.evaluated - self.activations() - self.heads_keep()).max(0.0)
+    }
+
+    fn heads_keep(&self) -> f64 {
+        self.method.kept(self.rows()) + self.pass * self.method.other_kept
     }
 
     /// What the encoder keeps of all views of the student, and the gradients of the activations of a pass.
@@ -330,6 +341,17 @@ mod tests {
     }
 
     #[test]
+    fn gradients_find_the_memory_of_activations() {
+        let gradients = |change: fn(&mut Recipe)| bytes(estimate(false, 0, change), PartKind::Gradients);
+        let parameters = bytes(estimate(false, 0, |_| ()), PartKind::Parameters);
+        assert!(gradients(|recipe| recipe.schedule.batch_size = 512) < 0.1 * parameters);
+        let few = gradients(|recipe| (recipe.schedule.batch_size, recipe.encoder.width) = (2, 64));
+        assert!(few > parameters, "two images leave little: {few}");
+        // Those of the micro-batches before stay.
+        assert!(gradients(|recipe| recipe.train.accumulate = 2) >= parameters);
+    }
+
+    #[test]
     fn a_teacher_is_a_second_network_and_adam_has_two_moments() {
         let (with, without) = (estimate(true, 0, |_| ()), estimate(false, 0, |_| ()));
         let student = bytes(without.clone(), PartKind::Parameters);
@@ -343,7 +365,9 @@ mod tests {
     #[test]
     fn an_evaluation_counts_and_a_vit_has_an_estimate_too() {
         let evaluation = |images| bytes(estimate(false, images, |_| ()), PartKind::Evaluation);
-        assert!(evaluation(0) == 0.0 && evaluation(256) == 4.0 * evaluation(64) && evaluation(64) > 0.0);
+        assert_eq!(evaluation(16), 0.0, "so few images find the memory of a step");
+        let [some, more] = [100_000, 200_000].map(evaluation);
+        assert!(some > 0.0 && more > 2.0 * some);
         let vit = estimate(true, 256, |recipe| {
             let patch_size = Some(4);
             recipe.encoder = EncoderConfig { patch_size, ..EncoderConfig::named("vit-tiny") };
@@ -388,7 +412,7 @@ mod tests {
         let taught = classifier(|training| training.teacher = Some(encoder));
         let teacher = FLOAT * (encoder.parameters + 64.0 * encoder.plain);
         assert_eq!(bytes(taught, PartKind::Teacher), teacher);
-        let evaluated = classifier(|training| training.evaluated = 256);
+        let evaluated = classifier(|training| training.evaluated = 100_000);
         assert!(bytes(evaluated, PartKind::Evaluation) > 0.0);
     }
 

@@ -357,7 +357,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             (state >> 40) as f32 / (1 << 24) as f32 - 0.5
         };
-        tensor::<Flex>((0..shape.iter().product()).map(next).collect(), shape)
+        tensor::<Flex>((0..shape.iter().product()).map(next).collect::<Vec<_>>(), shape)
     }
 
     /// Batch, channels in and out, size, kernel, stride and padding: direct, then Winograd, each also with many
