@@ -16,7 +16,7 @@ MIRIFLAGS="$MIRIFLAGS -Zmiri-ignore-leaks" CARGO_TARGET_DIR=$built "${miri[@]}" 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 mkdir -p "$copy/src/ops/cpu"
-cp -r crates/ssl-kernels/src/ops/cpu/{simd,simd.rs,pool.rs,matrix.rs} "$copy/src/ops/cpu/"
+cp -r crates/ssl-kernels/src/ops/cpu/{simd,simd.rs,pool,pool.rs,matrix.rs} "$copy/src/ops/cpu/"
 cat >"$copy/Cargo.toml" <<'TOML'
 [package]
 name = "vectors"
@@ -30,4 +30,6 @@ echo '#![allow(dead_code)] mod ops;' >"$copy/src/lib.rs"
 echo 'mod cpu;' >"$copy/src/ops.rs"
 echo 'mod matrix; mod pool; mod simd;' >"$copy/src/ops/cpu.rs"
 cd "$copy"
+# Slabs of the arena stay for ever.
+export MIRIFLAGS="$MIRIFLAGS -Zmiri-ignore-leaks"
 RUSTFLAGS="-Ctarget-feature=+avx2,+fma" CARGO_TARGET_DIR=$built/vectors "${miri[@]}"

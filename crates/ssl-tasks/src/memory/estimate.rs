@@ -200,7 +200,7 @@ impl Counts {
         let [student, teacher] = self.networks();
         let moments = moments(algorithm);
         let sums = if accumulate > 1 { 2.0 } else { 1.0 };
-        let copies = COPIES * student.max(teacher).max(moments * student);
+        let copies = COPIES * student.max(teacher).max(moments * student).max(self.method.state);
         let weights = if encoder >= heads { NETWORK } else { HEAD };
         let part = |kind, values: f64, keys| Part { kind, bytes: FLOAT * values, keys };
         let program = PROGRAM + FLOAT * self.encoders[0].workspace;
@@ -345,8 +345,8 @@ mod tests {
         let gradients = |change: fn(&mut Recipe)| bytes(estimate(false, 0, change), PartKind::Gradients);
         let parameters = bytes(estimate(false, 0, |_| ()), PartKind::Parameters);
         assert!(gradients(|recipe| recipe.schedule.batch_size = 512) < 0.1 * parameters);
-        let few = gradients(|recipe| (recipe.schedule.batch_size, recipe.encoder.width) = (2, 64));
-        assert!(few > parameters, "two images leave little: {few}");
+        let few = gradients(|recipe| recipe.schedule.batch_size = 2);
+        assert!((0.8 * parameters..parameters).contains(&few), "two images have few activations: {few}");
         // Those of the micro-batches before stay.
         assert!(gradients(|recipe| recipe.train.accumulate = 2) >= parameters);
     }
@@ -355,7 +355,7 @@ mod tests {
     fn a_teacher_is_a_second_network_and_adam_has_two_moments() {
         let (with, without) = (estimate(true, 0, |_| ()), estimate(false, 0, |_| ()));
         let student = bytes(without.clone(), PartKind::Parameters);
-        assert_eq!(bytes(with.clone(), PartKind::Teacher), student);
+        assert!(bytes(with.clone(), PartKind::Teacher) >= student);
         assert_eq!((bytes(without.clone(), PartKind::Teacher), bytes(with, PartKind::State)), (0.0, 4e6));
         assert_eq!(bytes(without, PartKind::Optimizer), student);
         let adam = |recipe: &mut Recipe| recipe.optimizer.algorithm = ssl_train::OptimizerName::AdamW.into();
