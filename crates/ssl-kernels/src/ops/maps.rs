@@ -23,6 +23,7 @@ use super::{batch_norm_relu_train, batch_norm_train};
 #[derive(Clone, Debug)]
 pub struct Maps(Layout);
 
+#[allow(clippy::large_enum_variant)] // tensors are handles, and maps live from one layer to the next
 #[derive(Clone, Debug)]
 enum Layout {
     Planes(Tensor<4>),
