@@ -265,12 +265,7 @@ impl Encoder for ResNet {
     /// - `images`: `[batch, 3, height, width]`
     /// - returns: `[batch, feature_dim]`
     fn encode(&self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
-        let slice = self.slice(&images, pass);
-        if slice >= images.dims()[0] {
-            return self.last_stage(images, pass).mean();
-        }
-        let slices = images.split(slice, 0).into_iter();
-        Tensor::cat(slices.map(|images| self.last_stage(images, pass).mean()).collect(), 0)
+        self.last_stage(images, pass).mean()
     }
 
     fn feature_dim(&self) -> usize {
@@ -283,11 +278,12 @@ impl Encoder for ResNet {
     }
 }
 
-/// Values of the first feature maps of images that pass together in evaluation: 32 MB (our choice). Larger ones are no faster.
+/// Values of the first feature maps of images that pass the first two stages together in evaluation: 32 MB (our choice).
 const SLICE: usize = 1 << 23;
 
 impl ResNet {
-    /// How many images pass together: in evaluation on a CPU, images do not depend on each other, and few of them need less memory.
+    /// How many images pass the first two stages together. In evaluation, images do not depend on each other, and on a CPU few of them
+    /// are as fast there and need less memory. The later stages have small maps, and weights that are read once for all images.
     fn slice(&self, images: &Tensor<4>, pass: &Pass) -> usize {
         let [batch, _, height, width] = images.dims();
         if pass.mode != Mode::Eval || images.device().is_autodiff() || !Maps::packs(images) {
@@ -300,9 +296,20 @@ impl ResNet {
 
     /// `[batch, feature_dim, row, column]`
     fn last_stage(&self, images: Tensor<4>, pass: &Pass) -> Maps {
+        let slice = self.slice(&images, pass);
+        let maps = if slice < images.dims()[0] {
+            let slices = images.split(slice, 0).into_iter();
+            Maps::cat(slices.map(|images| self.second_stage(images, pass)).collect())
+        } else {
+            self.second_stage(images, pass)
+        };
+        self.layer3.iter().chain(&self.layer4).fold(maps, |x, block| block.forward(x, pass))
+    }
+
+    /// The output of the second stage, or of the last one before it.
+    fn second_stage(&self, images: Tensor<4>, pass: &Pass) -> Maps {
         let stem = self.stem(images.into(), pass);
-        let stages = [&self.layer1, &self.layer2, &self.layer3, &self.layer4];
-        stages.into_iter().flatten().fold(stem, |x, block| block.forward(x, pass))
+        self.layer1.iter().chain(&self.layer2).fold(stem, |x, block| block.forward(x, pass))
     }
 
     fn stem(&self, images: Maps, pass: &Pass) -> Maps {
@@ -344,7 +351,7 @@ mod tests {
     #[test]
     fn images_that_pass_in_slices_have_the_features_of_each_alone() {
         let device = DeviceSpec::Flex.open().expect("flex is compiled in");
-        let config = ResNetConfig::new(BlockKind::Basic, [1]).with_stem(Stem::Cifar);
+        let config = ResNetConfig::new(BlockKind::Basic, [1, 1, 1]).with_stem(Stem::Cifar);
         let encoder = config.init(&mut Init::new(0, &device));
         let images = Tensor::cat((0..10).map(|shift| images(128) + f64::from(shift) * 0.1).collect(), 0);
         let pass = Pass::eval();

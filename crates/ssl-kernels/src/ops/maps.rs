@@ -75,6 +75,25 @@ impl Maps {
         }
     }
 
+    /// The maps of several batches one after another.
+    ///
+    /// # Panics
+    /// If there are none, or if they differ in more than the batch.
+    pub fn cat(batches: Vec<Self>) -> Self {
+        let mut pixels = Vec::new();
+        for maps in &batches {
+            if let Layout::Pixels { values, .. } = &maps.0 {
+                pixels.push(values.clone());
+            }
+        }
+        #[cfg(any(feature = "flex", feature = "tch"))]
+        if pixels.len() == batches.len() {
+            let [_, channels, ..] = batches[0].dims();
+            return Self::of_pixels(Tensor::cat(pixels, 0), channels);
+        }
+        Self::from(Tensor::cat(batches.into_iter().map(Self::into_planes).collect(), 0))
+    }
+
     /// The values, `[batch, channel, height, width]`.
     pub fn into_planes(self) -> Tensor<4> {
         match self.0 {

@@ -16,26 +16,31 @@ const SLAB: usize = 1 << 20;
 
 static ARENA: Mutex<Arena> = Mutex::new(Arena { slabs: Vec::new() });
 
+/// Pixels between ranges. Tensors whose lengths are powers of two would lie in the same places of caches, in which a loop over
+/// several of them then finds little room.
+const GAP: usize = 5;
+
 /// Memory with arbitrary contents, which is free again when it is dropped.
 #[derive(Debug)]
 pub(super) struct Range(&'static mut [Lanes]);
 
 impl Range {
     pub(super) fn new(len: usize) -> Self {
-        Self(lock(&ARENA).take(len))
+        Self(lock(&ARENA).take(len + GAP))
     }
 }
 
 impl Deref for Range {
     type Target = [Lanes];
     fn deref(&self) -> &[Lanes] {
-        self.0
+        &self.0[..self.0.len() - GAP]
     }
 }
 
 impl DerefMut for Range {
     fn deref_mut(&mut self) -> &mut [Lanes] {
-        self.0
+        let len = self.0.len() - GAP;
+        &mut self.0[..len]
     }
 }
 
