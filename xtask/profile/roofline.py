@@ -26,7 +26,7 @@ def main():
     with open(args.archive) as file:
         archive = json.load(file)
     products, copies = rates(args.seconds)
-    print_machine(archive["setup"]["cpu"], products, copies)
+    print_machine(products, copies)
     print_table(archive["figures"], max(products), max(copies))
 
 
@@ -49,11 +49,11 @@ def timed(work):
     return time.perf_counter() - start
 
 
-def print_machine(cpu, products, copies):
+def print_machine(products, copies):
     def spread(rates, unit):
         return f"{max(rates):.0f} {unit} at best, {statistics.median(rates):.0f} in the median of {len(rates)} rounds"
 
-    print(f"{cpu}, PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}.\n")
+    print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}.\n")
     print(f"- products of {SIZES[0]} to {SIZES[-1]} rows and columns: {spread(products, 'GFLOP/s')}")
     print(f"- copies, read and written: {spread(copies, 'GB/s')}\n")
 

@@ -282,8 +282,8 @@ impl Encoder for ResNet {
 const SLICE: usize = 1 << 23;
 
 impl ResNet {
-    /// How many images pass the first two stages together. In evaluation, images do not depend on each other, and on a CPU few of them
-    /// are as fast there and need less memory. The later stages have small maps, and weights that are read once for all images.
+    /// How many images pass the first two stages at a time. In evaluation, images do not depend on each other, so a CPU takes a few at
+    /// a time there, which needs less memory. The later stages, whose maps are small, read their weights once for all images.
     fn slice(&self, images: &Tensor<4>, pass: &Pass) -> usize {
         let [batch, _, height, width] = images.dims();
         if pass.mode != Mode::Eval || images.device().is_autodiff() || !Maps::packs(images) {

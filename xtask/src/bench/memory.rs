@@ -75,7 +75,7 @@ fn cases() -> Vec<Case> {
     let of_methods = METHODS.iter().filter(|method| !has_teacher(method.name)).flat_map(|method| {
         let name = method.name;
         let resnet = takes_resnets(name).then(|| Case::new(name, "resnet18", "16", 64, &["--width", "16"]));
-        // So few images are shared out among so many prototypes alone.
+        // SwAV refuses more prototypes than it has embeddings to share out.
         let prototypes: &[&str] =
             if name == "swav" { &["--set", "method_options.prototypes=16"] } else { &[] };
         let vit =

@@ -80,15 +80,10 @@ impl Maps {
     /// # Panics
     /// If there are none, or if they differ in more than the batch.
     pub fn cat(batches: Vec<Self>) -> Self {
-        let mut pixels = Vec::new();
-        for maps in &batches {
-            if let Layout::Pixels { values, .. } = &maps.0 {
-                pixels.push(values.clone());
-            }
-        }
         #[cfg(any(feature = "flex", feature = "tch"))]
-        if pixels.len() == batches.len() {
+        if batches.iter().all(|maps| matches!(maps.0, Layout::Pixels { .. })) {
             let [_, channels, ..] = batches[0].dims();
+            let pixels = batches.into_iter().map(Self::into_pixels).collect();
             return Self::of_pixels(Tensor::cat(pixels, 0), channels);
         }
         Self::from(Tensor::cat(batches.into_iter().map(Self::into_planes).collect(), 0))
